@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The border between capture (sources, mixing, encoding, slicing) and delivery (journal, upload, playlists, callbacks).
+//!
+//! Capture produces closed slices and facts; delivery decides what they mean for a recording. Neither calls into the
+//! other by any other way than the types here, so that each can be tested alone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Milliseconds since the Unix epoch, UTC; derived from one anchor plus a monotonic clock, so it never runs backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UtcMillis(pub i64);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKinds {
+    AudioOnly,
+    VideoOnly,
+    AudioVideo,
+}
+
+/// 48 kHz AAC; channels and bit rate follow from the profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioProfile {
+    MusicStandard,
+    MusicHighQuality,
+    MusicHighQualityStereo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoStream {
+    High,
+    Low,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    Float,
+    BestFit,
+    Vertical,
+}
+
+/// The composed picture: even width and height in pixels, at most 1920x1080 in either orientation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canvas {
+    pub width: u32,
+    pub height: u32,
+    pub frames_per_second: u32,
+    pub bitrate_kbps: u32,
+}
+
+/// One participant of a `streams` channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSource {
+    pub uid: u32,
+    pub name: Option<String>,
+    pub url: String,
+}
+
+/// Everything capture needs, already validated by delivery.
+#[derive(Debug, Clone)]
+pub struct CaptureConfig {
+    pub sources: Vec<StreamSource>,
+    pub protocols: Vec<String>,
+    pub allow_link_local: bool,
+    pub kinds: StreamKinds,
+    pub audio_profile: AudioProfile,
+    pub video_stream: VideoStream,
+    pub canvas: Canvas,
+    pub layout: Layout,
+    /// 0 means nobody.
+    pub max_resolution_uid: u32,
+    pub slice: Duration,
+    pub directory: PathBuf,
+    /// `<filePrefix><sid>_<safe channel>`; a slice is `<stem>_<yyyyMMddHHmmssSSS>.ts`.
+    pub file_stem: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrackKind {
+    Audio,
+    Video,
+}
+
+/// A track of the output began or began again; becomes EXT-X-AGORA-TRACK-EVENT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackStart {
+    pub kind: TrackKind,
+    pub at: UtcMillis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSlice {
+    pub file_name: String,
+    pub path: PathBuf,
+    pub start: UtcMillis,
+    /// True where the timeline does not continue the previous slice (first slice, after a pause or gap).
+    pub discontinuity: bool,
+    pub track_starts: Vec<TrackStart>,
+}
+
+/// A slice whose file is complete and fsynced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedSlice {
+    pub open: OpenSlice,
+    /// From presentation time stamps, in 90 kHz ticks.
+    pub duration_ticks: u64,
+    pub bytes: u64,
+    pub sha256: [u8; 32],
+    pub md5: [u8; 16],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaptureEvent {
+    /// First decodable media of a participant arrived (again).
+    Joined {
+        uid: u32,
+        at: UtcMillis,
+        audio: bool,
+        video: bool,
+    },
+    /// The kinds of media a joined participant sends changed.
+    MediaChanged {
+        uid: u32,
+        audio: bool,
+        video: bool,
+    },
+    Left {
+        uid: u32,
+        at: UtcMillis,
+        message: String,
+    },
+    /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
+    Unavailable {
+        uid: u32,
+        refused: bool,
+        message: String,
+    },
+    /// Nothing could be recorded in [start, stop).
+    Gap {
+        start: UtcMillis,
+        stop: UtcMillis,
+        reason: String,
+    },
+    /// Capture cannot go on; its threads end by themselves.
+    Broken(Error),
+}
+
+/// What capture tells delivery. Called from capture's threads; implementations must not block on the network.
+pub trait CaptureSink: Send + Sync {
+    /// Returns once the intention is durable: a killed process must know of the file before its first byte.
+    fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error>;
+    fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error>;
+    fn event(&self, event: CaptureEvent);
+}
+
+/// Live figures, cheap to read from any thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CaptureFigures {
+    pub position: Duration,
+    pub tick_lateness_p50: Duration,
+    pub tick_lateness_p99: Duration,
+}
+// capture/mod.rs offers:
+//   Capture::start(config: CaptureConfig, sink: Arc<dyn CaptureSink>) -> Result<Capture, Error>   (connects in the background; output begins at the first Joined)
+//   Capture::set_layout(&self, Layout, u32); Capture::set_paused(&self, bool); Capture::figures(&self) -> CaptureFigures; Capture::now(&self) -> UtcMillis
+//   Capture::stop(self)   closes the open slice, joins every thread, returns when nothing of it runs any more
+//   capture::repair(open: &OpenSlice) -> Result<Option<ClosedSlice>, Error>   after a crash: cut at the last whole packet, measure, fsync; None when nothing playable is in it
+//   capture::safe_stem / file naming lives in crate::names (delivery)
