@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console script: picks a sub-command and imports nothing of the others.
+
+The recorder process counts its memory in megabytes, so it must not pay for the operator's imports: each sub-command
+is a module path that is loaded only when it is the one that was asked for.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class SubCommand(NamedTuple):
+    """Where a sub-command lives and what it is for."""
+
+    module: str
+    purpose: str
+
+
+SUB_COMMANDS = {
+    "operator": SubCommand("cloud_recording.controller.main", "watch CloudRecordings and give each a pod (in the cluster)"),
+    "runner": SubCommand("cloud_recording.runner.supervisor", "record one part and report (in a recording's pod)"),
+    "recorder": SubCommand("cloud_recording.runner.recorder", "hold the native library (started by the runner)"),
+    "run": SubCommand("cloud_recording.runner.local", "record a manifest on this machine, without a cluster"),
+}
+
+
+def usage() -> str:
+    """Returns the help text."""
+    width = max(map(len, SUB_COMMANDS))
+    lines = [f"  {name:<{width}}  {command.purpose}" for name, command in SUB_COMMANDS.items()]
+    return "\n".join(["usage: cloud-recording COMMAND [ARGUMENTS]", "", *lines])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the sub-command that the arguments name and returns its exit status; 2 for one that does not exist."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0
+    if not given or given[0] not in SUB_COMMANDS:
+        unknown = f"unknown command {given[0]!r}\n" if given else ""
+        print(f"{unknown}{usage()}", file=sys.stderr)
+        return 2
+    entry = importlib.import_module(SUB_COMMANDS[given[0]].module).main
+    return int(entry(given[1:]) or 0)
