@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` are the two commands; everything else is a part of them or for a day at work on the code.
+SHELL := /bin/bash
+.SHELLFLAGS := -o errexit -o nounset -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+STAGE := tests/setup/stage
+PYTHON := build/venv/bin/python
+PYTEST := build/venv/bin/pytest
+# `current` uses the cluster that kubectl talks to instead of starting one.
+CLUSTER ?= own
+export CLUSTER
+export PATH := $(CURDIR)/build/bin:$(PATH)
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo demo-down
+demo: tools build ## record a live channel on a real cluster, and look at the result (CLUSTER=current: on yours)
+	$(PYTHON) -m tests.demo up
+
+demo-down: venv ## leave nothing of the demo behind
+	$(PYTHON) -m tests.demo down
+
+.PHONY: test
+test: ## check and test everything, from the fast to the real cluster
+	@$(STAGE) --begin
+	@$(STAGE) packages tests/setup/packages
+	@$(STAGE) python tests/setup/python
+	@$(STAGE) build $(MAKE) --no-print-directory build
+	@$(STAGE) check $(MAKE) --no-print-directory check
+	@$(STAGE) unit $(PYTEST) tests/unit
+	@$(STAGE) tools tests/setup/go-tools
+	@$(STAGE) contract $(PYTEST) tests/contract
+	@$(STAGE) native-core $(MAKE) --no-print-directory -C native test
+	@$(STAGE) native $(PYTEST) tests/native
+	@$(STAGE) images $(PYTHON) -m tests.cluster.image build-all
+	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
+	@$(STAGE) --report
+
+.PHONY: build
+build: packages venv ## build the library (build/lib) and the Python extension
+	$(MAKE) -C native
+	$(PYTHON) operator/cloud_recording/runner/native_build.py
+
+.PHONY: check
+check: venv ## formatting, linting, typing, layers, generated files
+	build/venv/bin/ruff format --check operator tests
+	build/venv/bin/ruff check operator tests
+	build/venv/bin/mypy
+	build/venv/bin/lint-imports
+	$(PYTHON) -m cloud_recording.api.generate --check
+	shellcheck --external-sources tests/setup/[a-z]* .ci/run
+	$(MAKE) -C native check
+
+.PHONY: format
+format: venv ## format what `make check` would refuse
+	build/venv/bin/ruff format operator tests
+	build/venv/bin/ruff check --fix operator tests
+	$(MAKE) -C native format
+
+.PHONY: generate
+generate: venv ## write crds/, the chart's copies and the reference from the models
+	$(PYTHON) -m cloud_recording.api.generate
+
+.PHONY: packages venv tools
+packages:
+	@tests/setup/packages
+venv:
+	@tests/setup/python
+tools:
+	@tests/setup/go-tools
+
+.PHONY: lock
+lock: venv ## refresh requirements/*.lock from requirements/*.in
+	for set in runtime dev; do build/venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements/$$set.in -o requirements/$$set.lock; done
+
+.PHONY: clean
+clean: demo-down ## delete what was built here (the caches stay)
+	rm -rf build
