@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kubernetes manifests of the testbed: an S3 server, an RTMP server and live participants, as pods of one namespace.
+
+Pure functions that return manifests; applying them is the caller's business. Every pod meets the `restricted` pod
+security standard, so that the tests' namespaces can enforce it on the recorder's pods as well.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+Manifest = dict[str, Any]
+
+IMAGE = "cloud-recording-testbed:dev"
+S3_PORT = 7070
+RTMP_PORT = 1935
+
+
+def namespace(name: str) -> Manifest:
+    """Returns a namespace that refuses pods below the restricted standard."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def bucket_credentials(*, name: str = "bucket-credentials", access_key: str, secret_key: str) -> Manifest:
+    """Returns the Secret that holds a bucket's key, in the shape that `storage.credentials` expects."""
+    data = {"accessKey": access_key, "secretKey": secret_key}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+
+
+def s3_server(*, buckets: Sequence[str], credentials: str = "bucket-credentials") -> list[Manifest]:
+    """Returns an S3 server `s3:7070` that checks signatures against the key in the Secret `credentials`."""
+    keys = {"ROOT_ACCESS_KEY": "accessKey", "ROOT_SECRET_KEY": "secretKey"}
+    env = [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": credentials, "key": key}}}
+        for variable, key in keys.items()
+    ]
+    container = _container("s3", ["s3-server", *buckets], port=S3_PORT, env=env, writable="/data")
+    return [_deployment("s3", container, writable=True), _service("s3", S3_PORT)]
+
+
+def rtmp_server() -> list[Manifest]:
+    """Returns an RTMP server `rtmp:1935`: publish and play below /live; whoever plays from /locked is refused."""
+    container = _container("rtmp", ["rtmp-server"], port=RTMP_PORT, writable="/tmp")
+    return [_deployment("rtmp", container, writable=True), _service("rtmp", RTMP_PORT)]
+
+
+def participant(
+    *, name: str, colour: str, tone_hz: int, url: str | None = None, leave_after_seconds: int | None = None
+) -> Manifest:
+    """Returns a pod that publishes a moving picture and a tone until it is deleted or has to leave."""
+    target = url or f"rtmp://rtmp:{RTMP_PORT}/live/{name}"
+    leave = [] if leave_after_seconds is None else [str(leave_after_seconds)]
+    container = _container("participant", ["participant", target, colour, str(tone_hz), *leave])
+    restart = "OnFailure" if leave_after_seconds is None else "Never"
+    labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/component": "participant"}
+    metadata = {"name": name, "labels": labels}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {**_pod_spec(container), "restartPolicy": restart},
+    }
+
+
+def _container(
+    name: str,
+    command: Sequence[str],
+    *,
+    port: int | None = None,
+    env: Sequence[Manifest] = (),
+    writable: str | None = None,
+) -> Manifest:
+    listening = {
+        "ports": [{"name": name, "containerPort": port}],
+        "readinessProbe": {"tcpSocket": {"port": name}, "periodSeconds": 1},
+    }
+    return {
+        "name": name,
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "env": list(env),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        **(listening if port else {}),
+        **({"volumeMounts": [{"name": "data", "mountPath": writable}]} if writable else {}),
+    }
+
+
+def _pod_spec(container: Manifest, *, writable: bool = False) -> Manifest:
+    return {
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        **({"volumes": [{"name": "data", "emptyDir": {}}]} if writable else {}),
+    }
+
+
+def _deployment(name: str, container: Manifest, *, writable: bool) -> Manifest:
+    labels = {"app.kubernetes.io/name": name}
+    template = {"metadata": {"labels": labels}, "spec": _pod_spec(container, writable=writable)}
+    spec = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def _service(name: str, port: int) -> Manifest:
+    spec = {"selector": {"app.kubernetes.io/name": name}, "ports": [{"name": name, "port": port, "targetPort": name}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
