@@ -68,7 +68,7 @@ class Layout:
 
 
 def write_if_changed(path: Path, content: str) -> None:
-    """Leaves a file alone that has this content: programs watch their configuration, and kube-proxy ends at a change."""
+    """Leaves a file alone that has this content: programs watch their configuration; kube-proxy ends at a change."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != content:
         path.touch(mode=0o600)
