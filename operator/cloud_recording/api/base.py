@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every model shares: frozen values, camelCase names, bounded scalars and the validation rules of the API "
+"server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.config import JsonDict
+
+GROUP: Final = "cloudrecording.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = "cloudrecording.dev/v1alpha1"
+
+UID_MAX: Final = 2**32 - 1
+"""Participants and recorders are numbered by the SDK's unsigned 32-bit `uid_t`; 0 means nobody."""
+
+LIST_TAIL: Final = 20
+"""How many of the newest entries a status list keeps; the totals beside it count all of them."""
+
+MESSAGE_LENGTH: Final = 1024
+"""Longest message in a status, an Event or a callback, in characters."""
+
+_IRREGULAR_ALIASES: Final = {"pod_uid": "podUID"}
+
+
+def camel_case(name: str) -> str:
+    """The API's spelling of a Python name: `playlist_url` is `playlistURL`, acronyms keep one case."""
+    if name in _IRREGULAR_ALIASES:
+        return _IRREGULAR_ALIASES[name]
+    first, *rest = name.split("_")
+    return first + "".join("URL" if word == "url" else word.capitalize() for word in rest)
+
+
+class SpecModel(BaseModel):
+    """What people write: an unknown field is an error, because a misspelt one must not be silently without effect."""
+
+    model_config = ConfigDict(
+        alias_generator=camel_case, validate_by_name=True, validate_by_alias=True, frozen=True, extra="forbid"
+    )
+
+
+class RecordModel(BaseModel):
+    """What programs wrote: unknown fields are left out, so that releases of operator and runner may differ by one."""
+
+    model_config = ConfigDict(
+        alias_generator=camel_case, validate_by_name=True, validate_by_alias=True, frozen=True, extra="ignore"
+    )
+
+
+class Rule(NamedTuple):
+    """A validation rule in CEL that the API server enforces; `field` puts the blame on a child of the value."""
+
+    rule: str
+    message: str
+    field: str | None = None
+
+    def as_schema(self) -> JsonDict:
+        path: JsonDict = {"fieldPath": self.field} if self.field else {}
+        return {"rule": self.rule, "message": self.message, **path}
+
+
+def kubernetes(
+    *rules: Rule,
+    fixed: bool = False,
+    list_map_keys: Sequence[str] = (),
+    list_type: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> JsonDict:
+    """Schema extras that only the API server understands; `fixed` becomes a transition rule in the generated CRD."""
+    schema: JsonDict = {}
+    if rules:
+        schema["x-kubernetes-validations"] = [rule.as_schema() for rule in rules]
+    if fixed:
+        schema["x-fixed"] = True
+    if list_map_keys:
+        schema["x-kubernetes-list-type"] = "map"
+        schema["x-kubernetes-list-map-keys"] = list(list_map_keys)
+    if list_type:
+        schema["x-kubernetes-list-type"] = list_type
+    schema.update(extra or {})
+    return schema
+
+
+def _trim_message(value: object) -> object:
+    if isinstance(value, str) and len(value) > MESSAGE_LENGTH:
+        return value[: MESSAGE_LENGTH - 1] + "…"
+    return value
+
+
+def _keep_tail(value: object) -> object:
+    return value[-LIST_TAIL:] if isinstance(value, (list, tuple)) else value
+
+
+def _rfc3339_seconds(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rfc3339_milliseconds(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Message = Annotated[str, BeforeValidator(_trim_message), Field(max_length=MESSAGE_LENGTH)]
+"""Text for people, cut rather than refused: what a message is about counts more than its end."""
+
+Item = TypeVar("Item")
+Tail = Annotated[tuple[Item, ...], BeforeValidator(_keep_tail), Field(max_length=LIST_TAIL)]
+"""A list that keeps its newest entries only."""
+
+Time = Annotated[datetime, PlainSerializer(_rfc3339_seconds, return_type=str, when_used="json")]
+"""A moment in a resource, in the precision of Kubernetes' own times."""
+
+PreciseTime = Annotated[datetime, PlainSerializer(_rfc3339_milliseconds, return_type=str, when_used="json")]
+
+Uid = Annotated[int, Field(ge=1, le=UID_MAX, json_schema_extra={"format": "int64"})]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1, json_schema_extra={"format": "int64"})]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which channel is recorded and how the recorder gets into it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
+from cloud_recording.api.secrets import SecretKeyRef
+
+MAX_STREAMS: Final = 17
+"""The layouts of the interface place up to seventeen users."""
+
+URL_SCHEMES: Final = ("rtmp", "rtmps", "rtsp", "rtsps", "srt", "http", "https", "udp", "rtp", "tcp")
+"""What a stream may be fetched by inside a cluster. `file` is left out: it would read the pod's own files."""
+
+
+class ChannelType(StrEnum):
+    COMMUNICATION = "Communication"
+    LIVE = "Live"
+
+
+_SCHEME_LIST: Final = ", ".join(f"'{scheme}'" for scheme in URL_SCHEMES)
+
+StreamUrl = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2048,
+        json_schema_extra=kubernetes(
+            Rule(
+                f"self.matches('^({'|'.join(URL_SCHEMES)})://')",
+                f"must be a URL whose scheme is one of {_SCHEME_LIST}",
+            ),
+            Rule(
+                "!self.matches('^[a-z]+://[^/?#@]+@')",
+                "must not carry credentials before '@'; put the whole URL into a Secret and name it in `urlSecretRef`",
+            ),
+            Rule(
+                r"!self.matches('^[a-z]+://@?(169[.]254[.]|\\[[fF][eE][89abAB])')",
+                "must not name a link-local address",
+            ),
+            Rule(r"!self.matches('[\\s\\x00-\\x1f\\x7f]')", "must not contain white space or control characters"),
+        ),
+    ),
+]
+
+
+class Stream(SpecModel):
+    """One participant of a `streams` channel."""
+
+    uid: Uid = Field(
+        description="Number of the participant, unique in the channel. Layouts and the status speak of participants by "
+        "it."
+    )
+    url: StreamUrl | None = Field(
+        default=None,
+        description="Where the participant's live media comes from: RTMP, RTSP, SRT, HLS or MPEG-TS. A URL that "
+        "carries a key or password belongs in a Secret: use `urlSecretRef`.",
+    )
+    url_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Secret key that holds the URL, for URLs that carry a key or password."
+    )
+    name: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="What the participant is called in the status and in the manifest."
+    )
+
+
+AppId = Annotated[str, Field(min_length=1, max_length=128)]
+ChannelName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        json_schema_extra=kubernetes(
+            Rule("bytes(self).size() <= 64", "must be at most 64 bytes long in UTF-8"),
+            Rule(r"!self.matches('[\\x00-\\x1f\\x7f]')", "must not contain control characters"),
+        ),
+    ),
+]
+
+
+class Channel(SpecModel):
+    """The channel to record. This version records channels made of `streams`."""
+
+    name: ChannelName = Field(
+        description="Name of the channel. It is part of every file's name; bytes other than letters, digits, '.', '_' "
+        "and '-' are written as =XX there.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    app_id: AppId | None = Field(
+        default=None,
+        description="App ID given to the engine. The default engine needs none for `streams`; another engine may.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    app_id_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret key that holds the App ID, instead of `appId`.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    uid: Uid = Field(
+        description="Number under which the recorder itself joins; no participant may have the same.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    type: ChannelType = Field(
+        default=ChannelType.COMMUNICATION,
+        description="Profile of the channel, the same as that of the people in it.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret key that holds the channel's token, given to the engine. The default engine needs none for "
+        "`streams`; another engine may.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=MAX_STREAMS)] = Field(
+        description="The participants, each with a URL its live media is fetched from. They may come and go at any "
+        "time; a participant that is not there yet is asked for again and again.",
+        json_schema_extra=kubernetes(fixed=True, list_map_keys=("uid",)),
+    )

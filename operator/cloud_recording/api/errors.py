@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder SDK's error codes: what each is called in a status, and what a person can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from cloud_recording.api.reasons import Reason
+
+
+class RecordingErrorCode(IntEnum):
+    """`RecordingErrorCode` of the published interface, value by value."""
+
+    OK = 0
+    CONNECT_ERROR = 430
+    DISCONNECTED = 431
+    INVALID_PARAMETER = 432
+    INVALID_OPERATION = 433
+    NO_USERS = 434
+    NO_RECORDED_DATA = 435
+    RECORDER_INIT = 436
+    RECORDER_FAILED = 437
+    UPLOADER_INIT = 438
+    UPLOADER_FAILED = 439
+    BACKUP_FAILED = 440
+    RECORDER_EXIT = 441
+    GENERAL_ERROR = 442
+
+
+class ErrorFacts(NamedTuple):
+    """What `status.lastError` says about a code, besides the engine's own message."""
+
+    reason: Reason
+    meaning: str
+    remedy: str
+
+
+_NEW_PART: Final = "Nothing needs to be done at first: after a fatal error the operator starts a new part and keeps "
+"what was recorded. "
+
+ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
+    {
+        RecordingErrorCode.CONNECT_ERROR: ErrorFacts(
+            Reason.CONNECT_ERROR,
+            "The channel refused the recorder or could not be reached.",
+            "Check the App ID's permission, the stream URLs and their credentials, and the network between the pod's "
+            "node and the media server.",
+        ),
+        RecordingErrorCode.DISCONNECTED: ErrorFacts(
+            Reason.DISCONNECTED,
+            "The connection to the channel broke; the recorder keeps trying to come back.",
+            "Check the App ID's permission, the media server and the network between it and the pod's node.",
+        ),
+        RecordingErrorCode.INVALID_PARAMETER: ErrorFacts(
+            Reason.INVALID_PARAMETER,
+            "The engine refused a value of the recording's configuration.",
+            "Correct the field that the message names and create the recording again; trying the same again cannot "
+            "help.",
+        ),
+        RecordingErrorCode.INVALID_OPERATION: ErrorFacts(
+            Reason.INVALID_OPERATION,
+            "The engine was asked for something that its state does not allow.",
+            "Create the recording again; if it happens again, report it with the pod's log.",
+        ),
+        RecordingErrorCode.NO_USERS: ErrorFacts(
+            Reason.NO_USERS,
+            "Nobody was in the channel for `recording.maxIdleSeconds`, so the recorder left it.",
+            "Check that the participants publish to the URLs named in the spec, or allow a longer "
+            "`recording.maxIdleSeconds`. What was recorded before is uploaded.",
+        ),
+        RecordingErrorCode.NO_RECORDED_DATA: ErrorFacts(
+            Reason.NO_RECORDED_DATA,
+            "The recording ended without any media to keep.",
+            "Check that the participants sent audio or video of the kind that `recording.streams` asks for.",
+        ),
+        RecordingErrorCode.RECORDER_INIT: ErrorFacts(
+            Reason.RECORDER_INIT,
+            "The recorder could not be set up, for example because its work volume is not writable.",
+            _NEW_PART + "If it repeats, check the work volume and the node.",
+        ),
+        RecordingErrorCode.RECORDER_FAILED: ErrorFacts(
+            Reason.RECORDER_FAILED,
+            "The recorder broke while it was recording.",
+            _NEW_PART + "If it repeats, check the pod's log, its memory limit and the node.",
+        ),
+        RecordingErrorCode.UPLOADER_INIT: ErrorFacts(
+            Reason.UPLOADER_INIT,
+            "The uploader could not be set up; recording goes on and the files wait on the work volume.",
+            "Check the storage's endpoint, region and credentials Secret; the upload goes on by itself once they are "
+            "right.",
+        ),
+        RecordingErrorCode.UPLOADER_FAILED: ErrorFacts(
+            Reason.UPLOADER_FAILED,
+            "The bucket did not take a file; recording goes on, the file waits on the work volume and is tried again.",
+            "Check that the bucket exists, that the key may write to it, and the network; the upload goes on by itself "
+            "once the cause is gone.",
+        ),
+        RecordingErrorCode.BACKUP_FAILED: ErrorFacts(
+            Reason.BACKUP_FAILED,
+            "The backup store did not take a file either; the file waits on the work volume.",
+            "Check the backup store's bucket, credentials and network.",
+        ),
+        RecordingErrorCode.RECORDER_EXIT: ErrorFacts(
+            Reason.RECORDER_EXIT,
+            "The recorder process ended without having been asked to.",
+            _NEW_PART + "If it repeats, check the pod's log, its memory limit and the node.",
+        ),
+        RecordingErrorCode.GENERAL_ERROR: ErrorFacts(
+            Reason.GENERAL_ERROR,
+            "The engine failed for a reason it has no code for.",
+            _NEW_PART + "If it repeats, check the pod's log.",
+        ),
+    }
+)
+
+
+def error_facts(code: int) -> ErrorFacts:
+    """The facts of any code an engine may send; one that the interface does not define counts as a general error."""
+    try:
+        return ERRORS[RecordingErrorCode(code)]
+    except (KeyError, ValueError):
+        return ERRORS[RecordingErrorCode.GENERAL_ERROR]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is recorded of a channel and what the picture looks like."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
+
+LONG_SIDE: Final = 1920
+SHORT_SIDE: Final = 1080
+"""Canvas bounds: 1080p in either orientation, as the interface has it."""
+
+
+class StreamKinds(StrEnum):
+    AUDIO_ONLY = "AudioOnly"
+    VIDEO_ONLY = "VideoOnly"
+    AUDIO_VIDEO = "AudioVideo"
+
+
+class AudioProfile(StrEnum):
+    MUSIC_STANDARD = "MusicStandard"
+    MUSIC_HIGH_QUALITY = "MusicHighQuality"
+    MUSIC_HIGH_QUALITY_STEREO = "MusicHighQualityStereo"
+
+
+class VideoStream(StrEnum):
+    HIGH = "High"
+    LOW = "Low"
+
+
+class Layout(StrEnum):
+    FLOAT = "Float"
+    BEST_FIT = "BestFit"
+    VERTICAL = "Vertical"
+
+
+_EVEN: Final = Rule("self % 2 == 0", "must be even: video is coded in blocks of two by two pixels")
+Side = Annotated[int, Field(ge=16, le=LONG_SIDE, json_schema_extra=kubernetes(_EVEN, extra={"format": "int32"}))]
+
+
+class Video(SpecModel):
+    """The canvas that the participants' pictures are composed on."""
+
+    width: Side = Field(
+        default=360,
+        description="Width of the canvas in pixels, an even number.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    height: Side = Field(
+        default=640,
+        description="Height of the canvas in pixels, an even number.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    frames_per_second: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=15, description="Frames per second of the recording.", json_schema_extra=kubernetes(fixed=True)
+    )
+    bitrate_kbps: Annotated[int, Field(ge=10, le=20000)] = Field(
+        default=500,
+        description="Bit rate of the video in 1000 bits per second.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    layout: Layout = Field(
+        default=Layout.FLOAT,
+        description="How participants are placed. Float: the first fills the canvas, others lie on top in small "
+        "regions. BestFit: a grid of equal regions. Vertical: `maxResolutionUid` large at the left, others down the "
+        "right edge.",
+    )
+    max_resolution_uid: Uid | None = Field(
+        default=None,
+        description="The participant that gets the large region of the layout Vertical; its region shows the "
+        "background while that participant is absent.",
+    )
+
+
+class RecordingOptions(SpecModel):
+    """What is recorded of the channel, and how."""
+
+    streams: StreamKinds = Field(
+        default=StreamKinds.AUDIO_VIDEO,
+        description="Which kinds of media are recorded.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    audio_profile: AudioProfile = Field(
+        default=AudioProfile.MUSIC_STANDARD,
+        description="AAC at 48 kHz: MusicStandard is mono with up to 48 kbit/s, MusicHighQuality mono with up to 128, "
+        "MusicHighQualityStereo stereo with up to 192.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    video_stream: VideoStream = Field(
+        default=VideoStream.HIGH,
+        description="Which of a participant's video streams is taken where the source offers several.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    max_idle_seconds: Annotated[int, Field(ge=5, le=2_592_000)] = Field(
+        default=30,
+        description="How long nobody may be in the channel before the recorder leaves it. If somebody had been there, "
+        "the recording then succeeds with the reason ChannelIdle, else it fails with NoUsers.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    slice_seconds: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=15,
+        description="Length of a slice: it is cut at the first key frame after this time.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    video: Video = Field(default=Video(), description="The composed picture. Ignored when `streams` is AudioOnly.")

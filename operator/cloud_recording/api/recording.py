@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The resource `CloudRecording`: what a person asks for, next to what is known of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from cloud_recording.api.base import API_VERSION, RecordModel, SpecModel, kubernetes
+from cloud_recording.api.channel import Channel
+from cloud_recording.api.media import RecordingOptions
+from cloud_recording.api.pod import PodOptions
+from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.api.storage import Storage
+from cloud_recording.api.work import EmptyDirWork, WorkVolume
+
+KIND: Final = "CloudRecording"
+PLURAL: Final = "cloudrecordings"
+
+DURABLE_FINALIZER: Final = "cloudrecording.dev/durable"
+DISCARD_ANNOTATION: Final = "cloudrecording.dev/discard"
+
+DEFAULT_ENGINE: Final = "default"
+"""Name under which the administrator's list always has an engine."""
+
+
+class DesiredRecordingState(StrEnum):
+    RECORDING = "Recording"
+    PAUSED = "Paused"
+    STOPPED = "Stopped"
+
+
+class RestartPolicy(StrEnum):
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
+class Restart(SpecModel):
+    """What happens when the recorder fails or its pod is lost."""
+
+    policy: RestartPolicy = Field(
+        default=RestartPolicy.ON_FAILURE,
+        description="OnFailure: a new part goes on recording. Never: the recording fails.",
+    )
+    max_parts: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Most parts that a recording may have; any number if left out."
+    )
+
+
+class EngineRef(SpecModel):
+    """The library that records."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default=DEFAULT_ENGINE,
+        description="Name of a library in the administrator's list of engines.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+
+
+class CloudRecordingSpec(SpecModel):
+    """What to record, where to store it, and what the recording should be doing now."""
+
+    channel: Channel = Field(description="The channel to record.")
+    recording: RecordingOptions = Field(
+        default=RecordingOptions(), description="What is recorded of the channel, and how."
+    )
+    storage: Storage = Field(description="The bucket that the recording is uploaded to while it is made.")
+    desired_state: DesiredRecordingState = Field(
+        default=DesiredRecordingState.RECORDING,
+        description="What the recording should be doing. Paused leaves a stated gap. Stopped ends the recording for "
+        "good: what was recorded is uploaded.",
+    )
+    max_duration_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+        default=None, description="How long after its start the recording is stopped; never if left out."
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None,
+        description="How long after its end the resource is deleted; never if left out. Files in the bucket stay.",
+    )
+    restart: Restart = Field(default=Restart(), description="What happens when the recorder fails or its pod is lost.")
+    work: WorkVolume = Field(
+        default=WorkVolume(empty_dir=EmptyDirWork()), description="The volume on which slices wait for their upload."
+    )
+    upload_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=300,
+        description="How long a pod that is told to end may go on uploading before it is ended.",
+    )
+    deletion_deadline_seconds: Annotated[int, Field(ge=0, le=2_592_000)] = Field(
+        default=3600,
+        description="How long a deleted recording may wait for its upload. After that it is let go, and an Event names "
+        "what was given up.",
+    )
+    engine: EngineRef = Field(default=EngineRef(), description="The library that records.")
+    pod: PodOptions | None = Field(
+        default=None,
+        description="Metadata, resources and placement of the recorder's pods.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+
+
+class ObjectMeta(RecordModel):
+    """The part of an object's metadata that decisions are made from."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int = 1
+    resource_version: str = ""
+    creation_timestamp: datetime
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
+
+
+class CloudRecording(RecordModel):
+    """A CloudRecording as the API server gives it."""
+
+    api_version: Literal["cloudrecording.dev/v1alpha1"] = API_VERSION
+    kind: Literal["CloudRecording"] = "CloudRecording"
+    metadata: ObjectMeta
+    spec: CloudRecordingSpec
+    status: CloudRecordingStatus = CloudRecordingStatus()

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""References to Secrets of the recording's own namespace. The operator never reads them: only the pod mounts them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cloud_recording.api.base import Rule, SpecModel, kubernetes
+
+SecretName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=kubernetes(
+            Rule(
+                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                "must be the name of a Secret: lower-case letters, digits, '-' and '.'",
+            )
+        ),
+    ),
+]
+SecretKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=kubernetes(
+            Rule("self.matches('^[-._a-zA-Z0-9]+$')", "must be a key of a Secret: letters, digits, '-', '_' and '.'")
+        ),
+    ),
+]
+
+
+class SecretKeyRef(SpecModel):
+    """One key of a Secret in the recording's namespace."""
+
+    name: SecretName = Field(description="Name of the Secret, in the namespace of the recording.")
+    key: SecretKey = Field(description="Key in the Secret whose value is taken.")

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the status of a recording says. Counts are totals, lists are tails, times are UTC."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from cloud_recording.api.base import Count, Message, RecordModel, Tail, Time, kubernetes
+from cloud_recording.api.reasons import ConditionType, Reason
+
+FileName = Annotated[str, Field(max_length=512)]
+ObjectName = Annotated[str, Field(max_length=253)]
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(RecordModel):
+    """One aspect of the recording's state."""
+
+    type: ConditionType = Field(description="Which aspect.")
+    status: ConditionStatus = Field(description="Whether it holds.")
+    observed_generation: Count = Field(description="Generation of the spec that this was said of.")
+    last_transition_time: Time = Field(description="When `status` last changed.")
+    reason: Reason = Field(description="Why, in one word for programs.")
+    message: Message = Field(description="Why, in a sentence for people. May be empty.")
+
+
+class Amounts(RecordModel):
+    """How much was written, and where it is now."""
+
+    written: Count = Field(default=0, description="Closed on the work volume so far.")
+    uploaded: Count = Field(default=0, description="In the bucket, verified by the bucket's answer.")
+    backed_up: Count = Field(default=0, description="In the backup store and not yet brought home.")
+    pending: Count = Field(default=0, description="On the work volume only.")
+
+
+class Gap(RecordModel):
+    """A span of time that is not in the recording."""
+
+    start_time: Time = Field(description="First moment that is missing.")
+    stop_time: Time = Field(description="First moment that is there again.")
+    reason: Message = Field(description="Why it is missing.")
+
+
+class ParticipantState(StrEnum):
+    CONNECTING = "Connecting"
+    JOINED = "Joined"
+    LEFT = "Left"
+    REFUSED = "Refused"
+    FAILED = "Failed"
+
+
+class Participant(RecordModel):
+    """Somebody in the channel, as the recorder sees them."""
+
+    uid: Count = Field(description="Number of the participant.")
+    name: Annotated[str, Field(max_length=256)] | None = Field(default=None, description="Name of the participant.")
+    state: ParticipantState = Field(
+        description="Connecting: not there yet. Joined: media arrives. Left: media arrived before. Refused: the far "
+        "end said no. Failed: what arrives cannot be used."
+    )
+    audio: bool = Field(default=False, description="Whether audio arrives.")
+    video: bool = Field(default=False, description="Whether video arrives.")
+    join_time: Time | None = Field(default=None, description="When the first media of the latest stay arrived.")
+    leave_time: Time | None = Field(default=None, description="When the latest stay ended.")
+    message: Message | None = Field(default=None, description="What is wrong, if anything is.")
+
+
+class PartState(StrEnum):
+    PENDING = "Pending"
+    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
+    CONNECTING = "Connecting"
+    RECORDING = "Recording"
+    PAUSED = "Paused"
+    STOPPING = "Stopping"
+    UPLOADING = "Uploading"
+    FINISHED = "Finished"
+    LOST = "Lost"
+
+
+class Outcome(StrEnum):
+    """How a part ended, in the runner's own words; a lost part has none."""
+
+    UPLOADED = "Uploaded"
+    BACKED_UP = "BackedUp"
+    IDLE = "Idle"
+    FATAL = "Fatal"
+    DISCARDED = "Discarded"
+    INCOMPLETE = "Incomplete"
+    DRAINED = "Drained"
+
+
+class Part(RecordModel):
+    """One pod's share of the recording."""
+
+    number: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(description="Number of the part, from 0.")
+    pod: ObjectName = Field(description="Name of the pod.")
+    pod_uid: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="UID of the pod, once it is created; callbacks of any other pod are not heard."
+    )
+    file_prefix: Annotated[str, Field(max_length=64)] = Field(
+        default="", description="What the names of the part's files begin with; empty for part 0."
+    )
+    state: PartState = Field(default=PartState.PENDING, description="What the part was last known to do.")
+    outcome: Outcome | None = Field(default=None, description="How the part ended.")
+    reason: Reason | None = Field(default=None, description="Why the part is in its state, where it is a failure.")
+    last_sequence: Count = Field(default=0, description="Number of the newest callback that this status contains.")
+    somebody_joined: bool = Field(
+        default=False, description="Whether anybody was in the channel while the part recorded."
+    )
+    playlist: FileName | None = Field(default=None, description="Name of the part's playlist.")
+    slices: Amounts = Field(default=Amounts(), description="Slices of the part.")
+    bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
+    recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
+    gap_milliseconds: Count = Field(default=0, description="Length of the part's gaps.")
+    start_time: Time | None = Field(default=None, description="When the part began to record.")
+    stop_time: Time | None = Field(default=None, description="When the part stopped recording.")
+
+
+class EarlierParts(RecordModel):
+    """Totals of the parts that are no longer listed."""
+
+    count: Count = Field(default=0, description="Number of those parts.")
+    slices: Amounts = Field(default=Amounts(), description="Their slices.")
+    bytes: Amounts = Field(default=Amounts(), description="Bytes of their slices.")
+    recorded_milliseconds: Count = Field(default=0, description="Length of their media.")
+    gap_milliseconds: Count = Field(default=0, description="Length of their gaps.")
+    somebody_joined: bool = Field(default=False, description="Whether anybody was in the channel during one of them.")
+
+
+class LastError(RecordModel):
+    """The newest error, and the way out. It stays after the cause is gone, with the time it happened."""
+
+    code: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None, description="The recorder SDK's number of the error; none for errors outside the engine."
+    )
+    reason: Reason = Field(description="The error in one word for programs.")
+    message: Message = Field(description="What happened, in the words of whoever saw it.")
+    remedy: Message = Field(description="What to do about it.")
+    time: Time = Field(description="When it happened.")
+
+
+class CloudRecordingStatus(RecordModel):
+    """What is known about the recording. Written by the operator alone."""
+
+    observed_generation: Count | None = Field(
+        default=None, description="Generation of the spec that this status was made from."
+    )
+    acknowledged_generation: Count | None = Field(
+        default=None, description="Newest generation of the spec whose changes the recorder has taken over."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="The recording's state in conditions; see the table of conditions.",
+        json_schema_extra=kubernetes(list_map_keys=("type",)),
+    )
+    recording_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$", max_length=32)] | None = Field(
+        default=None, description="The recording's ID, which every file's name contains (the SDK's `sid`)."
+    )
+    playlist: FileName | None = Field(default=None, description="Name of the playlist, without the storage's prefix.")
+    playlist_url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="URL of the playlist in the bucket; reading it may need credentials."
+    )
+    progress_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Share of the files written so far that are in the bucket, verified."
+    )
+    slices: Amounts | None = Field(default=None, description="Slices of all parts.")
+    bytes: Amounts | None = Field(default=None, description="Bytes of the slices of all parts.")
+    start_time: Time | None = Field(default=None, description="When the first media was recorded.")
+    completion_time: Time | None = Field(default=None, description="When the recording was finished.")
+    last_durable_slice_time: Time | None = Field(
+        default=None, description="End of the newest slice up to which everything recorded is in a store."
+    )
+    recorded_seconds: Count | None = Field(default=None, description="Length of the recorded media of all parts.")
+    gap_seconds: Count | None = Field(default=None, description="Length of all gaps.")
+    gap_count: Count | None = Field(default=None, description="Number of all gaps.")
+    gaps: Tail[Gap] = Field(
+        default=(), description="The newest gaps.", json_schema_extra=kubernetes(list_type="atomic")
+    )
+    participant_count: Count | None = Field(default=None, description="Number of participants joined now.")
+    participants: Tail[Participant] = Field(
+        default=(),
+        description="Participants, those whose state changed last.",
+        json_schema_extra=kubernetes(list_map_keys=("uid",)),
+    )
+    parts: Tail[Part] = Field(
+        default=(),
+        description="The newest parts; a recording has more than one when a pod was lost or replaced.",
+        json_schema_extra=kubernetes(list_map_keys=("number",)),
+    )
+    earlier_parts: EarlierParts | None = Field(
+        default=None, description="Totals of the parts that are no longer listed."
+    )
+    last_error: LastError | None = Field(default=None, description="The newest error, and the way out.")

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where recordings are stored: a bucket, how to reach it, and which Secret opens it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from cloud_recording.api.base import Rule, SpecModel, kubernetes
+from cloud_recording.api.secrets import SecretKey, SecretKeyRef, SecretName
+
+
+class StorageVendor(StrEnum):
+    """The vendors of the interface by name, and any other server that speaks S3."""
+
+    QINIU = "Qiniu"
+    AWS = "AWS"
+    ALIYUN = "Aliyun"
+    S3 = "S3"
+
+
+class Addressing(StrEnum):
+    PATH = "Path"
+    VIRTUAL_HOSTED = "VirtualHosted"
+
+
+class BucketSecretRef(SpecModel):
+    """A Secret with an access key and a secret key."""
+
+    name: SecretName = Field(description="Name of the Secret, in the namespace of the recording.")
+    access_key_key: SecretKey = Field(
+        default="accessKey", description="Key in the Secret that holds the access key (ID)."
+    )
+    secret_key_key: SecretKey = Field(default="secretKey", description="Key in the Secret that holds the secret key.")
+
+
+class StorageCredentials(SpecModel):
+    """Who writes to the bucket."""
+
+    secret_ref: BucketSecretRef = Field(
+        description="Secret that holds the bucket's keys. Its content may change at any time: the next upload uses it.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+
+
+Bucket = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=63,
+        json_schema_extra=kubernetes(
+            Rule(
+                "self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')",
+                "must be a bucket's name: lower-case letters, digits, '-' and '.', a letter or digit first and last",
+            )
+        ),
+    ),
+]
+Endpoint = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        json_schema_extra=kubernetes(
+            Rule(
+                "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",
+                "must be a URL with the scheme 'https' or 'http' and a host",
+            ),
+            Rule("!self.contains('@')", "must not carry credentials; they belong in `credentials.secretRef`"),
+            Rule(
+                r"self.matches('^[a-z]+://[^/?#]*/?$')",
+                "must not have a path, query or fragment; use `bucket` and `prefix`",
+            ),
+            Rule(
+                r"!self.matches('^[a-z]+://(169[.]254[.]|\\[[fF][eE][89abAB])')", "must not name a link-local address"
+            ),
+        ),
+    ),
+]
+Prefix = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        json_schema_extra=kubernetes(
+            Rule(
+                "self.matches('^[A-Za-z0-9._=+-]+(/[A-Za-z0-9._=+-]+)*$') && !self.matches('(^|/)[.][.]?(/|$)')",
+                "must be names joined by '/', without '/' at either end: letters, digits, '.', '_', '=', '+' and '-'",
+            )
+        ),
+    ),
+]
+Region = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            **kubernetes(
+                Rule(
+                    "type(self) != string || (self.size() >= 1 && self.size() <= 64 && self.matches('^[a-z0-9-]+$'))",
+                    "must be a region's name of lower-case letters, digits and '-', or the SDK's number of a region",
+                ),
+                Rule("type(self) != int || (self >= 0 && self <= 17)", "must be from 0 to 17 when it is a number"),
+            ),
+        }
+    ),
+]
+
+STORAGE_RULES = (
+    Rule(
+        "self.vendor == 'S3' ? has(self.endpoint) : (has(self.region) || has(self.endpoint))",
+        "must have `endpoint` when `vendor` is 'S3', and `region` or `endpoint` for any other vendor",
+    ),
+    Rule(
+        "!has(self.region) || type(self.region) != int || self.vendor != 'S3'",
+        "must be a region's name when `vendor` is 'S3'",
+        field=".region",
+    ),
+    Rule(
+        "!has(self.region) || type(self.region) != int || self.vendor != 'Qiniu' || self.region <= 3",
+        "must be from 0 to 3 when `vendor` is 'Qiniu'",
+        field=".region",
+    ),
+)
+
+
+class Storage(SpecModel):
+    """A bucket and the way to it."""
+
+    vendor: StorageVendor = Field(
+        default=StorageVendor.S3,
+        description="Who runs the bucket. S3 stands for any server that speaks the S3 protocol and needs `endpoint`.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    region: Region | None = Field(
+        default=None,
+        description="Region of the bucket: its name, or the number the recorder SDK gives it. With `vendor` S3 it is "
+        "the name that requests are signed with, 'us-east-1' if left out.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    bucket: Bucket = Field(description="Name of the bucket.", json_schema_extra=kubernetes(fixed=True))
+    endpoint: Endpoint | None = Field(
+        default=None,
+        description="URL of the storage server, such as 'https://s3.example.com'. Needed with `vendor` S3; for the "
+        "others it follows from `region`.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    prefix: Prefix | None = Field(
+        default=None,
+        description="What every object's key begins with, such as 'meetings/2026'; '/' follows by itself.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    addressing: Addressing | None = Field(
+        default=None,
+        description="Whether the bucket is named in the URL's path or in its host. If left out: Path with `vendor` S3, "
+        "VirtualHosted for the others.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
+        "system's own.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    credentials: StorageCredentials = Field(description="What opens the bucket.")
+
+    @property
+    def effective_addressing(self) -> Addressing:
+        """The addressing that holds when the spec leaves it to the vendor."""
+        if self.addressing is not None:
+            return self.addressing
+        return Addressing.PATH if self.vendor is StorageVendor.S3 else Addressing.VIRTUAL_HOSTED

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operator and runner tell each other: documents on the way down, callbacks and the summary on the way up.
+
+Times on the wire that the engine states are milliseconds since the Unix epoch, UTC. Unknown fields are left out and
+unknown callbacks are kept as such, so that an operator can be rolled back under a newer runner without jamming it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter
+
+from cloud_recording.api.base import API_VERSION, Count, Message, PreciseTime, RecordModel, Tail
+from cloud_recording.api.media import Layout
+from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
+from cloud_recording.api.status import Amounts, Outcome, ParticipantState
+from cloud_recording.api.storage import Storage
+
+RECORDING_ANNOTATION: Final = "cloudrecording.dev/recording"
+DESIRED_ANNOTATION: Final = "cloudrecording.dev/desired"
+CALLBACK_CA_ANNOTATION: Final = "cloudrecording.dev/callback-ca"
+SUMMARY_FINALIZER: Final = "cloudrecording.dev/summary"
+CALLBACK_AUDIENCE: Final = "callbacks.cloudrecording.dev"
+CALLBACK_PATH: Final = "/v1/callbacks"
+
+TERMINATION_MESSAGE_BYTES: Final = 4096
+"""What the kubelet keeps of a container's termination message."""
+
+MAX_CALLBACKS_PER_REQUEST: Final = 100
+
+RecordingId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Milliseconds = Count
+
+
+class PartIdentity(RecordModel):
+    """Which share of the recording a pod makes."""
+
+    number: Annotated[int, Field(ge=0)]
+    file_prefix: str = ""
+
+
+class EngineLibrary(RecordModel):
+    """The shared library that the recorder process loads."""
+
+    name: str
+    library_path: str
+
+
+class RecordingDocument(RecordModel):
+    """What a pod is to record: fixed for the pod's life, without any secret."""
+
+    api_version: Literal["cloudrecording.dev/v1alpha1"] = API_VERSION
+    namespace: str
+    name: str
+    uid: str
+    recording_id: RecordingId
+    part: PartIdentity
+    spec: CloudRecordingSpec
+    storage: Storage
+    callback_url: str
+    engine: EngineLibrary
+    protocols: tuple[str, ...]
+    allow_link_local: bool = False
+
+
+class DesiredState(RecordModel):
+    """What the pod should be doing now; a new one replaces the old one whole."""
+
+    generation: Count
+    state: DesiredRecordingState
+    layout: Layout
+    max_resolution_uid: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    max_duration_seconds: Count | None = None
+    upload_grace_seconds: Count
+    credentials_generation: Count = 0
+
+
+class EngineState(StrEnum):
+    IDLE = "Idle"
+    CONNECTING = "Connecting"
+    RECORDING = "Recording"
+    PAUSED = "Paused"
+    STOPPING = "Stopping"
+    UPLOADING = "Uploading"
+    UPLOADED = "Uploaded"
+    BACKED_UP = "BackedUp"
+    FAILED = "Failed"
+
+
+class GapRecord(RecordModel):
+    """Nothing is recorded from `start` up to `stop`."""
+
+    start: Milliseconds
+    stop: Milliseconds
+    reason: Message = ""
+
+
+class ParticipantRecord(RecordModel):
+    """A participant as the engine sees it."""
+
+    uid: Count
+    name: str | None = None
+    state: ParticipantState
+    audio: bool = False
+    video: bool = False
+    join_time: Milliseconds | None = None
+    leave_time: Milliseconds | None = None
+    message: Message | None = None
+
+
+class TickLateness(RecordModel):
+    """How late the composer's tick is, in microseconds."""
+
+    p50: Count = 0
+    p99: Count = 0
+
+
+class EngineError(RecordModel):
+    """An error in the engine's own words."""
+
+    code: int
+    message: Message = ""
+
+
+class Snapshot(RecordModel):
+    """The engine's account of itself (`cr_status`): totals and tails, so that any one snapshot stands alone."""
+
+    state: EngineState
+    recording_id: RecordingId
+    playlist: str | None = None
+    start_time: Milliseconds | None = None
+    stop_time: Milliseconds | None = None
+    slices: Amounts = Amounts()
+    bytes: Amounts = Amounts()
+    progress_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    last_durable_slice_time: Milliseconds | None = None
+    recorded_milliseconds: Milliseconds = 0
+    gap_milliseconds: Milliseconds = 0
+    gap_count: Count = 0
+    gaps: Tail[GapRecord] = ()
+    participants: Tail[ParticipantRecord] = ()
+    participant_count: Count = 0
+    somebody_joined: bool = False
+    position_milliseconds: Milliseconds = 0
+    tick_lateness_microseconds: TickLateness = TickLateness()
+    last_error: EngineError | None = None
+
+
+class Summary(RecordModel):
+    """A part's last word: counts, never lists, so that it fits the container's termination message."""
+
+    recording_id: RecordingId
+    part: Annotated[int, Field(ge=0)]
+    outcome: Outcome
+    code: int | None = None
+    message: Message | None = None
+    slices: Amounts = Amounts()
+    bytes: Amounts = Amounts()
+    recorded_milliseconds: Milliseconds = 0
+    gap_milliseconds: Milliseconds = 0
+    start_time: Milliseconds | None = None
+    stop_time: Milliseconds | None = None
+    last_sequence: Count = 0
+    somebody_joined: bool = False
+
+    def termination_message(self) -> str:
+        """JSON of at most 4,096 bytes: a long message in a script of three or four bytes a letter is shortened."""
+        summary = self
+        while True:
+            text = summary.model_dump_json(by_alias=True, exclude_none=True)
+            excess = len(text.encode()) - TERMINATION_MESSAGE_BYTES
+            if excess <= 0 or not summary.message:
+                return text
+            # A letter has at least one byte, so cutting as many letters as there are bytes too many always ends.
+            shortened = summary.message[: max(0, len(summary.message) - excess)]
+            summary = summary.model_copy(update={"message": shortened})
+
+
+class MissingSecret(RecordModel):
+    """A key of a Secret that a field of the spec names and that is not mounted yet."""
+
+    secret_name: str
+    key: str
+    field: str
+
+
+class CallbackBase(RecordModel):
+    """What every callback carries; `sequence` counts from 1 in each pod and survives the runner's restarts."""
+
+    sequence: Annotated[int, Field(ge=1)]
+    time: PreciseTime
+    snapshot: Snapshot | None = None
+
+
+class RunnerStarted(CallbackBase):
+    type: Literal["RunnerStarted"] = "RunnerStarted"
+    runner_version: str
+    engine_name: str
+    engine_extended: bool
+
+
+class WaitingForSecret(CallbackBase):
+    type: Literal["WaitingForSecret"] = "WaitingForSecret"
+    missing: Annotated[tuple[MissingSecret, ...], Field(min_length=1)]
+
+
+class SecretsComplete(CallbackBase):
+    type: Literal["SecretsComplete"] = "SecretsComplete"
+
+
+class RecordingConnecting(CallbackBase):
+    type: Literal["RecordingConnecting"] = "RecordingConnecting"
+
+
+class RecordingStarted(CallbackBase):
+    type: Literal["RecordingStarted"] = "RecordingStarted"
+
+
+class RecordingStopped(CallbackBase):
+    type: Literal["RecordingStopped"] = "RecordingStopped"
+
+
+class RecordingUploaded(CallbackBase):
+    type: Literal["RecordingUploaded"] = "RecordingUploaded"
+    file_name: str
+
+
+class RecordingBackedUp(CallbackBase):
+    type: Literal["RecordingBackedUp"] = "RecordingBackedUp"
+    file_name: str
+
+
+class RecordingUploadingProgress(CallbackBase):
+    type: Literal["RecordingUploadingProgress"] = "RecordingUploadingProgress"
+    progress_percent: Annotated[int, Field(ge=0, le=100)]
+    playlist: str
+
+
+class RecorderFailure(CallbackBase):
+    type: Literal["RecorderFailure"] = "RecorderFailure"
+    code: int
+    message: Message = ""
+
+
+class UploaderFailure(CallbackBase):
+    type: Literal["UploaderFailure"] = "UploaderFailure"
+    code: int
+    message: Message = ""
+
+
+class RecordingFatalError(CallbackBase):
+    type: Literal["RecordingFatalError"] = "RecordingFatalError"
+    code: int
+    message: Message = ""
+
+
+class RecorderExited(CallbackBase):
+    type: Literal["RecorderExited"] = "RecorderExited"
+    exit_code: int | None = None
+    signal: int | None = None
+    restarts: Count
+    message: Message = ""
+
+
+class SnapshotTaken(CallbackBase):
+    type: Literal["Snapshot"] = "Snapshot"
+
+
+class DesiredStateApplied(CallbackBase):
+    type: Literal["DesiredStateApplied"] = "DesiredStateApplied"
+    generation: Count
+
+
+class EditRefused(CallbackBase):
+    type: Literal["EditRefused"] = "EditRefused"
+    field: str
+    message: Message
+
+
+class Finished(CallbackBase):
+    type: Literal["Finished"] = "Finished"
+    summary: Summary
+
+
+class UnknownCallback(CallbackBase):
+    """A callback of a newer runner: it is acknowledged, and its snapshot counts."""
+
+    type: str
+
+
+KnownCallback = Annotated[
+    RunnerStarted
+    | WaitingForSecret
+    | SecretsComplete
+    | RecordingConnecting
+    | RecordingStarted
+    | RecordingStopped
+    | RecordingUploaded
+    | RecordingBackedUp
+    | RecordingUploadingProgress
+    | RecorderFailure
+    | UploaderFailure
+    | RecordingFatalError
+    | RecorderExited
+    | SnapshotTaken
+    | DesiredStateApplied
+    | EditRefused
+    | Finished,
+    Field(discriminator="type"),
+]
+
+_KNOWN_TYPES: Final = frozenset(model.model_fields["type"].default for model in get_args(get_args(KnownCallback)[0]))
+
+
+def _callback_tag(value: object) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "known" if kind in _KNOWN_TYPES else "unknown"
+
+
+Callback = Annotated[
+    Annotated[KnownCallback, Tag("known")] | Annotated[UnknownCallback, Tag("unknown")], Discriminator(_callback_tag)
+]
+
+CALLBACK: Final[TypeAdapter[Callback]] = TypeAdapter(Callback)
+"""Parses one callback of unknown type."""
+
+
+class CallbackRequest(RecordModel):
+    """Callbacks of one pod in the order of their sequence."""
+
+    pod_uid: Annotated[str, Field(min_length=1, max_length=64)]
+    callbacks: Annotated[tuple[Callback, ...], Field(min_length=1, max_length=MAX_CALLBACKS_PER_REQUEST)]
+
+
+class CallbackResponse(RecordModel):
+    """The highest sequence that the status contains: the runner may forget everything up to it."""
+
+    acknowledged: Count

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The volume on which slices wait for their upload."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cloud_recording.api.base import Rule, SpecModel, kubernetes
+
+VolumeSize = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32,
+        json_schema_extra=kubernetes(
+            Rule(
+                "isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0",
+                "must be a quantity of at least '64Mi', such as '4Gi'",
+            )
+        ),
+    ),
+]
+
+
+class EmptyDirWork(SpecModel):
+    """A volume that lives as long as the pod."""
+
+    size_limit: VolumeSize = Field(
+        default="4Gi",
+        description="Most that the recording may keep on the node's disk. Capture pauses, with a stated gap, before it "
+        "would be exceeded.",
+    )
+
+
+class PersistentVolumeClaimWork(SpecModel):
+    """A volume of its own, which survives the loss of a pod or node."""
+
+    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None, description="StorageClass of the claim; the cluster's default if left out."
+    )
+    size: VolumeSize = Field(description="Size of the volume.")
+
+
+class WorkVolume(SpecModel):
+    """Exactly one kind of volume."""
+
+    empty_dir: EmptyDirWork | None = Field(
+        default=None,
+        description="Keep undelivered slices in the pod: losing the pod loses at most what was not yet uploaded.",
+    )
+    persistent_volume_claim: PersistentVolumeClaimWork | None = Field(
+        default=None,
+        description="Keep undelivered slices on a claim made for the recording: losing pod or node loses at most the "
+        "open slice.",
+    )
