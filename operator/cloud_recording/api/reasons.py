@@ -70,6 +70,8 @@ class Reason(StrEnum):
     CHANNEL_IDLE = "ChannelIdle"
     NOTHING_RECORDED = "NothingRecorded"
     NO_USERS = "NoUsers"
+    EVICTED = "Evicted"
+    OUT_OF_MEMORY = "OutOfMemory"
     POD_LOST = "PodLost"
     NODE_LOST = "NodeLost"
     PARTS_EXHAUSTED = "PartsExhausted"
@@ -163,6 +165,14 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             "Nobody ever joined within `recording.maxIdleSeconds`.",
             "Check that the participants publish to the URLs named in the spec, or allow a longer "
             "`recording.maxIdleSeconds`.",
+        ),
+        Reason.EVICTED: ReasonFacts(
+            "The node or an administrator put the pod out; a new part follows unless `restart` says otherwise.",
+            "Check the node's memory and disk, and the priority of the pod.",
+        ),
+        Reason.OUT_OF_MEMORY: ReasonFacts(
+            "The recorder used more memory than its limit and was ended.",
+            "Create the recording with a higher `pod.resources.limits.memory`, or have the chart's default raised.",
         ),
         Reason.POD_LOST: ReasonFacts(
             "The recorder's pod is gone without its final report; a new part follows unless `restart` says otherwise.",

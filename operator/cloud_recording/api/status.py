@@ -15,6 +15,9 @@ FileName = Annotated[str, Field(max_length=512)]
 ObjectName = Annotated[str, Field(max_length=253)]
 
 
+Ordinal = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
 class ConditionStatus(StrEnum):
     TRUE = "True"
     FALSE = "False"
@@ -74,14 +77,15 @@ class Participant(RecordModel):
 
 
 class PartState(StrEnum):
+    PLANNED = "Planned"
     PENDING = "Pending"
-    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
+    STARTING = "Starting"
     CONNECTING = "Connecting"
     RECORDING = "Recording"
     PAUSED = "Paused"
     STOPPING = "Stopping"
     UPLOADING = "Uploading"
-    FINISHED = "Finished"
+    CONCLUDED = "Concluded"
     LOST = "Lost"
 
 
@@ -100,28 +104,48 @@ class Outcome(StrEnum):
 class Part(RecordModel):
     """One pod's share of the recording."""
 
-    number: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(description="Number of the part, from 0.")
+    number: Ordinal = Field(description="Number of the part, from 0.")
     pod: ObjectName = Field(description="Name of the pod.")
     pod_uid: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="UID of the pod, once it is created; callbacks of any other pod are not heard."
     )
+    node: ObjectName | None = Field(default=None, description="Node that the pod runs on.")
     file_prefix: Annotated[str, Field(max_length=64)] = Field(
         default="", description="What the names of the part's files begin with; empty for part 0."
     )
-    state: PartState = Field(default=PartState.PENDING, description="What the part was last known to do.")
-    outcome: Outcome | None = Field(default=None, description="How the part ended.")
-    reason: Reason | None = Field(default=None, description="Why the part is in its state, where it is a failure.")
-    last_sequence: Count = Field(default=0, description="Number of the newest callback that this status contains.")
-    somebody_joined: bool = Field(
-        default=False, description="Whether anybody was in the channel while the part recorded."
+    state: PartState = Field(
+        default=PartState.PLANNED,
+        description="What the part was last known to do. Planned: its pod was not seen yet. Pending: its pod has not "
+        "started. Starting: the recorder waits for its Secrets. Concluded: its final summary is counted. Lost: no "
+        "summary will come.",
     )
+    reason: Reason | None = Field(default=None, description="Why the part waits, or how it ended, in one word.")
+    message: Message | None = Field(default=None, description="The same in a sentence.")
+    pod_ready: bool = Field(default=False, description="Whether the pod is ready.")
+    outcome: Outcome | None = Field(default=None, description="How the part ended, by its own account.")
+    error_code: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None, description="The recorder SDK's number of the error that ended the part."
+    )
+    sequence: Count = Field(default=0, description="Number of the newest callback that this status contains.")
+    desired_generation: Count | None = Field(
+        default=None, description="Newest generation of the spec whose changes the part has taken over."
+    )
+    create_time: Time | None = Field(default=None, description="When the pod was created.")
+    start_time: Time | None = Field(default=None, description="When the part began to record.")
+    stop_time: Time | None = Field(default=None, description="When the part stopped recording.")
+    end_time: Time | None = Field(default=None, description="When the pod ended.")
     playlist: FileName | None = Field(default=None, description="Name of the part's playlist.")
     slices: Amounts = Field(default=Amounts(), description="Slices of the part.")
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
     gap_milliseconds: Count = Field(default=0, description="Length of the part's gaps.")
-    start_time: Time | None = Field(default=None, description="When the part began to record.")
-    stop_time: Time | None = Field(default=None, description="When the part stopped recording.")
+    somebody_joined: bool = Field(
+        default=False, description="Whether anybody was in the channel while the part recorded."
+    )
+    recorder_restarts: Ordinal = Field(
+        default=0, description="How often the recorder process was started again inside the pod."
+    )
+    runner_restarts: Ordinal = Field(default=0, description="How often the pod's container was started again.")
 
 
 class EarlierParts(RecordModel):
