@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cluster that demo and end-to-end tests use, with the product installed in it by its own chart."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from tests.cluster.client import Helm, Kubectl
+from tests.cluster.cluster import Cluster
+from tests.cluster.component import report
+from tests.cluster.image.recipes import OUTPUT, recipes
+from tests.cluster.layout import REPOSITORY
+from tests.cluster.target import uses_current_cluster
+
+CHART = REPOSITORY / "charts" / "cloud-recording"
+OPERATOR_NAMESPACE = "cloud-recording-system"
+RELEASE = "cloud-recording"
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A running cluster; `kubeconfig` is None where kubectl finds the cluster by itself."""
+
+    kubeconfig: Path | None
+    kubectl: Kubectl
+    helm: Helm
+
+    @property
+    def kubectl_command(self) -> list[str]:
+        """How a person types kubectl for this cluster."""
+        return ["kubectl", *([] if self.kubeconfig is None else [f"--kubeconfig={self.kubeconfig}"])]
+
+
+def start() -> Target:
+    """Returns the cluster with the product's and the testbed's image in it.
+
+    In a cluster of the user's own, the images must be where its nodes can pull them.
+    """
+    if uses_current_cluster():
+        return Target(None, Kubectl(None), Helm(None))
+    cluster = Cluster()
+    cluster.up()
+    for recipe in recipes():
+        cluster.load_image(OUTPUT / f"{recipe.name}.tar")
+    return Target(cluster.kubeconfig, Kubectl(cluster.kubeconfig), Helm(cluster.kubeconfig))
+
+
+def install(target: Target) -> None:
+    """Installs the chart, or brings the installed one up to date, and waits until the operator is ready."""
+    image = os.environ.get("CLOUD_RECORDING_IMAGE", "cloud-recording:dev")
+    repository, _, tag = image.rpartition(":")
+    target.helm(
+        *("upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"),
+        *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+        *("--wait", "--timeout", "5m"),
+    )
+    report(f"the chart is installed in {OPERATOR_NAMESPACE}")
+
+
+def uninstall(target: Target) -> None:
+    """Takes the chart away, with its resource definitions, which the chart itself would keep."""
+    target.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--ignore-not-found", "--wait")
+    target.kubectl("delete", "--ignore-not-found", "--wait", "namespace", OPERATOR_NAMESPACE)
+    target.kubectl("delete", "--ignore-not-found", "--wait", f"--filename={REPOSITORY / 'crds'}")
