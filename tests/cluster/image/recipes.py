@@ -12,13 +12,19 @@ from tests.cluster.layout import REPOSITORY
 OUTPUT = REPOSITORY / "build" / "images"
 
 
-def recipes() -> tuple[Recipe, ...]:
-    """The product's image and the one that plays the outside world."""
-    return (
-        Recipe(tag="docker.io/library/cloud-recording:dev", dockerfile=REPOSITORY / "Dockerfile"),
-        Recipe(
-            tag="docker.io/library/cloud-recording-testbed:dev",
-            dockerfile=REPOSITORY / "tests" / "testbed" / "Dockerfile",
-            programs={"versitygw": Path(Binaries()["versitygw"])},
-        ),
+def product() -> Recipe:
+    """The image that the chart installs."""
+    return Recipe(tag="docker.io/library/cloud-recording:dev", dockerfile=REPOSITORY / "Dockerfile")
+
+
+def outside_world() -> Recipe:
+    """The image that plays the outside world."""
+    return Recipe(
+        tag="docker.io/library/cloud-recording-testbed:dev",
+        dockerfile=REPOSITORY / "tests" / "testbed" / "Dockerfile",
+        programs={"versitygw": Path(Binaries()["versitygw"])},
     )
+
+
+def recipes() -> tuple[Recipe, ...]:
+    return (product(), outside_world())
