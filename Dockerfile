@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# The image of the operator and of the recorder's pods: build with `docker build .`, `buildah bud .` or the like.
+# No stage names an architecture; what the last stage holds is what runs, and no compiler is among it.
+
+FROM debian:trixie-slim AS toolchain
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends \
+        ca-certificates \
+        cargo \
+        g++ \
+        libavcodec-dev \
+        libavformat-dev \
+        libavutil-dev \
+        libclang-dev \
+        libffi-dev \
+        libswresample-dev \
+        libswscale-dev \
+        make \
+        pkg-config \
+        python3-dev \
+        python3-setuptools \
+        python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+# Where HTTPS goes through an authority of its own: mount its certificates into the build, and say here where they are.
+ARG CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+ENV CARGO_HTTP_CAINFO=$CA_BUNDLE PIP_CERT=$CA_BUNDLE
+WORKDIR /source
+
+
+FROM toolchain AS library
+ENV CARGO_HOME=/var/cache/cargo CARGO_TARGET_DIR=/var/cache/cargo-target
+COPY native native
+# The mounted caches keep the dependencies, compiled, from build to build. Cargo tells by their time which of our own
+# files changed since, and a checkout may set any time: so all of them count as new.
+RUN --mount=type=cache,target=/var/cache/cargo --mount=type=cache,target=/var/cache/cargo-target \
+    find native/core -type f -exec touch {} + \
+    && make -C native install PREFIX=/usr/local DESTDIR=/installed
+
+
+FROM toolchain AS environment
+COPY requirements/runtime.lock requirements/
+RUN python3 -m venv /opt/cloud-recording \
+    && /opt/cloud-recording/bin/pip install --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
+        --requirement requirements/runtime.lock
+COPY native/include native/include
+COPY native/abi/shim native/abi/shim
+COPY pyproject.toml README.md LICENSE ./
+COPY operator operator
+# setuptools comes from Debian, and stays behind with this stage, as pip does.
+RUN export PYTHONPATH=/usr/lib/python3/dist-packages \
+    && cd /opt/cloud-recording \
+    && bin/python /source/operator/cloud_recording/runner/native_build.py \
+    && bin/pip install --no-cache-dir --no-deps --no-build-isolation /source \
+    && cp /source/operator/cloud_recording/runner/_native*.so lib/python3*/site-packages/cloud_recording/runner/ \
+    && bin/pip uninstall --yes pip
+
+
+FROM debian:trixie-slim
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends \
+        ca-certificates \
+        libavcodec61 \
+        libavformat61 \
+        libavutil59 \
+        libswresample5 \
+        libswscale8 \
+        python3 \
+    && rm -rf /var/lib/apt/lists/* \
+    && install --directory --owner=65532 --group=65532 /var/lib/cloud-recording
+COPY --from=environment /opt/cloud-recording /opt/cloud-recording
+COPY --from=library /installed/usr/local/lib /usr/local/lib
+RUN ldconfig
+ENV PATH=/opt/cloud-recording/bin:/usr/local/bin:/usr/bin:/bin \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    CLOUD_RECORDING_WORK_DIR=/var/lib/cloud-recording
+# By number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["cloud-recording"]
