@@ -115,5 +115,6 @@ Time = Annotated[datetime, PlainSerializer(_rfc3339_seconds, return_type=str, wh
 
 PreciseTime = Annotated[datetime, PlainSerializer(_rfc3339_milliseconds, return_type=str, when_used="json")]
 
-Uid = Annotated[int, Field(ge=1, le=UID_MAX, json_schema_extra={"format": "int64"})]
-Count = Annotated[int, Field(ge=0, le=2**63 - 1, json_schema_extra={"format": "int64"})]
+Uid = Annotated[int, Field(ge=1, le=UID_MAX)]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""A total; JSON readers of every language take whole numbers up to 2^53 - 1 exactly."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
 from cloud_recording.api.secrets import SecretKeyRef
@@ -40,6 +40,11 @@ StreamUrl = Annotated[
                 "must not carry credentials before '@'; put the whole URL into a Secret and name it in `urlSecretRef`",
             ),
             Rule(
+                "!self.matches('(?i)[?&](pass|passphrase|passwd|password|pwd|secret|token|key|signature|auth)=')",
+                "must not carry a password, key or token in its query; put the whole URL into a Secret and name it in "
+                "`urlSecretRef`",
+            ),
+            Rule(
                 r"!self.matches('^[a-z]+://@?(169[.]254[.]|\\[[fF][eE][89abAB])')",
                 "must not name a link-local address",
             ),
@@ -51,6 +56,12 @@ StreamUrl = Annotated[
 
 class Stream(SpecModel):
     """One participant of a `streams` channel."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule("has(self.url) != has(self.urlSecretRef)", "must have exactly one of `url` and `urlSecretRef`")
+        )
+    )
 
     uid: Uid = Field(
         description="Number of the participant, unique in the channel. Layouts and the status speak of participants by "
@@ -85,6 +96,20 @@ ChannelName = Annotated[
 
 class Channel(SpecModel):
     """The channel to record. This version records channels made of `streams`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule(
+                "!(has(self.appId) && has(self.appIdSecretRef))",
+                "must have at most one of `appId` and `appIdSecretRef`",
+            ),
+            Rule(
+                "self.streams.all(stream, stream.uid != self.uid)",
+                "must differ from the `uid` of every participant in `streams`",
+                field=".uid",
+            ),
+        )
+    )
 
     name: ChannelName = Field(
         description="Name of the channel. It is part of every file's name; bytes other than letters, digits, '.', '_' "

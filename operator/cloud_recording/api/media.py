@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
 
@@ -39,11 +39,26 @@ class Layout(StrEnum):
 
 
 _EVEN: Final = Rule("self % 2 == 0", "must be even: video is coded in blocks of two by two pixels")
-Side = Annotated[int, Field(ge=16, le=LONG_SIDE, json_schema_extra=kubernetes(_EVEN, extra={"format": "int32"}))]
+Side = Annotated[int, Field(ge=16, le=LONG_SIDE, json_schema_extra=kubernetes(_EVEN))]
 
 
 class Video(SpecModel):
     """The canvas that the participants' pictures are composed on."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule(
+                f"self.width <= {SHORT_SIDE} || self.height <= {SHORT_SIDE}",
+                f"must be at most {LONG_SIDE} by {SHORT_SIDE} or {SHORT_SIDE} by {LONG_SIDE} pixels: "
+                f"one of `width` and `height` must be at most {SHORT_SIDE}",
+            ),
+            Rule(
+                "self.layout != 'Vertical' || has(self.maxResolutionUid)",
+                "must be set when `layout` is 'Vertical'",
+                field=".maxResolutionUid",
+            ),
+        )
+    )
 
     width: Side = Field(
         default=360,

@@ -7,9 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import API_VERSION, RecordModel, SpecModel, kubernetes
+from cloud_recording.api.base import API_VERSION, RecordModel, Rule, SpecModel, kubernetes
 from cloud_recording.api.channel import Channel
 from cloud_recording.api.media import RecordingOptions
 from cloud_recording.api.pod import PodOptions
@@ -63,6 +63,17 @@ class EngineRef(SpecModel):
 class CloudRecordingSpec(SpecModel):
     """What to record, where to store it, and what the recording should be doing now."""
 
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule(
+                "!has(self.recording.video.maxResolutionUid) || "
+                "self.channel.streams.exists(stream, stream.uid == self.recording.video.maxResolutionUid)",
+                "must be the `uid` of a participant in `channel.streams`",
+                field=".recording.video.maxResolutionUid",
+            )
+        )
+    )
+
     channel: Channel = Field(description="The channel to record.")
     recording: RecordingOptions = Field(
         default=RecordingOptions(), description="What is recorded of the channel, and how."
@@ -82,7 +93,9 @@ class CloudRecordingSpec(SpecModel):
     )
     restart: Restart = Field(default=Restart(), description="What happens when the recorder fails or its pod is lost.")
     work: WorkVolume = Field(
-        default=WorkVolume(empty_dir=EmptyDirWork()), description="The volume on which slices wait for their upload."
+        default=WorkVolume(empty_dir=EmptyDirWork()),
+        description="The volume on which slices wait for their upload.",
+        json_schema_extra=kubernetes(fixed=True),
     )
     upload_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=300,

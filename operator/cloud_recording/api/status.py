@@ -139,6 +139,7 @@ class Part(RecordModel):
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
     gap_milliseconds: Count = Field(default=0, description="Length of the part's gaps.")
+    gap_count: Count = Field(default=0, description="Number of the part's gaps.")
     somebody_joined: bool = Field(
         default=False, description="Whether anybody was in the channel while the part recorded."
     )
@@ -156,6 +157,7 @@ class EarlierParts(RecordModel):
     bytes: Amounts = Field(default=Amounts(), description="Bytes of their slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of their media.")
     gap_milliseconds: Count = Field(default=0, description="Length of their gaps.")
+    gap_count: Count = Field(default=0, description="Number of their gaps.")
     somebody_joined: bool = Field(default=False, description="Whether anybody was in the channel during one of them.")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, kubernetes
 from cloud_recording.api.secrets import SecretKey, SecretKeyRef, SecretName
@@ -108,7 +108,7 @@ Region = Annotated[
     ),
 ]
 
-STORAGE_RULES = (
+_STORAGE_RULES = (
     Rule(
         "self.vendor == 'S3' ? has(self.endpoint) : (has(self.region) || has(self.endpoint))",
         "must have `endpoint` when `vendor` is 'S3', and `region` or `endpoint` for any other vendor",
@@ -128,6 +128,8 @@ STORAGE_RULES = (
 
 class Storage(SpecModel):
     """A bucket and the way to it."""
+
+    model_config = ConfigDict(json_schema_extra=kubernetes(*_STORAGE_RULES))
 
     vendor: StorageVendor = Field(
         default=StorageVendor.S3,

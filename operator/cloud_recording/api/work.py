@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, kubernetes
 
@@ -45,6 +45,15 @@ class PersistentVolumeClaimWork(SpecModel):
 
 class WorkVolume(SpecModel):
     """Exactly one kind of volume."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule(
+                "has(self.emptyDir) != has(self.persistentVolumeClaim)",
+                "must have exactly one of `emptyDir` and `persistentVolumeClaim`",
+            )
+        )
+    )
 
     empty_dir: EmptyDirWork | None = Field(
         default=None,

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Structural schemas, as the API server wants them, made from the models.
+
+A structural schema has no references and no nulls, bounds everything, and carries the rules that pydantic has no word
+for. Transition rules are made here from the models' `fixed` marks, because where such a rule must stand depends on
+whether the field can be absent: the API server skips it when the old or the new value is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+FIXED_MESSAGE: Final = "must not change after creation; create a new recording instead"
+_INT32_MAX: Final = 2**31 - 1
+_KEPT_KEYS: Final = (
+    "description",
+    "type",
+    "format",
+    "enum",
+    "default",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+    "maxProperties",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
+)
+
+
+def structural_schema(model: type[BaseModel], *, with_defaults: bool) -> Schema:
+    """The model as a structural schema; a status has no defaults, since only the operator writes it."""
+    raw = model.model_json_schema(by_alias=True)
+    return _Converter(definitions=raw.get("$defs", {}), with_defaults=with_defaults).convert(raw)
+
+
+class _Converter:
+    def __init__(self, *, definitions: Mapping[str, Schema], with_defaults: bool) -> None:
+        self._definitions = definitions
+        self._with_defaults = with_defaults
+
+    def convert(self, raw: Schema) -> Schema:
+        raw = self._resolved(raw)
+        schema: Schema = {key: raw[key] for key in _KEPT_KEYS if key in raw}
+        if raw.get("x-kubernetes-int-or-string"):
+            schema.pop("type", None)
+            return schema
+        match raw.get("type"):
+            case "object":
+                self._convert_object(raw, schema)
+            case "array":
+                schema["items"] = self.convert(raw["items"])
+                schema.setdefault("x-kubernetes-list-type", "atomic")
+            case "integer":
+                schema.setdefault("format", "int32" if raw["maximum"] <= _INT32_MAX else "int64")
+        self._settle_default(schema)
+        return schema
+
+    def _resolved(self, raw: Schema) -> Schema:
+        """The schema with its reference and its nullable alternative replaced; what stands beside them wins."""
+        if "$ref" in raw:
+            beside = {key: value for key, value in raw.items() if key != "$ref"}
+            target = self._resolved(self._definitions[raw["$ref"].rpartition("/")[2]])
+            return _merged(target, beside)
+        alternatives = [option for option in raw.get("anyOf", ()) if option.get("type") != "null"]
+        if len(alternatives) == 1:
+            beside = {key: value for key, value in raw.items() if key != "anyOf"}
+            return _merged(self._resolved(alternatives[0]), beside)
+        if len(alternatives) > 1:
+            marked = next((option for option in alternatives if "anyOf" in option), raw)
+            return _merged({key: value for key, value in marked.items() if key != "anyOf"}, raw)
+        return raw
+
+    def _convert_object(self, raw: Schema, schema: Schema) -> None:
+        if "properties" not in raw:
+            schema["additionalProperties"] = self.convert(raw["additionalProperties"])
+            return
+        required = raw.get("required", [])
+        properties: dict[str, Schema] = {}
+        rules: list[Schema] = list(schema.pop("x-kubernetes-validations", ()))
+        for name, child in raw["properties"].items():
+            properties[name] = self.convert(child)
+            if not child.get("x-fixed"):
+                continue
+            if name in required or "default" in properties[name]:
+                properties[name].setdefault("x-kubernetes-validations", [])
+                properties[name]["x-kubernetes-validations"] += [{"rule": "self == oldSelf", "message": FIXED_MESSAGE}]
+            else:
+                rules.append(_fixed_optional(name))
+        schema["properties"] = properties
+        if required:
+            schema["required"] = list(required)
+        if rules:
+            schema["x-kubernetes-validations"] = rules
+
+    def _settle_default(self, schema: Schema) -> None:
+        """Keep a default that says something: an empty list or map, and null, mean the same as leaving it out."""
+        if "default" not in schema:
+            return
+        is_map = "additionalProperties" in schema
+        if not self._with_defaults or schema["default"] in (None, []) or (is_map and not schema["default"]):
+            del schema["default"]
+        elif schema.get("type") == "object":
+            schema["default"] = _without_children_defaults(schema["default"], schema["properties"])
+
+
+def _merged(target: Schema, beside: Schema) -> Schema:
+    rules = [*target.get("x-kubernetes-validations", ()), *beside.get("x-kubernetes-validations", ())]
+    return {**target, **beside, **({"x-kubernetes-validations": rules} if rules else {})}
+
+
+def _fixed_optional(name: str) -> Schema:
+    return {
+        "rule": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+        "message": FIXED_MESSAGE,
+        "fieldPath": f".{name}",
+    }
+
+
+def _without_children_defaults(default: Schema, properties: Mapping[str, Schema]) -> Schema:
+    """An object's default less what the API server fills in from the children's own defaults."""
+    kept: Schema = {}
+    for name, value in default.items():
+        child = properties[name]
+        rest = _without_children_defaults(value, child["properties"]) if "properties" in child and value else value
+        if rest is not None and rest != child.get("default", []):
+            kept[name] = rest
+    return kept
