@@ -157,11 +157,9 @@ def _succeeded(recording: dict[str, Any]) -> dict[str, Any]:
 
 def _fetch(bucket: Bucket, recording: dict[str, Any]) -> Recording:
     shutil.rmtree(RESULT, ignore_errors=True)
-    playlist = recording["status"]["playlist"]
-    directory, _, _ = playlist.rpartition("/")
-    files = bucket.download(RESULT, prefix=f"{directory}/" if directory else "")
+    files = bucket.download(RESULT, of=recording["status"]["recordingId"])
     report(f"{len(files)} objects fetched from the bucket")
-    return inspect(RESULT / playlist)
+    return inspect(files[recording["status"]["playlist"]])
 
 
 def _show(target: Target, fetched: Recording, recording: dict[str, Any]) -> None:

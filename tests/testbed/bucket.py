@@ -42,10 +42,10 @@ class Bucket:
             config=Config(s3={"addressing_style": "path"}),
         )
 
-    def keys(self, *, prefix: str = "") -> list[str]:
-        """Returns the keys below the prefix, sorted."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", ()))
+    def objects(self, *, of: str = "") -> list[str]:
+        """Returns the keys, sorted; with `of`, those that contain it, as all of a recording contain its ID."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", ()) if of in entry["Key"])
 
     def read(self, key: str) -> bytes:
         """Returns an object's content; a key that is not there raises the client's NoSuchKey."""
@@ -56,14 +56,14 @@ class Bucket:
         """Returns the content type that a player would be told."""
         return str(self._client.head_object(Bucket=self.name, Key=key)["ContentType"])
 
-    def download(self, directory: Path, *, prefix: str = "") -> list[Path]:
-        """Copies the objects below the prefix into the directory, under their keys; returns the files."""
-        files = []
-        for key in self.keys(prefix=prefix):
-            file = directory / key
-            file.parent.mkdir(parents=True, exist_ok=True)
+    def download(self, directory: Path, *, of: str) -> dict[str, Path]:
+        """Copies the objects whose keys contain `of` into the directory; returns the files by name, without prefix."""
+        directory.mkdir(parents=True, exist_ok=True)
+        files = {}
+        for key in self.objects(of=of):
+            file = directory / key.rpartition("/")[2]
             file.write_bytes(self.read(key))
-            files.append(file)
+            files[file.name] = file
         return files
 
     def create(self) -> None:

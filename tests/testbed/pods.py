@@ -13,6 +13,7 @@ Manifest = dict[str, Any]
 IMAGE = "cloud-recording-testbed:dev"
 S3_PORT = 7070
 RTMP_PORT = 1935
+FILES_PORT = 8000
 
 
 def namespace(name: str) -> Manifest:
@@ -42,6 +43,24 @@ def rtmp_server() -> list[Manifest]:
     """Returns an RTMP server `rtmp:1935`: publish and play below /live; whoever plays from /locked is refused."""
     container = _container("rtmp", ["rtmp-server"], port=RTMP_PORT, writable="/tmp")
     return [_deployment("rtmp", container, writable=True), _service("rtmp", RTMP_PORT)]
+
+
+def file_server(name: str, *, directory: str) -> list[Manifest]:
+    """Returns an HTTP server `NAME:8000` of the image's files; what they hold is no media."""
+    command = ["python3", "-m", "http.server", "--directory", directory, str(FILES_PORT)]
+    return [_deployment(name, _container("files", command, port=FILES_PORT)), _service(name, FILES_PORT, "files")]
+
+
+def unwritable_volume(name: str) -> Manifest:
+    """Returns a volume of the class `unwritable`: a directory of the node that only root may write into."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "unwritable",
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": f"/var/lib/kubelet/{name}", "type": "DirectoryOrCreate"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
 
 
 def participant(
@@ -105,13 +124,14 @@ def _pod_spec(container: Manifest, *, writable: bool = False) -> Manifest:
     }
 
 
-def _deployment(name: str, container: Manifest, *, writable: bool) -> Manifest:
+def _deployment(name: str, container: Manifest, *, writable: bool = False) -> Manifest:
     labels = {"app.kubernetes.io/name": name}
     template = {"metadata": {"labels": labels}, "spec": _pod_spec(container, writable=writable)}
     spec = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
-def _service(name: str, port: int) -> Manifest:
-    spec = {"selector": {"app.kubernetes.io/name": name}, "ports": [{"name": name, "port": port, "targetPort": name}]}
+def _service(name: str, port: int, target: str | None = None) -> Manifest:
+    ports = [{"name": name, "port": port, "targetPort": target or name}]
+    spec = {"selector": {"app.kubernetes.io/name": name}, "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}

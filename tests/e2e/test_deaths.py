@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever dies while a recording runs, it goes on, and the status stays true."""
+
+from tests.testbed.cluster_target import OPERATOR_NAMESPACE
+from tests.testbed.scene import ALICE, Resource, Scene, condition, slices
+
+DEPLOYMENT = "deployment/cloud-recording"
+
+
+def test_an_operator_restart_changes_nothing_in_a_running_recording(scene: Scene) -> None:
+    """G6, G4: the pod is not touched, and what happened meanwhile arrives afterwards."""
+    scene.join(ALICE)
+    scene.record("operator-restart", streams=[ALICE.stream()])
+    before = scene.until_condition("operator-restart", "Recording", "True")
+    kubectl = scene.target.kubectl
+    kubectl("rollout", "restart", DEPLOYMENT, f"--namespace={OPERATOR_NAMESPACE}")
+    kubectl("rollout", "status", DEPLOYMENT, f"--namespace={OPERATOR_NAMESPACE}", "--timeout=180s")
+    scene.until("operator-restart", lambda seen: slices(seen) > slices(before), "slices are counted again")
+    (pod,) = scene.pods_of("operator-restart")
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    scene.stop("operator-restart")
+    finished = scene.finished("operator-restart")
+    assert condition(finished, "Succeeded")["status"] == "True"
+    assert finished["status"].get("gapSeconds", 0) == 0
+
+
+def test_a_killed_recorder_records_again_in_the_same_pod(scene: Scene) -> None:
+    """G2: closed slices survive; the gap is stated."""
+    scene.join(ALICE)
+    scene.record("recorder-killed", streams=[ALICE.stream()])
+    scene.until("recorder-killed", lambda seen: slices(seen, "written") >= 1, "a slice is closed")
+    (pod,) = scene.pods_of("recorder-killed")
+    scene.exec(pod["metadata"]["name"], "python3", "-c", KILL_RECORDER)
+    scene.until("recorder-killed", lambda seen: _parts(seen)[0].get("recorderRestarts", 0) == 1, "the crash is counted")
+    before = slices(scene.get("recorder-killed"))
+    scene.until("recorder-killed", lambda seen: slices(seen) >= before + 2, "slices are uploaded again")
+    scene.stop("recorder-killed")
+    finished = scene.finished("recorder-killed")
+    assert condition(finished, "Succeeded")["status"] == "True"
+    assert len(_parts(finished)) == 1
+    assert finished["status"]["gaps"]
+    with scene.bucket() as address:
+        keys = scene.opened_bucket(address).objects(of=finished["status"]["recordingId"])
+    in_bucket = [key for key in keys if key.endswith(".ts")]
+    assert finished["status"]["slices"]["uploaded"] == len(in_bucket)
+
+
+def test_a_deleted_pod_is_followed_by_a_second_part(scene: Scene) -> None:
+    scene.join(ALICE)
+    scene.record("pod-deleted", streams=[ALICE.stream()])
+    scene.until("pod-deleted", lambda seen: slices(seen) >= 1, "a slice is uploaded")
+    (pod,) = scene.pods_of("pod-deleted")
+    scene.target.kubectl("delete", "pod", pod["metadata"]["name"], f"--namespace={scene.namespace}", "--wait=false")
+    scene.until("pod-deleted", lambda seen: len(_parts(seen)) == 2, "a second part is planned")
+    scene.until(
+        "pod-deleted",
+        lambda seen: _parts(seen)[-1].get("slices", {}).get("uploaded", 0) >= 1,
+        "the second part uploads",
+    )
+    scene.stop("pod-deleted")
+    finished = scene.finished("pod-deleted")
+    assert condition(finished, "Succeeded")["status"] == "True"
+    assert [part["filePrefix"] for part in _parts(finished)] == ["", "bak0_"]
+    with scene.bucket() as address:
+        recorded = finished["status"]["recordingId"]
+        names = [key for key in scene.opened_bucket(address).objects(of=recorded) if key.endswith(".ts")]
+    assert any(name.startswith("bak0_") for name in names)
+    assert any(name.startswith(recorded) for name in names)
+    assert finished["status"]["slices"]["uploaded"] == len(names)
+
+
+def _parts(recording: Resource) -> list[Resource]:
+    parts: list[Resource] = recording.get("status", {}).get("parts", [])
+    return parts
+
+
+# The image has no pkill; the recorder process is the one whose command line says so.
+KILL_RECORDER = """
+import os, pathlib, signal
+for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    words = entry.read_bytes().split(b"\\0")
+    if b"recorder" in words or b"cloud_recording.runner.recorder" in words:
+        os.kill(int(entry.parent.name), signal.SIGKILL)
+"""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is missing is named, is waited for, and costs nothing that was recorded."""
+
+import pytest
+
+from tests.testbed.bucket import Credentials
+from tests.testbed.scene import ALICE, Scene, condition, slices
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _alice_is_there(scene: Scene) -> None:
+    scene.join(ALICE)
+
+
+def test_a_missing_secret_is_named_and_waited_for(scene: Scene) -> None:
+    name = "missing-secret"
+    reference = {"credentials": {"secretRef": {"name": "created-later"}}}
+    scene.record(name, streams=[ALICE.stream()], storage=reference)
+    waiting = scene.until_condition(name, "Ready", "False", reason="WaitingForSecret")
+    assert "created-later" in condition(waiting, "Ready")["message"]
+    assert "accessKey" in condition(waiting, "Ready")["message"]
+    scene.put_credentials(scene.credentials, name="created-later")
+    scene.until(name, lambda recording: slices(recording) >= 1, "it goes on by itself once the Secret is there")
+    scene.stop(name)
+    assert condition(scene.finished(name), "Succeeded")["status"] == "True"
+
+
+def test_a_wrong_key_never_stops_capture_and_heals(scene: Scene) -> None:
+    name = "wrong-key"
+    scene.put_credentials(Credentials(scene.credentials.access_key, "not-the-secret-key"), name="wrong-key")
+    scene.record(name, streams=[ALICE.stream()], storage={"credentials": {"secretRef": {"name": "wrong-key"}}})
+    failing = scene.until(
+        name, lambda recording: "lastError" in recording.get("status", {}), "the refusal is in the status"
+    )
+    error = failing["status"]["lastError"]
+    assert error["code"] == 439
+    assert "SignatureDoesNotMatch" in error["message"]
+    assert error["remedy"]
+    assert condition(failing, "Recording")["status"] == "True"
+    scene.put_credentials(scene.credentials, name="wrong-key")
+    scene.until(name, lambda recording: slices(recording) >= 2, "everything is uploaded once the key is right")
+    scene.stop(name)
+    _succeeded_without_loss(scene, name)
+
+
+def test_a_bucket_that_is_not_there_is_named_and_waited_for(scene: Scene) -> None:
+    name = "no-bucket"
+    scene.record(name, streams=[ALICE.stream()], storage={"bucket": "made-later"})
+    failing = scene.until(
+        name, lambda recording: "lastError" in recording.get("status", {}), "the missing bucket is in the status"
+    )
+    assert "made-later" in failing["status"]["lastError"]["message"]
+    assert condition(failing, "Recording")["status"] == "True"
+    with scene.bucket() as address:
+        scene.opened_bucket(address, "made-later").create()
+    scene.until(name, lambda recording: slices(recording) >= 2, "everything is uploaded once the bucket is there")
+    scene.stop(name)
+    _succeeded_without_loss(scene, name)
+
+
+def _succeeded_without_loss(scene: Scene, name: str) -> None:
+    finished = scene.finished(name)
+    assert condition(finished, "Succeeded")["status"] == "True"
+    assert finished["status"]["slices"]["uploaded"] == finished["status"]["slices"]["written"]
+    assert finished["status"].get("gapSeconds", 0) == 0
