@@ -139,7 +139,8 @@ def _default(name: str, schema: Schema, parent: Schema) -> str:
         return "required"
     if "default" not in schema:
         return ""
-    if schema["default"] == {}:
+    children = {name: child["default"] for name, child in schema.get("properties", {}).items() if "default" in child}
+    if schema["default"] == children:
         return "as below"
     return f"`{_yaml_flow(schema['default'])}`"
 

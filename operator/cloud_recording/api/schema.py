@@ -76,9 +76,6 @@ class _Converter:
         if len(alternatives) == 1:
             beside = {key: value for key, value in raw.items() if key != "anyOf"}
             return _merged(self._resolved(alternatives[0]), beside)
-        if len(alternatives) > 1:
-            marked = next((option for option in alternatives if "anyOf" in option), raw)
-            return _merged({key: value for key, value in marked.items() if key != "anyOf"}, raw)
         return raw
 
     def _convert_object(self, raw: Schema, schema: Schema) -> None:
@@ -111,7 +108,7 @@ class _Converter:
         if not self._with_defaults or schema["default"] in (None, []) or (is_map and not schema["default"]):
             del schema["default"]
         elif schema.get("type") == "object":
-            schema["default"] = _without_children_defaults(schema["default"], schema["properties"])
+            schema["default"] = _without_nothing(schema["default"])
 
 
 def _merged(target: Schema, beside: Schema) -> Schema:
@@ -127,12 +124,10 @@ def _fixed_optional(name: str) -> Schema:
     }
 
 
-def _without_children_defaults(default: Schema, properties: Mapping[str, Schema]) -> Schema:
-    """An object's default less what the API server fills in from the children's own defaults."""
-    kept: Schema = {}
-    for name, value in default.items():
-        child = properties[name]
-        rest = _without_children_defaults(value, child["properties"]) if "properties" in child and value else value
-        if rest is not None and rest != child.get("default", []):
-            kept[name] = rest
-    return kept
+def _without_nothing(default: Schema) -> Schema:
+    """An object's default whole: the API server checks its rules before it fills in the children's defaults."""
+    return {
+        name: _without_nothing(value) if isinstance(value, dict) else value
+        for name, value in default.items()
+        if value is not None and value != []
+    }
