@@ -162,9 +162,3 @@ pub struct CaptureFigures {
     pub tick_lateness_p50: Duration,
     pub tick_lateness_p99: Duration,
 }
-// capture/mod.rs offers:
-//   Capture::start(config: CaptureConfig, sink: Arc<dyn CaptureSink>) -> Result<Capture, Error>   (connects in the background; output begins at the first Joined)
-//   Capture::set_layout(&self, Layout, u32); Capture::set_paused(&self, bool); Capture::figures(&self) -> CaptureFigures; Capture::now(&self) -> UtcMillis
-//   Capture::stop(self)   closes the open slice, joins every thread, returns when nothing of it runs any more
-//   capture::repair(open: &OpenSlice) -> Result<Option<ClosedSlice>, Error>   after a crash: cut at the last whole packet, measure, fsync; None when nothing playable is in it
-//   capture::safe_stem / file naming lives in crate::names (delivery)

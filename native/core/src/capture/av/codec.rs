@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A decoder for one track of one source, bounded against hostile streams.
+
+use std::ptr::NonNull;
+
+use ffmpeg_next::ffi;
+
+use super::frame::{Frame, Packet};
+use super::{AvError, NANOSECONDS};
+
+/// Pictures with more pixels are refused: 4096x2304 and its portrait twin fit, nothing a conference sends is larger.
+const MOST_PIXELS: i64 = 4096 * 2304;
+
+/// Decodes packets whose timestamps are nanoseconds into frames whose timestamps are nanoseconds.
+pub struct Decoder(NonNull<ffi::AVCodecContext>);
+
+// SAFETY: a codec context may be used from any one thread at a time.
+unsafe impl Send for Decoder {}
+
+impl Decoder {
+    /// Opens the decoder libav has for these parameters.
+    ///
+    /// # Safety
+    /// `parameters` must point to the valid parameters of a demuxer's stream.
+    pub unsafe fn open(parameters: *const ffi::AVCodecParameters) -> Result<Self, AvError> {
+        // SAFETY: the caller vouches for `parameters`; the codec pointer is checked before use, and the new context is
+        // owned by `decoder` from its first moment, so that every early return frees it.
+        unsafe {
+            let codec = ffi::avcodec_find_decoder((*parameters).codec_id);
+            if codec.is_null() {
+                return Err(AvError(ffi::AVERROR_DECODER_NOT_FOUND));
+            }
+            let context = NonNull::new(ffi::avcodec_alloc_context3(codec)).ok_or(AvError::OUT_OF_MEMORY)?;
+            let decoder = Self(context);
+            AvError::check(ffi::avcodec_parameters_to_context(context.as_ptr(), parameters))?;
+            let raw = context.as_ptr();
+            (*raw).pkt_timebase = NANOSECONDS;
+            (*raw).thread_count = 1;
+            (*raw).max_pixels = MOST_PIXELS;
+            AvError::check(ffi::avcodec_open2(raw, codec, std::ptr::null_mut()))?;
+            Ok(decoder)
+        }
+    }
+
+    /// Feeds one packet; `None` flushes what the decoder still holds.
+    pub fn send(&mut self, packet: Option<&mut Packet>) -> Result<(), AvError> {
+        let packet = packet.map_or(super::frame::no_packet(), Packet::as_mut_ptr);
+        // SAFETY: the context is open, the packet valid or null.
+        AvError::check(unsafe { ffi::avcodec_send_packet(self.0.as_ptr(), packet) }).map(drop)
+    }
+
+    /// The next decoded frame, or `None` when the decoder wants more input.
+    pub fn receive(&mut self) -> Result<Option<Frame>, AvError> {
+        let mut frame = Frame::empty()?;
+        // SAFETY: the context is open and the frame valid.
+        match AvError::check(unsafe { ffi::avcodec_receive_frame(self.0.as_ptr(), frame.as_mut_ptr()) }) {
+            Ok(_) => Ok(Some(frame)),
+            Err(AvError::AGAIN | AvError::END_OF_FILE) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        let mut context = self.0.as_ptr();
+        // SAFETY: the context is owned by this value and not used afterwards.
+        unsafe { ffi::avcodec_free_context(&raw mut context) };
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Owning wrappers over the few libav objects capture needs; the rest of capture sees no raw pointer of theirs.
+//!
+//! The bindings are used directly rather than through a safe layer of theirs, because interrupt callbacks, custom output
+//! and timestamps in nanoseconds all lie outside what such layers offer.
+
+pub mod codec;
+pub mod frame;
+pub mod resample;
+pub mod scale;
+
+use std::ffi::{c_char, c_int, CStr, CString};
+use std::fmt;
+use std::ptr;
+use std::sync::Once;
+
+use ffmpeg_next::ffi;
+
+use crate::error::{Code, Error};
+
+/// The time base of every timestamp that capture hands to libav: nanoseconds.
+pub const NANOSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000_000 };
+
+/// No single buffer that libav allocates may be larger; an 8K plane fits, what a hostile header asks for does not.
+const LARGEST_ALLOCATION: usize = 64 << 20;
+
+/// Prepares libav once per process: quiet, and with a bound on what one allocation may take.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: plain setters of process-wide settings, called before any other use of libav by this library.
+        unsafe {
+            ffi::av_log_set_level(ffi::AV_LOG_QUIET);
+            ffi::av_max_alloc(LARGEST_ALLOCATION);
+            ffi::avformat_network_init();
+        }
+    });
+}
+
+/// A negative return value of libav. Decisions look at the code; the text is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvError(pub c_int);
+
+impl AvError {
+    pub const AGAIN: Self = Self(ffi::AVERROR(ffi::EAGAIN));
+    pub const END_OF_FILE: Self = Self(ffi::AVERROR_EOF);
+    pub const INTERRUPTED: Self = Self(ffi::AVERROR_EXIT);
+    pub const OUT_OF_MEMORY: Self = Self(ffi::AVERROR(ffi::ENOMEM));
+
+    /// `Ok` with the value when it is not negative.
+    pub fn check(value: c_int) -> Result<c_int, Self> {
+        if value < 0 {
+            Err(Self(value))
+        } else {
+            Ok(value)
+        }
+    }
+
+    /// The same failure as an error of the recorder, told as what could not be done.
+    pub fn into_error(self, code: Code, what: &str) -> Error {
+        Error::new(code, format!("{what}: {self}"))
+    }
+}
+
+impl fmt::Display for AvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text: [c_char; 128] = [0; 128];
+        // SAFETY: the buffer is valid for its stated length, and av_strerror always terminates it.
+        let text = unsafe {
+            ffi::av_strerror(self.0, text.as_mut_ptr(), text.len());
+            CStr::from_ptr(text.as_ptr())
+        };
+        f.write_str(&text.to_string_lossy())
+    }
+}
+
+/// Options for opening something; whatever libav does not take stays inside and is freed with it.
+pub struct Options(*mut ffi::AVDictionary);
+
+impl Options {
+    pub fn new(pairs: &[(&str, &str)]) -> Result<Self, AvError> {
+        let mut options = Self(ptr::null_mut());
+        for (key, value) in pairs {
+            let (key, value) = (c_string(key)?, c_string(value)?);
+            // SAFETY: the dictionary pointer is ours, and libav copies both strings.
+            AvError::check(unsafe { ffi::av_dict_set(&raw mut options.0, key.as_ptr(), value.as_ptr(), 0) })?;
+        }
+        Ok(options)
+    }
+
+    pub fn as_mut_ptr(&mut self) -> *mut *mut ffi::AVDictionary {
+        &raw mut self.0
+    }
+}
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: the dictionary is owned by this value, and freeing a null one does nothing.
+        unsafe { ffi::av_dict_free(&raw mut self.0) };
+    }
+}
+
+/// A C string; text with a NUL in it is an invalid argument.
+pub fn c_string(text: &str) -> Result<CString, AvError> {
+    CString::new(text).map_err(|_| AvError(ffi::AVERROR(ffi::EINVAL)))
+}
+
+/// `value` in units of `base` as nanoseconds; `None` for "no timestamp".
+pub fn to_nanos(value: i64, base: ffi::AVRational) -> Option<i64> {
+    if value == ffi::AV_NOPTS_VALUE || base.num <= 0 || base.den <= 0 {
+        return None;
+    }
+    let nanos = i128::from(value) * i128::from(base.num) * 1_000_000_000 / i128::from(base.den);
+    // Kept far from the ends of the type, so that later sums cannot overflow.
+    let limit = i128::from(i64::MAX / 4);
+    Some(i64::try_from(nanos.clamp(-limit, limit)).unwrap_or(0))
+}

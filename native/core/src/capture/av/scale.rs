@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Scaling a part of a picture, of any pixel format, into an I420 picture of a wanted size.
+
+use std::ffi::c_int;
+use std::ptr::{self, NonNull};
+
+use ffmpeg_next::ffi;
+
+use super::frame::Frame;
+use super::AvError;
+
+/// The part of a source picture that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crop {
+    pub x: u32,
+    pub y: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+#[derive(PartialEq, Eq)]
+struct Shape {
+    format: c_int,
+    full_range: bool,
+    from: (u32, u32),
+    into: (u32, u32),
+}
+
+/// A scaler that keeps its tables as long as the shapes stay the same.
+pub struct Scaler {
+    context: Option<NonNull<ffi::SwsContext>>,
+    shape: Option<Shape>,
+}
+
+// SAFETY: a scaling context may be used from any one thread at a time.
+unsafe impl Send for Scaler {}
+
+impl Scaler {
+    pub fn new() -> Self {
+        Self { context: None, shape: None }
+    }
+
+    /// Scales `crop` of `from` over all of `into`, which must be I420 and exclusive.
+    pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame) -> Result<(), AvError> {
+        let shape = Shape {
+            format: from.raw().format,
+            full_range: from.is_full_range(),
+            from: (crop.width, crop.height),
+            into: (into.width(), into.height()),
+        };
+        let context = self.context_for(shape)?;
+        let (data, strides) = cropped_planes(from, crop)?;
+        let target = into.raw_mut();
+        // SAFETY: the pointers address the crop inside `from` and all of `into`; sizes are those the context was made for.
+        let rows = unsafe {
+            ffi::sws_scale(
+                context.as_ptr(),
+                data.as_ptr(),
+                strides.as_ptr(),
+                0,
+                c_int::try_from(crop.height).unwrap_or(0),
+                target.data.as_ptr(),
+                target.linesize.as_ptr(),
+            )
+        };
+        AvError::check(rows).map(drop)
+    }
+
+    fn context_for(&mut self, shape: Shape) -> Result<NonNull<ffi::SwsContext>, AvError> {
+        if let (Some(context), Some(known)) = (self.context, &self.shape) {
+            if *known == shape {
+                return Ok(context);
+            }
+        }
+        self.release();
+        let int = |value: u32| c_int::try_from(value).unwrap_or(0);
+        // SAFETY: the format comes from a decoded frame, so it is one of libav's; other arguments are plain numbers. The
+        // tables come from the library itself, and null is handled.
+        let context = unsafe {
+            let format = std::mem::transmute::<c_int, ffi::AVPixelFormat>(shape.format);
+            let context = ffi::sws_getContext(
+                int(shape.from.0),
+                int(shape.from.1),
+                format,
+                int(shape.into.0),
+                int(shape.into.1),
+                ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
+                ffi::SWS_BICUBIC as c_int,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null(),
+            );
+            let context = NonNull::new(context).ok_or(AvError(ffi::AVERROR(ffi::EINVAL)))?;
+            if shape.full_range {
+                let table = ffi::sws_getCoefficients(ffi::SWS_CS_DEFAULT as c_int);
+                ffi::sws_setColorspaceDetails(context.as_ptr(), table, 1, table, 0, 0, 1 << 16, 1 << 16);
+            }
+            context
+        };
+        self.context = Some(context);
+        self.shape = Some(shape);
+        Ok(context)
+    }
+
+    fn release(&mut self) {
+        self.shape = None;
+        if let Some(context) = self.context.take() {
+            // SAFETY: the context is owned by this value and not used afterwards.
+            unsafe { ffi::sws_freeContext(context.as_ptr()) };
+        }
+    }
+}
+
+impl Drop for Scaler {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Pointers to the first sample of the crop in each plane. Crops of formats that do not pack whole bytes start at 0.
+fn cropped_planes(from: &Frame, crop: Crop) -> Result<([*const u8; 4], [c_int; 4]), AvError> {
+    let raw = from.raw();
+    // SAFETY: the format comes from a decoded frame; null is handled.
+    let descriptor = unsafe { ffi::av_pix_fmt_desc_get(std::mem::transmute::<c_int, ffi::AVPixelFormat>(raw.format)) };
+    if descriptor.is_null() {
+        return Err(AvError(ffi::AVERROR(ffi::EINVAL)));
+    }
+    // SAFETY: checked above; descriptors are static.
+    let descriptor = unsafe { &*descriptor };
+    let mut data = [ptr::null::<u8>(); 4];
+    let mut strides = [0; 4];
+    for component in &descriptor.comp[..usize::from(descriptor.nb_components)] {
+        let plane = usize::try_from(component.plane).unwrap_or(0).min(3);
+        if !data[plane].is_null() || raw.data[plane].is_null() {
+            continue;
+        }
+        let chroma = plane == 1 || plane == 2;
+        let (x_shift, y_shift) = if chroma { (descriptor.log2_chroma_w, descriptor.log2_chroma_h) } else { (0, 0) };
+        let step = isize::try_from(component.step).unwrap_or(0);
+        let bitstream = descriptor.flags & u64::from(ffi::AV_PIX_FMT_FLAG_BITSTREAM as u32) != 0;
+        let x = if bitstream { 0 } else { (crop.x >> x_shift) as isize * step };
+        let y = (crop.y >> y_shift) as isize * isize::try_from(raw.linesize[plane]).unwrap_or(0);
+        strides[plane] = raw.linesize[plane];
+        // SAFETY: the crop lies inside the picture, so the offset stays inside this plane.
+        data[plane] = unsafe { raw.data[plane].offset(y + x) };
+    }
+    // Palettes travel in the second plane, which no component names.
+    if data[1].is_null() && !raw.data[1].is_null() {
+        data[1] = raw.data[1];
+        strides[1] = raw.linesize[1];
+    }
+    Ok((data, strides))
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Time as a parameter: the machine's clock for recording, a virtual one for tests and for work faster than real time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::api::UtcMillis;
+
+/// Nanoseconds since the clock was made.
+pub type Nanos = i64;
+
+pub const MILLISECOND: Nanos = 1_000_000;
+pub const SECOND: Nanos = 1_000_000_000;
+
+/// `duration` in nanoseconds, at most what the type holds.
+pub fn nanos(duration: Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+/// `nanos` as a duration; nothing when negative.
+pub fn duration(nanos: Nanos) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// Tells the threads of one capture to end, and wakes those that wait.
+#[derive(Default)]
+pub struct Stop {
+    raised: AtomicBool,
+    guard: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Stop {
+    pub fn raise(&self) {
+        let guard = lock(&self.guard);
+        self.raised.store(true, Ordering::SeqCst);
+        drop(guard);
+        self.changed.notify_all();
+    }
+
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self, timeout: Duration) {
+        let guard = lock(&self.guard);
+        let woken = self.changed.wait_timeout_while(guard, timeout, |()| !self.is_raised());
+        drop(woken);
+    }
+}
+
+/// What the parts of a capture know of time.
+pub trait Clock: Send + Sync {
+    /// Never runs backwards, and does not care what is done to the wall clock.
+    fn now(&self) -> Nanos;
+
+    /// The wall clock's reading when this clock was made.
+    fn anchor(&self) -> UtcMillis;
+
+    /// Returns at `deadline`, or earlier when `stop` is raised.
+    fn wait_until(&self, deadline: Nanos, stop: &Stop);
+
+    /// False where time waits for the work, so that nothing is ever late.
+    fn is_live(&self) -> bool;
+
+    /// A thread that waits by this clock begins its work; `leave` ends it.
+    fn enter(&self) {}
+
+    fn leave(&self) {}
+
+    /// Anchor plus monotonic time: names and time stamps stay in order even while the wall clock is set.
+    fn utc(&self, at: Nanos) -> UtcMillis {
+        UtcMillis(self.anchor().0 + at.div_euclid(MILLISECOND))
+    }
+}
+
+/// Marks the current thread as one that the clock must not outrun, until dropped.
+pub struct Presence(Arc<dyn Clock>);
+
+impl Presence {
+    pub fn new(clock: &Arc<dyn Clock>) -> Self {
+        clock.enter();
+        Self(Arc::clone(clock))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// `CLOCK_MONOTONIC` with one reading of the wall clock.
+pub struct MonotonicClock {
+    origin: Instant,
+    anchor: UtcMillis,
+}
+
+impl MonotonicClock {
+    #[must_use]
+    pub fn new() -> Self {
+        let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { origin: Instant::now(), anchor: UtcMillis(i64::try_from(utc.as_millis()).unwrap_or(0)) }
+    }
+}
+
+impl Default for MonotonicClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for MonotonicClock {
+    fn now(&self) -> Nanos {
+        nanos(self.origin.elapsed())
+    }
+
+    fn anchor(&self) -> UtcMillis {
+        self.anchor
+    }
+
+    fn wait_until(&self, deadline: Nanos, stop: &Stop) {
+        let left = deadline - self.now();
+        if left > 0 && !stop.is_raised() {
+            stop.wait(duration(left));
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// Time that stands still while any thread works, and jumps to the next deadline once all of them wait.
+///
+/// An hour of a recording passes as fast as its media can be worked through, and always in the same order.
+pub struct VirtualClock {
+    anchor: UtcMillis,
+    state: Mutex<VirtualState>,
+    advanced: Condvar,
+}
+
+#[derive(Default)]
+struct VirtualState {
+    now: Nanos,
+    workers: usize,
+    deadlines: Vec<Nanos>,
+}
+
+impl VirtualClock {
+    #[must_use]
+    pub fn new(anchor: UtcMillis) -> Self {
+        Self { anchor, state: Mutex::default(), advanced: Condvar::new() }
+    }
+
+    fn advance_if_all_wait(&self, state: &mut MutexGuard<'_, VirtualState>) {
+        if state.deadlines.len() < state.workers {
+            return;
+        }
+        if let Some(next) = state.deadlines.iter().copied().min() {
+            state.now = state.now.max(next);
+            self.advanced.notify_all();
+        }
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Nanos {
+        lock(&self.state).now
+    }
+
+    fn anchor(&self) -> UtcMillis {
+        self.anchor
+    }
+
+    fn wait_until(&self, deadline: Nanos, stop: &Stop) {
+        let mut state = lock(&self.state);
+        state.deadlines.push(deadline);
+        self.advance_if_all_wait(&mut state);
+        while state.now < deadline && !stop.is_raised() {
+            // The time-out only serves a stop, which has no part in virtual time.
+            let (woken, _) =
+                self.advanced.wait_timeout(state, Duration::from_millis(20)).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+        }
+        if let Some(position) = state.deadlines.iter().position(|known| *known == deadline) {
+            state.deadlines.swap_remove(position);
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn enter(&self) {
+        lock(&self.state).workers += 1;
+    }
+
+    fn leave(&self) {
+        let mut state = lock(&self.state);
+        state.workers -= 1;
+        self.advance_if_all_wait(&mut state);
+    }
+}
+
+/// Locks, also after another thread panicked: such a panic already ends the capture.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn virtual_time_moves_only_when_every_worker_waits() {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
+        let stop = Arc::new(Stop::default());
+        let presences = [Presence::new(&clock), Presence::new(&clock)];
+        let threads: Vec<_> = presences
+            .into_iter()
+            .zip([3, 5])
+            .map(|(presence, step)| {
+                let (clock, stop) = (Arc::clone(&clock), Arc::clone(&stop));
+                thread::spawn(move || {
+                    for count in 1..=60 / step {
+                        clock.wait_until(count * step * SECOND, &stop);
+                        assert_eq!(clock.now(), count * step * SECOND);
+                    }
+                    drop(presence);
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("the worker saw the time it waited for"));
+        assert_eq!(clock.now(), 60 * SECOND);
+    }
+
+    #[test]
+    fn a_stop_ends_a_wait_at_once() {
+        let clock = MonotonicClock::new();
+        let stop = Stop::default();
+        stop.raise();
+        clock.wait_until(3600 * SECOND, &stop);
+        assert!(clock.now() < 60 * SECOND);
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a source hands to the tick: decoded pictures and samples, each with the time it is due.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+use super::av::frame::Frame;
+use super::clock::{lock, Nanos, SECOND};
+
+/// Output's samples per second.
+pub const SAMPLE_RATE: i64 = 48_000;
+
+/// A picture is shown for at least this long after it was due, if no other follows; then the region is black.
+const HOLD: Nanos = SECOND;
+
+/// The longest a slow slide show may hold its picture.
+const LONGEST_HOLD: Nanos = 10 * SECOND;
+
+/// Pictures of one source that wait for their time may take so many bytes; the source waits beyond.
+const PICTURE_BUDGET: usize = 48 << 20;
+
+/// The index of the sample that is due at `at`.
+pub fn sample_at(at: Nanos) -> i64 {
+    i64::try_from(i128::from(at) * i128::from(SAMPLE_RATE) / i128::from(SECOND)).unwrap_or(0)
+}
+
+/// When the sample `index` is due.
+pub fn time_of_sample(index: i64) -> Nanos {
+    i64::try_from(i128::from(index) * i128::from(SECOND) / i128::from(SAMPLE_RATE)).unwrap_or(0)
+}
+
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
+
+/// One participant's media between its source thread and the tick. Never blocks either for long.
+pub struct Feed {
+    pictures: Mutex<Pictures>,
+    samples: Mutex<SampleQueue>,
+}
+
+#[derive(Default)]
+struct Pictures {
+    waiting: VecDeque<(Nanos, Frame)>,
+    bytes: usize,
+    shown: Option<Shown>,
+}
+
+struct Shown {
+    frame: Frame,
+    due: Nanos,
+    interval: Nanos,
+    serial: u64,
+}
+
+/// A picture that is to be seen now; no two pictures of the process have the same serial number.
+pub struct Picture {
+    pub frame: Frame,
+    pub serial: u64,
+}
+
+impl Feed {
+    pub fn new(channels: usize) -> Self {
+        Self { pictures: Mutex::default(), samples: Mutex::new(SampleQueue::new(channels)) }
+    }
+
+    pub fn push_picture(&self, due: Nanos, frame: Frame) {
+        let mut pictures = lock(&self.pictures);
+        pictures.bytes += frame.footprint();
+        // Timestamps that run back a little would hide the pictures behind them.
+        let due = pictures.waiting.back().map_or(due, |(last, _)| due.max(*last));
+        pictures.waiting.push_back((due, frame));
+    }
+
+    /// The time until which the source has to wait because its pictures take too much memory.
+    pub fn full_until(&self) -> Option<Nanos> {
+        let pictures = lock(&self.pictures);
+        let front = pictures.waiting.front().map(|(due, _)| *due);
+        front.filter(|_| pictures.bytes > PICTURE_BUDGET)
+    }
+
+    /// The newest picture due at `at`, unless it is too old to be shown.
+    pub fn picture(&self, at: Nanos) -> Option<Picture> {
+        let mut pictures = lock(&self.pictures);
+        pictures.advance(at);
+        let shown = pictures.shown.as_ref()?;
+        let hold = (2 * shown.interval).clamp(HOLD, LONGEST_HOLD);
+        if at - shown.due > hold {
+            return None;
+        }
+        Some(Picture { frame: shown.frame.share().ok()?, serial: shown.serial })
+    }
+
+    pub fn push_samples(&self, at: i64, planes: &[Vec<f32>]) {
+        lock(&self.samples).push(at, planes);
+    }
+
+    /// Adds the samples of [from, from + length of a plane) to `mix`, and forgets them and all before.
+    pub fn mix_into(&self, from: i64, mix: &mut [Vec<f32>]) {
+        lock(&self.samples).mix_into(from, mix);
+    }
+
+    /// Forgets what was due before `at`: nothing is recorded now.
+    pub fn skip_to(&self, at: Nanos) {
+        lock(&self.pictures).advance(at);
+        lock(&self.samples).drop_before(sample_at(at));
+    }
+}
+
+impl Pictures {
+    fn advance(&mut self, at: Nanos) {
+        let due = self.waiting.partition_point(|(due, _)| *due <= at);
+        let Some((due, frame)) = self.waiting.drain(..due).last() else { return };
+        self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
+        let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+        let interval = self.shown.as_ref().map_or(0, |last| due - last.due);
+        self.shown = Some(Shown { frame, due, interval, serial });
+    }
+}
+
+/// Samples by their index on the output's time line; one queue per channel, all equally long.
+struct SampleQueue {
+    start: i64,
+    planes: Vec<VecDeque<f32>>,
+}
+
+/// Samples further apart than this are no continuation; silence is not stored for longer either.
+const LONGEST_HOLE: i64 = 10 * SAMPLE_RATE;
+
+impl SampleQueue {
+    fn new(channels: usize) -> Self {
+        Self { start: 0, planes: vec![VecDeque::new(); channels] }
+    }
+
+    fn end(&self) -> i64 {
+        self.start + i64::try_from(self.planes[0].len()).unwrap_or(0)
+    }
+
+    fn clear(&mut self) {
+        self.planes.iter_mut().for_each(VecDeque::clear);
+    }
+
+    fn push(&mut self, at: i64, planes: &[Vec<f32>]) {
+        if self.planes[0].is_empty() || (at - self.end()).abs() > LONGEST_HOLE {
+            self.clear();
+            self.start = at;
+        }
+        let hole = usize::try_from(at - self.end()).unwrap_or(0);
+        let overlap = usize::try_from(self.end() - at).unwrap_or(0);
+        for (queue, plane) in self.planes.iter_mut().zip(planes) {
+            queue.extend(std::iter::repeat_n(0.0, hole));
+            queue.extend(plane.iter().skip(overlap));
+        }
+    }
+
+    fn mix_into(&mut self, from: i64, mix: &mut [Vec<f32>]) {
+        self.drop_before(from);
+        let length = mix.first().map_or(0, Vec::len);
+        let offset = usize::try_from(self.start - from).unwrap_or(0).min(length);
+        for (queue, sum) in self.planes.iter_mut().zip(mix) {
+            let count = queue.len().min(length - offset);
+            for (sum, sample) in sum[offset..].iter_mut().zip(queue.drain(..count)) {
+                *sum += sample;
+            }
+        }
+        self.start = self.start.max(from + i64::try_from(length).unwrap_or(0));
+    }
+
+    fn drop_before(&mut self, index: i64) {
+        let late = usize::try_from(index - self.start).unwrap_or(0);
+        let count = late.min(self.planes[0].len());
+        self.planes.iter_mut().for_each(|queue| drop(queue.drain(..count)));
+        self.start = self.start.max(index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mixed(queue: &mut SampleQueue, from: i64, count: usize) -> Vec<f32> {
+        let mut mix = vec![vec![0.0; count]];
+        queue.mix_into(from, &mut mix);
+        mix.remove(0)
+    }
+
+    #[test]
+    fn samples_are_mixed_where_they_are_due_and_holes_are_silent() {
+        let mut queue = SampleQueue::new(1);
+        queue.push(102, &[vec![1.0, 2.0]]);
+        queue.push(106, &[vec![3.0]]);
+        assert_eq!(mixed(&mut queue, 100, 4), [0.0, 0.0, 1.0, 2.0]);
+        assert_eq!(mixed(&mut queue, 104, 4), [0.0, 0.0, 3.0, 0.0]);
+    }
+
+    #[test]
+    fn late_and_overlapping_samples_are_dropped() {
+        let mut queue = SampleQueue::new(1);
+        queue.push(0, &[vec![1.0; 4]]);
+        assert_eq!(mixed(&mut queue, 0, 8), [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        queue.push(6, &[vec![2.0; 4]]);
+        queue.push(8, &[vec![9.0, 9.0, 3.0]]);
+        assert_eq!(mixed(&mut queue, 8, 4), [2.0, 2.0, 3.0, 0.0]);
+    }
+
+    #[test]
+    fn a_picture_is_held_for_a_while_and_then_black() {
+        let feed = Feed::new(1);
+        feed.push_picture(10 * SECOND, Frame::i420(16, 16).expect("a small picture"));
+        assert!(feed.picture(9 * SECOND).is_none(), "not due yet");
+        assert!(feed.picture(10 * SECOND).is_some());
+        assert!(feed.picture(11 * SECOND).is_some(), "held");
+        assert!(feed.picture(12 * SECOND).is_none(), "too old");
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a source's packets to pictures and samples in its feed.
+
+use ffmpeg_next::ffi;
+
+use crate::capture::av::codec::Decoder;
+use crate::capture::av::frame::{Frame, Packet};
+use crate::capture::av::resample::Resampler;
+use crate::capture::av::AvError;
+use crate::capture::clock::{Nanos, SECOND};
+use crate::capture::feed::{sample_at, Feed, SAMPLE_RATE};
+use crate::capture::timeline::{Due, Track};
+
+/// Samples further than this (40 ms) from where they should be are put there at once; less is approached gently.
+const RESYNC: i64 = SAMPLE_RATE / 25;
+
+/// Less than this (10 ms) is the timestamps' own coarseness.
+const TOLERANCE: i64 = SAMPLE_RATE / 100;
+
+/// Gentle means that one sample in so many is added or left out.
+const STRETCH: i64 = 200;
+
+/// Errors in a row, without anything decoded, after which a track is given up.
+const ERRORS: u32 = 250;
+
+/// Decodes one track.
+pub struct TrackDecoder {
+    decoder: Decoder,
+    errors: u32,
+    line: Line,
+}
+
+enum Line {
+    Video { last: Nanos },
+    Audio(Box<SampleLine>),
+}
+
+impl TrackDecoder {
+    pub fn new(track: Track, decoder: Decoder, channels: usize) -> Self {
+        let line = match track {
+            Track::Video => Line::Video { last: 0 },
+            Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
+        };
+        Self { decoder, errors: 0, line }
+    }
+
+    /// Decodes a packet that is due at `due` into the feed; returns when the first of its frames is due, if any came.
+    /// Broken packets are passed over until there are too many of them.
+    pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, AvError> {
+        let raw = packet.raw_mut();
+        raw.pts = due.present;
+        raw.dts = due.decode;
+        if let Err(error) = self.decoder.send(Some(packet)) {
+            return self.endure(error).map(|()| None);
+        }
+        self.drain(feed)
+    }
+
+    /// Brings out what the decoder holds at the end of a source.
+    pub fn finish(&mut self, feed: &Feed) {
+        // Whatever comes is welcome, and nothing is lost by an error at the end.
+        if self.decoder.send(None).is_ok() {
+            let _ = self.drain(feed);
+        }
+    }
+
+    fn drain(&mut self, feed: &Feed) -> Result<Option<Nanos>, AvError> {
+        let mut first = None;
+        loop {
+            match self.decoder.receive() {
+                Ok(Some(frame)) => {
+                    let due = self.line.put(frame, feed);
+                    first = first.or(due);
+                    self.errors = if due.is_some() { 0 } else { self.errors + 1 };
+                }
+                Ok(None) => return Ok(first),
+                Err(error) => return self.endure(error).map(|()| first),
+            }
+        }
+    }
+
+    fn endure(&mut self, error: AvError) -> Result<(), AvError> {
+        self.errors += 1;
+        if self.errors > ERRORS {
+            Err(error)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Line {
+    /// Puts a frame into the feed; returns when it is due, or nothing if it could not be used.
+    fn put(&mut self, frame: Frame, feed: &Feed) -> Option<Nanos> {
+        let stamped = frame.raw().best_effort_timestamp;
+        match self {
+            Self::Video { last } => {
+                let due = if stamped == ffi::AV_NOPTS_VALUE { *last + SECOND / 30 } else { stamped };
+                *last = due;
+                if frame.width() < 2 || frame.height() < 2 {
+                    return None;
+                }
+                feed.push_picture(due, frame);
+                Some(due)
+            }
+            Self::Audio(line) => line.put(&frame, stamped, feed).ok(),
+        }
+    }
+}
+
+/// Keeps a source's samples in one unbroken line that follows their timestamps.
+struct SampleLine {
+    channels: usize,
+    resampler: Option<Resampler>,
+    next: Option<i64>,
+    stretching: bool,
+    planes: Vec<Vec<f32>>,
+}
+
+impl SampleLine {
+    fn new(channels: usize) -> Self {
+        Self { channels, resampler: None, next: None, stretching: false, planes: vec![Vec::new(); channels] }
+    }
+
+    fn put(&mut self, frame: &Frame, stamped: i64, feed: &Feed) -> Result<Nanos, AvError> {
+        let rate = u32::try_from(SAMPLE_RATE).unwrap_or(48_000);
+        let mut resampler = match self.resampler.take().filter(|resampler| resampler.takes(frame)) {
+            Some(resampler) => resampler,
+            None => Resampler::new(frame, rate, self.channels)?,
+        };
+        let wanted = match (stamped, self.next) {
+            (ffi::AV_NOPTS_VALUE, Some(next)) => next,
+            (ffi::AV_NOPTS_VALUE, None) => return Err(AvError(ffi::AVERROR_INVALIDDATA)),
+            (stamped, _) => sample_at(stamped) - resampler.delay(),
+        };
+        let at = self.place(wanted, &mut resampler)?;
+        self.planes.iter_mut().for_each(Vec::clear);
+        let count = resampler.convert(frame, &mut self.planes)?;
+        self.resampler = Some(resampler);
+        feed.push_samples(at, &self.planes);
+        self.next = Some(at + i64::try_from(count).unwrap_or(0));
+        Ok(crate::capture::feed::time_of_sample(wanted))
+    }
+
+    /// Where the next samples go: behind the last ones, unless that is too far from where they should be.
+    fn place(&mut self, wanted: i64, resampler: &mut Resampler) -> Result<i64, AvError> {
+        let Some(next) = self.next else { return Ok(wanted) };
+        let error = wanted - next;
+        if error.abs() > RESYNC {
+            if std::mem::take(&mut self.stretching) {
+                resampler.stretch(0, 0)?;
+            }
+            return Ok(wanted);
+        }
+        if error.abs() > TOLERANCE || self.stretching && error.abs() > TOLERANCE / 4 {
+            let delta = i32::try_from(error).unwrap_or(0);
+            resampler.stretch(delta, i32::try_from(error.abs() * STRETCH).unwrap_or(i32::MAX))?;
+            self.stretching = true;
+        } else if std::mem::take(&mut self.stretching) {
+            resampler.stretch(0, 0)?;
+        }
+        Ok(next)
+    }
+}

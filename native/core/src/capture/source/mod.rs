@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
+
+mod decode;
+mod guard;
+mod open;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::api::{CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
+use super::clock::{nanos, Clock, Stop, SECOND};
+use super::roster::Roster;
+use guard::Guard;
+use open::{Failure, Input};
+use session::Session;
+
+/// A source that cannot be opened in this time, or sends no media in it, is unavailable.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Without media for this long after the last was due, the participant has left.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Pauses between attempts grow from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// What all sources of a capture share.
+pub struct Surroundings {
+    pub clock: Arc<dyn Clock>,
+    pub stop: Arc<Stop>,
+    pub roster: Arc<Roster>,
+    pub sink: Arc<dyn CaptureSink>,
+}
+
+/// What is taken from a source.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub kinds: StreamKinds,
+    pub video: VideoStream,
+    pub channels: usize,
+}
+
+pub struct Source {
+    stream: StreamSource,
+    guard: Guard,
+    wanted: Wanted,
+    around: Surroundings,
+}
+
+impl Source {
+    pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, around: Surroundings) -> Self {
+        let guard = Guard::new(&config.protocols, config.allow_link_local);
+        let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels };
+        Self { stream, guard, wanted, around }
+    }
+
+    /// Plays the source again and again until the stop, or until a source that has an end has ended.
+    pub fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        let mut told: Option<Failure> = None;
+        while !self.around.stop.is_raised() {
+            let (joined, finite, failure) = self.play();
+            if failure == Failure::Stopped || joined && finite && failure == Failure::Ended {
+                return;
+            }
+            if joined {
+                (pause, told) = (FIRST_PAUSE, None);
+            } else if told.as_ref() != Some(&failure) {
+                self.tell_unavailable(&failure);
+                told = Some(failure);
+            }
+            let clock = &self.around.clock;
+            clock.wait_until(clock.now() + nanos(pause), &self.around.stop);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One connection from its opening to its end: whether it joined, whether it has an end by its nature, why it ended.
+    fn play(&self) -> (bool, bool, Failure) {
+        let input = match Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT) {
+            Ok(input) => input,
+            Err(failure) => return (false, false, failure),
+        };
+        let finite = input.is_finite();
+        let mut session = Session::new(input, self.stream.uid, self.wanted, &self.around);
+        let failure = session.play();
+        let joined = session.has_joined();
+        if joined {
+            // What is still to be shown of a source that ended properly is shown.
+            self.around
+                .clock
+                .wait_until(session.last_due().min(self.around.clock.now() + 2 * SECOND), &self.around.stop);
+            self.around.roster.leave(self.stream.uid);
+            self.tell_left(&failure);
+        }
+        (joined, finite, failure)
+    }
+
+    fn tell_unavailable(&self, failure: &Failure) {
+        self.around.sink.event(CaptureEvent::Unavailable {
+            uid: self.stream.uid,
+            refused: failure.is_refusal(),
+            message: failure.to_string(),
+        });
+    }
+
+    fn tell_left(&self, failure: &Failure) {
+        self.around.sink.event(CaptureEvent::Left {
+            uid: self.stream.uid,
+            at: self.around.clock.utc(self.around.clock.now()),
+            message: failure.to_string(),
+        });
+    }
+}

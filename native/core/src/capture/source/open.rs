@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An opened source: libavformat under deadlines, within the guard's rules.
+
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ffmpeg_next::ffi;
+
+use super::guard::{Guard, Refusal};
+use crate::capture::api::VideoStream;
+use crate::capture::av::codec::Decoder;
+use crate::capture::av::frame::Packet;
+use crate::capture::av::{c_string, to_nanos, AvError, Options};
+use crate::capture::clock::Stop;
+use crate::capture::timeline::{Pace, Stamp, Track};
+
+/// Containers that are looked for. Scripts of files, devices and the like are not among them.
+const FORMATS: &str =
+    "aac,ac3,flac,flv,live_flv,h264,hevc,hls,matroska,webm,mov,mp4,mp3,mpeg,mpegts,mpegvideo,ogg,rtp,\
+                       rtsp,sdp,wav";
+
+/// Bounds on what is looked at before the first packet, and on what a source may announce.
+const LIMITS: [(&str, &str); 5] = [
+    ("probesize", "1000000"),
+    ("analyzeduration", "1000000"),
+    ("max_streams", "64"),
+    ("max_probe_packets", "500"),
+    ("max_reload", "10"),
+];
+
+/// Why a source gives nothing (any more).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Our own rules forbid it.
+    Forbidden(Refusal),
+    /// The far end said no.
+    Denied(AvError),
+    Unavailable(AvError),
+    TimedOut(Duration),
+    /// Nothing in it can be decoded.
+    Undecodable,
+    /// The source said that it is over.
+    Ended,
+    /// The capture is being stopped.
+    Stopped,
+}
+
+impl Failure {
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Forbidden(_))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(Refusal::Unresolved) => write!(f, "{}", Refusal::Unresolved),
+            Self::Forbidden(refusal) => write!(f, "{refusal}"),
+            Self::Denied(error) => write!(f, "the source refuses: {error}"),
+            Self::Unavailable(error) => write!(f, "the source cannot be read: {error}"),
+            Self::TimedOut(limit) => write!(f, "no media for {} s", limit.as_secs()),
+            Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
+            Self::Ended => f.write_str("the source has ended"),
+            Self::Stopped => f.write_str("recording was stopped"),
+        }
+    }
+}
+
+/// Ends libav's blocking calls at a deadline or at the stop. Times are real: the network knows no virtual clock.
+struct Watch {
+    stop: Arc<Stop>,
+    origin: Instant,
+    deadline_millis: AtomicU64,
+    guard: Guard,
+}
+
+impl Watch {
+    fn allow(&self, limit: Duration) {
+        let deadline = self.origin.elapsed() + limit;
+        self.deadline_millis.store(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        let elapsed = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.stop.is_raised() || elapsed > self.deadline_millis.load(Ordering::Relaxed)
+    }
+}
+
+pub struct Input {
+    context: NonNull<ffi::AVFormatContext>,
+    watch: Box<Watch>,
+}
+
+// SAFETY: a format context may be used from any one thread at a time.
+unsafe impl Send for Input {}
+
+impl Input {
+    /// Connects within `limit`.
+    pub fn open(url: &str, guard: &Guard, stop: &Arc<Stop>, limit: Duration) -> Result<Self, Failure> {
+        guard.check(url).map_err(|refusal| match refusal {
+            Refusal::Unresolved => Failure::Unavailable(AvError(ffi::AVERROR(ffi::EHOSTUNREACH))),
+            refusal => Failure::Forbidden(refusal),
+        })?;
+        let watch = Box::new(Watch {
+            stop: Arc::clone(stop),
+            origin: Instant::now(),
+            deadline_millis: AtomicU64::new(0),
+            guard: guard.clone(),
+        });
+        watch.allow(limit);
+        let opened = open_context(url, &watch);
+        let context = opened.map_err(|error| classify(error, &watch, limit))?;
+        Ok(Self { context, watch })
+    }
+
+    /// Reads the next packet, waiting at most `limit` for it.
+    pub fn read(&mut self, limit: Duration) -> Result<Packet, Failure> {
+        let mut packet = Packet::empty().map_err(Failure::Unavailable)?;
+        self.watch.allow(limit);
+        loop {
+            // SAFETY: context and packet are valid.
+            match AvError::check(unsafe { ffi::av_read_frame(self.context.as_ptr(), packet.as_mut_ptr()) }) {
+                Ok(_) => return Ok(packet),
+                Err(AvError::AGAIN) if !self.watch.is_over() => {}
+                Err(error) => return Err(classify(error, &self.watch, limit)),
+            }
+        }
+    }
+
+    /// Whether media comes as it happens or from a store.
+    pub fn pace(&self) -> Pace {
+        if self.is_finite() || self.is_segmented() {
+            Pace::Stored
+        } else {
+            Pace::Live
+        }
+    }
+
+    /// Whether the source has an end by its nature, so that it will not come back after it.
+    pub fn is_finite(&self) -> bool {
+        let context = self.context();
+        // SAFETY: a non-null output belongs to the context.
+        let seekable = self.is_segmented() || unsafe { context.pb.as_ref() }.is_some_and(|input| input.seekable != 0);
+        seekable && context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0 || self.is_local_file()
+    }
+
+    fn is_local_file(&self) -> bool {
+        let url = self.context().url;
+        if url.is_null() {
+            return false;
+        }
+        // SAFETY: the URL is a C string owned by the context; null was checked.
+        let text = unsafe { CStr::from_ptr(url) }.to_string_lossy();
+        text.starts_with("file:") || !text.contains("://")
+    }
+
+    fn is_segmented(&self) -> bool {
+        // SAFETY: an opened context has a format, whose name is a static C string.
+        unsafe { CStr::from_ptr((*self.context().iformat).name) }.to_bytes() == b"hls"
+    }
+
+    fn context(&self) -> &ffi::AVFormatContext {
+        // SAFETY: the context is alive as long as self.
+        unsafe { self.context.as_ref() }
+    }
+
+    fn streams(&self) -> &[*mut ffi::AVStream] {
+        let context = self.context();
+        if context.streams.is_null() {
+            return &[];
+        }
+        // SAFETY: the context says how many stream pointers it holds.
+        unsafe { std::slice::from_raw_parts(context.streams, context.nb_streams as usize) }
+    }
+
+    fn stream(&self, index: usize) -> Option<&ffi::AVStream> {
+        // SAFETY: the pointers in the list are valid as long as the context.
+        self.streams().get(index).map(|stream| unsafe { &**stream })
+    }
+
+    /// Which kind of media the stream carries, if one that is recorded.
+    pub fn track(&self, index: usize) -> Option<Track> {
+        // SAFETY: every stream has parameters.
+        match self.stream(index).map(|stream| unsafe { (*stream.codecpar).codec_type })? {
+            ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => Some(Track::Audio),
+            ffi::AVMediaType::AVMEDIA_TYPE_VIDEO if !self.is_still(index) => Some(Track::Video),
+            _ => None,
+        }
+    }
+
+    fn is_still(&self, index: usize) -> bool {
+        self.stream(index).is_some_and(|stream| stream.disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0)
+    }
+
+    /// The stream to record for a track, by what is known of the streams now.
+    pub fn best(&self, track: Track, wanted: VideoStream) -> Option<usize> {
+        let candidates = (0..self.streams().len()).filter(|index| self.track(*index) == Some(track));
+        match wanted {
+            VideoStream::High => candidates.rev().max_by_key(|index| self.weight(*index)),
+            VideoStream::Low => candidates.min_by_key(|index| self.weight(*index)),
+        }
+    }
+
+    /// Orders streams of one kind by quality.
+    fn weight(&self, index: usize) -> (i64, i64) {
+        self.stream(index).map_or((0, 0), |stream| {
+            // SAFETY: every stream has parameters.
+            let parameters = unsafe { &*stream.codecpar };
+            (i64::from(parameters.width) * i64::from(parameters.height), parameters.bit_rate)
+        })
+    }
+
+    /// Stops receiving a stream, where the container can do without it.
+    pub fn discard(&mut self, index: usize) {
+        if let Some(stream) = self.streams().get(index) {
+            // SAFETY: the pointer is valid as long as the context, which is borrowed exclusively.
+            unsafe { (**stream).discard = ffi::AVDiscard::AVDISCARD_ALL };
+        }
+    }
+
+    pub fn stream_count(&self) -> usize {
+        self.streams().len()
+    }
+
+    pub fn decoder(&self, index: usize) -> Result<Decoder, AvError> {
+        let stream = self.stream(index).ok_or(AvError(ffi::AVERROR_STREAM_NOT_FOUND))?;
+        // SAFETY: the parameters belong to a stream of this context.
+        unsafe { Decoder::open(stream.codecpar) }
+    }
+
+    /// The packet's times on the source's clock.
+    pub fn stamp(&self, packet: &Packet) -> Stamp {
+        let Some(stream) = self.stream(packet.stream()) else { return Stamp::default() };
+        let nanos = |value| to_nanos(value, stream.time_base);
+        let raw = packet.raw();
+        Stamp { decode: nanos(raw.dts), present: nanos(raw.pts), duration: nanos(raw.duration).unwrap_or(0).max(0) }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // Farewells to a far end that is gone must not take long.
+        self.watch.allow(FAREWELL);
+        let mut context = self.context.as_ptr();
+        // SAFETY: the context is owned by this value and not used afterwards; the watch outlives it.
+        unsafe { ffi::avformat_close_input(&raw mut context) };
+    }
+}
+
+const FAREWELL: Duration = Duration::from_secs(1);
+
+fn open_context(url: &str, watch: &Watch) -> Result<NonNull<ffi::AVFormatContext>, AvError> {
+    let url = c_string(url)?;
+    let whitelist = watch.guard.whitelist();
+    let mut pairs = vec![
+        ("protocol_whitelist", whitelist.as_str()),
+        ("format_whitelist", FORMATS),
+        ("rtsp_flags", "prefer_tcp"),
+        ("tls_verify", "1"),
+    ];
+    pairs.extend(LIMITS);
+    let mut options = Options::new(&pairs)?;
+    // SAFETY: the new context is checked for null; the pointers that it keeps (to the watch) stay valid until it is
+    // closed, as `Input` owns both and closes the context first. A failed opening frees the context itself.
+    unsafe {
+        let mut context = ffi::avformat_alloc_context();
+        if context.is_null() {
+            return Err(AvError::OUT_OF_MEMORY);
+        }
+        let opaque = ptr::from_ref(watch).cast_mut().cast::<c_void>();
+        (*context).interrupt_callback = ffi::AVIOInterruptCB { callback: Some(interrupted), opaque };
+        (*context).opaque = opaque;
+        (*context).io_open = Some(open_nested);
+        AvError::check(ffi::avformat_open_input(&raw mut context, url.as_ptr(), ptr::null(), options.as_mut_ptr()))?;
+        NonNull::new(context).ok_or(AvError::OUT_OF_MEMORY)
+    }
+}
+
+unsafe extern "C" fn interrupted(opaque: *mut c_void) -> c_int {
+    // SAFETY: libav passes back the watch, which outlives the context.
+    c_int::from(unsafe { &*opaque.cast::<Watch>() }.is_over())
+}
+
+/// Opens what a container refers to (segments, keys, further playlists), if the rules allow it.
+unsafe extern "C" fn open_nested(
+    context: *mut ffi::AVFormatContext,
+    io: *mut *mut ffi::AVIOContext,
+    url: *const c_char,
+    flags: c_int,
+    options: *mut *mut ffi::AVDictionary,
+) -> c_int {
+    // SAFETY: libav passes the context that the callback was set on, whose opaque pointer is the watch, and valid
+    // pointers for the rest.
+    unsafe {
+        let watch = &*(*context).opaque.cast::<Watch>();
+        let Ok(text) = CStr::from_ptr(url).to_str() else { return ffi::AVERROR(ffi::EINVAL) };
+        let target = text.strip_prefix("crypto:").or_else(|| text.strip_prefix("crypto+")).unwrap_or(text);
+        if watch.guard.check(target).is_err() {
+            return ffi::AVERROR(ffi::EPERM);
+        }
+        let whitelist = (*context).protocol_whitelist;
+        let interrupt = &raw const (*context).interrupt_callback;
+        if !whitelist.is_null() {
+            let key = c"protocol_whitelist";
+            let set = ffi::av_dict_set(options, key.as_ptr(), whitelist, 0);
+            if set < 0 {
+                return set;
+            }
+        }
+        let opened = ffi::avio_open2(io, url, flags, interrupt, options);
+        if opened >= 0 && !redirect_is_allowed(*io, &watch.guard) {
+            ffi::avio_closep(io);
+            return ffi::AVERROR(ffi::EPERM);
+        }
+        opened
+    }
+}
+
+/// Whether the address that HTTP was redirected to is one that could have been opened directly.
+///
+/// # Safety
+/// `io` must be an opened input.
+unsafe fn redirect_is_allowed(io: *mut ffi::AVIOContext, guard: &Guard) -> bool {
+    let mut location: *mut u8 = ptr::null_mut();
+    // SAFETY: the input is open; the option's text is a C string that is ours to free.
+    unsafe {
+        let flags = ffi::AV_OPT_SEARCH_CHILDREN as c_int;
+        if ffi::av_opt_get(io.cast(), c"location".as_ptr(), flags, &raw mut location) < 0 || location.is_null() {
+            return true;
+        }
+        let allowed =
+            CStr::from_ptr(location.cast()).to_str().is_ok_and(|url| url.is_empty() || guard.check(url).is_ok());
+        ffi::av_free(location.cast());
+        allowed
+    }
+}
+
+/// What an error of libav means for the participant, told by its code alone.
+fn classify(error: AvError, watch: &Watch, limit: Duration) -> Failure {
+    const DENIED: [AvError; 4] = [
+        AvError(ffi::AVERROR_HTTP_UNAUTHORIZED),
+        AvError(ffi::AVERROR_HTTP_FORBIDDEN),
+        AvError(ffi::AVERROR(ffi::EACCES)),
+        AvError(ffi::AVERROR(ffi::EPERM)),
+    ];
+    if watch.stop.is_raised() {
+        Failure::Stopped
+    } else if DENIED.contains(&error) {
+        Failure::Denied(error)
+    } else if error == AvError::END_OF_FILE {
+        Failure::Ended
+    } else if error == AvError::INTERRUPTED || watch.is_over() {
+        Failure::TimedOut(limit)
+    } else {
+        Failure::Unavailable(error)
+    }
+}

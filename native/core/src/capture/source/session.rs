@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One connection to a source: finds its pace, maps its times, decodes, and notices when it joins, changes, or is silent.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::decode::TrackDecoder;
+use super::open::{Failure, Input};
+use super::{Surroundings, Wanted, CONNECT, SILENCE};
+use crate::capture::api::{CaptureEvent, StreamKinds};
+use crate::capture::av::frame::Packet;
+use crate::capture::clock::{duration, nanos, Nanos, MILLISECOND};
+use crate::capture::feed::Feed;
+use crate::capture::roster::Member;
+use crate::capture::timeline::{Pace, Stamp, Timeline, Track, LEAD};
+
+/// A read that takes longer has emptied what was stored at the far end: from there on media comes as it happens.
+const BLOCKED: Duration = Duration::from_millis(8);
+
+/// More stored media than this, in time or in bytes, belongs to a source that is no live one.
+const MOST_BACKLOG: Nanos = 4_000 * MILLISECOND;
+const MOST_BACKLOG_BYTES: usize = 16 << 20;
+
+pub struct Session<'a> {
+    input: Input,
+    uid: u32,
+    wanted: Wanted,
+    around: &'a Surroundings,
+    feed: Arc<Feed>,
+    /// The chosen stream of each track with its decoder, by `Track as usize`.
+    chosen: [Option<(usize, TrackDecoder)>; 2],
+    /// When each track's last frame was due.
+    seen: [Option<Nanos>; 2],
+    told: Option<(bool, bool)>,
+    streams_known: usize,
+    opened: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(input: Input, uid: u32, wanted: Wanted, around: &'a Surroundings) -> Self {
+        Self {
+            input,
+            uid,
+            wanted,
+            around,
+            feed: Arc::new(Feed::new(wanted.channels)),
+            chosen: [None, None],
+            seen: [None, None],
+            told: None,
+            streams_known: 0,
+            opened: Instant::now(),
+        }
+    }
+
+    pub fn has_joined(&self) -> bool {
+        self.told.is_some()
+    }
+
+    pub fn last_due(&self) -> Nanos {
+        self.seen.iter().flatten().copied().max().unwrap_or(0)
+    }
+
+    /// Plays until something ends it.
+    pub fn play(&mut self) -> Failure {
+        let ended = self.play_on().err().unwrap_or(Failure::Stopped);
+        if ended == Failure::Ended {
+            for (_, decoder) in self.chosen.iter_mut().flatten() {
+                decoder.finish(&self.feed);
+            }
+        }
+        ended
+    }
+
+    fn play_on(&mut self) -> Result<(), Failure> {
+        let (backlog, mut timeline) = self.settle()?;
+        for packet in backlog {
+            self.take(packet, &mut timeline)?;
+        }
+        while !self.around.stop.is_raised() {
+            let silence = if self.has_joined() { SILENCE } else { CONNECT };
+            let ahead = duration(self.last_due() - self.around.clock.now());
+            let packet = self.input.read(silence + ahead)?;
+            self.take(packet, &mut timeline)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
+    fn settle(&mut self) -> Result<(Vec<Packet>, Timeline), Failure> {
+        let mut backlog = Vec::new();
+        let (mut oldest, mut newest, mut bytes) = (Nanos::MAX, Nanos::MIN, 0);
+        let mut pace = self.input.pace();
+        loop {
+            let started = Instant::now();
+            let packet = self.input.read(CONNECT)?;
+            let blocked = started.elapsed() >= BLOCKED && !backlog.is_empty();
+            bytes += packet.size();
+            if let Some(stamp) = self.input.stamp(&packet).decode.filter(|_| self.wants(&packet)) {
+                (oldest, newest) = (oldest.min(stamp), newest.max(stamp));
+            }
+            backlog.push(packet);
+            if newest < oldest {
+                if bytes > MOST_BACKLOG_BYTES {
+                    return Err(Failure::Undecodable);
+                }
+                continue;
+            }
+            if pace == Pace::Live && (newest - oldest > MOST_BACKLOG || bytes > MOST_BACKLOG_BYTES) {
+                pace = Pace::Stored;
+            }
+            let anchor = match pace {
+                Pace::Stored => oldest,
+                Pace::Live if blocked => newest,
+                Pace::Live => continue,
+            };
+            return Ok((backlog, Timeline::new(pace, anchor, self.around.clock.now())));
+        }
+    }
+
+    fn wants(&self, packet: &Packet) -> bool {
+        match self.input.track(packet.stream()) {
+            Some(Track::Audio) => self.wanted.kinds != StreamKinds::VideoOnly,
+            Some(Track::Video) => self.wanted.kinds != StreamKinds::AudioOnly,
+            None => false,
+        }
+    }
+
+    fn take(&mut self, mut packet: Packet, timeline: &mut Timeline) -> Result<(), Failure> {
+        self.choose_streams();
+        let Some(track) = self.input.track(packet.stream()).filter(|_| self.wants(&packet)) else {
+            return self.expect_media();
+        };
+        if !matches!(&self.chosen[track as usize], Some((index, _)) if *index == packet.stream()) {
+            return self.expect_media();
+        }
+        let stamp: Stamp = self.input.stamp(&packet);
+        let due = timeline.map(track, stamp, self.around.clock.now());
+        self.wait_for_turn(due.decode);
+        let Some((_, decoder)) = &mut self.chosen[track as usize] else { return Ok(()) };
+        match decoder.decode(&mut packet, due, &self.feed) {
+            Ok(Some(first)) => self.note(track, first),
+            Ok(None) => {}
+            Err(_) => return Err(Failure::Undecodable),
+        }
+        self.expect_media()
+    }
+
+    /// Picks a stream for each wanted track when streams have appeared.
+    fn choose_streams(&mut self) {
+        let count = self.input.stream_count();
+        if std::mem::replace(&mut self.streams_known, count) == count {
+            return;
+        }
+        for track in [Track::Audio, Track::Video] {
+            let wanted = match track {
+                Track::Audio => self.wanted.kinds != StreamKinds::VideoOnly,
+                Track::Video => self.wanted.kinds != StreamKinds::AudioOnly,
+            };
+            if self.chosen[track as usize].is_none() && wanted {
+                self.choose(track);
+            }
+        }
+        let chosen: Vec<usize> = self.chosen.iter().flatten().map(|(index, _)| *index).collect();
+        (0..count).filter(|index| !chosen.contains(index)).for_each(|index| self.input.discard(index));
+    }
+
+    fn choose(&mut self, track: Track) {
+        let Some(index) = self.input.best(track, self.wanted.video) else { return };
+        // A track that cannot be decoded is as good as none; without any other the source counts as undecodable.
+        if let Ok(decoder) = self.input.decoder(index) {
+            self.chosen[track as usize] = Some((index, TrackDecoder::new(track, decoder, self.wanted.channels)));
+        }
+    }
+
+    /// Keeps the source from running ahead of the clock or from filling the memory.
+    fn wait_for_turn(&self, due: Nanos) {
+        let clock = &self.around.clock;
+        if due - LEAD > clock.now() {
+            clock.wait_until(due - LEAD, &self.around.stop);
+        }
+        while let Some(until) = self.feed.full_until().filter(|until| *until > clock.now()) {
+            if self.around.stop.is_raised() {
+                return;
+            }
+            clock.wait_until(until, &self.around.stop);
+        }
+    }
+
+    /// Takes note of decoded media, and tells when it is the first, or the first of its kind.
+    fn note(&mut self, track: Track, due: Nanos) {
+        let first = self.told.is_none();
+        self.seen[track as usize] = Some(due);
+        if first {
+            let (audio, video) = self.present();
+            let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
+            self.told = Some((audio, video));
+            self.around.roster.join(member, due);
+            let at = self.around.clock.utc(self.around.clock.now());
+            self.around.sink.event(CaptureEvent::Joined { uid: self.uid, at, audio, video });
+        }
+    }
+
+    /// The kinds of media that came lately.
+    fn present(&self) -> (bool, bool) {
+        let oldest = self.around.clock.now() - nanos(SILENCE);
+        let present = |track: Track| self.seen[track as usize].is_some_and(|due| due >= oldest);
+        (present(Track::Audio), present(Track::Video))
+    }
+
+    /// Packets are no media: fails when nothing decodable came for too long, and tells when a track came or went.
+    fn expect_media(&mut self) -> Result<(), Failure> {
+        let Some(told) = self.told else {
+            return if self.opened.elapsed() > CONNECT { Err(Failure::Undecodable) } else { Ok(()) };
+        };
+        let present = self.present();
+        if present == (false, false) {
+            return Err(Failure::TimedOut(SILENCE));
+        }
+        if present != told {
+            self.told = Some(present);
+            self.around.roster.change(self.uid, present.0, present.1);
+            let (audio, video) = present;
+            self.around.sink.event(CaptureEvent::MediaChanged { uid: self.uid, audio, video });
+        }
+        Ok(())
+    }
+}

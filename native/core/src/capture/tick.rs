@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The recording's heartbeat: at each tick it takes whatever the sources have for that moment and hands it on.
+//!
+//! Nothing here waits for a source, an encoder or a disk.
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::api::{CaptureConfig, Layout, StreamKinds};
+use super::av::frame::Frame;
+use super::canvas::{Canvas, Content};
+use super::clock::{duration, lock, Clock, Nanos, Stop, SECOND};
+use super::encode::aac;
+use super::feed::sample_at;
+use super::geometry::places;
+use super::mixer::Mixer;
+use super::output::{Grid, Job};
+use super::roster::{Member, Roster};
+use crate::error::{Code, Error};
+
+/// A tick this late is not made up for: the time until then is a gap.
+const STANDSTILL: Nanos = 2 * SECOND;
+
+/// How much the encoder may fall behind, in seconds of ticks, before recording breaks off until it has caught up.
+const BACKLOG_SECONDS: usize = 30;
+
+/// Composed pictures on their way to the encoder take at most this much memory.
+const PICTURES_BUDGET: usize = 48 << 20;
+
+/// Ticks that lateness is reported over.
+const LATENESS_WINDOW: usize = 1024;
+
+/// What may be changed while recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    pub layout: Layout,
+    pub max_resolution_uid: u32,
+    pub paused: bool,
+}
+
+/// The lateness of the last ticks.
+#[derive(Default)]
+pub struct Lateness {
+    recent: Mutex<(Vec<Nanos>, usize)>,
+}
+
+impl Lateness {
+    fn record(&self, late: Nanos) {
+        let (recent, next) = &mut *lock(&self.recent);
+        if recent.len() < LATENESS_WINDOW {
+            recent.push(late);
+        } else {
+            recent[*next % LATENESS_WINDOW] = late;
+        }
+        *next += 1;
+    }
+
+    /// The median and the 99th percentile.
+    pub fn percentiles(&self) -> (Duration, Duration) {
+        let mut recent = lock(&self.recent).0.clone();
+        recent.sort_unstable();
+        let at = |per_cent: usize| recent.get(recent.len() * per_cent / 100).copied().unwrap_or(0);
+        (duration(at(50)), duration(at(99)))
+    }
+}
+
+/// How many jobs the tick may be ahead of the encoder. Where time waits for the work, a few are enough.
+pub fn backlog(config: &CaptureConfig, clock: &dyn Clock) -> usize {
+    if clock.is_live() {
+        BACKLOG_SECONDS * config.canvas.frames_per_second as usize
+    } else {
+        4
+    }
+}
+
+/// Composed pictures that may exist at once: a second's worth, within the budget.
+fn pool_size(config: &CaptureConfig) -> usize {
+    let canvas = config.canvas;
+    let bytes = (canvas.width * canvas.height * 3 / 2) as usize;
+    (PICTURES_BUDGET / bytes.max(1)).min(canvas.frames_per_second as usize).max(8)
+}
+
+pub struct Tick {
+    pub clock: Arc<dyn Clock>,
+    pub stop: Arc<Stop>,
+    pub roster: Arc<Roster>,
+    pub settings: Arc<Mutex<Settings>>,
+    pub lateness: Arc<Lateness>,
+    pub jobs: SyncSender<Job>,
+    grid: Grid,
+    canvas: Option<Canvas>,
+    size: (u32, u32),
+    mixer: Option<Mixer>,
+    /// The index that follows the last tick handed on, while the output runs on.
+    running: Option<i64>,
+    /// A break that the encoder could not take yet.
+    overdue: Option<Job>,
+}
+
+/// Why the heartbeat ends before the stop.
+enum End {
+    /// The encoder's thread has ended; it has said why.
+    EncoderGone,
+    Failed(Error),
+}
+
+impl Tick {
+    pub fn new(
+        config: &CaptureConfig,
+        (clock, stop): (Arc<dyn Clock>, Arc<Stop>),
+        roster: Arc<Roster>,
+        settings: Arc<Mutex<Settings>>,
+        lateness: Arc<Lateness>,
+        jobs: SyncSender<Job>,
+    ) -> Self {
+        let size = (config.canvas.width, config.canvas.height);
+        let video = config.kinds != StreamKinds::AudioOnly;
+        let audio = config.kinds != StreamKinds::VideoOnly;
+        Self {
+            clock,
+            stop,
+            roster,
+            settings,
+            lateness,
+            jobs,
+            grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
+            canvas: video.then(|| Canvas::new(size.0, size.1, pool_size(config))),
+            size,
+            mixer: audio.then(|| Mixer::new(aac::channels(config.audio_profile))),
+            running: None,
+            overdue: None,
+        }
+    }
+
+    /// Ticks from the first media until the stop.
+    pub fn run(mut self) -> Result<(), Error> {
+        let Some(origin) = self.first_media() else { return Ok(()) };
+        self.grid.origin = origin;
+        if self.jobs.send(Job::Begin { origin }).is_err() {
+            return Ok(());
+        }
+        let mut index = 0;
+        loop {
+            self.clock.wait_until(self.grid.time(index), &self.stop);
+            let beaten = if self.stop.is_raised() { self.finish().map(|()| None) } else { self.beat(index).map(Some) };
+            match beaten {
+                Ok(Some(next)) => index = next,
+                Ok(None) | Err(End::EncoderGone) => return Ok(()),
+                Err(End::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until somebody has joined; the output begins with the first media.
+    fn first_media(&self) -> Option<Nanos> {
+        let step = SECOND / self.grid.per_second;
+        while !self.stop.is_raised() {
+            if let Some(due) = self.roster.first_due() {
+                return Some(due.max(self.clock.now()));
+            }
+            self.clock.wait_until(self.clock.now() + step, &self.stop);
+        }
+        None
+    }
+
+    /// One tick; returns the index of the next.
+    fn beat(&mut self, index: i64) -> Result<i64, End> {
+        let (at, now) = (self.grid.time(index), self.clock.now());
+        let late = now - at;
+        self.lateness.record(late.max(0));
+        if late > STANDSTILL {
+            let seconds = duration(late).as_secs_f32();
+            self.break_off(Some(format!("the recorder's process stood still for {seconds:.1} s")))?;
+            return Ok(self.grid.index(now));
+        }
+        let settings = *lock(&self.settings);
+        let members = self.roster.members();
+        if settings.paused || !self.hand_over_overdue()? {
+            if settings.paused {
+                self.break_off(Some("paused".to_owned()))?;
+            }
+            members.iter().for_each(|member| member.feed.skip_to(at));
+            return Ok(index + 1);
+        }
+        let picture = self.compose(&members, settings, at).map_err(End::Failed)?;
+        let samples = self.running.map_or_else(Vec::new, |_| self.samples_before(index, &members));
+        self.send(Job::Tick { index, picture, samples }, index)?;
+        Ok(index + 1)
+    }
+
+    fn compose(&mut self, members: &[Member], settings: Settings, at: Nanos) -> Result<Option<Frame>, Error> {
+        let Some(canvas) = &mut self.canvas else { return Ok(None) };
+        let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
+        let contents = places(settings.layout, settings.max_resolution_uid, self.size, &uids).into_iter();
+        let contents = contents.filter_map(|place| {
+            let member = members.iter().find(|member| member.uid == place.uid)?;
+            let content = match (member.video, member.feed.picture(at)) {
+                (true, Some(picture)) => Content::Picture(picture),
+                (true, None) => Content::Black,
+                (false, _) => Content::Transparent,
+            };
+            Some((place, content))
+        });
+        let composed = canvas.compose(contents.collect());
+        composed.map_err(|error| error.into_error(Code::RecorderFailed, "the picture could not be composed"))
+    }
+
+    /// The mix of the interval that ends with tick `index`.
+    fn samples_before(&mut self, index: i64, members: &[Member]) -> Vec<Vec<f32>> {
+        let Some(mixer) = &mut self.mixer else { return Vec::new() };
+        let (from, to) = (self.grid.sample(index - 1), self.grid.sample(index));
+        let origin = sample_at(self.grid.origin);
+        let count = usize::try_from(to - from).unwrap_or(0);
+        mixer.mix(members.iter().map(|member| &member.feed), origin + from, count)
+    }
+
+    /// Hands a tick on. An encoder that is hopelessly behind breaks the output off instead of the heartbeat.
+    fn send(&mut self, job: Job, index: i64) -> Result<(), End> {
+        if !self.clock.is_live() {
+            self.running = Some(index + 1);
+            return self.jobs.send(job).map_err(|_| End::EncoderGone);
+        }
+        match self.jobs.try_send(job) {
+            Ok(()) => self.running = Some(index + 1),
+            Err(TrySendError::Disconnected(_)) => return Err(End::EncoderGone),
+            Err(TrySendError::Full(_)) => {
+                let reason = "the processor or the work volume was too slow to keep up".to_owned();
+                let running = self.running.take();
+                self.overdue = running.map(|end| Job::Break { end, samples: Vec::new(), reason: Some(reason) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the running output, if any, after its last tick.
+    fn break_off(&mut self, reason: Option<String>) -> Result<(), End> {
+        self.hand_over_overdue_blocking()?;
+        let Some(end) = self.running.take() else { return Ok(()) };
+        let members = self.roster.members();
+        let samples = self.samples_before(end, &members);
+        self.jobs.send(Job::Break { end, samples, reason }).map_err(|_| End::EncoderGone)
+    }
+
+    /// True when nothing is overdue any more.
+    fn hand_over_overdue(&mut self) -> Result<bool, End> {
+        match self.overdue.take().map(|job| self.jobs.try_send(job)) {
+            None | Some(Ok(())) => Ok(true),
+            Some(Err(TrySendError::Full(job))) => {
+                self.overdue = Some(job);
+                Ok(false)
+            }
+            Some(Err(TrySendError::Disconnected(_))) => Err(End::EncoderGone),
+        }
+    }
+
+    fn hand_over_overdue_blocking(&mut self) -> Result<(), End> {
+        self.overdue.take().map_or(Ok(()), |job| self.jobs.send(job).map_err(|_| End::EncoderGone))
+    }
+
+    fn finish(&mut self) -> Result<(), End> {
+        let at = self.clock.now();
+        self.break_off(None)?;
+        self.jobs.send(Job::Finish { at }).map_err(|_| End::EncoderGone)
+    }
+}

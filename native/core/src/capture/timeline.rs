@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Puts a source's timestamps on the recording's clock.
+//!
+//! Both tracks of a source share one mapping, so their relation is kept whatever the network does. The mapping is an
+//! offset; it is moved in small steps when the source's clock drifts, at once when the source came late for good, and a
+//! track whose timestamps jump or wrap gets a new offset that continues where its old one ended.
+
+use super::clock::{Nanos, MILLISECOND, SECOND};
+
+/// How long after its arrival media is due. Absorbs the network's jitter.
+pub const JITTER: Nanos = 300 * MILLISECOND;
+
+/// A source is not read further than this ahead of the clock.
+pub const LEAD: Nanos = SECOND;
+
+/// Timestamps further ahead than this, beyond what is read ahead, are a jump and no hole.
+const FORWARD_JUMP: Nanos = 3 * SECOND;
+
+/// Decoding timestamps may not run back; more than this is a jump or a wrap, less is a sender's rounding.
+const BACKWARD_JUMP: Nanos = 300 * MILLISECOND;
+
+/// Drift is judged over this long and corrected by at most `SLEW_STEP` each time (half a per cent).
+const WINDOW: Nanos = 2 * SECOND;
+const SLEW_STEP: Nanos = 10 * MILLISECOND;
+
+/// Offsets that are remembered for a track that has not followed a jump yet.
+const MOST_EPOCHS: usize = 8;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Track {
+    Audio,
+    Video,
+}
+
+/// How a source hands out its media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As it happens: what comes late is past.
+    Live,
+    /// In stored pieces (files, segments): what comes late moves the rest, so that nothing is lost.
+    Stored,
+}
+
+/// When a packet is due, by its decoding and its presentation timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    pub decode: Nanos,
+    pub present: Nanos,
+}
+
+/// A packet's own times, in nanoseconds of the source's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stamp {
+    pub decode: Option<Nanos>,
+    pub present: Option<Nanos>,
+    pub duration: Nanos,
+}
+
+#[derive(Clone, Copy)]
+struct Last {
+    epoch: usize,
+    due: Nanos,
+    duration: Nanos,
+}
+
+/// The slack (time left until due) of what arrived in the current window.
+struct Slack {
+    since: Nanos,
+    least: Nanos,
+    most: Nanos,
+}
+
+pub struct Timeline {
+    pace: Pace,
+    /// Offsets from the source's clock to ours; a jump appends one, and tracks follow one by one.
+    epochs: Vec<Nanos>,
+    tracks: [Option<Last>; 2],
+    slack: Option<Slack>,
+}
+
+impl Timeline {
+    /// Anchors the source so that its timestamp `newest` is due one jitter buffer after `now`.
+    #[must_use]
+    pub fn new(pace: Pace, newest: Nanos, now: Nanos) -> Self {
+        Self { pace, epochs: vec![now + JITTER - newest], tracks: [None; 2], slack: None }
+    }
+
+    /// When a packet of `track` that arrived at `now` is due.
+    pub fn map(&mut self, track: Track, stamp: Stamp, now: Nanos) -> Due {
+        let last = self.tracks[track as usize];
+        let continued = last.map_or(now + JITTER, |last| last.due + last.duration);
+        let Some(decode) = stamp.decode.or(stamp.present) else {
+            self.remember(track, last.map_or(self.newest_epoch(), |last| last.epoch), continued, stamp.duration);
+            return Due { decode: continued, present: continued };
+        };
+        let epoch = self.epoch_for(last, decode, continued, now);
+        let mut due = decode + self.epochs[epoch];
+        if epoch == self.newest_epoch() {
+            due += self.follow(due - now, now);
+        }
+        self.remember(track, epoch, due, stamp.duration);
+        // A presentation time far from its decoding time is no reordering but nonsense.
+        let ahead = stamp.present.map_or(0, |present| present - decode);
+        let ahead = if (-BACKWARD_JUMP..=FORWARD_JUMP).contains(&ahead) { ahead } else { 0 };
+        Due { decode: due, present: due + ahead }
+    }
+
+    fn newest_epoch(&self) -> usize {
+        self.epochs.len() - 1
+    }
+
+    fn remember(&mut self, track: Track, epoch: usize, due: Nanos, duration: Nanos) {
+        let duration = duration.clamp(0, SECOND);
+        self.tracks[track as usize] = Some(Last { epoch, due, duration });
+    }
+
+    /// The track's own offset while its timestamps go on, the newest one when they jumped with the other track, or a
+    /// new one that continues where the track ended.
+    fn epoch_for(&mut self, last: Option<Last>, decode: Nanos, continued: Nanos, now: Nanos) -> usize {
+        let earliest = last.map_or(now - FORWARD_JUMP, |last| last.due - BACKWARD_JUMP);
+        let plausible = |offset: Nanos| (earliest..=now + LEAD + FORWARD_JUMP).contains(&(decode + offset));
+        let own = last.map_or(self.newest_epoch(), |last| last.epoch);
+        for epoch in [own, self.newest_epoch()] {
+            if plausible(self.epochs[epoch]) {
+                return epoch;
+            }
+        }
+        let resumed = if continued >= now { continued } else { now + JITTER };
+        // Slack measured on the old offset says nothing about the new one.
+        self.slack = None;
+        self.epochs.push(resumed - decode);
+        self.forget_old_epochs();
+        self.newest_epoch()
+    }
+
+    /// A source whose timestamps jump all the time must not make the list grow.
+    fn forget_old_epochs(&mut self) {
+        let surplus = self.epochs.len().saturating_sub(MOST_EPOCHS);
+        self.epochs.drain(..surplus);
+        for last in self.tracks.iter_mut().flatten() {
+            last.epoch = last.epoch.saturating_sub(surplus);
+        }
+    }
+
+    /// Moves the newest offset where the slack of arriving packets asks for it; returns by how much.
+    fn follow(&mut self, slack: Nanos, now: Nanos) -> Nanos {
+        if self.pace == Pace::Stored {
+            return if slack < 0 { self.shift(JITTER - slack) } else { 0 };
+        }
+        let window = self.slack.get_or_insert(Slack { since: now, least: slack, most: slack });
+        window.least = window.least.min(slack);
+        window.most = window.most.max(slack);
+        if now - window.since < WINDOW {
+            return 0;
+        }
+        let (least, most) = (window.least, window.most);
+        self.slack = None;
+        if most < 0 {
+            self.shift(JITTER - most)
+        } else if least < JITTER / 4 {
+            self.shift(SLEW_STEP.min(JITTER / 2 - least))
+        } else if least > JITTER * 2 {
+            self.shift(-SLEW_STEP)
+        } else {
+            0
+        }
+    }
+
+    fn shift(&mut self, by: Nanos) -> Nanos {
+        let newest = self.newest_epoch();
+        self.epochs[newest] += by;
+        by
+    }
+}
+
+#[cfg(test)]
+#[path = "timeline_tests.rs"]
+mod tests;

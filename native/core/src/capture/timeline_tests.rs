@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::*;
+
+const FRAME: Nanos = SECOND / 25;
+
+fn stamp(at: Nanos) -> Stamp {
+    Stamp { decode: Some(at), present: Some(at), duration: FRAME }
+}
+
+#[test]
+fn both_tracks_share_one_mapping() {
+    let mut timeline = Timeline::new(Pace::Live, 1000 * SECOND, 5 * SECOND);
+    let video = timeline.map(Track::Video, stamp(1000 * SECOND), 5 * SECOND);
+    let audio = timeline.map(Track::Audio, stamp(1000 * SECOND + 7 * MILLISECOND), 5 * SECOND + MILLISECOND);
+    assert_eq!(video.decode, 5 * SECOND + JITTER);
+    assert_eq!(audio.decode - video.decode, 7 * MILLISECOND);
+}
+
+#[test]
+fn reordered_pictures_keep_their_presentation_times() {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    let due = timeline.map(Track::Video, Stamp { decode: Some(0), present: Some(3 * FRAME), duration: FRAME }, 0);
+    assert_eq!(due.present - due.decode, 3 * FRAME);
+}
+
+#[test]
+fn a_clock_that_drifts_for_an_hour_is_followed_and_the_tracks_stay_together() {
+    for per_million in [100, -100] {
+        let mut timeline = Timeline::new(Pace::Live, 0, 0);
+        for count in 0..3600 * 25 {
+            let now = count * FRAME;
+            let source = now + now / 1_000_000 * per_million;
+            let video = timeline.map(Track::Video, stamp(source), now).decode;
+            let audio = timeline.map(Track::Audio, stamp(source), now).decode;
+            assert!((video - audio).abs() <= 2 * SLEW_STEP, "apart after {now}");
+            assert!((0..=3 * JITTER).contains(&(video - now)), "slack {} after {now}", video - now);
+        }
+    }
+}
+
+#[test]
+fn a_jump_of_both_tracks_continues_where_they_were_and_keeps_them_together() {
+    for jump in [5000 * SECOND, -900 * SECOND] {
+        let mut timeline = Timeline::new(Pace::Live, 1000 * SECOND, 0);
+        let mut last = [0; 2];
+        for count in 0..500 {
+            let now = count * FRAME;
+            // The jump shows in the video two packets before it shows in the sound.
+            let source = |at: i64| 1000 * SECOND + now + if count >= at { jump } else { 0 };
+            let video = timeline.map(Track::Video, stamp(source(250)), now).decode;
+            let audio = timeline.map(Track::Audio, stamp(source(252)), now).decode;
+            if count > 0 {
+                assert!((video - last[0] - FRAME).abs() <= SLEW_STEP, "video at {count}");
+                assert!((audio - last[1] - FRAME).abs() <= SLEW_STEP, "audio at {count}");
+            }
+            assert!((video - audio).abs() <= SLEW_STEP);
+            last = [video, audio];
+        }
+    }
+}
+
+#[test]
+fn a_track_with_times_of_its_own_is_put_beside_the_other() {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    let video = timeline.map(Track::Video, stamp(0), 0).decode;
+    let audio = timeline.map(Track::Audio, stamp(36_000 * SECOND), 0).decode;
+    assert!((video - audio).abs() <= JITTER);
+}
+
+#[test]
+fn a_stored_source_that_was_late_goes_on_without_loss() {
+    let mut timeline = Timeline::new(Pace::Stored, 0, 0);
+    timeline.map(Track::Video, stamp(0), 0);
+    let late = timeline.map(Track::Video, stamp(FRAME), 2 * SECOND).decode;
+    assert_eq!(late, 2 * SECOND + JITTER);
+    assert_eq!(timeline.map(Track::Video, stamp(2 * FRAME), 2 * SECOND).decode, late + FRAME);
+}
+
+#[test]
+fn a_live_source_that_is_late_for_good_is_anchored_anew() {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    let lateness = SECOND;
+    let slack = |timeline: &mut Timeline, count: i64| {
+        let now = count * FRAME + lateness;
+        timeline.map(Track::Video, stamp(count * FRAME), now).decode - now
+    };
+    timeline.map(Track::Video, stamp(0), 0);
+    assert!(slack(&mut timeline, 1) < 0, "at first the hold-up may pass");
+    let last = (2..100).map(|count| slack(&mut timeline, count)).last();
+    assert_eq!(last, Some(JITTER));
+}
+
+#[test]
+fn packets_without_times_follow_each_other() {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    let first = timeline.map(Track::Audio, stamp(0), 0).decode;
+    let untimed = Stamp { duration: FRAME, ..Stamp::default() };
+    assert_eq!(timeline.map(Track::Audio, untimed, FRAME).decode, first + FRAME);
+    assert_eq!(timeline.map(Track::Audio, untimed, 2 * FRAME).decode, first + 2 * FRAME);
+}
+
+#[test]
+fn timestamps_that_jump_all_the_time_need_no_memory() {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    for count in 0..10_000 {
+        timeline.map(Track::Video, stamp(count % 2 * 90_000 * SECOND), count * FRAME);
+    }
+    assert!(timeline.epochs.len() <= MOST_EPOCHS);
+}
