@@ -25,12 +25,8 @@ QualifiedName = Annotated[str, Field(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Field(max_length=63)]
 Quantity = Annotated[
     str,
+    Field(pattern=_QUANTITY_PATTERN, max_length=32, json_schema_extra={"x-kubernetes-int-or-string": True}),
     BeforeValidator(_quantity_text),
-    Field(
-        pattern=_QUANTITY_PATTERN,
-        max_length=32,
-        json_schema_extra={"x-kubernetes-int-or-string": True},
-    ),
 ]
 
 _RESERVED_KEYS: Final = Rule(

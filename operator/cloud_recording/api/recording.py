@@ -83,6 +83,12 @@ class CloudRecordingSpec(SpecModel):
         default=DesiredRecordingState.RECORDING,
         description="What the recording should be doing. Paused leaves a stated gap. Stopped ends the recording for "
         "good: what was recorded is uploaded.",
+        json_schema_extra=kubernetes(
+            Rule(
+                "oldSelf != 'Stopped' || self == 'Stopped'",
+                "must stay 'Stopped': a stopped recording never records again; create a new one instead",
+            )
+        ),
     )
     max_duration_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
         default=None, description="How long after its start the recording is stopped; never if left out."

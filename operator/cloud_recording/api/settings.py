@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the administrator decides for the operator: one file, written by the chart, refused whole if a field is unknown."""
+"""What the administrator decides for the operator: one file, written by the chart. Unknown fields are errors."""
 
 from __future__ import annotations
 

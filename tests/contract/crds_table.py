@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API server must refuse: each row is a mistake somebody will make, and what the answer must name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from tests.contract.crds_manifests import REMOVED, a_stream
+
+
+class Mistake(NamedTuple):
+    """Changes to a valid manifest that make it wrong, and what the refusal must say."""
+
+    called: str
+    changes: Mapping[str, Any]
+    field: str
+    rule: str
+
+
+_ONE_OF_URL: Final = "must have exactly one of `url` and `urlSecretRef`"
+_SECRET_REF: Final = {"name": "streams", "key": "alice"}
+
+CREATION_MISTAKES: Final = (
+    Mistake("an unknown field", {"chanel": {}}, "spec.chanel", "unknown field"),
+    Mistake("a field of a later version", {"channel.livekit": {}}, "spec.channel.livekit", "unknown field"),
+    Mistake("no channel", {"channel": REMOVED}, "spec.channel", "Required value"),
+    Mistake("no channel name", {"channel.name": REMOVED}, "spec.channel.name", "Required value"),
+    Mistake("an empty channel name", {"channel.name": ""}, "spec.channel.name", "at least 1 chars long"),
+    Mistake(
+        "a channel name of more than 64 bytes", {"channel.name": "会" * 22}, "spec.channel.name", "at most 64 bytes"
+    ),
+    Mistake("a line break in the channel name", {"channel.name": "a\nb"}, "spec.channel.name", "control characters"),
+    Mistake("a uid that is text", {"channel.uid": "1000"}, "spec.channel.uid", "must be of type integer"),
+    Mistake("uid 0", {"channel.uid": 0}, "spec.channel.uid", "greater than or equal to 1"),
+    Mistake("a uid beyond 32 bits", {"channel.uid": 2**32}, "spec.channel.uid", "less than or equal to 4294967295"),
+    Mistake("the recorder's uid given to a participant", {"channel.uid": 2}, "spec.channel.uid", "must differ from"),
+    Mistake(
+        "both App ID and a Secret for it",
+        {"channel.appId": "a", "channel.appIdSecretRef": _SECRET_REF},
+        "spec.channel",
+        "at most one of `appId` and `appIdSecretRef`",
+    ),
+    Mistake("an unknown channel type", {"channel.type": "live"}, "spec.channel.type", '"Communication", "Live"'),
+    Mistake("no streams", {"channel.streams": REMOVED}, "spec.channel.streams", "Required value"),
+    Mistake("an empty list of streams", {"channel.streams": []}, "spec.channel.streams", "at least 1 items"),
+    Mistake(
+        "eighteen streams",
+        {"channel.streams": [a_stream(uid) for uid in range(1, 19)]},
+        "spec.channel.streams",
+        "must have at most 17 items",
+    ),
+    Mistake(
+        "two participants of one uid",
+        {"channel.streams": [a_stream(1), a_stream(1)]},
+        "spec.channel.streams[1]",
+        "Duplicate value",
+    ),
+    Mistake(
+        "a participant with uid 0", {"channel.streams": [a_stream(0)]}, "spec.channel.streams[0].uid", "equal to 1"
+    ),
+    Mistake("a stream without a URL", {"channel.streams.0.url": REMOVED}, "spec.channel.streams[0]", _ONE_OF_URL),
+    Mistake(
+        "a stream with both a URL and a Secret for it",
+        {"channel.streams.0.urlSecretRef": _SECRET_REF},
+        "spec.channel.streams[0]",
+        _ONE_OF_URL,
+    ),
+    Mistake(
+        "a local file as a stream",
+        {"channel.streams.0.url": "file:///etc/passwd"},
+        "spec.channel.streams[0].url",
+        "whose scheme is one of 'rtmp'",
+    ),
+    Mistake(
+        "a password in a stream's URL",
+        {"channel.streams.0.url": "rtsp://me:secret@cam.example.com/1"},
+        "spec.channel.streams[0].url",
+        "must not carry credentials before '@'",
+    ),
+    Mistake(
+        "a passphrase in a stream's query",
+        {"channel.streams.0.url": "srt://cam.example.com:9000?mode=caller&passphrase=0123456789"},
+        "spec.channel.streams[0].url",
+        "must not carry a password, key or token in its query",
+    ),
+    Mistake(
+        "a link-local address as a stream",
+        {"channel.streams.0.url": "http://169.254.169.254/latest/meta-data"},
+        "spec.channel.streams[0].url",
+        "link-local",
+    ),
+    Mistake(
+        "a blank in a stream's URL",
+        {"channel.streams.0.url": "rtmp://media.example.com/live/alice -i /etc/passwd"},
+        "spec.channel.streams[0].url",
+        "white space",
+    ),
+    Mistake(
+        "a Secret name that no Secret can have",
+        {"channel.tokenSecretRef": {"name": "My Secret", "key": "token"}},
+        "spec.channel.tokenSecretRef.name",
+        "must be the name of a Secret",
+    ),
+    Mistake(
+        "a Secret key that no Secret can have",
+        {"channel.tokenSecretRef": {"name": "token", "key": "../token"}},
+        "spec.channel.tokenSecretRef.key",
+        "must be a key of a Secret",
+    ),
+    Mistake("an odd width", {"recording.video.width": 641}, "spec.recording.video.width", "must be even"),
+    Mistake("an odd height", {"recording.video.height": 359}, "spec.recording.video.height", "must be even"),
+    Mistake(
+        "a canvas beyond 1080p",
+        {"recording.video": {"width": 1920, "height": 1920}},
+        "spec.recording.video",
+        "must be at most 1920 by 1080 or 1080 by 1920 pixels",
+    ),
+    Mistake("a canvas of 4K", {"recording.video.width": 3840}, "spec.recording.video.width", "equal to 1920"),
+    Mistake(
+        "120 frames per second",
+        {"recording.video.framesPerSecond": 120},
+        "spec.recording.video.framesPerSecond",
+        "less than or equal to 60",
+    ),
+    Mistake("no bit rate", {"recording.video.bitrateKbps": 0}, "spec.recording.video.bitrateKbps", "equal to 10"),
+    Mistake("an unknown layout", {"recording.video.layout": "Grid"}, "spec.recording.video.layout", '"BestFit"'),
+    Mistake(
+        "Vertical without a large participant",
+        {"recording.video.layout": "Vertical"},
+        "spec.recording.video.maxResolutionUid",
+        "must be set when `layout` is 'Vertical'",
+    ),
+    Mistake(
+        "a large participant who is not in the channel",
+        {"recording.video": {"layout": "Vertical", "maxResolutionUid": 9}},
+        "spec.recording.video.maxResolutionUid",
+        "must be the `uid` of a participant",
+    ),
+    Mistake(
+        "the SDK's spelling of an audio profile",
+        {"recording.audioProfile": "kAudioProfileMusicStandard"},
+        "spec.recording.audioProfile",
+        '"MusicStandard"',
+    ),
+    Mistake(
+        "an idle time below the service's minimum",
+        {"recording.maxIdleSeconds": 4},
+        "spec.recording.maxIdleSeconds",
+        "greater than or equal to 5",
+    ),
+    Mistake("slices of no length", {"recording.sliceSeconds": 0}, "spec.recording.sliceSeconds", "equal to 1"),
+    Mistake("no storage", {"storage": REMOVED}, "spec.storage", "Required value"),
+    Mistake("no bucket", {"storage.bucket": REMOVED}, "spec.storage.bucket", "Required value"),
+    Mistake("capitals in a bucket's name", {"storage.bucket": "Recordings"}, "spec.storage.bucket", "bucket's name"),
+    Mistake("no credentials", {"storage.credentials": REMOVED}, "spec.storage.credentials", "Required value"),
+    Mistake("S3 without an endpoint", {"storage.endpoint": REMOVED}, "spec.storage", "must have `endpoint` when"),
+    Mistake(
+        "AWS without a region",
+        {"storage.vendor": "AWS", "storage.endpoint": REMOVED},
+        "spec.storage",
+        "`region` or `endpoint` for any other vendor",
+    ),
+    Mistake(
+        "an endpoint without a scheme",
+        {"storage.endpoint": "s3.example.com"},
+        "spec.storage.endpoint",
+        "must be a URL with the scheme 'https' or 'http'",
+    ),
+    Mistake(
+        "a key in an endpoint",
+        {"storage.endpoint": "https://key:secret@s3.example.com"},
+        "spec.storage.endpoint",
+        "must not carry credentials",
+    ),
+    Mistake(
+        "a bucket in an endpoint",
+        {"storage.endpoint": "https://s3.example.com/recordings"},
+        "spec.storage.endpoint",
+        "use `bucket` and `prefix`",
+    ),
+    Mistake("a link-local endpoint", {"storage.endpoint": "http://[fe80::1]"}, "spec.storage.endpoint", "link-local"),
+    Mistake("a prefix that climbs", {"storage.prefix": "a/../b"}, "spec.storage.prefix", "names joined by '/'"),
+    Mistake(
+        "a prefix that begins with '/'", {"storage.prefix": "/a"}, "spec.storage.prefix", "without '/' at either end"
+    ),
+    Mistake("a region number beyond the table", {"storage.region": 18}, "spec.storage.region", "from 0 to 17"),
+    Mistake("a region number without a table", {"storage.region": 1}, "spec.storage.region", "must be a region's name"),
+    Mistake(
+        "a region number beyond Qiniu's",
+        {"storage.vendor": "Qiniu", "storage.region": 4},
+        "spec.storage.region",
+        "must be from 0 to 3 when `vendor` is 'Qiniu'",
+    ),
+    Mistake("an unknown vendor", {"storage.vendor": "aws"}, "spec.storage.vendor", '"Aliyun"'),
+    Mistake(
+        "an unknown desired state", {"desiredState": "Running"}, "spec.desiredState", '"Recording", "Paused", "Stopped"'
+    ),
+    Mistake(
+        "a duration with a unit", {"maxDurationSeconds": "1h"}, "spec.maxDurationSeconds", "must be of type integer"
+    ),
+    Mistake("a duration of nothing", {"maxDurationSeconds": 0}, "spec.maxDurationSeconds", "equal to 1"),
+    Mistake("a negative time to live", {"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished", "equal to 0"),
+    Mistake("no parts at all", {"restart.maxParts": 0}, "spec.restart.maxParts", "equal to 1"),
+    Mistake(
+        "two work volumes",
+        {"work": {"emptyDir": {}, "persistentVolumeClaim": {"size": "1Gi"}}},
+        "spec.work",
+        "must have exactly one of `emptyDir` and `persistentVolumeClaim`",
+    ),
+    Mistake("no work volume", {"work": {}}, "spec.work", "must have exactly one of"),
+    Mistake(
+        "a work volume of 1 MiB", {"work": {"emptyDir": {"sizeLimit": "1Mi"}}}, "spec.work.emptyDir.sizeLimit", "'64Mi'"
+    ),
+    Mistake(
+        "a size without meaning",
+        {"work": {"emptyDir": {"sizeLimit": "big"}}},
+        "spec.work.emptyDir.sizeLimit",
+        "quantity",
+    ),
+    Mistake("an image", {"pod.image": "busybox"}, "spec.pod.image", "unknown field"),
+    Mistake(
+        "a label of Kubernetes' own",
+        {"pod.labels": {"app.kubernetes.io/instance": "x"}},
+        "spec.pod.labels",
+        "must not use keys of 'kubernetes.io'",
+    ),
+    Mistake(
+        "an annotation of our own",
+        {"pod.annotations": {"cloudrecording.dev/desired": "{}"}},
+        "spec.pod.annotations",
+        "must not use keys of",
+    ),
+    Mistake(
+        "a request that is no quantity",
+        {"pod.resources.requests": {"memory": "lots"}},
+        "spec.pod.resources.requests.memory",
+        "should match",
+    ),
+)
+
+_FIXED: Final = "must not change after creation; create a new recording instead"
+
+UPDATE_MISTAKES: Final = (
+    Mistake("another channel", {"channel.name": "room-2"}, "spec.channel.name", _FIXED),
+    Mistake("another uid", {"channel.uid": 1001}, "spec.channel.uid", _FIXED),
+    Mistake("another type", {"channel.type": "Live"}, "spec.channel.type", _FIXED),
+    Mistake("an App ID that was not there", {"channel.appId": "a"}, "spec.channel.appId", _FIXED),
+    Mistake("another stream", {"channel.streams": [a_stream(1), a_stream(3)]}, "spec.channel.streams", _FIXED),
+    Mistake("another URL", {"channel.streams.0.url": "rtmp://other.example.com/a"}, "spec.channel.streams", _FIXED),
+    Mistake("a token", {"channel.tokenSecretRef": _SECRET_REF}, "spec.channel.tokenSecretRef", _FIXED),
+    Mistake("other kinds of media", {"recording.streams": "AudioOnly"}, "spec.recording.streams", _FIXED),
+    Mistake("another canvas", {"recording.video.width": 640}, "spec.recording.video.width", _FIXED),
+    Mistake("another slice length", {"recording.sliceSeconds": 10}, "spec.recording.sliceSeconds", _FIXED),
+    Mistake("another bucket", {"storage.bucket": "elsewhere"}, "spec.storage.bucket", _FIXED),
+    Mistake("another endpoint", {"storage.endpoint": "https://b.example.com"}, "spec.storage.endpoint", _FIXED),
+    Mistake("a prefix that was not there", {"storage.prefix": "a"}, "spec.storage.prefix", _FIXED),
+    Mistake(
+        "another Secret", {"storage.credentials.secretRef.name": "other"}, "spec.storage.credentials.secretRef", _FIXED
+    ),
+    Mistake("another work volume", {"work": {"persistentVolumeClaim": {"size": "1Gi"}}}, "spec.work", _FIXED),
+    Mistake("another engine", {"engine.name": "other"}, "spec.engine.name", _FIXED),
+    Mistake("pod options that were not there", {"pod": {"labels": {"a": "b"}}}, "spec.pod", _FIXED),
+)
+"""Changes to a recording that exists, which it must not take."""
+
+ALLOWED_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
+    "pause": {"desiredState": "Paused"},
+    "stop": {"desiredState": "Stopped"},
+    "another layout": {"recording.video.layout": "BestFit"},
+    "another large participant": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 2}},
+    "a limit that was not there": {"maxDurationSeconds": 60},
+    "a time to live that was not there": {"ttlSecondsAfterFinished": 0},
+    "another restart policy": {"restart": {"policy": "Never", "maxParts": 3}},
+    "other deadlines": {"uploadGraceSeconds": 0, "deletionDeadlineSeconds": 0},
+}
+
+VALID: Final[Mapping[str, Mapping[str, object]]] = {
+    "the least": {},
+    "a channel name in any script": {"channel.name": "会议 №1 / 🎥?#%"},
+    "the largest uid": {"channel.uid": 2**32 - 1},
+    "seventeen participants": {"channel.streams": [a_stream(uid) for uid in range(1, 18)]},
+    "a multicast group": {"channel.streams.0.url": "udp://@239.0.0.1:1234"},
+    "a URL from a Secret": {"channel.streams": [{"uid": 1, "urlSecretRef": _SECRET_REF}]},
+    "1080p upright": {"recording.video": {"width": 1080, "height": 1920}},
+    "1080p across": {"recording.video": {"width": 1920, "height": 1080}},
+    "Vertical": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 1}},
+    "AWS by the SDK's number": {"storage.vendor": "AWS", "storage.region": 7, "storage.endpoint": REMOVED},
+    "Aliyun by name": {"storage.vendor": "Aliyun", "storage.region": "hangzhou", "storage.endpoint": REMOVED},
+    "a region with S3": {"storage.region": "eu-north-1"},
+    "a claim": {"work": {"persistentVolumeClaim": {"size": "1Gi", "storageClassName": "fast"}}},
+    "numbers as quantities": {"pod.resources": {"requests": {"cpu": 1, "memory": "256Mi"}}},
+    "an affinity": {
+        "pod.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+        ]
+    },
+}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API server itself refuses what is wrong, and says which field and why: no webhook stands behind these rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
+from tests.cluster.bare import BareControlPlane
+from tests.cluster.client import CommandFailedError, Kubectl
+from tests.cluster.layout import REPOSITORY
+from tests.contract.crds_manifests import Manifest, a_recording, changed
+from tests.contract.crds_table import ALLOWED_UPDATES, CREATION_MISTAKES, UPDATE_MISTAKES, VALID, Mistake
+
+DRY_RUN = "--dry-run=server"
+STATUS = Path(__file__).with_name("crds_status.yaml")
+
+
+@pytest.fixture(scope="module")
+def kubectl(control_plane: BareControlPlane) -> Kubectl:
+    """kubectl on an API server that knows what lies in crds/, applied as a person would."""
+    kubectl = Kubectl(control_plane.kubeconfig)
+    kubectl("apply", f"--filename={REPOSITORY / 'crds'}")
+    kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+    return kubectl
+
+
+@pytest.fixture(scope="module")
+def existing(kubectl: Kubectl) -> Iterator[Manifest]:
+    """A recording that exists, with all defaults."""
+    manifest = a_recording()
+    kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+    yield manifest
+    kubectl("delete", "crec", manifest["metadata"]["name"])
+
+
+def _refusal(kubectl: Kubectl, *command: str, manifest: Manifest) -> str:
+    with pytest.raises(CommandFailedError) as refused:
+        kubectl(*command, "--filename=-", stdin=json.dumps(manifest))
+    return refused.value.complaint
+
+
+def _assert_says(refusal: str, mistake: Mistake) -> None:
+    line = next((line for line in refusal.splitlines() if mistake.rule in line), None)
+    assert line is not None, refusal
+    assert mistake.field in line
+    assert "Traceback" not in refusal
+
+
+@pytest.mark.parametrize("mistake", CREATION_MISTAKES, ids=lambda mistake: mistake.called)
+def test_a_wrong_manifest_is_refused_with_field_and_rule(kubectl: Kubectl, mistake: Mistake) -> None:
+    refusal = _refusal(kubectl, "create", DRY_RUN, manifest=a_recording(mistake.changes))
+    _assert_says(refusal, mistake)
+
+
+@pytest.mark.parametrize("mistake", UPDATE_MISTAKES, ids=lambda mistake: mistake.called)
+def test_what_is_fixed_cannot_change(kubectl: Kubectl, existing: Manifest, mistake: Mistake) -> None:
+    refusal = _refusal(kubectl, "replace", DRY_RUN, manifest=changed(existing, mistake.changes))
+    _assert_says(refusal, mistake)
+
+
+@pytest.mark.parametrize("changes", ALLOWED_UPDATES.values(), ids=ALLOWED_UPDATES)
+def test_what_may_change_while_recording_can(kubectl: Kubectl, existing: Manifest, changes: dict[str, object]) -> None:
+    kubectl("apply", DRY_RUN, "--filename=-", stdin=json.dumps(changed(existing, changes)))
+
+
+@pytest.mark.parametrize("state", ["Recording", "Paused"])
+def test_a_stopped_recording_stays_stopped(kubectl: Kubectl, state: str) -> None:
+    stopped = a_recording({"desiredState": "Stopped"})
+    kubectl("create", "--filename=-", stdin=json.dumps(stopped))
+    again = changed(stopped, {"desiredState": state})
+    refusal = _refusal(kubectl, "replace", DRY_RUN, manifest=again)
+    _assert_says(refusal, Mistake("", {}, "spec.desiredState", "must stay 'Stopped'"))
+
+
+@pytest.mark.parametrize("changes", VALID.values(), ids=VALID)
+def test_a_valid_manifest_is_taken_and_understood(kubectl: Kubectl, changes: dict[str, object]) -> None:
+    answer = kubectl("create", DRY_RUN, "--filename=-", "--output=json", stdin=json.dumps(a_recording(changes)))
+    taken = json.loads(answer)
+    CloudRecording.model_validate(taken)
+
+
+def test_the_defaults_are_those_of_the_models(kubectl: Kubectl, existing: Manifest) -> None:
+    """What the API server fills in and what a model fills in are one thing, so both may be relied on."""
+    stored = kubectl.get("crec", existing["metadata"]["name"], namespace="default")["spec"]
+    of_the_models = CloudRecordingSpec.model_validate(existing["spec"])
+    assert CloudRecordingSpec.model_validate(stored) == of_the_models
+    assert stored == of_the_models.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def test_every_field_of_the_status_is_kept(kubectl: Kubectl, existing: Manifest) -> None:
+    """A field that the schema did not know would be dropped without a word."""
+    status = yaml.safe_load(STATUS.read_text(encoding="utf-8"))
+    name = existing["metadata"]["name"]
+    patch = json.dumps({"status": status})
+    answer = kubectl(
+        *("patch", "crec", name, "--subresource=status", "--type=merge", f"--patch={patch}", "--output=json")
+    )
+    assert json.loads(answer)["status"] == status
+    row = kubectl("get", "crec", name, "--output=wide").splitlines()[1].split()
+    assert row[1:6] == ["True", "Recording", "50", "2", "45"]
+    assert status["parts"][0]["pod"] in row
+    assert status["recordingId"] in row
+
+
+def test_a_status_cannot_be_written_by_way_of_the_resource(kubectl: Kubectl) -> None:
+    manifest = a_recording() | {"status": {"progressPercent": 100}}
+    answer = kubectl("create", DRY_RUN, "--filename=-", "--output=json", stdin=json.dumps(manifest))
+    assert "status" not in json.loads(answer)
+
+
+def test_recordings_can_be_selected_by_channel_and_desired_state(kubectl: Kubectl, existing: Manifest) -> None:
+    channel = existing["spec"]["channel"]["name"]
+    found = kubectl("get", "crec", f"--field-selector=spec.channel.name={channel}", "--output=name")
+    assert existing["metadata"]["name"] in found
+    assert not kubectl("get", "crec", "--field-selector=spec.desiredState=Paused", "--output=name")
+
+
+EXAMPLES = sorted((REPOSITORY / "docs" / "examples").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_the_examples_are_valid(kubectl: Kubectl, path: Path) -> None:
+    """Each example is taken as it stands, with unknown fields refused; namespaces it names are made first."""
+    documents = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
+    for namespace in {document["metadata"].get("namespace", "default") for document in documents}:
+        kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    kubectl("apply", DRY_RUN, "--validate=strict", f"--filename={path}")
