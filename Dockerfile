@@ -18,8 +18,8 @@ RUN apt-get update \
         make \
         pkg-config \
         python3-dev \
+        python3-pip \
         python3-setuptools \
-        python3-venv \
     && rm -rf /var/lib/apt/lists/*
 # Where HTTPS goes through an authority of its own: mount its certificates into the build, and say here where they are.
 ARG CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
@@ -37,22 +37,24 @@ RUN --mount=type=cache,target=/var/cache/cargo --mount=type=cache,target=/var/ca
     && make -C native install PREFIX=/usr/local DESTDIR=/installed
 
 
-FROM toolchain AS environment
+# pip and setuptools are Debian's, and stay behind with these stages.
+FROM toolchain AS dependencies
 COPY requirements/runtime.lock requirements/
-RUN python3 -m venv /opt/cloud-recording \
-    && /opt/cloud-recording/bin/pip install --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
+RUN python3 -m venv --without-pip /opt/cloud-recording \
+    && pip --python /opt/cloud-recording/bin/python install --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
         --requirement requirements/runtime.lock
+
+
+FROM dependencies AS package
 COPY native/include native/include
 COPY native/abi/shim native/abi/shim
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
-# setuptools comes from Debian, and stays behind with this stage, as pip does.
 RUN export PYTHONPATH=/usr/lib/python3/dist-packages \
-    && cd /opt/cloud-recording \
-    && bin/python /source/operator/cloud_recording/runner/native_build.py \
-    && bin/pip install --no-cache-dir --no-deps --no-build-isolation /source \
-    && cp /source/operator/cloud_recording/runner/_native*.so lib/python3*/site-packages/cloud_recording/runner/ \
-    && bin/pip uninstall --yes pip
+    && extension=$(/opt/cloud-recording/bin/python operator/cloud_recording/runner/native_build.py) \
+    && pip --python /opt/cloud-recording/bin/python install --no-cache-dir --no-deps --no-build-isolation \
+        --root /installed /source \
+    && cp "$extension" /installed/opt/cloud-recording/lib/python3*/site-packages/cloud_recording/runner/
 
 
 FROM debian:trixie-slim
@@ -67,8 +69,9 @@ RUN apt-get update \
         python3 \
     && rm -rf /var/lib/apt/lists/* \
     && install --directory --owner=65532 --group=65532 /var/lib/cloud-recording
-COPY --from=environment /opt/cloud-recording /opt/cloud-recording
+COPY --from=dependencies /opt/cloud-recording /opt/cloud-recording
 COPY --from=library /installed/usr/local/lib /usr/local/lib
+COPY --from=package /installed/opt/cloud-recording /opt/cloud-recording
 RUN ldconfig
 ENV PATH=/opt/cloud-recording/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.cluster.component import ClusterError, report
 # Where the machine's certificate authorities are, and where a build sees them.
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 AUTHORITIES_IN_BUILD = "/run/machine-authorities.crt"
+STEP = re.compile(r"(\[\d+/\d+\] )?STEP ")
 
 
 class Buildah:
@@ -82,7 +84,7 @@ class Buildah:
             for line in process.stdout:
                 record.write(line)
                 recent = [*recent[-40:], line]
-                if line.startswith("STEP"):
+                if STEP.match(line):
                     report(line.strip()[:110])
         if process.returncode != 0:
             raise ClusterError(f"buildah {arguments[0]} failed; all of its output is in {log}:\n{''.join(recent)}")
