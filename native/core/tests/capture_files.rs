@@ -5,6 +5,7 @@
 mod capture_support;
 
 use capture_support::*;
+use cloud_recording_core::capture::api::{AudioProfile, StreamKinds};
 
 #[test]
 fn one_source_becomes_slices_of_exactly_the_asked_length() {
@@ -32,4 +33,166 @@ fn one_source_becomes_slices_of_exactly_the_asked_length() {
     let sound = samples(&file, 0);
     assert!(tone(&sound[48_000..96_000], 440.0) > 0.05);
     assert!(tone(&sound[48_000..96_000], 660.0) < 0.01);
+}
+
+/// What the four corners and the middle of each quarter of the canvas show.
+const QUARTERS: [(usize, usize); 4] = [(80, 60), (240, 60), (80, 180), (240, 180)];
+
+fn source(scratch: &Scratch, name: &str, arguments: &str) -> String {
+    let path = scratch.path(name).to_str().unwrap().to_owned();
+    ffmpeg(&format!("{arguments} {path}"));
+    path
+}
+
+#[test]
+fn every_participant_is_seen_in_its_region_and_heard_in_the_mix() {
+    let scratch = Scratch::new("four");
+    let colours = [("red", [254, 0, 0], 440), ("lime", [0, 255, 0], 660), ("blue", [0, 0, 254], 880)];
+    let urls: Vec<String> = colours
+        .iter()
+        .map(|(colour, _, hertz)| source(&scratch, &format!("{colour}.flv"), &colour_and_tone(colour, *hertz, 6.0)))
+        .collect();
+    let told = record_offline(config(&scratch.path("work"), &urls.iter().map(String::as_str).collect::<Vec<_>>()));
+    let file = joined_file(&scratch, &told.closed);
+    let (picture, sound) = (picture(&file, 3.0), samples(&file, 0));
+    let mut seen: Vec<[i32; 3]> = QUARTERS.iter().map(|(x, y)| colour_at(&picture, 320, *x, *y)).collect();
+    assert!(alike(seen.pop().unwrap(), [0, 0, 0]), "a free cell shows the background");
+    for (_, colour, hertz) in colours {
+        assert!(seen.iter().any(|found| alike(*found, colour)), "{colour:?} in {seen:?}");
+        assert!(tone(&sound[96_000..144_000], hertz as f32) > 0.05, "{hertz} Hz");
+    }
+    assert!(tone(&sound[96_000..144_000], 550.0) < 0.01);
+}
+
+#[test]
+fn who_leaves_makes_room_and_the_output_never_stops() {
+    let scratch = Scratch::new("leaving");
+    let short = source(&scratch, "short.flv", &colour_and_tone("red", 440, 3.0));
+    let long = source(&scratch, "long.flv", &colour_and_tone("blue", 880, 8.0));
+    let told = record_offline(config(&scratch.path("work"), &[&short, &long]));
+    let file = joined_file(&scratch, &told.closed);
+    let before = picture(&file, 1.5);
+    let left = colour_at(&before, 320, 80, 120);
+    assert!(alike(left, [254, 0, 0]) || alike(left, [0, 0, 254]), "two halves: {left:?}");
+    let after = picture(&file, 6.0);
+    for x in [40, 160, 280] {
+        assert!(alike(colour_at(&after, 320, x, 120), [0, 0, 254]), "the remaining one fills the canvas");
+    }
+    let sound = samples(&file, 0);
+    assert!(tone(&sound[5 * 48_000..6 * 48_000], 440.0) < 0.01);
+    assert!(tone(&sound[5 * 48_000..6 * 48_000], 880.0) > 0.05);
+    let video = times(&file, "v");
+    assert!(video.windows(2).all(|pair| (pair[1] - pair[0] - 1.0 / 15.0).abs() < 0.001));
+}
+
+/// The seconds at which something begins: where `on` turns true.
+fn beginnings(on: impl Iterator<Item = bool>, per_second: f64) -> Vec<f64> {
+    let on: Vec<bool> = on.collect();
+    let starts = on.windows(2).enumerate().filter(|(_, pair)| !pair[0] && pair[1]);
+    starts.map(|(index, _)| (index + 1) as f64 / per_second).collect()
+}
+
+fn assert_in_step(scratch: &Scratch, told: &Told) {
+    let file = joined_file(scratch, &told.closed);
+    let path = scratch.path("grey.raw");
+    ffmpeg(&format!("-i {} -vf scale=1:1 -f rawvideo -pix_fmt gray {}", file.display(), path.display()));
+    let flashes = beginnings(std::fs::read(path).unwrap().into_iter().map(|luma| luma > 128), 15.0);
+    let sound = samples(&file, 0);
+    let loud = sound.chunks(48).map(|block| block.iter().any(|sample| sample.abs() > 0.05));
+    // A tone is loud in each millisecond; its own zero crossings are not.
+    let beeps: Vec<f64> = beginnings(loud, 1000.0);
+    assert!(flashes.len() >= 4, "{flashes:?}");
+    // The streams of the file need not begin at the same time.
+    let shift = times(&file, "a")[0] - times(&file, "v")[0];
+    for flash in &flashes {
+        let nearest = beeps.iter().map(|beep| beep + shift - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+        assert!(nearest.abs() <= 0.1, "skew of {nearest} s at {flash} s; beeps {beeps:?}");
+    }
+}
+
+/// A white flash and a beep of 200 ms each second.
+fn flash_and_beep(seconds: u32, rate: u32, video: &str, audio: &str) -> String {
+    format!(
+        "-f lavfi -i color=c=black:size=320x180:rate=25:duration={seconds},drawbox=t=fill:c=white:enable='lt(mod(t,1),0.2)' \
+         -f lavfi -i sine=frequency=1000:sample_rate={rate}:duration={seconds},volume='if(lt(mod(t,1),0.2),4,0)':eval=frame:precision=float \
+         -pix_fmt yuv420p {video} {audio}"
+    )
+}
+
+#[test]
+fn flashes_and_beeps_stay_together_whatever_carries_them() {
+    for (name, rate, video, audio) in [
+        ("plain.flv", 48_000, "-c:v libx264 -preset ultrafast -tune zerolatency -g 25", "-c:a aac"),
+        ("reordered.ts", 44_100, "-c:v libx264 -preset veryfast -bf 3 -g 50", "-c:a aac -ac 2"),
+        ("surround.mkv", 44_100, "-c:v mpeg4 -b:v 500k", "-c:a ac3 -ac 6"),
+    ] {
+        let scratch = Scratch::new(&format!("skew-{rate}-{}", &name[..4]));
+        let url = source(&scratch, name, &flash_and_beep(8, rate, video, audio));
+        let told = record_offline(config(&scratch.path("work"), &[&url]));
+        assert_in_step(&scratch, &told);
+    }
+}
+
+#[test]
+fn a_source_may_change_its_picture_its_sound_and_its_times_in_the_middle() {
+    let scratch = Scratch::new("changes");
+    let first = source(&scratch, "first.ts", &flash_and_beep(5, 44_100, "-c:v libx264 -g 25 -bf 2", "-c:a aac -ac 1"));
+    let second = source(
+        &scratch,
+        "second.ts",
+        &(flash_and_beep(5, 48_000, "-s 640x480 -c:v libx264 -g 25", "-c:a aac -ac 2") + " -output_ts_offset 5000"),
+    );
+    let third = source(
+        &scratch,
+        "third.ts",
+        &(flash_and_beep(5, 32_000, "-s 176x144 -c:v libx264 -g 25", "-c:a aac -ac 1") + " -output_ts_offset 30"),
+    );
+    let bytes: Vec<u8> = [&first, &second, &third].iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    let url = scratch.path("all.ts");
+    std::fs::write(&url, bytes).unwrap();
+    let told = record_offline(config(&scratch.path("work"), &[url.to_str().unwrap()]));
+    let recorded: u64 = told.closed.iter().map(|slice| slice.duration_ticks).sum();
+    assert!(recorded > 14 * 90_000, "all three parts are recorded, not {recorded} ticks; {:?}", told.events);
+    assert_in_step(&scratch, &told);
+}
+
+#[test]
+fn the_stereo_profile_keeps_left_and_right_apart() {
+    let scratch = Scratch::new("stereo");
+    let arguments = "-f lavfi -i sine=frequency=440:duration=5 -f lavfi -i sine=frequency=880:duration=5 \
+                     -filter_complex amerge=inputs=2 -c:a aac -ac 2";
+    let url = source(&scratch, "stereo.mkv", arguments);
+    let mut config = config(&scratch.path("work"), &[&url]);
+    config.audio_profile = AudioProfile::MusicHighQualityStereo;
+    config.kinds = StreamKinds::AudioOnly;
+    let told = record_offline(config);
+    let file = joined_file(&scratch, &told.closed);
+    assert!(times(&file, "v").is_empty(), "an audio-only recording has no picture");
+    let (left, right) = (samples(&file, 0), samples(&file, 1));
+    assert!(tone(&left[96_000..144_000], 440.0) > 0.05 && tone(&left[96_000..144_000], 880.0) < 0.01);
+    assert!(tone(&right[96_000..144_000], 880.0) > 0.05 && tone(&right[96_000..144_000], 440.0) < 0.01);
+}
+
+#[test]
+fn a_video_only_recording_has_no_sound() {
+    let scratch = Scratch::new("silent");
+    let url = source(&scratch, "source.flv", &colour_and_tone("red", 440, 4.0));
+    let mut config = config(&scratch.path("work"), &[&url]);
+    config.kinds = StreamKinds::VideoOnly;
+    let told = record_offline(config);
+    let file = joined_file(&scratch, &told.closed);
+    assert!(times(&file, "a").is_empty());
+    assert!(times(&file, "v").len() > 50);
+}
+
+#[test]
+fn an_audio_only_slice_is_cut_within_one_block_of_sound() {
+    let scratch = Scratch::new("audio-slices");
+    let url = source(&scratch, "source.mkv", "-f lavfi -i sine=frequency=440:duration=35 -c:a aac");
+    let mut config = config(&scratch.path("work"), &[&url]);
+    config.kinds = StreamKinds::AudioOnly;
+    let told = record_offline(config);
+    for slice in &told.closed[..2] {
+        assert!((15 * 90_000..=15 * 90_000 + 1920).contains(&slice.duration_ticks), "{}", slice.duration_ticks);
+    }
 }

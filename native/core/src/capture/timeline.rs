@@ -41,11 +41,11 @@ pub enum Pace {
     Stored,
 }
 
-/// When a packet is due, by its decoding and its presentation timestamp.
+/// When a packet is due by its decoding timestamp (estimated, where it has none), and when it is to be presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     pub decode: Nanos,
-    pub present: Nanos,
+    pub present: Option<Nanos>,
 }
 
 /// A packet's own times, in nanoseconds of the source's clock.
@@ -91,7 +91,7 @@ impl Timeline {
         let continued = last.map_or(now + JITTER, |last| last.due + last.duration);
         let Some(decode) = stamp.decode.or(stamp.present) else {
             self.remember(track, last.map_or(self.newest_epoch(), |last| last.epoch), continued, stamp.duration);
-            return Due { decode: continued, present: continued };
+            return Due { decode: continued, present: None };
         };
         let epoch = self.epoch_for(last, decode, continued, now);
         let mut due = decode + self.epochs[epoch];
@@ -102,7 +102,7 @@ impl Timeline {
         // A presentation time far from its decoding time is no reordering but nonsense.
         let ahead = stamp.present.map_or(0, |present| present - decode);
         let ahead = if (-BACKWARD_JUMP..=FORWARD_JUMP).contains(&ahead) { ahead } else { 0 };
-        Due { decode: due, present: due + ahead }
+        Due { decode: due, present: Some(due + ahead) }
     }
 
     fn newest_epoch(&self) -> usize {

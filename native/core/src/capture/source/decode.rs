@@ -23,6 +23,9 @@ const STRETCH: i64 = 200;
 /// Errors in a row, without anything decoded, after which a track is given up.
 const ERRORS: u32 = 250;
 
+/// How far apart pictures are taken to be while their times do not tell.
+const USUAL_INTERVAL: Nanos = SECOND / 30;
+
 /// Decodes one track.
 pub struct TrackDecoder {
     decoder: Decoder,
@@ -31,14 +34,14 @@ pub struct TrackDecoder {
 }
 
 enum Line {
-    Video { last: Nanos },
+    Video { last: Nanos, interval: Nanos },
     Audio(Box<SampleLine>),
 }
 
 impl TrackDecoder {
     pub fn new(track: Track, decoder: Decoder, channels: usize) -> Self {
         let line = match track {
-            Track::Video => Line::Video { last: 0 },
+            Track::Video => Line::Video { last: 0, interval: USUAL_INTERVAL },
             Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
         };
         Self { decoder, errors: 0, line }
@@ -48,8 +51,9 @@ impl TrackDecoder {
     /// Broken packets are passed over until there are too many of them.
     pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, AvError> {
         let raw = packet.raw_mut();
-        raw.pts = due.present;
-        raw.dts = due.decode;
+        // A packet without times follows the one before; the decoder must not take an estimate for the truth.
+        raw.pts = due.present.unwrap_or(ffi::AV_NOPTS_VALUE);
+        raw.dts = due.present.map_or(ffi::AV_NOPTS_VALUE, |_| due.decode);
         if let Err(error) = self.decoder.send(Some(packet)) {
             return self.endure(error).map(|()| None);
         }
@@ -94,8 +98,9 @@ impl Line {
     fn put(&mut self, frame: Frame, feed: &Feed) -> Option<Nanos> {
         let stamped = frame.raw().best_effort_timestamp;
         match self {
-            Self::Video { last } => {
-                let due = if stamped == ffi::AV_NOPTS_VALUE { *last + SECOND / 30 } else { stamped };
+            Self::Video { last, interval } => {
+                let due = if stamped == ffi::AV_NOPTS_VALUE { *last + *interval } else { stamped };
+                *interval = if (1..SECOND).contains(&(due - *last)) { due - *last } else { *interval };
                 *last = due;
                 if frame.width() < 2 || frame.height() < 2 {
                     return None;
