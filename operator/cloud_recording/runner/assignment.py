@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns the document of a part into the recorder process's job, and says which secrets that needs. Pure but for paths.
+
+Secrets are named by the file they are mounted at and never read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_recording.api.channel import ChannelType
+from cloud_recording.api.media import AudioProfile, Layout, StreamKinds, VideoStream
+from cloud_recording.api.regions import region_name, region_number
+from cloud_recording.api.secrets import SecretKeyRef
+from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
+from cloud_recording.runner.job import Job, Mode, SecretText
+
+_VENDORS: Final[Mapping[StorageVendor, int]] = {
+    StorageVendor.QINIU: 0,
+    StorageVendor.AWS: 1,
+    StorageVendor.ALIYUN: 2,
+    # The interface knows no other vendors; the engine's configuration names the endpoint.
+    StorageVendor.S3: 1,
+}
+_UNENCRYPTED: Final = 0
+_NO_APP: Final = "cloud-recording"
+"""The interface wants an App ID in any case; channels made of streams have none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeededSecret:
+    """A key of a Secret, the field of the spec that names it, and the file it is mounted at."""
+
+    name: str
+    key: str
+    field: str
+    path: Path
+
+    def is_there(self) -> bool:
+        """Whether there is something in it: an empty key is as good as none."""
+        try:
+            return self.path.stat().st_size > 0
+        except OSError:
+            return False
+
+    def as_missing(self) -> MissingSecret:
+        """What the status says while it is not there."""
+        return MissingSecret(secret_name=self.name, key=self.key, field=self.field)
+
+
+class Assignment:
+    """What one pod has to do, next to where its secrets are mounted."""
+
+    def __init__(self, document: RecordingDocument, *, secrets: Path, work: Path) -> None:
+        self._document = document
+        self._secrets = secrets
+        self._work = work
+
+    def needed_secrets(self) -> Iterator[NeededSecret]:
+        """Every secret that the recording cannot do without, in the order of the spec's fields."""
+        channel = self._document.spec.channel
+        if channel.app_id_secret_ref:
+            yield self._needed(channel.app_id_secret_ref, "spec.channel.appIdSecretRef")
+        if channel.token_secret_ref:
+            yield self._needed(channel.token_secret_ref, "spec.channel.tokenSecretRef")
+        for index, stream in enumerate(channel.streams):
+            if stream.url_secret_ref:
+                yield self._needed(stream.url_secret_ref, f"spec.channel.streams[{index}].urlSecretRef")
+        yield from self._storage_secrets(self._document.storage, "spec.storage")
+
+    def _storage_secrets(self, storage: Storage, field: str) -> Iterator[NeededSecret]:
+        if storage.ca_secret_ref:
+            yield self._needed(storage.ca_secret_ref, f"{field}.caSecretRef")
+        bucket = storage.credentials.secret_ref
+        for key in (bucket.access_key_key, bucket.secret_key_key):
+            yield self._needed(SecretKeyRef(name=bucket.name, key=key), f"{field}.credentials.secretRef")
+
+    def missing_secrets(self) -> tuple[MissingSecret, ...]:
+        """The needed secrets that are not mounted, each key once."""
+        missing = {(need.name, need.key): need.as_missing() for need in self.needed_secrets() if not need.is_there()}
+        return tuple(missing.values())
+
+    def job(self, mode: Mode, desired: DesiredState) -> Job:
+        """The job for a recorder process that begins now."""
+        channel, storage = self._document.spec.channel, self._document.storage
+        bucket = storage.credentials.secret_ref
+        token = channel.token_secret_ref
+        app_id = channel.app_id_secret_ref
+        return Job(
+            mode=mode,
+            work_directory=str(self._work),
+            recording_id=self._document.recording_id,
+            channel_name=channel.name,
+            app_id=self._text(app_id) if app_id else SecretText(value=channel.app_id or _NO_APP),
+            token=self._text(token) if token else None,
+            uid=channel.uid,
+            access_key=self._text(SecretKeyRef(name=bucket.name, key=bucket.access_key_key)),
+            secret_key=self._text(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key)),
+            decryption_secret=None,
+            bucket=storage.bucket,
+            numbers=self._numbers(desired),
+            configuration=self._configuration(),
+        )
+
+    def _numbers(self, desired: DesiredState) -> dict[str, int]:
+        spec, storage = self._document.spec, self._document.storage
+        options, video = spec.recording, spec.recording.video
+        region = None if storage.region is None else region_number(storage.vendor, storage.region)
+        return {
+            "stream_types": list(StreamKinds).index(options.streams),
+            "decryption_mode": _UNENCRYPTED,
+            "channel_type": list(ChannelType).index(spec.channel.type),
+            "audio_profile": list(AudioProfile).index(options.audio_profile),
+            "video_stream_type": list(VideoStream).index(options.video_stream),
+            "max_idle_seconds": options.max_idle_seconds,
+            "width": video.width,
+            "height": video.height,
+            "frames_per_second": video.frames_per_second,
+            "bitrate_kbps": video.bitrate_kbps,
+            "max_resolution_uid": desired.max_resolution_uid or 0,
+            "layout": list(Layout).index(desired.layout),
+            "vendor": _VENDORS[storage.vendor],
+            "region": region or 0,
+        }
+
+    def _configuration(self) -> dict[str, Any]:
+        document = self._document
+        prefix = {"filePrefix": document.part.file_prefix} if document.part.file_prefix else {}
+        return {
+            "recordingId": document.recording_id,
+            **prefix,
+            "workDir": str(self._work),
+            "sliceSeconds": document.spec.recording.slice_seconds,
+            "protocols": list(document.protocols),
+            "allowLinkLocal": document.allow_link_local,
+            "storage": self._storage(document.storage),
+            "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],
+        }
+
+    def _streams(self) -> Iterator[dict[str, Any]]:
+        for stream in self._document.spec.channel.streams:
+            secret = stream.url_secret_ref
+            source = {"urlFile": str(self._path(secret))} if secret else {"url": stream.url}
+            yield {"uid": stream.uid, **source, **({"name": stream.name} if stream.name else {})}
+
+    def _storage(self, storage: Storage) -> dict[str, Any]:
+        bucket = storage.credentials.secret_ref
+        optional = {
+            "endpoint": storage.endpoint,
+            "region": None if storage.region is None else region_name(storage.vendor, storage.region),
+            "prefix": storage.prefix,
+            "caFile": str(self._path(storage.ca_secret_ref)) if storage.ca_secret_ref else None,
+        }
+        return {
+            **{name: value for name, value in optional.items() if value is not None},
+            "pathStyle": storage.effective_addressing is Addressing.PATH,
+            "credentialFiles": {
+                "accessKey": str(self._secrets / bucket.name / bucket.access_key_key),
+                "secretKey": str(self._secrets / bucket.name / bucket.secret_key_key),
+            },
+        }
+
+    def _needed(self, reference: SecretKeyRef, field: str) -> NeededSecret:
+        return NeededSecret(name=reference.name, key=reference.key, field=field, path=self._path(reference))
+
+    def _text(self, reference: SecretKeyRef) -> SecretText:
+        return SecretText(path=str(self._path(reference)))
+
+    def _path(self, reference: SecretKeyRef) -> Path:
+        return self._secrets / reference.name / reference.key

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor's end of a recorder process: starts it, talks to it, hears it, and reports its death last of all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_recording.runner.job import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
+from cloud_recording.runner.logs import Redactor
+from cloud_recording.runner.part import (
+    Event,
+    ProcessAnswered,
+    ProcessEnded,
+    ProcessExited,
+    ProcessLoaded,
+    ProcessPulsed,
+)
+
+logger = logging.getLogger(__name__)
+engine_logger = logging.getLogger("engine")
+
+_LINE_BYTES: Final = 1 << 20
+_OUTPUT_LINE_BYTES: Final = 16_384
+_CANNOT_START: Final = 127
+_INHERITED: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TZ")
+"""What a recorder process gets of the environment: nothing that anybody could have put a secret into."""
+
+
+class RecorderChild:
+    """One recorder process. `heard` gets its events in order, `ProcessExited` last; `bell` rings for callbacks."""
+
+    def __init__(
+        self,
+        *,
+        library: str,
+        outbox: Path,
+        redactor: Redactor,
+        heard: Callable[[Event], None],
+        bell: Callable[[], None],
+    ) -> None:
+        self._library = library
+        self._outbox = outbox
+        self._redactor = redactor
+        self._heard = heard
+        self._bell = bell
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._life = asyncio.create_task(self._live(), name="recorder process")
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number, once it has one."""
+        return self._process.pid if self._process else None
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Sends a message; to a dead process it is lost, and its death is an event anyway."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(encode(message))
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+
+    async def gone(self) -> None:
+        """Waits for the end of the process."""
+        await self._life
+
+    async def _live(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = await self._start(theirs)
+        except OSError as error:
+            ours.close()
+            logger.error("cannot start the recorder process", extra={"error": str(error)})  # noqa: TRY400
+            self._heard(ProcessExited(status=_CANNOT_START))
+            return
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
+        output = asyncio.create_task(self._follow_output(self._process))
+        await self._follow(reader)
+        status = await self._process.wait()
+        self._writer.close()
+        await output
+        self._heard(ProcessExited(status=status))
+
+    async def _start(self, control: socket.socket) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "cloud_recording.runner.recorder",
+            CONTROL_DESCRIPTOR_OPTION,
+            str(control.fileno()),
+            "--engine",
+            self._library,
+            "--outbox",
+            str(self._outbox),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=(control.fileno(),),
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            # A terminal's Ctrl-C is for the supervisor, which then stops the recording in order.
+            start_new_session=True,
+        )
+
+    async def _follow(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                message = decode(line)
+                report = Report(message["report"])
+                if report is Report.NEWS:
+                    self._bell()
+                else:
+                    self._heard(_event(report, message))
+
+    async def _follow_output(self, process: asyncio.subprocess.Process) -> None:
+        """Passes the process's output on: its own log lines as they are, an engine's prints as redacted records."""
+        if process.stdout is None:
+            return
+        rest = b""
+        while chunk := await process.stdout.read(_OUTPUT_LINE_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _OUTPUT_LINE_BYTES:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                self._pass_on(line.decode("utf-8", errors="replace"))
+        self._pass_on(rest.decode("utf-8", errors="replace"))
+
+    def _pass_on(self, line: str) -> None:
+        if not line.strip():
+            return
+        if _is_record(line):
+            sys.stderr.write(self._redactor.redact(line) + "\n")
+            sys.stderr.flush()
+        else:
+            engine_logger.info("output", extra={"line": line})
+
+
+def _event(report: Report, message: Mapping[str, Any]) -> Event:
+    match report:
+        case Report.LOADED:
+            return ProcessLoaded(extended=message["extended"])
+        case Report.PULSE:
+            return ProcessPulsed(snapshot=message["snapshot"])
+        case Report.ANSWER:
+            return ProcessAnswered(answer=message["answer"], refusal=message["refusal"], code=message["code"])
+        case Report.ENDED:
+            return ProcessEnded(drained=message["drained"])
+        case Report.NEWS:
+            raise ValueError("news is read from the outbox")
+
+
+def _is_record(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("process") == "recorder"

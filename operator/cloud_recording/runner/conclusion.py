@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a part's end means: its outcome, its summary, and whether it is well meanwhile. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.status import Amounts, Outcome
+from cloud_recording.api.wire import EngineState, RecordingDocument, Snapshot, Summary
+from cloud_recording.runner.part import At, Ending, Facts, Process, State
+
+READY_SECONDS: Final = 5.0
+
+
+def outcome_of(facts: Facts, *, pending: int) -> Outcome:
+    """How the part ended. What is not in a store outweighs how capture ended, but for a fatal error."""
+    if facts.ending is Ending.FATAL:
+        return Outcome.FATAL
+    delivered = facts.upload is not None or facts.nothing_left or not facts.captured
+    if pending or not delivered:
+        return Outcome.INCOMPLETE
+    if facts.ending is Ending.IDLE:
+        return Outcome.IDLE
+    if facts.ending is Ending.TERMINATED:
+        return Outcome.DRAINED
+    return facts.upload or Outcome.UPLOADED
+
+
+def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) -> Summary:
+    """The part's last word, from what is known for good and the engine's last account of itself."""
+    snapshot = Snapshot.model_validate(facts.snapshot) if facts.snapshot else None
+    slices = snapshot.slices if snapshot else Amounts()
+    outcome = outcome_of(facts, pending=slices.pending)
+    nothing = not facts.captured and outcome is not Outcome.FATAL
+    return Summary(
+        recording_id=document.recording_id,
+        part=document.part.number,
+        outcome=outcome,
+        code=RecordingErrorCode.NO_RECORDED_DATA if nothing else facts.code,
+        message=_message(facts, snapshot, outcome) or None,
+        slices=slices,
+        bytes=snapshot.bytes if snapshot else Amounts(),
+        recorded_milliseconds=snapshot.recorded_milliseconds if snapshot else 0,
+        gap_milliseconds=snapshot.gap_milliseconds if snapshot else 0,
+        start_time=snapshot.start_time if snapshot and snapshot.start_time is not None else facts.started_at,
+        stop_time=snapshot.stop_time if snapshot and snapshot.stop_time is not None else facts.stopped_at,
+        last_sequence=last_sequence,
+        somebody_joined=snapshot.somebody_joined if snapshot else facts.started_at is not None,
+    )
+
+
+def _message(facts: Facts, snapshot: Snapshot | None, outcome: Outcome) -> str:
+    if outcome is not Outcome.INCOMPLETE:
+        return facts.message
+    error = snapshot.last_error.message if snapshot and snapshot.last_error else facts.message
+    known = (
+        f"{snapshot.slices.pending} of {snapshot.slices.written} slices" if snapshot else "an unknown number of slices"
+    )
+    return f"{known} could not be uploaded" + (f": {error}" if error else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What the readiness probe answers, and why."""
+
+    ready: bool
+    reason: str
+
+
+def readiness(state: State, at: At) -> Readiness:
+    """Ready means: the recorder does what it should; media is written, or it truly connects, pauses or uploads."""
+    if state.facts.summary is not None:
+        return Readiness(ready=True, reason="finished")
+    if state.process is Process.LOADED and state.missing:
+        return Readiness(ready=False, reason="waiting for secrets")
+    if state.process is not Process.BUSY:
+        return Readiness(ready=False, reason="the recorder process is starting")
+    if at.monotonic - state.pulse_at > READY_SECONDS:
+        return Readiness(ready=False, reason="the recorder process is silent")
+    if state.engine_state == EngineState.RECORDING and at.monotonic - state.position_at > READY_SECONDS:
+        return Readiness(ready=False, reason="no media is written")
+    known = state.engine_state or "the engine tells no state"
+    return Readiness(ready=state.engine_state != EngineState.FAILED, reason=known)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings the outbox to the operator: in order, at least once, over TLS, for as long as it takes.
+
+The certificate authority and the token are read from their files whenever they are needed, so that a rotation of either
+heals by itself. The operator may be away for days: then the outbox keeps what matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+
+from cloud_recording.api.wire import CALLBACK_PATH, MAX_CALLBACKS_PER_REQUEST
+from cloud_recording.runner.outbox import Outbox, Stored
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_SECONDS: Final = 15.0
+_FIRST_DELAY_SECONDS: Final = 0.2
+_LONGEST_DELAY_SECONDS: Final = 30.0
+_REQUEST_BYTES: Final = 256 * 1024
+_GONE: Final = 410
+_OK: Final = 200
+
+_jitter = random.SystemRandom()
+
+
+class DeliveryError(Exception):
+    """The operator did not take the callbacks; they are sent again."""
+
+
+class NotOurs(Exception):  # noqa: N818 - an answer, not an error
+    """The operator says that this pod owns no part: nobody wants to hear it any more."""
+
+
+class Receiver(Protocol):
+    """Takes callbacks and answers with the highest sequence that needs not be sent again."""
+
+    async def take(self, callbacks: Sequence[Stored]) -> int:
+        """Raises DeliveryError or NotOurs where they could not be taken."""
+
+    async def close(self) -> None:
+        """Gives connections back."""
+
+
+def backoff(failures: int, *, share: float) -> float:
+    """Seconds to wait after so many failures in a row; `share` in [0, 1) spreads the pods of a cluster."""
+    ceiling = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** min(failures, 16))
+    return ceiling * (0.5 + share / 2)
+
+
+class Delivery:
+    """Sends what waits, whenever something waits; nothing beyond the sequence `up_to` answers goes out."""
+
+    def __init__(self, outbox: Outbox, receiver: Receiver, *, up_to: Callable[[], int]) -> None:
+        self._outbox = outbox
+        self._receiver = receiver
+        self._up_to = up_to
+        self._bell = asyncio.Event()
+        self._failures = 0
+        self.unwanted = False
+        self.sent = 0
+
+    def ring(self) -> None:
+        """Something may wait."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Delivers until cancelled, or until the operator does not want to hear this pod any more."""
+        try:
+            while not self.unwanted:
+                await self._step()
+        finally:
+            await self._receiver.close()
+
+    async def _step(self) -> None:
+        self._bell.clear()
+        batch = _fitting(self._outbox.pending(limit=MAX_CALLBACKS_PER_REQUEST, up_to=self._up_to()))
+        if not batch:
+            await self._bell.wait()
+            return
+        try:
+            acknowledged = await self._receiver.take(batch)
+        except NotOurs:
+            logger.warning("the operator says that this pod owns no part; nothing more is sent")
+            self.unwanted = True
+        except DeliveryError as error:
+            await self._wait(str(error))
+        else:
+            await self._acknowledge(acknowledged, batch)
+
+    async def _acknowledge(self, acknowledged: int, batch: Sequence[Stored]) -> None:
+        self._outbox.acknowledge(acknowledged)
+        if acknowledged < batch[0].sequence:
+            await self._wait("the operator acknowledged none of them")
+            return
+        if self._failures:
+            logger.info("the operator hears us again", extra={"failures": self._failures})
+        self._failures = 0
+        self.sent += sum(stored.sequence <= acknowledged for stored in batch)
+
+    async def _wait(self, reason: str) -> None:
+        delay = backoff(self._failures, share=_jitter.random())
+        if not self._failures:
+            logger.warning("callbacks could not be delivered; trying again", extra={"error": reason})
+        self._failures += 1
+        await asyncio.sleep(delay)
+
+
+def _fitting(batch: Sequence[Stored]) -> Sequence[Stored]:
+    """As many of the first callbacks as one request should hold, at least one."""
+    total = 0
+    for count, stored in enumerate(batch):
+        total += len(stored.document.encode())
+        if total > _REQUEST_BYTES and count:
+            return batch[:count]
+    return batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAddress:
+    """Where the operator is, and what shows who is who."""
+
+    url: str
+    pod_uid: str
+    token: Path
+    authorities: Path
+
+
+class OperatorReceiver:
+    """The operator's callback server."""
+
+    def __init__(self, address: OperatorAddress) -> None:
+        self._address = address
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS))
+        self._context: tuple[str, ssl.SSLContext] | None = None
+
+    async def close(self) -> None:
+        """Gives connections back."""
+        await self._session.close()
+
+    async def take(self, callbacks: Sequence[Stored]) -> int:
+        """Sends one request; its answer's status decides what follows."""
+        body = {"podUID": self._address.pod_uid, "callbacks": [stored.as_sent() for stored in callbacks]}
+        try:
+            async with self._session.post(
+                self._address.url.rstrip("/") + CALLBACK_PATH,
+                json=body,
+                ssl=self._tls(),
+                headers={"Authorization": f"Bearer {self._address.token.read_text(encoding='ascii').strip()}"},
+                allow_redirects=False,
+            ) as response:
+                if response.status == _GONE:
+                    raise NotOurs
+                if response.status != _OK:
+                    raise DeliveryError(f"the operator answered {response.status}")
+                return int((await response.json())["acknowledged"])
+        except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
+            raise DeliveryError(f"{type(error).__name__}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise DeliveryError(f"the operator's answer has no 'acknowledged': {error}") from error
+
+    def _tls(self) -> ssl.SSLContext:
+        """Trusts exactly what the file says now; contexts are kept, for connections are kept per context."""
+        authorities = self._address.authorities.read_text(encoding="ascii")
+        if self._context is None or self._context[0] != authorities:
+            self._context = (authorities, ssl.create_default_context(cadata=authorities))
+        return self._context[1]

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Structured logs: one JSON object per line on standard error, and no secret in any of them.
+
+Redaction is a net, not the method: nothing in the runner logs a secret on purpose. The net knows the contents of every
+file the runner may mount as a secret, and credentials in URLs by their form, so that a library's or an engine's message
+cannot leak one. Standard library only: the recorder process imports this module.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#@\s]+@")
+_URL_QUERY: Final = re.compile(r"(?<=[a-z]://)([^\s?#\"']+)[?#][^\s\"']*")
+_SHORTEST: Final = 4
+"""A shorter content is no secret worth the name, and hiding it everywhere would garble the log."""
+
+
+class Redactor:
+    """Hides what must not be read, wherever it stands in a text."""
+
+    def __init__(self) -> None:
+        self._secrets: tuple[str, ...] = ()
+
+    def learn(self, files: Iterable[Path]) -> None:
+        """Adds the present contents of files; an unreadable one has nothing to hide yet."""
+        found = set(self._secrets)
+        for file in files:
+            try:
+                content = file.read_text(encoding="utf-8", errors="replace").strip()
+            except OSError:
+                continue
+            found.update(part for part in (content, *content.splitlines()) if len(part) >= _SHORTEST)
+        # The longest first: a secret that contains another must go as a whole.
+        self._secrets = tuple(sorted(found, key=len, reverse=True))
+
+    def redact(self, text: str) -> str:
+        """The text with every known secret, and credentials and queries of URLs, taken out."""
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        return _URL_QUERY.sub(rf"\1?{REDACTED}", _URL_CREDENTIALS.sub(f"{REDACTED}@", text))
+
+
+class JsonFormatter(logging.Formatter):
+    """One object per line: time, level, logger, message and the fields given as `extra`."""
+
+    def __init__(self, *, process: str, redactor: Redactor) -> None:
+        super().__init__()
+        self._process = process
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        moment = datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
+        if record.exc_info:
+            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps({name: self._clean(value) for name, value in line.items()}, ensure_ascii=False, default=str)
+
+    def _clean(self, value: object) -> object:
+        if isinstance(value, (int, float, type(None))):
+            return value
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        return self._redactor.redact(text)
+
+
+def configure(*, process: str, redactor: Redactor) -> None:
+    """Sends every log record of this process through the formatter to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(process=process, redactor=redactor))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)

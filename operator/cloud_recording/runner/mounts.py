@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that the kubelet shows to the pod: what to record, what is desired now, and which secrets are there.
+
+Changes are found by looking, four times a second, at a handful of inodes. That costs some ten microseconds of CPU a
+second and reaches the kubelet's own latency; inotify would cost each pod one of the node's inotify instances, of
+which a user has 128 by default, and all recorders of a node run as the same user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from cloud_recording.api.wire import DesiredState, RecordingDocument
+
+LOOK_SECONDS: Final = 0.25
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UnreadableMount(Exception):  # noqa: N818 - it names the mount
+    """A file that the pod must have is not there, or is not what it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounts:
+    """Where things are mounted."""
+
+    pod: Path
+    secrets: Path
+    token: Path
+
+    @property
+    def authorities(self) -> Path:
+        """PEM of what signs the operator's certificate."""
+        return self.pod / "callback-ca.pem"
+
+    def recording(self) -> RecordingDocument:
+        """What to record; it does not change while the pod lives."""
+        return _read(self.pod / "recording.json", RecordingDocument)
+
+    def desired(self) -> DesiredState:
+        """What is desired now."""
+        return _read(self.desired_path, DesiredState)
+
+    @property
+    def desired_path(self) -> Path:
+        """The file of the desired state."""
+        return self.pod / "desired.json"
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UnreadableMount(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise UnreadableMount(f"{path}: {where}: {first['msg']}") from error
+
+
+class Watched:
+    """A file of a volume that is replaced by switching a symbolic link, or by renaming."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._identity()
+
+    def changed(self) -> bool:
+        """Whether the file is another one, or has other content, than when this was last asked."""
+        before, self._seen = self._seen, self._identity()
+        return self._seen != before
+
+    def _identity(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size

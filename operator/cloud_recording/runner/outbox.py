@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The durable queue of callbacks between whoever has news (recorder process, supervisor) and whoever sends them.
+
+A callback is on disk, synced, with its sequence number before anybody may act on it, so the death of either process
+loses none and changes no order. Sequences only grow; numbers are missing where a newer figure superseded an older one
+that had not been acknowledged. Standard library only: the recorder process imports this module.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS callbacks (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, keep TEXT NOT NULL, type TEXT NOT NULL, document TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+_SUPERSEDED: Final = frozenset({"Snapshot", "RecordingUploadingProgress"})
+"""Only the newest of these means anything: an outage of the operator must not fill the volume with old figures."""
+
+_INFORMATIVE: Final = ("RecorderFailure", "UploaderFailure", "EditRefused")
+INFORMATIVE_LIMIT: Final = 1_000
+"""How many callbacks that only inform may wait; beyond, the oldest go. What decides a status is never dropped."""
+
+_NO_USERS: Final = 434
+_LAST_POSSIBLE: Final = 2**63 - 1
+_BUSY_SECONDS: Final = 30.0
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A moment given in milliseconds since the epoch as callbacks carry it: UTC with milliseconds."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """A callback that has no sequence yet."""
+
+    type: str
+    time_ms: int
+    payload: Mapping[str, Any]
+    snapshot: Mapping[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The callback as it is sent, but for its sequence."""
+        snapshot = {} if self.snapshot is None else {"snapshot": self.snapshot}
+        return {"type": self.type, "time": rfc3339(self.time_ms), **self.payload, **snapshot}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A callback that waits to be acknowledged."""
+
+    sequence: int
+    type: str
+    document: str
+
+    def as_sent(self) -> dict[str, Any]:
+        """The callback with its sequence."""
+        return {"sequence": self.sequence, **json.loads(self.document)}
+
+
+class Outbox:
+    """The outbox at `path`. Several processes may have it open; each method is one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        self._connection.close()
+
+    def claim(self, owner: str) -> None:
+        """Makes the outbox that of the pod `owner`: what another pod left cannot be sent with this one's identity.
+
+        What it would have told is in the engine's own index, and so in this pod's snapshots.
+        """
+        with self._transaction():
+            if self._fact("owner") != owner:
+                self._connection.execute("DELETE FROM callbacks")
+                self._connection.execute("DELETE FROM facts")
+                self._remember("owner", owner)
+
+    def append(self, news: Iterable[News], *, facts: Mapping[str, str] | None = None) -> int:
+        """Stores news in order, with the facts that are true from then on, and returns the last sequence ever given."""
+        with self._transaction():
+            for item in news:
+                if item.type in _SUPERSEDED:
+                    self._connection.execute("DELETE FROM callbacks WHERE type = ?", (item.type,))
+                document = json.dumps(item.document(), ensure_ascii=False, separators=(",", ":"))
+                self._connection.execute(
+                    "INSERT INTO callbacks (keep, type, document) VALUES (?, ?, ?)", (_keep(item), item.type, document)
+                )
+            for name, value in (facts or {}).items():
+                self._remember(name, value)
+            self._drop_old_information()
+            return self.last_sequence()
+
+    def pending(self, *, limit: int, after: int = 0, up_to: int | None = None) -> list[Stored]:
+        """The oldest callbacks that wait, in order, of those between two sequences."""
+        rows = self._connection.execute(
+            "SELECT sequence, type, document FROM callbacks WHERE sequence > ? AND sequence <= ? "
+            "ORDER BY sequence LIMIT ?",
+            (after, _LAST_POSSIBLE if up_to is None else up_to, limit),
+        )
+        return [Stored(sequence=sequence, type=kind, document=document) for sequence, kind, document in rows]
+
+    def waiting(self) -> int:
+        """How many callbacks wait."""
+        return int(self._connection.execute("SELECT count(*) FROM callbacks").fetchone()[0])
+
+    def acknowledge(self, sequence: int) -> None:
+        """Forgets everything up to a sequence."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM callbacks WHERE sequence <= ?", (sequence,))
+
+    def last_sequence(self) -> int:
+        """The last sequence ever given, 0 if none was."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'callbacks'").fetchone()
+        return int(row[0]) if row else 0
+
+    def fact(self, name: str) -> str | None:
+        """A fact that was stored together with callbacks."""
+        return self._fact(name)
+
+    def _fact(self, name: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _remember(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+    def _drop_old_information(self) -> None:
+        self._connection.execute(
+            "DELETE FROM callbacks WHERE keep = 'while-there-is-room' AND sequence NOT IN "
+            "(SELECT sequence FROM callbacks WHERE keep = 'while-there-is-room' ORDER BY sequence DESC LIMIT ?)",
+            (INFORMATIVE_LIMIT,),
+        )
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._connection)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT: a reader that becomes a writer half way would fail under another process's write."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _keep(news: News) -> str:
+    informs = news.type in _INFORMATIVE and news.payload.get("code") != _NO_USERS
+    return "while-there-is-room" if informs else "always"

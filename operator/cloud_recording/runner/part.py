@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of the part that this pod records, what can happen to it and what can be done about it: types alone.
+
+`plan` turns events into actions, `conclusion` turns the end into a summary, `supervisor` is the world around both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from cloud_recording.api.media import Layout
+from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.status import Outcome
+from cloud_recording.api.wire import DesiredState, MissingSecret
+from cloud_recording.runner.job import Command, Mode
+
+
+class Ending(StrEnum):
+    """Why capture ends, or ended, other than because that was desired."""
+
+    TERMINATED = "Terminated"
+    IDLE = "Idle"
+    FATAL = "Fatal"
+
+
+class Process(StrEnum):
+    """Where the recorder process is."""
+
+    ABSENT = "Absent"
+    LOADING = "Loading"
+    LOADED = "Loaded"
+    BUSY = "Busy"
+
+
+class Awaited(StrEnum):
+    """What the recorder process owes; each value completes the sentence 'it did not …'."""
+
+    BEGIN = "begin"
+    PAUSE = "answer to a pause"
+    LAYOUT = "answer to a layout"
+    STOP = "stop"
+    RELEASE = "give its instance back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """A moment: monotonic seconds for deadlines, wall milliseconds for people."""
+
+    monotonic: float
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of the part for good: stored with the callbacks that told it, and read again after a restart."""
+
+    read_up_to: int = 0
+    """Sequence of the last callback of a recorder process that is contained in these facts."""
+    captured: bool = False
+    """An engine was told to record: there may be slices on the volume."""
+    started_at: int | None = None
+    stopped_at: int | None = None
+    ending: Ending | None = None
+    code: int | None = None
+    message: str = ""
+    upload: Outcome | None = None
+    nothing_left: bool = False
+    """A recorder process ended in order and left nothing on the volume that a rescue could bring home."""
+    restarts: int = 0
+    applied_generation: int | None = None
+    snapshot: Mapping[str, Any] | None = None
+    summary: Mapping[str, Any] | None = None
+    """The part's last word: once it is here nothing is done any more but to deliver it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as `from_json` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Facts:
+        """Facts that this or an earlier release wrote."""
+        known = {item.name: value[item.name] for item in fields(cls) if item.name in value}
+        known["ending"] = Ending(known["ending"]) if known.get("ending") else None
+        known["upload"] = Outcome(known["upload"]) if known.get("upload") else None
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the running recorder process was last told of the desired state."""
+
+    layout: Layout
+    max_resolution_uid: int
+    paused: bool
+    credentials_generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that is decided from."""
+
+    desired: DesiredState
+    facts: Facts = Facts()
+    missing: tuple[MissingSecret, ...] | None = None
+    """None until the secrets were looked at."""
+    told_missing: tuple[MissingSecret, ...] | None = None
+    announced: bool = False
+    terminated_at: float | None = None
+    process: Process = Process.ABSENT
+    process_since: float = 0.0
+    mode: Mode | None = None
+    extended: bool = False
+    ended: bool = False
+    pulse_at: float = 0.0
+    position: int = -1
+    position_at: float = 0.0
+    given: Given | None = None
+    awaited: Mapping[Awaited, float] = field(default_factory=dict)
+    """What the process owes, and since when."""
+    stop_sent: bool = False
+    give_up_at: float | None = None
+    killed_for: str = ""
+    crashes: int = 0
+    rescue_crashes: int = 0
+    rescue_hopeless: bool = False
+    spawn_at: float = 0.0
+
+    @property
+    def stop_wanted(self) -> bool:
+        """Whether capture should be over: desired, or brought about."""
+        return (
+            self.desired.state is DesiredRecordingState.STOPPED
+            or self.terminated_at is not None
+            or self.facts.ending is not None
+        )
+
+    @property
+    def engine_state(self) -> str | None:
+        """The state that the engine's newest snapshot tells, if it tells any."""
+        return (self.facts.snapshot or {}).get("state")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time went on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsSeen:
+    """The mounted secrets were looked at."""
+
+    missing: tuple[MissingSecret, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredSeen:
+    """The desired state was read."""
+
+    desired: DesiredState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminate:
+    """The kubelet, or a person at the terminal, wants the process to end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLoaded:
+    """The recorder process has its engine."""
+
+    extended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessPulsed:
+    """The recorder process lives."""
+
+    snapshot: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessTold:
+    """The recorder process put a callback into the outbox."""
+
+    sequence: int
+    type: str
+    time_ms: int
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessAnswered:
+    """The recorder process did what it was told, or the engine refused it: then `refusal` says why."""
+
+    answer: str
+    refusal: str = ""
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessEnded:
+    """The recorder process is about to exit in order; `drained` tells whether the engine had nothing left to upload."""
+
+    drained: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessExited:
+    """The recorder process is gone; a negative status is a signal, as in `subprocess`."""
+
+    status: int
+
+
+Event = (
+    Tick
+    | SecretsSeen
+    | DesiredSeen
+    | Terminate
+    | ProcessLoaded
+    | ProcessPulsed
+    | ProcessTold
+    | ProcessAnswered
+    | ProcessEnded
+    | ProcessExited
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Start a recorder process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Give the recorder process its job."""
+
+    mode: Mode
+    desired: DesiredState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Send the recorder process a command."""
+
+    command: Command
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """End the recorder process with SIGKILL: it does not hear anything any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Put a callback into the outbox."""
+
+    type: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclude:
+    """Tell the part's last word, deliver what waits, and exit."""
+
+
+Action = Spawn | Begin | Send | Kill | Tell | Conclude
+Step = tuple[State, tuple[Action, ...]]

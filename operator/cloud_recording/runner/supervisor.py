@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor of one part: keeps a recorder process at work, the operator informed, and its word across restarts.
+
+It carries out what `plan` decides and decides nothing itself. What must survive it is in the outbox, in the same
+transaction as the callbacks that told it. Exit statuses: 0 when the part is concluded, whatever the outcome (the
+summary tells it, and nobody should restart the container); 1 when it could not do its work and wants to be restarted; 2
+for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+from cloud_recording import __version__
+from cloud_recording.api.wire import Summary
+from cloud_recording.runner.assignment import Assignment
+from cloud_recording.runner.child import RecorderChild
+from cloud_recording.runner.conclusion import readiness, summarise
+from cloud_recording.runner.delivery import Delivery, OperatorAddress, OperatorReceiver, Receiver
+from cloud_recording.runner.job import Command
+from cloud_recording.runner.logs import Redactor, configure
+from cloud_recording.runner.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
+from cloud_recording.runner.outbox import News, Outbox, Stored
+from cloud_recording.runner.part import (
+    Action,
+    At,
+    Begin,
+    Conclude,
+    DesiredSeen,
+    Event,
+    Facts,
+    Kill,
+    ProcessExited,
+    ProcessTold,
+    SecretsSeen,
+    Send,
+    Spawn,
+    State,
+    Tell,
+    Terminate,
+    Tick,
+)
+from cloud_recording.runner.plan import react
+from cloud_recording.runner.probes import ProbeServer, Vitals
+from cloud_recording.runner.reaper import adopt_orphans
+
+logger = logging.getLogger(__name__)
+
+EXIT_CONCLUDED: Final = 0
+EXIT_FAILED: Final = 1
+
+FACTS: Final = "facts"
+FLUSH_SECONDS: Final = 300.0
+"""How long a concluded part waits for its last callbacks to be taken; its summary is the termination message."""
+TERMINATED_FLUSH_SECONDS: Final = 15.0
+"""The same when the kubelet has asked it to end; the pod's grace period has this much beyond `uploadGraceSeconds`."""
+_FOLD_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a supervisor works."""
+
+    mounts: Mounts
+    work: Path
+    termination_message: Path | None
+    pod_uid: str
+
+
+class Supervisor:
+    """One part, from its documents to its summary."""
+
+    def __init__(self, place: Place, *, receiver: Receiver, redactor: Redactor) -> None:
+        self._place = place
+        self._document = place.mounts.recording()
+        self._assignment = Assignment(self._document, secrets=place.mounts.secrets, work=place.work)
+        self._redactor = redactor
+        self._outbox_path = place.work / "outbox.sqlite3"
+        self._outbox = Outbox(self._outbox_path)
+        self._outbox.claim(place.pod_uid)
+        self._state = State(desired=place.mounts.desired(), facts=self._remembered())
+        self._receiver = receiver
+        self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
+        self._child: RecorderChild | None = None
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._bell = asyncio.Event()
+        self._concluded = asyncio.Event()
+
+    @property
+    def child_pid(self) -> int | None:
+        """The recorder process's number, while there is one."""
+        return self._child.pid if self._child else None
+
+    def vitals(self) -> Vitals:
+        """What probes and metrics show."""
+        return Vitals(
+            state=self._state,
+            readiness=readiness(self._state, _now()),
+            callbacks_waiting=self._outbox.waiting(),
+            callbacks_delivered=self._delivery.sent,
+        )
+
+    def terminate(self) -> None:
+        """Stop capturing, upload, report, exit: what SIGTERM means."""
+        logger.info("told to end")
+        self._events.put_nowait(Terminate())
+
+    async def run(self) -> Summary:
+        """Works until the part is concluded and its callbacks are delivered, or cannot be for too long."""
+        self._catch_up()
+        async with asyncio.TaskGroup() as tasks:
+            delivery = tasks.create_task(self._delivery.run(), name="delivery")
+            helpers = [
+                tasks.create_task(self._look(), name="mounts"),
+                tasks.create_task(self._listen(), name="outbox"),
+                tasks.create_task(self._work(), name="events"),
+            ]
+            if self._state.facts.summary is None:
+                await self._concluded.wait()
+            await self._flush(delivery)
+            for task in (delivery, *helpers):
+                task.cancel()
+        self._outbox.close()
+        return Summary.model_validate(self._state.facts.summary)
+
+    async def _look(self) -> None:
+        """Turns changes of the mounted files into events, and the passing of time too."""
+        desired = Watched(self._place.mounts.desired_path)
+        missing = None
+        while True:
+            found = self._assignment.missing_secrets()
+            if found != missing:
+                missing = found
+                self._redactor.learn(need.path for need in self._assignment.needed_secrets())
+                self._events.put_nowait(SecretsSeen(missing=found))
+            if desired.changed():
+                self._read_desired()
+            self._events.put_nowait(Tick())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _read_desired(self) -> None:
+        """A document that cannot be read changes nothing: the recording goes on as it was last desired."""
+        try:
+            self._events.put_nowait(DesiredSeen(desired=self._place.mounts.desired()))
+        except UnreadableMount as error:
+            logger.warning("the desired state cannot be read", extra={"error": str(error)})
+
+    async def _listen(self) -> None:
+        """Reads the outbox whenever the recorder process has rung."""
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            self._catch_up()
+
+    async def _work(self) -> None:
+        while True:
+            event = await self._events.get()
+            if isinstance(event, ProcessExited):
+                self._note_exit(event)
+            self._step(event)
+
+    def _note_exit(self, event: ProcessExited) -> None:
+        """What the dead process had stored counts before its death does."""
+        logger.info("the recorder process is gone", extra={"status": event.status})
+        self._catch_up()
+        self._child = None
+
+    def _catch_up(self) -> int:
+        """Folds every callback that a recorder process stored, and returns the sequence up to which that is done."""
+        last = self._outbox.last_sequence()
+        while self._state.facts.read_up_to < last and self._state.facts.summary is None:
+            stored = self._outbox.pending(limit=_FOLD_AT_ONCE, after=self._state.facts.read_up_to, up_to=last)
+            if not stored:
+                break
+            for callback in stored:
+                self._step(_told(callback))
+        return last
+
+    def _step(self, event: Event) -> None:
+        """One transition: facts and callbacks are stored together before anything is done."""
+        before = self._state
+        self._state, actions = react(before, event, _now())
+        told = [self._news(action) for action in actions if isinstance(action, Tell)]
+        if told or _lasting(self._state.facts) != _lasting(before.facts):
+            self._store(told)
+        for action in actions:
+            self._carry_out(action)
+
+    def _store(self, told: Sequence[News]) -> None:
+        self._outbox.append(told, facts={FACTS: json.dumps(self._state.facts.as_json())})
+        if told:
+            self._delivery.ring()
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Tell():
+                logger.info("told", extra={"type": action.type, **_public(action.payload)})
+            case Spawn():
+                self._child = RecorderChild(
+                    library=self._document.engine.library_path,
+                    outbox=self._outbox_path,
+                    redactor=self._redactor,
+                    heard=self._events.put_nowait,
+                    bell=self._bell.set,
+                )
+            case Begin():
+                self._redactor.learn(need.path for need in self._assignment.needed_secrets())
+                job = self._assignment.job(action.mode, action.desired)
+                self._send({"command": Command.BEGIN, "job": job.as_json()})
+            case Send():
+                self._send({"command": action.command, **action.arguments})
+            case Kill():
+                logger.warning("ending the recorder process", extra={"reason": action.reason})
+                if self._child:
+                    self._child.kill()
+            case Conclude():
+                self._conclude()
+            case _:
+                assert_never(action)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._child:
+            self._child.send(message)
+
+    def _conclude(self) -> None:
+        sequence = self._outbox.last_sequence() + 1
+        summary = summarise(self._state.facts, self._document, last_sequence=sequence)
+        payload = summary.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self._state = replace(self._state, facts=replace(self._state.facts, summary=payload))
+        self._store([self._news(Tell(type="Finished", payload={"summary": payload}))])
+        logger.info("concluded", extra={"summary": payload})
+        self._concluded.set()
+
+    async def _flush(self, delivery: asyncio.Task[None]) -> None:
+        """Leaves the last word where the kubelet finds it, and waits a while for the operator to take all callbacks."""
+        summary = Summary.model_validate(self._state.facts.summary)
+        if self._place.termination_message is not None:
+            self._place.termination_message.write_text(summary.termination_message(), encoding="utf-8")
+        self._delivery.ring()
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while self._outbox.waiting() and not delivery.done():
+            if self._state.terminated_at is not None:
+                deadline = min(deadline, time.monotonic() + TERMINATED_FLUSH_SECONDS)
+            if time.monotonic() > deadline:
+                logger.warning("callbacks were not delivered", extra={"waiting": self._outbox.waiting()})
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _news(self, tell: Tell) -> News:
+        payload = dict(tell.payload)
+        if tell.type == "RunnerStarted":
+            payload |= {"runnerVersion": __version__, "engineName": self._document.engine.name}
+        return News(type=tell.type, time_ms=_now().wall_ms, payload=payload, snapshot=self._state.facts.snapshot)
+
+    def _remembered(self) -> Facts:
+        stored = self._outbox.fact(FACTS)
+        return Facts() if stored is None else Facts.from_json(json.loads(stored))
+
+
+def _lasting(facts: Facts) -> Facts:
+    """Facts but for the snapshot, which changes every second and comes again by itself."""
+    return replace(facts, snapshot=None)
+
+
+def _public(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Payload fields under names that a log record does not use itself."""
+    return {f"callback.{name}": value for name, value in payload.items()}
+
+
+def _told(stored: Stored) -> ProcessTold:
+    document = stored.as_sent()
+    moment = datetime.fromisoformat(document["time"])
+    return ProcessTold(
+        sequence=stored.sequence, type=stored.type, time_ms=round(moment.timestamp() * 1000), payload=document
+    )
+
+
+def _now() -> At:
+    return At(monotonic=time.monotonic(), wall_ms=time.time_ns() // 1_000_000)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cloud-recording runner",
+        description="Records one part of a CloudRecording and reports to the operator. Runs in a recording's pod.",
+    )
+    parser.add_argument("--pod-directory", type=Path, default=Path("/etc/cloud-recording/pod"))
+    parser.add_argument("--secrets-directory", type=Path, default=Path("/etc/cloud-recording/secrets"))
+    parser.add_argument("--token", type=Path, default=Path("/var/run/secrets/cloudrecording.dev/token"))
+    parser.add_argument(
+        "--work-directory",
+        type=Path,
+        default=Path(os.environ.get("CLOUD_RECORDING_WORK_DIR", "/var/lib/cloud-recording")),
+    )
+    parser.add_argument("--termination-message", type=Path, default=Path("/dev/termination-log"))
+    parser.add_argument("--host", default=None, help="address of the probes; every address if left out")
+    parser.add_argument("--port", type=int, default=8080, help="port of the probes; 0 takes a free one")
+    parser.add_argument("--pod-uid", default=os.environ.get("POD_UID"), help="the pod's UID; POD_UID if left out")
+    return parser
+
+
+async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
+    mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=options.token)
+    address = OperatorAddress(
+        url=mounts.recording().callback_url,
+        pod_uid=options.pod_uid,
+        token=mounts.token,
+        authorities=mounts.authorities,
+    )
+    place = Place(
+        mounts=mounts,
+        work=options.work_directory,
+        termination_message=options.termination_message,
+        pod_uid=options.pod_uid,
+    )
+    supervisor = Supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
+    probes = ProbeServer(supervisor.vitals)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.terminate)
+    adopt_orphans(lambda: supervisor.child_pid)
+    port = await probes.start(host=options.host, port=options.port)
+    logger.info("supervising", extra={"probes": port, "version": __version__})
+    await supervisor.run()
+    await probes.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Supervises one part and returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not options.pod_uid:
+        parser.error("the pod's UID is needed: set POD_UID or --pod-uid")
+    redactor = Redactor()
+    configure(process="supervisor", redactor=redactor)
+    redactor.learn([options.token])
+    try:
+        asyncio.run(_supervise(options, redactor))
+    except UnreadableMount as error:
+        logger.error("a mounted document cannot be read", extra={"error": str(error)})  # noqa: TRY400
+        return EXIT_FAILED
+    except Exception:
+        logger.exception("the supervisor failed")
+        return EXIT_FAILED
+    return EXIT_CONCLUDED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
