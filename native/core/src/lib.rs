@@ -2,6 +2,17 @@
 //! The recorder's core: captures a channel, cuts it into slices and delivers them to a bucket.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(clippy::pedantic)]
+// The crate is the inside of one shared library: its errors are explained where they are made.
+#![allow(clippy::missing_errors_doc)]
 
+pub mod books;
 pub mod capture;
+pub mod config;
 pub mod error;
+mod ffi;
+mod locked;
+pub mod names;
+pub mod recorder;
+pub mod storage;
+#[cfg(test)]
+mod test_support;

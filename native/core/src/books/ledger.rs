@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The ledger: a recording's slices, gaps and participants, as its journal tells them. Pure: no file, no clock.
+
+use crate::books::record::{Begun, Record, Track};
+
+const TICKS_PER_MILLISECOND: u64 = 90;
+
+/// Starts are rounded to milliseconds, durations are not: ends and starts this close are the same moment.
+const ROUNDING: i64 = 2;
+
+/// A recording ends with its last slice; only a longer time after it is a gap.
+const LEAVING: i64 = 1000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    pub file: String,
+    pub start: i64,
+    pub discontinuity: bool,
+    pub tracks: Vec<Track>,
+    pub content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Being written, or left so by a process that died.
+    Open,
+    /// Nothing playable was in it.
+    Empty,
+    Complete(Complete),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complete {
+    pub ticks: u64,
+    pub bytes: u64,
+    pub sha256: String,
+    pub md5: String,
+    pub delivered: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    pub start: i64,
+    pub stop: i64,
+    pub reason: String,
+}
+
+/// A time that a participant was in the channel; `left` is `None` while the participant still is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    pub uid: u32,
+    pub joined: i64,
+    pub left: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    pub written: u64,
+    pub delivered: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    begun: Option<Begun>,
+    slices: Vec<Slice>,
+    stated: Vec<Gap>,
+    presences: Vec<Presence>,
+    resumed: Vec<i64>,
+    stopped: Option<i64>,
+    concluded: bool,
+}
+
+impl Complete {
+    #[must_use]
+    pub fn milliseconds(&self) -> i64 {
+        i64::try_from(self.ticks / TICKS_PER_MILLISECOND).unwrap_or(i64::MAX)
+    }
+}
+
+impl Slice {
+    #[must_use]
+    pub fn complete(&self) -> Option<&Complete> {
+        match &self.content {
+            Content::Complete(complete) => Some(complete),
+            Content::Open | Content::Empty => None,
+        }
+    }
+}
+
+impl Ledger {
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::Begun(begun) => self.begun = Some(begun),
+            Record::Resumed { at } => self.resumed.push(at),
+            Record::Opened { file, start, discontinuity, tracks } => {
+                self.slices.push(Slice { file, start, discontinuity, tracks, content: Content::Open });
+            }
+            Record::Closed { file, ticks, bytes, sha256, md5 } => {
+                let complete = Complete { ticks, bytes, sha256, md5, delivered: false };
+                self.set(&file, Content::Complete(complete));
+            }
+            Record::Empty { file } => self.set(&file, Content::Empty),
+            Record::Delivered { file } => {
+                if let Some(Content::Complete(complete)) = self.content(&file) {
+                    complete.delivered = true;
+                }
+            }
+            Record::Gap { start, stop, reason } => self.stated.push(Gap { start, stop, reason }),
+            Record::Joined { uid, at } => self.presences.push(Presence { uid, joined: at, left: None }),
+            Record::Left { uid, at } => self.leave(uid, at),
+            Record::Stopped { at } => {
+                self.stopped = Some(at);
+                self.presences.iter_mut().for_each(|presence| presence.left = presence.left.or(Some(at)));
+            }
+            Record::Concluded => self.concluded = true,
+        }
+    }
+
+    #[must_use]
+    pub fn begun(&self) -> Option<&Begun> {
+        self.begun.as_ref()
+    }
+
+    #[must_use]
+    pub fn slices(&self) -> &[Slice] {
+        &self.slices
+    }
+
+    #[must_use]
+    pub fn presences(&self) -> &[Presence] {
+        &self.presences
+    }
+
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    #[must_use]
+    pub fn is_concluded(&self) -> bool {
+        self.concluded
+    }
+
+    /// When the recording began: with its first slice.
+    #[must_use]
+    pub fn start(&self) -> Option<i64> {
+        self.slices.iter().find(|slice| slice.complete().is_some()).map(|slice| slice.start)
+    }
+
+    /// When the recording ended: with its last slice, or with the gap after it.
+    #[must_use]
+    pub fn stop(&self) -> Option<i64> {
+        let stopped = self.stopped?;
+        let end = self.end_of_slices()?;
+        Some(if stopped - end > LEAVING { stopped } else { end })
+    }
+
+    /// How many slices there are, and how many bytes they have.
+    #[must_use]
+    pub fn counts(&self) -> (Count, Count) {
+        let mut slices = Count::default();
+        let mut bytes = Count::default();
+        for complete in self.slices.iter().filter_map(Slice::complete) {
+            slices.written += 1;
+            bytes.written += complete.bytes;
+            if complete.delivered {
+                slices.delivered += 1;
+                bytes.delivered += complete.bytes;
+            }
+        }
+        (slices, bytes)
+    }
+
+    /// The slices up to the first that is not in the bucket: what a playlist may list while more may come.
+    pub fn unbroken(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
+        let settled = |slice: &&Slice| match &slice.content {
+            Content::Open => false,
+            Content::Empty => true,
+            Content::Complete(complete) => complete.delivered,
+        };
+        self.slices.iter().take_while(settled).filter_map(|slice| Some((slice, slice.complete()?)))
+    }
+
+    /// The end of the last slice of the unbroken run.
+    #[must_use]
+    pub fn durable_until(&self) -> Option<i64> {
+        self.unbroken().last().map(|(slice, complete)| slice.start + complete.milliseconds())
+    }
+
+    #[must_use]
+    pub fn recorded_milliseconds(&self) -> u64 {
+        self.slices.iter().filter_map(Slice::complete).map(|complete| complete.ticks).sum::<u64>()
+            / TICKS_PER_MILLISECOND
+    }
+
+    /// What is missing between the recording's start and its stop (or its last slice): together with the slices,
+    /// exactly that time.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        let mut end: Option<i64> = None;
+        for (slice, complete) in self.slices.iter().filter_map(|slice| Some((slice, slice.complete()?))) {
+            if let Some(end) = end.filter(|end| slice.start - end > ROUNDING) {
+                self.explain(end, slice.start, &mut gaps);
+            }
+            end = Some(slice.start + complete.milliseconds());
+        }
+        if let (Some(end), Some(stop)) = (end, self.stop()) {
+            if stop > end {
+                self.explain(end, stop, &mut gaps);
+            }
+        }
+        gaps
+    }
+
+    /// The end of the last slice.
+    #[must_use]
+    pub fn end_of_slices(&self) -> Option<i64> {
+        let last = self.slices.iter().rev().find_map(|slice| Some((slice, slice.complete()?)));
+        last.map(|(slice, complete)| slice.start + complete.milliseconds())
+    }
+
+    /// The hole as gaps with the reasons that were stated for its parts.
+    fn explain(&self, start: i64, stop: i64, gaps: &mut Vec<Gap>) {
+        let mut at = start;
+        let mut stated: Vec<&Gap> =
+            self.stated.iter().filter(|gap| gap.stop > start + ROUNDING && gap.start < stop - ROUNDING).collect();
+        stated.sort_by_key(|gap| gap.start);
+        for gap in stated {
+            if gap.start > at + ROUNDING {
+                gaps.push(self.unstated(at, gap.start));
+                at = gap.start;
+            }
+            let end = if gap.stop > stop - ROUNDING { stop } else { gap.stop };
+            if end > at {
+                gaps.push(Gap { start: at, stop: end, reason: gap.reason.clone() });
+                at = end;
+            }
+        }
+        if at < stop {
+            gaps.push(self.unstated(at, stop));
+        }
+    }
+
+    fn unstated(&self, start: i64, stop: i64) -> Gap {
+        let restarted = self.resumed.iter().any(|at| (start..=stop).contains(at));
+        let reason = if restarted { "RecorderRestarted" } else { "NotRecorded" };
+        Gap { start, stop, reason: reason.to_owned() }
+    }
+
+    fn leave(&mut self, uid: u32, at: i64) {
+        if let Some(presence) = self.presences.iter_mut().rev().find(|presence| presence.uid == uid) {
+            presence.left = presence.left.or(Some(at));
+        }
+    }
+
+    fn set(&mut self, file: &str, content: Content) {
+        if let Some(place) = self.content(file) {
+            *place = content;
+        }
+    }
+
+    /// The slice is one of the last, so the search begins there.
+    fn content(&mut self, file: &str) -> Option<&mut Content> {
+        self.slices.iter_mut().rev().find(|slice| slice.file == file).map(|slice| &mut slice.content)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The records of a whole slice that begins at `start` and lasts `milliseconds`.
+    pub(crate) fn slice(file: &str, start: i64, milliseconds: u64) -> [Record; 2] {
+        [
+            Record::Opened { file: file.into(), start, discontinuity: false, tracks: vec![] },
+            Record::Closed {
+                file: file.into(),
+                ticks: milliseconds * TICKS_PER_MILLISECOND,
+                bytes: 188,
+                sha256: "a".into(),
+                md5: "b".into(),
+            },
+        ]
+    }
+
+    pub(crate) fn delivered(file: &str) -> Record {
+        Record::Delivered { file: file.into() }
+    }
+
+    pub(crate) fn ledger(records: impl IntoIterator<Item = Record>) -> Ledger {
+        let mut ledger = Ledger::default();
+        records.into_iter().for_each(|record| ledger.apply(record));
+        ledger
+    }
+
+    fn gap(start: i64, stop: i64, reason: &str) -> Gap {
+        Gap { start, stop, reason: reason.into() }
+    }
+
+    #[test]
+    fn the_playlist_waits_at_the_first_slice_that_is_not_delivered() {
+        let mut ledger = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
+        let unbroken = |ledger: &Ledger| ledger.unbroken().map(|(slice, _)| slice.file.clone()).collect::<Vec<_>>();
+        ledger.apply(delivered("b"));
+        assert!(unbroken(&ledger).is_empty());
+        assert_eq!(ledger.durable_until(), None);
+        ledger.apply(delivered("a"));
+        assert_eq!(unbroken(&ledger), ["a", "b"]);
+        assert_eq!(ledger.durable_until(), Some(30_000));
+    }
+
+    #[test]
+    fn an_empty_slice_holds_nothing_up() {
+        let opened = Record::Opened { file: "x".into(), start: 0, discontinuity: true, tracks: vec![] };
+        let mut ledger = ledger([opened].into_iter().chain(slice("a", 10, 15_000)).chain([delivered("a")]));
+        assert_eq!(ledger.unbroken().count(), 0);
+        ledger.apply(Record::Empty { file: "x".into() });
+        assert_eq!(ledger.unbroken().count(), 1);
+        assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1 });
+        assert_eq!(ledger.start(), Some(10));
+    }
+
+    #[test]
+    fn slices_and_gaps_are_exactly_the_recording() {
+        let records = slice("a", 0, 15_000)
+            .into_iter()
+            .chain(slice("b", 15_001, 14_999))
+            .chain([Record::Gap { start: 30_000, stop: 40_000, reason: "Paused".into() }])
+            .chain(slice("c", 40_001, 10_000))
+            .chain([Record::Resumed { at: 55_000 }])
+            .chain(slice("d", 60_000, 5_000))
+            .chain([Record::Gap { start: 65_000, stop: 70_000, reason: "WorkVolumeFull".into() }])
+            .chain([Record::Stopped { at: 80_000 }]);
+        let ledger = ledger(records);
+        assert_eq!(
+            ledger.gaps(),
+            [
+                gap(30_000, 40_001, "Paused"),
+                gap(50_001, 60_000, "RecorderRestarted"),
+                gap(65_000, 70_000, "WorkVolumeFull"),
+                gap(70_000, 80_000, "NotRecorded"),
+            ]
+        );
+        assert_eq!((ledger.start(), ledger.stop()), (Some(0), Some(80_000)));
+        assert_eq!(ledger.recorded_milliseconds(), 44_999);
+    }
+
+    #[test]
+    fn leaving_the_channel_is_no_gap() {
+        let ledger = ledger(slice("a", 0, 15_000).into_iter().chain([Record::Stopped { at: 15_400 }]));
+        assert_eq!(ledger.stop(), Some(15_000));
+        assert!(ledger.gaps().is_empty());
+    }
+
+    #[test]
+    fn who_is_still_there_leaves_with_the_recorder() {
+        let joined = |uid, at| Record::Joined { uid, at };
+        let ledger = ledger([
+            joined(1, 5),
+            joined(2, 6),
+            Record::Left { uid: 1, at: 7 },
+            joined(1, 8),
+            Record::Stopped { at: 9 },
+        ]);
+        let presence = |uid, joined, left| Presence { uid, joined, left: Some(left) };
+        assert_eq!(ledger.presences(), [presence(1, 5, 7), presence(2, 6, 9), presence(1, 8, 9)]);
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The manifest: every file of a recording with its size, digest and time, who was there, and every gap with its reason.
+
+use serde::Serialize;
+
+use crate::books::ledger::{Ledger, Slice};
+use crate::capture::api::UtcMillis;
+use crate::names;
+
+/// The name of the manifest in the recording's directory, after the file prefix.
+pub const FILE: &str = "manifest.json";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    version: u32,
+    recording_id: &'a str,
+    channel: &'a str,
+    start_time: Option<String>,
+    stop_time: Option<String>,
+    recorded_milliseconds: u64,
+    gap_milliseconds: i64,
+    files: Vec<File<'a>>,
+    gaps: Vec<Gap>,
+    participants: Vec<Participant<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    name: &'a str,
+    size: u64,
+    sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Gap {
+    start_time: String,
+    stop_time: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Participant<'a> {
+    uid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    presences: Vec<Presence>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Presence {
+    join_time: String,
+    leave_time: Option<String>,
+}
+
+/// The playlist's part in the manifest.
+pub struct PlaylistFile<'a> {
+    pub name: &'a str,
+    pub size: u64,
+    pub sha256: &'a str,
+}
+
+/// The manifest's text; `None` before the recording has begun.
+#[must_use]
+pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
+    let begun = ledger.begun()?;
+    let time = |at: i64| names::utc_rfc3339(UtcMillis(at));
+    let gaps = ledger.gaps();
+    let list = File {
+        name: playlist.name,
+        size: playlist.size,
+        sha256: playlist.sha256,
+        start_time: None,
+        duration_seconds: None,
+    };
+    let manifest = Manifest {
+        version: 1,
+        recording_id: &begun.recording_id,
+        channel: &begun.channel,
+        start_time: ledger.start().map(time),
+        stop_time: ledger.stop().map(time),
+        recorded_milliseconds: ledger.recorded_milliseconds(),
+        gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
+        files: std::iter::once(list).chain(ledger.slices().iter().filter_map(file)).collect(),
+        gaps: gaps
+            .into_iter()
+            .map(|gap| Gap { start_time: time(gap.start), stop_time: time(gap.stop), reason: gap.reason })
+            .collect(),
+        participants: begun
+            .participants
+            .iter()
+            .map(|expected| Participant {
+                uid: expected.uid,
+                name: expected.name.as_deref(),
+                presences: ledger
+                    .presences()
+                    .iter()
+                    .filter(|presence| presence.uid == expected.uid)
+                    .map(|presence| Presence { join_time: time(presence.joined), leave_time: presence.left.map(time) })
+                    .collect(),
+            })
+            .collect(),
+    };
+    serde_json::to_string_pretty(&manifest).ok().map(|text| text + "\n")
+}
+
+#[allow(clippy::cast_precision_loss)] // ticks stay far below 2^52
+fn file(slice: &Slice) -> Option<File<'_>> {
+    let complete = slice.complete()?;
+    Some(File {
+        name: &slice.file,
+        size: complete.bytes,
+        sha256: &complete.sha256,
+        start_time: Some(names::utc_rfc3339(UtcMillis(slice.start))),
+        duration_seconds: Some((complete.ticks * 100 / 9) as f64 / 1_000_000.0),
+    })
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The facts that a journal holds, one JSON document a line. Readers of older journals rely on these names.
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::api::{ClosedSlice, OpenSlice, TrackKind, TrackStart, UtcMillis};
+use crate::names;
+use crate::storage::target::Target;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all_fields = "camelCase")]
+pub enum Record {
+    /// The first line: what the recording is and where it goes.
+    Begun(Begun),
+    /// Another process took the recording over.
+    Resumed {
+        at: i64,
+    },
+    /// A slice's file may exist from now on.
+    Opened {
+        file: String,
+        start: i64,
+        discontinuity: bool,
+        tracks: Vec<Track>,
+    },
+    /// The slice's file is complete.
+    Closed {
+        file: String,
+        ticks: u64,
+        bytes: u64,
+        sha256: String,
+        md5: String,
+    },
+    /// Nothing playable was in the slice's file.
+    Empty {
+        file: String,
+    },
+    /// The slice is in the bucket, verified.
+    Delivered {
+        file: String,
+    },
+    Gap {
+        start: i64,
+        stop: i64,
+        reason: String,
+    },
+    Joined {
+        uid: u32,
+        at: i64,
+    },
+    Left {
+        uid: u32,
+        at: i64,
+    },
+    /// The recorder left the channel; nothing is recorded any more.
+    Stopped {
+        at: i64,
+    },
+    /// Everything is in the bucket.
+    Concluded,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Begun {
+    pub version: u32,
+    pub recording_id: String,
+    pub file_prefix: String,
+    pub channel: String,
+    pub stem: String,
+    pub slice_seconds: u32,
+    pub target: Target,
+    pub participants: Vec<Expected>,
+}
+
+/// The version of the journal's format that this code writes.
+pub const VERSION: u32 = 1;
+
+/// A participant that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    pub uid: u32,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    pub audio: bool,
+    pub at: i64,
+}
+
+impl Record {
+    #[must_use]
+    pub fn opened(slice: &OpenSlice) -> Self {
+        let track = |start: &TrackStart| Track { audio: start.kind == TrackKind::Audio, at: start.at.0 };
+        Self::Opened {
+            file: slice.file_name.clone(),
+            start: slice.start.0,
+            discontinuity: slice.discontinuity,
+            tracks: slice.track_starts.iter().map(track).collect(),
+        }
+    }
+
+    #[must_use]
+    pub fn closed(slice: &ClosedSlice) -> Self {
+        Self::Closed {
+            file: slice.open.file_name.clone(),
+            ticks: slice.duration_ticks,
+            bytes: slice.bytes,
+            sha256: names::hex(&slice.sha256),
+            md5: names::hex(&slice.md5),
+        }
+    }
+
+    #[must_use]
+    pub fn gap(start: UtcMillis, stop: UtcMillis, reason: &str) -> Self {
+        Self::Gap { start: start.0, stop: stop.0, reason: reason.to_owned() }
+    }
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The configuration document: what the published interface has no room for. Parsing checks everything that can be
+//! checked without the call that starts a recording; its messages name the field and never repeat a value, as values
+//! may be secret.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, Error};
+use crate::names;
+
+/// As many as the layouts have regions for.
+pub const MOST_STREAMS: usize = 17;
+
+const PROTOCOLS: &[&str] = &["rtmp", "rtmps", "rtsp", "rtsps", "srt", "http", "https", "udp", "rtp", "tcp", "file"];
+const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
+const LONGEST_FILE_PREFIX: usize = 32;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Document {
+    /// Taken by the first recorder that uses the document.
+    pub recording_id: Option<String>,
+    #[serde(default)]
+    pub file_prefix: String,
+    pub work_dir: Option<PathBuf>,
+    /// How many bytes of the work volume the recording may count on, where that is less than the file system says.
+    pub work_bytes: Option<u64>,
+    #[serde(default = "default_slice_seconds")]
+    pub slice_seconds: u32,
+    #[serde(default = "default_protocols")]
+    pub protocols: Vec<String>,
+    #[serde(default)]
+    pub allow_link_local: bool,
+    #[serde(default)]
+    pub storage: Storage,
+    backup: Option<IgnoredAny>,
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+}
+
+/// What is different about the bucket from what vendor and region say.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Storage {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: Option<bool>,
+    pub prefix: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    pub encryption: Option<Encryption>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    pub storage_class: Option<String>,
+    pub credential_files: Option<CredentialFiles>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", deny_unknown_fields)]
+pub enum Encryption {
+    #[serde(rename = "SSE-S3")]
+    Bucket {},
+    #[serde(rename = "SSE-KMS")]
+    Kms {
+        #[serde(rename = "keyId")]
+        key_id: String,
+    },
+}
+
+/// Files that hold the bucket's keys; read anew for every request, so that rotation needs no restart.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialFiles {
+    pub access_key: PathBuf,
+    pub secret_key: PathBuf,
+    pub session_token: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Channel {
+    /// A channel without a name answers to any.
+    pub name: Option<String>,
+    pub streams: Vec<Stream>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stream {
+    pub uid: u32,
+    pub url: Option<String>,
+    /// A file that holds the URL, for URLs that carry a key.
+    pub url_file: Option<PathBuf>,
+    pub name: Option<String>,
+}
+
+fn default_slice_seconds() -> u32 {
+    15
+}
+
+fn default_protocols() -> Vec<String> {
+    PROTOCOLS.iter().map(ToString::to_string).collect()
+}
+
+impl Document {
+    /// The document in the text; an error names the field that is wrong and says why.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let document: Self =
+            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid(&explain(&error)))?;
+        deserializer.end().map_err(|_| invalid("there is something after the end of the JSON document"))?;
+        document.check()?;
+        Ok(document)
+    }
+
+    /// The document in the file that `CLOUD_RECORDING_CHANNEL_FILE` names.
+    pub fn from_environment() -> Result<Self, Error> {
+        let Some(path) = std::env::var_os(CHANNEL_FILE) else {
+            return Err(invalid(&format!(
+                "no configuration: name its file in {CHANNEL_FILE}, or give it with cr_configure_next"
+            )));
+        };
+        let path = PathBuf::from(path);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| invalid(&format!("{} ({CHANNEL_FILE}): {error}", path.display())))?;
+        Self::parse(&text)
+    }
+
+    /// The channel by this name, or the one without a name, with its place in the document.
+    pub fn channel(&self, name: &str) -> Result<(usize, &Channel), Error> {
+        let by_name = self.channels.iter().position(|channel| channel.name.as_deref() == Some(name));
+        let index = by_name
+            .or_else(|| self.channels.iter().position(|channel| channel.name.is_none()))
+            .ok_or_else(|| invalid(&format!("channels: none is named {name:?}, and none is without a name")))?;
+        Ok((index, &self.channels[index]))
+    }
+
+    /// Where recordings keep their files until they are in the bucket.
+    #[must_use]
+    pub fn work_directory(&self) -> Option<PathBuf> {
+        let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.work_dir
+            .clone()
+            .or_else(|| from("CLOUD_RECORDING_WORK_DIR"))
+            .or_else(|| from("XDG_STATE_HOME").map(|state| state.join("cloud-recording")))
+            .or_else(|| from("HOME").map(|home| home.join(".local/state/cloud-recording")))
+    }
+
+    #[must_use]
+    pub fn slice(&self) -> Duration {
+        Duration::from_secs(u64::from(self.slice_seconds))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.recording_id.as_deref().is_some_and(|id| !names::is_recording_id(id)) {
+            return Err(invalid("recordingId: must be 32 lower-case hexadecimal digits"));
+        }
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if self.file_prefix.len() > LONGEST_FILE_PREFIX || !self.file_prefix.bytes().all(safe) {
+            return Err(invalid(&format!(
+                "filePrefix: must be at most {LONGEST_FILE_PREFIX} of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
+            )));
+        }
+        if !SLICE_SECONDS.contains(&self.slice_seconds) {
+            let (least, most) = (SLICE_SECONDS.start(), SLICE_SECONDS.end());
+            return Err(invalid(&format!("sliceSeconds: must be from {least} to {most}")));
+        }
+        for (index, protocol) in self.protocols.iter().enumerate() {
+            if !PROTOCOLS.contains(&protocol.as_str()) {
+                return Err(invalid(&format!("protocols[{index}]: must be one of {}", PROTOCOLS.join(", "))));
+            }
+        }
+        if self.backup.is_some() {
+            return Err(invalid("backup: this version has no backup store; leave the field out"));
+        }
+        self.storage.check()?;
+        self.check_channels()
+    }
+
+    fn check_channels(&self) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        for (index, channel) in self.channels.iter().enumerate() {
+            if !seen.insert(channel.name.as_deref()) {
+                return Err(invalid(&format!("channels[{index}].name: another channel has it already")));
+            }
+            channel.check(index)?;
+        }
+        Ok(())
+    }
+}
+
+impl Storage {
+    fn check(&self) -> Result<(), Error> {
+        if let Some(endpoint) = &self.endpoint {
+            let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+            let plain = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+            if plain.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', ' '])) {
+                return Err(invalid("storage.endpoint: must be http:// or https://, a host, and at most a port"));
+            }
+        }
+        let wrong_part = |part: &str| matches!(part, "" | "." | "..") || part.contains(|c: char| c.is_control());
+        if self.prefix.as_deref().is_some_and(|prefix| prefix.split('/').any(wrong_part)) {
+            return Err(invalid("storage.prefix: must be names joined by '/', with none at either end"));
+        }
+        Ok(())
+    }
+}
+
+impl Channel {
+    fn check(&self, index: usize) -> Result<(), Error> {
+        let field = format!("channels[{index}].streams");
+        if self.streams.is_empty() || self.streams.len() > MOST_STREAMS {
+            return Err(invalid(&format!("{field}: must be from 1 to {MOST_STREAMS}")));
+        }
+        let mut seen = HashSet::new();
+        for (place, stream) in self.streams.iter().enumerate() {
+            if stream.uid == 0 {
+                return Err(invalid(&format!("{field}[{place}].uid: must be from 1 to {}", u32::MAX)));
+            }
+            if !seen.insert(stream.uid) {
+                return Err(invalid(&format!("{field}[{place}].uid: another stream of the channel has it already")));
+            }
+            if stream.url.is_some() == stream.url_file.is_some() {
+                return Err(invalid(&format!("{field}[{place}]: must have either url or urlFile")));
+            }
+        }
+        Ok(())
+    }
+}
+
+const CHANNEL_FILE: &str = "CLOUD_RECORDING_CHANNEL_FILE";
+
+fn invalid(message: &str) -> Error {
+    Error::new(Code::InvalidParameter, message)
+}
+
+/// serde's words without the value they would repeat, after the path of the field they are about.
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let inner = error.inner();
+    let place = format!("line {}, column {}", inner.line(), inner.column());
+    let message = inner.to_string();
+    let message = message.rsplit_once(" at line").map_or(message.as_str(), |(words, _)| words);
+    let message = match message.split_once(", expected ") {
+        Some((found, expected)) if !found.starts_with("unknown field") => format!("must be {expected}"),
+        _ => message.to_owned(),
+    };
+    match error.path().to_string().as_str() {
+        "." => format!("{message} ({place})"),
+        path => format!("{path}: {message} ({place})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"channels": [{"streams": [{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}]}]}"#;
+
+    #[test]
+    fn a_short_document_has_its_defaults() {
+        let document = Document::parse(GOOD).unwrap();
+        assert_eq!(document.slice(), Duration::from_secs(15));
+        assert_eq!(document.protocols.len(), PROTOCOLS.len());
+        assert!(!document.allow_link_local);
+        assert_eq!(document.channel("any at all").unwrap().0, 0);
+    }
+
+    #[test]
+    fn a_full_document_is_taken() {
+        let document = Document::parse(
+            r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
+                "workBytes": 1000000, "sliceSeconds": 10, "protocols": ["rtmp"], "allowLinkLocal": true,
+                "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
+                  "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
+                  "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
+                  "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
+                "channels": [{"name": "room", "streams": [{"uid": 1, "urlFile": "/u", "name": "alice"}]},
+                  {"streams": [{"uid": 2, "url": "srt://127.0.0.1:1"}]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(document.channel("room").unwrap().0, 0);
+        assert_eq!(document.channel("other").unwrap().0, 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        let stream = |stream: &str| format!(r#"{{"channels": [{{"streams": [{stream}]}}]}}"#);
+        let table = [
+            (r#"{"colour": 1}"#.into(), "colour: unknown field `colour`"),
+            (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
+            (stream(r#"{"uid": 1, "url": "a", "pass": "b"}"#), "channels[0].streams[0].pass: unknown field `pass`"),
+            (stream(r#"{"uid": "one", "url": "a"}"#), "channels[0].streams[0].uid: must be u32"),
+            (stream(r#"{"uid": -1, "url": "a"}"#), "channels[0].streams[0].uid: must be u32"),
+            (stream(r#"{"url": "a"}"#), "channels[0].streams[0]: missing field `uid`"),
+            (stream(r#"{"uid": 0, "url": "a"}"#), "channels[0].streams[0].uid: must be from 1"),
+            (stream(r#"{"uid": 1}"#), "channels[0].streams[0]: must have either url or urlFile"),
+            (stream(r#"{"uid": 1, "url": "a", "urlFile": "b"}"#), "channels[0].streams[0]: must have either"),
+            (stream(r#"{"uid": 1, "url": "a"}, {"uid": 1, "url": "b"}"#), "channels[0].streams[1].uid: another"),
+            (stream(""), "channels[0].streams: must be from 1 to 17"),
+            (stream(&[r#"{"uid": 1, "url": "a"}"#; 18].join(",")), "channels[0].streams: must be from 1 to 17"),
+            (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
+            (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
+            (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),
+            (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),
+            (r#"{"storage": {"endpoint": "s3.example.com"}}"#.into(), "storage.endpoint: must be"),
+            (r#"{"storage": {"endpoint": "http://u:p@s3"}}"#.into(), "storage.endpoint: must be"),
+            (r#"{"storage": {"prefix": "/a"}}"#.into(), "storage.prefix: must be"),
+            (r#"{"storage": {"prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
+            (r#"{"storage": {"encryption": {"mode": "rot13"}}}"#.into(), "storage.encryption"),
+            (
+                r#"{"channels": [{"name": "a", "streams": [{"uid": 1, "url": "a"}]},
+                {"name": "a", "streams": [{"uid": 1, "url": "a"}]}]}"#
+                    .into(),
+                "channels[1].name: another",
+            ),
+            (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: this version has no backup store"),
+            ("{".into(), "EOF while parsing an object"),
+            (format!("{GOOD} x"), "there is something after the end"),
+        ];
+        for (text, expected) in table {
+            let error = Document::parse(&text).unwrap_err();
+            assert_eq!(error.code, Code::InvalidParameter);
+            assert!(error.message.starts_with(expected), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn messages_never_repeat_a_value() {
+        for text in [
+            r#"{"channels": [{"streams": [{"uid": "hunter2", "url": "a"}]}]}"#,
+            r#"{"storage": {"endpoint": "http://user:hunter2@host"}}"#,
+            r#"{"storage": {"credentialFiles": "hunter2"}}"#,
+            r#"{"storage": {"encryption": {"mode": "hunter2"}}}"#,
+        ] {
+            let message = Document::parse(text).unwrap_err().message;
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The C functions: those of cloud_recording.h, and those that the C++ layer stands on (abi/src/core.h). No panic leaves
+//! them, and nothing but them is `unsafe` towards the host.
+
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::capture::Capture;
+use crate::config::Document;
+use crate::error::{Code, Error};
+use crate::recorder::callbacks::{Notify, Observer};
+use crate::recorder::capturing::Capturing;
+use crate::recorder::shared::{Control, Shared};
+use crate::recorder::start::{layout, Request};
+use crate::recorder::{registry, rescue, Recorder};
+
+const API_VERSION: u32 = 1;
+
+/// `RecorderCoreStart` of abi/src/core.h.
+#[repr(C)]
+pub struct CoreStart {
+    app_id: *const c_char,
+    channel_name: *const c_char,
+    token: *const c_char,
+    uid: u32,
+    stream_types: i32,
+    decryption_mode: i32,
+    secret: *const c_char,
+    channel_type: i32,
+    audio_profile: i32,
+    video_stream_type: i32,
+    max_idle_time: u32,
+    width: u32,
+    height: u32,
+    fps: u32,
+    bitrate: u32,
+    max_resolution_uid: u32,
+    layout: i32,
+    vendor: i32,
+    region: u32,
+    bucket: *const c_char,
+    access_key: *const c_char,
+    secret_key: *const c_char,
+}
+
+#[no_mangle]
+pub extern "C" fn recorder_core_create(observer: *mut c_void, notify: Option<Notify>) -> *mut Recorder {
+    let observer = Observer { context: observer, notify };
+    let recorder = catch_unwind(AssertUnwindSafe(|| Recorder::new(observer, start_capture)));
+    recorder.map_or(std::ptr::null_mut(), |recorder| Box::into_raw(Box::new(recorder)))
+}
+
+/// # Safety
+/// `core` is a recorder of `recorder_core_create` that was not released.
+#[no_mangle]
+pub unsafe extern "C" fn recorder_core_id(core: *const Recorder) -> *const c_char {
+    // SAFETY: the caller's promise.
+    unsafe { &*core }.id().as_ptr()
+}
+
+/// # Safety
+/// `core` is a recorder that was not released; `start` and its texts are valid during the call.
+#[no_mangle]
+pub unsafe extern "C" fn recorder_core_start(core: *mut Recorder, start: *const CoreStart) -> i32 {
+    // SAFETY: the caller's promise.
+    let (recorder, start) = unsafe { (&*core, &*start) };
+    // SAFETY: likewise; null is no text.
+    let text = |pointer| unsafe { text(pointer) };
+    let request = Request {
+        app_id: text(start.app_id),
+        channel_name: text(start.channel_name),
+        uid: start.uid,
+        stream_types: start.stream_types,
+        decryption_mode: start.decryption_mode,
+        channel_type: start.channel_type,
+        audio_profile: start.audio_profile,
+        video_stream_type: start.video_stream_type,
+        max_idle_time: start.max_idle_time,
+        width: start.width,
+        height: start.height,
+        fps: start.fps,
+        bitrate: start.bitrate,
+        max_resolution_uid: start.max_resolution_uid,
+        layout: start.layout,
+        vendor: start.vendor,
+        region: start.region,
+        bucket: text(start.bucket),
+        access_key: text(start.access_key),
+        secret_key: text(start.secret_key),
+    };
+    code(|| recorder.start(&request))
+}
+
+/// # Safety
+/// `core` is a recorder that was not released.
+#[no_mangle]
+pub unsafe extern "C" fn recorder_core_stop(core: *mut Recorder) -> i32 {
+    // SAFETY: the caller's promise.
+    let recorder = unsafe { &*core };
+    code(|| recorder.stop())
+}
+
+/// # Safety
+/// `core` is a recorder that was not released, and is not used any more after this.
+#[no_mangle]
+pub unsafe extern "C" fn recorder_core_release(core: *mut Recorder, cancel: bool) {
+    // By reference first: until this returns, a callback under way may still use the recorder.
+    // SAFETY: the caller's promise.
+    let recorder = unsafe { &*core };
+    code(|| {
+        recorder.release(cancel);
+        Ok(())
+    });
+    // SAFETY: the caller's promise; it came from `Box::into_raw`.
+    drop(unsafe { Box::from_raw(core) });
+}
+
+#[no_mangle]
+pub extern "C" fn cr_api_version() -> u32 {
+    API_VERSION
+}
+
+/// # Safety
+/// `json` is null or C text; `err` is null or has room for `n` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn cr_configure_next(json: *const c_char, err: *mut c_char, n: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    let text = unsafe { text(json) };
+    // SAFETY: likewise.
+    let explain = |message: &str| unsafe { copy(message, err, n) };
+    explained(|| registry::configure_next(document(text)?), explain)
+}
+
+/// # Safety
+/// `recording_id` is null or C text; `buf` is null or has room for `n` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn cr_status(recording_id: *const c_char, buf: *mut c_char, n: usize) -> i64 {
+    // SAFETY: the caller's promise.
+    let id = unsafe { text(recording_id) };
+    let snapshot = catch_unwind(|| Some(registry::find(id?)?.snapshot())).unwrap_or_default();
+    let Some(snapshot) = snapshot else { return -1 };
+    // SAFETY: the caller's promise.
+    unsafe { copy(&snapshot, buf, n) };
+    i64::try_from(snapshot.len()).unwrap_or(-1)
+}
+
+/// # Safety
+/// `recording_id` is null or C text.
+#[no_mangle]
+pub unsafe extern "C" fn cr_set_layout(recording_id: *const c_char, number: c_int, max_resolution_uid: u32) -> c_int {
+    // SAFETY: the caller's promise.
+    let id = unsafe { text(recording_id) };
+    code(|| change(id, Control::SetLayout(layout(number)?, max_resolution_uid)))
+}
+
+/// # Safety
+/// `recording_id` is null or C text.
+#[no_mangle]
+pub unsafe extern "C" fn cr_set_paused(recording_id: *const c_char, paused: c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let id = unsafe { text(recording_id) };
+    code(|| change(id, Control::SetPaused(paused != 0)))
+}
+
+#[no_mangle]
+pub extern "C" fn cr_wait_drained(timeout_ms: u32) -> c_int {
+    let timeout = Duration::from_millis(u64::from(timeout_ms));
+    catch_unwind(|| registry::wait_drained(timeout)).unwrap_or_default().into()
+}
+
+/// # Safety
+/// `json` is null or C text; `err` is null or has room for `n` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn cr_rescue(json: *const c_char, err: *mut c_char, n: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    let text = unsafe { text(json) };
+    // SAFETY: likewise.
+    let explain = |message: &str| unsafe { copy(message, err, n) };
+    explained(|| rescue::rescue(&document(text)?), explain)
+}
+
+fn start_capture(
+    config: crate::capture::api::CaptureConfig,
+    sink: Arc<dyn crate::capture::api::CaptureSink>,
+) -> Result<Box<dyn Capturing>, Error> {
+    Ok(Box::new(Capture::start(config, sink)?))
+}
+
+fn document(text: Option<&str>) -> Result<Document, Error> {
+    Document::parse(text.ok_or_else(|| Error::new(Code::InvalidParameter, "the configuration must be UTF-8 text"))?)
+}
+
+fn change(recording_id: Option<&str>, control: Control) -> Result<(), Error> {
+    let shared: Option<Arc<Shared>> = recording_id.and_then(registry::find);
+    match shared {
+        Some(shared) if shared.state().captures() && shared.send(control) => Ok(()),
+        Some(_) => Err(Error::new(Code::InvalidOperation, "nothing is being recorded")),
+        None => Err(Error::new(Code::InvalidParameter, "no such recording")),
+    }
+}
+
+fn code(call: impl FnOnce() -> Result<(), Error>) -> i32 {
+    explained(call, |_| ())
+}
+
+/// The call's outcome as a number, its error's words given to `explain`; a panic is a general error.
+fn explained(call: impl FnOnce() -> Result<(), Error>, explain: impl FnOnce(&str)) -> i32 {
+    let panicked = |_| Err(Error::new(Code::GeneralError, "the library failed in a way it should not have"));
+    match catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(panicked) {
+        Ok(()) => 0,
+        Err(error) => {
+            explain(&error.message);
+            error.code as i32
+        }
+    }
+}
+
+/// The C text as UTF-8; `None` if it is null or not UTF-8.
+///
+/// # Safety
+/// `pointer` is null or C text that outlives the result.
+unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a str> {
+    // SAFETY: the caller's promise.
+    (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_str().ok()).flatten()
+}
+
+/// Copies as much of the words as fits, cut between characters, and a NUL.
+///
+/// # Safety
+/// `buffer` is null or has room for `n` bytes.
+unsafe fn copy(words: &str, buffer: *mut c_char, n: usize) {
+    if buffer.is_null() || n == 0 {
+        return;
+    }
+    let mut length = words.len().min(n - 1);
+    while !words.is_char_boundary(length) {
+        length -= 1;
+    }
+    // SAFETY: the caller's promise; the length and its NUL fit.
+    unsafe {
+        std::ptr::copy_nonoverlapping(words.as_ptr().cast::<c_char>(), buffer, length);
+        *buffer.add(length) = 0;
+    }
+}

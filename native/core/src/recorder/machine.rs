@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The life of one recording as a pure state machine: inputs in, orders out, time as a parameter. It does nothing itself.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::capture::api::CaptureEvent;
+use crate::error::{Code, Error};
+use crate::recorder::callbacks::Callback;
+use crate::recorder::roster::Roster;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum State {
+    #[default]
+    Idle,
+    Connecting,
+    Recording,
+    Paused,
+    Stopping,
+    Uploading,
+    Uploaded,
+    BackedUp,
+    Failed,
+}
+
+impl State {
+    /// Whether the recorder is in the channel.
+    #[must_use]
+    pub fn captures(self) -> bool {
+        matches!(self, Self::Connecting | Self::Recording | Self::Paused)
+    }
+}
+
+/// Why nothing is recorded for a while; the names are part of the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    Asked,
+    WorkVolumeFull,
+}
+
+impl Pause {
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Asked => "Paused",
+            Self::WorkVolumeFull => "WorkVolumeFull",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    Tell(Callback),
+    /// Hold capture, or let it go on.
+    SetPaused(Option<Pause>),
+    StopCapture,
+}
+
+/// How what is being stopped shall end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ending {
+    Stopped,
+    Idle,
+    Fatal,
+}
+
+pub struct Machine {
+    state: State,
+    roster: Roster,
+    playlist: String,
+    max_idle: Duration,
+    idle_left: Duration,
+    paused: bool,
+    volume_full: bool,
+    ending: Ending,
+    last_error: Option<Error>,
+    orders: VecDeque<Order>,
+}
+
+impl Machine {
+    #[must_use]
+    pub fn new(roster: Roster, playlist: String, max_idle: Duration) -> Self {
+        Self {
+            state: State::Idle,
+            roster,
+            playlist,
+            max_idle,
+            idle_left: max_idle,
+            paused: false,
+            volume_full: false,
+            ending: Ending::Stopped,
+            last_error: None,
+            orders: VecDeque::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    #[must_use]
+    pub fn last_error(&self) -> Option<&Error> {
+        self.last_error.as_ref()
+    }
+
+    pub fn next_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// The recorder goes to its channel.
+    pub fn connect(&mut self) {
+        self.state = State::Connecting;
+        self.tell(Callback::Connecting);
+    }
+
+    /// An earlier process had this recording and died; what it left is kept.
+    pub fn resume(&mut self, message: String) {
+        self.recorder_failure(Code::RecorderExit, message);
+    }
+
+    /// An earlier process had stopped this recording already: only its upload is left.
+    pub fn resume_stopped(&mut self) {
+        self.state = State::Stopping;
+        self.capture_stopped(true, 0);
+    }
+
+    pub fn event(&mut self, event: &CaptureEvent) {
+        match event {
+            CaptureEvent::Joined { uid, at, audio, video } => {
+                self.roster.joined(*uid, at.0, *audio, *video);
+                self.idle_left = self.max_idle;
+                if self.state == State::Connecting {
+                    self.state = State::Recording;
+                    self.tell(Callback::Started);
+                    self.hold();
+                }
+            }
+            CaptureEvent::MediaChanged { uid, audio, video } => self.roster.media_changed(*uid, *audio, *video),
+            CaptureEvent::Left { uid, at, message } => self.roster.left(*uid, at.0, message.clone()),
+            CaptureEvent::Unavailable { uid, refused, message } => {
+                self.roster.unavailable(*uid, *refused, message.clone());
+                if self.state == State::Connecting && self.roster.is_refused() {
+                    self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
+                }
+            }
+            CaptureEvent::Broken(error) => self.fail(error.clone()),
+            CaptureEvent::Gap { .. } => {}
+        }
+    }
+
+    /// Time went by. The idle clock runs only where somebody could be heard.
+    pub fn pass(&mut self, elapsed: Duration) {
+        if !matches!(self.state, State::Connecting | State::Recording) || self.is_held() || !self.roster.is_empty() {
+            return;
+        }
+        self.idle_left = self.idle_left.saturating_sub(elapsed);
+        if self.idle_left.is_zero() {
+            let seconds = self.max_idle.as_secs();
+            self.recorder_failure(Code::NoUsers, format!("nobody was in the channel for {seconds} s"));
+            self.leave(Ending::Idle);
+        }
+    }
+
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.hold();
+    }
+
+    /// The work volume has reached its limit, or has room again.
+    pub fn set_volume_full(&mut self, full: bool) {
+        if self.volume_full != full && self.state.captures() {
+            self.volume_full = full;
+            if full {
+                let message = "the work volume is nearly full: recording pauses until uploads have made room";
+                self.recorder_failure(Code::RecorderFailed, message.to_owned());
+            }
+            self.hold();
+        }
+    }
+
+    pub fn stop(&mut self) {
+        if self.state.captures() {
+            self.leave(Ending::Stopped);
+        }
+    }
+
+    /// Nothing can be recorded any more; what was is still uploaded.
+    pub fn fail(&mut self, error: Error) {
+        let captured = self.state.captures();
+        if captured || self.state == State::Idle {
+            self.tell(Callback::FatalError { code: error.code });
+            self.last_error = Some(error);
+            self.ending = Ending::Fatal;
+            self.state = State::Failed;
+            if captured {
+                self.orders.push_back(Order::StopCapture);
+            }
+        }
+    }
+
+    /// Capture has ended, and everything it made is in the books.
+    pub fn capture_stopped(&mut self, anything_recorded: bool, at: i64) {
+        self.roster.end(at);
+        if self.ending == Ending::Fatal {
+            return;
+        }
+        if !anything_recorded && self.ending == Ending::Stopped {
+            self.recorder_failure(Code::NoRecordedData, "the recording ended before anything was recorded".to_owned());
+        }
+        self.state = State::Uploading;
+        self.tell(Callback::Stopped);
+    }
+
+    pub fn upload_failed(&mut self, error: Error) {
+        if self.ending != Ending::Fatal {
+            self.tell(Callback::UploaderFailure { code: error.code, message: error.message.clone() });
+            self.last_error = Some(error);
+        }
+    }
+
+    pub fn upload_healed(&mut self) {
+        let of_upload = |error: &Error| matches!(error.code, Code::UploaderInit | Code::UploaderFailed);
+        if self.last_error.as_ref().is_some_and(of_upload) {
+            self.last_error = None;
+        }
+    }
+
+    pub fn upload_progressed(&mut self, percent: u32) {
+        if self.state.captures() || matches!(self.state, State::Stopping | State::Uploading) {
+            self.tell(Callback::UploadingProgress { percent, playlist: self.playlist.clone() });
+        }
+    }
+
+    /// Everything is in the bucket.
+    pub fn upload_concluded(&mut self) {
+        if self.state == State::Uploading {
+            self.upload_progressed(100);
+            self.state = State::Uploaded;
+            self.tell(Callback::Uploaded { playlist: self.playlist.clone() });
+        }
+    }
+
+    fn leave(&mut self, ending: Ending) {
+        self.ending = ending;
+        self.state = State::Stopping;
+        self.orders.push_back(Order::StopCapture);
+    }
+
+    fn is_held(&self) -> bool {
+        self.paused || self.volume_full
+    }
+
+    /// Brings capture in line with what holds it; before anybody has joined there is nothing to hold.
+    fn hold(&mut self) {
+        let pause = match (self.volume_full, self.paused) {
+            (true, _) => Some(Pause::WorkVolumeFull),
+            (false, true) => Some(Pause::Asked),
+            (false, false) => None,
+        };
+        match (self.state, pause.is_some()) {
+            (State::Recording, true) => self.state = State::Paused,
+            (State::Paused, false) => self.state = State::Recording,
+            (State::Paused, true) => {}
+            _ => return,
+        }
+        self.orders.push_back(Order::SetPaused(pause));
+    }
+
+    fn recorder_failure(&mut self, code: Code, message: String) {
+        self.last_error = Some(Error::new(code, message.clone()));
+        self.tell(Callback::RecorderFailure { code, message });
+    }
+
+    fn tell(&mut self, callback: Callback) {
+        self.orders.push_back(Order::Tell(callback));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::record::Expected;
+    use crate::capture::api::UtcMillis;
+
+    fn machine() -> Machine {
+        let expected = [1, 2].map(|uid| Expected { uid, name: None });
+        Machine::new(Roster::new(&expected, false), "p.m3u8".into(), Duration::from_secs(30))
+    }
+
+    fn orders(machine: &mut Machine) -> Vec<Order> {
+        std::iter::from_fn(|| machine.next_order()).collect()
+    }
+
+    fn connected() -> Machine {
+        let mut machine = machine();
+        machine.connect();
+        assert_eq!(orders(&mut machine), [Order::Tell(Callback::Connecting)]);
+        machine
+    }
+
+    fn recording() -> Machine {
+        let mut machine = connected();
+        machine.event(&joined(1));
+        assert_eq!(orders(&mut machine), [Order::Tell(Callback::Started)]);
+        machine
+    }
+
+    fn joined(uid: u32) -> CaptureEvent {
+        CaptureEvent::Joined { uid, at: UtcMillis(1), audio: true, video: true }
+    }
+
+    fn left(uid: u32) -> CaptureEvent {
+        CaptureEvent::Left { uid, at: UtcMillis(2), message: "gone".into() }
+    }
+
+    fn unavailable(uid: u32, refused: bool) -> CaptureEvent {
+        CaptureEvent::Unavailable { uid, refused, message: "no".into() }
+    }
+
+    fn uploaded() -> [Order; 2] {
+        let playlist = || "p.m3u8".to_owned();
+        [
+            Order::Tell(Callback::UploadingProgress { percent: 100, playlist: playlist() }),
+            Order::Tell(Callback::Uploaded { playlist: playlist() }),
+        ]
+    }
+
+    #[test]
+    fn a_recording_is_connected_started_stopped_and_uploaded_once() {
+        let mut machine = recording();
+        machine.event(&joined(2));
+        machine.stop();
+        machine.stop();
+        assert_eq!(orders(&mut machine), [Order::StopCapture]);
+        machine.capture_stopped(true, 5);
+        assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);
+        machine.upload_concluded();
+        machine.upload_concluded();
+        assert_eq!(orders(&mut machine), uploaded());
+        assert_eq!(machine.state(), State::Uploaded);
+    }
+
+    #[test]
+    fn nobody_ever_and_everybody_left_both_end_the_recording() {
+        for somebody in [false, true] {
+            let mut machine = if somebody { recording() } else { connected() };
+            if somebody {
+                machine.pass(Duration::from_secs(3600));
+                machine.event(&left(1));
+            }
+            machine.pass(Duration::from_secs(29));
+            assert_eq!(orders(&mut machine), []);
+            machine.pass(Duration::from_secs(1));
+            let message = "nobody was in the channel for 30 s".to_owned();
+            let failure = Callback::RecorderFailure { code: Code::NoUsers, message };
+            assert_eq!(orders(&mut machine), [Order::Tell(failure), Order::StopCapture]);
+            machine.capture_stopped(somebody, 5);
+            assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);
+            machine.upload_concluded();
+            assert_eq!(orders(&mut machine), uploaded());
+        }
+    }
+
+    #[test]
+    fn the_idle_clock_begins_anew_when_somebody_comes_and_stands_still_while_paused() {
+        let mut machine = recording();
+        machine.event(&left(1));
+        machine.pass(Duration::from_secs(29));
+        machine.set_paused(true);
+        machine.pass(Duration::from_secs(3600));
+        machine.set_paused(false);
+        machine.event(&joined(2));
+        machine.event(&left(2));
+        machine.pass(Duration::from_secs(29));
+        let pause = |pause| Order::SetPaused(pause);
+        assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
+        machine.pass(Duration::from_secs(1));
+        assert_eq!(machine.state(), State::Stopping);
+    }
+
+    #[test]
+    fn a_channel_that_refuses_every_source_is_fatal_only_before_anybody_joined() {
+        let mut machine = connected();
+        machine.event(&unavailable(1, true));
+        machine.event(&unavailable(2, false));
+        assert_eq!(machine.state(), State::Connecting);
+        machine.event(&unavailable(2, true));
+        let fatal = Order::Tell(Callback::FatalError { code: Code::ConnectError });
+        assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
+        machine.capture_stopped(false, 5);
+        machine.upload_concluded();
+        assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Failed));
+
+        let mut machine = recording();
+        machine.event(&left(1));
+        machine.event(&unavailable(1, true));
+        machine.event(&unavailable(2, true));
+        assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
+    }
+
+    #[test]
+    fn nothing_follows_a_fatal_error() {
+        let mut machine = recording();
+        machine.fail(Error::new(Code::RecorderFailed, "disk"));
+        machine.fail(Error::new(Code::GeneralError, "again"));
+        machine.stop();
+        machine.capture_stopped(true, 5);
+        machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
+        machine.upload_progressed(50);
+        machine.upload_concluded();
+        let fatal = Order::Tell(Callback::FatalError { code: Code::RecorderFailed });
+        assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
+        assert_eq!(machine.last_error().unwrap().message, "disk");
+    }
+
+    #[test]
+    fn a_stop_before_anything_was_recorded_says_so() {
+        let mut machine = connected();
+        machine.stop();
+        machine.capture_stopped(false, 5);
+        let orders = orders(&mut machine);
+        assert!(matches!(
+            &orders[..],
+            [
+                Order::StopCapture,
+                Order::Tell(Callback::RecorderFailure { code: Code::NoRecordedData, .. }),
+                Order::Tell(Callback::Stopped)
+            ]
+        ));
+    }
+
+    #[test]
+    fn a_full_work_volume_outranks_a_pause_and_waits_for_the_first_to_join() {
+        let mut machine = connected();
+        machine.set_paused(true);
+        assert_eq!(orders(&mut machine), []);
+        machine.event(&joined(1));
+        machine.set_volume_full(true);
+        machine.set_paused(false);
+        machine.set_volume_full(false);
+        let pauses: Vec<_> = orders(&mut machine)
+            .into_iter()
+            .filter_map(|order| if let Order::SetPaused(pause) = order { Some(pause) } else { None })
+            .collect();
+        let (asked, full) = (Some(Pause::Asked), Some(Pause::WorkVolumeFull));
+        assert_eq!(pauses, [asked, full, full, None]);
+        assert_eq!(machine.state(), State::Recording);
+    }
+
+    #[test]
+    fn an_error_of_the_upload_is_forgotten_when_it_heals() {
+        let mut machine = recording();
+        machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
+        assert!(machine.last_error().is_some());
+        machine.upload_healed();
+        assert!(machine.last_error().is_none());
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A recorder: one instance of the published interface, and one recording.
+
+pub mod callbacks;
+pub mod capturing;
+pub mod machine;
+pub mod registry;
+pub mod rescue;
+pub mod resume;
+pub mod roster;
+pub mod session;
+pub mod shared;
+pub mod sink;
+pub mod start;
+pub mod uploader;
+pub mod volume;
+
+use std::ffi::CString;
+use std::sync::{Arc, Mutex};
+
+use crate::config::Document;
+use crate::error::{Code, Error};
+use crate::locked::Locked;
+use callbacks::{Callback, Deliverer, Line, Observer};
+use registry::Worker;
+use session::Session;
+use shared::{Control, Shared};
+use start::{Plan, Request};
+
+pub struct Recorder {
+    id: CString,
+    observer: Observer,
+    document: Result<Document, Error>,
+    shared: Arc<Shared>,
+    start_capture: capturing::Start,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    deliverer: Option<Deliverer>,
+    worker: Option<Worker>,
+    stop_asked: bool,
+}
+
+impl Recorder {
+    /// A recorder with an id of its own, from now on known to `registry`.
+    #[must_use]
+    pub fn new(observer: Observer, start_capture: capturing::Start) -> Self {
+        let document = registry::configuration();
+        let wanted = document.as_ref().ok().and_then(|document| document.recording_id.clone());
+        let shared = registry::enter(wanted);
+        Self {
+            id: CString::new(shared.recording_id.clone()).unwrap_or_default(),
+            observer,
+            document,
+            shared,
+            start_capture,
+            life: Mutex::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &CString {
+        &self.id
+    }
+
+    /// Starts once; what prevents it is returned, and is the recording's fatal error.
+    pub fn start(&self, request: &Request) -> Result<(), Error> {
+        let mut life = self.life.locked();
+        if life.deliverer.is_some() {
+            return Err(Error::new(Code::InvalidOperation, "a recorder starts once: record again with a new one"));
+        }
+        let (deliverer, line) = Deliverer::start(&self.shared.recording_id, self.observer)
+            .map_err(|error| Error::new(Code::RecorderInit, error.to_string()))?;
+        life.deliverer = Some(deliverer);
+        match self.begin(request, line.clone()) {
+            Ok(worker) => {
+                life.worker = Some(worker);
+                Ok(())
+            }
+            Err(error) => {
+                self.shared.publish_failure(error.clone());
+                line.send(Callback::FatalError { code: error.code });
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops once, and only what was started and has not ended by itself.
+    pub fn stop(&self) -> Result<(), Error> {
+        let mut life = self.life.locked();
+        if life.stop_asked || !self.shared.state().captures() || !self.shared.send(Control::Stop) {
+            return Err(Error::new(Code::InvalidOperation, "nothing is being recorded"));
+        }
+        life.stop_asked = true;
+        Ok(())
+    }
+
+    /// No callback comes after this has returned. What is left to do, a drainer of the process does; after a
+    /// cancellation nothing is left.
+    pub fn release(&self, cancel: bool) {
+        let (deliverer, worker) = {
+            let mut life = self.life.locked();
+            (life.deliverer.take(), life.worker.take())
+        };
+        let from_callback = deliverer.as_ref().is_some_and(Deliverer::is_current);
+        // Before anything is ordered, so that nobody hears of it.
+        if let Some(deliverer) = deliverer {
+            deliverer.close();
+        }
+        self.shared.send(if cancel { Control::Cancel } else { Control::Detach });
+        match worker {
+            // Inside a callback nothing may be waited for.
+            Some(worker) if cancel && !from_callback => {
+                worker.join();
+                registry::leave(&self.shared);
+            }
+            Some(worker) => registry::adopt(&self.shared, worker),
+            None => registry::leave(&self.shared),
+        }
+    }
+
+    fn begin(&self, request: &Request, line: Line) -> Result<Worker, Error> {
+        let document = self.document.as_ref().map_err(Clone::clone)?;
+        let plan = Plan::new(&self.shared.recording_id, document, request)?;
+        let session = Session::new(Arc::clone(&self.shared), plan, line, self.start_capture)?;
+        Worker::start(session).map_err(|error| Error::new(Code::RecorderInit, error.to_string()))
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Uploads what a process that died left in the work directory, without recording anything.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{mpsc, Notify};
+
+use crate::books::journal::Journal;
+use crate::books::record::Record;
+use crate::books::Books;
+use crate::config::Document;
+use crate::error::{Code, Error};
+use crate::locked::Locked;
+use crate::names;
+use crate::recorder::resume;
+use crate::recorder::uploader::{News, Uploader};
+use crate::storage::credentials::Credentials;
+
+/// Returns once everything in the work directory is in its bucket; the first that the bucket refuses is the error.
+pub fn rescue(document: &Document) -> Result<(), Error> {
+    let Some(files) = &document.storage.credential_files else {
+        return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required"));
+    };
+    let credentials = Credentials::Files(files.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Code::GeneralError, error.to_string()))?;
+    for directory in directories(document)? {
+        for prefix in Journal::prefixes(&directory).map_err(|error| unreadable(&directory, &error))? {
+            runtime.block_on(rescue_one(&directory, &prefix, document, &credentials))?;
+        }
+    }
+    Ok(())
+}
+
+/// The recordings' directories: the one that the document names, or all.
+fn directories(document: &Document) -> Result<Vec<PathBuf>, Error> {
+    let root = document
+        .work_directory()
+        .ok_or_else(|| Error::new(Code::InvalidParameter, "workDir: not configured, and the user has no home"))?;
+    if let Some(id) = &document.recording_id {
+        return Ok(vec![root.join(id)]);
+    }
+    let entries = std::fs::read_dir(&root).map_err(|error| unreadable(&root, &error))?;
+    let is_recording = |path: &PathBuf| {
+        path.is_dir() && path.file_name().and_then(|name| name.to_str()).is_some_and(names::is_recording_id)
+    };
+    Ok(entries.flatten().map(|entry| entry.path()).filter(is_recording).collect())
+}
+
+async fn rescue_one(
+    directory: &Path,
+    prefix: &str,
+    document: &Document,
+    credentials: &Credentials,
+) -> Result<(), Error> {
+    let mut books = Books::open(directory, prefix)?;
+    // A process that died before it had said what it records has recorded nothing.
+    let Some(begun) = books.ledger().begun().cloned() else { return Ok(()) };
+    resume::settle(&mut books, directory)?;
+    if !books.ledger().is_stopped() {
+        let at = books.ledger().end_of_slices().unwrap_or_default();
+        books.write(Record::Stopped { at })?;
+    }
+    let mut target = begun.target;
+    // The file's place may be another here.
+    target.ca_file = document.storage.ca_file.clone().or(target.ca_file);
+    let (to_news, mut news) = mpsc::unbounded_channel();
+    let uploader = Uploader {
+        books: Arc::new(Mutex::new(books)),
+        directory: directory.to_owned(),
+        target,
+        credentials: credentials.clone(),
+        wake: Arc::new(Notify::new()),
+        news: to_news,
+    };
+    let books = Arc::clone(&uploader.books);
+    let first_error = async {
+        while let Some(news) = news.recv().await {
+            if let News::Failed(error) | News::Broken(error) = news {
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    let uploaded = async {
+        uploader.run().await;
+        Ok(())
+    };
+    let outcome = tokio::try_join!(uploaded, first_error).map(drop);
+    let concluded = books.locked().ledger().is_concluded();
+    // A slice that was lost is told, but what is left of the recording is in the bucket.
+    if concluded {
+        Ok(())
+    } else {
+        outcome
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Code::RecorderInit, format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The participants as they are now.
+
+use serde::Serialize;
+
+use crate::books::record::Expected;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Presence {
+    Connecting,
+    Joined,
+    Left,
+    /// The far end said no.
+    Refused,
+    /// Not reachable, or nothing that can be decoded.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    pub uid: u32,
+    pub name: Option<String>,
+    pub state: Presence,
+    pub audio: bool,
+    pub video: bool,
+    pub join_time: Option<i64>,
+    pub leave_time: Option<i64>,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    participants: Vec<Participant>,
+    somebody_joined: bool,
+}
+
+impl Roster {
+    #[must_use]
+    pub fn new(expected: &[Expected], somebody_joined: bool) -> Self {
+        let participant = |expected: &Expected| Participant {
+            uid: expected.uid,
+            name: expected.name.clone(),
+            state: Presence::Connecting,
+            audio: false,
+            video: false,
+            join_time: None,
+            leave_time: None,
+            message: String::new(),
+        };
+        Self { participants: expected.iter().map(participant).collect(), somebody_joined }
+    }
+
+    pub fn joined(&mut self, uid: u32, at: i64, audio: bool, video: bool) {
+        self.somebody_joined = true;
+        if let Some(participant) = self.find(uid) {
+            *participant = Participant {
+                state: Presence::Joined,
+                audio,
+                video,
+                join_time: Some(at),
+                leave_time: None,
+                message: String::new(),
+                ..participant.clone()
+            };
+        }
+    }
+
+    pub fn media_changed(&mut self, uid: u32, audio: bool, video: bool) {
+        if let Some(participant) = self.find(uid) {
+            (participant.audio, participant.video) = (audio, video);
+        }
+    }
+
+    pub fn left(&mut self, uid: u32, at: i64, message: String) {
+        if let Some(participant) = self.find(uid) {
+            participant.state = Presence::Left;
+            (participant.audio, participant.video) = (false, false);
+            participant.leave_time = Some(at);
+            participant.message = message;
+        }
+    }
+
+    pub fn unavailable(&mut self, uid: u32, refused: bool, message: String) {
+        if let Some(participant) = self.find(uid) {
+            participant.state = if refused { Presence::Refused } else { Presence::Failed };
+            participant.message = message;
+        }
+    }
+
+    /// Everybody leaves as the recorder does.
+    pub fn end(&mut self, at: i64) {
+        for participant in self.participants.iter_mut().filter(|each| each.state == Presence::Joined) {
+            participant.state = Presence::Left;
+            participant.leave_time = Some(at);
+        }
+    }
+
+    #[must_use]
+    pub fn participants(&self) -> &[Participant] {
+        &self.participants
+    }
+
+    #[must_use]
+    pub fn somebody_joined(&self) -> bool {
+        self.somebody_joined
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.participants.iter().any(|each| each.state == Presence::Joined)
+    }
+
+    /// Whether the channel refuses the recorder: every source said no, and nobody was ever there.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        !self.somebody_joined && self.participants.iter().all(|each| each.state == Presence::Refused)
+    }
+
+    fn find(&mut self, uid: u32) -> Option<&mut Participant> {
+        self.participants.iter_mut().find(|participant| participant.uid == uid)
+    }
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One recording under way: a thread of its own that feeds the state machine with what happens, and carries out its
+//! orders. The recording's capture and upload live and end with it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::books::ledger::Slice;
+use crate::books::record::Record;
+use crate::books::Books;
+use crate::capture::api::{CaptureConfig, CaptureEvent, UtcMillis};
+use crate::error::{Code, Error};
+use crate::locked::Locked;
+use crate::names;
+use crate::recorder::callbacks::{Callback, Line};
+use crate::recorder::capturing::{Capturing, Start};
+use crate::recorder::machine::{Machine, Order, Pause};
+use crate::recorder::resume::{self, Past};
+use crate::recorder::roster::Roster;
+use crate::recorder::shared::{Control, Shared};
+use crate::recorder::sink::Sink;
+use crate::recorder::start::Plan;
+use crate::recorder::uploader::{percent, News, Uploader};
+use crate::recorder::volume;
+
+const TICK: Duration = Duration::from_millis(500);
+const PROGRESS: Duration = Duration::from_secs(60);
+
+pub struct Session {
+    shared: Arc<Shared>,
+    books: Arc<Mutex<Books>>,
+    machine: Machine,
+    line: Line,
+    past: Past,
+    start_capture: Start,
+    capture_config: Option<CaptureConfig>,
+    capture: Option<Box<dyn Capturing>>,
+    stopping: Option<JoinHandle<UtcMillis>>,
+    cancelled: bool,
+    holds: Vec<Hold>,
+    uploader: Option<Uploader>,
+    wake_uploader: Arc<Notify>,
+    directory: PathBuf,
+    work_bytes: Option<u64>,
+    control: UnboundedReceiver<Control>,
+    events: UnboundedReceiver<CaptureEvent>,
+    news: UnboundedReceiver<News>,
+    sink: Arc<Sink>,
+}
+
+/// A time during which capture was held by order.
+struct Hold {
+    start: i64,
+    stop: Option<i64>,
+    pause: Pause,
+}
+
+impl Session {
+    /// A session for the plan, its books opened; the recording begins with `run`.
+    pub fn new(shared: Arc<Shared>, plan: Plan, line: Line, start_capture: Start) -> Result<Self, Error> {
+        let (books, past) = resume::open(&plan.directory, &plan.begun, wall_clock())?;
+        let roster = Roster::new(&plan.begun.participants, !books.ledger().presences().is_empty());
+        let machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.max_idle);
+        let books = Arc::new(Mutex::new(books));
+        let wake_uploader = Arc::new(Notify::new());
+        let (to_control, control) = mpsc::unbounded_channel();
+        let (to_events, events) = mpsc::unbounded_channel();
+        let (to_news, news) = mpsc::unbounded_channel();
+        // A recorder starts once, so nobody has set it before.
+        let _ = shared.control.set(to_control);
+        shared.show_books(Arc::clone(&books));
+        let uploader = Uploader {
+            books: Arc::clone(&books),
+            directory: plan.directory.clone(),
+            target: plan.begun.target,
+            credentials: plan.credentials,
+            wake: Arc::clone(&wake_uploader),
+            news: to_news,
+        };
+        let sink = Sink { books: Arc::clone(&books), uploader: Arc::clone(&wake_uploader), events: to_events };
+        Ok(Self {
+            shared,
+            books,
+            machine,
+            line,
+            past,
+            start_capture,
+            capture_config: Some(plan.capture),
+            capture: None,
+            stopping: None,
+            cancelled: false,
+            holds: Vec::new(),
+            uploader: Some(uploader),
+            wake_uploader,
+            directory: plan.directory,
+            work_bytes: plan.work_bytes,
+            control,
+            events,
+            news,
+            sink: Arc::new(sink),
+        })
+    }
+
+    /// Records and uploads; returns when both are over, or when the recording was cancelled.
+    pub async fn run(mut self) {
+        self.begin();
+        let uploading = self.uploader.take().map(Uploader::run);
+        let mut uploading = pin!(optional(uploading));
+        let mut uploaded = false;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut progress = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
+        let mut last_tick = Instant::now();
+        loop {
+            self.obey();
+            if self.stopping.is_none() && self.capture.is_none() && (uploaded || self.cancelled) {
+                break;
+            }
+            tokio::select! {
+                Some(control) = self.control.recv() => match control {
+                    Control::Cancel => {
+                        self.cancelled = true;
+                        self.machine.stop();
+                        self.stop_capture();
+                    }
+                    control => self.control(control),
+                },
+                Some(event) = self.events.recv() => self.event(event),
+                Some(news) = self.news.recv() => self.news(news),
+                at = stopped(&mut self.stopping) => self.capture_ended(at),
+                () = &mut uploading, if !uploaded && !self.cancelled => uploaded = true,
+                now = tick.tick() => {
+                    self.tick(now - last_tick);
+                    last_tick = now;
+                }
+                _ = progress.tick() => self.progress(),
+            }
+        }
+        self.drain_news();
+    }
+
+    fn begin(&mut self) {
+        if self.past == Past::Stopped {
+            self.capture_config = None;
+            self.machine.resume_stopped();
+            return;
+        }
+        self.machine.connect();
+        if self.past == Past::Died {
+            let message = "an earlier recorder of this recording ended without a stop; what it had recorded is kept";
+            self.machine.resume(message.to_owned());
+        }
+        let Some(config) = self.capture_config.take() else { return };
+        match (self.start_capture)(config, Arc::clone(&self.sink) as _) {
+            Ok(capture) => self.capture = Some(capture),
+            Err(error) => {
+                self.machine.fail(error);
+                self.capture_ended(wall_clock());
+            }
+        }
+    }
+
+    /// Carries out the machine's orders, and shows where the recording is.
+    fn obey(&mut self) {
+        let figures = self.capture.as_ref().map(|capture| capture.figures());
+        while let Some(order) = self.machine.next_order() {
+            match order {
+                // Shown first: who is told may look.
+                Order::Tell(callback) => {
+                    self.shared.publish(&self.machine, figures);
+                    self.line.send(callback);
+                }
+                Order::SetPaused(pause) => self.hold(pause),
+                Order::StopCapture => self.stop_capture(),
+            }
+        }
+        self.shared.publish(&self.machine, figures);
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Stop | Control::Detach | Control::Cancel => self.machine.stop(),
+            Control::SetPaused(paused) => self.machine.set_paused(paused),
+            Control::SetLayout(layout, uid) => {
+                if let Some(capture) = &self.capture {
+                    capture.set_layout(layout, uid);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: CaptureEvent) {
+        let record = match &event {
+            CaptureEvent::Joined { uid, at, .. } => Some(Record::Joined { uid: *uid, at: at.0 }),
+            CaptureEvent::Left { uid, at, .. } => Some(Record::Left { uid: *uid, at: at.0 }),
+            CaptureEvent::Gap { start, stop, reason } => {
+                Some(Record::gap(*start, *stop, self.held(*start, *stop).unwrap_or(reason)))
+            }
+            _ => None,
+        };
+        self.machine.event(&event);
+        if let Some(record) = record {
+            self.write(record);
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        match news {
+            News::Failed(error) => self.machine.upload_failed(error),
+            News::Healed => self.machine.upload_healed(),
+            News::Concluded => self.machine.upload_concluded(),
+            News::Broken(error) => self.machine.fail(error),
+        }
+    }
+
+    /// What the uploader said last, after which there is no uploader.
+    fn drain_news(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            self.news(news);
+        }
+        self.obey();
+    }
+
+    fn tick(&mut self, elapsed: Duration) {
+        self.machine.pass(elapsed);
+        if self.machine.state().captures() {
+            let was_full =
+                self.holds.last().is_some_and(|hold| hold.stop.is_none() && hold.pause == Pause::WorkVolumeFull);
+            // A volume that cannot be asked is found out by the next write.
+            let full = volume::is_full(&self.directory, self.work_bytes, was_full).unwrap_or(was_full);
+            self.machine.set_volume_full(full);
+        }
+    }
+
+    fn progress(&mut self) {
+        let percent = percent(self.books.locked().ledger());
+        self.machine.upload_progressed(percent);
+    }
+
+    fn hold(&mut self, pause: Option<Pause>) {
+        let Some(capture) = &self.capture else { return };
+        let now = capture.now().0;
+        if let Some(hold) = self.holds.last_mut().filter(|hold| hold.stop.is_none()) {
+            hold.stop = Some(now);
+        }
+        if let Some(pause) = pause {
+            self.holds.push(Hold { start: now, stop: None, pause });
+        }
+        capture.set_paused(pause.is_some());
+    }
+
+    /// Why capture was held in that time, if it was by order.
+    fn held(&self, start: UtcMillis, stop: UtcMillis) -> Option<&'static str> {
+        let overlaps = |hold: &&Hold| hold.start < stop.0 && hold.stop.is_none_or(|end| end > start.0);
+        self.holds.iter().find(overlaps).map(|hold| hold.pause.reason())
+    }
+
+    /// Capture ends beside this thread, as it waits for its own.
+    fn stop_capture(&mut self) {
+        if let Some(capture) = self.capture.take() {
+            self.stopping = Some(tokio::task::spawn_blocking(move || {
+                let at = capture.now();
+                capture.stop();
+                at
+            }));
+        }
+    }
+
+    /// Puts the books in order after capture. A cancelled recording may be taken up again, so it is not stopped.
+    fn capture_ended(&mut self, at: UtcMillis) {
+        self.stopping = None;
+        while let Ok(event) = self.events.try_recv() {
+            self.event(event);
+        }
+        if let Some(hold) = self.holds.last().filter(|hold| hold.stop.is_none()) {
+            self.write(Record::gap(UtcMillis(hold.start), at, hold.pause.reason()));
+        }
+        let settled = resume::settle(&mut self.books.locked(), &self.directory);
+        if let Err(error) = settled {
+            self.machine.fail(error);
+        }
+        if !self.cancelled {
+            self.write(Record::Stopped { at: at.0 });
+        }
+        let anything = self.books.locked().ledger().slices().iter().any(|slice| Slice::complete(slice).is_some());
+        self.machine.capture_stopped(anything, at.0);
+        self.wake_uploader.notify_one();
+    }
+
+    fn write(&mut self, record: Record) {
+        let written = self.books.locked().write(record);
+        if let Err(error) = written {
+            self.machine.fail(error);
+        }
+    }
+}
+
+/// Runs the session on the calling thread; a panic in it is a fatal error of the recording, never the end of the host.
+pub fn run(session: Session) {
+    let shared = Arc::clone(&session.shared);
+    let line = session.line.clone();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(session.run());
+        std::io::Result::Ok(())
+    }));
+    let message = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("the recorder's thread cannot work: {error}"),
+        Err(_) => "the recorder failed in a way it should not have; please report it".to_owned(),
+    };
+    shared.publish_failure(Error::new(Code::GeneralError, message));
+    line.send(Callback::FatalError { code: Code::GeneralError });
+}
+
+async fn optional(future: Option<impl Future<Output = ()>>) {
+    if let Some(future) = future {
+        future.await;
+    }
+}
+
+/// When capture was stopped; never, while it is not being stopped.
+async fn stopped(stopping: &mut Option<JoinHandle<UtcMillis>>) -> UtcMillis {
+    match stopping {
+        Some(handle) => handle.await.unwrap_or_else(|_| wall_clock()),
+        None => std::future::pending().await,
+    }
+}
+
+fn wall_clock() -> UtcMillis {
+    UtcMillis(chrono::Utc::now().timestamp_millis())
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a recorder's session shows to other threads, and how they reach it.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::books::Books;
+use crate::capture::api::{CaptureFigures, Layout};
+use crate::error::Error;
+use crate::locked::Locked;
+use crate::names;
+use crate::recorder::machine::{Machine, State};
+use crate::recorder::roster::{Participant, Roster};
+use crate::recorder::uploader;
+
+/// Lists in a snapshot are the last so many; totals stand beside them.
+const LAST: usize = 20;
+
+/// What others ask of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Stop,
+    SetPaused(bool),
+    SetLayout(Layout, u32),
+    /// The instance was released: record no more, upload what there is.
+    Detach,
+    /// The instance was cancelled: neither record nor upload any more.
+    Cancel,
+}
+
+pub struct Shared {
+    pub recording_id: String,
+    pub control: OnceLock<UnboundedSender<Control>>,
+    books: OnceLock<Arc<Mutex<Books>>>,
+    view: Mutex<View>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct View {
+    state: State,
+    roster: Roster,
+    last_error: Option<Error>,
+    figures: CaptureFigures,
+}
+
+impl Shared {
+    #[must_use]
+    pub fn new(recording_id: String) -> Self {
+        Self { recording_id, control: OnceLock::new(), books: OnceLock::new(), view: Mutex::default() }
+    }
+
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.view.locked().state
+    }
+
+    /// Set once, as the recording starts.
+    pub fn show_books(&self, books: Arc<Mutex<Books>>) {
+        // A recorder starts once.
+        let _ = self.books.set(books);
+    }
+
+    pub fn publish(&self, machine: &Machine, figures: Option<CaptureFigures>) {
+        let mut view = self.view.locked();
+        view.state = machine.state();
+        view.roster = machine.roster().clone();
+        view.last_error = machine.last_error().cloned();
+        view.figures = figures.unwrap_or(view.figures);
+    }
+
+    /// The session cannot say anything any more, or never began.
+    pub fn publish_failure(&self, error: Error) {
+        let mut view = self.view.locked();
+        view.state = State::Failed;
+        view.last_error = Some(error);
+    }
+
+    /// False where no session is there to hear it.
+    pub fn send(&self, control: Control) -> bool {
+        self.control.get().is_some_and(|sender| sender.send(control).is_ok())
+    }
+
+    /// The snapshot of `cr_status`.
+    #[must_use]
+    pub fn snapshot(&self) -> String {
+        let view = self.view.locked().clone();
+        let snapshot = match self.books.get() {
+            Some(books) => Snapshot::of(&self.recording_id, view, &books.locked()),
+            None => Snapshot::without_books(&self.recording_id, view),
+        };
+        serde_json::to_string(&snapshot).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Snapshot<'a> {
+    state: State,
+    recording_id: &'a str,
+    playlist: String,
+    start_time: Option<i64>,
+    stop_time: Option<i64>,
+    slices: Totals,
+    bytes: Totals,
+    progress_percent: u32,
+    last_durable_slice_time: Option<i64>,
+    recorded_milliseconds: u64,
+    gap_milliseconds: i64,
+    gap_count: usize,
+    gaps: Vec<Gap>,
+    participants: Vec<Participant>,
+    participant_count: usize,
+    somebody_joined: bool,
+    position_milliseconds: u64,
+    tick_lateness_microseconds: Lateness,
+    last_error: Option<LastError>,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Totals {
+    written: u64,
+    uploaded: u64,
+    backed_up: u64,
+    pending: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Gap {
+    start: i64,
+    stop: i64,
+    reason: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Lateness {
+    p50: u64,
+    p99: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LastError {
+    code: i32,
+    message: String,
+}
+
+impl<'a> Snapshot<'a> {
+    fn of(recording_id: &'a str, view: View, books: &Books) -> Self {
+        let ledger = books.ledger();
+        let (slices, bytes) = ledger.counts();
+        let gaps = ledger.gaps();
+        Self {
+            playlist: ledger.begun().map(|begun| names::playlist(&begun.stem)).unwrap_or_default(),
+            start_time: ledger.start(),
+            stop_time: ledger.stop(),
+            slices: Totals::new(slices.written, slices.delivered),
+            bytes: Totals::new(bytes.written, bytes.delivered),
+            progress_percent: uploader::percent(ledger),
+            last_durable_slice_time: ledger.durable_until(),
+            recorded_milliseconds: ledger.recorded_milliseconds(),
+            gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
+            gap_count: gaps.len(),
+            gaps: last(gaps).map(|gap| Gap { start: gap.start, stop: gap.stop, reason: gap.reason }).collect(),
+            ..Self::without_books(recording_id, view)
+        }
+    }
+
+    fn without_books(recording_id: &'a str, view: View) -> Self {
+        let participants = view.roster.participants().to_vec();
+        Self {
+            state: view.state,
+            recording_id,
+            participant_count: participants.len(),
+            participants: last(participants).collect(),
+            somebody_joined: view.roster.somebody_joined(),
+            position_milliseconds: milliseconds(view.figures.position),
+            tick_lateness_microseconds: Lateness {
+                p50: microseconds(view.figures.tick_lateness_p50),
+                p99: microseconds(view.figures.tick_lateness_p99),
+            },
+            last_error: view.last_error.map(|error| LastError { code: error.code as i32, message: error.message }),
+            ..Self::default()
+        }
+    }
+}
+
+impl Totals {
+    fn new(written: u64, uploaded: u64) -> Self {
+        Self { written, uploaded, backed_up: 0, pending: written - uploaded }
+    }
+}
+
+fn last<T>(items: Vec<T>) -> impl Iterator<Item = T> {
+    let surplus = items.len().saturating_sub(LAST);
+    items.into_iter().skip(surplus)
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn microseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

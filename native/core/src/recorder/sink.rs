@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What capture tells: slices go into the books before it goes on, events to the session.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::Notify;
+
+use crate::books::record::Record;
+use crate::books::Books;
+use crate::capture::api::{CaptureEvent, CaptureSink, ClosedSlice, OpenSlice};
+use crate::error::Error;
+use crate::locked::Locked;
+
+pub struct Sink {
+    pub books: Arc<Mutex<Books>>,
+    /// Woken when there is something to upload.
+    pub uploader: Arc<Notify>,
+    pub events: UnboundedSender<CaptureEvent>,
+}
+
+impl CaptureSink for Sink {
+    fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error> {
+        self.books.locked().write(Record::opened(slice))
+    }
+
+    fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error> {
+        self.books.locked().write(Record::closed(&slice))?;
+        self.uploader.notify_one();
+        Ok(())
+    }
+
+    fn event(&self, event: CaptureEvent) {
+        // Nobody listens only after a cancellation.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the arguments of `StartCloudRecording` and the configuration document to a plan that can be carried out. Every
+//! precondition is checked here; an error names the argument or field and never repeats a secret.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::books::record::{Begun, Expected, VERSION};
+use crate::capture::api::{AudioProfile, Canvas, CaptureConfig, Layout, StreamKinds, StreamSource, VideoStream};
+use crate::config::{Document, Storage, Stream};
+use crate::error::{Code, Error};
+use crate::names;
+use crate::storage::credentials::Credentials;
+use crate::storage::target::Target;
+use crate::storage::vendor::Vendor;
+
+const LONG_SIDE: u32 = 1920;
+const SHORT_SIDE: u32 = 1080;
+/// Below this there is no picture to speak of, and encoders refuse.
+const LEAST_SIDE: u32 = 16;
+const FRAMES_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=60;
+/// Far more than 1080p at 60 frames a second can use.
+const MOST_KBPS: u32 = 100_000;
+const DEFAULT_IDLE: u32 = 30;
+const LEAST_IDLE: u32 = 5;
+
+/// The arguments as they came: enumerations are numbers, texts may be missing.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub app_id: Option<&'a str>,
+    pub channel_name: Option<&'a str>,
+    pub uid: u32,
+    pub stream_types: i32,
+    pub decryption_mode: i32,
+    pub channel_type: i32,
+    pub audio_profile: i32,
+    pub video_stream_type: i32,
+    pub max_idle_time: u32,
+    pub width: u32,
+    pub height: u32,
+    pub fps: u32,
+    pub bitrate: u32,
+    pub max_resolution_uid: u32,
+    pub layout: i32,
+    pub vendor: i32,
+    pub region: u32,
+    pub bucket: Option<&'a str>,
+    pub access_key: Option<&'a str>,
+    pub secret_key: Option<&'a str>,
+}
+
+/// What a recording is going to be.
+#[derive(Debug)]
+pub struct Plan {
+    pub begun: Begun,
+    pub capture: CaptureConfig,
+    pub credentials: Credentials,
+    pub max_idle: Duration,
+    pub directory: PathBuf,
+    pub work_bytes: Option<u64>,
+}
+
+impl Plan {
+    pub fn new(recording_id: &str, document: &Document, request: &Request) -> Result<Self, Error> {
+        required("appId", request.app_id)?;
+        let channel_name = required("channel_name", request.channel_name)?;
+        if request.uid == 0 {
+            return Err(invalid("uid: must be from 1 to 4294967295, and nobody else's in the channel"));
+        }
+        among("ChannelType", request.channel_type, &[(), ()])?;
+        if request.decryption_mode != 0 {
+            return Err(invalid("decryption_mode: streams are not encrypted by the channel; use kModeNone"));
+        }
+        let target = target(document, request)?;
+        let stem = names::stem(&document.file_prefix, recording_id, channel_name)
+            .ok_or_else(|| invalid("channel_name: too long, the names of the recording's files would not fit"))?;
+        let (index, channel) = document.channel(channel_name)?;
+        let sources = sources(document, index, &channel.streams)?;
+        if sources.iter().any(|source| source.uid == request.uid) {
+            return Err(invalid("uid: a participant of the channel has it; the recorder needs one of its own"));
+        }
+        let directory = document
+            .work_directory()
+            .ok_or_else(|| Error::new(Code::RecorderInit, "workDir: not configured, and the user has no home"))?
+            .join(recording_id);
+        Ok(Self {
+            begun: Begun {
+                version: VERSION,
+                recording_id: recording_id.to_owned(),
+                file_prefix: document.file_prefix.clone(),
+                channel: channel_name.to_owned(),
+                stem: stem.clone(),
+                slice_seconds: document.slice_seconds,
+                target,
+                participants: sources.iter().map(expected).collect(),
+            },
+            credentials: credentials(&document.storage, request)?,
+            max_idle: max_idle(request.max_idle_time)?,
+            work_bytes: document.work_bytes,
+            capture: capture(document, request, sources, &directory, stem)?,
+            directory,
+        })
+    }
+}
+
+fn capture(
+    document: &Document,
+    request: &Request,
+    sources: Vec<StreamSource>,
+    directory: &Path,
+    file_stem: String,
+) -> Result<CaptureConfig, Error> {
+    Ok(CaptureConfig {
+        sources,
+        protocols: document.protocols.clone(),
+        allow_link_local: document.allow_link_local,
+        kinds: among(
+            "RecordingStreamType",
+            request.stream_types,
+            &[StreamKinds::AudioOnly, StreamKinds::VideoOnly, StreamKinds::AudioVideo],
+        )?,
+        audio_profile: among(
+            "AudioProfile",
+            request.audio_profile,
+            &[AudioProfile::MusicStandard, AudioProfile::MusicHighQuality, AudioProfile::MusicHighQualityStereo],
+        )?,
+        video_stream: among("VideoStreamType", request.video_stream_type, &[VideoStream::High, VideoStream::Low])?,
+        canvas: canvas(request)?,
+        layout: layout(request.layout)?,
+        max_resolution_uid: request.max_resolution_uid,
+        slice: document.slice(),
+        directory: directory.to_owned(),
+        file_stem,
+    })
+}
+
+/// The layout with this number of the interface.
+pub fn layout(number: i32) -> Result<Layout, Error> {
+    among("MixedVideoLayoutType", number, &[Layout::Float, Layout::BestFit, Layout::Vertical])
+}
+
+fn canvas(request: &Request) -> Result<Canvas, Error> {
+    let Request { width, height, fps, bitrate, .. } = *request;
+    for (field, side) in [("width", width), ("height", height)] {
+        if side < LEAST_SIDE || side % 2 != 0 {
+            return Err(invalid(&format!("transcoding_config.{field}: must be even, and at least {LEAST_SIDE}")));
+        }
+    }
+    if width.max(height) > LONG_SIDE || width.min(height) > SHORT_SIDE {
+        return Err(invalid(&format!(
+            "transcoding_config.width, height: must be at most {LONG_SIDE} x {SHORT_SIDE}, or {SHORT_SIDE} x {LONG_SIDE}"
+        )));
+    }
+    if !FRAMES_PER_SECOND.contains(&fps) {
+        let (least, most) = (FRAMES_PER_SECOND.start(), FRAMES_PER_SECOND.end());
+        return Err(invalid(&format!("transcoding_config.fps: must be from {least} to {most}")));
+    }
+    if bitrate == 0 || bitrate > MOST_KBPS {
+        return Err(invalid(&format!("transcoding_config.bitrate: must be from 1 to {MOST_KBPS} kbit/s")));
+    }
+    Ok(Canvas { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
+}
+
+fn max_idle(seconds: u32) -> Result<Duration, Error> {
+    let seconds = if seconds == 0 { DEFAULT_IDLE } else { seconds };
+    if seconds < LEAST_IDLE {
+        return Err(invalid(&format!("max_idle_time: must be at least {LEAST_IDLE} seconds, or 0 for {DEFAULT_IDLE}")));
+    }
+    Ok(Duration::from_secs(u64::from(seconds)))
+}
+
+fn target(document: &Document, request: &Request) -> Result<Target, Error> {
+    let vendor = Vendor::from_number(request.vendor)
+        .ok_or_else(|| invalid("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to 2"))?;
+    let bucket = required("CloudStorageConfig.bucket", request.bucket)?;
+    let region = vendor
+        .region(request.region)
+        .map_err(|largest| invalid(&format!("CloudStorageConfig.region: {vendor} has regions 0 to {largest}")))?;
+    Ok(Target::new(vendor, region, bucket, &document.storage))
+}
+
+fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Error> {
+    if let Some(files) = &storage.credential_files {
+        return Ok(Credentials::Files(files.clone()));
+    }
+    Ok(Credentials::Given {
+        access_key: required("CloudStorageConfig.access_key", request.access_key)?.to_owned(),
+        secret_key: required("CloudStorageConfig.secret_key", request.secret_key)?.to_owned(),
+    })
+}
+
+fn sources(document: &Document, channel: usize, streams: &[Stream]) -> Result<Vec<StreamSource>, Error> {
+    let source = |(index, stream): (usize, &Stream)| {
+        let field = format!("channels[{channel}].streams[{index}]");
+        let url = url(stream, &field)?;
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if !scheme.is_some_and(|scheme| document.protocols.contains(&scheme)) {
+            let allowed = document.protocols.join(", ");
+            return Err(invalid(&format!("{field}: its URL must begin with one of {allowed}, and ://")));
+        }
+        Ok(StreamSource { uid: stream.uid, name: stream.name.clone(), url })
+    };
+    streams.iter().enumerate().map(source).collect()
+}
+
+fn url(stream: &Stream, field: &str) -> Result<String, Error> {
+    let Some(path) = &stream.url_file else {
+        return stream.url.clone().ok_or_else(|| invalid(&format!("{field}: must have either url or urlFile")));
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| invalid(&format!("{field}.urlFile: {}: {error}", path.display())))?;
+    Ok(text.trim().to_owned())
+}
+
+fn expected(source: &StreamSource) -> Expected {
+    Expected { uid: source.uid, name: source.name.clone() }
+}
+
+fn required<'a>(field: &str, text: Option<&'a str>) -> Result<&'a str, Error> {
+    text.filter(|text| !text.is_empty()).ok_or_else(|| invalid(&format!("{field}: is required, as UTF-8 text")))
+}
+
+/// The member with this number of an enumeration of the interface.
+fn among<T: Copy>(enumeration: &str, number: i32, members: &[T]) -> Result<T, Error> {
+    usize::try_from(number)
+        .ok()
+        .and_then(|number| members.get(number).copied())
+        .ok_or_else(|| invalid(&format!("{enumeration}: must be from 0 to {}", members.len() - 1)))
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(Code::InvalidParameter, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    fn document() -> Document {
+        Document::parse(
+            r#"{"workDir": "/w", "channels": [{"name": "room", "streams": [
+                {"uid": 1, "url": "rtmp://127.0.0.1/live/a", "name": "alice"}, {"uid": 2, "url": "srt://127.0.0.1:9"}]}]}"#,
+        )
+        .unwrap()
+    }
+
+    fn request() -> Request<'static> {
+        Request {
+            app_id: Some("app"),
+            channel_name: Some("room"),
+            uid: 4_294_967_295,
+            stream_types: 2,
+            decryption_mode: 0,
+            channel_type: 0,
+            audio_profile: 0,
+            video_stream_type: 0,
+            max_idle_time: 30,
+            width: 360,
+            height: 640,
+            fps: 15,
+            bitrate: 500,
+            max_resolution_uid: 0,
+            layout: 1,
+            vendor: 1,
+            region: 0,
+            bucket: Some("films"),
+            access_key: Some("key"),
+            secret_key: Some("hunter2"),
+        }
+    }
+
+    #[test]
+    fn a_good_request_becomes_a_plan() {
+        let plan = Plan::new(ID, &document(), &Request { max_idle_time: 0, ..request() }).unwrap();
+        assert_eq!(plan.max_idle, Duration::from_secs(30));
+        assert_eq!(plan.directory, Path::new("/w").join(ID));
+        assert_eq!(plan.begun.stem, format!("{ID}_room"));
+        assert_eq!(plan.begun.target.url(), "https://films.s3.us-east-1.amazonaws.com");
+        assert_eq!(plan.begun.participants[0].name.as_deref(), Some("alice"));
+        assert_eq!(plan.capture.layout, Layout::BestFit);
+        assert_eq!(plan.capture.file_stem, plan.begun.stem);
+        assert!(!format!("{plan:?}").contains("hunter2"));
+    }
+
+    #[test]
+    #[allow(clippy::too_many_lines)] // a table
+    fn every_precondition_is_checked_and_named() {
+        let good = request();
+        let table = [
+            (Request { app_id: None, ..good }, "appId"),
+            (Request { app_id: Some(""), ..good }, "appId"),
+            (Request { channel_name: None, ..good }, "channel_name"),
+            (Request { channel_name: Some(""), ..good }, "channel_name"),
+            (Request { channel_name: Some("hall"), ..good }, "channels: none is named \"hall\""),
+            (Request { uid: 0, ..good }, "uid: must be from 1"),
+            (Request { uid: 2, ..good }, "uid: a participant of the channel has it"),
+            (Request { stream_types: 3, ..good }, "RecordingStreamType"),
+            (Request { stream_types: -1, ..good }, "RecordingStreamType"),
+            (Request { decryption_mode: 1, ..good }, "decryption_mode"),
+            (Request { channel_type: 2, ..good }, "ChannelType"),
+            (Request { audio_profile: 3, ..good }, "AudioProfile"),
+            (Request { video_stream_type: 2, ..good }, "VideoStreamType"),
+            (Request { max_idle_time: 4, ..good }, "max_idle_time"),
+            (Request { width: 0, ..good }, "transcoding_config.width"),
+            (Request { width: 361, ..good }, "transcoding_config.width: must be even"),
+            (Request { height: 14, ..good }, "transcoding_config.height"),
+            (Request { width: 1920, height: 1082, ..good }, "transcoding_config.width, height: must be at most"),
+            (Request { width: 1922, height: 1080, ..good }, "transcoding_config.width, height: must be at most"),
+            (Request { width: u32::MAX - 1, ..good }, "transcoding_config.width, height: must be at most"),
+            (Request { fps: 0, ..good }, "transcoding_config.fps"),
+            (Request { fps: 61, ..good }, "transcoding_config.fps"),
+            (Request { bitrate: 0, ..good }, "transcoding_config.bitrate"),
+            (Request { bitrate: u32::MAX, ..good }, "transcoding_config.bitrate"),
+            (Request { layout: 3, ..good }, "MixedVideoLayoutType"),
+            (Request { vendor: 3, ..good }, "CloudStorageConfig.vendor"),
+            (Request { region: 18, ..good }, "CloudStorageConfig.region: Amazon S3 has regions 0 to 17"),
+            (Request { vendor: 0, region: 4, ..good }, "CloudStorageConfig.region: Qiniu has regions 0 to 3"),
+            (Request { bucket: None, ..good }, "CloudStorageConfig.bucket"),
+            (Request { access_key: None, ..good }, "CloudStorageConfig.access_key"),
+            (Request { secret_key: Some(""), ..good }, "CloudStorageConfig.secret_key"),
+        ];
+        for (request, expected) in table {
+            let error = Plan::new(ID, &document(), &request).unwrap_err();
+            assert_eq!(error.code, Code::InvalidParameter, "{expected}");
+            assert!(error.message.starts_with(expected), "{expected}: {}", error.message);
+            assert!(!error.message.contains("hunter2"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn portrait_and_landscape_up_to_1080p_are_taken() {
+        for (width, height) in [(1920, 1080), (1080, 1920), (16, 16), (1080, 1080)] {
+            assert!(Plan::new(ID, &document(), &Request { width, height, ..request() }).is_ok());
+        }
+    }
+
+    #[test]
+    fn urls_that_the_configuration_does_not_allow_are_refused_without_being_repeated() {
+        for (url, protocols) in [("file:///etc/hunter2", r#"["rtmp"]"#), ("/etc/hunter2", r#"["file"]"#)] {
+            let document = Document::parse(&format!(
+                r#"{{"workDir": "/w", "protocols": {protocols}, "channels": [{{"streams": [{{"uid": 1, "url": "{url}"}}]}}]}}"#
+            ))
+            .unwrap();
+            let error = Plan::new(ID, &document, &request()).unwrap_err();
+            assert!(error.message.starts_with("channels[0].streams[0]: its URL must begin with"), "{}", error.message);
+            assert!(!error.message.contains("hunter2"));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The HTTP client under the storage library: our own trust store and resolver, and answers judged where their headers
+//! and bodies are still at hand.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::client::{
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::storage::failure::{Cause, Failure, HostUnknown};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CHECKSUM: &str = "x-amz-checksum-sha256";
+
+/// A client that trusts the system's certificate authorities and those in the file.
+pub fn connector(ca_file: Option<&Path>) -> Result<impl HttpConnector, Failure> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(ca_file)?)
+        .dns_resolver(Arc::new(SystemResolver))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("cloud-recording/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
+    Ok(Ready(client))
+}
+
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
+    let mut roots = RootCertStore::empty();
+    // A machine without certificate authorities still reaches servers by HTTP or by the file's.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let unusable = |why: String| Failure::new(Cause::Setup, format!("caFile {}: {why}", path.display()));
+        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| unusable(error.to_string()))?;
+        if roots.add_parsable_certificates(certificates).0 == 0 {
+            return Err(unusable("holds no certificate".to_owned()));
+        }
+    }
+    // Named here, so that no other user of rustls in the process has a say.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[derive(Debug)]
+struct Ready(reqwest::Client);
+
+impl HttpConnector for Ready {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Judged(self.0.clone())))
+    }
+}
+
+/// Turns every answer that is not what was hoped for into a `Failure`.
+#[derive(Debug)]
+struct Judged(reqwest::Client);
+
+#[async_trait]
+impl HttpService for Judged {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let sent = request.headers().get(CHECKSUM).cloned();
+        let answer = HttpService::call(&self.0, request).await?;
+        if answer.status().is_success() {
+            return match (sent, answer.headers().get(CHECKSUM)) {
+                (Some(sent), Some(stored)) if sent != *stored => {
+                    Err(failed(Failure::new(Cause::Unverified, "the bucket's checksum is not the file's")))
+                }
+                _ => Ok(answer),
+            };
+        }
+        let status = answer.status();
+        let body = answer.into_body().bytes().await?;
+        Err(failed(Failure::from_answer(status, &String::from_utf8_lossy(&body))))
+    }
+}
+
+/// Of a kind that the storage library does not retry: when to try again is the uploader's decision.
+fn failed(failure: Failure) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, failure)
+}
+
+struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(HostUnknown)?;
+            let addresses: Vec<SocketAddr> = addresses.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}

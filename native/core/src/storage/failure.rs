@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a file did not get into the bucket: told apart by the server's error code or by the error's type, never by words,
+//! and put into a sentence that says what to do.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+use crate::storage::target::Target;
+
+/// The cause; two failures with the same cause are one trouble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    NoSuchBucket,
+    AccessDenied,
+    InvalidAccessKeyId,
+    SignatureDoesNotMatch,
+    /// Session credentials that are no longer valid.
+    ExpiredToken,
+    ClockSkew,
+    WrongRegion,
+    QuotaExceeded,
+    /// The server has trouble of its own, or wants fewer requests.
+    Server(u16),
+    /// Any other refusal, by the server's code or the status.
+    Refusal(String),
+    /// The answer does not prove that the bucket holds what was sent.
+    Unverified,
+    HostUnknown,
+    ConnectionRefused,
+    Unreachable,
+    Tls,
+    Timeout,
+    /// The bucket's keys cannot be read.
+    Credentials,
+    /// The file to upload cannot be read.
+    LocalFile,
+    /// The store cannot be set up as configured.
+    Setup,
+    Other,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub cause: Cause,
+    /// What is particular about it; without secrets.
+    pub detail: String,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { cause, detail: detail.into() }
+    }
+
+    /// The failure that an answer with an error status means.
+    #[must_use]
+    pub fn from_answer(status: StatusCode, body: &str) -> Self {
+        let code = element(body, "Code").unwrap_or_default();
+        let cause = match code {
+            "NoSuchBucket" => Cause::NoSuchBucket,
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Cause::AccessDenied,
+            "InvalidAccessKeyId" => Cause::InvalidAccessKeyId,
+            "SignatureDoesNotMatch" => Cause::SignatureDoesNotMatch,
+            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Cause::ExpiredToken,
+            "RequestTimeTooSkewed" | "RequestExpired" => Cause::ClockSkew,
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException" => Cause::WrongRegion,
+            "QuotaExceeded" | "XMinioStorageFull" | "ServiceQuotaExceeded" => Cause::QuotaExceeded,
+            "SlowDown" | "InternalError" | "ServiceUnavailable" => Cause::Server(status.as_u16()),
+            "" if status == StatusCode::FORBIDDEN => Cause::AccessDenied,
+            "" if status == StatusCode::UNAUTHORIZED => Cause::InvalidAccessKeyId,
+            "" if status.is_redirection() => Cause::WrongRegion,
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Cause::Server(status.as_u16()),
+            "" => Cause::Refusal(status.as_u16().to_string()),
+            code => Cause::Refusal(code.to_owned()),
+        };
+        let words = element(body, "Message").unwrap_or_default();
+        let detail = match (code, words) {
+            ("", "") => status.to_string(),
+            (code, "") => code.to_owned(),
+            (code, words) => format!("{code}: {}", words.trim_end_matches('.')),
+        };
+        Self { cause, detail }
+    }
+
+    /// The failure inside an error of the storage library, whichever layer it came from.
+    #[must_use]
+    pub fn from_error(error: &(dyn StdError + 'static)) -> Self {
+        let mut innermost = error;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(failure) = known(error) {
+                return failure;
+            }
+            innermost = error;
+            next = inner(error);
+        }
+        Self::new(Cause::Other, innermost.to_string())
+    }
+
+    /// The sentence for a person: what happened where, and the way out.
+    #[must_use]
+    pub fn sentence(&self, target: &Target) -> String {
+        let Target { bucket, endpoint, .. } = target;
+        let place = format!("bucket {bucket:?} at {endpoint}");
+        let (what, way_out) = match &self.cause {
+            Cause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
+            Cause::AccessDenied => {
+                ("denies access", "let the access key put objects (s3:PutObject), or use another key")
+            }
+            Cause::InvalidAccessKeyId => ("does not know the access key", "correct the access key"),
+            Cause::SignatureDoesNotMatch => {
+                ("rejects the signature", "correct the secret key: it does not belong to the access key")
+            }
+            Cause::ExpiredToken => ("says that the credentials have expired", "renew the credentials"),
+            Cause::ClockSkew => ("finds this machine's clock too far off", "set the clock"),
+            Cause::WrongRegion => ("is in another region", "correct the region or the endpoint"),
+            Cause::QuotaExceeded => ("is full", "raise its quota, or make room"),
+            Cause::Server(_) => ("answers that it has trouble", "nothing if it passes; else ask who runs it"),
+            Cause::Refusal(_) => ("refuses the upload", "ask who runs it"),
+            Cause::Unverified => ("did not prove that it stored what was sent", "ask who runs it"),
+            Cause::HostUnknown => {
+                ("has a host name that does not resolve", "correct the endpoint or region, or mend DNS")
+            }
+            Cause::ConnectionRefused => ("refuses connections", "start the server, or correct the endpoint's port"),
+            Cause::Unreachable => ("cannot be reached", "mend the network, or correct the endpoint"),
+            Cause::Tls => {
+                ("has no trusted TLS connection", "name its certificate authority in caFile, or correct the endpoint")
+            }
+            Cause::Timeout => ("does not answer in time", "mend the network, or ask who runs it"),
+            Cause::Credentials => ("cannot be opened: its keys cannot be read", "provide the credential files"),
+            Cause::LocalFile => ("waits for a file that cannot be read here", "mend the work volume"),
+            Cause::Setup => ("cannot be used as configured", "correct the storage configuration"),
+            Cause::Other => ("cannot be written to", "see what it says"),
+        };
+        format!("{place} {what}: {way_out} ({})", self.detail)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl StdError for Failure {}
+
+/// A host name without an address: an error type of its own, as the resolver's has no kind that tells it.
+#[derive(Debug)]
+pub struct HostUnknown(pub io::Error);
+
+impl fmt::Display for HostUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for HostUnknown {}
+
+fn known(error: &(dyn StdError + 'static)) -> Option<Failure> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return Some(failure.clone());
+    }
+    if error.is::<HostUnknown>() {
+        return Some(Failure::new(Cause::HostUnknown, error.to_string()));
+    }
+    if error.is::<rustls::Error>() {
+        return Some(Failure::new(Cause::Tls, error.to_string()));
+    }
+    let cause = match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::ConnectionRefused => Cause::ConnectionRefused,
+        io::ErrorKind::TimedOut => Cause::Timeout,
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Cause::Unreachable,
+        _ => return None,
+    };
+    Some(Failure::new(cause, error.to_string()))
+}
+
+/// What an error wraps; an I/O error hides what it was made of from `source`.
+fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source())
+}
+
+/// The text of the first element of this name.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, after) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = after.split_once(&format!("</{name}>"))?;
+    Some(text.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, code: &str) -> Cause {
+        let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Words.</Message></Error>");
+        Failure::from_answer(StatusCode::from_u16(status).unwrap(), if code.is_empty() { "" } else { &body }).cause
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_the_servers_code() {
+        let table = [
+            (404, "NoSuchBucket", Cause::NoSuchBucket),
+            (403, "AccessDenied", Cause::AccessDenied),
+            (403, "InvalidAccessKeyId", Cause::InvalidAccessKeyId),
+            (404, "InvalidAccessKeyId", Cause::InvalidAccessKeyId),
+            (403, "SignatureDoesNotMatch", Cause::SignatureDoesNotMatch),
+            (400, "ExpiredToken", Cause::ExpiredToken),
+            (403, "RequestTimeTooSkewed", Cause::ClockSkew),
+            (301, "PermanentRedirect", Cause::WrongRegion),
+            (403, "QuotaExceeded", Cause::QuotaExceeded),
+            (503, "SlowDown", Cause::Server(503)),
+            (500, "Whatever", Cause::Server(500)),
+            (400, "BadDigest", Cause::Refusal("BadDigest".into())),
+            (403, "", Cause::AccessDenied),
+            (401, "", Cause::InvalidAccessKeyId),
+            (307, "", Cause::WrongRegion),
+            (502, "", Cause::Server(502)),
+            (429, "", Cause::Server(429)),
+            (418, "", Cause::Refusal("418".into())),
+        ];
+        for (status, code, cause) in table {
+            assert_eq!(answer(status, code), cause, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_their_type_however_deep() {
+        #[derive(Debug)]
+        struct Outer(Box<dyn StdError + Send + Sync>);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl StdError for Outer {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(self.0.as_ref())
+            }
+        }
+        let cause = |error: Box<dyn StdError + Send + Sync>| Failure::from_error(&Outer(error)).cause;
+        let io = |kind: io::ErrorKind| io::Error::new(kind, "words");
+        assert_eq!(cause(Box::new(io(io::ErrorKind::ConnectionRefused))), Cause::ConnectionRefused);
+        assert_eq!(cause(Box::new(io(io::ErrorKind::ConnectionReset))), Cause::Unreachable);
+        assert_eq!(cause(Box::new(HostUnknown(io(io::ErrorKind::Other)))), Cause::HostUnknown);
+        assert_eq!(cause(Box::new(io::Error::other(rustls::Error::DecryptError))), Cause::Tls);
+        assert_eq!(cause(Box::new(io::Error::other(Outer(Box::new(io(io::ErrorKind::TimedOut)))))), Cause::Timeout);
+        assert_eq!(cause(Box::new(io(io::ErrorKind::Other))), Cause::Other);
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a recording's files go: everything about the bucket but its keys, so that it may be written down.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config;
+use crate::storage::vendor::Vendor;
+
+/// What requests to a server of the user's own are signed with, where the configuration names no region.
+const REGION_OF_OTHER_SERVERS: &str = "us-east-1";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    pub endpoint: String,
+    pub region: String,
+    pub bucket: String,
+    pub path_style: bool,
+    pub prefix: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    pub encryption: Option<config::Encryption>,
+    pub tags: BTreeMap<String, String>,
+    pub storage_class: Option<String>,
+}
+
+impl Target {
+    /// The bucket that vendor and region name, or that answers at the configured endpoint.
+    #[must_use]
+    pub fn new(vendor: Vendor, region: &str, bucket: &str, storage: &config::Storage) -> Self {
+        let place = vendor.place(storage.region.as_deref().unwrap_or(region));
+        let (endpoint, region) = match &storage.endpoint {
+            // The vendor's region says nothing about a server of the user's own.
+            Some(endpoint) => (
+                endpoint.trim_end_matches('/').to_owned(),
+                storage.region.clone().unwrap_or_else(|| REGION_OF_OTHER_SERVERS.to_owned()),
+            ),
+            None => (place.endpoint, place.region),
+        };
+        Self {
+            // A certificate for *.endpoint does not cover a bucket with a dot in its name.
+            path_style: storage.path_style.unwrap_or(storage.endpoint.is_some() || bucket.contains('.')),
+            endpoint,
+            region,
+            bucket: bucket.to_owned(),
+            prefix: storage.prefix.clone(),
+            ca_file: storage.ca_file.clone(),
+            encryption: storage.encryption.clone(),
+            tags: storage.tags.clone(),
+            storage_class: storage.storage_class.clone(),
+        }
+    }
+
+    /// The object's key for the file of this name.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// What requests go to: the endpoint, with the bucket in its host or path.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match (self.path_style, self.endpoint.split_once("://")) {
+            (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", self.bucket),
+            _ => self.endpoint.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(vendor: Vendor, region: &str, bucket: &str, storage: &str) -> Target {
+        Target::new(vendor, region, bucket, &serde_json::from_str(storage).unwrap())
+    }
+
+    #[test]
+    fn vendors_put_the_bucket_into_the_host() {
+        let aws = target(Vendor::Aws, "eu-west-1", "films", "{}");
+        assert_eq!(aws.url(), "https://films.s3.eu-west-1.amazonaws.com");
+        let oss = target(Vendor::Aliyun, "cn-beijing", "films", "{}");
+        assert_eq!(
+            (oss.url().as_str(), oss.region.as_str()),
+            ("https://films.s3.oss-cn-beijing.aliyuncs.com", "cn-beijing")
+        );
+        let dotted = target(Vendor::Aws, "eu-west-1", "films.example.com", "{}");
+        assert_eq!(dotted.url(), "https://s3.eu-west-1.amazonaws.com");
+    }
+
+    #[test]
+    fn a_server_of_the_users_own_has_the_bucket_in_its_path() {
+        let own =
+            target(Vendor::Aws, "eu-west-1", "films", r#"{"endpoint": "http://127.0.0.1:7070/", "prefix": "a/b"}"#);
+        assert_eq!(own.url(), "http://127.0.0.1:7070");
+        assert_eq!(own.region, "us-east-1");
+        assert_eq!(own.key("x.ts"), "a/b/x.ts");
+        let hosted = target(
+            Vendor::Aws,
+            "0",
+            "films",
+            r#"{"endpoint": "http://s3.test:80", "pathStyle": false, "region": "x"}"#,
+        );
+        assert_eq!((hosted.url().as_str(), hosted.region.as_str()), ("http://films.s3.test:80", "x"));
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The storage vendors of the interface: what a region's index means, and where its buckets answer.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    Qiniu,
+    Aws,
+    Aliyun,
+}
+
+/// Where a bucket answers, as far as vendor and region tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What requests are signed with.
+    pub region: String,
+    pub endpoint: String,
+    /// Whether the bucket is part of the path or of the host's name.
+    pub path_style: bool,
+}
+
+/// A region by the interface's name for it and by the vendor's own.
+type Region = (&'static str, &'static str);
+
+const QINIU: &[Region] = &[
+    ("east-china", "cn-east-1"),
+    ("north-china", "cn-north-1"),
+    ("south-china", "cn-south-1"),
+    ("north-america", "us-north-1"),
+];
+
+const AWS: &[Region] = &[
+    ("us-east-1", "us-east-1"),
+    ("us-east-2", "us-east-2"),
+    ("us-west-1", "us-west-1"),
+    ("us-west-2", "us-west-2"),
+    ("eu-west-1", "eu-west-1"),
+    ("eu-west-2", "eu-west-2"),
+    ("eu-west-3", "eu-west-3"),
+    ("eu-central-1", "eu-central-1"),
+    ("ap-southeast-1", "ap-southeast-1"),
+    ("ap-southeast-2", "ap-southeast-2"),
+    ("ap-northeast-1", "ap-northeast-1"),
+    ("ap-northeast-2", "ap-northeast-2"),
+    ("sa-east-1", "sa-east-1"),
+    ("ca-central-1", "ca-central-1"),
+    ("ap-south-1", "ap-south-1"),
+    ("cn-north-1", "cn-north-1"),
+    ("cn-northwest-1", "cn-northwest-1"),
+    ("us-gov-west-1", "us-gov-west-1"),
+];
+
+const ALIYUN: &[Region] = &[
+    ("hangzhou", "cn-hangzhou"),
+    ("shanghai", "cn-shanghai"),
+    ("qingdao", "cn-qingdao"),
+    ("beijing", "cn-beijing"),
+    ("zhangjiakou", "cn-zhangjiakou"),
+    ("huhehaote", "cn-huhehaote"),
+    ("shenzhen", "cn-shenzhen"),
+    ("hongkong", "cn-hongkong"),
+    ("us-west-1", "us-west-1"),
+    ("us-east-1", "us-east-1"),
+    ("ap-southeast-1", "ap-southeast-1"),
+    ("ap-southeast-2", "ap-southeast-2"),
+    ("ap-southeast-3", "ap-southeast-3"),
+    ("ap-southeast-5", "ap-southeast-5"),
+    ("ap-northeast-1", "ap-northeast-1"),
+    ("ap-south-1", "ap-south-1"),
+    ("eu-central-1", "eu-central-1"),
+    ("eu-west-1", "eu-west-1"),
+    ("eu-east-1", "eu-east-1"),
+];
+
+impl Vendor {
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Qiniu, Self::Aws, Self::Aliyun].get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The vendor's own name of the region with this index; the error tells the largest index.
+    pub fn region(self, index: u32) -> Result<&'static str, usize> {
+        let regions = self.regions();
+        usize::try_from(index).ok().and_then(|index| regions.get(index)).map(|(_, code)| *code).ok_or(regions.len() - 1)
+    }
+
+    /// Where buckets of the region answer; the region may be called by the interface's name or by the vendor's.
+    #[must_use]
+    pub fn place(self, region: &str) -> Place {
+        let code = self.regions().iter().find(|(name, _)| *name == region).map_or(region, |(_, code)| code);
+        let endpoint = match self {
+            Self::Qiniu => format!("https://s3.{code}.qiniucs.com"),
+            Self::Aws if code.starts_with("cn-") => format!("https://s3.{code}.amazonaws.com.cn"),
+            Self::Aws => format!("https://s3.{code}.amazonaws.com"),
+            Self::Aliyun => format!("https://s3.oss-{code}.aliyuncs.com"),
+        };
+        Place { region: code.to_owned(), endpoint, path_style: false }
+    }
+
+    fn regions(self) -> &'static [Region] {
+        match self {
+            Self::Qiniu => QINIU,
+            Self::Aws => AWS,
+            Self::Aliyun => ALIYUN,
+        }
+    }
+}
+
+impl fmt::Display for Vendor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Qiniu => "Qiniu",
+            Self::Aws => "Amazon S3",
+            Self::Aliyun => "Alibaba OSS",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_of_the_interface_has_its_region() {
+        for (vendor, last, code) in
+            [(Vendor::Qiniu, 3, "us-north-1"), (Vendor::Aws, 17, "us-gov-west-1"), (Vendor::Aliyun, 18, "eu-east-1")]
+        {
+            assert_eq!(vendor.region(last), Ok(code));
+            assert_eq!(vendor.region(last + 1), Err(last as usize));
+        }
+        assert_eq!(Vendor::Aws.region(7), Ok("eu-central-1"));
+        assert_eq!(Vendor::Aliyun.region(13), Ok("ap-southeast-5"));
+        assert_eq!(Vendor::from_number(3), None);
+        assert_eq!(Vendor::from_number(-1), None);
+    }
+
+    #[test]
+    fn regions_answer_where_their_vendor_says() {
+        let endpoint = |vendor: Vendor, region| vendor.place(region).endpoint;
+        assert_eq!(endpoint(Vendor::Aws, "eu-west-1"), "https://s3.eu-west-1.amazonaws.com");
+        assert_eq!(endpoint(Vendor::Aws, "cn-north-1"), "https://s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(endpoint(Vendor::Qiniu, "east-china"), "https://s3.cn-east-1.qiniucs.com");
+        assert_eq!(endpoint(Vendor::Aliyun, "hangzhou"), "https://s3.oss-cn-hangzhou.aliyuncs.com");
+        assert_eq!(endpoint(Vendor::Aliyun, "cn-hangzhou"), "https://s3.oss-cn-hangzhou.aliyuncs.com");
+    }
+}

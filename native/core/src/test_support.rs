@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the unit tests share.
+
+use std::path::{Path, PathBuf};
+
+/// A directory of a test's own, removed with it.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("cloud-recording-{}", crate::names::random_recording_id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

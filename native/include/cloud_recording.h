@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What this engine offers beyond the recorder interface: configuration, live figures, and changes while recording.
+ *
+ * Every function may be called from any thread and lets no exception out. Text is UTF-8. Where a function returns an
+ * error code, it is 0 or a RecordingErrorCode of IAgoraCloudRecording.h. Programs that also work with other engines
+ * find these functions with dlsym.
+ */
+#ifndef CLOUD_RECORDING_H
+#define CLOUD_RECORDING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this interface that the library implements: 1. It grows only when something changes meaning. */
+uint32_t cr_api_version(void);
+
+/* The next recorder created on this thread uses this configuration document (JSON) instead of the one that the
+ * environment variable CLOUD_RECORDING_CHANNEL_FILE names. Returns 0 or an error code; then err holds the reason, cut
+ * to n bytes with its terminating NUL. */
+int cr_configure_next(const char *json, char *err, size_t n);
+
+/* Copies the recording's snapshot (JSON) into buf, cut to n bytes with its terminating NUL. Returns the length of the
+ * whole snapshot without the NUL, or -1 for an unknown recording. A released recording is known while what it left is
+ * still being uploaded. */
+int64_t cr_status(const char *recording_id, char *buf, size_t n);
+
+/* Changes the layout (a MixedVideoLayoutType) while recording, without a gap. Returns 0 or an error code. */
+int cr_set_layout(const char *recording_id, int layout, uint32_t max_resolution_uid);
+
+/* Pauses the recording, or resumes it. The pause is a gap that the manifest states. Returns 0 or an error code. */
+int cr_set_paused(const char *recording_id, int paused);
+
+/* Waits until nothing that released recorders left is being uploaded any more: 1, or 0 after timeout_ms. */
+int cr_wait_drained(uint32_t timeout_ms);
+
+/* Uploads what a process that died left in the work directory: the configuration document names the directory, the
+ * recording and the bucket ("rescue"). Returns when all of it is in the bucket: 0, or an error code with the reason in
+ * err. */
+int cr_rescue(const char *json, char *err, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
