@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server that recorders report to. Any replica may answer: it decides nothing, it folds.
+
+What it acknowledges is in the status for good. Answers other than 200 mean: 400 this callback can never be folded, 401
+or 403 the token is not accepted, 410 this pod has nothing more to say, 503 try again later.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.api.status import CloudRecordingStatus, PartState
+from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
+from cloud_recording.controller.identities import Caller, Identities
+from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.statuses import StatusWriter
+from cloud_recording.domain import parts
+from cloud_recording.domain.fold import fold
+from cloud_recording.domain.summarize import summarized
+from cloud_recording.kube.errors import Conflict, KubeError, NotFound
+from cloud_recording.kube.recordings import Recordings
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+LARGEST_REQUEST: Final = 4 * 1024 * 1024
+"""A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""
+
+ATTEMPTS: Final = 8
+"""How often a fold is repeated at once when another process wrote the same status in between."""
+
+RETRY_SECONDS: Final = 2
+
+
+class CallbackObserver(Protocol):
+    """Who is told of requests; metrics are one."""
+
+    def callbacks(self, *, outcome: str, count: int, seconds: float) -> None: ...
+
+
+class GoneError(Exception):
+    """The pod owns no part that is still to be reported on."""
+
+
+class CallbackServer:
+    """Takes callbacks in and folds them into statuses."""
+
+    def __init__(
+        self,
+        *,
+        identities: Identities,
+        recordings: Recordings,
+        statuses: StatusWriter,
+        locks: KeyedLocks[RecordingKey],
+        observer: CallbackObserver,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._identities = identities
+        self._recordings = recordings
+        self._statuses = statuses
+        self._locks = locks
+        self._observer = observer
+        self._clock = clock
+
+    def application(self) -> web.Application:
+        """The server's one route."""
+        application = web.Application(client_max_size=LARGEST_REQUEST)
+        application.router.add_post(CALLBACK_PATH, self._handle)
+        return application
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        started = time.monotonic()
+        count = 0
+        try:
+            caller = await self._authenticated(request)
+            body = await request.json()
+            batch = _parsed(body)
+            count = len(batch.callbacks)
+            if batch.pod_uid != caller.pod.uid:
+                raise web.HTTPForbidden(text="the token was issued to another pod")
+            acknowledged = await self._fold(caller, batch.callbacks)
+            answer = web.json_response(CallbackResponse(acknowledged=acknowledged).model_dump(by_alias=True))
+        except GoneError:
+            answer = web.json_response({"message": "this pod owns no part of a recording"}, status=410)
+        except _InvalidError as error:
+            answer = web.json_response({"invalid": error.sequence, "message": error.message}, status=400)
+        except json.JSONDecodeError:
+            answer = web.json_response({"invalid": None, "message": "the request is not JSON"}, status=400)
+        except web.HTTPException as error:
+            answer = web.json_response({"message": error.text}, status=error.status)
+        except KubeError as error:
+            logger.warning("callbacks not folded", extra={"error": error.message})
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            answer = web.json_response({"message": "the API server cannot answer now"}, status=503, headers=headers)
+        self._observer.callbacks(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
+        return answer
+
+    async def _authenticated(self, request: web.Request) -> Caller:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise web.HTTPUnauthorized(text="a bearer token is required")
+        caller = await self._identities.caller(token.strip())
+        if caller is None:
+            raise web.HTTPUnauthorized(text="the token is not accepted")
+        return caller
+
+    async def _fold(self, caller: Caller, callbacks: Sequence[Callback]) -> int:
+        """The highest sequence that the status contains now, or that changes it no more."""
+        if caller.recording is None:
+            raise GoneError
+        for attempt in range(1, ATTEMPTS + 1):
+            async with self._locks.hold(caller.recording):
+                try:
+                    return await self._fold_once(caller, caller.recording, callbacks)
+                except Conflict:
+                    if attempt == ATTEMPTS:
+                        raise
+        raise AssertionError("the loop above returns or raises")
+
+    async def _fold_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
+        try:
+            body = await self._recordings.read(namespace=key.namespace, name=key.name)
+        except NotFound:
+            raise GoneError from None
+        if body["metadata"]["uid"] != caller.recording_uid:
+            raise GoneError
+        recording = CloudRecording.model_validate(body)
+        part = parts.find(recording.status, pod_name=caller.pod.name, pod_uid=caller.pod.uid)
+        if part is None or part.state is PartState.LOST:
+            raise GoneError
+        highest = max(callback.sequence for callback in callbacks)
+        if part.state is PartState.CONCLUDED:
+            return max(highest, part.sequence)
+        known = parts.changed(part, pod_uid=caller.pod.uid)
+        after = self._after(recording, parts.replaced(recording.status, known), part.number, callbacks)
+        await self._statuses.write(body, before=recording.status, after=after)
+        return max(highest, part.sequence)
+
+    def _after(
+        self, recording: CloudRecording, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
+    ) -> CloudRecordingStatus:
+        return summarized(recording, fold(status, number=number, callbacks=callbacks), now=self._clock())
+
+
+class _InvalidError(Exception):
+    def __init__(self, sequence: int | None, message: str) -> None:
+        super().__init__(message)
+        self.sequence = sequence
+        self.message = message
+
+
+def _parsed(body: object) -> CallbackRequest:
+    """The request, or the first callback in it that can never be understood, by its sequence."""
+    try:
+        return CallbackRequest.model_validate(body)
+    except ValidationError as whole:
+        listed = body.get("callbacks") if isinstance(body, dict) else None
+        for one in listed if isinstance(listed, list) else []:
+            try:
+                CALLBACK.validate_python(one)
+            except ValidationError as error:
+                sequence = one.get("sequence") if isinstance(one, dict) else None
+                raise _InvalidError(sequence if isinstance(sequence, int) else None, _told(error)) from None
+        raise _InvalidError(None, _told(whole)) from None
+
+
+def _told(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

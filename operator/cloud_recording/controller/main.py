@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cloud-recording operator`: reads the settings, and runs until told to stop or until it may not go on.
+
+Exit status: 0 told to stop, 1 the Lease was lost or the watch ended, 2 the settings or the surroundings are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.controller import logs
+from cloud_recording.controller.operator import Operator, Place
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the operator and returns its exit status."""
+    parser = argparse.ArgumentParser(prog="cloud-recording operator", description="Gives each CloudRecording a pod.")
+    parser.add_argument("--config", type=Path, required=True, help="the operator's settings, a YAML file")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings(options.config)
+        place = Place.from_environment(os.environ)
+    except (OSError, ValueError) as error:
+        print(f"cloud-recording operator: {error}", file=sys.stderr)
+        return 2
+    logs.set_up(settings.logging)
+    return asyncio.run(Operator(settings, place).run())
+
+
+def load_settings(path: Path) -> OperatorSettings:
+    """The settings in the file; raises ValueError with each wrong field's name when there is one."""
+    try:
+        return OperatorSettings.model_validate(yaml.safe_load(path.read_text()) or {})
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise ValueError(f"{path}: {wrong}") from None

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's metrics. None is labelled by object: what one recording does, its own pod tells."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Everything that is counted, in a registry of its own."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._passes = Histogram(
+            "cloudrecording_reconcile_duration_seconds",
+            "Length of a pass over one recording.",
+            ["result"],
+            buckets=SECONDS_BUCKETS,
+            registry=self._registry,
+        )
+        self._depth = Gauge("cloudrecording_queue_depth", "Recordings that wait for a pass.", registry=self._registry)
+        self._requests = Histogram(
+            "cloudrecording_callback_request_duration_seconds",
+            "Time from a request with callbacks to its answer; when it is 200, they are in the status.",
+            ["status"],
+            buckets=SECONDS_BUCKETS,
+            registry=self._registry,
+        )
+        self._callbacks = Counter(
+            "cloudrecording_callbacks", "Callbacks that were answered.", ["status"], registry=self._registry
+        )
+        self._leader = Gauge(
+            "cloudrecording_leader", "1 while this replica holds the Lease and decides.", registry=self._registry
+        )
+        self._unfinished = Gauge(
+            "cloudrecording_unfinished_recordings", "Recordings that are not over.", registry=self._registry
+        )
+
+    def depth(self, waiting: int) -> None:
+        """How many keys wait in the queue."""
+        self._depth.set(waiting)
+
+    def worked(self, *, seconds: float, succeeded: bool) -> None:
+        """A pass ended."""
+        self._passes.labels(result="success" if succeeded else "error").observe(seconds)
+
+    def callbacks(self, *, outcome: str, count: int, seconds: float) -> None:
+        """A request with callbacks was answered."""
+        self._requests.labels(status=outcome).observe(seconds)
+        self._callbacks.labels(status=outcome).inc(count)
+
+    def leading(self, *, leads: bool) -> None:
+        """Whether this replica decides."""
+        self._leader.set(1 if leads else 0)
+
+    def unfinished(self, count: int) -> None:
+        """How many recordings are not over."""
+        self._unfinished.set(count)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)

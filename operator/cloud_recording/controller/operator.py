@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's parts put together, brought up and taken down in order.
+
+First what every replica does: the authority, the callback server, the probes. Then the Lease; and only with it the
+watch and the queue. On the way down the callback server goes last, so that no report is turned away in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.controller import probes
+from cloud_recording.controller.authority import CallbackAuthority
+from cloud_recording.controller.callbacks import CallbackServer
+from cloud_recording.controller.identities import Identities
+from cloud_recording.controller.keys import HeldPods, RecordingKey
+from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.metrics import Metrics
+from cloud_recording.controller.queue import WorkQueue
+from cloud_recording.controller.reconcile import Reconciler
+from cloud_recording.controller.statuses import StatusWriter
+from cloud_recording.controller.watch_thread import WatchThread
+from cloud_recording.domain.decide import Surroundings
+from cloud_recording.kube.client import Configuration, KubeClient, load_configuration
+from cloud_recording.kube.events import EventRecorder
+from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
+from cloud_recording.kube.pods import Pods
+from cloud_recording.kube.recordings import Recordings
+from cloud_recording.kube.secrets import OwnSecret
+from cloud_recording.kube.tokens import TokenReviews
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "cloud-recording"
+STUCK_SECONDS: Final = 300.0
+"""A pass is some requests of half a minute at most; one that lasts longer than this will not end."""
+
+STOP_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where this replica runs."""
+
+    namespace: str
+    pod: str
+    pod_uid: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """What the pod's environment says; raises ValueError with the name of a variable that is missing."""
+        missing = [name for name in ("POD_NAMESPACE", "POD_NAME") if not environment.get(name)]
+        if missing:
+            raise ValueError(f"the environment must have {' and '.join(missing)}, as the chart gives them to the pod")
+        return cls(
+            namespace=environment["POD_NAMESPACE"],
+            pod=environment["POD_NAME"],
+            pod_uid=environment.get("POD_UID", ""),
+        )
+
+
+def utc_now() -> datetime:
+    """The one clock of the operator."""
+    return datetime.now(UTC)
+
+
+class Operator:
+    """One replica, from its start to its end."""
+
+    def __init__(self, settings: OperatorSettings, place: Place) -> None:
+        self._settings = settings
+        self._place = place
+        self._metrics = Metrics()
+        self._held = HeldPods()
+        self._locks: KeyedLocks[RecordingKey] = KeyedLocks()
+        self._stop = asyncio.Event()
+        self._status = 0
+
+    async def run(self) -> int:
+        """Runs until told to stop, the Lease is lost or the watch ends; returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        configuration = await load_configuration()
+        async with contextlib.AsyncExitStack() as stack:
+            client = await stack.enter_async_context(KubeClient(configuration, user_agent=NAME))
+            pods, recordings = Pods(client), Recordings(client)
+            events = EventRecorder(client, controller=NAME, instance=self._place.pod)
+            statuses = StatusWriter(recordings, events)
+            queue, reconciler, authority = self._workings(client, pods, recordings, statuses)
+            await authority.refresh()
+            await self._serve(stack, self._callbacks(client, pods, recordings, statuses), authority, queue)
+            await self._lead(configuration, authority, queue, reconciler)
+        return self._status
+
+    def _workings(
+        self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
+    ) -> tuple[WorkQueue[RecordingKey], Reconciler, CallbackAuthority]:
+        def surroundings() -> Surroundings:
+            return Surroundings(settings=self._settings, callback_ca=authority.bundle)
+
+        def authority_changed() -> None:
+            for key in reconciler.unfinished:
+                queue.add(key)
+
+        reconciler = Reconciler(
+            recordings=recordings,
+            pods=pods,
+            statuses=statuses,
+            surroundings=surroundings,
+            held=self._held,
+            locks=self._locks,
+            clock=utc_now,
+        )
+        queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, observer=self._metrics)
+        authority = CallbackAuthority(
+            OwnSecret(client, namespace=self._place.namespace, name=self._settings.callbacks.ca_secret_name),
+            hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
+            clock=utc_now,
+            changed=authority_changed,
+        )
+        return queue, reconciler, authority
+
+    def _callbacks(
+        self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
+    ) -> CallbackServer:
+        return CallbackServer(
+            identities=Identities(TokenReviews(client), pods, clock=asyncio.get_running_loop().time),
+            recordings=recordings,
+            statuses=statuses,
+            locks=self._locks,
+            observer=self._metrics,
+            clock=utc_now,
+        )
+
+    async def _serve(
+        self,
+        stack: contextlib.AsyncExitStack,
+        callbacks: CallbackServer,
+        authority: CallbackAuthority,
+        queue: WorkQueue[RecordingKey],
+    ) -> None:
+        """Opens both servers; they close when the stack does."""
+
+        def healthy() -> str | None:
+            stuck = queue.longest_seconds()
+            return None if stuck < STUCK_SECONDS else f"a pass has not ended for {int(stuck)} s"
+
+        def ready() -> str | None:
+            expires = authority.expires_at
+            return None if expires is not None and expires > utc_now() else "the callback certificate is not valid"
+
+        served = probes.application(metrics=self._metrics, healthy=healthy, ready=ready)
+        for application, port, context in (
+            (callbacks.application(), self._settings.callbacks.port, authority.context),
+            (served, self._settings.http.port, None),
+        ):
+            runner = web.AppRunner(application, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, port=port, ssl_context=context, shutdown_timeout=STOP_SECONDS).start()
+        logger.info("servers opened", extra={"callbacks": self._settings.callbacks.port})
+
+    async def _lead(
+        self,
+        configuration: Configuration,
+        authority: CallbackAuthority,
+        queue: WorkQueue[RecordingKey],
+        reconciler: Reconciler,
+    ) -> None:
+        """Waits for the Lease, decides while it is held, and gives it back."""
+        loop = asyncio.get_running_loop()
+        election = self._settings.leader_election
+        lease = LeaseHolder(
+            configuration,
+            namespace=self._place.namespace,
+            name=election.lease_name,
+            identity=f"{self._place.pod}_{self._place.pod_uid}",
+            lost=lambda: loop.call_soon_threadsafe(self._fail),
+            timing=LeaseTiming(
+                duration_seconds=election.lease_seconds,
+                renew_deadline_seconds=election.renew_seconds,
+                retry_seconds=election.retry_seconds,
+            ),
+        )
+        keeping = asyncio.create_task(authority.keep(), name="authority")
+        try:
+            if await self._unless_stopped(lease.acquire()):
+                logger.info("lease held")
+                self._metrics.leading(leads=True)
+                await self._decide(queue, reconciler)
+        finally:
+            self._metrics.leading(leads=False)
+            await lease.release()
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _decide(self, queue: WorkQueue[RecordingKey], reconciler: Reconciler) -> None:
+        """Watches and works until told to stop, or until either ends by itself."""
+
+        def recording_seen(key: RecordingKey, version: str | None) -> None:
+            if version is None:
+                queue.forget(key)
+                reconciler.unfinished.discard(key)
+            queue.add(key)
+
+        def pod_seen(key: RecordingKey, pod: str, held: bool) -> None:  # noqa: FBT001 - as the watch tells it
+            self._held.note(key, pod, held=held)
+            queue.add(key)
+
+        watching = WatchThread(
+            namespaces=self._settings.watch_namespaces,
+            recording_seen=recording_seen,
+            pod_seen=pod_seen,
+            ended=self._fail,
+        )
+        watching.start()
+        try:
+            await self._unless_stopped(queue.run())
+        finally:
+            await watching.stop()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work came to its end before the operator was told to; what it raises is raised here."""
+        task = asyncio.create_task(work)
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            return task.done() and not self._stop.is_set()
+        finally:
+            for one in (task, stopping):
+                one.cancel()
+            await asyncio.gather(task, stopping, return_exceptions=True)
+
+    def _fail(self) -> None:
+        self._status = 1
+        self._stop.set()

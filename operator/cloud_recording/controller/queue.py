@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A work-queue of keys: each at most once in the queue, at most once in work, and tried again when its work failed.
+
+It knows nothing of what the work is. A key that comes while it is in work is worked once more afterwards, so that
+what it was added for is never missed; a thousand additions before its turn are one turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+logger = logging.getLogger(__name__)
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """How long a key waits after its n-th failure in a row: doubled each time, and spread."""
+
+    first_seconds: float = 0.5
+    most_seconds: float = 60.0
+
+    def after(self, failures: int, *, spread: float) -> float:
+        """The wait after this many failures; `spread` from 0 to 1 takes off up to half of it."""
+        full = min(self.most_seconds, self.first_seconds * 2.0 ** min(failures - 1, 32))
+        return full * (1.0 - spread / 2.0)
+
+
+class QueueObserver(Protocol):
+    """Who is told how the queue does; metrics are one."""
+
+    def depth(self, waiting: int) -> None: ...
+    def worked(self, *, seconds: float, succeeded: bool) -> None: ...
+
+
+class WorkQueue(Generic[Key]):
+    """Runs `work` for the keys that are added, `concurrency` of them at a time."""
+
+    def __init__(
+        self,
+        work: Callable[[Key], Awaitable[float | None]],
+        *,
+        concurrency: int,
+        observer: QueueObserver,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """`work` returns after how many seconds the key is due again, or None when only an addition brings it back."""
+        self._work = work
+        self._concurrency = concurrency
+        self._observer = observer
+        self._backoff = backoff or Backoff()
+        self._ready: deque[Key] = deque()
+        self._waiting: set[Key] = set()
+        self._in_work: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        self._due: dict[Key, float] = {}
+        self._timers: list[tuple[float, int, Key]] = []
+        self._order = itertools.count()
+        self._wake = asyncio.Event()
+        self._timers_changed = asyncio.Event()
+
+    def add(self, key: Key) -> None:
+        """Has the key worked as soon as there is a free worker."""
+        self._due.pop(key, None)
+        if key in self._waiting:
+            return
+        self._waiting.add(key)
+        if key not in self._in_work:
+            self._ready.append(key)
+            self._wake.set()
+        self._observer.depth(len(self._waiting))
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Has the key worked after that time, unless it is worked before; the earliest of several times counts."""
+        due = asyncio.get_running_loop().time() + seconds
+        if key in self._waiting or self._due.get(key, float("inf")) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._timers, (due, next(self._order), key))
+        self._timers_changed.set()
+
+    def forget(self, key: Key) -> None:
+        """Drops what is remembered of a key that exists no more."""
+        self._due.pop(key, None)
+        self._failures.pop(key, None)
+
+    def longest_seconds(self) -> float:
+        """For how long the key that is longest in work has been."""
+        if not self._in_work:
+            return 0.0
+        return asyncio.get_running_loop().time() - min(self._in_work.values())
+
+    async def run(self) -> None:
+        """Works until cancelled; what is in work then is ended where it awaits, and level-triggered work bears that."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_time(), name="queue-timers")
+            for number in range(self._concurrency):
+                group.create_task(self._worker(), name=f"queue-worker-{number}")
+
+    async def _worker(self) -> None:
+        while True:
+            while not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            key = self._ready.popleft()
+            self._waiting.discard(key)
+            self._in_work[key] = asyncio.get_running_loop().time()
+            self._observer.depth(len(self._waiting))
+            try:
+                await self._attempt(key)
+            finally:
+                del self._in_work[key]
+                if key in self._waiting:
+                    self._ready.append(key)
+                    self._wake.set()
+
+    async def _attempt(self, key: Key) -> None:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            again_after = await self._work(key)
+        except Exception as error:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            again_after = self._backoff.after(failures, spread=random.random())  # noqa: S311
+            expected = getattr(error, "message", None)
+            logger.warning(
+                "work failed, trying again",
+                extra={"key": str(key), "failures": failures, "seconds": again_after, "error": str(expected or error)},
+                exc_info=None if expected else error,
+            )
+            self._observer.worked(seconds=clock() - started, succeeded=False)
+        else:
+            self._failures.pop(key, None)
+            self._observer.worked(seconds=clock() - started, succeeded=True)
+        if again_after is not None:
+            self.add_after(key, again_after)
+
+    async def _keep_time(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._timers_changed.clear()
+            while self._timers and self._timers[0][0] <= clock():
+                due, _, key = heapq.heappop(self._timers)
+                if self._due.get(key) == due:
+                    self.add(key)
+            timeout = self._timers[0][0] - clock() if self._timers else None
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._timers_changed.wait()
+            except TimeoutError:
+                continue

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one way a status is written: only when it changed, under the version it was made from, and told afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.domain.transitions import transitions
+from cloud_recording.kube.events import EventNote, EventRecorder
+from cloud_recording.kube.recordings import Recordings
+
+Json = dict[str, Any]
+
+
+class StatusWriter:
+    """Writes statuses of recordings and the Events that follow from them."""
+
+    def __init__(self, recordings: Recordings, events: EventRecorder) -> None:
+        self._recordings = recordings
+        self._events = events
+
+    async def write(self, body: Json, *, before: CloudRecordingStatus, after: CloudRecordingStatus) -> Json:
+        """Returns the recording as it is now in the API server; raises Conflict when `body` is out of date."""
+        if after == before and body.get("status"):
+            return body
+        dumped = after.model_dump(mode="json", by_alias=True, exclude_none=True)
+        written = await self._recordings.write_status(body, dumped)
+        for one in transitions(before, after):
+            note = EventNote(warning=one.warning, reason=one.reason, action=one.action, note=one.message)
+            await self._events.record(written, note)
+        return written
+
+
+def with_status(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecording:
+    """The recording as it is after its status was written."""
+    return recording.model_copy(update={"status": status})

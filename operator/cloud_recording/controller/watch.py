@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kopf, as a watcher: every event of a recording or of a recorder's pod becomes a key in the work-queue.
+
+Handlers decide nothing and return nothing. Kopf neither retries nor reports what an event handler raises, and for
+each object that has a stateful handler it writes annotations; neither is any use to a level-triggered queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import kopf
+
+from cloud_recording.api.base import GROUP, VERSION
+from cloud_recording.api.recording import KIND, PLURAL
+from cloud_recording.api.wire import SUMMARY_FINALIZER
+from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.domain import names
+from cloud_recording.domain.pod_view import owner
+
+CREDENTIALS_LAST: Final = timedelta(minutes=10)
+"""How long Kopf uses one reading of the service account's token; the kubelet replaces the file in time for it."""
+
+CHUNK_SIZE: Final = 500
+"""Objects per page of the first list: an unpaged list of ten thousand stops the event loop for seconds."""
+
+WATCH_SECONDS: Final = 600
+"""The API server ends each watch after this long: belt and braces to Kopf's own detection of silent ones."""
+
+RecordingSeen = Callable[[RecordingKey, str | None], None]
+"""Told the key and the version of a recording; no version means that it is gone."""
+PodSeen = Callable[[RecordingKey, str, bool], None]
+"""Told the recording's key, the pod's name and whether our finalizer holds it."""
+
+
+async def watch(
+    *,
+    namespaces: Sequence[str],
+    recording_seen: RecordingSeen,
+    pod_seen: PodSeen,
+    stop: asyncio.Event | threading.Event | None = None,
+    ready: asyncio.Event | threading.Event | None = None,
+) -> None:
+    """Watches until told to stop; it ends by itself only when it cannot go on, and then so must the process."""
+    await kopf.operator(
+        registry=_registry(recording_seen=recording_seen, pod_seen=pod_seen),
+        settings=_settings(namespaced=bool(namespaces)),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+        ready_flag=ready,
+    )
+
+
+def _settings(*, namespaced: bool) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.watching.label_selectors["v1", "pods"] = names.POD_SELECTOR
+    settings.watching.chunk_size = CHUNK_SIZE
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.networking.request_timeout = 30
+    # Seeing namespaces and definitions come and go needs cluster-wide rights, which a namespaced operator has not.
+    settings.scanning.disabled = namespaced
+    settings.posting.enabled = False
+    return settings
+
+
+def _registry(*, recording_seen: RecordingSeen, pod_seen: PodSeen) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - as Kopf calls it
+        # Not by way of an installed client: Kopf's use of those breaks with their releases.
+        found = kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+        return found and dataclasses.replace(found, expiration=datetime.now(UTC) + CREDENTIALS_LAST)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def recording_event(event: kopf.RawEvent, **_: object) -> None:
+        metadata = event["object"]["metadata"]
+        version = None if event["type"] == "DELETED" else str(metadata["resourceVersion"])
+        recording_seen(RecordingKey(metadata["namespace"], metadata["name"]), version)
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def pod_event(event: kopf.RawEvent, **_: object) -> None:
+        body: dict[str, Any] = dict(event["object"])
+        kind, name = owner(body) or ("", "")
+        if kind == KIND:
+            metadata = body["metadata"]
+            held = event["type"] != "DELETED" and SUMMARY_FINALIZER in metadata.get("finalizers", ())
+            pod_seen(RecordingKey(metadata["namespace"], name), metadata["name"], held)
+
+    return registry

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The watch in a thread and event loop of its own.
+
+At the start it parses every object that there is, for seconds at ten thousand of them; the loop that answers recorders
+must not stand still for it. And Kopf, when it ends, cancels every task of its loop that it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.controller.watch import PodSeen, RecordingSeen, watch
+
+logger = logging.getLogger(__name__)
+
+JOIN_SECONDS: Final = 15.0
+
+
+class WatchThread:
+    """Runs the watch beside the loop it was made in; everything seen is told in that loop."""
+
+    def __init__(
+        self,
+        *,
+        namespaces: Sequence[str],
+        recording_seen: RecordingSeen,
+        pod_seen: PodSeen,
+        ended: Callable[[], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+
+        def recording_seen_there(key: RecordingKey, version: str | None) -> None:
+            loop.call_soon_threadsafe(recording_seen, key, version)
+
+        def pod_seen_there(key: RecordingKey, pod: str, held: bool) -> None:  # noqa: FBT001 - as the watch tells it
+            loop.call_soon_threadsafe(pod_seen, key, pod, held)
+
+        self._stop = threading.Event()
+        self._ended = partial(loop.call_soon_threadsafe, ended)
+        self._watch = partial(
+            watch,
+            namespaces=namespaces,
+            recording_seen=recording_seen_there,
+            pod_seen=pod_seen_there,
+            stop=self._stop,
+        )
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Ends the watch and waits for its end."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, JOIN_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._watch())
+        except Exception:
+            logger.exception("the watch failed")
+        finally:
+            if not self._stop.is_set():
+                self._ended()

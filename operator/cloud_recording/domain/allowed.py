@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the administrator does not allow a recording to ask for; the answer names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cloud_recording.api.pod import PodOptions
+from cloud_recording.api.recording import CloudRecordingSpec
+from cloud_recording.api.settings import AllowedSettings, OperatorSettings
+
+
+def objection(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
+    """The first thing in the spec that is not allowed, in a sentence; None when everything is."""
+    return next(_objections(spec, settings), None)
+
+
+def _objections(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[str]:
+    if spec.engine.name not in settings.engines:
+        known = ", ".join(f"'{name}'" for name in sorted(settings.engines))
+        yield f"`spec.engine.name` must be one of the administrator's engines: {known}"
+    for index, stream in enumerate(spec.channel.streams):
+        scheme = (stream.url or "").partition("://")[0]
+        if stream.url is not None and scheme not in settings.allowed.protocols:
+            yield f"`spec.channel.streams[{index}].url` must not use '{scheme}': the administrator does not allow it"
+    if spec.pod is not None:
+        yield from _pod_objections(spec.pod, settings.allowed)
+
+
+def _pod_objections(pod: PodOptions, allowed: AllowedSettings) -> Iterator[str]:
+    named = {
+        "serviceAccountName": (pod.service_account_name, allowed.service_accounts),
+        "priorityClassName": (pod.priority_class_name, allowed.priority_classes),
+    }
+    for field, (value, permitted) in named.items():
+        if value is not None and value not in permitted:
+            yield f"`spec.pod.{field}` must not be '{value}': the administrator does not allow it"
+    for field, keys, patterns in (
+        ("labels", pod.labels, allowed.labels),
+        ("annotations", pod.annotations, allowed.annotations),
+    ):
+        for key in sorted(keys):
+            if not _matches(key, patterns):
+                yield f"`spec.pod.{field}` must not have the key '{key}': the administrator does not allow it"
+    switches = {
+        "nodeSelector": (bool(pod.node_selector), allowed.node_selectors),
+        "tolerations": (bool(pod.tolerations), allowed.tolerations),
+        "affinity": (pod.affinity is not None, allowed.affinity),
+    }
+    for field, (used, switched_on) in switches.items():
+        if used and not switched_on:
+            yield f"`spec.pod.{field}` must not be used: the administrator does not allow it"
+
+
+def _matches(key: str, patterns: Iterable[str]) -> bool:
+    return any(key.startswith(one[:-1]) if one.endswith("*") else key == one for one in patterns)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A part's summary: it comes as the last callback and as the termination message, and is counted once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from cloud_recording.api.errors import error_facts
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.status import CloudRecordingStatus, LastError, Outcome, Part, PartState
+from cloud_recording.api.wire import Summary
+from cloud_recording.domain import names, parts
+
+
+def read_summary(message: str, *, uid: str, part: int) -> Summary | None:
+    """The summary in a termination message, or None when the message is anything else."""
+    try:
+        summary = Summary.model_validate_json(message)
+    except ValidationError:
+        return None
+    return summary if (summary.recording_id, summary.part) == (names.recording_id(uid), part) else None
+
+
+def with_summary(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
+    """The status with the part concluded by its own account."""
+    facts = error_facts(summary.code) if summary.code else None
+    concluded = parts.changed(
+        part,
+        state=PartState.CONCLUDED,
+        outcome=summary.outcome,
+        error_code=summary.code or part.error_code,
+        reason=facts.reason if facts else _reason(part, summary.outcome),
+        message=summary.message or part.message,
+        sequence=max(part.sequence, summary.last_sequence),
+        slices=summary.slices,
+        bytes=summary.bytes,
+        recorded_milliseconds=summary.recorded_milliseconds,
+        gap_milliseconds=summary.gap_milliseconds,
+        start_time=optional_moment(summary.start_time) or part.start_time,
+        stop_time=optional_moment(summary.stop_time) or part.stop_time,
+        end_time=part.end_time or now.replace(microsecond=0),
+        somebody_joined=part.somebody_joined or summary.somebody_joined,
+        pod_ready=False,
+    )
+    return parts.replaced(status, concluded)
+
+
+def moment(milliseconds: int) -> datetime:
+    """A moment of the wire, in the precision of a status."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC)
+
+
+def optional_moment(milliseconds: int | None) -> datetime | None:
+    """The same, of a moment that need not be known."""
+    return None if milliseconds is None else moment(milliseconds)
+
+
+def error(code: int, message: str, *, time: datetime) -> LastError:
+    """What `lastError` says of one of the engine's codes."""
+    facts = error_facts(code)
+    return LastError(
+        code=code,
+        reason=facts.reason,
+        message=message or facts.meaning,
+        remedy=facts.remedy,
+        time=time.replace(microsecond=0),
+    )
+
+
+def _reason(part: Part, outcome: Outcome) -> Reason | None:
+    if outcome is Outcome.INCOMPLETE:
+        return Reason.UPLOAD_INCOMPLETE
+    return part.reason

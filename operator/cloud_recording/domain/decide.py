@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`decide`: the only place where a recording's next step is chosen.
+
+It is total and idempotent: every recording and every set of pods has an answer, and a decision that was carried out
+leads to one that asks for nothing more. A finished recording stays as it is, whatever its pods do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording, DesiredRecordingState
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
+from cloud_recording.domain import names, parts
+from cloud_recording.domain.allowed import objection
+from cloud_recording.domain.decision import (
+    Action,
+    AnnotatePod,
+    CreatePod,
+    Decision,
+    DeletePod,
+    DeleteRecording,
+    ReleasePod,
+    ReleaseRecording,
+)
+from cloud_recording.domain.desired import desired_state
+from cloud_recording.domain.observe import node_deadline, observed
+from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.restart import End, GoOn, Wait, after
+from cloud_recording.domain.summarize import Headline, concluded, finished, summarized
+from cloud_recording.domain.verdict import Verdict, verdict
+from cloud_recording.domain.wanted import deletion_deadline, discard_asked, duration_limit, wanted
+
+GIVEN_UP_GRACE_SECONDS: Final = 1
+"""What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
+
+RETRY_REFUSED: Final = timedelta(seconds=15)
+"""How often a pod that the API server refuses is asked for again; no event tells that a quota was raised."""
+
+_GIVEN_UP: Final = frozenset({Reason.DISCARDED, Reason.DEADLINE_EXCEEDED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a decision depends on besides the recording and its pods."""
+
+    settings: OperatorSettings
+    callback_ca: str
+    """The authorities that pods are to trust, in PEM."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """The API server refused the part's pod."""
+
+    part: int
+    reason: Reason
+    message: str
+
+
+def decide(
+    recording: CloudRecording,
+    pods: Mapping[str, PodView],
+    *,
+    now: datetime,
+    surroundings: Surroundings,
+    refusal: Refusal | None = None,
+) -> Decision:
+    """What is to become of the recording. `pods` holds every pod of it that is there, by name."""
+    if finished(recording.status):
+        return _settled(recording, pods, recording.status, now=now)
+    status = _identified(recording)
+    status = _with_pods(recording, status, pods, now=now, surroundings=surroundings)
+    if refusal is not None:
+        status = _with_refusal(status, refusal)
+    given_up = _given_up(recording, status, now=now)
+    if given_up is not None:
+        return _abandoned(recording, status, pods, given_up, now=now)
+    step = _next_step(recording, status, pods, now=now, settings=surroundings.settings)
+    match step:
+        case Conclude(verdict=end):
+            return _settled(recording, pods, concluded(recording, step.status, end, now=now), now=now)
+        case Proceed():
+            return _proceeding(recording, step, pods, now=now, surroundings=surroundings)
+        case _:
+            assert_never(step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclude:
+    """Every part is over, and so is the recording."""
+
+    status: CloudRecordingStatus
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proceed:
+    """The recording goes on, or is on its way to its end."""
+
+    status: CloudRecordingStatus
+    obstacle: Headline | None = None
+    due: datetime | None = None
+
+
+def _identified(recording: CloudRecording) -> CloudRecordingStatus:
+    return recording.status.model_copy(update={"recording_id": names.recording_id(recording.metadata.uid)})
+
+
+def _with_pods(
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    pods: Mapping[str, PodView],
+    *,
+    now: datetime,
+    surroundings: Surroundings,
+) -> CloudRecordingStatus:
+    node_lost = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
+    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    for part in status.parts:
+        pod = pods.get(part.pod)
+        if part.state in parts.OVER:
+            continue
+        if stopping and part.state is PartState.PENDING and pod is not None and pod.over and pod.terminated is None:
+            status = _withdrawn(status, part, now=now)
+        else:
+            status = observed(status, part, pod, uid=recording.metadata.uid, now=now, node_lost=node_lost)
+    return status
+
+
+def _with_refusal(status: CloudRecordingStatus, refusal: Refusal) -> CloudRecordingStatus:
+    part = next((known for known in status.parts if known.number == refusal.part), None)
+    if part is None or part.state is not PartState.PLANNED:
+        return status
+    return parts.replaced(status, parts.changed(part, reason=refusal.reason, message=refusal.message))
+
+
+def _given_up(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> Verdict | None:
+    """Why a deleted recording need not be waited for any longer, if that is so and something is left to wait for."""
+    if not any(part.state not in parts.OVER for part in status.parts):
+        return None
+    pending = (status.slices or Amounts()).pending
+    if discard_asked(recording):
+        return Verdict(reason=Reason.DISCARDED, message=f"{pending} slices were thrown away", succeeded=False)
+    deadline = deletion_deadline(recording)
+    if deadline is not None and now >= deadline:
+        pods = ", ".join(f"'{part.pod}'" for part in status.parts if part.state not in parts.OVER)
+        message = f"`deletionDeadlineSeconds` ran out: {pending} slices in pod {pods} were given up"
+        return Verdict(reason=Reason.DEADLINE_EXCEEDED, message=message, succeeded=False)
+    return None
+
+
+def _abandoned(
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    pods: Mapping[str, PodView],
+    end: Verdict,
+    *,
+    now: datetime,
+) -> Decision:
+    moment = now.replace(microsecond=0)
+    for part in status.parts:
+        if part.state not in parts.OVER:
+            outcome = Outcome.DISCARDED if end.reason is Reason.DISCARDED else None
+            lost = parts.changed(
+                part, state=PartState.LOST, outcome=outcome, reason=end.reason, end_time=moment, pod_ready=False
+            )
+            status = parts.replaced(status, lost)
+    return _settled(recording, pods, concluded(recording, status, end, now=now), now=now)
+
+
+def _next_step(  # noqa: PLR0911 - one way out for each thing that may come next
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    pods: Mapping[str, PodView],
+    *,
+    now: datetime,
+    settings: OperatorSettings,
+) -> Conclude | Proceed:
+    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    part = parts.current(status)
+    if part is None:
+        if stopping:
+            return _ending(status, End(Reason.NOTHING_RECORDED, "", succeeded=True))
+        return _beginning(recording, status, settings=settings)
+    if part.state in parts.CAPTURING:
+        if stopping and part.state is PartState.PLANNED and part.pod not in pods:
+            return _ending(_withdrawn(status, part, now=now), End(Reason.NOTHING_RECORDED, "", succeeded=True))
+        return Proceed(status=status)
+    if stopping:
+        return _ending(status, _stopped_end(recording, status, part, now=now))
+    match after(recording, status, part, now=now):
+        case End() as end:
+            return _ending(status, end)
+        case GoOn(at=at) if now < at:
+            return Proceed(status=status, due=at)
+        case GoOn():
+            return _beginning(recording, status, settings=settings)
+        case Wait():
+            return Proceed(status=status)
+
+
+def _stopped_end(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime) -> End:
+    """Why a recording ended that is wanted no more: what its last part said counts, a stop that crossed it does not."""
+    follows = after(recording, status, part, now=now)
+    if isinstance(follows, End) and follows.reason in {Reason.CHANNEL_IDLE, Reason.NO_USERS}:
+        return follows
+    return End(Reason.COMPLETED, "", succeeded=True)
+
+
+def _beginning(recording: CloudRecording, status: CloudRecordingStatus, *, settings: OperatorSettings) -> Proceed:
+    forbidden = objection(recording.spec, settings)
+    if forbidden is not None:
+        return Proceed(status=status, obstacle=Headline(reason=Reason.NOT_ALLOWED, message=forbidden))
+    return Proceed(status=parts.begun(recording, status))
+
+
+def _withdrawn(status: CloudRecordingStatus, part: Part, *, now: datetime) -> CloudRecordingStatus:
+    """The part is over before its recorder ever ran."""
+    moment = now.replace(microsecond=0)
+    over = parts.changed(part, state=PartState.CONCLUDED, reason=Reason.NOTHING_RECORDED, message=None, end_time=moment)
+    return parts.replaced(status, over)
+
+
+def _ending(status: CloudRecordingStatus, end: End) -> Conclude | Proceed:
+    """The end, once nothing uploads any more."""
+    if all(part.state in parts.OVER for part in status.parts):
+        return Conclude(status=status, verdict=verdict(status, end))
+    return Proceed(status=status)
+
+
+def _proceeding(
+    recording: CloudRecording,
+    step: Proceed,
+    pods: Mapping[str, PodView],
+    *,
+    now: datetime,
+    surroundings: Surroundings,
+) -> Decision:
+    status = summarized(recording, step.status, now=now, obstacle=step.obstacle)
+    actions: list[Action] = []
+    for part in status.parts:
+        actions += _part_actions(recording, status, part, pods.get(part.pod), now=now, surroundings=surroundings)
+    actions += _strays(status, pods)
+    held = recording.metadata.deletion_timestamp is not None or DURABLE_FINALIZER in recording.metadata.finalizers
+    due = _due(recording, step, status, pods, now=now, surroundings=surroundings)
+    return Decision(status=status, hold=not held, actions=tuple(actions), look_again=due)
+
+
+def _part_actions(
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    part: Part,
+    pod: PodView | None,
+    *,
+    now: datetime,
+    surroundings: Surroundings,
+) -> list[Action]:
+    if part.state in parts.OVER:
+        return _release(pod, lost=part.state is PartState.LOST)
+    if pod is None:
+        return [CreatePod(part=part)] if part.state is PartState.PLANNED else []
+    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    if stopping and part.state is PartState.PENDING and pod.running_since is None:
+        # Its recorder never ran, so nobody is there to hear that it should stop.
+        return [] if pod.deleted_at is not None else [DeletePod(pod=pod)]
+    told = desired_state(recording, status, part, now=now).model_dump(mode="json", by_alias=True, exclude_none=True)
+    changes = {}
+    if pod.document(DESIRED_ANNOTATION) != told:
+        changes[DESIRED_ANNOTATION] = compact_json(told)
+    if pod.annotations.get(CALLBACK_CA_ANNOTATION) != surroundings.callback_ca:
+        changes[CALLBACK_CA_ANNOTATION] = surroundings.callback_ca
+    return [AnnotatePod(pod=pod, annotations=changes)] if changes else []
+
+
+def compact_json(document: object) -> str:
+    """JSON in as few bytes as it takes, always in the same order."""
+    return json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+def _release(pod: PodView | None, *, lost: bool) -> list[Action]:
+    """What is done about the pod of a part that is over: its summary is counted, or will never come."""
+    if pod is None or not pod.held:
+        return []
+    if not lost or pod.over or pod.deleted_at is not None:
+        return [ReleasePod(pod=pod)]
+    # It is told to end even where nobody may hear it, for the day its node is back: two must not capture.
+    return [DeletePod(pod=pod), ReleasePod(pod=pod)]
+
+
+def _strays(status: CloudRecordingStatus, pods: Mapping[str, PodView]) -> Iterable[Action]:
+    """Pods of parts that the status no longer lists: nothing holds them any more."""
+    listed = {part.pod for part in status.parts}
+    return [action for name, pod in pods.items() if name not in listed for action in _release(pod, lost=True)]
+
+
+def _due(
+    recording: CloudRecording,
+    step: Proceed,
+    status: CloudRecordingStatus,
+    pods: Mapping[str, PodView],
+    *,
+    now: datetime,
+    surroundings: Surroundings,
+) -> timedelta | None:
+    """After what time something is due by the clock alone; what is overdue was dealt with by this very decision."""
+    limit = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
+    capturing = any(part.state in parts.CAPTURING for part in status.parts)
+    moments = [
+        step.due,
+        duration_limit(recording, status) if capturing else None,
+        deletion_deadline(recording),
+        *(node_deadline(pod, limit=limit) for pod in pods.values() if not pod.over),
+    ]
+    left = [moment - now for moment in moments if moment is not None and moment > now]
+    if any(part.state is PartState.PLANNED and part.reason is not None for part in status.parts):
+        left.append(RETRY_REFUSED)
+    return min(left, default=None)
+
+
+def _settled(
+    recording: CloudRecording, pods: Mapping[str, PodView], status: CloudRecordingStatus, *, now: datetime
+) -> Decision:
+    """What is left to do for a recording that is over: letting go of pods and, in time, of itself."""
+    actions: list[Action] = []
+    states = {part.pod: part for part in status.parts}
+    for pod in pods.values():
+        part = states.get(pod.name)
+        if part is not None and part.reason in _GIVEN_UP and not pod.over and pod.held:
+            actions.append(DeletePod(pod=pod, grace_seconds=GIVEN_UP_GRACE_SECONDS))
+            actions.append(ReleasePod(pod=pod))
+        else:
+            actions += _release(pod, lost=part is None or part.state is PartState.LOST)
+    if recording.metadata.deletion_timestamp is not None:
+        if DURABLE_FINALIZER in recording.metadata.finalizers:
+            actions.append(ReleaseRecording())
+        return Decision(status=status, actions=tuple(actions))
+    ttl, completed = recording.spec.ttl_seconds_after_finished, status.completion_time
+    if ttl is None or completed is None:
+        return Decision(status=status, actions=tuple(actions))
+    left = completed + timedelta(seconds=ttl) - now
+    if left <= timedelta():
+        return Decision(status=status, actions=(*actions, DeleteRecording()))
+    return Decision(status=status, actions=tuple(actions), look_again=left)

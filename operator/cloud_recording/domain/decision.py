@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `decide` answers: the status as it should be, what is to be done about the world, and when to look again.
+
+The order is part of the promise. First the status is written; only if that succeeded are the actions done, in their
+order. So a pod's name is in the status before the pod is, and a recording is let go only after its end is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.domain.pod_view import PodView
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatePod:
+    """The part's pod is to be there."""
+
+    part: Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatePod:
+    """The pod is to be told this."""
+
+    pod: PodView
+    annotations: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletePod:
+    """The pod is to end; without a figure it has its own grace period to upload in."""
+
+    pod: PodView
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasePod:
+    """Nothing more is to be learnt from the pod: its finalizer goes."""
+
+    pod: PodView
+
+
+@dataclass(frozen=True)
+class ReleaseRecording:
+    """Nothing more is to be waited for: the recording's finalizer goes."""
+
+
+@dataclass(frozen=True)
+class DeleteRecording:
+    """The finished recording has been kept for as long as it asked."""
+
+
+Action = CreatePod | AnnotatePod | DeletePod | ReleasePod | ReleaseRecording | DeleteRecording
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What is to become of a recording."""
+
+    status: CloudRecordingStatus
+    hold: bool = False
+    """Whether our finalizer is to be put on before anything else."""
+    actions: tuple[Action, ...] = ()
+    look_again: timedelta | None = None
+    """After what time something is due that no change announces."""

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents that a pod is given: what it is to record, fixed for its life, and what it should be doing now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
+from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
+from cloud_recording.domain import names, parts
+from cloud_recording.domain.wanted import wanted
+
+
+def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
+    """What the part's pod is to record. It names Secrets and holds none."""
+    metadata, spec = recording.metadata, recording.spec
+    return RecordingDocument(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        recording_id=names.recording_id(metadata.uid),
+        part=PartIdentity(number=part.number, file_prefix=part.file_prefix),
+        spec=spec.model_copy(update={"pod": None}),
+        storage=spec.storage,
+        callback_url=settings.callbacks.url,
+        engine=EngineLibrary(name=spec.engine.name, library_path=settings.engines[spec.engine.name]),
+        protocols=tuple(settings.allowed.protocols),
+        allow_link_local=settings.allowed.link_local,
+    )
+
+
+def desired_state(
+    recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime
+) -> DesiredState:
+    """What the part's pod should be doing now; all but the newest part only have to come to their end."""
+    spec = recording.spec
+    newest = part == parts.current(status) and part.state is not PartState.UPLOADING
+    return DesiredState(
+        generation=recording.metadata.generation,
+        state=wanted(recording, status, now=now) if newest else DesiredRecordingState.STOPPED,
+        layout=spec.recording.video.layout,
+        max_resolution_uid=spec.recording.video.max_resolution_uid,
+        # The limit is the recording's. A later part starts in the middle of it, and the operator's clock ends that.
+        max_duration_seconds=spec.max_duration_seconds if part.number == 0 else None,
+        upload_grace_seconds=spec.upload_grace_seconds,
+    )

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every name, label, annotation and path that operator, pods and people meet: each is made in this one place.
+
+Names of objects are deterministic, so that making one twice makes it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from cloud_recording.api.base import GROUP
+
+NAME_LENGTH: Final = 63
+"""A pod's name is its host name too, and that is a DNS label."""
+
+_HASH_LENGTH: Final = 5
+_HASH_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""Kubernetes' own alphabet for generated names: no vowels, so no words, and nothing that looks like another."""
+
+MANAGED_BY: Final = "cloud-recording"
+COMPONENT: Final = "recorder"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_RECORDING_UID: Final = f"{GROUP}/recording-uid"
+LABEL_PART: Final = f"{GROUP}/part"
+POD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={COMPONENT}"
+
+POD_DOCUMENTS_PATH: Final = "/etc/cloud-recording/pod"
+SECRETS_PATH: Final = "/etc/cloud-recording/secrets"
+TOKEN_PATH: Final = f"/var/run/secrets/{GROUP}"
+WORK_PATH: Final = "/var/lib/cloud-recording"
+
+RECORDER_CONTAINER: Final = "recorder"
+PROBE_PORT: Final = 8080
+
+
+def recording_id(uid: str) -> str:
+    """The recording's id, which is the `sid` of its files: the resource's UID, so that it is known before any pod."""
+    return uid.replace("-", "").lower()
+
+
+def pod_name(*, recording: str, uid: str, part: int) -> str:
+    """The name of a part's pod: told by its recording's, and unlike that of any other recording or part.
+
+    The hash is always there. Without it, two recordings of one name, one after the other, would share a pod name
+    while the first one's pod still uploads; and the recording `a-p1` could get in the way of part 1 of `a`.
+    """
+    suffix = f"-{_short_hash(f'{uid}/{part}')}-p{part}"
+    stem = re.sub(r"[^a-z0-9-]+", "-", recording.lower())[: NAME_LENGTH - len(suffix)].strip("-")
+    return (stem or "r") + suffix
+
+
+def file_prefix(part: int) -> str:
+    """What a part's files are prefixed with: nothing for the first, `bak<n>_` for the n-th after a failover."""
+    return "" if part == 0 else f"bak{part - 1}_"
+
+
+def pod_labels(*, uid: str, part: int) -> dict[str, str]:
+    """The labels by which a recording's pods are found, and by which people find them."""
+    return {
+        LABEL_NAME: MANAGED_BY,
+        LABEL_MANAGED_BY: MANAGED_BY,
+        LABEL_COMPONENT: COMPONENT,
+        LABEL_RECORDING_UID: uid,
+        LABEL_PART: str(part),
+    }
+
+
+def _short_hash(text: str) -> str:
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    letters = []
+    for _ in range(_HASH_LENGTH):
+        number, index = divmod(number, len(_HASH_ALPHABET))
+        letters.append(_HASH_ALPHABET[index])
+    return "".join(letters)

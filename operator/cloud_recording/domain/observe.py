@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a part's pod shows, folded into the part: why it waits, whether it is ready, how it ended without a word.
+
+The pod was read live, so that it not being there is a fact. Facts only: what follows from them is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.reasons import REASONS, Reason
+from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
+from cloud_recording.domain import counting, parts
+from cloud_recording.domain.pod_view import PodView, Termination
+
+MOST_RUNNER_RESTARTS: Final = 5
+"""Crashes of a pod's container after which the part is given up: the kubelet's back-off has then reached minutes."""
+
+_IMAGE_PROBLEMS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_CRASH_LOOP: Final = "CrashLoopBackOff"
+_OUT_OF_MEMORY: Final = "OOMKilled"
+_EVICTED: Final = "Evicted"
+
+
+def observed(  # noqa: PLR0911 - one way out for each way a pod can be found
+    status: CloudRecordingStatus, part: Part, pod: PodView | None, *, uid: str, now: datetime, node_lost: timedelta
+) -> CloudRecordingStatus:
+    """The status after a look at the pod of a part that is not over."""
+    if pod is None:
+        return status if part.pod_uid is None else _lost(status, part, Reason.POD_LOST, "the pod is gone", now=now)
+    if part.pod_uid not in {None, pod.uid}:
+        return _lost(status, part, Reason.POD_LOST, "another pod has taken the name of the part's pod", now=now)
+    status, part = _seen(status, part, pod, now=now)
+    if pod.terminated is not None and pod.over:
+        summary = counting.read_summary(pod.terminated.message, uid=uid, part=part.number)
+        if summary is not None:
+            return counting.with_summary(status, part, summary, now=pod.terminated.finished_at or now)
+    if pod.over:
+        reason, message = _silent_end(pod)
+        return _lost(status, part, reason, message, now=now)
+    if _node_is_lost(pod, now=now, limit=node_lost):
+        message = f"node '{pod.node}' has not been heard of for more than {int(node_lost.total_seconds())} s"
+        return _lost(status, part, Reason.NODE_LOST, message, now=now)
+    if pod.restarts >= MOST_RUNNER_RESTARTS and pod.waiting is not None and pod.waiting.reason == _CRASH_LOOP:
+        message = f"the recorder's container ended {pod.restarts} times: {_how(pod.last_terminated)}"
+        return _lost(status, part, Reason.RECORDER_EXIT, message, now=now)
+    return status
+
+
+def node_deadline(pod: PodView, *, limit: timedelta) -> datetime | None:
+    """When the pod will count as lost with its node, if nothing is heard of it."""
+    moments = (pod.node_silent_since, pod.deleted_at)
+    return min((moment + limit for moment in moments if moment is not None), default=None)
+
+
+def _node_is_lost(pod: PodView, *, now: datetime, limit: timedelta) -> bool:
+    deadline = node_deadline(pod, limit=limit)
+    return deadline is not None and now >= deadline
+
+
+def _seen(
+    status: CloudRecordingStatus, part: Part, pod: PodView, *, now: datetime
+) -> tuple[CloudRecordingStatus, Part]:
+    """The part with what any pod shows that has not ended yet; a new end of its container becomes the last error."""
+    if pod.restarts > part.runner_restarts and pod.last_terminated is not None:
+        status = status.model_copy(update={"last_error": _restart_error(pod.last_terminated, now=now)})
+    part = parts.changed(
+        part,
+        pod_uid=pod.uid,
+        node=pod.node,
+        pod_ready=pod.ready and pod.deleted_at is None,
+        runner_restarts=max(part.runner_restarts, pod.restarts),
+        create_time=pod.created_at,
+        state=PartState.PENDING if part.state is PartState.PLANNED else part.state,
+    )
+    if part.state is PartState.PENDING:
+        reason, message = _why_waiting(pod)
+        part = parts.changed(part, reason=reason, message=message)
+    elif pod.deleted_at is not None and part.reason is None:
+        part = parts.changed(part, reason=Reason.RESTARTING, message=_why_deleted(pod))
+    return parts.replaced(status, part), part
+
+
+def _why_waiting(pod: PodView) -> tuple[Reason | None, str | None]:
+    if pod.deleted_at is not None:
+        return Reason.RESTARTING, _why_deleted(pod)
+    if pod.unscheduled is not None:
+        return Reason.UNSCHEDULABLE, pod.unscheduled.message
+    if pod.waiting is None:
+        return None, None
+    if pod.waiting.reason in _IMAGE_PROBLEMS:
+        return Reason.IMAGE_PULL_FAILED, pod.waiting.message or pod.waiting.reason
+    if pod.waiting.reason == _CRASH_LOOP:
+        return Reason.RECORDER_EXIT, f"the recorder's container cannot start: {_how(pod.last_terminated)}"
+    # ContainerCreating and PodInitializing are on the way; anything else that has words for it is worth telling.
+    return (Reason.PENDING, pod.waiting.message) if pod.waiting.message else (None, None)
+
+
+def _why_deleted(pod: PodView) -> str:
+    return pod.disruption.message if pod.disruption and pod.disruption.message else "the pod was told to end"
+
+
+def _silent_end(pod: PodView) -> tuple[Reason, str]:
+    """Why a pod is over that left no summary."""
+    ended = pod.terminated or pod.last_terminated
+    if pod.reason == _EVICTED:
+        return Reason.EVICTED, pod.message or "the kubelet evicted the pod"
+    if ended is not None and ended.reason == _OUT_OF_MEMORY:
+        return Reason.OUT_OF_MEMORY, "the recorder's container was ended for using more memory than its limit"
+    if pod.disruption is not None:
+        return Reason.POD_LOST, pod.disruption.message or pod.disruption.reason
+    return Reason.POD_LOST, f"the pod ended without a summary: {_how(ended)}"
+
+
+def _how(ended: Termination | None) -> str:
+    if ended is None:
+        return "its container never ran"
+    return f"{ended.reason or 'ended'}, exit code {ended.exit_code}"
+
+
+def _restart_error(ended: Termination, *, now: datetime) -> LastError:
+    time = ended.finished_at or now
+    if ended.reason != _OUT_OF_MEMORY:
+        message = f"the recorder's container ended ({_how(ended)}) and was started again in the same pod"
+        return counting.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
+    return LastError(
+        reason=Reason.OUT_OF_MEMORY,
+        message="the recorder's container used more memory than its limit and was started again in the same pod",
+        remedy=REASONS[Reason.OUT_OF_MEMORY].remedy,
+        time=time.replace(microsecond=0),
+    )
+
+
+def _lost(
+    status: CloudRecordingStatus, part: Part, reason: Reason, message: str, *, now: datetime
+) -> CloudRecordingStatus:
+    moment = now.replace(microsecond=0)
+    lost = parts.changed(
+        part,
+        state=PartState.LOST,
+        reason=reason,
+        message=message,
+        pod_ready=False,
+        end_time=moment,
+        stop_time=part.stop_time or _last_known(status, part, moment),
+    )
+    error = LastError(reason=reason, message=message, remedy=REASONS[reason].remedy, time=moment)
+    return parts.replaced(status.model_copy(update={"last_error": error}), lost)
+
+
+def _last_known(status: CloudRecordingStatus, part: Part, moment: datetime) -> datetime | None:
+    """Up to when the lost part's media is certain: what is not in a store is gone with the pod."""
+    if part.start_time is None:
+        return None
+    durable = status.last_durable_slice_time
+    return max(part.start_time, min(durable, moment)) if durable is not None else part.start_time

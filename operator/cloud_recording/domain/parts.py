@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of a recording: what their states mean, how one is begun, found and replaced in a status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Final
+
+from cloud_recording.api.base import LIST_TAIL
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState
+from cloud_recording.domain import names
+
+BEFORE_CAPTURE: Final = frozenset({PartState.PLANNED, PartState.PENDING, PartState.STARTING})
+"""Nothing was asked of the channel yet."""
+
+CAPTURING: Final = frozenset(
+    {PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING} | BEFORE_CAPTURE
+)
+"""The part's pod captures, or may begin to at any time: no other part may."""
+
+OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})
+"""Nothing more will come of the part."""
+
+
+def current(status: CloudRecordingStatus) -> Part | None:
+    """The newest part."""
+    return status.parts[-1] if status.parts else None
+
+
+def find(status: CloudRecordingStatus, *, pod_name: str, pod_uid: str) -> Part | None:
+    """The part that this very pod makes; a part whose pod was not seen yet is known by the pod's name."""
+    matching = (part for part in status.parts if part.pod == pod_name and part.pod_uid in {None, pod_uid})
+    return next(matching, None)
+
+
+def count(status: CloudRecordingStatus) -> int:
+    """How many parts the recording has had."""
+    return len(status.parts) + (status.earlier_parts.count if status.earlier_parts else 0)
+
+
+def changed(part: Part, **changes: object) -> Part:
+    """The part with these fields changed."""
+    return part.model_copy(update=changes)
+
+
+def replaced(status: CloudRecordingStatus, part: Part) -> CloudRecordingStatus:
+    """The status with the part of the same number replaced by this one."""
+    parts = tuple(part if known.number == part.number else known for known in status.parts)
+    return status.model_copy(update={"parts": parts})
+
+
+def begun(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecordingStatus:
+    """The status with one more part, planned; of too many parts the oldest are kept as totals only."""
+    number = count(status)
+    part = Part(
+        number=number,
+        pod=names.pod_name(recording=recording.metadata.name, uid=recording.metadata.uid, part=number),
+        file_prefix=names.file_prefix(number),
+    )
+    parts = (*status.parts, part)
+    earlier = status.earlier_parts
+    # The status must never forget a pod that still works, or nobody would count its summary: such a part stays and an
+    # older one of the others goes. Only the last two parts can be anything but over, so there always is one.
+    while len(parts) > LIST_TAIL:
+        oldest = next(known for known in parts if known.state in OVER)
+        left = tuple(known for known in parts if known.number != oldest.number)
+        # The time after the part goes with it: neither total may change by what is listed.
+        after = between(oldest, next(known for known in left if known.number > oldest.number))
+        earlier = _absorbed(earlier or EarlierParts(), oldest, after=after)
+        parts = left
+    return status.model_copy(update={"parts": parts, "earlier_parts": earlier})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Time between two parts in which nothing was recorded."""
+
+    start: datetime
+    stop: datetime
+
+    @property
+    def milliseconds(self) -> int:
+        return int((self.stop - self.start).total_seconds() * 1000)
+
+
+def between(former: Part, later: Part) -> Span | None:
+    """The time between two parts' media; None while it is not known, or when there is none."""
+    stop = former.stop_time or former.end_time
+    if former.start_time is None or stop is None or later.start_time is None or stop >= later.start_time:
+        return None
+    return Span(start=stop, stop=later.start_time)
+
+
+def gaps_between(listed: tuple[Part, ...]) -> tuple[Span, ...]:
+    """The times between each two of these parts, one after the other."""
+    return tuple(span for former, later in pairwise(listed) if (span := between(former, later)) is not None)
+
+
+def added(one: Amounts, other: Amounts) -> Amounts:
+    """The sum of two amounts."""
+    return Amounts(
+        written=one.written + other.written,
+        uploaded=one.uploaded + other.uploaded,
+        backed_up=one.backed_up + other.backed_up,
+        pending=one.pending + other.pending,
+    )
+
+
+def _absorbed(earlier: EarlierParts, part: Part, *, after: Span | None) -> EarlierParts:
+    return EarlierParts(
+        count=earlier.count + 1,
+        slices=added(earlier.slices, part.slices),
+        bytes=added(earlier.bytes, part.bytes),
+        recorded_milliseconds=earlier.recorded_milliseconds + part.recorded_milliseconds,
+        gap_milliseconds=earlier.gap_milliseconds + part.gap_milliseconds + (after.milliseconds if after else 0),
+        gap_count=earlier.gap_count + part.gap_count + (1 if after else 0),
+        somebody_joined=earlier.somebody_joined or part.somebody_joined,
+    )

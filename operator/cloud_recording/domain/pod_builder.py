@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pod of a part, built from the recording and the administrator's settings: one literal, top to bottom.
+
+It meets the `restricted` Pod Security Standard, holds no service-account token but the one for callbacks, and sees
+Secrets only as files that may be missing: the recorder says which, and goes on when they appear.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from cloud_recording.api.base import API_VERSION
+from cloud_recording.api.pod import PodOptions, Resources
+from cloud_recording.api.recording import KIND, CloudRecording, CloudRecordingSpec
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.api.status import Part
+from cloud_recording.api.wire import (
+    CALLBACK_AUDIENCE,
+    CALLBACK_CA_ANNOTATION,
+    DESIRED_ANNOTATION,
+    RECORDING_ANNOTATION,
+    SUMMARY_FINALIZER,
+    DesiredState,
+    RecordingDocument,
+)
+from cloud_recording.domain import names
+from cloud_recording.domain.decide import compact_json
+from cloud_recording.domain.sizing import default_resources
+
+Json = dict[str, Any]
+
+RUN_AS: Final = 65532
+"""The image's own user. Numeric, so that the kubelet can see that it is not root; the group owns the volumes."""
+
+TOKEN_SECONDS: Final = 3600
+"""The kubelet renews the file at four fifths of this; a stolen token is worth nothing after it."""
+
+START_LIMIT_SECONDS: Final = 120
+PROBE_PERIOD_SECONDS: Final = 2
+UNREADY_AFTER: Final = 3
+"""Failed probes until the recorder counts as standing still: a few seconds, as `Recording` follows from it."""
+
+UNHEALTHY_AFTER: Final = 15
+LIVENESS_PERIOD_SECONDS: Final = 10
+TMP_SIZE: Final = "64Mi"
+
+DO_NOT_DISTURB: Final = {
+    "argocd.argoproj.io/ignore-restart-policy": "true",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+    "kubectl.kubernetes.io/default-container": names.RECORDER_CONTAINER,
+}
+"""A recording cannot be moved without a gap, so those who tidy nodes are asked to wait for its end."""
+
+
+def build_pod(
+    recording: CloudRecording,
+    part: Part,
+    *,
+    document: RecordingDocument,
+    desired: DesiredState,
+    callback_ca: str,
+    settings: OperatorSettings,
+) -> Json:
+    """The pod that makes this part."""
+    spec, options = recording.spec, recording.spec.pod or PodOptions()
+    runner = settings.runner
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": part.pod,
+            "namespace": recording.metadata.namespace,
+            "labels": {
+                **runner.pod_labels,
+                **options.labels,
+                **names.pod_labels(uid=recording.metadata.uid, part=part.number),
+            },
+            "annotations": {
+                **runner.pod_annotations,
+                **options.annotations,
+                **DO_NOT_DISTURB,
+                RECORDING_ANNOTATION: compact_json(_dump(document)),
+                DESIRED_ANNOTATION: compact_json(_dump(desired)),
+                CALLBACK_CA_ANNOTATION: callback_ca,
+            },
+            "finalizers": [SUMMARY_FINALIZER],
+            "ownerReferences": [_owner(recording)],
+        },
+        "spec": {
+            "restartPolicy": "OnFailure",
+            "terminationGracePeriodSeconds": _grace_seconds(spec),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "shareProcessNamespace": False,
+            **_given("serviceAccountName", options.service_account_name),
+            **_given("priorityClassName", options.priority_class_name),
+            **_given("nodeSelector", dict(options.node_selector)),
+            **_given("affinity", _dump(options.affinity) if options.affinity else None),
+            "tolerations": _tolerations(options, node_lost_seconds=runner.node_lost_seconds),
+            **_given("imagePullSecrets", [{"name": name} for name in runner.image_pull_secrets]),
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": RUN_AS,
+                "runAsGroup": RUN_AS,
+                "fsGroup": RUN_AS,
+                # A volume of gigabytes must not be walked through at each start of a pod.
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [_container(spec, options, settings=settings)],
+            "volumes": [
+                {"name": "work", **_work_volume(spec, claim=part.pod)},
+                {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}},
+                {"name": "pod", "downwardAPI": {"items": list(_documents())}},
+                {"name": "token", "projected": {"defaultMode": 0o440, "sources": [_token()]}},
+                {"name": "secrets", "projected": {"defaultMode": 0o440, "sources": list(_secret_sources(spec))}},
+            ],
+        },
+    }
+
+
+def build_claim(recording: CloudRecording, part: Part) -> Json | None:
+    """The claim for the part's work volume, named like its pod; None when the volume lives in the pod.
+
+    It belongs to the recording and not to the pod, so that what could not be uploaded outlives the pod.
+    """
+    claim = recording.spec.work.persistent_volume_claim
+    if claim is None:
+        return None
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": part.pod,
+            "namespace": recording.metadata.namespace,
+            "labels": names.pod_labels(uid=recording.metadata.uid, part=part.number),
+            "ownerReferences": [_owner(recording)],
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            **_given("storageClassName", claim.storage_class_name),
+            "resources": {"requests": {"storage": claim.size}},
+        },
+    }
+
+
+def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: OperatorSettings) -> Json:
+    return {
+        "name": names.RECORDER_CONTAINER,
+        "image": settings.runner.image,
+        "imagePullPolicy": settings.runner.image_pull_policy.value,
+        "args": ["runner"],
+        "env": [
+            _field("POD_NAME", "metadata.name"),
+            _field("POD_NAMESPACE", "metadata.namespace"),
+            _field("POD_UID", "metadata.uid"),
+            _field("NODE_NAME", "spec.nodeName"),
+            {"name": "CLOUD_RECORDING_WORK_DIR", "value": names.WORK_PATH},
+        ],
+        "ports": [{"name": "http", "containerPort": names.PROBE_PORT}],
+        "resources": _resources(spec, options, settings=settings),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "startupProbe": {
+            "httpGet": {"path": "/healthz", "port": "http"},
+            "periodSeconds": 1,
+            "failureThreshold": START_LIMIT_SECONDS,
+        },
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": "http"},
+            "periodSeconds": PROBE_PERIOD_SECONDS,
+            "timeoutSeconds": PROBE_PERIOD_SECONDS,
+            "failureThreshold": UNREADY_AFTER,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": "http"},
+            "periodSeconds": LIVENESS_PERIOD_SECONDS,
+            "timeoutSeconds": LIVENESS_PERIOD_SECONDS,
+            "failureThreshold": UNHEALTHY_AFTER,
+        },
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [
+            {"name": "work", "mountPath": names.WORK_PATH},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
+            {"name": "pod", "mountPath": names.POD_DOCUMENTS_PATH, "readOnly": True},
+            {"name": "token", "mountPath": names.TOKEN_PATH, "readOnly": True},
+            {"name": "secrets", "mountPath": names.SECRETS_PATH, "readOnly": True},
+        ],
+    }
+
+
+def _owner(recording: CloudRecording) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": recording.metadata.name,
+        "uid": recording.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _grace_seconds(spec: CloudRecordingSpec) -> int:
+    # What comes before the upload (leaving the channel, closing the slice) and after it (the report) takes time, too.
+    return spec.upload_grace_seconds + 30
+
+
+def _tolerations(options: PodOptions, *, node_lost_seconds: int) -> list[Json]:
+    """The user's tolerations, and how long a silent node is waited for: as long as the operator itself waits."""
+    waits = [
+        {
+            "key": f"node.kubernetes.io/{taint}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": node_lost_seconds,
+        }
+        for taint in ("not-ready", "unreachable")
+    ]
+    return [*(_dump(toleration) for toleration in options.tolerations), *waits]
+
+
+def _resources(spec: CloudRecordingSpec, options: PodOptions, *, settings: OperatorSettings) -> Json:
+    """Each figure from the recording, else from the administrator, else from the sizing table.
+
+    A figure of the table gives way where it would contradict one that a person gave: the API server refuses a limit
+    below its request.
+    """
+    given, usual, sized = options.resources or Resources(), settings.runner.resources, default_resources(spec)
+    requests, limits = {**usual.requests, **given.requests}, {**usual.limits, **given.limits}
+    sized_requests = {name: figure for name, figure in sized["requests"].items() if name not in limits}
+    sized_limits = {name: figure for name, figure in sized["limits"].items() if name not in requests}
+    # A limit without a request is one: the API server then takes the limit for both.
+    return {"requests": {**sized_requests, **requests}, **_given("limits", {**sized_limits, **limits})}
+
+
+def _work_volume(spec: CloudRecordingSpec, *, claim: str) -> Json:
+    if spec.work.persistent_volume_claim is not None:
+        return {"persistentVolumeClaim": {"claimName": claim}}
+    empty_dir = spec.work.empty_dir
+    return {"emptyDir": {"sizeLimit": empty_dir.size_limit} if empty_dir else {}}
+
+
+def _documents() -> Iterator[Json]:
+    for annotation, file in (
+        (RECORDING_ANNOTATION, "recording.json"),
+        (DESIRED_ANNOTATION, "desired.json"),
+        (CALLBACK_CA_ANNOTATION, "callback-ca.pem"),
+    ):
+        yield {"path": file, "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{annotation}']"}}
+
+
+def _token() -> Json:
+    return {"serviceAccountToken": {"path": "token", "audience": CALLBACK_AUDIENCE, "expirationSeconds": TOKEN_SECONDS}}
+
+
+def _secret_sources(spec: CloudRecordingSpec) -> Iterator[Json]:
+    """Each Secret once, with just the keys that the spec names, every one of them allowed to be missing."""
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for name, key in secret_keys(spec):
+        keys[name].add(key)
+    for name in sorted(keys):
+        items = [{"key": key, "path": f"{name}/{key}"} for key in sorted(keys[name])]
+        yield {"secret": {"name": name, "optional": True, "items": items}}
+
+
+def secret_keys(spec: CloudRecordingSpec) -> Iterator[tuple[str, str]]:
+    """Every key of a Secret that the spec names."""
+    references = [
+        spec.channel.app_id_secret_ref,
+        spec.channel.token_secret_ref,
+        *(stream.url_secret_ref for stream in spec.channel.streams),
+        spec.storage.ca_secret_ref,
+    ]
+    for reference in references:
+        if reference is not None:
+            yield reference.name, reference.key
+    bucket = spec.storage.credentials.secret_ref
+    yield bucket.name, bucket.access_key_key
+    yield bucket.name, bucket.secret_key_key
+
+
+def _field(name: str, path: str) -> Json:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def _given(key: str, value: object) -> Json:
+    """The entry, or nothing when there is no value: the API server's defaults are then seen as such."""
+    return {key: value} if value else {}
+
+
+def _dump(model: BaseModel) -> Json:
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pod tells about its part: a raw pod is read once, here, and everything else speaks of the result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cloud_recording.api.wire import SUMMARY_FINALIZER
+from cloud_recording.domain import names
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Termination:
+    """How the recorder's container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Why the recorder's container, or the pod, does not run."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodView:
+    """A part's pod at the moment it was read."""
+
+    name: str
+    uid: str
+    owner_uid: str | None
+    phase: str
+    reason: str
+    message: str
+    node: str | None
+    created_at: datetime | None
+    deleted_at: datetime | None
+    """When its grace period ends or ended; None while nobody asked for its end."""
+    held: bool
+    """Whether our finalizer keeps it."""
+    ready: bool
+    node_silent_since: datetime | None
+    """Since when the node, and not the container, makes the pod unready."""
+    unscheduled: Waiting | None
+    waiting: Waiting | None
+    running_since: datetime | None
+    terminated: Termination | None
+    last_terminated: Termination | None
+    restarts: int
+    disruption: Waiting | None
+    annotations: dict[str, str]
+
+    @property
+    def over(self) -> bool:
+        """Whether no container of the pod runs or will run again.
+
+        A deleted pod on a node is over when its kubelet says so, however little has been heard of it; one that never
+        had a node has no kubelet to say it.
+        """
+        return self.phase in {"Succeeded", "Failed"} or (self.deleted_at is not None and self.node is None)
+
+    @classmethod
+    def of(cls, body: Json) -> PodView:
+        """Reads a pod as the API server gives it; what it does not tell yet is None or empty."""
+        metadata: Json = body["metadata"]
+        status: Json = body.get("status") or {}
+        conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
+        container = _recorder(status)
+        state: Json = container.get("state") or {}
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            owner_uid=_controller_uid(metadata),
+            phase=status.get("phase", "Pending"),
+            reason=status.get("reason", ""),
+            message=status.get("message", ""),
+            node=(body.get("spec") or {}).get("nodeName"),
+            created_at=_time(metadata.get("creationTimestamp")),
+            deleted_at=_time(metadata.get("deletionTimestamp")),
+            held=SUMMARY_FINALIZER in (metadata.get("finalizers") or []),
+            ready=_is(conditions.get("Ready"), "True"),
+            node_silent_since=_node_silent_since(conditions),
+            unscheduled=_unscheduled(conditions.get("PodScheduled")),
+            waiting=_waiting(state.get("waiting")),
+            running_since=_time((state.get("running") or {}).get("startedAt")),
+            terminated=_termination(state.get("terminated")),
+            last_terminated=_termination((container.get("lastState") or {}).get("terminated")),
+            restarts=container.get("restartCount", 0),
+            disruption=_disruption(conditions.get("DisruptionTarget")),
+            annotations=dict(metadata.get("annotations") or {}),
+        )
+
+    def document(self, annotation: str) -> Json | None:
+        """The JSON object that an annotation of ours holds; None when there is none."""
+        try:
+            parsed = json.loads(self.annotations.get(annotation, ""))
+        except ValueError:
+            return None
+        return parsed if isinstance(parsed, dict) else None
+
+
+def owner(body: Json) -> tuple[str, str] | None:
+    """Kind and name of the controller that a pod belongs to."""
+    for reference in body["metadata"].get("ownerReferences") or []:
+        if reference.get("controller"):
+            return str(reference["kind"]), str(reference["name"])
+    return None
+
+
+def _recorder(status: Json) -> Json:
+    containers: list[Json] = status.get("containerStatuses") or []
+    return next((one for one in containers if one.get("name") == names.RECORDER_CONTAINER), {})
+
+
+def _controller_uid(metadata: Json) -> str | None:
+    owners = metadata.get("ownerReferences") or []
+    return next((str(reference["uid"]) for reference in owners if reference.get("controller")), None)
+
+
+def _node_silent_since(conditions: dict[str, Json]) -> datetime | None:
+    # When a node stops reporting, the node controller makes its pods unready and leaves ContainersReady as the kubelet
+    # last wrote it. Nothing else makes these two differ in a pod without readiness gates, so that no right to read
+    # nodes is needed to tell a silent node from a recorder that stands still.
+    ready = conditions.get("Ready")
+    if _is(ready, "True") or not _is(conditions.get("ContainersReady"), "True") or ready is None:
+        return None
+    return _time(ready.get("lastTransitionTime"))
+
+
+def _unscheduled(condition: Json | None) -> Waiting | None:
+    return _waiting(condition) if _is(condition, "False") else None
+
+
+def _disruption(condition: Json | None) -> Waiting | None:
+    return _waiting(condition) if _is(condition, "True") else None
+
+
+def _is(condition: Json | None, status: str) -> bool:
+    return condition is not None and condition.get("status") == status
+
+
+def _waiting(source: Json | None) -> Waiting | None:
+    if not source:
+        return None
+    return Waiting(reason=source.get("reason", ""), message=source.get("message", ""))
+
+
+def _termination(source: Json | None) -> Termination | None:
+    if not source:
+        return None
+    return Termination(
+        exit_code=source.get("exitCode", 0),
+        reason=source.get("reason", ""),
+        message=source.get("message", ""),
+        finished_at=_time(source.get("finishedAt")),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

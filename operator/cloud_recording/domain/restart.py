@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows when a part no longer captures: it goes on in a new part, now or later, or the recording ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import CloudRecording, RestartPolicy
+from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.domain import parts, totals
+
+FIRST_DELAY: Final = timedelta(seconds=2)
+LONGEST_DELAY: Final = timedelta(minutes=5)
+"""A channel that refuses is asked this often at most, for as long as it refuses."""
+
+GOOD_RUN: Final = timedelta(minutes=1)
+"""A part that recorded this much was no failure to start: the delay begins anew after it."""
+
+NO_USE_TO_REPEAT: Final = frozenset(
+    {
+        RecordingErrorCode.INVALID_PARAMETER,
+        RecordingErrorCode.INVALID_OPERATION,
+        RecordingErrorCode.NO_RECORDED_DATA,
+        RecordingErrorCode.BACKUP_FAILED,
+    }
+)
+"""Codes for which the SDK's table does not advise to start again: the same call has the same answer."""
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """A new part is to begin at this time."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The part has not said yet why it stopped."""
+
+
+@dataclass(frozen=True)
+class End:
+    """The recording is to end, for this reason."""
+
+    reason: Reason
+    message: str
+    succeeded: bool
+
+
+def after(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime) -> GoOn | Wait | End:
+    """What follows a part that no longer captures while the recording is still wanted."""
+    if part.error_code == RecordingErrorCode.NO_USERS or part.outcome is Outcome.IDLE:
+        return _idle_end(status, part)
+    if part.error_code is not None and part.error_code in NO_USE_TO_REPEAT:
+        return End(part.reason or Reason.GENERAL_ERROR, part.message or "", succeeded=False)
+    if not _broke_off(part):
+        # Neither failed nor ended from outside: the recorder stopped as it should, for example because it kept
+        # `maxDurationSeconds` by its own clock. Its summary says so for certain.
+        return End(Reason.COMPLETED, "", succeeded=True) if part.state is PartState.CONCLUDED else Wait()
+    exhausted = _exhausted(recording, status, part)
+    if exhausted is not None:
+        return exhausted
+    return GoOn(_ended_at(part, now=now) + delay(status.parts))
+
+
+def delay(listed: Sequence[Part]) -> timedelta:
+    """How long to wait after the newest part: nothing if it was only moved, longer with each failure in a row."""
+    failures = 0
+    for part in reversed(listed):
+        if not _failed(part):
+            break
+        failures += 1
+        if timedelta(milliseconds=part.recorded_milliseconds) >= GOOD_RUN:
+            break
+    if failures == 0:
+        return timedelta()
+    return min(LONGEST_DELAY, FIRST_DELAY * (1 << min(failures - 1, 16)))
+
+
+def _idle_end(status: CloudRecordingStatus, part: Part) -> End:
+    if totals.somebody_joined(status):
+        return End(Reason.CHANNEL_IDLE, "everybody had left the channel", succeeded=True)
+    return End(Reason.NO_USERS, part.message or "nobody ever joined the channel", succeeded=False)
+
+
+def _broke_off(part: Part) -> bool:
+    """Whether the part ended although it was to go on."""
+    return (
+        part.state is PartState.LOST
+        or part.error_code is not None
+        or part.reason is Reason.RESTARTING
+        or part.outcome in {Outcome.FATAL, Outcome.DRAINED, Outcome.INCOMPLETE}
+    )
+
+
+def _failed(part: Part) -> bool:
+    return part.state is PartState.LOST or part.error_code is not None or part.outcome is Outcome.FATAL
+
+
+def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Part) -> End | None:
+    policy, most = recording.spec.restart.policy, recording.spec.restart.max_parts
+    cause = f"part {part.number} ended with {part.reason}" + (f": {part.message}" if part.message else "")
+    if policy is RestartPolicy.NEVER:
+        return End(Reason.PARTS_EXHAUSTED, f"`restart.policy` is 'Never' and {cause}", succeeded=False)
+    if most is not None and parts.count(status) >= most:
+        return End(Reason.PARTS_EXHAUSTED, f"`restart.maxParts` is {most} and {cause}", succeeded=False)
+    return None
+
+
+def _ended_at(part: Part, *, now: datetime) -> datetime:
+    return part.stop_time or part.end_time or now

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much processor and memory a recording's pod asks for, when its spec does not say.
+
+The figures are requests that the scheduler can count on, made of what the work is made of: the decoding of each
+participant, the composing and encoding of the canvas, and the processes themselves. Memory has a limit, because a
+leak must end its own recording and no other; the processor has none, because a throttled tick is a torn picture.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloud_recording.api.media import StreamKinds
+from cloud_recording.api.recording import CloudRecordingSpec
+
+BASE_MILLICPU: Final = 100
+"""Supervisor, mixing, slicing and uploading."""
+
+DECODE_MILLICPU: Final = 40
+"""One participant's picture, decoded and scaled into its region."""
+
+ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND: Final = 45
+"""Composing and encoding a million pixels in one second."""
+
+AUDIO_MILLICPU: Final = 5
+"""One participant's sound, decoded and mixed."""
+
+BASE_MEBIBYTES: Final = 160
+"""Supervisor and recorder process before any stream."""
+
+STREAM_MEBIBYTES: Final = 12
+"""One participant's buffers and decoded frames."""
+
+CANVAS_MEBIBYTES_PER_MEGAPIXEL: Final = 40
+"""The canvas, the encoder's reference frames and its look-ahead."""
+
+MEMORY_LIMIT_FACTOR: Final = 2
+"""Room for bursts: slices that wait in the page cache count towards the limit, too."""
+
+MILLION: Final = 1_000_000
+
+
+def default_resources(spec: CloudRecordingSpec) -> dict[str, dict[str, str]]:
+    """Requests and limits of the recorder's container for this recording."""
+    memory = memory_mebibytes(spec)
+    return {
+        "requests": {"cpu": f"{millicpu(spec)}m", "memory": f"{memory}Mi"},
+        "limits": {"memory": f"{memory * MEMORY_LIMIT_FACTOR}Mi"},
+    }
+
+
+def millicpu(spec: CloudRecordingSpec) -> int:
+    """Thousandths of a processor that the recording is expected to use."""
+    streams = len(spec.channel.streams)
+    audio = AUDIO_MILLICPU * streams
+    if spec.recording.streams is StreamKinds.AUDIO_ONLY:
+        return BASE_MILLICPU + audio
+    pixels_per_second = _pixels(spec) * spec.recording.video.frames_per_second
+    encode = ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND * pixels_per_second // MILLION
+    return BASE_MILLICPU + audio + DECODE_MILLICPU * streams + encode
+
+
+def memory_mebibytes(spec: CloudRecordingSpec) -> int:
+    """Mebibytes that the recording is expected to use."""
+    streams = STREAM_MEBIBYTES * len(spec.channel.streams)
+    if spec.recording.streams is StreamKinds.AUDIO_ONLY:
+        return BASE_MEBIBYTES + streams
+    return BASE_MEBIBYTES + streams + CANVAS_MEBIBYTES_PER_MEGAPIXEL * _pixels(spec) // MILLION
+
+
+def _pixels(spec: CloudRecordingSpec) -> int:
+    return spec.recording.video.width * spec.recording.video.height

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the status says of the whole recording, made of what it says of the parts; nothing is counted twice or lost."""
+
+from __future__ import annotations
+
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts
+from cloud_recording.domain import parts
+
+
+def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
+    """The status with its totals renewed from its parts."""
+    if not status.parts:
+        return status
+    earlier = status.earlier_parts or EarlierParts()
+    slices, size = earlier.slices, earlier.bytes
+    for part in status.parts:
+        slices, size = parts.added(slices, part.slices), parts.added(size, part.bytes)
+    recorded = earlier.recorded_milliseconds + sum(part.recorded_milliseconds for part in status.parts)
+    between = parts.gaps_between(status.parts)
+    gap = sum(part.gap_milliseconds for part in status.parts) + sum(span.milliseconds for span in between)
+    starts = [part.start_time for part in status.parts if part.start_time is not None]
+    return status.model_copy(
+        update={
+            "slices": slices,
+            "bytes": size,
+            "recorded_seconds": recorded // 1000,
+            "gap_seconds": (earlier.gap_milliseconds + gap) // 1000,
+            "gap_count": earlier.gap_count + sum(part.gap_count for part in status.parts) + len(between),
+            "start_time": status.start_time or min(starts, default=None),
+            "playlist": next((part.playlist for part in reversed(status.parts) if part.playlist), status.playlist),
+            "progress_percent": _percent(slices, told=status.progress_percent),
+        }
+    )
+
+
+def somebody_joined(status: CloudRecordingStatus) -> bool:
+    """Whether anybody was ever in the channel."""
+    earlier = status.earlier_parts is not None and status.earlier_parts.somebody_joined
+    return earlier or any(part.somebody_joined for part in status.parts)
+
+
+def _percent(slices: Amounts, *, told: int | None) -> int | None:
+    # An engine that does not count its slices tells a percentage all the same, and that is what there is then.
+    return slices.uploaded * 100 // slices.written if slices.written else told

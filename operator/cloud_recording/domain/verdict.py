@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a recording ended, once every part of it is over: one reason, a sentence, and whether it succeeded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
+from cloud_recording.domain.restart import End
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The end of a recording."""
+
+    reason: Reason
+    message: str
+    succeeded: bool
+
+
+def verdict(status: CloudRecordingStatus, end: End) -> Verdict:
+    """The end that it comes to: what could not be stored outweighs why it ended, unless that was a failure itself."""
+    amounts = status.slices or Amounts()
+    if not end.succeeded:
+        return Verdict(reason=end.reason, message=end.message, succeeded=False)
+    if amounts.pending or any(part.outcome is Outcome.INCOMPLETE for part in status.parts):
+        missing = f"{amounts.pending} of {amounts.written} slices are in no store"
+        return Verdict(reason=Reason.UPLOAD_INCOMPLETE, message=missing, succeeded=False)
+    failed = _never_began(status)
+    if failed is not None:
+        return failed
+    if not amounts.written and not any(part.start_time for part in status.parts):
+        return Verdict(reason=Reason.NOTHING_RECORDED, message="", succeeded=True)
+    return Verdict(reason=end.reason, message=_with_losses(status, end.message), succeeded=True)
+
+
+def _never_began(status: CloudRecordingStatus) -> Verdict | None:
+    """The error for which nothing was ever recorded, when the recording was stopped while it was still being tried."""
+    part = status.parts[-1] if status.parts else None
+    if part is None or any(known.start_time for known in status.parts):
+        return None
+    if part.outcome is not Outcome.FATAL or part.error_code == RecordingErrorCode.NO_RECORDED_DATA:
+        return None
+    return Verdict(reason=part.reason or Reason.GENERAL_ERROR, message=part.message or "", succeeded=False)
+
+
+def _with_losses(status: CloudRecordingStatus, message: str) -> str:
+    lost = [str(part.number) for part in status.parts if part.state is PartState.LOST and part.start_time is not None]
+    if not lost:
+        return message
+    losses = f"what part {', '.join(lost)} had not yet closed when its pod was lost is missing"
+    return f"{message}; {losses}" if message else losses

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection to the API server that speaks JSON and raises the errors of `errors.py`.
+
+Every request has a deadline, because a request that hangs would keep its key out of the work-queue for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import Configuration as Configuration  # noqa: PLC0414 - for users of this module
+
+from cloud_recording.kube.errors import Unavailable, error_from
+
+Json = dict[str, Any]
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+REQUEST_SECONDS: Final = 30.0
+"""Longer than the API server's own slow answers; a request that takes longer is given up and tried again."""
+
+
+async def load_configuration() -> Configuration:
+    """How to reach the cluster: the pod's own service account, or else what `KUBECONFIG` or the home directory says."""
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    return configuration
+
+
+def path(*segments: str) -> str:
+    """A URL path of these segments; nothing in a name can reach outside its segment."""
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+class KubeClient:
+    """Requests to the API server, from one event loop."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        user_agent: str,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        # A proxy between a controller and its API server is never meant, only inherited from a node's environment.
+        configuration.client_session_kwargs = {"trust_env": False}
+        self._api = ApiClient(configuration)
+        self._api.user_agent = user_agent
+        self._timeout = aiohttp.ClientTimeout(total=request_seconds)
+
+    @property
+    def api(self) -> ApiClient:
+        """The underlying client, for the parts of the Kubernetes package that take one."""
+        return self._api
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, url: str, *, query: Mapping[str, str] | None = None) -> Json:
+        return await self._request("GET", url, query=query)
+
+    async def post(self, url: str, body: Json) -> Json:
+        return await self._request("POST", url, body=body)
+
+    async def put(self, url: str, body: Json) -> Json:
+        return await self._request("PUT", url, body=body)
+
+    async def patch(self, url: str, body: Json) -> Json:
+        return await self._request("PATCH", url, body=body, content_type=MERGE_PATCH)
+
+    async def delete(self, url: str, body: Json) -> Json:
+        return await self._request("DELETE", url, body=body)
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Json | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        request = await self._api.param_serialize(
+            method,
+            url,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self._api.call_api(*request, _request_timeout=self._timeout)
+            text = (await response.read()).decode()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{method} {url}: {error or type(error).__name__}", status=0) from error
+        if not 200 <= response.status <= 299:
+            raise error_from(response.status, text)
+        parsed: Json = json.loads(text)
+        return parsed

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API server's refusals mean to us; a caller catches the one it has an answer to and lets the others go.
+
+KubeError
+├── NotFound        404: the object is not there
+├── Conflict        409: it changed since it was read, or exists already
+├── Refused         403, 400 or 422: asking the same again has the same answer until somebody changes something
+└── Unavailable     429, 5xx, a timeout or no connection: the same request may succeed later
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class KubeError(Exception):
+    """The API server did not do what was asked; `message` is its own explanation."""
+
+    def __init__(self, message: str, *, status: int, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.details = details or {}
+
+
+class NotFound(KubeError):  # noqa: N818
+    """The object is not there."""
+
+
+class Conflict(KubeError):  # noqa: N818
+    """The object changed since it was read, or one of that name exists already."""
+
+
+class Refused(KubeError):  # noqa: N818
+    """The request as it is will not be accepted: not allowed, over quota, or invalid."""
+
+
+class Unavailable(KubeError):  # noqa: N818
+    """The API server could not answer now."""
+
+
+def error_from(status: int, body: str) -> KubeError:
+    """The error for an answer that is no success, with the message of the Status object in its body."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = None
+    details: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
+    message = str(details.get("message") or body.strip()[:512] or f"HTTP status {status}")
+    return _class_of(status)(message, status=status, details=details)
+
+
+def _class_of(status: int) -> type[KubeError]:
+    match status:
+        case 404 | 410:
+            return NotFound
+        case 409:
+            return Conflict
+        case 400 | 403 | 413 | 422:
+            return Refused
+        case 429:
+            return Unavailable
+        case _ if status >= 500:
+            return Unavailable
+        case _:
+            return KubeError
