@@ -77,9 +77,16 @@ def write_if_changed(path: Path, content: str) -> None:
 
 @contextlib.contextmanager
 def alone(layout: Layout) -> Iterator[None]:
-    """While it lasts, no other process changes this cluster. The lock, on the directory's parent, leaves no file."""
+    """While it lasts, no other process changes this cluster."""
     layout.root.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(layout.root.parent, os.O_RDONLY)
+    with exclusively(layout.root.parent):
+        yield
+
+
+@contextlib.contextmanager
+def exclusively(directory: Path) -> Iterator[None]:
+    """While it lasts, no other process is in here for that directory. A lock on a directory leaves no file behind."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

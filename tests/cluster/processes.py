@@ -34,7 +34,11 @@ class Process:
 
 def processes_of(name: str) -> list[Process]:
     """The living processes of the cluster, the containers' own excepted: those end with the sandbox."""
-    return list(_scan(f"{MARK}={name}".encode()))
+    return [process for mark, process in _scan() if mark == name]
+
+
+def any_cluster_lives() -> bool:
+    return any(True for _ in _scan())
 
 
 def launch(command: tuple[str, ...], *, name: str, log: Path, output: int | None = None) -> int:
@@ -63,18 +67,22 @@ def exit_code(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def _scan(mark: bytes) -> Iterator[Process]:
+def _scan() -> Iterator[tuple[str, Process]]:
+    """Each process that carries a mark, with it."""
+    prefix = f"{MARK}=".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         # A process may end, or turn out to be another user's, at any moment of the look at it.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            if mark not in (entry / "environ").read_bytes().split(b"\0"):
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            mark = next((line.removeprefix(prefix).decode() for line in environment if line.startswith(prefix)), None)
+            if mark is None:
                 continue
             parts = (entry / "cmdline").read_bytes().split(b"\0")[:-1]
             command = tuple(part.decode(errors="replace") for part in parts)
             if command:
-                yield Process(int(entry.name), command, _pid_in_sandbox(entry))
+                yield mark, Process(int(entry.name), command, _pid_in_sandbox(entry))
 
 
 def _pid_in_sandbox(entry: Path) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster.component import ClusterError, tail
-from tests.cluster.layout import Layout
+from tests.cluster.layout import Layout, exclusively
 from tests.cluster.network import Network
-from tests.cluster.processes import Process, end, launch, processes_of
+from tests.cluster.processes import Process, any_cluster_lives, end, launch, processes_of
 
 INIT = Path(__file__).with_name("sandbox-init.sh")
 MOUNT_POINTS = (
@@ -27,6 +27,8 @@ MOUNT_POINTS = (
     Path("/var/log/containers"),
     Path("/run/containerd"),
 )
+# Locked while the mount points come and go, as all clusters have the same.
+SHARED = Path("/run")
 NAMESPACES = ("--mount", "--net", "--ipc", "--pid")
 CGROUP_REMOVAL_SECONDS = 10
 
@@ -54,6 +56,11 @@ class Sandbox:
         """Returns when the namespaces are there and linked to the machine's network."""
         for group in _cgroups(self.cgroup):
             _make_cgroup(group)
+        with exclusively(SHARED):
+            self._start_init()
+        self._network.link(interface=self._layout.name, namespace_of=_init_of(self._layout).pid)
+
+    def _start_init(self) -> None:
         log = self._layout.logs / "sandbox.log"
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as answer:
@@ -69,7 +76,6 @@ class Sandbox:
             os.close(writing)
             if answer.readline() != b"ready\n":
                 raise ClusterError(f"no namespaces could be made (is this root?); the end of {log}:\n{tail(log)}")
-        self._network.link(interface=self._layout.name, namespace_of=_init_of(self._layout).pid)
 
 
 def is_running(layout: Layout) -> bool:
@@ -81,9 +87,18 @@ def remove(layout: Layout) -> None:
     end((process.pid for process in processes_of(layout.name)), grace_seconds=0)
     for group in _cgroups(f"/{layout.name}"):
         _remove_cgroup(group)
-    for place in MOUNT_POINTS:
-        with contextlib.suppress(OSError):
-            place.rmdir()
+    _remove_mount_points()
+
+
+def _remove_mount_points() -> None:
+    """Removes the empty directories that all clusters mount upon, with the last cluster: the kernel lets another
+    namespace's mount point be removed, and the mount goes with it."""
+    with exclusively(SHARED):
+        if any_cluster_lives():
+            return
+        for place in MOUNT_POINTS:
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def _init_of(layout: Layout) -> Process:

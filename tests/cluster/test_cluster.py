@@ -11,8 +11,6 @@ import pytest
 
 from tests.cluster.client import CommandFailedError, Kubectl
 from tests.cluster.fixtures import Target
-from tests.cluster.image.builder import Builder
-from tests.cluster.image.recipes import OUTPUT, outside_world
 
 DEADLINE = "--timeout=120s"
 DEADLINE_SECONDS = 60
@@ -20,17 +18,6 @@ AUDIENCE = "callbacks.cloudrecording.dev"
 UID = 65532
 # Not the pod's name, by which the pod's own hosts file would answer instead of the cluster's DNS.
 SERVICE = "service"
-
-
-@pytest.fixture(scope="module")
-def testbed_image(cluster: Target) -> str:
-    """The name of an image with a shell and Python in it."""
-    recipe = outside_world()
-    if cluster.own is not None:
-        archive = OUTPUT / f"{recipe.name}.tar"
-        Builder().build(recipe, output=archive)
-        cluster.own.load_image(archive)
-    return recipe.tag
 
 
 @pytest.fixture

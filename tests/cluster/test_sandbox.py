@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.fixtures import Target
 from tests.cluster.processes import processes_of
 
 # What a kubelet and a kube-proxy set for the whole machine if nothing keeps them from it.
@@ -26,7 +27,9 @@ def another(tmp_path: Path) -> Iterator[Cluster]:
     another.down()
 
 
-def test_a_cluster_that_was_killed_comes_back_and_then_leaves_nothing(another: Cluster) -> None:
+def test_a_cluster_that_was_killed_comes_back_and_then_leaves_only_its_neighbour(
+    cluster: Target, testbed_image: str, another: Cluster
+) -> None:
     before = _kernel_settings()
     another.up()
     _kill(another)
@@ -37,6 +40,9 @@ def test_a_cluster_that_was_killed_comes_back_and_then_leaves_nothing(another: C
     assert _kernel_settings() == before
     another.down()
     assert _traces(another) == []
+    greet = ("--restart=Never", "--image-pull-policy=IfNotPresent", "--attach", "--rm", "--quiet", "--command")
+    said = cluster.kubectl("run", "neighbour", f"--image={testbed_image}", *greet, "--", "echo", "alive")
+    assert said == "alive\n"
 
 
 def _kill(cluster: Cluster) -> None:

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.component import report
 from tests.cluster.image.base import ensure_base
 from tests.cluster.image.buildah import Buildah
 from tests.cluster.image.recipe import Recipe
+from tests.cluster.layout import exclusively
 
 # Enough to go back and forth between a few branches without a build.
 ARCHIVES_KEPT_PER_IMAGE = 3
@@ -31,7 +29,7 @@ class Builder:
     def build(self, recipe: Recipe, *, output: Path) -> None:
         """Returns when the output is the recipe's image; at once if such an image was ever built and is kept."""
         archive = self._cache / f"{recipe.name}-{recipe.key()}.tar"
-        with self._alone():
+        with exclusively(self._cache):
             if archive.exists():
                 report(f"image {recipe.name}: nothing changed")
             else:
@@ -60,15 +58,6 @@ class Builder:
         archives = sorted(self._cache.glob(f"{name}-{'[0-9a-f]' * 16}.tar"), key=lambda path: path.stat().st_mtime)
         for archive in archives[:-ARCHIVES_KEPT_PER_IMAGE]:
             archive.unlink()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        descriptor = os.open(self._cache, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def _cache_directory() -> Path:
