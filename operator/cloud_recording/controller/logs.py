@@ -20,6 +20,8 @@ def set_up(settings: LoggingSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    # Kopf warns that it leaves the signals alone: so it should, the operator takes them.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     if settings.level != "debug":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)

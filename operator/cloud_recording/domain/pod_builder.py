@@ -39,6 +39,9 @@ RUN_AS: Final = 65532
 TOKEN_SECONDS: Final = 3600
 """The kubelet renews the file at four fifths of this; a stolen token is worth nothing after it."""
 
+DEFAULT_ACCOUNT: Final = "default"
+"""Whom the callback token speaks for, when nobody else is named; it has no rights and gets none."""
+
 START_LIMIT_SECONDS: Final = 120
 PROBE_PERIOD_SECONDS: Final = 2
 UNREADY_AFTER: Final = 3
@@ -97,7 +100,7 @@ def build_pod(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "shareProcessNamespace": False,
-            **_given("serviceAccountName", options.service_account_name),
+            "serviceAccountName": options.service_account_name or DEFAULT_ACCOUNT,
             **_given("priorityClassName", options.priority_class_name),
             **_given("nodeSelector", dict(options.node_selector)),
             **_given("affinity", _dump(options.affinity) if options.affinity else None),

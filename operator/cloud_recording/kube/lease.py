@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Lease that lets one replica at a time decide: acquired, renewed and given back from a thread of its own.
 
-The thread has its own event loop and connection, so that a busy operator renews in time. Losing is final: the
-process that lost must not act once more, and whoever holds the lock says so by `lost`.
+The thread has its own event loop and connection, so that a busy operator renews in time. Losing is final: the process
+that lost must not act once more, and is told so at once.
 
-The election is that of the Kubernetes package; `_BoundedLock` adds what it leaves to its lock: a deadline for each
-request, shorter than the Lease, and network errors as "not now" instead of the end of the election.
+The election is written here and not taken from the Kubernetes package: that one measures with the wall clock, so that
+a clock set back or forth makes two holders; it has no deadline for a request; and its Lease lock cannot create one.
 """
 
 from __future__ import annotations
@@ -13,38 +13,46 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
 
-import aiohttp
-from kubernetes.aio.client import ApiClient, ApiException, Configuration, CoordinationV1Api
-from kubernetes.aio.leaderelection.electionconfig import Config
-from kubernetes.aio.leaderelection.leaderelection import LeaderElection
-from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
-from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+from cloud_recording.kube.client import Configuration, Json, KubeClient, path
+from cloud_recording.kube.errors import Conflict, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseTiming:
     """How long a Lease holds and how it is kept.
 
-    The renewal gives up at `renew_deadline_seconds` plus two requests, which must come before the Lease runs out for
-    everybody else: else two would believe they hold it.
+    A holder gives up at the renewal deadline plus the one attempt under way, which must come before the Lease runs out
+    for everybody else: else two would believe that they hold it.
     """
 
     duration_seconds: int = 15
     renew_deadline_seconds: float = 10.0
     retry_seconds: float = 2.0
-    request_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.renew_deadline_seconds + 2 * self.request_seconds >= self.duration_seconds:
-            raise ValueError("the renewal of the Lease must be given up before the Lease runs out")
+        if self.request_seconds <= 0:
+            raise ValueError("`leaderElection.renewSeconds` must be less than `leaderElection.leaseSeconds`")
+
+    @property
+    def request_seconds(self) -> float:
+        """The deadline of one request. An attempt makes two; a tenth of the time between is left to be slow in."""
+        return 0.45 * (self.duration_seconds - self.renew_deadline_seconds)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A state of the Lease as another holder wrote it, and when it was first seen by our own clock."""
+
+    holder: str
+    renewed: str
+    at: float
 
 
 class LeaseHolder:
@@ -66,11 +74,10 @@ class LeaseHolder:
         self._identity = identity
         self._lost = lost
         self._timing = timing or LeaseTiming()
+        self._seen: _Seen | None = None
         self._held = threading.Event()
-        self._finished = threading.Event()
-        self._releasing = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._election: asyncio.Task[None] | None = None
+        self._ended = threading.Event()
+        self._release = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     @property
@@ -82,98 +89,104 @@ class LeaseHolder:
         """Returns once the Lease is held, however long another holder keeps it."""
         self._thread.start()
         while not await asyncio.to_thread(self._held.wait, self._timing.retry_seconds):
-            if self._finished.is_set():
+            if self._ended.is_set():
                 raise RuntimeError("the election ended before the Lease was held")
 
     async def release(self) -> None:
         """Gives the Lease back, so that another replica need not wait for it to run out."""
-        self._releasing = True
-        if self._loop is not None and self._election is not None and not self._finished.is_set():
-            self._loop.call_soon_threadsafe(self._election.cancel)
+        self._release.set()
         if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, 2 * self._timing.request_seconds)
+            await asyncio.to_thread(self._thread.join, self._timing.duration_seconds)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._elect())
+        except Exception:
+            logger.exception("the election failed")
         finally:
-            was_held = self._held.is_set()
             self._held.clear()
-            self._finished.set()
-            if not self._releasing:
-                logger.error("lease lost", extra={"lease": self._name, "held_before": was_held})
+            self._ended.set()
+            if not self._release.is_set():
+                logger.error("lease lost", extra={"lease": self._name})
                 self._lost()
 
     async def _elect(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        async with ApiClient(self._configuration) as api:
-            lock = _BoundedLock(
-                name=self._name,
-                namespace=self._namespace,
-                identity=self._identity,
-                api=api,
-                seconds=self._timing.request_seconds,
-            )
-            election = LeaderElection(
-                Config(
-                    lock,
-                    lease_duration=self._timing.duration_seconds,
-                    renew_deadline=self._timing.renew_deadline_seconds,
-                    retry_period=self._timing.retry_seconds,
-                    onstarted_leading=self._hold,
-                    onstopped_leading=_nothing,
-                )
-            )
-            self._election = asyncio.create_task(election.run())
-            try:
-                await self._election
-            except asyncio.CancelledError:
-                if self._held.is_set():
-                    await lock.give_back()
-
-    async def _hold(self) -> None:
-        self._held.set()
-
-
-async def _nothing() -> None:
-    """The election wants to be told what to do at its end; the thread's own end says it."""
-
-
-class _BoundedLock(LeaseLock):
-    """The package's Lease lock, with a deadline on every request."""
-
-    def __init__(self, *, name: str, namespace: str, identity: str, api: ApiClient, seconds: float) -> None:
-        super().__init__(name, namespace, identity, api)
-        self._coordination = CoordinationV1Api(api_client=api)
-        self._seconds = seconds
-
-    async def get(
-        self, name: str, namespace: str
-    ) -> tuple[bool, LeaderElectionRecord] | tuple[bool, Exception] | tuple[bool, None]:
-        return await self._bounded(super().get(name, namespace), otherwise=(False, ApiException(reason="no answer")))
-
-    async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
-        return await self._bounded(super().create(name, namespace, election_record), otherwise=False)
-
-    async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
-        return await self._bounded(super().update(name, namespace, updated_record), otherwise=False)
-
-    async def give_back(self) -> None:
-        """Empties the holder, if it is still us; whoever asks next gets the Lease at once."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                lease = await self._coordination.read_namespaced_lease(self.name, self.namespace)
-                if lease.spec is None or lease.spec.holder_identity != self.identity:
+        seconds = self._timing.request_seconds
+        async with KubeClient(self._configuration, user_agent="cloud-recording-lease", request_seconds=seconds) as api:
+            renewed_at = time.monotonic()
+            while not self._release.is_set():
+                started = time.monotonic()
+                if await self._attempt(api):
+                    renewed_at = started
+                    self._held.set()
+                elif self._held.is_set() and time.monotonic() - renewed_at > self._timing.renew_deadline_seconds:
                     return
-                lease.spec.holder_identity = None
-                await self._coordination.replace_namespaced_lease(self.name, self.namespace, lease)
-        except (TimeoutError, aiohttp.ClientError, ApiException) as error:
-            logger.warning("lease not given back", extra={"error": type(error).__name__})
+                await asyncio.to_thread(self._release.wait, self._timing.retry_seconds)
+            if self._held.is_set():
+                await self._give_back(api)
 
-    async def _bounded(self, request: Awaitable[Answer], *, otherwise: Answer) -> Answer:
+    async def _attempt(self, api: KubeClient) -> bool:
+        """Whether the Lease is held now, and newly so; raises when it is seen to be another's while we held it."""
         try:
-            async with asyncio.timeout(self._seconds):
-                return await request
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            logger.warning("lease request failed", extra={"error": type(error).__name__})
-            return otherwise
+            lease = await self._read(api)
+            if lease is None:
+                await api.post(self._collection(), self._body({}, metadata={}))
+                return True
+            if self._is_taken(lease["spec"]):
+                if self._held.is_set():
+                    raise RuntimeError(f"the Lease is held by '{lease['spec'].get('holderIdentity')}'")
+                return False
+            await api.put(self._url(), self._body(lease["spec"], metadata=lease["metadata"]))
+        except Conflict:
+            return False
+        except KubeError as error:
+            logger.warning("lease not renewed", extra={"lease": self._name, "error": error.message})
+            return False
+        return True
+
+    def _is_taken(self, spec: Json) -> bool:
+        """Whether another holder has it, who renewed it within its duration: by our clock, since we saw it renewed."""
+        holder, renewed = spec.get("holderIdentity") or "", spec.get("renewTime") or ""
+        if holder in {"", self._identity}:
+            return False
+        if self._seen is None or (self._seen.holder, self._seen.renewed) != (holder, renewed):
+            self._seen = _Seen(holder, renewed, time.monotonic())
+        lasts = spec.get("leaseDurationSeconds") or self._timing.duration_seconds
+        return time.monotonic() - self._seen.at < lasts
+
+    async def _give_back(self, api: KubeClient) -> None:
+        try:
+            lease = await self._read(api)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                await api.put(self._url(), {**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+        except KubeError as error:
+            logger.warning("lease not given back", extra={"lease": self._name, "error": error.message})
+
+    async def _read(self, api: KubeClient) -> Json | None:
+        try:
+            return await api.get(self._url())
+        except NotFound:
+            return None
+
+    def _body(self, spec: Json, *, metadata: Json) -> Json:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        ours = spec.get("holderIdentity") == self._identity
+        transitions = spec.get("leaseTransitions") or 0
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace, **metadata},
+            "spec": {
+                "holderIdentity": self._identity,
+                "leaseDurationSeconds": self._timing.duration_seconds,
+                "acquireTime": spec.get("acquireTime") if ours else now,
+                "renewTime": now,
+                "leaseTransitions": transitions if ours or not spec else transitions + 1,
+            },
+        }
+
+    def _collection(self) -> str:
+        return path("apis", "coordination.k8s.io", "v1", "namespaces", self._namespace, "leases")
+
+    def _url(self) -> str:
+        return self._collection() + path(self._name)
