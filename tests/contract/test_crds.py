@@ -22,12 +22,15 @@ STATUS = Path(__file__).with_name("crds_status.yaml")
 
 
 @pytest.fixture(scope="module")
-def kubectl(control_plane: BareControlPlane) -> Kubectl:
+def kubectl(control_plane: BareControlPlane) -> Iterator[Kubectl]:
     """kubectl on an API server that knows what lies in crds/, applied as a person would."""
     kubectl = Kubectl(control_plane.kubeconfig)
     kubectl("apply", f"--filename={REPOSITORY / 'crds'}")
-    kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
-    return kubectl
+    # kubectl's own --for=condition fails where the list of conditions is not there yet.
+    established = '{.status.conditions[?(@.type=="Established")].status}'
+    kubectl("wait", f"--for=jsonpath={established}=True", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+    yield kubectl
+    kubectl("delete", f"--filename={REPOSITORY / 'crds'}")
 
 
 @pytest.fixture(scope="module")
