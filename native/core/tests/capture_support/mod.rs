@@ -2,6 +2,8 @@
 //! Shared by the capture tests: sources made by the `ffmpeg` command, a sink that remembers, and looks at the recording.
 #![allow(dead_code)] // each test program uses its own part of it
 
+pub mod servers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

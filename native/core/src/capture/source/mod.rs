@@ -87,7 +87,8 @@ impl Source {
         let mut session = Session::new(input, self.stream.uid, self.wanted, &self.around);
         let failure = session.play();
         let joined = session.has_joined();
-        if joined {
+        // At a stop nobody leaves: the recording does.
+        if joined && failure != Failure::Stopped {
             // What is still to be shown of a source that ended properly is shown.
             self.around
                 .clock
