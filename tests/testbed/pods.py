@@ -112,6 +112,8 @@ def _container(
 def _pod_spec(container: Manifest, *, writable: bool = False) -> Manifest:
     return {
         "automountServiceAccountToken": False,
+        # Links would set S3_PORT and RTMP_PORT, which the scripts read, to the URLs of the Services of that name.
+        "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 1,
         "securityContext": {
             "runAsNonRoot": True,
