@@ -117,6 +117,12 @@ def _cgroups(name: str) -> Iterator[Path]:
 
 
 def _make_cgroup(group: Path) -> None:
+    controllers = group.parent / "cgroup.controllers"
+    if controllers.exists():
+        # In version 2 a group has only the controllers that its parent passes on.
+        for controller in controllers.read_text().split():
+            with contextlib.suppress(OSError):
+                (group.parent / "cgroup.subtree_control").write_text(f"+{controller}")
     group.mkdir(exist_ok=True)
     for setting in ("cpuset.cpus", "cpuset.mems"):
         inherited = group.parent / setting
