@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.controller.metrics import Metrics
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Helm, Kubectl
 from tests.cluster.layout import REPOSITORY
@@ -70,7 +72,7 @@ def test_the_defaults_are_settings_that_the_operator_takes(render: Render) -> No
 
 
 def test_every_value_for_the_operator_reaches_it(render: Render) -> None:
-    values = {
+    values: dict[str, Any] = {
         "image": {"repository": "example.com/product", "tag": "1.2.3"},
         "runner": {
             "image": {"digest": "sha256:" + "0" * 64},
@@ -95,10 +97,10 @@ def test_every_value_for_the_operator_reaches_it(render: Render) -> None:
     }
     assert settings["watchNamespaces"] == values["watchNamespaces"]
     assert settings["logging"] == values["log"]
-    assert settings["leaderElection"] == {"leaseName": "cloud-recording"} | dict(values["leaderElection"])  # type: ignore[call-overload]
+    assert settings["leaderElection"] == {"leaseName": "cloud-recording"} | values["leaderElection"]
     assert settings["concurrency"] == values["concurrency"]
     assert settings["engines"] == {"default": "libagora-cloud-recording-client.so", "other": "/opt/other.so"}
-    assert settings["allowed"].items() >= dict(values["allowed"]).items()  # type: ignore[call-overload]
+    assert settings["allowed"].items() >= values["allowed"].items()
 
 
 def test_a_change_of_the_configuration_rolls_the_operator(render: Render) -> None:
@@ -161,6 +163,19 @@ def test_monitors_are_made_when_asked_for(render: Render, kind: str) -> None:
     (monitor,) = [manifest for manifest in render(values) if manifest["apiVersion"] == api_group]
     assert monitor["kind"].lower() == kind.lower()
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_alerts_ask_for_metrics_that_exist(render: Render) -> None:
+    (rule,) = [
+        one for one in render({"metrics": {"prometheusRule": {"enabled": True}}}) if one["kind"] == "PrometheusRule"
+    ]
+    expressions = " ".join(alert["expr"] for group in rule["spec"]["groups"] for alert in group["rules"])
+    metrics = Metrics()
+    metrics.worked(seconds=0, succeeded=False)
+    offered = metrics.exposition().decode()
+    asked = set(re.findall(r"cloudrecording_\w+", expressions))
+    assert asked
+    assert {name for name in asked if f"\n{name}" not in offered} == set()
 
 
 def test_the_definitions_are_those_of_crds_and_stay(render: Render) -> None:

@@ -103,11 +103,11 @@ def _rfc3339_milliseconds(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Message = Annotated[str, BeforeValidator(_trim_message), Field(max_length=MESSAGE_LENGTH)]
+Message = Annotated[str, Field(max_length=MESSAGE_LENGTH), BeforeValidator(_trim_message)]
 """Text for people, cut rather than refused: what a message is about counts more than its end."""
 
 Item = TypeVar("Item")
-Tail = Annotated[tuple[Item, ...], BeforeValidator(_keep_tail), Field(max_length=LIST_TAIL)]
+Tail = Annotated[tuple[Item, ...], Field(max_length=LIST_TAIL), BeforeValidator(_keep_tail)]
 """A list that keeps its newest entries only."""
 
 Time = Annotated[datetime, PlainSerializer(_rfc3339_seconds, return_type=str, when_used="json")]

@@ -28,6 +28,9 @@ CALLBACK_PATH: Final = "/v1/callbacks"
 TERMINATION_MESSAGE_BYTES: Final = 4096
 """What the kubelet keeps of a container's termination message."""
 
+_LONGEST_LETTER_BYTES: Final = 6
+"""A control character in JSON, which is longer than any letter in UTF-8."""
+
 MAX_CALLBACKS_PER_REQUEST: Final = 100
 
 RecordingId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
@@ -166,15 +169,15 @@ class Summary(RecordModel):
     somebody_joined: bool = False
 
     def termination_message(self) -> str:
-        """JSON of at most 4,096 bytes: a long message in a script of three or four bytes a letter is shortened."""
+        """JSON of at most 4,096 bytes: a message that is too long in bytes loses its end."""
         summary = self
         while True:
             text = summary.model_dump_json(by_alias=True, exclude_none=True)
             excess = len(text.encode()) - TERMINATION_MESSAGE_BYTES
             if excess <= 0 or not summary.message:
                 return text
-            # A letter has at least one byte, so cutting as many letters as there are bytes too many always ends.
-            shortened = summary.message[: max(0, len(summary.message) - excess)]
+            # So few letters that the next round never finds too many gone, and at least one, so that it ends.
+            shortened = summary.message[: -max(1, excess // _LONGEST_LETTER_BYTES)]
             summary = summary.model_copy(update={"message": shortened})
 
 
