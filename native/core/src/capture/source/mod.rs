@@ -59,22 +59,31 @@ impl Source {
     /// Plays the source again and again until the stop, or until a source that has an end has ended.
     pub fn run(self) {
         let mut pause = FIRST_PAUSE;
-        let mut told: Option<Failure> = None;
+        let mut failing: Option<(Failure, u32)> = None;
         while !self.around.stop.is_raised() {
             let (joined, finite, failure) = self.play();
             if failure == Failure::Stopped || joined && finite && failure == Failure::Ended {
                 return;
             }
             if joined {
-                (pause, told) = (FIRST_PAUSE, None);
-            } else if told.as_ref() != Some(&failure) {
-                self.tell_unavailable(&failure);
-                told = Some(failure);
+                (pause, failing) = (FIRST_PAUSE, None);
+            } else {
+                failing = Some(self.fail_again(failure, failing));
             }
             let clock = &self.around.clock;
             clock.wait_until(clock.now() + nanos(pause), &self.around.stop);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Counts failures of one kind in a row, and tells of what is news.
+    fn fail_again(&self, failure: Failure, before: Option<(Failure, u32)>) -> (Failure, u32) {
+        let times = before.filter(|(known, _)| *known == failure).map_or(0, |(_, times)| times);
+        let turned = failure.is_refusal(times + 1) != failure.is_refusal(times);
+        if times == 0 || turned {
+            self.tell_unavailable(&failure, times + 1);
+        }
+        (failure, times + 1)
     }
 
     /// One connection from its opening to its end: whether it joined, whether it has an end by its nature, why it ended.
@@ -99,10 +108,10 @@ impl Source {
         (joined, finite, failure)
     }
 
-    fn tell_unavailable(&self, failure: &Failure) {
+    fn tell_unavailable(&self, failure: &Failure, times: u32) {
         self.around.sink.event(CaptureEvent::Unavailable {
             uid: self.stream.uid,
-            refused: failure.is_refusal(),
+            refused: failure.is_refusal(times),
             message: failure.to_string(),
         });
     }

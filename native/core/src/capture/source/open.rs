@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ffmpeg_next::ffi;
@@ -15,7 +15,7 @@ use crate::capture::api::VideoStream;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::frame::Packet;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
-use crate::capture::clock::Stop;
+use crate::capture::clock::{lock, Stop};
 use crate::capture::timeline::{Pace, Stamp, Track};
 
 /// Containers that are looked for. Scripts of files, devices and the like are not among them.
@@ -39,6 +39,8 @@ pub enum Failure {
     Forbidden(Refusal),
     /// The far end said no.
     Denied(AvError),
+    /// The far end was there and ended the talk before any media: a no, if it does so again and again.
+    HungUp(AvError),
     Unavailable(AvError),
     TimedOut(Duration),
     /// Nothing in it can be decoded.
@@ -50,8 +52,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Denied(_) | Self::Forbidden(_))
+    /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
+    pub fn is_refusal(&self, times: u32) -> bool {
+        match self {
+            Self::Denied(_) | Self::Forbidden(_) => true,
+            Self::HungUp(_) => times >= 3,
+            _ => false,
+        }
     }
 }
 
@@ -61,6 +68,7 @@ impl fmt::Display for Failure {
             Self::Forbidden(Refusal::Unresolved) => write!(f, "{}", Refusal::Unresolved),
             Self::Forbidden(refusal) => write!(f, "{refusal}"),
             Self::Denied(error) => write!(f, "the source refuses: {error}"),
+            Self::HungUp(error) => write!(f, "the source hangs up: {error}"),
             Self::Unavailable(error) => write!(f, "the source cannot be read: {error}"),
             Self::TimedOut(limit) => write!(f, "no media for {} s", limit.as_secs()),
             Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
@@ -76,6 +84,8 @@ struct Watch {
     origin: Instant,
     deadline_millis: AtomicU64,
     guard: Guard,
+    /// Why the guard kept libav from opening something, which libav tells only as an error of its own.
+    refusal: Mutex<Option<Refusal>>,
 }
 
 impl Watch {
@@ -110,10 +120,11 @@ impl Input {
             origin: Instant::now(),
             deadline_millis: AtomicU64::new(0),
             guard: guard.clone(),
+            refusal: Mutex::default(),
         });
         watch.allow(limit);
         let opened = open_context(url, &watch);
-        let context = opened.map_err(|error| classify(error, &watch, limit))?;
+        let context = opened.map_err(|error| refine(classify(error, &watch, limit), url))?;
         Ok(Self { context, watch })
     }
 
@@ -299,7 +310,8 @@ unsafe extern "C" fn open_nested(
         let watch = &*(*context).opaque.cast::<Watch>();
         let Ok(text) = CStr::from_ptr(url).to_str() else { return ffi::AVERROR(ffi::EINVAL) };
         let target = text.strip_prefix("crypto:").or_else(|| text.strip_prefix("crypto+")).unwrap_or(text);
-        if watch.guard.check(target).is_err() {
+        if let Err(refusal) = watch.guard.check(target) {
+            lock(&watch.refusal).get_or_insert(refusal);
             return ffi::AVERROR(ffi::EPERM);
         }
         let whitelist = (*context).protocol_whitelist;
@@ -314,6 +326,7 @@ unsafe extern "C" fn open_nested(
         let opened = ffi::avio_open2(io, url, flags, interrupt, options);
         if opened >= 0 && !redirect_is_allowed(*io, &watch.guard) {
             ffi::avio_closep(io);
+            lock(&watch.refusal).get_or_insert(Refusal::LinkLocal);
             return ffi::AVERROR(ffi::EPERM);
         }
         opened
@@ -341,15 +354,18 @@ unsafe fn redirect_is_allowed(io: *mut ffi::AVIOContext, guard: &Guard) -> bool 
 
 /// What an error of libav means for the participant, told by its code alone.
 fn classify(error: AvError, watch: &Watch, limit: Duration) -> Failure {
-    const DENIED: [AvError; 4] = [
+    const DENIED: [AvError; 3] = [
         AvError(ffi::AVERROR_HTTP_UNAUTHORIZED),
         AvError(ffi::AVERROR_HTTP_FORBIDDEN),
         AvError(ffi::AVERROR(ffi::EACCES)),
-        AvError(ffi::AVERROR(ffi::EPERM)),
     ];
     if watch.stop.is_raised() {
-        Failure::Stopped
-    } else if DENIED.contains(&error) {
+        return Failure::Stopped;
+    }
+    if let Some(refusal) = lock(&watch.refusal).take() {
+        return Failure::Forbidden(refusal);
+    }
+    if DENIED.contains(&error) {
         Failure::Denied(error)
     } else if error == AvError::END_OF_FILE {
         Failure::Ended
@@ -357,5 +373,15 @@ fn classify(error: AvError, watch: &Watch, limit: Duration) -> Failure {
         Failure::TimedOut(limit)
     } else {
         Failure::Unavailable(error)
+    }
+}
+
+/// RTMP servers refuse by hanging up; a stream that nobody publishes yet gets an answer instead.
+fn refine(failure: Failure, url: &str) -> Failure {
+    match failure {
+        Failure::Unavailable(error) if error == AvError(ffi::AVERROR(ffi::EIO)) && url.starts_with("rtmp") => {
+            Failure::HungUp(error)
+        }
+        failure => failure,
     }
 }
