@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, kubernetes
+from cloud_recording.api.quantity import whole
 
 VolumeSize = Annotated[
     str,
@@ -32,6 +33,11 @@ class EmptyDirWork(SpecModel):
         description="Most that the recording may keep on the node's disk. Capture pauses, with a stated gap, before it "
         "would be exceeded.",
     )
+
+    @property
+    def size_limit_bytes(self) -> int:
+        """The limit as the engine's configuration takes it; the volume itself does not show it to those inside."""
+        return whole(self.size_limit)
 
 
 class PersistentVolumeClaimWork(SpecModel):

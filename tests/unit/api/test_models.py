@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.regions import REGIONS, region_name, region_number
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from tests.cluster.layout import REPOSITORY
 
 SPEC: dict[str, Any] = {
     "channel": {"name": "room-1", "uid": 1000, "streams": [{"uid": 1, "url": "rtmp://media.example.com/live/1"}]},
@@ -95,6 +97,14 @@ def test_the_last_region_of_each_vendor_is_where_the_sdk_has_it(vendor: StorageV
     assert len(REGIONS[vendor]) == number + 1
     assert region_name(vendor, number) == name
     assert region_number(vendor, name) == number
+
+
+def test_operator_and_library_number_the_regions_alike() -> None:
+    """The library's table also keeps a retired region at its end, which the API no longer takes."""
+    source = (REPOSITORY / "native" / "core" / "src" / "storage" / "vendor.rs").read_text(encoding="utf-8")
+    for vendor, names in REGIONS.items():
+        table = source.split(f"const {vendor.value.upper()}: &[Region] = &[")[1].split("];")[0]
+        assert tuple(re.findall(r'\("([a-z0-9-]+)", ', table))[: len(names)] == names
 
 
 def test_a_region_that_the_sdk_has_no_number_for_is_taken_by_name() -> None:
