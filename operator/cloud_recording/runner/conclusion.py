@@ -71,7 +71,7 @@ class Readiness:
 
 def readiness(state: State, at: At) -> Readiness:
     """Ready means: the recorder does what it should; media is written, or it truly connects, pauses or uploads."""
-    if state.facts.summary is not None:
+    if state.concluded:
         return Readiness(ready=True, reason="finished")
     if state.process is Process.LOADED and state.missing:
         return Readiness(ready=False, reason="waiting for secrets")

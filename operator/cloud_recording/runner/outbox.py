@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS callbacks (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT, keep TEXT NOT NULL, type TEXT NOT NULL, document TEXT NOT NULL
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    writer TEXT NOT NULL,
+    keep TEXT NOT NULL,
+    type TEXT NOT NULL,
+    document TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS callbacks_by_keep ON callbacks (keep, sequence);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -30,6 +36,8 @@ _INFORMATIVE: Final = ("RecorderFailure", "UploaderFailure", "EditRefused")
 INFORMATIVE_LIMIT: Final = 1_000
 """How many callbacks that only inform may wait; beyond, the oldest go. What decides a status is never dropped."""
 
+_ROOM: Final = "while there is room"
+_ALWAYS: Final = "always"
 _NO_USERS: Final = 434
 _LAST_POSSIBLE: Final = 2**63 - 1
 _BUSY_SECONDS: Final = 30.0
@@ -55,6 +63,10 @@ class News:
         snapshot = {} if self.snapshot is None else {"snapshot": self.snapshot}
         return {"type": self.type, "time": rfc3339(self.time_ms), **self.payload, **snapshot}
 
+    def encoded(self) -> str:
+        """The document as it is stored."""
+        return json.dumps(self.document(), ensure_ascii=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
@@ -69,11 +81,19 @@ class Stored:
         return {"sequence": self.sequence, **json.loads(self.document)}
 
 
+class Writer(StrEnum):
+    """Who put a callback into the outbox."""
+
+    RECORDER = "recorder"
+    SUPERVISOR = "supervisor"
+
+
 class Outbox:
     """The outbox at `path`. Several processes may have it open; each method is one transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writer: Writer) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = writer
         self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
@@ -94,27 +114,29 @@ class Outbox:
                 self._connection.execute("DELETE FROM facts")
                 self._remember("owner", owner)
 
-    def append(self, news: Iterable[News], *, facts: Mapping[str, str] | None = None) -> int:
-        """Stores news in order, with the facts that are true from then on, and returns the last sequence ever given."""
+    def append(self, news: Sequence[News], *, facts: Mapping[str, str] | None = None) -> None:
+        """Stores news in order, with the facts that are true from then on."""
+        lasting = _without_superseded(news)
         with self._transaction():
-            for item in news:
-                if item.type in _SUPERSEDED:
-                    self._connection.execute("DELETE FROM callbacks WHERE type = ?", (item.type,))
-                document = json.dumps(item.document(), ensure_ascii=False, separators=(",", ":"))
-                self._connection.execute(
-                    "INSERT INTO callbacks (keep, type, document) VALUES (?, ?, ?)", (_keep(item), item.type, document)
-                )
+            for kind in {item.type for item in lasting} & _SUPERSEDED:
+                self._connection.execute("DELETE FROM callbacks WHERE keep = ?", (kind,))
+            self._connection.executemany(
+                "INSERT INTO callbacks (writer, keep, type, document) VALUES (?, ?, ?, ?)",
+                [(self._writer, _keep(item), item.type, item.encoded()) for item in lasting],
+            )
             for name, value in (facts or {}).items():
                 self._remember(name, value)
-            self._drop_old_information()
-            return self.last_sequence()
+            if any(_keep(item) == _ROOM for item in lasting):
+                self._drop_old_information()
 
-    def pending(self, *, limit: int, after: int = 0, up_to: int | None = None) -> list[Stored]:
-        """The oldest callbacks that wait, in order, of those between two sequences."""
+    def pending(
+        self, *, limit: int, after: int = 0, up_to: int | None = None, writer: Writer | None = None
+    ) -> list[Stored]:
+        """The oldest callbacks that wait, in order, of those between two sequences, by one writer or by all."""
         rows = self._connection.execute(
-            "SELECT sequence, type, document FROM callbacks WHERE sequence > ? AND sequence <= ? "
-            "ORDER BY sequence LIMIT ?",
-            (after, _LAST_POSSIBLE if up_to is None else up_to, limit),
+            "SELECT sequence, type, document FROM callbacks "
+            "WHERE sequence > ? AND sequence <= ? AND writer IN (?, ?) ORDER BY sequence LIMIT ?",
+            (after, _LAST_POSSIBLE if up_to is None else up_to, *((writer, writer) if writer else Writer), limit),
         )
         return [Stored(sequence=sequence, type=kind, document=document) for sequence, kind, document in rows]
 
@@ -145,9 +167,9 @@ class Outbox:
 
     def _drop_old_information(self) -> None:
         self._connection.execute(
-            "DELETE FROM callbacks WHERE keep = 'while-there-is-room' AND sequence NOT IN "
-            "(SELECT sequence FROM callbacks WHERE keep = 'while-there-is-room' ORDER BY sequence DESC LIMIT ?)",
-            (INFORMATIVE_LIMIT,),
+            "DELETE FROM callbacks WHERE keep = ? AND sequence <= "
+            "(SELECT sequence FROM callbacks WHERE keep = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
+            (_ROOM, _ROOM, INFORMATIVE_LIMIT),
         )
 
     def _transaction(self) -> _Transaction:
@@ -167,6 +189,15 @@ class _Transaction:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
+def _without_superseded(news: Sequence[News]) -> list[News]:
+    """The news but for figures that later ones among them replace."""
+    newest = {item.type: item for item in news if item.type in _SUPERSEDED}
+    return [item for item in news if newest.get(item.type, item) is item]
+
+
 def _keep(news: News) -> str:
+    """How long a callback is kept: its own type while it is the newest, while there is room, or always."""
+    if news.type in _SUPERSEDED:
+        return news.type
     informs = news.type in _INFORMATIVE and news.payload.get("code") != _NO_USERS
-    return "while-there-is-room" if informs else "always"
+    return _ROOM if informs else _ALWAYS

@@ -127,6 +127,7 @@ class State:
     rescue_crashes: int = 0
     rescue_hopeless: bool = False
     spawn_at: float = 0.0
+    concluded: bool = False
 
     @property
     def stop_wanted(self) -> bool:

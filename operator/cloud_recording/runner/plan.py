@@ -66,6 +66,13 @@ DEBT_SECONDS: Final = 60.0
 """An engine that owes something for so long hangs."""
 GIVE_UP_SECONDS: Final = 10.0
 
+_PAID_BY: Final[Mapping[str, Awaited]] = {
+    Command.BEGIN: Awaited.BEGIN,
+    Command.PAUSE: Awaited.PAUSE,
+    Command.LAYOUT: Awaited.LAYOUT,
+    Answer.RELEASE: Awaited.RELEASE,
+}
+"""What an answer pays. A stop is not among them: it is over when the engine has left, not when it has heard of it."""
 _EDITS: Final[Mapping[Awaited, str]] = {
     Awaited.PAUSE: "spec.desiredState",
     Awaited.LAYOUT: "spec.recording.video.layout",
@@ -76,7 +83,7 @@ _LAST: Final = frozenset({"RecordingUploaded", "RecordingBackedUp", "RecordingFa
 
 def react(state: State, event: Event, at: At) -> Step:
     """The state after an event, and what has to be done. Once concluded, nothing changes any more."""
-    if state.facts.summary is not None:
+    if state.concluded:
         return state, ()
     state, told = _fold(state, event, at)
     state, ordered = _advance(state, at)
@@ -174,12 +181,10 @@ def _ended(facts: Facts, ending: Ending, payload: Mapping[str, Any]) -> Facts:
 def _fold_answer(state: State, event: ProcessAnswered) -> Step:
     if event.answer == Answer.RESCUE:
         return _fold_rescue(state, event)
-    answered = Awaited[event.answer.upper()]
-    # A stop is over when the engine has left the channel, not when it has heard of it.
-    if answered is not Awaited.STOP:
-        state = replace(state, awaited={debt: since for debt, since in state.awaited.items() if debt is not answered})
-    if event.refusal and answered in _EDITS:
-        return state, (Tell(type="EditRefused", payload={"field": _EDITS[answered], "message": event.refusal}),)
+    paid = _PAID_BY.get(event.answer)
+    state = replace(state, awaited={debt: since for debt, since in state.awaited.items() if debt is not paid})
+    if event.refusal and paid is not None and paid in _EDITS:
+        return state, (Tell(type="EditRefused", payload={"field": _EDITS[paid], "message": event.refusal}),)
     return state, ()
 
 
@@ -287,7 +292,7 @@ def _announce(state: State) -> Step:
 
 def _without_process(state: State, at: At) -> Step:
     if _is_over(state) or _deadline_passed(state, at):
-        state, told = _acknowledge(state)
+        state, told = _acknowledge(replace(state, concluded=True))
         return state, (*told, Conclude())
     if at.monotonic < state.spawn_at:
         return state, ()

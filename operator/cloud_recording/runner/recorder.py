@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
@@ -44,13 +45,14 @@ from cloud_recording.runner.job import (
     encode,
 )
 from cloud_recording.runner.logs import Redactor, configure
-from cloud_recording.runner.outbox import News, Outbox
+from cloud_recording.runner.outbox import News, Outbox, Writer
 from cloud_recording.runner.snapshots import SnapshotPacing
 
 logger = logging.getLogger(__name__)
 
 PULSE_SECONDS: Final = 1.0
 _DRAIN_STEP_SECONDS: Final = 1.0
+_CALLBACKS_AT_ONCE: Final = 256
 _RECORDER_INIT: Final = 436
 _GENERAL_ERROR: Final = 442
 
@@ -198,7 +200,7 @@ class RecorderProcess:
             await self._release(recorder)
         finally:
             loop.remove_reader(recorder.fileno())
-            self._take_callbacks()
+            self._take_all_callbacks()
         if recorder.late_callbacks:
             logger.warning("the engine called after Release", extra={"callbacks": recorder.late_callbacks})
 
@@ -206,7 +208,7 @@ class RecorderProcess:
         try:
             await self._call(lambda: recorder.start(_start_parameters(job)))
         except EngineError as error:
-            self._take_callbacks()
+            self._take_all_callbacks()
             if not self._ending.is_set():
                 message = _error_message(self._read_status()) or error.message
                 self._tell_fatal(code=error.code or _GENERAL_ERROR, message=message)
@@ -239,11 +241,18 @@ class RecorderProcess:
         else:
             self._done(Answer.RESCUE)
 
-    def _take_callbacks(self) -> None:
-        """Moves what the engine said into the outbox, in one transaction, then tells the supervisor."""
-        callbacks = list(self._recorder.callbacks()) if self._recorder else []
+    def _take_all_callbacks(self) -> None:
+        while self._take_callbacks():
+            pass
+
+    def _take_callbacks(self) -> bool:
+        """Moves what the engine said into the outbox, in one transaction, then rings the supervisor's bell.
+
+        What is left when there is too much at once keeps the descriptor readable, so the loop comes back to it.
+        """
+        callbacks = list(islice(self._recorder.callbacks(), _CALLBACKS_AT_ONCE)) if self._recorder else []
         if not callbacks:
-            return
+            return False
         snapshot = self._read_status()
         news = [
             News(
@@ -258,6 +267,7 @@ class RecorderProcess:
         self._tell(news)
         if any(callback.type in _ENDINGS for callback in callbacks):
             self._ending.set()
+        return True
 
     async def _pulse(self) -> None:
         """Shows the supervisor, once a second, that this process lives and how far the recording is."""
@@ -347,7 +357,7 @@ def _lock(directory: Path) -> TextIO:
 async def _serve(options: argparse.Namespace, redactor: Redactor) -> None:
     connection = socket.socket(fileno=options.control_descriptor)
     reader, writer = await asyncio.open_connection(sock=connection)
-    outbox = Outbox(Path(options.outbox))
+    outbox = Outbox(Path(options.outbox), writer=Writer.RECORDER)
     process = RecorderProcess(library=options.engine, outbox=outbox, redactor=redactor, supervisor=writer)
     if await process.load():
         await _follow(reader, process)

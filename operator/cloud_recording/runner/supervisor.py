@@ -32,7 +32,7 @@ from cloud_recording.runner.delivery import Delivery, OperatorAddress, OperatorR
 from cloud_recording.runner.job import Command
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
-from cloud_recording.runner.outbox import News, Outbox, Stored
+from cloud_recording.runner.outbox import News, Outbox, Stored, Writer
 from cloud_recording.runner.part import (
     Action,
     At,
@@ -88,9 +88,10 @@ class Supervisor:
         self._assignment = Assignment(self._document, secrets=place.mounts.secrets, work=place.work)
         self._redactor = redactor
         self._outbox_path = place.work / "outbox.sqlite3"
-        self._outbox = Outbox(self._outbox_path)
+        self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
         self._outbox.claim(place.pod_uid)
-        self._state = State(desired=place.mounts.desired(), facts=self._remembered())
+        facts = self._remembered()
+        self._state = State(desired=place.mounts.desired(), facts=facts, concluded=facts.summary is not None)
         self._receiver = receiver
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
         self._child: RecorderChild | None = None
@@ -127,7 +128,7 @@ class Supervisor:
                 tasks.create_task(self._listen(), name="outbox"),
                 tasks.create_task(self._work(), name="events"),
             ]
-            if self._state.facts.summary is None:
+            if not self._state.concluded:
                 await self._concluded.wait()
             await self._flush(delivery)
             for task in (delivery, *helpers):
@@ -169,7 +170,7 @@ class Supervisor:
             event = await self._events.get()
             if isinstance(event, ProcessExited):
                 self._note_exit(event)
-            self._step(event)
+            self._step([event])
 
     def _note_exit(self, event: ProcessExited) -> None:
         """What the dead process had stored counts before its death does."""
@@ -180,18 +181,22 @@ class Supervisor:
     def _catch_up(self) -> int:
         """Folds every callback that a recorder process stored, and returns the sequence up to which that is done."""
         last = self._outbox.last_sequence()
-        while self._state.facts.read_up_to < last and self._state.facts.summary is None:
-            stored = self._outbox.pending(limit=_FOLD_AT_ONCE, after=self._state.facts.read_up_to, up_to=last)
+        while not self._state.concluded:
+            read = self._state.facts.read_up_to
+            stored = self._outbox.pending(limit=_FOLD_AT_ONCE, after=read, up_to=last, writer=Writer.RECORDER)
             if not stored:
                 break
-            for callback in stored:
-                self._step(_told(callback))
+            self._step([_told(callback) for callback in stored])
+            self._delivery.ring()
         return last
 
-    def _step(self, event: Event) -> None:
-        """One transition: facts and callbacks are stored together before anything is done."""
+    def _step(self, events: Sequence[Event]) -> None:
+        """Folds events; facts and callbacks are stored, together, before anything is done about them."""
         before = self._state
-        self._state, actions = react(before, event, _now())
+        actions: list[Action] = []
+        for event in events:
+            self._state, ordered = react(self._state, event, _now())
+            actions += ordered
         told = [self._news(action) for action in actions if isinstance(action, Tell)]
         if told or _lasting(self._state.facts) != _lasting(before.facts):
             self._store(told)

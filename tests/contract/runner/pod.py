@@ -165,6 +165,15 @@ class RunnerPod:
         """The log, each line parsed: a line that is no JSON object fails the test."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
+    async def logged(self, beginning: str) -> Json:
+        """Waits for a record whose message begins so."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                found = [record for record in self.records() if record["message"].startswith(beginning)]
+                if found:
+                    return found[-1]
+                await asyncio.sleep(0.02)
+
     def summary(self) -> Summary:
         """The termination message."""
         text = self.termination_message.read_text()
