@@ -7,7 +7,6 @@ It needs no root, and no other program than KUBEBUILDER_ASSETS offers.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -17,7 +16,7 @@ from pathlib import Path
 from tests.cluster.binaries import Binaries
 from tests.cluster.component import Runner
 from tests.cluster.control_plane import ADMINISTRATORS, ControlPlane, Ports
-from tests.cluster.layout import Layout, alone
+from tests.cluster.layout import Layout, alone, remove_tree
 from tests.cluster.processes import end, processes_of
 
 # Nothing is ever reached at these, for want of nodes, but the API server must have some.
@@ -72,7 +71,7 @@ class BareControlPlane:
     def _remove(self) -> None:
         # etcd goes without grace: the API server's own end would wait for it otherwise, and its data goes with it.
         end((process.pid for process in processes_of(self.layout.name)), grace_seconds=0)
-        shutil.rmtree(self.layout.root, ignore_errors=True)
+        remove_tree(self.layout.root)
 
 
 def _free_ports() -> Ports:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.cluster.client import Kubectl
 from tests.cluster.component import ClusterError, Component, Runner, report
 from tests.cluster.control_plane import ADMINISTRATORS, ControlPlane, Ports
 from tests.cluster.images import ImageStore, read_archive
-from tests.cluster.layout import DEFAULT_DIRECTORY, Layout, alone
+from tests.cluster.layout import DEFAULT_DIRECTORY, Layout, alone, remove_tree
 from tests.cluster.network import Network, free_network
 from tests.cluster.node import NODE_NAME, PROVISIONER, Node
 from tests.cluster.pause import write_pause_archive
@@ -100,7 +99,7 @@ class Cluster:
 
     def _remove(self) -> None:
         sandbox.remove(self.layout)
-        shutil.rmtree(self.layout.root, ignore_errors=False, onerror=_unless_absent)
+        remove_tree(self.layout.root)
 
     def _make_sandbox(self) -> None:
         self.layout.prepare()
@@ -163,8 +162,3 @@ class _Parts:
 def _require_root() -> None:
     if os.geteuid() != 0:
         raise ClusterError("a cluster needs root, for its namespaces: run as root, or use yours with CLUSTER=current")
-
-
-def _unless_absent(_function: object, path: str, failure: tuple[object, BaseException, object]) -> None:
-    if not isinstance(failure[1], FileNotFoundError):
-        raise ClusterError(f"{path} cannot be removed: {failure[1]}") from failure[1]

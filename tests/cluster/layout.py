@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,12 @@ def write_if_changed(path: Path, content: str) -> None:
     if not path.exists() or path.read_text() != content:
         path.touch(mode=0o600)
         path.write_text(content)
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes it with all its files, and never those of another file system that is mounted in it. Images are tens of
+    thousands of files, for which rm takes seconds where shutil takes many."""
+    subprocess.run(("rm", "--recursive", "--force", "--one-file-system", "--", str(directory)), check=True)
 
 
 @contextlib.contextmanager
