@@ -249,7 +249,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
         _ => message.to_owned(),
     };
     match error.path().to_string().as_str() {
-        "." => format!("{message} ({place})"),
+        "." | "?" => format!("{message} ({place})"),
         path => format!("{path}: {message} ({place})"),
     }
 }

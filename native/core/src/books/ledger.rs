@@ -90,7 +90,7 @@ impl Slice {
 impl Ledger {
     pub fn apply(&mut self, record: Record) {
         match record {
-            Record::Begun(begun) => self.begun = Some(begun),
+            Record::Begun(begun) => self.begun = Some(*begun),
             Record::Resumed { at } => self.resumed.push(at),
             Record::Opened { file, start, discontinuity, tracks } => {
                 self.slices.push(Slice { file, start, discontinuity, tracks, content: Content::Open });
@@ -110,7 +110,9 @@ impl Ledger {
             Record::Left { uid, at } => self.leave(uid, at),
             Record::Stopped { at } => {
                 self.stopped = Some(at);
-                self.presences.iter_mut().for_each(|presence| presence.left = presence.left.or(Some(at)));
+                for presence in &mut self.presences {
+                    presence.left = presence.left.or(Some(at));
+                }
             }
             Record::Concluded => self.concluded = true,
         }
@@ -290,7 +292,9 @@ pub(crate) mod tests {
 
     pub(crate) fn ledger(records: impl IntoIterator<Item = Record>) -> Ledger {
         let mut ledger = Ledger::default();
-        records.into_iter().for_each(|record| ledger.apply(record));
+        for record in records {
+            ledger.apply(record);
+        }
         ledger
     }
 

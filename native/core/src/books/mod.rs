@@ -25,7 +25,9 @@ impl Books {
     pub fn open(directory: &Path, file_prefix: &str) -> Result<Self, Error> {
         let (journal, records) = Journal::open(directory, file_prefix)?;
         let mut ledger = Ledger::default();
-        records.into_iter().for_each(|record| ledger.apply(record));
+        for record in records {
+            ledger.apply(record);
+        }
         Ok(Self { journal, ledger })
     }
 

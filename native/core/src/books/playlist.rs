@@ -97,7 +97,9 @@ mod tests {
     fn each_playlist_continues_the_one_before() {
         let mut books = ledger(slice("a.ts", 0, 15_000).into_iter().chain([delivered("a.ts")]));
         let one = playlist(books.unbroken(), 15, false);
-        slice("b.ts", 15_000, 15_000).into_iter().chain([delivered("b.ts")]).for_each(|record| books.apply(record));
+        for record in slice("b.ts", 15_000, 15_000).into_iter().chain([delivered("b.ts")]) {
+            books.apply(record);
+        }
         let two = playlist(books.unbroken(), 15, false);
         assert!(two.starts_with(&one));
         assert_eq!(playlist(books.unbroken(), 15, true), two + "#EXT-X-ENDLIST\n");

@@ -11,7 +11,7 @@ use crate::storage::target::Target;
 #[serde(tag = "record", rename_all_fields = "camelCase")]
 pub enum Record {
     /// The first line: what the recording is and where it goes.
-    Begun(Begun),
+    Begun(Box<Begun>),
     /// Another process took the recording over.
     Resumed {
         at: i64,

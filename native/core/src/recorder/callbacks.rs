@@ -106,7 +106,7 @@ fn deliver(id: &CString, observer: Observer, receiver: &Receiver<Option<Callback
         let (event, _text) = event(id, &callback);
         // SAFETY: the observer lives until `close` has returned, which waits for this call; the event and what it points
         // to live until the end of this turn.
-        unsafe { notify(context, &event) };
+        unsafe { notify(context, &raw const event) };
     }
 }
 

@@ -121,9 +121,11 @@ impl Machine {
         self.tell(Callback::Connecting);
     }
 
-    /// An earlier process had this recording and died; what it left is kept.
-    pub fn resume(&mut self, message: String) {
-        self.recorder_failure(Code::RecorderExit, message);
+    /// The recorder goes back to its channel after an earlier process had died.
+    pub fn resume(&mut self) {
+        self.connect();
+        let message = "an earlier recorder of this recording ended without a stop; what it had recorded is kept";
+        self.recorder_failure(Code::RecorderExit, message.to_owned());
     }
 
     /// An earlier process had stopped this recording already: only its upload is left.

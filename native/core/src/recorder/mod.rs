@@ -71,17 +71,17 @@ impl Recorder {
         if life.deliverer.is_some() {
             return Err(Error::new(Code::InvalidOperation, "a recorder starts once: record again with a new one"));
         }
-        let (deliverer, line) = Deliverer::start(&self.shared.recording_id, self.observer)
+        let (deliverer, callbacks) = Deliverer::start(&self.shared.recording_id, self.observer)
             .map_err(|error| Error::new(Code::RecorderInit, error.to_string()))?;
         life.deliverer = Some(deliverer);
-        match self.begin(request, line.clone()) {
+        match self.begin(request, callbacks.clone()) {
             Ok(worker) => {
                 life.worker = Some(worker);
                 Ok(())
             }
             Err(error) => {
                 self.shared.publish_failure(error.clone());
-                line.send(Callback::FatalError { code: error.code });
+                callbacks.send(Callback::FatalError { code: error.code });
                 Err(error)
             }
         }

@@ -143,6 +143,8 @@ impl Registry {
         let (done, working): (Vec<_>, Vec<_>) =
             self.drainers.drain(..).partition(|drainer| drainer.worker.done.load(Ordering::SeqCst));
         self.drainers = working;
-        done.into_iter().for_each(|drainer| drainer.worker.join());
+        for drainer in done {
+            drainer.worker.join();
+        }
     }
 }

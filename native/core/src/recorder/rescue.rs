@@ -85,11 +85,11 @@ async fn rescue_one(
         }
         Ok(())
     };
-    let uploaded = async {
+    let everything = async {
         uploader.run().await;
         Ok(())
     };
-    let outcome = tokio::try_join!(uploaded, first_error).map(drop);
+    let outcome = tokio::try_join!(everything, first_error).map(drop);
     let concluded = books.locked().ledger().is_concluded();
     // A slice that was lost is told, but what is left of the recording is in the bucket.
     if concluded {

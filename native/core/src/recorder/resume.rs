@@ -35,7 +35,7 @@ pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<(Books, P
     };
     let changed = books.ledger().begun() != Some(begun);
     if changed && !books.ledger().is_concluded() {
-        books.write(Record::Begun(begun.clone())).map_err(at_start)?;
+        books.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
     }
     if past == Past::Died {
         books.write(Record::Resumed { at: now.0 }).map_err(at_start)?;

@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::books::ledger::Slice;
 use crate::books::record::Record;
 use crate::books::Books;
 use crate::capture::api::{CaptureConfig, CaptureEvent, UtcMillis};
@@ -39,11 +38,14 @@ pub struct Session {
     books: Arc<Mutex<Books>>,
     machine: Machine,
     line: Line,
-    past: Past,
     start_capture: Start,
+    /// What to capture, until capture has started; nothing where an earlier process had stopped the recording.
     capture_config: Option<CaptureConfig>,
     capture: Option<Box<dyn Capturing>>,
     stopping: Option<JoinHandle<UtcMillis>>,
+    /// Nobody listens any more; what was recorded is still uploaded.
+    detached: bool,
+    /// Neither recorded nor uploaded any more.
     cancelled: bool,
     holds: Vec<Hold>,
     uploader: Option<Uploader>,
@@ -68,7 +70,14 @@ impl Session {
     pub fn new(shared: Arc<Shared>, plan: Plan, line: Line, start_capture: Start) -> Result<Self, Error> {
         let (books, past) = resume::open(&plan.directory, &plan.begun, wall_clock())?;
         let roster = Roster::new(&plan.begun.participants, !books.ledger().presences().is_empty());
-        let machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.max_idle);
+        let mut machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.max_idle);
+        match past {
+            Past::None => machine.connect(),
+            Past::Died => machine.resume(),
+            Past::Stopped => machine.resume_stopped(),
+        }
+        // Before anybody can ask for a stop.
+        shared.publish(&machine, None);
         let books = Arc::new(Mutex::new(books));
         let wake_uploader = Arc::new(Notify::new());
         let (to_control, control) = mpsc::unbounded_channel();
@@ -91,11 +100,11 @@ impl Session {
             books,
             machine,
             line,
-            past,
             start_capture,
-            capture_config: Some(plan.capture),
+            capture_config: (past != Past::Stopped).then_some(plan.capture),
             capture: None,
             stopping: None,
+            detached: false,
             cancelled: false,
             holds: Vec::new(),
             uploader: Some(uploader),
@@ -121,19 +130,12 @@ impl Session {
         let mut last_tick = Instant::now();
         loop {
             self.obey();
-            if self.stopping.is_none() && self.capture.is_none() && (uploaded || self.cancelled) {
+            if self.stopping.is_none() && self.capture.is_none() && (uploaded || self.is_given_up()) {
                 break;
             }
             tokio::select! {
-                Some(control) = self.control.recv() => match control {
-                    Control::Cancel => {
-                        self.cancelled = true;
-                        self.machine.stop();
-                        self.stop_capture();
-                    }
-                    control => self.control(control),
-                },
-                Some(event) = self.events.recv() => self.event(event),
+                Some(control) = self.control.recv() => self.control(control),
+                Some(event) = self.events.recv() => self.event(&event),
                 Some(news) = self.news.recv() => self.news(news),
                 at = stopped(&mut self.stopping) => self.capture_ended(at),
                 () = &mut uploading, if !uploaded && !self.cancelled => uploaded = true,
@@ -148,16 +150,6 @@ impl Session {
     }
 
     fn begin(&mut self) {
-        if self.past == Past::Stopped {
-            self.capture_config = None;
-            self.machine.resume_stopped();
-            return;
-        }
-        self.machine.connect();
-        if self.past == Past::Died {
-            let message = "an earlier recorder of this recording ended without a stop; what it had recorded is kept";
-            self.machine.resume(message.to_owned());
-        }
         let Some(config) = self.capture_config.take() else { return };
         match (self.start_capture)(config, Arc::clone(&self.sink) as _) {
             Ok(capture) => self.capture = Some(capture),
@@ -187,7 +179,15 @@ impl Session {
 
     fn control(&mut self, control: Control) {
         match control {
-            Control::Stop | Control::Detach | Control::Cancel => self.machine.stop(),
+            Control::Stop => self.machine.stop(),
+            Control::Detach => {
+                self.detached = true;
+                self.machine.stop();
+            }
+            Control::Cancel => {
+                self.cancelled = true;
+                self.machine.stop();
+            }
             Control::SetPaused(paused) => self.machine.set_paused(paused),
             Control::SetLayout(layout, uid) => {
                 if let Some(capture) = &self.capture {
@@ -197,8 +197,8 @@ impl Session {
         }
     }
 
-    fn event(&mut self, event: CaptureEvent) {
-        let record = match &event {
+    fn event(&mut self, event: &CaptureEvent) {
+        let record = match event {
             CaptureEvent::Joined { uid, at, .. } => Some(Record::Joined { uid: *uid, at: at.0 }),
             CaptureEvent::Left { uid, at, .. } => Some(Record::Left { uid: *uid, at: at.0 }),
             CaptureEvent::Gap { start, stop, reason } => {
@@ -206,7 +206,7 @@ impl Session {
             }
             _ => None,
         };
-        self.machine.event(&event);
+        self.machine.event(event);
         if let Some(record) = record {
             self.write(record);
         }
@@ -278,7 +278,7 @@ impl Session {
     fn capture_ended(&mut self, at: UtcMillis) {
         self.stopping = None;
         while let Ok(event) = self.events.try_recv() {
-            self.event(event);
+            self.event(&event);
         }
         if let Some(hold) = self.holds.last().filter(|hold| hold.stop.is_none()) {
             self.write(Record::gap(UtcMillis(hold.start), at, hold.pause.reason()));
@@ -290,9 +290,17 @@ impl Session {
         if !self.cancelled {
             self.write(Record::Stopped { at: at.0 });
         }
-        let anything = self.books.locked().ledger().slices().iter().any(|slice| Slice::complete(slice).is_some());
-        self.machine.capture_stopped(anything, at.0);
+        self.machine.capture_stopped(self.anything_recorded(), at.0);
         self.wake_uploader.notify_one();
+    }
+
+    fn anything_recorded(&self) -> bool {
+        self.books.locked().ledger().start().is_some()
+    }
+
+    /// Whether nobody waits for the upload any more: for an empty recording that nobody listens to, nobody does.
+    fn is_given_up(&self) -> bool {
+        self.cancelled || (self.detached && !self.anything_recorded())
     }
 
     fn write(&mut self, record: Record) {

@@ -92,11 +92,13 @@ impl Store {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
         let mut tags = TagSet::default();
-        self.target.tags.iter().for_each(|(key, value)| tags.push(key, value));
+        for (key, value) in &self.target.tags {
+            tags.push(key, value);
+        }
         PutOptions { attributes, tags, ..PutOptions::default() }
     }
 
-    /// Objects encrypted with a key of KMS have an ETag that says nothing about their content.
+    /// Objects encrypted with a key of KMS have an `ETag` that says nothing about their content.
     fn tag_is_md5(&self) -> bool {
         !matches!(self.target.encryption, Some(Encryption::Kms { .. }))
     }

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Promise: whenever a program stops or releases a recorder, in whatever state and from wherever, calls are answered as
+// the interface says, no callback comes after Release has returned, and neither thread nor descriptor is left behind.
+//
+// usage: lifecycle <media file>    The bucket is a closed port: nothing is ever uploaded.
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "IAgoraCloudRecording.h"
+#include "cloud_recording.h"
+
+using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
+
+namespace {
+
+const auto kPatience = std::chrono::seconds(60);
+
+void Check(bool holds, const char *what, int line) {
+  if (!holds) {
+    std::fprintf(stderr, "lifecycle.cpp:%d: not so: %s\n", line, what);
+    std::exit(1);
+  }
+}
+#define CHECK(condition) Check(condition, #condition, __LINE__)
+
+// Remembers what it was told; what is told after its death shows as a crash or in `told_late`.
+class Memory : public ICloudRecorderObserver {
+ public:
+  explicit Memory(std::function<void(const std::string &)> reaction = nullptr) : reaction_(std::move(reaction)) {}
+
+  void OnRecordingConnecting(RecordingId) override { Note("connecting"); }
+  void OnRecordingStarted(RecordingId) override { Note("started"); }
+  void OnRecordingStopped(RecordingId) override { Note("stopped"); }
+  void OnRecordingUploaded(RecordingId, const char *) override { Note("uploaded"); }
+  void OnRecordingBackedUp(RecordingId, const char *) override { Note("backed up"); }
+  void OnRecordingUploadingProgress(RecordingId, unsigned int, const char *) override { Note("progress"); }
+  void OnRecorderFailure(RecordingId, RecordingErrorCode code, const char *) override {
+    Note("recorder failure " + std::to_string(code));
+  }
+  void OnUploaderFailure(RecordingId, RecordingErrorCode code, const char *) override {
+    Note("uploader failure " + std::to_string(code));
+  }
+  void OnRecordingFatalError(RecordingId, RecordingErrorCode code) override { Note("fatal " + std::to_string(code)); }
+
+  bool Await(const std::string &callback) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] {
+      for (const std::string &each : told_) {
+        if (each == callback) return true;
+      }
+      return false;
+    });
+  }
+
+  // From now on nothing may be told.
+  void Close() { closed_ = true; }
+  bool told_late() const { return told_late_; }
+  std::thread::id thread() const { return thread_; }
+
+ private:
+  void Note(const std::string &callback) {
+    if (closed_) told_late_ = true;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      thread_ = std::this_thread::get_id();
+      told_.push_back(callback);
+    }
+    changed_.notify_all();
+    if (reaction_) reaction_(callback);
+  }
+
+  std::function<void(const std::string &)> reaction_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> told_;
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> told_late_{false};
+  std::thread::id thread_;
+};
+
+int Entries(const char *directory) {
+  int entries = 0;
+  DIR *stream = opendir(directory);
+  CHECK(stream != nullptr);
+  while (readdir(stream) != nullptr) ++entries;
+  closedir(stream);
+  return entries;
+}
+
+int Threads() { return Entries("/proc/self/task"); }
+int Descriptors() { return Entries("/proc/self/fd"); }
+
+// The kernel takes a moment to forget a thread that was joined.
+bool Settles(const std::function<bool()> &condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+int Start(ICloudRecorder *recorder) {
+  RecordingConfig recording;
+  recording.SetTranscodingWidth(64);
+  recording.SetTranscodingHeight(64);
+  recording.SetTranscodingMixedVideoLayout(kMixedVideoLayoutTypeBestFit, 0);
+  char bucket[] = "films";
+  char key[] = "key";
+  char secret[] = "secret";
+  const CloudStorageConfig storage = {kCloudStorageVendorAws, 0, bucket, key, secret};
+  return recorder->StartCloudRecording("app", "room", nullptr, 99, recording, storage);
+}
+
+void CallsAreAnsweredByState() {
+  Memory memory;
+  ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
+  CHECK(recorder->StopCloudRecording() == kRecordingErrorInvalidOperation);
+  CHECK(Start(recorder) == kRecordingErrorOk);
+  CHECK(Start(recorder) == kRecordingErrorInvalidOperation);
+  CHECK(memory.Await("started"));
+  CHECK(recorder->StopCloudRecording() == kRecordingErrorOk);
+  CHECK(recorder->StopCloudRecording() == kRecordingErrorInvalidOperation);
+  CHECK(memory.Await("stopped"));
+  CHECK(Start(recorder) == kRecordingErrorInvalidOperation);
+  CHECK(memory.Await("uploader failure 439"));
+  recorder->Release(true);
+}
+
+bool AnythingRecorded(const std::string &id) {
+  char status[16384];
+  return cr_status(id.c_str(), status, sizeof status) > 0 && std::strstr(status, "\"startTime\":null") == nullptr;
+}
+
+// Release from outside, after each of the callbacks that mark a state.
+void ReleaseEndsCallbacksInEveryState(bool cancel) {
+  for (const char *state : {"", "connecting", "started", "stopped", "uploader failure 439"}) {
+    std::unique_ptr<Memory> memory(new Memory());
+    ICloudRecorder *recorder = CreateCloudRecorderInstance(memory.get());
+    if (*state != '\0') CHECK(Start(recorder) == kRecordingErrorOk);
+    if (std::strcmp(state, "stopped") == 0 || std::strcmp(state, "uploader failure 439") == 0) {
+      const std::string id = recorder->GetRecordingId();
+      CHECK(Settles([&id] { return AnythingRecorded(id); }));
+      CHECK(recorder->StopCloudRecording() == kRecordingErrorOk);
+    }
+    if (*state != '\0') CHECK(memory->Await(state));
+    recorder->Release(cancel);
+    memory->Close();
+    CHECK(!memory->told_late());
+  }
+}
+
+int ThreadsNamed(const std::string &name) {
+  int count = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  CHECK(tasks != nullptr);
+  while (const dirent *task = readdir(tasks)) {
+    std::string comm;
+    std::getline(std::ifstream(std::string("/proc/self/task/") + task->d_name + "/comm"), comm);
+    count += comm == name ? 1 : 0;
+  }
+  closedir(tasks);
+  return count;
+}
+
+// Release takes effect as the callback returns: after that the observer may go.
+void ReleaseWorksInsideACallback(bool cancel) {
+  for (const char *state : {"connecting", "started", "stopped"}) {
+    std::mutex starting;
+    ICloudRecorder *recorder = nullptr;
+    Memory memory([&](const std::string &callback) {
+      // The caller still uses the recorder until its start has returned.
+      std::lock_guard<std::mutex> lock(starting);
+      if (callback == "started" && std::strcmp(state, "stopped") == 0) recorder->StopCloudRecording();
+      if (callback == state) {
+        recorder->Release(cancel);
+        memory.Close();
+      }
+    });
+    {
+      std::lock_guard<std::mutex> lock(starting);
+      recorder = CreateCloudRecorderInstance(&memory);
+      CHECK(Start(recorder) == kRecordingErrorOk);
+    }
+    CHECK(memory.Await(state));
+    CHECK(Settles([] { return ThreadsNamed("callbacks") == 0; }));
+    CHECK(!memory.told_late());
+  }
+}
+
+void SeveralAtOnceAreStrangers() {
+  Memory memories[3];
+  ICloudRecorder *recorders[3];
+  std::set<std::string> ids;
+  for (int index = 0; index < 3; ++index) {
+    recorders[index] = CreateCloudRecorderInstance(&memories[index]);
+    ids.insert(recorders[index]->GetRecordingId());
+    CHECK(Start(recorders[index]) == kRecordingErrorOk);
+  }
+  CHECK(ids.size() == 3);
+  std::set<std::thread::id> threads;
+  for (int index = 0; index < 3; ++index) {
+    CHECK(memories[index].Await("started"));
+    threads.insert(memories[index].thread());
+  }
+  CHECK(threads.size() == 3);
+  recorders[0]->Release(true);
+  CHECK(recorders[1]->StopCloudRecording() == kRecordingErrorOk);
+  CHECK(memories[1].Await("stopped"));
+  for (int index = 1; index < 3; ++index) recorders[index]->Release(true);
+}
+
+void AnObserversExceptionHarmsNobody() {
+  Memory memory([](const std::string &callback) {
+    if (callback == "connecting") throw callback;
+  });
+  ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
+  CHECK(Start(recorder) == kRecordingErrorOk);
+  CHECK(memory.Await("started"));
+  recorder->Release(true);
+}
+
+void ManyCyclesLeaveNothing(int cycles) {
+  for (int cycle = 0; cycle < cycles; ++cycle) {
+    Memory memory;
+    ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
+    CHECK(Start(recorder) == kRecordingErrorOk);
+    recorder->Release(true);
+  }
+}
+
+std::string WriteConfiguration(const std::string &directory, const std::string &media) {
+  const std::string path = directory + "/channel.json";
+  std::ofstream(path) << "{\"workDir\": \"" << directory << "\", \"sliceSeconds\": 2, "
+                      << "\"storage\": {\"endpoint\": \"http://127.0.0.1:9\"}, "
+                      << "\"channels\": [{\"streams\": [{\"uid\": 1, \"url\": \"file://" << media << "\"}]}]}";
+  return path;
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s <media file>\n", argv[0]);
+    return 2;
+  }
+  char directory[] = "/tmp/lifecycle-XXXXXX";
+  CHECK(mkdtemp(directory) != nullptr);
+  setenv("CLOUD_RECORDING_CHANNEL_FILE", WriteConfiguration(directory, argv[1]).c_str(), 1);
+
+  // What a first recorder makes for the life of the process is not left behind by it.
+  ManyCyclesLeaveNothing(1);
+  const int threads = Threads();
+  const int descriptors = Descriptors();
+  CallsAreAnsweredByState();
+  ReleaseEndsCallbacksInEveryState(true);
+  ReleaseWorksInsideACallback(true);
+  SeveralAtOnceAreStrangers();
+  AnObserversExceptionHarmsNobody();
+  ManyCyclesLeaveNothing(200);
+  CHECK(cr_wait_drained(60000) == 1);
+  CHECK(Settles([&] { return Threads() == threads && Descriptors() == descriptors; }));
+
+  // What these leave to upload nobody takes: drainers stay, callbacks do not come.
+  ReleaseEndsCallbacksInEveryState(false);
+  ReleaseWorksInsideACallback(false);
+  return 0;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Records a channel into a bucket, by the published interface alone; prints a line for each callback.
+//
+//   CLOUD_RECORDING_CHANNEL_FILE=channel.json record --channel room --bucket films [--seconds 45] …
+//
+// It stops after the seconds, or on SIGINT or SIGTERM, waits for the end of the upload, and ends with 0 if everything
+// is stored, 1 if the recording failed, 2 if it could not be started. The keys come from the environment variables
+// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "IAgoraCloudRecording.h"
+
+using agora::cloud_recording::CloudStorageConfig;
+using agora::cloud_recording::CloudStorageVendor;
+using agora::cloud_recording::CreateCloudRecorderInstance;
+using agora::cloud_recording::ICloudRecorder;
+using agora::cloud_recording::ICloudRecorderObserver;
+using agora::cloud_recording::kCloudStorageVendorAws;
+using agora::cloud_recording::MixedVideoLayoutType;
+using agora::cloud_recording::RecordingConfig;
+using agora::cloud_recording::RecordingErrorCode;
+using agora::cloud_recording::RecordingId;
+
+namespace {
+
+enum class Outcome { kNone, kStored, kFailed };
+
+class Printer : public ICloudRecorderObserver {
+ public:
+  void OnRecordingConnecting(RecordingId id) override { Print("connecting", id); }
+  void OnRecordingStarted(RecordingId id) override { Print("started", id); }
+  void OnRecordingStopped(RecordingId id) override { Print("stopped", id); }
+  void OnRecordingUploaded(RecordingId id, const char *file_name) override {
+    Print("uploaded", id, file_name);
+    End(Outcome::kStored);
+  }
+  void OnRecordingBackedUp(RecordingId id, const char *file_name) override {
+    Print("backed-up", id, file_name);
+    End(Outcome::kStored);
+  }
+  void OnRecordingUploadingProgress(RecordingId id, unsigned int progress, const char *playlist) override {
+    Print("progress", id, std::to_string(progress) + " " + playlist);
+  }
+  void OnRecorderFailure(RecordingId id, RecordingErrorCode code, const char *msg) override {
+    Print("recorder-failure", id, std::to_string(code) + " " + msg);
+  }
+  void OnUploaderFailure(RecordingId id, RecordingErrorCode code, const char *msg) override {
+    Print("uploader-failure", id, std::to_string(code) + " " + msg);
+  }
+  void OnRecordingFatalError(RecordingId id, RecordingErrorCode code) override {
+    Print("fatal", id, std::to_string(code));
+    End(Outcome::kFailed);
+  }
+
+  Outcome Wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    ended_.wait(lock, [this] { return outcome_ != Outcome::kNone; });
+    return outcome_;
+  }
+
+  // Ends a wait for a signal, too: the recording may end by itself.
+  void WakeOnEnd(pthread_t thread, int signal) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    thread_ = thread;
+    signal_ = signal;
+  }
+
+ private:
+  void Print(const char *callback, RecordingId id, const std::string &rest = "") {
+    std::printf("%s %s%s%s\n", callback, id, rest.empty() ? "" : " ", rest.c_str());
+    std::fflush(stdout);
+  }
+
+  void End(Outcome outcome) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    outcome_ = outcome;
+    ended_.notify_all();
+    pthread_kill(thread_, signal_);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  Outcome outcome_ = Outcome::kNone;
+  pthread_t thread_ = pthread_self();
+  int signal_ = 0;
+};
+
+std::map<std::string, std::string> Options(int argc, char **argv) {
+  std::map<std::string, std::string> options = {
+      {"--app", "app"},  {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},   {"--region", "0"},
+      {"--vendor", "1"}, {"--seconds", "0"},    {"--idle", "30"},        {"--width", "640"}, {"--height", "360"},
+      {"--fps", "15"},   {"--bitrate", "500"},  {"--layout", "1"},       {"--streams", "2"}, {"--profile", "0"},
+  };
+  for (int index = 1; index + 1 < argc; index += 2) {
+    if (options.count(argv[index]) == 0) {
+      std::fprintf(stderr, "unknown option %s\n", argv[index]);
+      std::exit(2);
+    }
+    options[argv[index]] = argv[index + 1];
+  }
+  return options;
+}
+
+std::string Environment(const char *name) {
+  const char *value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+unsigned Number(const std::string &text) { return static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 10)); }
+
+int Start(ICloudRecorder *recorder, std::map<std::string, std::string> &options) {
+  RecordingConfig recording;
+  recording.recording_stream_types =
+      static_cast<agora::cloud_recording::RecordingStreamType>(Number(options["--streams"]));
+  recording.audio_profile = static_cast<agora::cloud_recording::AudioProfile>(Number(options["--profile"]));
+  recording.max_idle_time = Number(options["--idle"]);
+  recording.SetTranscodingWidth(Number(options["--width"]));
+  recording.SetTranscodingHeight(Number(options["--height"]));
+  recording.SetTranscodingFPS(Number(options["--fps"]));
+  recording.SetTranscodingBitrate(Number(options["--bitrate"]));
+  recording.SetTranscodingMixedVideoLayout(static_cast<MixedVideoLayoutType>(Number(options["--layout"])), 0);
+  std::string bucket = options["--bucket"];
+  std::string access_key = Environment("AWS_ACCESS_KEY_ID");
+  std::string secret_key = Environment("AWS_SECRET_ACCESS_KEY");
+  CloudStorageConfig storage = {static_cast<CloudStorageVendor>(Number(options["--vendor"])),
+                                Number(options["--region"]), &bucket[0], &access_key[0], &secret_key[0]};
+  return recorder->StartCloudRecording(options["--app"].c_str(), options["--channel"].c_str(), nullptr,
+                                       Number(options["--uid"]), recording, storage);
+}
+
+// Returns when the seconds are over (never, if 0), when a person asks for the end, or when the recording has ended.
+void WaitForStop(const sigset_t &signals, unsigned seconds) {
+  if (seconds == 0) {
+    sigwaitinfo(&signals, nullptr);
+    return;
+  }
+  const timespec timeout = {static_cast<time_t>(seconds), 0};
+  sigtimedwait(&signals, nullptr, &timeout);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  std::map<std::string, std::string> options = Options(argc, argv);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGUSR1);
+  // Before the library's threads are made, so that they do not take the signals.
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  Printer printer;
+  printer.WakeOnEnd(pthread_self(), SIGUSR1);
+  ICloudRecorder *recorder = CreateCloudRecorderInstance(&printer);
+  std::printf("created %s\n", recorder->GetRecordingId());
+  std::fflush(stdout);
+  const int code = Start(recorder, options);
+  if (code != 0) {
+    printer.Wait();
+    recorder->Release(true);
+    std::printf("refused %d\n", code);
+    return 2;
+  }
+  WaitForStop(signals, Number(options["--seconds"]));
+  recorder->StopCloudRecording();
+  const Outcome outcome = printer.Wait();
+  recorder->Release(outcome == Outcome::kFailed);
+  return outcome == Outcome::kStored ? 0 : 1;
+}

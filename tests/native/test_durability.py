@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was recorded survives the recorder's death and a work volume without room."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support.s3 import Bucket, S3Server
+
+Make = Callable[..., Any]
+RECORDING_ID = "0123456789abcdef0123456789abcdef"
+
+
+def test_a_killed_recorder_resumes_and_keeps_the_open_slice(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: after kill -9 the next start uploads what was there, repairs the open slice, and states the gap."""
+    document = configuration(alice, recordingId=RECORDING_ID)
+    with record(document) as killed:
+        bucket.await_key(".m3u8")
+        s3.stop()
+        directory = tmp_path / "work" / RECORDING_ID
+        _await(lambda: sum(path.stat().st_size > 0 for path in directory.glob("*.ts")) >= 2)
+        killed.process.kill()
+        killed.wait()
+    left = sorted(path.name for path in directory.glob("*.ts"))
+    s3.start()
+    with record(document) as resumed:
+        resumed.await_line("started")
+        count = len(bucket.objects())
+        _await(lambda: len(bucket.objects()) > count + 1)
+        resumed.stop()
+        assert resumed.wait() == 0
+    assert resumed.callbacks()[:3] == ["connecting", "recorder-failure 441", "started"]
+    playlist = bucket.read(f"{RECORDING_ID}_room.m3u8").decode()
+    listed = [line for line in playlist.splitlines() if line.endswith(".ts")]
+    assert set(left) <= set(listed)
+    assert listed == [key for key in bucket.objects() if key.endswith(".ts")]
+    assert playlist.count("#EXT-X-DISCONTINUITY") == 1
+    manifest = json.loads(bucket.read(f"{RECORDING_ID}_room_manifest.json"))
+    assert [gap["reason"] for gap in manifest["gaps"]] == ["RecorderRestarted"]
+    for file in manifest["files"]:
+        assert file["sha256"] == hashlib.sha256(bucket.read(file["name"])).hexdigest()
+
+
+def test_a_recording_that_was_stopped_is_only_uploaded(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: a recorder killed after its stop records nothing more when it is started again."""
+    document = configuration(alice, recordingId=RECORDING_ID)
+    with record(document) as killed:
+        bucket.await_key(".m3u8")
+        s3.stop()
+        killed.stop()
+        killed.await_line("uploader-failure")
+        killed.await_line("stopped")
+        killed.process.kill()
+    s3.start()
+    before = sorted((tmp_path / "work" / RECORDING_ID).glob("*.ts"))
+    assert before
+    with record(document) as resumed:
+        assert resumed.wait() == 0
+    assert resumed.callbacks() == ["stopped", "progress 100", f"uploaded {RECORDING_ID}_room.m3u8"]
+    assert {path.name for path in before} <= set(bucket.objects())
+
+
+def test_a_work_volume_without_room_pauses_the_recording_with_a_stated_gap(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make
+) -> None:
+    """Promise: at 80 % of the work volume capture pauses, nothing undelivered is lost, and uploads make room again."""
+    s3.stop()
+    with record(configuration(alice, sliceSeconds=2, workBytes=600_000)) as recorder:
+        recorder.await_line("recorder-failure")
+        time.sleep(4)
+        s3.start()
+        bucket.await_key(".m3u8")
+        count = len(bucket.objects())
+        _await(lambda: len(bucket.objects()) > count + 1)
+        recorder.stop()
+        assert recorder.wait() == 0
+    failures = [line for line in recorder.lines if line.startswith("recorder-failure")]
+    assert "the work volume is nearly full" in failures[0]
+    manifest = json.loads(bucket.read(f"{recorder.recording_id}_room_manifest.json"))
+    assert {gap["reason"] for gap in manifest["gaps"]} == {"WorkVolumeFull"}
+
+
+def _await(condition: Callable[[], bool], *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong is told by the callback and code that the interface has for it, with words that say what to do."""
+
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.participants import participant
+from tests.support.rtmp import RtmpServer
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
+
+Make = Callable[..., Any]
+
+
+def test_nobody_ever_in_the_channel_ends_the_recording(
+    rtmp: RtmpServer, bucket: Bucket, configuration: Make, record: Make
+) -> None:
+    """Promise: with nobody in the channel for max_idle_time the recorder leaves by itself, and ends as usual."""
+    with record(configuration(rtmp.url("nobody")), idle="5") as recorder:
+        assert recorder.wait() == 0
+    name = f"{recorder.recording_id}_room.m3u8"
+    expected = ["connecting", "recorder-failure 434", "stopped", "progress 100", f"uploaded {name}"]
+    assert recorder.callbacks() == expected
+    assert b"#EXTINF" not in bucket.read(name)
+
+
+def test_everybody_leaving_the_channel_ends_the_recording(
+    rtmp: RtmpServer, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: what was recorded before everybody left is uploaded."""
+    url = rtmp.url("leaver")
+    with participant(url, log=tmp_path / "leaver.log") as leaver, record(configuration(url), idle="5") as recorder:
+        bucket.await_key(".ts")
+        leaver.terminate()
+        assert recorder.wait() == 0
+    assert recorder.callbacks()[:4] == ["connecting", "started", "recorder-failure 434", "stopped"]
+    assert recorder.callbacks()[-1].startswith("uploaded")
+    assert b"#EXTINF" in bucket.read(f"{recorder.recording_id}_room.m3u8")
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_stop_before_anything_was_recorded_says_so(rtmp: RtmpServer, configuration: Make, record: Make) -> None:
+    """Promise: an empty recording is told as NoRecordedData, and still has its end."""
+    with record(configuration(rtmp.url("nobody"))) as recorder:
+        recorder.await_line("connecting")
+        recorder.stop()
+        assert recorder.wait() == 0
+    assert recorder.callbacks()[:3] == ["connecting", "recorder-failure 435", "stopped"]
+
+
+def test_a_channel_that_refuses_is_fatal(rtmp: RtmpServer, configuration: Make, record: Make) -> None:
+    """Promise: a channel that says no to every source is a ConnectError."""
+    with record(configuration(rtmp.url("secret", application="locked"))) as recorder:
+        assert recorder.wait() == 1
+    assert recorder.callbacks() == ["connecting", "fatal 430"]
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [({"uid": "0"}, {}), ({"width": "641"}, {}), ({"bucket": ""}, {}), ({}, {"colour": "red"})],
+    ids=["uid 0", "odd canvas", "no bucket", "unknown field"],
+)
+def test_an_invalid_parameter_is_refused_and_fatal(
+    options: dict[str, str], fields: dict[str, str], rtmp: RtmpServer, configuration: Make, record: Make
+) -> None:
+    """Promise: StartCloudRecording returns InvalidParameter, and the callback says the same."""
+    with record(configuration(rtmp.url("nobody"), **fields), **options) as recorder:
+        assert recorder.wait() == 2
+    assert recorder.callbacks() == ["fatal 432", "refused"]
+    assert recorder.lines[-1] == "refused 432"
+
+
+def test_an_unusable_work_volume_is_fatal_at_the_start(
+    rtmp: RtmpServer, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: a recorder that cannot write its files does not begin."""
+    (tmp_path / "work").write_text("a file, not a directory")
+    with record(configuration(rtmp.url("nobody"))) as recorder:
+        assert recorder.wait() == 2
+    assert recorder.callbacks()[0] == "fatal 436"
+
+
+def test_a_work_volume_that_fails_later_is_fatal_and_what_was_recorded_is_kept(
+    alice: str, bucket: Bucket, configuration: Make, record: Make
+) -> None:
+    """Promise: a write that fails while recording is RecorderFailed."""
+
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    with record(configuration(alice, sliceSeconds=20), prepare=limit_file_size) as recorder:
+        assert recorder.wait() == 1
+    assert recorder.callbacks() == ["connecting", "started", "fatal 437"]
+    assert bucket.objects() == []
+
+
+def test_a_wrong_key_is_told_and_heals_by_rotation(
+    alice: str, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: a bucket's refusal stops neither capture nor the upload for good: a mended key is used at once."""
+    files = {"accessKey": tmp_path / "access", "secretKey": tmp_path / "secret"}
+    files["accessKey"].write_text(ACCESS_KEY)
+    files["secretKey"].write_text("wrong")
+    storage = {"credentialFiles": {name: str(path) for name, path in files.items()}}
+    with record(configuration(alice, storage=storage)) as recorder:
+        failure = recorder.await_line("uploader-failure")
+        assert " 439 " in failure
+        assert 'bucket "films"' in failure
+        assert "correct the secret key" in failure
+        files["secretKey"].write_text(SECRET_KEY)
+        bucket.await_key(".ts")
+        recorder.stop()
+        assert recorder.wait() == 0
+    assert recorder.callbacks()[:3] == ["connecting", "started", "uploader-failure 439"]
+    assert recorder.callbacks()[3:-1] == ["stopped", "progress 100"]
+
+
+def test_an_unknown_key_is_told_from_a_wrong_one(alice: str, bucket: Bucket, configuration: Make, record: Make) -> None:
+    """Promise: the message tells which of the two keys to correct."""
+    assert bucket.objects() == []
+    with record(configuration(alice), keys=("nobody", SECRET_KEY)) as recorder:
+        assert "correct the access key" in recorder.await_line("uploader-failure")
+
+
+def test_a_missing_bucket_is_told_and_heals_when_made(
+    alice: str, s3: S3Server, configuration: Make, record: Make
+) -> None:
+    """Promise: nothing that was recorded before the bucket existed is lost."""
+    with record(configuration(alice)) as recorder:
+        assert "create it" in recorder.await_line("uploader-failure")
+        bucket = s3.bucket("films")
+        playlist = bucket.await_key(".m3u8")
+        recorder.stop()
+        assert recorder.wait() == 0
+    slices = [key for key in bucket.objects() if key.endswith(".ts")]
+    assert [line for line in bucket.read(playlist).decode().splitlines() if line.endswith(".ts")] == slices
+    assert "#EXT-X-DISCONTINUITY" not in bucket.read(playlist).decode()
+
+
+def test_an_outage_is_told_once_and_loses_nothing(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make
+) -> None:
+    """Promise: a server that goes away and comes back is one failure, and the recording has no gap."""
+    with record(configuration(alice)) as recorder:
+        bucket.await_key(".m3u8")
+        s3.stop()
+        assert "refuses connections" in recorder.await_line("uploader-failure")
+        # Long enough for several attempts, and for slices that must wait.
+        time.sleep(10)
+        s3.start()
+        count = len(bucket.objects())
+        deadline = time.monotonic() + 60
+        while len(bucket.objects()) < count + 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        recorder.stop()
+        assert recorder.wait() == 0
+    assert recorder.callbacks().count("uploader-failure 439") == 1
+    playlist = bucket.read(bucket.await_key(".m3u8")).decode()
+    assert "#EXT-X-DISCONTINUITY" not in playlist
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_server_of_an_unknown_authority_is_told_and_trusted_when_named(
+    alice: str, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: TLS is verified, against the system's authorities and the configured file."""
+    certificate, key = tmp_path / "tls.pem", tmp_path / "tls.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    with s3_server(tmp_path / "tls-s3", tls=(certificate, key)) as server:
+        bucket = server.bucket("films")
+        with record(configuration(alice, storage={"endpoint": server.endpoint})) as recorder:
+            assert "no trusted TLS connection" in recorder.await_line("uploader-failure")
+        trusting = {"endpoint": server.endpoint, "caFile": str(certificate)}
+        with record(configuration(alice, storage=trusting)) as recorder:
+            bucket.await_key(".ts")
+            recorder.stop()
+            assert recorder.wait() == 0
+        assert not any(line.startswith("uploader-failure") for line in recorder.lines)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_host_without_an_address_is_told(alice: str, configuration: Make, record: Make) -> None:
+    """Promise: a mistyped endpoint is told as such."""
+    with record(configuration(alice, storage={"endpoint": "http://s3.invalid"})) as recorder:
+        assert "does not resolve" in recorder.await_line("uploader-failure")

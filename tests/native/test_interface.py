@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library as a file: its symbols, and programs that are built against nothing but its header."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.recorder import REPOSITORY
+
+NATIVE = REPOSITORY / "native"
+PROGRAMS = REPOSITORY / "build" / "native" / "abi"
+
+
+def test_nothing_is_visible_but_the_interface(built: Path) -> None:
+    """Promise: the library shows the published function and the documented C functions, and no other symbol."""
+    symbols = _run("nm", "--dynamic", "--defined-only", "--format=just-symbols", str(built)).split()
+    assert sorted(symbols) == [
+        "_ZN5agora15cloud_recording27CreateCloudRecorderInstanceEPNS0_22ICloudRecorderObserverE",
+        "cr_api_version",
+        "cr_configure_next",
+        "cr_rescue",
+        "cr_set_layout",
+        "cr_set_paused",
+        "cr_status",
+        "cr_wait_drained",
+    ]
+
+
+def test_every_symbol_is_bound_at_start(built: Path) -> None:
+    """Promise: what is missing shows as the library is opened, not in the middle of a recording."""
+    dynamic = _run("readelf", "--dynamic", str(built))
+    assert "BIND_NOW" in dynamic
+    assert "[libagora-cloud-recording-client.so]" in dynamic
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("strings", ["0", "1"], ids=["old string ABI", "new string ABI"])
+def test_the_layout_is_the_published_one(strings: str) -> None:
+    """Promise: enumerations, structures and virtual tables are laid out as old programs expect."""
+    _run(str(PROGRAMS / f"layout-{strings}"))
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("strings", ["0", "1"], ids=["old string ABI", "new string ABI"])
+def test_the_life_cycle_leaves_nothing_behind(strings: str) -> None:
+    """Promise: stop and release in any state and from anywhere; no late callback, no thread, no descriptor."""
+    _run(str(PROGRAMS / f"lifecycle-{strings}"), str(PROGRAMS / "media.ts"))
+
+
+@pytest.mark.usefixtures("built")
+def test_an_installed_library_is_found_by_pkg_config(tmp_path: Path) -> None:
+    """Promise: `make install` is all that a C++11 program needs to be built and run."""
+    _run("make", "-C", str(NATIVE), "install", f"DESTDIR={tmp_path}", "PREFIX=/opt/recorder")
+    prefix = tmp_path / "opt" / "recorder"
+    environment = {
+        **os.environ,
+        "PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"),
+        "PKG_CONFIG_SYSROOT_DIR": str(tmp_path),
+    }
+    flags = _run("pkg-config", "--cflags", "--libs", "agora-cloud-recording-client", environment=environment).split()
+    program = tmp_path / "layout"
+    _run("g++", "-std=c++11", str(NATIVE / "abi" / "tests" / "layout.cpp"), "-o", str(program), *flags)
+    _run(str(program), environment={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")})
+
+
+def _run(*command: str, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real S3 server on this machine, that checks signatures, and what is in its buckets."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from tests.support.ports import await_listener, free_port
+
+REPOSITORY = Path(__file__).parents[2]
+VERSITYGW = REPOSITORY / "build" / "bin" / "versitygw"
+
+ACCESS_KEY = "recorder-test"
+SECRET_KEY = "recorder-test-secret"
+
+
+@dataclass
+class S3Server:
+    """A server whose objects lie under `directory`; it may be stopped and started again on the same port."""
+
+    directory: Path
+    tls: tuple[Path, Path] | None = None
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns once the server answers."""
+        objects = self.directory / "objects"
+        objects.mkdir(parents=True, exist_ok=True)
+        tls = ["--cert", str(self.tls[0]), "--key", str(self.tls[1])] if self.tls else []
+        command = [
+            *(str(VERSITYGW), "--port", f"127.0.0.1:{self.port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY),
+            *("--iam-dir", str(self.directory), "--quiet", *tls),
+            *("posix", str(objects)),
+        ]
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        await_listener(self.port)
+
+    def stop(self) -> None:
+        """Returns once nobody listens any more."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def bucket(self, name: str) -> "Bucket":
+        """Returns the bucket, made if it does not exist."""
+        bucket = Bucket(self, name)
+        bucket.create()
+        return bucket
+
+
+@dataclass(frozen=True)
+class Bucket:
+    server: S3Server
+    name: str
+
+    @property
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.server.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            verify=False,
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+        )
+
+    def create(self) -> None:
+        client = self.client
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            client.create_bucket(Bucket=self.name)
+
+    def objects(self) -> list[str]:
+        """Returns the keys of the bucket's objects, in order."""
+        return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+
+    def read(self, key: str) -> bytes:
+        content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return content
+
+    def content_type(self, key: str) -> str:
+        kind: str = self.client.head_object(Bucket=self.name, Key=key)["ContentType"]
+        return kind
+
+    def await_key(self, suffix: str, *, seconds: float = 120) -> str:
+        """Returns the first key with this end, once there is one."""
+        deadline = time.monotonic() + seconds
+        while not (keys := [key for key in self.objects() if key.endswith(suffix)]):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no key ends with {suffix} in {self.name}: {self.objects()}")
+            time.sleep(0.2)
+        return keys[0]
+
+    def download(self, directory: Path) -> list[Path]:
+        """Writes every object into the directory and returns the files, in the order of their keys."""
+        files = []
+        for key in self.objects():
+            file = directory / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(self.read(key))
+            files.append(file)
+        return files
+
+
+@contextlib.contextmanager
+def s3_server(directory: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
+    """A running server for the time of the block; `tls` is its certificate and key, both PEM files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    server = S3Server(directory, tls)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
