@@ -35,6 +35,7 @@ from cloud_recording.domain.observe import node_deadline, observed
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.restart import End, GoOn, Wait, after
 from cloud_recording.domain.summarize import Headline, concluded, finished, summarized
+from cloud_recording.domain.totals import with_totals
 from cloud_recording.domain.verdict import Verdict, verdict
 from cloud_recording.domain.wanted import deletion_deadline, discard_asked, duration_limit, wanted
 
@@ -111,7 +112,8 @@ class Proceed:
 
 
 def _identified(recording: CloudRecording) -> CloudRecordingStatus:
-    return recording.status.model_copy(update={"recording_id": names.recording_id(recording.metadata.uid)})
+    identified = recording.status.model_copy(update={"recording_id": names.recording_id(recording.metadata.uid)})
+    return with_totals(identified)
 
 
 def _with_pods(
@@ -132,7 +134,7 @@ def _with_pods(
             status = _withdrawn(status, part, now=now)
         else:
             status = observed(status, part, pod, uid=recording.metadata.uid, now=now, node_lost=node_lost)
-    return status
+    return with_totals(status)
 
 
 def _with_refusal(status: CloudRecordingStatus, refusal: Refusal) -> CloudRecordingStatus:

@@ -114,4 +114,6 @@ def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Pa
 
 
 def _ended_at(part: Part, *, now: datetime) -> datetime:
-    return part.stop_time or part.end_time or now
+    # What a lost part recorded may have ended long before it was known to be lost.
+    known = part.end_time if part.state is PartState.LOST else part.stop_time or part.end_time
+    return known or now

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work-queue: nothing is worked twice at once, nothing is lost, failures wait longer and longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+
+from cloud_recording.controller.queue import Backoff, WorkQueue
+
+pytestmark = pytest.mark.looptime
+
+Work = Callable[[str], Awaitable[float | None]]
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.deepest = 0
+        self.results: Counter[bool] = Counter()
+
+    def depth(self, waiting: int) -> None:
+        self.deepest = max(self.deepest, waiting)
+
+    def worked(self, *, seconds: float, succeeded: bool) -> None:
+        assert seconds >= 0
+        self.results[succeeded] += 1
+
+
+@asynccontextmanager
+async def running(work: Work, *, concurrency: int = 2) -> AsyncIterator[WorkQueue[str]]:
+    queue = WorkQueue(work, concurrency=concurrency, observer=Observer(), backoff=Backoff(most_seconds=8))
+    task = asyncio.create_task(queue.run())
+    try:
+        yield queue
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_additions_before_its_turn_are_one_turn() -> None:
+    worked = []
+
+    async def work(key: str) -> None:
+        worked.append(key)
+
+    async with running(work) as queue:
+        for key in "abcabcabc":
+            queue.add(key)
+        await asyncio.sleep(1)
+    assert sorted(worked) == ["a", "b", "c"]
+
+
+async def test_a_key_added_while_it_is_in_work_is_worked_again_and_never_twice_at_once() -> None:
+    at_work, most = 0, 0
+    finished = []
+
+    async def work(_: str) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(10)
+        at_work -= 1
+        finished.append(now())
+
+    async with running(work) as queue:
+        queue.add("a")
+        await asyncio.sleep(5)
+        queue.add("a")
+        queue.add("a")
+        assert queue.longest_seconds() == pytest.approx(5)
+        await asyncio.sleep(20)
+    assert (most, len(finished)) == (1, 2)
+
+
+async def test_no_more_than_so_many_keys_are_in_work() -> None:
+    at_work, most = 0, 0
+
+    async def work(_: str) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(1)
+        at_work -= 1
+
+    async with running(work, concurrency=3) as queue:
+        for number in range(10):
+            queue.add(str(number))
+        await asyncio.sleep(30)
+    assert most == 3
+
+
+async def test_failures_wait_longer_each_time_and_a_success_forgets_them() -> None:
+    attempts: list[float] = []
+
+    async def work(_: str) -> None:
+        attempts.append(now())
+        if len(attempts) < 7:
+            raise RuntimeError("not yet")
+
+    async with running(work) as queue:
+        queue.add("a")
+        await asyncio.sleep(120)
+        waits = [later - earlier for earlier, later in pairwise(attempts)]
+        assert len(attempts) == 7
+        assert all(full / 2 <= wait <= full for wait, full in zip(waits, [0.5, 1, 2, 4, 8, 8], strict=True))
+
+
+async def test_what_is_due_later_is_worked_then_and_once() -> None:
+    worked: list[float] = []
+
+    async def work(_: str) -> float | None:
+        worked.append(now())
+        return 60.0 if len(worked) == 1 else None
+
+    async with running(work) as queue:
+        start = now()
+        queue.add_after("a", 10)
+        queue.add_after("a", 5)
+        queue.add_after("a", 20)
+        await asyncio.sleep(300)
+    assert [moment - start for moment in worked] == pytest.approx([5, 65])
+
+
+async def test_what_is_forgotten_is_not_due_any_more() -> None:
+    worked = []
+
+    async def work(key: str) -> None:
+        worked.append(key)
+
+    async with running(work) as queue:
+        queue.add_after("a", 5)
+        queue.forget("a")
+        await asyncio.sleep(30)
+    assert worked == []

@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is decided, case by case: the row says what is known, and what then becomes of the recording and its pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.api.status import CloudRecordingStatus, Outcome, PartState
+from cloud_recording.domain import conditions
+from cloud_recording.domain.decide import RETRY_REFUSED, Refusal, decide
+from cloud_recording.domain.decision import AnnotatePod, Decision
+from cloud_recording.domain.pod_view import PodView
+from tests.unit.domain.builders import (
+    NOW,
+    a_part,
+    a_pod,
+    a_recording,
+    a_summary,
+    after,
+    pod_name,
+    pods,
+    surroundings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """The gist of a decision."""
+
+    reason: Reason
+    ready: str = "False"
+    parts: list[PartState] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    due: float | None = None
+    finished: bool = False
+    hold: bool = False
+
+
+def gist(decision: Decision) -> Expected:
+    ready = conditions.get(decision.status, ConditionType.READY)
+    assert ready is not None
+    return Expected(
+        reason=ready.reason,
+        ready=ready.status.value,
+        parts=[part.state for part in decision.status.parts],
+        actions=[type(action).__name__ for action in decision.actions],
+        due=decision.look_again.total_seconds() if decision.look_again is not None else None,
+        finished=conditions.is_true(decision.status, ConditionType.FINISHED),
+        hold=decision.hold,
+    )
+
+
+RECORDING: dict[str, Any] = {"state": PartState.RECORDING, "start_time": NOW, "pod_ready": True}
+UPLOADED = a_summary("Uploaded", slices={"written": 4, "uploaded": 4}, somebodyJoined=True).termination_message()
+FATAL_RETRY = a_summary("Fatal", code=430, message="the channel refused").termination_message()
+
+CASES = {
+    "a new recording is held, planned, and its pod is created": (
+        a_recording().unheld().build(),
+        {},
+        NOW,
+        Expected(reason=Reason.PENDING, parts=[PartState.PLANNED], actions=["CreatePod"], hold=True),
+    ),
+    "a part that was planned before a crash gets its pod now": (
+        a_recording().parts(a_part(pod_uid=None)).build(),
+        {},
+        NOW,
+        Expected(reason=Reason.PENDING, parts=[PartState.PLANNED], actions=["CreatePod"]),
+    ),
+    "a pod without a node waits with the scheduler's words": (
+        a_recording().parts(a_part(pod_uid=None)).build(),
+        pods(a_pod().unschedulable("0/3 nodes are available: 3 Insufficient cpu.")),
+        NOW,
+        Expected(reason=Reason.UNSCHEDULABLE, parts=[PartState.PENDING], actions=["AnnotatePod"]),
+    ),
+    "a pod whose image cannot be pulled waits and says so": (
+        a_recording().parts(a_part(state=PartState.PENDING)).build(),
+        pods(a_pod().waiting("ImagePullBackOff", "no such image")),
+        NOW,
+        Expected(reason=Reason.IMAGE_PULL_FAILED, parts=[PartState.PENDING], actions=["AnnotatePod"]),
+    ),
+    "a container on its way is just pending": (
+        a_recording().parts(a_part(state=PartState.PENDING)).build(),
+        pods(a_pod().waiting("ContainerCreating")),
+        NOW,
+        Expected(reason=Reason.PENDING, parts=[PartState.PENDING], actions=["AnnotatePod"]),
+    ),
+    "a recording pod that is ready records": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running()),
+        NOW,
+        Expected(reason=Reason.RECORDING, ready="True", parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "a recording pod that is not ready is not relied on": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running(ready=False)),
+        NOW,
+        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "a pod on a silent node is waited for until the administrator's limit": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().on_a_silent_node(NOW)),
+        after(100),
+        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=200),
+    ),
+    "a pod on a node that stays silent is lost, told to end and let go": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().on_a_silent_node(NOW)),
+        after(300),
+        Expected(
+            reason=Reason.RESTARTING,
+            parts=[PartState.LOST],
+            actions=["DeletePod", "ReleasePod"],
+            due=2,
+        ),
+    ),
+    "a pod that vanished is lost; what it had recorded long makes no haste with the next": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        {},
+        after(0),
+        Expected(reason=Reason.RESTARTING, parts=[PartState.LOST], due=2),
+    ),
+    "the next part begins when its time has come": (
+        a_recording()
+        .parts(a_part(state=PartState.LOST, reason=Reason.POD_LOST, start_time=NOW, stop_time=NOW, end_time=NOW))
+        .build(),
+        {},
+        after(2),
+        Expected(reason=Reason.RESTARTING, parts=[PartState.LOST, PartState.PLANNED], actions=["CreatePod"]),
+    ),
+    "a drained part that stopped capturing makes way at once, while it uploads": (
+        a_recording().parts(a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=after(9))).build(),
+        pods(a_pod().running().deleted(after(339)).disrupted("node is drained")),
+        after(9),
+        Expected(
+            reason=Reason.RESTARTING,
+            parts=[PartState.UPLOADING, PartState.PLANNED],
+            actions=["AnnotatePod", "CreatePod"],
+            due=630,
+        ),
+    ),
+    "a part that still captures though its pod was deleted keeps the next one waiting": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running().deleted(after(330))),
+        NOW,
+        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=630),
+    ),
+    "an evicted pod is lost, and says why": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().evicted("The node was low on resource: memory.")),
+        NOW,
+        Expected(reason=Reason.RESTARTING, parts=[PartState.LOST], actions=["ReleasePod"], due=2),
+    ),
+    "a stop is passed on to the pod": (
+        a_recording().stopped().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running()),
+        NOW,
+        Expected(reason=Reason.STOPPING, parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "a stop before any pod ends the recording with nothing recorded": (
+        a_recording().stopped().build(),
+        {},
+        NOW,
+        Expected(reason=Reason.NOTHING_RECORDED, ready="True", finished=True),
+    ),
+    "a stop while the pod has no node removes the pod": (
+        a_recording().stopped().parts(a_part(state=PartState.PENDING)).build(),
+        pods(a_pod().unschedulable("no room")),
+        NOW,
+        Expected(reason=Reason.UNSCHEDULABLE, parts=[PartState.PENDING], actions=["DeletePod"]),
+    ),
+    "a stop is over once the pod that never ran is gone": (
+        a_recording().stopped().parts(a_part(state=PartState.PENDING)).build(),
+        pods(a_pod().unschedulable("no room").deleted()),
+        NOW,
+        Expected(
+            reason=Reason.NOTHING_RECORDED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod"],
+            finished=True,
+        ),
+    ),
+    "a part that uploads after the stop is waited for": (
+        a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=after(5))).build(),
+        pods(a_pod().running()),
+        after(5),
+        Expected(reason=Reason.UPLOADING, parts=[PartState.UPLOADING], actions=["AnnotatePod"]),
+    ),
+    "a summary in the termination message completes the recording": (
+        a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
+        pods(a_pod().ended(UPLOADED)),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED, ready="True", parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True
+        ),
+    ),
+    "slices that are in no store make the recording incomplete": (
+        a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
+        pods(
+            a_pod().ended(
+                a_summary("Incomplete", slices={"written": 4, "uploaded": 3, "pending": 1}).termination_message()
+            )
+        ),
+        after(60),
+        Expected(reason=Reason.UPLOAD_INCOMPLETE, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+    ),
+    "an idle channel that people had been in is a success": (
+        a_recording().parts(a_part(state=PartState.UPLOADING, start_time=NOW, error_code=434)).build(),
+        pods(a_pod().ended(a_summary("Idle", code=434, somebodyJoined=True).termination_message())),
+        after(60),
+        Expected(
+            reason=Reason.CHANNEL_IDLE,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod"],
+            finished=True,
+        ),
+    ),
+    "a channel that nobody ever joined is a failure": (
+        a_recording().parts(a_part(state=PartState.CONNECTING, error_code=434)).build(),
+        pods(a_pod().ended(a_summary("Idle", code=434).termination_message())),
+        after(60),
+        Expected(reason=Reason.NO_USERS, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+    ),
+    "a fatal error that may pass is tried again after a while": (
+        a_recording().parts(a_part(state=PartState.CONNECTING)).build(),
+        pods(a_pod().ended(FATAL_RETRY)),
+        after(60),
+        Expected(reason=Reason.RESTARTING, parts=[PartState.CONCLUDED], actions=["ReleasePod"], due=2),
+    ),
+    "a fatal error of the call itself ends the recording": (
+        a_recording().parts(a_part(state=PartState.CONNECTING)).build(),
+        pods(a_pod().ended(a_summary("Fatal", code=432, message="width").termination_message())),
+        after(60),
+        Expected(reason=Reason.INVALID_PARAMETER, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+    ),
+    "restart policy Never ends the recording at the first failure": (
+        a_recording().spec(restart={"policy": "Never"}).parts(a_part(state=PartState.CONNECTING)).build(),
+        pods(a_pod().ended(FATAL_RETRY)),
+        after(60),
+        Expected(reason=Reason.PARTS_EXHAUSTED, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+    ),
+    "maxParts ends the recording when it is used up": (
+        a_recording().spec(restart={"maxParts": 1}).parts(a_part(state=PartState.CONNECTING)).build(),
+        pods(a_pod().ended(FATAL_RETRY)),
+        after(60),
+        Expected(reason=Reason.PARTS_EXHAUSTED, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+    ),
+    "maxDurationSeconds is due by the clock": (
+        a_recording().spec(maxDurationSeconds=90).parts(a_part(**RECORDING), start_time=NOW).build(),
+        pods(a_pod().running()),
+        after(30),
+        Expected(reason=Reason.RECORDING, ready="True", parts=[PartState.RECORDING], actions=["AnnotatePod"], due=60),
+    ),
+    "maxDurationSeconds stops the recording": (
+        a_recording().spec(maxDurationSeconds=90).parts(a_part(**RECORDING), start_time=NOW).build(),
+        pods(a_pod().running()),
+        after(90),
+        Expected(reason=Reason.STOPPING, parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "deletion stops the recording and waits for its files until the deadline": (
+        a_recording().deleted().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running()),
+        after(600),
+        Expected(reason=Reason.DELETING, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=3000),
+    ),
+    "the deletion deadline gives up what is not uploaded": (
+        a_recording().deleted().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running()),
+        after(3600),
+        Expected(
+            reason=Reason.DEADLINE_EXCEEDED,
+            parts=[PartState.LOST],
+            actions=["DeletePod", "ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
+    "the discard annotation gives up at once": (
+        a_recording().deleted().discarded().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running()),
+        after(1),
+        Expected(
+            reason=Reason.DISCARDED,
+            parts=[PartState.LOST],
+            actions=["DeletePod", "ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
+    "the discard annotation without a deletion does nothing": (
+        a_recording().discarded().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running()),
+        after(1),
+        Expected(reason=Reason.RECORDING, ready="True", parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "a deleted recording that is durable is let go": (
+        a_recording().deleted().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
+        pods(a_pod().ended(UPLOADED)),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
+    "an engine that nobody allowed is refused before there is a pod": (
+        a_recording().spec(engine={"name": "other"}).build(),
+        {},
+        NOW,
+        Expected(reason=Reason.NOT_ALLOWED),
+    ),
+    "a container that crashes again and again is given up": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running().waiting("CrashLoopBackOff", restarts=5).restarted(5)),
+        NOW,
+        Expected(reason=Reason.RESTARTING, parts=[PartState.LOST], actions=["DeletePod", "ReleasePod"], due=2),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("recording", "around", "now", "expected"), CASES.values(), ids=[name.replace(" ", "-") for name in CASES]
+)
+def test_decision(recording: CloudRecording, around: Mapping[str, PodView], now: datetime, expected: Expected) -> None:
+    assert gist(decide(recording, around, now=now, surroundings=surroundings())) == expected
+
+
+def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> None:
+    recording = a_recording().parts(a_part(pod_uid=None)).build()
+    refusal = Refusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: pods=10")
+    first = decide(recording, {}, now=NOW, surroundings=surroundings(), refusal=refusal)
+    again = decide(
+        recording.model_copy(update={"status": first.status}), {}, now=after(15), surroundings=surroundings()
+    )
+    expected = Expected(
+        reason=Reason.QUOTA_EXCEEDED,
+        parts=[PartState.PLANNED],
+        actions=["CreatePod"],
+        due=RETRY_REFUSED.total_seconds(),
+    )
+    assert (gist(first), gist(again)) == (expected, expected)
+
+
+def test_finished_recordings_are_deleted_when_their_time_is_over() -> None:
+    done = decide(a_recording().stopped().build(), {}, now=NOW, surroundings=surroundings()).status
+    recording = a_recording().stopped().spec(ttlSecondsAfterFinished=60).status(done).build()
+    waiting = decide(recording, {}, now=after(20), surroundings=surroundings())
+    over = decide(recording, {}, now=after(60), surroundings=surroundings())
+    assert (gist(waiting).due, gist(waiting).actions) == (40, [])
+    assert gist(over).actions == ["DeleteRecording"]
+
+
+def test_the_older_part_is_told_to_stop_while_the_newer_one_records() -> None:
+    old = a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=after(5), reason=Reason.RESTARTING)
+    recording = a_recording().parts(old, a_part(1, state=PartState.CONNECTING)).build()
+    decision = decide(recording, pods(a_pod().running(), a_pod(1).running()), now=after(9), surroundings=surroundings())
+    told = {
+        action.pod.name: '"state":"Stopped"' in action.annotations["cloudrecording.dev/desired"]
+        for action in decision.actions
+        if isinstance(action, AnnotatePod)
+    }
+    assert told == {pod_name(0): True, pod_name(1): False}
+
+
+def test_a_crash_for_want_of_memory_is_told_with_its_remedy_and_the_part_goes_on() -> None:
+    pod = a_pod().running().restarted(1, reason="OOMKilled", exit_code=137)
+    decision = decide(a_recording().parts(a_part(**RECORDING)).build(), pods(pod), now=NOW, surroundings=surroundings())
+    error = decision.status.last_error
+    assert error is not None
+    assert (error.reason, "memory" in error.remedy) == (Reason.OUT_OF_MEMORY, True)
+    assert decision.status.parts[0].state is PartState.RECORDING
+
+
+def test_failures_in_a_row_are_tried_more_and_more_rarely() -> None:
+    delays = []
+    failed = []
+    for number in range(10):
+        failed.append(a_part(number, state=PartState.CONCLUDED, outcome=Outcome.FATAL, error_code=430, end_time=NOW))
+        decision = decide(a_recording().parts(*failed).build(), {}, now=NOW, surroundings=surroundings())
+        delays.append(gist(decision).due)
+    assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_parts_beyond_the_list_are_kept_as_totals() -> None:
+    status = CloudRecordingStatus()
+    for number in range(25):
+        recording = a_recording().status(status).build()
+        status = decide(recording, {}, now=after(number * 100), surroundings=surroundings()).status
+        part = status.parts[-1].model_copy(
+            update={
+                "state": PartState.CONCLUDED,
+                "outcome": Outcome.DRAINED,
+                "start_time": after(number * 100),
+                "stop_time": after(number * 100 + 90),
+                "end_time": after(number * 100 + 90),
+                "recorded_milliseconds": 90_000,
+                "slices": status.parts[-1].slices.model_copy(update={"written": 6, "uploaded": 6}),
+            }
+        )
+        status = status.model_copy(update={"parts": (*status.parts[:-1], part)})
+        assert part.number == number
+    settled = decide(
+        a_recording().stopped().status(status).build(), {}, now=after(2490), surroundings=surroundings()
+    ).status
+    assert len(settled.parts) == 20
+    assert settled.slices is not None
+    assert (settled.slices.uploaded, settled.recorded_seconds) == (150, 2250)
+    assert (settled.gap_seconds, settled.gap_count) == (240, 24)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Callbacks become facts: each once, in order, whichever way they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.status import (
+    Amounts,
+    CloudRecordingStatus,
+    Gap,
+    LastError,
+    Outcome,
+    Part,
+    Participant,
+    ParticipantState,
+    PartState,
+)
+from cloud_recording.api.wire import Callback
+from cloud_recording.domain import conditions
+from cloud_recording.domain.fold import fold
+from cloud_recording.domain.summarize import summarized
+from tests.unit.domain.builders import (
+    NOW,
+    a_callback,
+    a_part,
+    a_recording,
+    a_snapshot,
+    after,
+    milliseconds,
+)
+
+
+def folded(*callbacks: Callback, part: Part | None = None) -> CloudRecordingStatus:
+    status = CloudRecordingStatus(parts=(part or a_part(state=PartState.STARTING),))
+    return fold(status, number=0, callbacks=callbacks)
+
+
+FACTS = {
+    "a started runner is starting": (
+        [a_callback("RunnerStarted", runnerVersion="1", engineName="default", engineExtended=True)],
+        {"state": PartState.STARTING},
+    ),
+    "a missing Secret is named with its key and field": (
+        [
+            a_callback(
+                "WaitingForSecret",
+                missing=[
+                    {
+                        "secretName": "bucket",
+                        "key": "accessKey",
+                        "field": "spec.storage.credentials.secretRef",
+                    }
+                ],
+            )
+        ],
+        {
+            "state": PartState.STARTING,
+            "reason": Reason.WAITING_FOR_SECRET,
+            "message": "Secret 'bucket' with the key 'accessKey', named by `spec.storage.credentials.secretRef`, "
+            "is not there",
+        },
+    ),
+    "connecting": ([a_callback("RecordingConnecting")], {"state": PartState.CONNECTING}),
+    "started": (
+        [a_callback("RecordingStarted", at=after(3))],
+        {"state": PartState.RECORDING, "start_time": after(3)},
+    ),
+    "a second start keeps the time of the first": (
+        [a_callback("RecordingStarted", at=after(3)), a_callback("RecordingStarted", 2, at=after(9))],
+        {"state": PartState.RECORDING, "start_time": after(3)},
+    ),
+    "stopped": (
+        [a_callback("RecordingStopped", at=after(9))],
+        {"state": PartState.UPLOADING, "stop_time": after(9)},
+    ),
+    "uploaded": (
+        [a_callback("RecordingUploaded", fileName="sid_room-1.m3u8")],
+        {"outcome": Outcome.UPLOADED, "playlist": "sid_room-1.m3u8"},
+    ),
+    "backed up": (
+        [a_callback("RecordingBackedUp", fileName="sid_room-1.m3u8")],
+        {"outcome": Outcome.BACKED_UP, "playlist": "sid_room-1.m3u8"},
+    ),
+    "a fatal error ends the capture": (
+        [a_callback("RecordingFatalError", code=430, message="refused")],
+        {
+            "state": PartState.UPLOADING,
+            "error_code": 430,
+            "reason": Reason.CONNECT_ERROR,
+            "message": "refused",
+        },
+    ),
+    "a recorder that crashed connects again": (
+        [a_callback("RecordingStarted"), a_callback("RecorderExited", 2, signal=11, restarts=1)],
+        {"state": PartState.CONNECTING, "start_time": NOW, "recorder_restarts": 1},
+    ),
+    "nobody in the channel ends the part by itself": (
+        [a_callback("RecordingStarted"), a_callback("RecorderFailure", 2, code=434, message="nobody")],
+        {
+            "state": PartState.STOPPING,
+            "start_time": NOW,
+            "error_code": 434,
+            "reason": Reason.NO_USERS,
+            "message": "nobody",
+        },
+    ),
+    "a failed upload changes nothing about the capture": (
+        [a_callback("RecordingStarted"), a_callback("UploaderFailure", 2, code=439, message="no such bucket")],
+        {"state": PartState.RECORDING, "start_time": NOW},
+    ),
+    "a pause is told by the snapshot": (
+        [
+            a_callback("RecordingStarted"),
+            a_callback("DesiredStateApplied", 2, generation=4, snapshot=a_snapshot(state="Paused")),
+        ],
+        {"state": PartState.PAUSED, "start_time": NOW, "desired_generation": 4},
+    ),
+    "a late snapshot does not bring a stopped part back to work": (
+        [
+            a_callback("RecordingStopped", at=after(9)),
+            a_callback("Snapshot", 2, snapshot=a_snapshot(state="Recording")),
+        ],
+        {"state": PartState.UPLOADING, "stop_time": after(9)},
+    ),
+    "a callback of a newer runner is counted and changes nothing": (
+        [a_callback("SomethingNew", 7)],
+        {"state": PartState.STARTING},
+    ),
+}
+
+
+@pytest.mark.parametrize(("callbacks", "facts"), FACTS.values(), ids=[name.replace(" ", "-") for name in FACTS])
+def test_facts(callbacks: list[Callback], facts: dict[str, Any]) -> None:
+    expected: dict[str, Any] = {"state": PartState.STARTING, **facts, "sequence": callbacks[-1].sequence}
+    assert folded(*callbacks).parts == (a_part(**expected),)
+
+
+@pytest.mark.parametrize("code", [code for code in RecordingErrorCode if code is not RecordingErrorCode.OK])
+def test_each_error_code_is_told_with_reason_and_remedy(code: RecordingErrorCode) -> None:
+    error = folded(a_callback("RecorderFailure", code=int(code), message="what the engine said")).last_error
+    assert error is not None
+    assert error == LastError(
+        code=int(code), reason=error.reason, message="what the engine said", remedy=error.remedy, time=NOW
+    )
+    assert error.remedy
+
+
+def test_an_unknown_code_counts_as_a_general_error() -> None:
+    error = folded(a_callback("RecordingFatalError", code=999)).last_error
+    assert error is not None
+    assert (error.code, error.reason) == (999, Reason.GENERAL_ERROR)
+
+
+def test_a_snapshot_fills_counts_people_and_gaps() -> None:
+    snapshot = a_snapshot(
+        playlist="p.m3u8",
+        slices={"written": 3, "uploaded": 2, "pending": 1},
+        bytes={"written": 300, "uploaded": 200, "pending": 100},
+        recordedMilliseconds=45_500,
+        gapMilliseconds=1_500,
+        gapCount=1,
+        gaps=[{"start": milliseconds(after(5)), "stop": milliseconds(after(7)), "reason": "paused"}],
+        participants=[{"uid": 1, "name": "alice", "state": "Joined", "audio": True, "video": True}],
+        participantCount=1,
+        somebodyJoined=True,
+        lastDurableSliceTime=milliseconds(after(30)),
+    )
+    callbacks = (a_callback("RecordingStarted"), a_callback("Snapshot", 2, snapshot=snapshot))
+    recording = a_recording().build()
+    status = summarized(recording, folded(*callbacks), now=after(46))
+    assert status.slices == Amounts(written=3, uploaded=2, pending=1)
+    assert status.bytes == Amounts(written=300, uploaded=200, pending=100)
+    assert (status.recorded_seconds, status.gap_seconds, status.gap_count) == (45, 1, 1)
+    assert status.progress_percent == 66
+    assert status.playlist == "p.m3u8"
+    assert status.last_durable_slice_time == after(30)
+    assert status.gaps == (Gap(start_time=after(5), stop_time=after(7), reason="paused"),)
+    joined = Participant(uid=1, name="alice", state=ParticipantState.JOINED, audio=True, video=True)
+    assert (status.participants, status.participant_count) == ((joined,), 1)
+
+
+def test_the_time_between_two_parts_is_a_stated_gap() -> None:
+    former = a_part(state=PartState.CONCLUDED, start_time=NOW, stop_time=after(60), end_time=after(70))
+    status = CloudRecordingStatus(parts=(former, a_part(1, state=PartState.CONNECTING)))
+    status = fold(status, number=1, callbacks=[a_callback("RecordingStarted", at=after(75))])
+    status = summarized(a_recording().build(), status, now=after(75))
+    assert status.gaps == (Gap(start_time=after(60), stop_time=after(75), reason="part 0 had ended"),)
+    assert (status.gap_seconds, status.gap_count) == (15, 1)
+
+
+def test_an_engine_that_counts_no_slices_tells_its_progress_itself() -> None:
+    status = folded(a_callback("RecordingUploadingProgress", progressPercent=40, playlist="p.m3u8"))
+    assert summarized(a_recording().build(), status, now=NOW).progress_percent == 40
+
+
+def test_known_callbacks_change_nothing() -> None:
+    callbacks = [a_callback("RecordingConnecting"), a_callback("RecordingStarted", 2, at=after(3))]
+    status = folded(*callbacks)
+    assert fold(status, number=0, callbacks=callbacks) == status
+
+
+def test_a_concluded_part_hears_no_more() -> None:
+    status = folded(
+        a_callback("RecordingStarted"),
+        a_callback(
+            "Finished",
+            2,
+            at=after(60),
+            summary={
+                "recordingId": "1" * 32,
+                "part": 0,
+                "outcome": "Uploaded",
+                "slices": {"written": 4, "uploaded": 4},
+                "somebodyJoined": True,
+            },
+        ),
+    )
+    assert status.parts[0].state is PartState.CONCLUDED
+    assert fold(status, number=0, callbacks=[a_callback("RecordingStarted", 3)]) == status
+
+
+@pytest.mark.parametrize(
+    ("part", "ready", "recording", "reason"),
+    [
+        pytest.param({"state": PartState.RECORDING, "pod_ready": True}, "True", "True", Reason.RECORDING, id="ready"),
+        pytest.param({"state": PartState.RECORDING}, "False", "Unknown", Reason.RECORDER_NOT_READY, id="pod-not-ready"),
+        pytest.param({"state": PartState.PAUSED}, "True", "False", Reason.PAUSED, id="paused"),
+        pytest.param({"state": PartState.CONNECTING}, "False", "False", Reason.CONNECTING, id="connecting"),
+        pytest.param(
+            {"state": PartState.CONNECTING, "start_time": NOW},
+            "False",
+            "False",
+            Reason.RECONNECTING,
+            id="reconnecting",
+        ),
+    ],
+)
+def test_recording_is_true_only_while_it_is_known(
+    part: dict[str, Any], ready: str, recording: str, reason: Reason
+) -> None:
+    status = summarized(a_recording().build(), CloudRecordingStatus(parts=(a_part(**part),)), now=NOW)
+    told = {kind: conditions.get(status, kind) for kind in (ConditionType.READY, ConditionType.RECORDING)}
+    found = [(one.status.value, one.reason) for one in told.values() if one is not None]
+    expected_reason = Reason.RECORDER_NOT_READY if recording == "Unknown" else reason
+    assert found == [(ready, reason), (recording, expected_reason)]
+
+
+def test_a_change_of_the_spec_is_reconciled_until_the_recorder_has_taken_it_over() -> None:
+    part = a_part(state=PartState.RECORDING, pod_ready=True)
+    recording = a_recording().edited(generation=2).build()
+    waiting = summarized(recording, CloudRecordingStatus(parts=(part,), acknowledged_generation=1), now=NOW)
+    taken = summarized(recording, waiting.model_copy(update={"acknowledged_generation": 2}), now=NOW)
+    assert conditions.is_true(waiting, ConditionType.RECONCILING)
+    assert conditions.get(taken, ConditionType.RECONCILING) is None
+    assert conditions.is_true(waiting, ConditionType.READY)
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
+    part = a_part(state=PartState.CONNECTING)
+    recording = a_recording().build()
+    first = summarized(recording, CloudRecordingStatus(parts=(part,)), now=NOW)
+    same = summarized(recording, fold(first, number=0, callbacks=[a_callback("RecordingConnecting")]), now=after(5))
+    started = fold(same, number=0, callbacks=[a_callback("RecordingStarted", 2)])
+    started = started.model_copy(update={"parts": (started.parts[0].model_copy(update={"pod_ready": True}),)})
+    changed = summarized(recording, started, now=after(9))
+    times = [
+        one.last_transition_time
+        for status in (first, same, changed)
+        if (one := conditions.get(status, ConditionType.READY)) is not None
+    ]
+    assert times == [NOW, NOW, after(9)]

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pod, whole, as golden YAML: a change of any field of it is seen, and meant."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.domain.desired import desired_state, recording_document
+from cloud_recording.domain.pod_builder import build_claim, build_pod
+from tests.unit.domain.builders import CA, NOW, SETTINGS, a_part, a_recording
+
+GOLDEN = Path(__file__).parent / "golden"
+UPDATE = "CLOUD_RECORDING_UPDATE_GOLDEN"
+
+RECORDINGS = {
+    "minimal": (a_recording().build(), 0),
+    "every-option": (
+        a_recording()
+        .spec(
+            channel={
+                "name": "room 1",
+                "uid": 1000,
+                "appIdSecretRef": {"name": "agora", "key": "app-id"},
+                "tokenSecretRef": {"name": "agora", "key": "token"},
+                "streams": [
+                    {"uid": 1, "urlSecretRef": {"name": "streams", "key": "alice"}, "name": "alice"},
+                    {"uid": 2, "urlSecretRef": {"name": "streams", "key": "bob"}, "name": "bob"},
+                ],
+            },
+            maxDurationSeconds=3600,
+            uploadGraceSeconds=60,
+            work={"persistentVolumeClaim": {"storageClassName": "fast", "size": "8Gi"}},
+            pod={
+                "labels": {"team": "blue"},
+                "annotations": {"example.com/note": "kept"},
+                "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
+                "nodeSelector": {"pool": "media"},
+                "tolerations": [{"key": "media", "operator": "Exists"}],
+                "affinity": {
+                    "podAntiAffinity": {
+                        "preferredDuringSchedulingIgnoredDuringExecution": [
+                            {"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}
+                        ]
+                    }
+                },
+                "priorityClassName": "media",
+                "serviceAccountName": "recorder",
+            },
+        )
+        .build(),
+        2,
+    ),
+}
+
+
+def built(recording: CloudRecording, number: int) -> dict[str, Any]:
+    part = a_part(number, pod_uid=None)
+    return build_pod(
+        recording,
+        part,
+        document=recording_document(recording, part, SETTINGS),
+        desired=desired_state(recording, recording.status, part, now=NOW),
+        callback_ca=CA,
+        settings=SETTINGS,
+    )
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_pod_is_the_golden_one(name: str) -> None:
+    recording, number = RECORDINGS[name]
+    documents = [built(recording, number)]
+    claim = build_claim(recording, a_part(number))
+    documents += [claim] if claim else []
+    text = yaml.safe_dump_all(documents, sort_keys=True, width=120, allow_unicode=True)
+    golden = GOLDEN / f"{name}.yaml"
+    if os.environ.get(UPDATE):
+        golden.write_text("# SPDX-License-Identifier: Apache-2.0\n" + text)
+    assert list(yaml.safe_load_all(golden.read_text())) == documents, f"{UPDATE}=1 writes the golden file anew"
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_no_secret_is_in_the_environment_and_every_one_may_be_missing(name: str) -> None:
+    pod = built(*RECORDINGS[name])
+    container = pod["spec"]["containers"][0]
+    assert not any("secretKeyRef" in str(variable) for variable in container["env"])
+    assert "envFrom" not in container
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert all(source["secret"]["optional"] for source in volumes["secrets"]["projected"]["sources"])
+
+
+@pytest.mark.parametrize(
+    ("given", "administrator", "expected"),
+    [
+        pytest.param(
+            {},
+            {},
+            {"requests": {"cpu": "300m", "memory": "181Mi"}, "limits": {"memory": "362Mi"}},
+            id="the-table-alone",
+        ),
+        pytest.param(
+            {"limits": {"memory": "128Mi"}},
+            {},
+            {"requests": {"cpu": "300m"}, "limits": {"memory": "128Mi"}},
+            id="a-limit-below-the-table-takes-its-request-away",
+        ),
+        pytest.param(
+            {"requests": {"memory": "1Gi"}},
+            {},
+            {"requests": {"cpu": "300m", "memory": "1Gi"}},
+            id="a-request-above-the-table-takes-its-limit-away",
+        ),
+        pytest.param(
+            {"requests": {"cpu": "2"}},
+            {"requests": {"cpu": "1", "memory": "500Mi"}, "limits": {"memory": "500Mi"}},
+            {"requests": {"cpu": "2", "memory": "500Mi"}, "limits": {"memory": "500Mi"}},
+            id="the-recording-before-the-administrator-before-the-table",
+        ),
+    ],
+)
+def test_resources_never_contradict_themselves(
+    given: dict[str, Any], administrator: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    recording = a_recording().spec(pod={"resources": given}).build()
+    runner = SETTINGS.runner.model_copy(
+        update={"resources": type(SETTINGS.runner.resources).model_validate(administrator)}
+    )
+    settings = SETTINGS.model_copy(update={"runner": runner})
+    part = a_part(pod_uid=None)
+    pod = build_pod(
+        recording,
+        part,
+        document=recording_document(recording, part, settings),
+        desired=desired_state(recording, recording.status, part, now=NOW),
+        callback_ca=CA,
+        settings=settings,
+    )
+    assert pod["spec"]["containers"][0]["resources"] == expected
