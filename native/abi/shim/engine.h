@@ -13,20 +13,20 @@ namespace shim {
 
 // All of it or nothing: an engine that tells a version but lacks a function is refused when it is opened.
 struct ExtendedApi {
-    decltype(&cr_configure_next) configure_next = nullptr;
-    decltype(&cr_status) status = nullptr;
-    decltype(&cr_set_layout) set_layout = nullptr;
-    decltype(&cr_set_paused) set_paused = nullptr;
-    decltype(&cr_wait_drained) wait_drained = nullptr;
-    decltype(&cr_rescue) rescue = nullptr;
+  decltype(&cr_configure_next) configure_next = nullptr;
+  decltype(&cr_status) status = nullptr;
+  decltype(&cr_set_layout) set_layout = nullptr;
+  decltype(&cr_set_paused) set_paused = nullptr;
+  decltype(&cr_wait_drained) wait_drained = nullptr;
+  decltype(&cr_rescue) rescue = nullptr;
 };
 
-} // namespace shim
+}  // namespace shim
 
 struct shim_engine {
-    decltype(&agora::cloud_recording::CreateCloudRecorderInstance) create = nullptr;
-    std::uint32_t api_version = 0;
-    shim::ExtendedApi extended;
+  decltype(&agora::cloud_recording::CreateCloudRecorderInstance) create = nullptr;
+  std::uint32_t api_version = 0;
+  shim::ExtendedApi extended;
 };
 
 #endif

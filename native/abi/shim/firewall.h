@@ -18,16 +18,17 @@ void copy_text(char *target, std::size_t size, const char *source) noexcept;
 int fail(shim_error *error, shim_result result, const char *text, std::int32_t engine_code = 0) noexcept;
 
 // Runs `body`, which returns a result; whatever it or the engine throws becomes SHIM_INTERNAL.
-template <typename Body> int guarded(shim_error *error, const Body &body) noexcept {
-    try {
-        return body();
-    } catch (const std::exception &failure) {
-        return fail(error, SHIM_INTERNAL, failure.what());
-    } catch (...) {
-        return fail(error, SHIM_INTERNAL, "the engine threw something that is no std::exception");
-    }
+template <typename Body>
+int guarded(shim_error *error, const Body &body) noexcept {
+  try {
+    return body();
+  } catch (const std::exception &failure) {
+    return fail(error, SHIM_INTERNAL, failure.what());
+  } catch (...) {
+    return fail(error, SHIM_INTERNAL, "the engine threw something that is no std::exception");
+  }
 }
 
-} // namespace shim
+}  // namespace shim
 
 #endif

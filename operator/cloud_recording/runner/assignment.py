@@ -27,7 +27,9 @@ _VENDORS: Final[Mapping[StorageVendor, int]] = {
     StorageVendor.S3: 1,
 }
 _UNENCRYPTED: Final = 0
-_NO_APP: Final = "cloud-recording"
+_USUAL_REGION: Final = "us-east-1"
+"""What requests to a server of one's own are signed with when nobody says otherwise."""
+_NO_APP: Final = "streams"
 """The interface wants an App ID in any case; channels made of streams have none."""
 
 
@@ -134,12 +136,18 @@ class Assignment:
             "recordingId": document.recording_id,
             **prefix,
             "workDir": str(self._work),
+            **self._work_bytes(),
             "sliceSeconds": document.spec.recording.slice_seconds,
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
             "storage": self._storage(document.storage),
             "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],
         }
+
+    def _work_bytes(self) -> dict[str, int]:
+        """The kubelet's limit on an emptyDir, which the volume itself does not show: beyond it the pod is evicted."""
+        empty_dir = self._document.spec.work.empty_dir
+        return {"workBytes": empty_dir.size_limit_bytes} if empty_dir else {}
 
     def _streams(self) -> Iterator[dict[str, Any]]:
         for stream in self._document.spec.channel.streams:
@@ -151,7 +159,7 @@ class Assignment:
         bucket = storage.credentials.secret_ref
         optional = {
             "endpoint": storage.endpoint,
-            "region": None if storage.region is None else region_name(storage.vendor, storage.region),
+            "region": _region(storage),
             "prefix": storage.prefix,
             "caFile": str(self._path(storage.ca_secret_ref)) if storage.ca_secret_ref else None,
         }
@@ -172,3 +180,9 @@ class Assignment:
 
     def _path(self, reference: SecretKeyRef) -> Path:
         return self._secrets / reference.name / reference.key
+
+
+def _region(storage: Storage) -> str | None:
+    if storage.region is not None:
+        return region_name(storage.vendor, storage.region)
+    return _USUAL_REGION if storage.vendor is StorageVendor.S3 else None

@@ -29,6 +29,7 @@ _LONGEST_DELAY_SECONDS: Final = 30.0
 _REQUEST_BYTES: Final = 256 * 1024
 _GONE: Final = 410
 _OK: Final = 200
+_BAD_REQUEST: Final = 400
 
 _jitter = random.SystemRandom()
 
@@ -41,11 +42,19 @@ class NotOurs(Exception):  # noqa: N818 - an answer, not an error
     """The operator says that this pod owns no part: nobody wants to hear it any more."""
 
 
+class Unreadable(Exception):  # noqa: N818 - an answer, not an error
+    """The operator cannot read one of the callbacks, and never will."""
+
+    def __init__(self, sequence: int, message: str) -> None:
+        super().__init__(message)
+        self.sequence = sequence
+
+
 class Receiver(Protocol):
     """Takes callbacks and answers with the highest sequence that needs not be sent again."""
 
     async def take(self, callbacks: Sequence[Stored]) -> int:
-        """Raises DeliveryError or NotOurs where they could not be taken."""
+        """Raises DeliveryError, NotOurs or Unreadable where they could not be taken."""
 
     async def close(self) -> None:
         """Gives connections back."""
@@ -92,6 +101,10 @@ class Delivery:
         except NotOurs:
             logger.warning("the operator says that this pod owns no part; nothing more is sent")
             self.unwanted = True
+        except Unreadable as error:
+            # One callback that a release does not understand must not hold up all that follow.
+            logger.error("the operator cannot read a callback; it is dropped", extra=_about(error))  # noqa: TRY400
+            self._outbox.drop(error.sequence)
         except DeliveryError as error:
             await self._wait(str(error))
         else:
@@ -115,6 +128,10 @@ class Delivery:
         await asyncio.sleep(delay)
 
 
+def _about(error: Unreadable) -> dict[str, object]:
+    return {"sequence": error.sequence, "error": str(error)}
+
+
 def _fitting(batch: Sequence[Stored]) -> Sequence[Stored]:
     """As many of the first callbacks as one request should hold, at least one."""
     total = 0
@@ -133,6 +150,18 @@ class OperatorAddress:
     pod_uid: str
     token: Path
     authorities: Path
+
+
+async def _acknowledged(response: aiohttp.ClientResponse) -> int:
+    """What the operator's answer means."""
+    if response.status == _GONE:
+        raise NotOurs
+    if response.status == _BAD_REQUEST:
+        answer = await response.json()
+        raise Unreadable(int(answer["invalid"]), str(answer.get("message", "")))
+    if response.status != _OK:
+        raise DeliveryError(f"the operator answered {response.status}")
+    return int((await response.json())["acknowledged"])
 
 
 class OperatorReceiver:
@@ -158,15 +187,11 @@ class OperatorReceiver:
                 headers={"Authorization": f"Bearer {self._address.token.read_text(encoding='ascii').strip()}"},
                 allow_redirects=False,
             ) as response:
-                if response.status == _GONE:
-                    raise NotOurs
-                if response.status != _OK:
-                    raise DeliveryError(f"the operator answered {response.status}")
-                return int((await response.json())["acknowledged"])
+                return await _acknowledged(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
             raise DeliveryError(f"{type(error).__name__}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise DeliveryError(f"the operator's answer has no 'acknowledged': {error}") from error
+            raise DeliveryError(f"the operator's answer cannot be understood: {error}") from error
 
     def _tls(self) -> ssl.SSLContext:
         """Trusts exactly what the file says now; contexts are kept, for connections are kept per context."""

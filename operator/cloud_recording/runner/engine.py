@@ -134,10 +134,9 @@ class Engine:
 
     def __init__(self, path: str) -> None:
         error = ffi.new("shim_error *")
-        handle = lib.shim_engine_open(path.encode(), error)
-        if handle == ffi.NULL:
-            raise _raised(Result.LOAD_FAILED, error)
-        self._handle = ffi.gc(handle, lib.shim_engine_free)
+        handle = ffi.new("shim_engine **")
+        _check(lib.shim_engine_open(path.encode(), handle, error), error)
+        self._handle = ffi.gc(handle[0], lib.shim_engine_free)
 
     @property
     def extended(self) -> bool:
@@ -148,11 +147,9 @@ class Engine:
         """A new instance, configured by the JSON document where the engine takes one."""
         error = ffi.new("shim_error *")
         document = ffi.NULL if configuration is None else ffi.new("char[]", configuration.encode())
-        handle = lib.shim_recorder_create(self._handle, document, error)
-        if handle == ffi.NULL:
-            kind = EngineRefused if error.engine_code else EngineError
-            raise kind(_raised(Result.INTERNAL, error).message, code=error.engine_code)
-        return Recorder(handle)
+        handle = ffi.new("shim_recorder **")
+        _check(lib.shim_recorder_create(self._handle, document, handle, error), error)
+        return Recorder(handle[0])
 
     def status(self, recording_id: str) -> str | None:
         """The snapshot (JSON) of a recording, or None when the engine knows none such or tells no status."""

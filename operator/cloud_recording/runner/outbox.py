@@ -149,6 +149,11 @@ class Outbox:
         with self._transaction():
             self._connection.execute("DELETE FROM callbacks WHERE sequence <= ?", (sequence,))
 
+    def drop(self, sequence: int) -> None:
+        """Forgets one callback."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM callbacks WHERE sequence = ?", (sequence,))
+
     def last_sequence(self) -> int:
         """The last sequence ever given, 0 if none was."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'callbacks'").fetchone()

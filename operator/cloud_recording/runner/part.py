@@ -125,6 +125,7 @@ class State:
     killed_for: str = ""
     crashes: int = 0
     rescue_crashes: int = 0
+    rescue_refusal: str = ""
     rescue_hopeless: bool = False
     spawn_at: float = 0.0
     concluded: bool = False

@@ -77,6 +77,16 @@ _EDITS: Final[Mapping[Awaited, str]] = {
     Awaited.PAUSE: "spec.desiredState",
     Awaited.LAYOUT: "spec.recording.video.layout",
 }
+_HEALABLE: Final = frozenset(
+    {
+        RecordingErrorCode.CONNECT_ERROR,
+        RecordingErrorCode.DISCONNECTED,
+        RecordingErrorCode.UPLOADER_INIT,
+        RecordingErrorCode.UPLOADER_FAILED,
+        RecordingErrorCode.BACKUP_FAILED,
+    }
+)
+"""Refusals of a rescue that a mended bucket, key or network ends: it is tried again, for as long as there is time."""
 _LEFT: Final = frozenset({"RecordingStopped", "RecordingUploaded", "RecordingBackedUp", "RecordingFatalError"})
 _LAST: Final = frozenset({"RecordingUploaded", "RecordingBackedUp", "RecordingFatalError"})
 
@@ -190,9 +200,12 @@ def _fold_answer(state: State, event: ProcessAnswered) -> Step:
 
 def _fold_rescue(state: State, event: ProcessAnswered) -> Step:
     if event.refusal:
-        hopeless = event.code == RecordingErrorCode.INVALID_PARAMETER
+        hopeless = event.code not in _HEALABLE
         facts = replace(state.facts, message=state.facts.message or event.refusal)
-        return replace(state, facts=facts, rescue_hopeless=hopeless), ()
+        failure = Tell(type="UploaderFailure", payload={"code": event.code, "message": event.refusal})
+        known = event.refusal == state.rescue_refusal
+        state = replace(state, facts=facts, rescue_hopeless=hopeless, rescue_refusal=event.refusal)
+        return state, () if known else (failure,)
     snapshot = _brought_home(state.facts.snapshot)
     facts = replace(state.facts, upload=Outcome.UPLOADED, snapshot=snapshot)
     playlist = (snapshot or {}).get("playlist")
@@ -213,7 +226,8 @@ def _brought_home(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
 
 
 def _fold_end(state: State, *, drained: bool) -> State:
-    over = drained and state.mode is not Mode.RESCUE and state.stop_wanted
+    pending = ((state.facts.snapshot or {}).get("slices") or {}).get("pending", 0)
+    over = drained and not pending and state.mode is not Mode.RESCUE and state.stop_wanted
     facts = replace(state.facts, nothing_left=state.facts.nothing_left or over)
     return replace(state, ended=True, awaited={}, facts=facts)
 

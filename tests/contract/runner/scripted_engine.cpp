@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An engine that includes the published header only, for tests: it does what the App ID tells it to.
 //
-// The App ID is "<after start>|<after stop>", each a list of steps separated by ','. Steps: connecting, started, stopped,
-// uploaded, backedup, progress=<percent>, failure=<code>, upload-failure=<code>, fatal=<code>, sleep=<ms>,
+// The App ID is "<after start>|<after stop>", each a list of steps separated by ','. Steps: connecting, started,
+// stopped, uploaded, backedup, progress=<percent>, failure=<code>, upload-failure=<code>, fatal=<code>, sleep=<ms>,
 // storm=<threads>x<calls>, print=<text>, crash, crash-unless=<path> (once: makes the file), hang.
 // Beside those, anywhere: refuse-start=<code>, hang-start, hang-stop, hang-release, late (calls after Release).
 #include <unistd.h>
@@ -114,9 +114,7 @@ class ScriptedRecorder final : public ICloudRecorder {
     if (name == "hang") hang();
   }
 
-  static RecordingErrorCode code(const std::string &value) {
-    return static_cast<RecordingErrorCode>(std::stoi(value));
-  }
+  static RecordingErrorCode code(const std::string &value) { return static_cast<RecordingErrorCode>(std::stoi(value)); }
 
   static void crash_unless(const std::string &path) {
     if (access(path.c_str(), F_OK) == 0) return;

@@ -81,6 +81,16 @@ async def test_a_pod_that_owns_no_part_stops_sending_and_goes_on_recording(stage
     assert stage.operator.requests == 1
 
 
+async def test_a_callback_that_the_operator_cannot_read_does_not_hold_up_the_others(stage: Stage) -> None:
+    answers = iter([web.json_response({"invalid": 2, "message": "no such thing"}, status=400)])
+    stage.operator.answer_instead = lambda: next(answers, None)
+    await stage.record(STORY_SCRIPT)
+    await stage.operator.until_told("RecorderFailure")
+    assert 2 not in [told["sequence"] for told in stage.operator.callbacks]
+    dropped = await stage.pod.logged("the operator cannot read a callback")
+    assert dropped["sequence"] == 2
+
+
 @pytest.mark.parametrize("milliseconds", [0, 150, 400, 800, 1300])
 async def test_the_supervisors_death_loses_no_callback_and_repeats_none(stage: Stage, milliseconds: int) -> None:
     await stage.record("connecting,started,progress=10,failure=431")
@@ -125,7 +135,7 @@ async def _until_stored(stage: Stage, kind: str) -> None:
     outbox = Outbox(stage.pod.work / "outbox.sqlite3", writer=Writer.SUPERVISOR)
     try:
         async with asyncio.timeout(60):
-            while not any(stored.type == kind for stored in outbox.pending(limit=1000)):
+            while not any(stored.type == kind for stored in outbox.pending(limit=1000)):  # noqa: ASYNC110 - a file
                 await asyncio.sleep(0.01)
     finally:
         outbox.close()

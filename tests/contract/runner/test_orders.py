@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.status import Outcome
@@ -107,5 +108,4 @@ async def test_no_secret_is_in_a_log_a_callback_an_environment_or_a_command_line
 
 
 def _content(path: str) -> str:
-    with open(path, "rb") as file:
-        return file.read().decode(errors="replace")
+    return Path(path).read_text(errors="replace")

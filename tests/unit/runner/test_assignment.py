@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A part's document becomes the engine's arguments and configuration; secrets appear in it as paths alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.media import Layout
+from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.wire import DesiredState, RecordingDocument
+from cloud_recording.runner.assignment import Assignment
+from cloud_recording.runner.job import Job, Mode, SecretText
+from tests.unit.runner.documents import RECORDING_ID, document, storage
+
+DESIRED = DesiredState(
+    generation=1,
+    state=DesiredRecordingState.RECORDING,
+    layout=Layout.VERTICAL,
+    max_resolution_uid=12,
+    upload_grace_seconds=1,
+)
+
+
+def assignment(secrets: Path, **more: Any) -> Assignment:
+    return Assignment(RecordingDocument.model_validate(document(**more)), secrets=secrets, work=Path("/work"))
+
+
+def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
+    job = assignment(tmp_path).job(Mode.RECORD, DESIRED)
+    assert job.configuration == {
+        "recordingId": RECORDING_ID,
+        "filePrefix": "bak0_",
+        "workDir": "/work",
+        "workBytes": 4 * 1024**3,
+        "sliceSeconds": 15,
+        "protocols": ["rtmp", "rtsp"],
+        "allowLinkLocal": False,
+        "storage": {
+            "endpoint": "https://s3.example.com",
+            "region": "us-east-1",
+            "pathStyle": True,
+            "credentialFiles": {
+                "accessKey": str(tmp_path / "bucket" / "accessKey"),
+                "secretKey": str(tmp_path / "bucket" / "secretKey"),
+            },
+        },
+        "channels": [
+            {
+                "name": "room 1",
+                "streams": [
+                    {"uid": 11, "url": "rtsp://example.com/a", "name": "alice"},
+                    {"uid": 12, "urlFile": str(tmp_path / "streams" / "bob")},
+                ],
+            }
+        ],
+    }
+    assert job.numbers == {
+        "stream_types": 2,
+        "decryption_mode": 0,
+        "channel_type": 0,
+        "audio_profile": 0,
+        "video_stream_type": 0,
+        "max_idle_seconds": 30,
+        "width": 360,
+        "height": 640,
+        "frames_per_second": 15,
+        "bitrate_kbps": 500,
+        "max_resolution_uid": 12,
+        "layout": 2,
+        "vendor": 1,
+        "region": 0,
+    }
+    assert (job.app_id, job.token) == (
+        SecretText(value="streams"),
+        SecretText(path=str(tmp_path / "channel" / "token")),
+    )
+    assert Job.from_json(job.as_json()) == job
+
+
+@pytest.mark.parametrize(
+    ("bucket", "vendor", "region", "name", "path_style"),
+    [
+        (storage(vendor="AWS", region="eu-west-3"), 1, 6, "eu-west-3", False),
+        (storage(vendor="AWS", region=14), 1, 14, "ap-south-1", False),
+        (storage(vendor="AWS", region="eu-south-9"), 1, 0, "eu-south-9", False),
+        (storage(vendor="Qiniu", region=2), 0, 2, "south-china", False),
+        (storage(vendor="Aliyun", region="beijing", addressing="Path"), 2, 3, "beijing", True),
+        (storage(region="home"), 1, 0, "home", True),
+    ],
+)
+def test_vendors_and_regions_get_the_interfaces_numbers_and_the_engines_names(
+    tmp_path: Path, bucket: dict[str, Any], vendor: int, region: int, name: str, *, path_style: bool
+) -> None:
+    job = assignment(tmp_path, bucket=bucket).job(Mode.RECORD, DESIRED)
+    assert (job.numbers["vendor"], job.numbers["region"]) == (vendor, region)
+    assert (job.configuration["storage"]["region"], job.configuration["storage"]["pathStyle"]) == (name, path_style)
+
+
+def test_a_claims_size_is_left_to_its_file_system(tmp_path: Path) -> None:
+    work = {"persistentVolumeClaim": {"size": "10Gi"}}
+    assert "workBytes" not in assignment(tmp_path, work=work).job(Mode.RECORD, DESIRED).configuration
+
+
+def test_missing_secrets_are_named_with_the_field_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket" / "accessKey").write_text("key")
+    (tmp_path / "bucket" / "secretKey").touch()
+    missing = assignment(tmp_path, bucket=storage(caSecretRef={"name": "ca", "key": "pem"})).missing_secrets()
+    assert [(secret.secret_name, secret.key, secret.field) for secret in missing] == [
+        ("channel", "token", "spec.channel.tokenSecretRef"),
+        ("streams", "bob", "spec.channel.streams[1].urlSecretRef"),
+        ("ca", "pem", "spec.storage.caSecretRef"),
+        ("bucket", "secretKey", "spec.storage.credentials.secretRef"),
+    ]
+
+
+def test_a_secret_loses_the_line_break_that_tools_append_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(" spaced \n")
+    assert SecretText(path=str(file)).read() == " spaced "

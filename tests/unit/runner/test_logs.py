@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""G8: a log line is one JSON object, and no secret is in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloud_recording.runner.logs import JsonFormatter, Redactor
+
+
+def line(redactor: Redactor, message: str, *arguments: object, **fields: object) -> dict[str, object]:
+    record = logging.LogRecord("runner", logging.INFO, "", 0, message, arguments, None)
+    vars(record).update(fields)
+    parsed = json.loads(JsonFormatter(process="supervisor", redactor=redactor).format(record))
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rtmp://user:pass@host/live", "rtmp://[redacted]@host/live"),
+        ("GET https://host/a?signature=abc#x failed", "GET https://host/a?[redacted] failed"),
+        ("https://s3.example.com/bucket/key is fine", "https://s3.example.com/bucket/key is fine"),
+        ("what? not a URL", "what? not a URL"),
+    ],
+)
+def test_credentials_in_urls_are_hidden_by_their_form(text: str, expected: str) -> None:
+    assert line(Redactor(), text)["message"] == expected
+
+
+def test_every_mounted_secret_is_hidden_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cr3t-key\n")
+    (tmp_path / "bundle").write_text("first line\nsecond line\n")
+    redactor = Redactor()
+    redactor.learn([tmp_path / "key", tmp_path / "bundle", tmp_path / "missing"])
+    seen = line(redactor, "got %s", "s3cr3t-key", extra_field={"nested": ["second line"]}, count=3)
+    assert seen["message"] == "got [redacted]"
+    assert seen["extra_field"] == '{"nested": ["[redacted]"]}'
+    assert seen["count"] == 3
+
+
+def test_a_rotated_secret_is_hidden_in_both_forms(tmp_path: Path) -> None:
+    file, redactor = tmp_path / "key", Redactor()
+    for content in ("the-old-one", "the-new-one"):
+        file.write_text(content)
+        redactor.learn([file])
+    assert redactor.redact("the-old-one the-new-one") == "[redacted] [redacted]"
+
+
+def test_a_traceback_is_a_field_and_is_redacted(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cr3t-key")
+    redactor = Redactor()
+    redactor.learn([tmp_path / "key"])
+    try:
+        int("s3cr3t-key")
+    except ValueError:
+        seen = line(redactor, "failed", exc_info=sys.exc_info())
+    assert "[redacted]" in str(seen["exception"])

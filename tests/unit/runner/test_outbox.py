@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outbox keeps order, numbers and what matters, whoever writes and however long nobody listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_recording.api.wire import CALLBACK
+from cloud_recording.runner.outbox import INFORMATIVE_LIMIT, News, Outbox, Writer
+
+OpenOutbox = Callable[[Writer], Outbox]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[OpenOutbox]:
+    """Opens the outbox once more, as another process would."""
+    outboxes: list[Outbox] = []
+
+    def open_outbox(writer: Writer) -> Outbox:
+        outboxes.append(Outbox(tmp_path / "work" / "outbox.sqlite3", writer=writer))
+        return outboxes[-1]
+
+    yield open_outbox
+    for outbox in outboxes:
+        outbox.close()
+
+
+def news(kind: str, **payload: object) -> News:
+    return News(type=kind, time_ms=1_700_000_000_123, payload=payload)
+
+
+def waiting(outbox: Outbox) -> list[tuple[int, str]]:
+    return [(stored.sequence, stored.type) for stored in outbox.pending(limit=100_000)]
+
+
+def test_callbacks_of_two_writers_share_one_sequence(opened: OpenOutbox) -> None:
+    supervisor, recorder = opened(Writer.SUPERVISOR), opened(Writer.RECORDER)
+    supervisor.append([news("SecretsComplete")])
+    recorder.append([news("RecordingConnecting"), news("RecordingStarted")])
+    supervisor.append([news("DesiredStateApplied", generation=1)])
+    assert waiting(supervisor) == [
+        (1, "SecretsComplete"),
+        (2, "RecordingConnecting"),
+        (3, "RecordingStarted"),
+        (4, "DesiredStateApplied"),
+    ]
+    assert [stored.sequence for stored in supervisor.pending(limit=9, writer=Writer.RECORDER, after=2)] == [3]
+    assert [stored.sequence for stored in supervisor.pending(limit=2, up_to=3)] == [1, 2]
+
+
+def test_a_sequence_is_never_given_twice(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.SUPERVISOR)
+    outbox.append([news("RecordingConnecting")])
+    outbox.acknowledge(1)
+    assert (waiting(outbox), outbox.last_sequence()) == ([], 1)
+    outbox.append([news("RecordingStarted")])
+    assert waiting(opened(Writer.RECORDER)) == [(2, "RecordingStarted")]
+
+
+def test_a_stored_callback_is_what_the_wire_knows(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.RECORDER)
+    outbox.append([news("UploaderFailure", code=439, message="会议")])
+    (stored,) = outbox.pending(limit=1)
+    assert stored.as_sent() == {
+        "sequence": 1,
+        "type": "UploaderFailure",
+        "time": "2023-11-14T22:13:20.123Z",
+        "code": 439,
+        "message": "会议",
+    }
+    CALLBACK.validate_python(stored.as_sent())
+
+
+def test_only_the_newest_figures_wait(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.RECORDER)
+    outbox.append([news("Snapshot"), news("RecordingStarted"), news("Snapshot")])
+    outbox.append([news("RecordingUploadingProgress", progressPercent=1, playlist="p"), news("Snapshot")])
+    assert [kind for _, kind in waiting(outbox)] == ["RecordingStarted", "RecordingUploadingProgress", "Snapshot"]
+
+
+def test_what_only_informs_is_bounded_and_what_decides_is_not(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.RECORDER)
+    deciding = [news("RecordingStarted"), news("RecorderFailure", code=434, message="nobody")]
+    outbox.append(deciding)
+    for _ in range(3):
+        outbox.append([news("UploaderFailure", code=439, message="no")] * INFORMATIVE_LIMIT)
+    outbox.append([news("RecordingStopped")])
+    kinds = [kind for _, kind in waiting(outbox)]
+    assert kinds.count("UploaderFailure") == INFORMATIVE_LIMIT
+    assert (kinds[:2], kinds[-1]) == (["RecordingStarted", "RecorderFailure"], "RecordingStopped")
+
+
+def test_facts_are_stored_with_the_callbacks_that_told_them(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.SUPERVISOR)
+    unstorable = News(type="Finished", time_ms=0, payload={"summary": object()})
+    with pytest.raises(TypeError):
+        outbox.append([unstorable], facts={"facts": "new"})
+    assert (outbox.fact("facts"), waiting(outbox)) == (None, [])
+    outbox.append([news("Finished", summary={})], facts={"facts": json.dumps({"a": 1})})
+    assert opened(Writer.RECORDER).fact("facts") == '{"a": 1}'
+
+
+def test_another_pods_outbox_is_begun_anew_but_for_its_numbers(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.SUPERVISOR)
+    outbox.claim("the first pod")
+    outbox.append([news("RecordingStarted")], facts={"facts": "old"})
+    outbox.claim("the first pod")
+    assert len(waiting(outbox)) == 1
+    outbox.claim("the second pod")
+    assert (waiting(outbox), outbox.fact("facts")) == ([], None)
+    outbox.append([news("RecordingConnecting")])
+    assert waiting(outbox) == [(2, "RecordingConnecting")]

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often snapshots and retries go out."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud_recording.runner.delivery import backoff
+from cloud_recording.runner.snapshots import SnapshotPacing
+
+FIRST = {"state": "Recording", "slices": {"written": 1}, "positionMilliseconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "seconds", "due"),
+    [
+        pytest.param(FIRST, 5.0, False, id="nothing changed"),
+        pytest.param({**FIRST, "positionMilliseconds": 2, "recordedMilliseconds": 9}, 5.0, False, id="time went on"),
+        pytest.param({**FIRST, "slices": {"written": 2}}, 5.0, True, id="a slice more"),
+        pytest.param({**FIRST, "slices": {"written": 2}}, 0.9, False, id="a slice more, but within the second"),
+        pytest.param(FIRST, 30.0, True, id="nothing for half a minute"),
+    ],
+)
+def test_a_snapshot_goes_out_when_it_is_news(snapshot: dict[str, object], seconds: float, *, due: bool) -> None:
+    pacing = SnapshotPacing()
+    assert pacing.is_due(FIRST, now=100.0)
+    pacing.told(FIRST, now=100.0)
+    assert pacing.is_due(snapshot, now=100.0 + seconds) is due
+
+
+def test_retries_wait_longer_each_time_up_to_half_a_minute_and_never_nothing() -> None:
+    longest = [backoff(failures, share=1.0) for failures in range(20)]
+    assert longest == sorted(longest)
+    assert longest[-1] == 30.0
+    assert all(backoff(failures, share=0.0) >= 0.1 for failures in range(20))

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor's decisions: what follows from which event, in which state, when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.media import Layout
+from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.status import Outcome
+from cloud_recording.api.wire import DesiredState, MissingSecret
+from cloud_recording.runner import plan
+from cloud_recording.runner.conclusion import outcome_of
+from cloud_recording.runner.job import Command, Mode
+from cloud_recording.runner.part import (
+    Action,
+    At,
+    Begin,
+    Conclude,
+    DesiredSeen,
+    Event,
+    Facts,
+    Kill,
+    ProcessAnswered,
+    ProcessEnded,
+    ProcessExited,
+    ProcessLoaded,
+    ProcessPulsed,
+    ProcessTold,
+    SecretsSeen,
+    Send,
+    Spawn,
+    State,
+    Tell,
+    Terminate,
+    Tick,
+)
+
+MISSING = (MissingSecret(secret_name="bucket", key="secretKey", field="spec.storage.credentials.secretRef"),)
+SIGKILLED = ProcessExited(status=-9)
+LEFT_IN_ORDER = ProcessExited(status=0)
+
+
+def desired(state: str = "Recording", *, generation: int = 1, **more: Any) -> DesiredState:
+    return DesiredState(
+        generation=generation,
+        state=DesiredRecordingState(state),
+        layout=more.pop("layout", Layout.FLOAT),
+        upload_grace_seconds=more.pop("grace", 300),
+        **more,
+    )
+
+
+def told(kind: str, **payload: Any) -> ProcessTold:
+    return ProcessTold(sequence=1, type=kind, time_ms=1_700_000_000_000, payload=payload)
+
+
+def snapshot(state: str = "Recording", *, position: int = 0, written: int = 0, pending: int = 0) -> ProcessPulsed:
+    slices = {"written": written, "uploaded": written - pending, "backedUp": 0, "pending": pending}
+    document = {"state": state, "playlist": "p.m3u8", "slices": slices, "positionMilliseconds": position}
+    return ProcessPulsed(snapshot=document)
+
+
+class Story:
+    """A part to which things happen, one after another."""
+
+    def __init__(
+        self, *, wanted: DesiredState | None = None, facts: Facts | None = None, extended: bool = True
+    ) -> None:
+        self.now = 100.0
+        self.state = State(desired=wanted or desired(), facts=facts or Facts())
+        self.extended = extended
+        self.actions: list[Action] = []
+
+    def then(self, *events: Event, after: float = 0.0) -> Story:
+        """Events that follow `after` seconds later; only what they lead to counts from here on."""
+        self.now += after
+        self.actions = []
+        for event in events:
+            self.state, ordered = plan.react(self.state, event, At(monotonic=self.now, wall_ms=int(self.now * 1000)))
+            self.actions += ordered
+        return self
+
+    def loaded(self, *, missing: tuple[MissingSecret, ...] = ()) -> Story:
+        """The recorder process has its engine, and the secrets were looked at."""
+        return self.then(Tick(), SecretsSeen(missing=missing), ProcessLoaded(extended=self.extended))
+
+    def recording(self) -> Story:
+        """Somebody is in the channel and media is written."""
+        return self.loaded().then(
+            ProcessAnswered(answer=Command.BEGIN),
+            told("RecordingConnecting"),
+            told("RecordingStarted"),
+            snapshot(position=1000, written=1),
+        )
+
+    def orders(self) -> list[Action]:
+        """What was ordered, without what was told."""
+        return [action for action in self.actions if not isinstance(action, Tell)]
+
+    def tells(self) -> list[str]:
+        """The types of what was told."""
+        return [action.type for action in self.actions if isinstance(action, Tell)]
+
+    @property
+    def outcome(self) -> Outcome:
+        slices = (self.state.facts.snapshot or {}).get("slices", {})
+        return outcome_of(self.state.facts, pending=slices.get("pending", 0))
+
+
+def test_a_process_is_started_first_and_given_its_job_when_secrets_are_complete() -> None:
+    story = Story()
+    assert story.then(Tick()).orders() == [Spawn()]
+    assert story.then(ProcessLoaded(extended=True)).tells() == ["RunnerStarted"]
+    assert story.then(SecretsSeen(missing=MISSING)).tells() == ["WaitingForSecret"]
+    assert story.then(Tick(), Tick()).actions == []
+    story.then(SecretsSeen(missing=()))
+    assert story.tells() == ["SecretsComplete"]
+    assert story.orders() == [Begin(mode=Mode.RECORD, desired=story.state.desired)]
+
+
+def test_the_generation_is_acknowledged_when_recording_has_begun_not_before() -> None:
+    story = Story().loaded()
+    assert story.then(Tick()).tells() == []
+    assert story.then(ProcessAnswered(answer=Command.BEGIN)).tells() == ["DesiredStateApplied"]
+    assert story.then(Tick()).tells() == []
+
+
+def test_edits_become_commands_and_are_acknowledged_when_all_are_answered() -> None:
+    story = Story().recording()
+    edited = desired("Paused", generation=2, layout=Layout.VERTICAL, max_resolution_uid=7)
+    assert story.then(DesiredSeen(desired=edited)).orders() == [
+        Send(command=Command.LAYOUT, arguments={"layout": 2, "maxResolutionUid": 7}),
+        Send(command=Command.PAUSE, arguments={"paused": True}),
+    ]
+    assert story.then(ProcessAnswered(answer=Command.LAYOUT)).tells() == []
+    assert story.then(ProcessAnswered(answer=Command.PAUSE)).tells() == ["DesiredStateApplied"]
+
+
+def test_a_refused_edit_names_the_field_and_is_not_asked_for_again() -> None:
+    story = Story(extended=False).recording().then(DesiredSeen(desired=desired("Paused", generation=2)))
+    story.then(ProcessAnswered(answer=Command.PAUSE, refusal="only the published interface"))
+    assert story.actions[0] == Tell(
+        type="EditRefused", payload={"field": "spec.desiredState", "message": "only the published interface"}
+    )
+    assert story.tells() == ["EditRefused", "DesiredStateApplied"]
+    assert story.then(Tick()).actions == []
+
+
+def test_a_desired_stop_stops_once_and_concludes_when_the_upload_is_over() -> None:
+    story = Story().recording()
+    assert story.then(DesiredSeen(desired=desired("Stopped", generation=2))).orders() == [Send(command=Command.STOP)]
+    assert story.then(Tick(), DesiredSeen(desired=desired("Recording", generation=3))).actions == []
+    assert story.then(told("RecordingStopped")).tells() == ["DesiredStateApplied"]
+    story.then(
+        told("RecordingUploaded", fileName="p.m3u8"), ProcessAnswered(answer="release"), ProcessEnded(drained=True)
+    )
+    assert story.then(LEFT_IN_ORDER).orders() == [Conclude()]
+    assert story.outcome is Outcome.UPLOADED
+
+
+def test_a_desired_stop_may_upload_for_as_long_as_the_bucket_needs() -> None:
+    story = Story().recording().then(DesiredSeen(desired=desired("Stopped", generation=2)), told("RecordingStopped"))
+    for _ in range(100):
+        assert story.then(snapshot("Uploading", pending=1, written=1), after=100.0).orders() == []
+
+
+def test_a_termination_limits_the_upload_by_the_grace_time() -> None:
+    story = Story(wanted=desired(grace=30)).recording()
+    assert story.then(Terminate()).orders() == [Send(command=Command.STOP)]
+    story.then(told("RecordingStopped"), snapshot("Uploading", written=2, pending=1))
+    assert story.then(snapshot("Uploading", written=2, pending=1), after=29.0).orders() == []
+    assert story.then(snapshot("Uploading", written=2, pending=1), after=2.0).orders() == [
+        Send(command=Command.GIVE_UP)
+    ]
+    assert isinstance(story.then(Tick(), after=plan.GIVE_UP_SECONDS + 1).orders()[0], Kill)
+    assert story.then(SIGKILLED).orders() == [Conclude()]
+    assert story.outcome is Outcome.INCOMPLETE
+
+
+def test_a_termination_whose_upload_ends_in_time_is_drained() -> None:
+    story = Story().recording().then(Terminate(), told("RecordingStopped"), told("RecordingUploaded", fileName="p"))
+    assert story.then(ProcessEnded(drained=True), LEFT_IN_ORDER).orders() == [Conclude()]
+    assert story.outcome is Outcome.DRAINED
+
+
+def test_an_idle_end_is_no_failure_and_stops_nothing_that_ended_by_itself() -> None:
+    story = Story().recording()
+    story.then(told("RecorderFailure", code=RecordingErrorCode.NO_USERS, message="nobody"), told("RecordingStopped"))
+    story.then(told("RecordingUploaded", fileName="p"), ProcessEnded(drained=True), LEFT_IN_ORDER)
+    assert story.orders() == [Conclude()]
+    assert story.outcome is Outcome.IDLE
+
+
+def test_other_recorder_failures_only_inform() -> None:
+    story = Story().recording().then(told("RecorderFailure", code=RecordingErrorCode.DISCONNECTED, message=""))
+    assert story.actions == []
+    assert not story.state.stop_wanted
+
+
+def test_a_fatal_error_concludes_when_the_process_has_ended_in_order() -> None:
+    story = Story().recording().then(told("RecordingFatalError", code=437, message="broken"))
+    assert story.orders() == []
+    story.then(ProcessAnswered(answer="release"), ProcessEnded(drained=True))
+    assert story.then(LEFT_IN_ORDER).orders() == [Conclude()]
+    assert (story.outcome, story.state.facts.code) == (Outcome.FATAL, 437)
+
+
+def test_nothing_recorded_because_it_was_stopped_before_is_no_failure() -> None:
+    story = Story().loaded().then(DesiredSeen(desired=desired("Stopped", generation=2)))
+    story.then(told("RecordingFatalError", code=RecordingErrorCode.NO_RECORDED_DATA, message=""))
+    assert story.then(ProcessEnded(drained=True), LEFT_IN_ORDER).orders() == [Conclude()]
+    assert story.outcome is Outcome.UPLOADED
+
+
+def test_a_stop_before_anything_began_ends_the_idle_process_and_concludes() -> None:
+    story = Story().loaded(missing=MISSING)
+    assert story.then(DesiredSeen(desired=desired("Stopped", generation=2))).orders() == [Send(command=Command.GIVE_UP)]
+    assert story.then(ProcessEnded(drained=False), LEFT_IN_ORDER).orders() == [Conclude()]
+
+
+def test_a_crash_is_told_and_followed_by_a_new_process_at_once() -> None:
+    story = Story().recording().then(SIGKILLED)
+    exited = story.actions[0]
+    assert isinstance(exited, Tell)
+    assert (exited.type, exited.payload["signal"], exited.payload["restarts"]) == ("RecorderExited", 9, 1)
+    assert story.orders() == [Spawn()]
+    assert story.then(ProcessLoaded(extended=True)).orders() == [Begin(mode=Mode.RECORD, desired=story.state.desired)]
+
+
+def test_restarts_are_never_later_than_two_seconds_and_end_after_the_budget() -> None:
+    story = Story().loaded()
+    for _ in range(plan.RESTARTS_IN_A_ROW):
+        story.then(ProcessExited(status=-11))
+        assert "RecorderExited" in story.tells()
+        waited = 0.0
+        while not any(isinstance(action, Spawn) for action in story.actions):
+            story.then(Tick(), after=0.25)
+            waited += 0.25
+        assert waited < 2.0
+        story.then(ProcessLoaded(extended=True))
+    story.then(ProcessExited(status=-11))
+    assert (story.state.facts.ending, story.state.facts.code) == ("Fatal", RecordingErrorCode.RECORDER_EXIT)
+
+
+def test_a_process_that_lived_long_enough_starts_the_budget_anew() -> None:
+    story = Story()
+    for _ in range(3 * plan.RESTARTS_IN_A_ROW):
+        story.loaded().then(Tick(), ProcessPulsed(snapshot=None), after=plan.HEALTHY_SECONDS)
+        story.then(SIGKILLED)
+    assert story.state.facts.ending is None
+
+
+def test_what_a_process_left_that_died_after_the_stop_is_rescued_and_told() -> None:
+    story = Story().recording().then(DesiredSeen(desired=desired("Stopped", generation=2)))
+    story.then(snapshot("Stopping", written=3, pending=2), SIGKILLED).then(ProcessLoaded(extended=True))
+    assert story.tells() == ["RecordingStopped"]
+    assert story.orders() == [Begin(mode=Mode.RESCUE, desired=story.state.desired)]
+    assert story.then(ProcessAnswered(answer="rescue")).tells() == ["RecordingUploaded"]
+    assert "Conclude" in str(story.then(ProcessEnded(drained=False), LEFT_IN_ORDER).actions)
+    assert story.state.facts.snapshot is not None
+    assert story.state.facts.snapshot["slices"] == {"written": 3, "uploaded": 3, "backedUp": 0, "pending": 0}
+    assert story.outcome is Outcome.UPLOADED
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [
+        pytest.param(RecordingErrorCode.UPLOADER_FAILED, True, id="a bucket that refuses may be mended"),
+        pytest.param(RecordingErrorCode.INVALID_PARAMETER, False, id="a wrong document stays wrong"),
+        pytest.param(RecordingErrorCode.RECORDER_INIT, False, id="a volume that cannot be read stays so"),
+    ],
+)
+def test_a_refused_rescue_is_repeated_only_where_that_can_help(code: int, *, again: bool) -> None:
+    story = Story().recording().then(DesiredSeen(desired=desired("Stopped", generation=2)), SIGKILLED)
+    story.then(ProcessLoaded(extended=True), ProcessAnswered(answer="rescue", refusal="no", code=code))
+    assert "UploaderFailure" in story.tells()
+    story.then(ProcessEnded(drained=False), LEFT_IN_ORDER)
+    assert story.orders() == ([] if again else [Conclude()])
+    story.then(Tick(), after=plan.RESCUE_RETRY_SECONDS)
+    assert story.orders() == ([Spawn()] if again else [])
+
+
+def test_an_engine_without_the_extension_cannot_rescue_and_says_so() -> None:
+    story = Story(extended=False).recording().then(DesiredSeen(desired=desired("Stopped", generation=2)))
+    assert story.then(SIGKILLED).orders() == [Conclude()]
+    assert story.outcome is Outcome.INCOMPLETE
+
+
+STOP = DesiredSeen(desired=desired("Stopped", generation=2))
+BROKEN = told("RecordingFatalError", code=437, message="")
+
+
+@pytest.mark.parametrize(
+    ("event", "pulse", "limit", "reason"),
+    [
+        pytest.param(Tick(), Tick(), plan.SILENCE_SECONDS, "it gave no sign of life", id="no pulse"),
+        pytest.param(Tick(), snapshot(position=1000), plan.STALL_SECONDS, "it wrote no media", id="no media"),
+        pytest.param(STOP, snapshot("Stopping"), plan.DEBT_SECONDS, "it did not stop", id="no end of a stop"),
+        pytest.param(BROKEN, snapshot("Failed"), plan.DEBT_SECONDS, "it did not give its", id="no end of a release"),
+    ],
+)
+def test_what_hangs_is_ended_with_the_reason_named(event: Event, pulse: Event, limit: float, reason: str) -> None:
+    story = Story().recording().then(event)
+    began = story.now
+    while not any(isinstance(action, Kill) for action in story.then(pulse, after=1.0).actions):
+        assert story.now - began < limit + 2
+    assert story.now - began >= limit
+    assert story.then(pulse).actions == []
+    exited = story.then(SIGKILLED).actions[0]
+    assert isinstance(exited, Tell)
+    assert reason in exited.payload["message"]
+
+
+def test_a_silent_channel_is_no_hang_while_media_is_written() -> None:
+    story = Story().recording()
+    for second in range(200):
+        assert story.then(snapshot(position=second * 1000), after=1.0).actions == []
+
+
+def test_a_supervisor_that_comes_back_after_a_stop_rescues_instead_of_recording() -> None:
+    remembered = Facts.from_json(Facts(captured=True, started_at=1, stopped_at=2).as_json())
+    story = Story(wanted=desired("Stopped"), facts=remembered).loaded()
+    assert story.orders() == [Spawn(), Begin(mode=Mode.RESCUE, desired=story.state.desired)]
+    assert "RecordingStopped" not in story.tells()
+
+
+EVENTS: list[Event] = [
+    Tick(),
+    SecretsSeen(missing=()),
+    SecretsSeen(missing=MISSING),
+    DesiredSeen(desired=desired("Paused", generation=2)),
+    DesiredSeen(desired=desired("Stopped", generation=3)),
+    Terminate(),
+    ProcessLoaded(extended=True),
+    snapshot(position=5),
+    told("RecordingStarted"),
+    told("RecordingStopped"),
+    told("RecordingUploaded", fileName="p"),
+    told("RecordingFatalError", code=437, message=""),
+    ProcessAnswered(answer=Command.BEGIN),
+    ProcessAnswered(answer="release"),
+    ProcessAnswered(answer="rescue", refusal="no", code=439),
+    ProcessEnded(drained=True),
+    LEFT_IN_ORDER,
+    SIGKILLED,
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.floats(min_value=0, max_value=90)), max_size=60))
+def test_whatever_happens_a_conclusion_is_final_and_told_once(steps: Iterable[tuple[Event, float]]) -> None:
+    story = Story()
+    concluded = 0
+    for event, seconds in steps:
+        actions = story.then(event, after=seconds).actions
+        assert concluded == 0 or actions == []
+        concluded += sum(isinstance(action, Conclude) for action in actions)
+        assert sum(isinstance(action, Spawn) for action in actions) <= 1
+    assert concluded <= 1
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=40))
+def test_nothing_is_recorded_any_more_once_a_stop_was_wanted(events: list[Event]) -> None:
+    story = Story()
+    for event in events:
+        stopped = story.state.stop_wanted
+        actions = story.then(event).actions
+        assert not stopped or not any(isinstance(action, Begin) and action.mode is Mode.RECORD for action in actions)
