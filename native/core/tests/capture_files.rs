@@ -12,7 +12,7 @@ fn one_source_becomes_slices_of_exactly_the_asked_length() {
     let scratch = Scratch::new("exact");
     let source = scratch.path("red.mp4");
     ffmpeg(&format!("{} {}", colour_and_tone("red", 440, 40.0), source.display()));
-    let told = record_offline(config(&scratch.path("work"), &[source.to_str().unwrap()]));
+    let told = record_offline(&config(&scratch.path("work"), &[source.to_str().unwrap()]));
     let lengths: Vec<u64> = told.closed.iter().map(|slice| slice.duration_ticks).collect();
     assert_eq!(lengths[..2], [15 * 90_000, 15 * 90_000], "{:?}", told.events);
     for (open, closed) in told.opened.iter().zip(&told.closed) {
@@ -52,7 +52,7 @@ fn every_participant_is_seen_in_its_region_and_heard_in_the_mix() {
         .iter()
         .map(|(colour, _, hertz)| source(&scratch, &format!("{colour}.flv"), &colour_and_tone(colour, *hertz, 6.0)))
         .collect();
-    let told = record_offline(config(&scratch.path("work"), &urls.iter().map(String::as_str).collect::<Vec<_>>()));
+    let told = record_offline(&config(&scratch.path("work"), &urls.iter().map(String::as_str).collect::<Vec<_>>()));
     let file = joined_file(&scratch, &told.closed);
     let (picture, sound) = (picture(&file, 3.0), samples(&file, 0));
     let mut seen: Vec<[i32; 3]> = QUARTERS.iter().map(|(x, y)| colour_at(&picture, 320, *x, *y)).collect();
@@ -69,7 +69,7 @@ fn who_leaves_makes_room_and_the_output_never_stops() {
     let scratch = Scratch::new("leaving");
     let short = source(&scratch, "short.flv", &colour_and_tone("red", 440, 3.0));
     let long = source(&scratch, "long.flv", &colour_and_tone("blue", 880, 8.0));
-    let told = record_offline(config(&scratch.path("work"), &[&short, &long]));
+    let told = record_offline(&config(&scratch.path("work"), &[&short, &long]));
     let file = joined_file(&scratch, &told.closed);
     let before = picture(&file, 1.5);
     let left = colour_at(&before, 320, 80, 120);
@@ -128,7 +128,7 @@ fn flashes_and_beeps_stay_together_whatever_carries_them() {
     ] {
         let scratch = Scratch::new(&format!("skew-{rate}-{}", &name[..4]));
         let url = source(&scratch, name, &flash_and_beep(8, rate, video, audio));
-        let told = record_offline(config(&scratch.path("work"), &[&url]));
+        let told = record_offline(&config(&scratch.path("work"), &[&url]));
         assert_in_step(&scratch, &told);
     }
 }
@@ -150,7 +150,7 @@ fn a_source_may_change_its_picture_its_sound_and_its_times_in_the_middle() {
     let bytes: Vec<u8> = [&first, &second, &third].iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
     let url = scratch.path("all.ts");
     std::fs::write(&url, bytes).unwrap();
-    let told = record_offline(config(&scratch.path("work"), &[url.to_str().unwrap()]));
+    let told = record_offline(&config(&scratch.path("work"), &[url.to_str().unwrap()]));
     let recorded: u64 = told.closed.iter().map(|slice| slice.duration_ticks).sum();
     assert!(recorded > 14 * 90_000, "all three parts are recorded, not {recorded} ticks; {:?}", told.events);
     assert_in_step(&scratch, &told);
@@ -165,7 +165,7 @@ fn the_stereo_profile_keeps_left_and_right_apart() {
     let mut config = config(&scratch.path("work"), &[&url]);
     config.audio_profile = AudioProfile::MusicHighQualityStereo;
     config.kinds = StreamKinds::AudioOnly;
-    let told = record_offline(config);
+    let told = record_offline(&config);
     let file = joined_file(&scratch, &told.closed);
     assert!(times(&file, "v").is_empty(), "an audio-only recording has no picture");
     let (left, right) = (samples(&file, 0), samples(&file, 1));
@@ -179,7 +179,7 @@ fn a_video_only_recording_has_no_sound() {
     let url = source(&scratch, "source.flv", &colour_and_tone("red", 440, 4.0));
     let mut config = config(&scratch.path("work"), &[&url]);
     config.kinds = StreamKinds::VideoOnly;
-    let told = record_offline(config);
+    let told = record_offline(&config);
     let file = joined_file(&scratch, &told.closed);
     assert!(times(&file, "a").is_empty());
     assert!(times(&file, "v").len() > 50);
@@ -191,7 +191,7 @@ fn an_audio_only_slice_is_cut_within_one_block_of_sound() {
     let url = source(&scratch, "source.mkv", "-f lavfi -i sine=frequency=440:duration=35 -c:a aac");
     let mut config = config(&scratch.path("work"), &[&url]);
     config.kinds = StreamKinds::AudioOnly;
-    let told = record_offline(config);
+    let told = record_offline(&config);
     for slice in &told.closed[..2] {
         assert!((15 * 90_000..=15 * 90_000 + 1920).contains(&slice.duration_ticks), "{}", slice.duration_ticks);
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use capture_support::servers::{free_port, free_udp_port, MediaServer};
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureConfig, CaptureEvent, ClosedSlice, UtcMillis};
+use cloud_recording_core::capture::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, UtcMillis};
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, Nanos, Stop, SECOND};
 use cloud_recording_core::capture::Capture;
 use cloud_recording_core::error::Code;
@@ -325,7 +325,8 @@ fn a_process_that_stood_still_tells_the_gap_and_goes_on() {
     let clock = Arc::new(PushedClock { clock: MonotonicClock::new(), pushed: AtomicI64::new(0) });
     let memory = Arc::new(Memory::default());
     let config = config(&scratch.path("work"), &[&url]);
-    let capture = Capture::start_at(config, memory.clone(), clock.clone()).expect("the capture starts");
+    let (sink, time): (Arc<dyn CaptureSink>, Arc<dyn Clock>) = (memory.clone(), clock.clone());
+    let capture = Capture::start_at(&config, &sink, &time).expect("the capture starts");
     memory.wait_for("the source to join", joined(1));
     record_for(&capture, Duration::from_secs(2));
     clock.pushed.store(20 * SECOND, Ordering::SeqCst);

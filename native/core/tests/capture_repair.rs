@@ -15,7 +15,7 @@ fn one_slice(scratch: &Scratch, kinds: StreamKinds) -> ClosedSlice {
     ffmpeg(&format!("{} {}", colour_and_tone("red", 440, 6.0), source.display()));
     let mut config = config(&scratch.path("work"), &[source.to_str().unwrap()]);
     config.kinds = kinds;
-    record_offline(config).closed.remove(0)
+    record_offline(&config).closed.remove(0)
 }
 
 /// Cuts the file as a kill would, at any byte.

@@ -42,16 +42,16 @@ impl Canvas {
     }
 
     /// The composed picture, or `None` when the encoder still holds every one of the pool.
-    pub fn compose(&mut self, contents: Vec<(Place, Content)>) -> Result<Option<Frame>, AvError> {
+    pub fn compose(&mut self, contents: &[(Place, Content)]) -> Result<Option<Frame>, AvError> {
         let drawn: Vec<Drawn> = contents.iter().filter_map(Drawn::of).collect();
         if let Some((last, frame)) = &self.last {
             if *last == drawn {
                 return frame.share().map(Some);
             }
         }
-        let frame = match self.untouched(&contents)? {
+        let frame = match self.untouched(contents)? {
             Some(frame) => frame,
-            None => match self.painted(&contents)? {
+            None => match self.painted(contents)? {
                 Some(frame) => frame,
                 None => return Ok(None),
             },

@@ -14,11 +14,13 @@ pub const MILLISECOND: Nanos = 1_000_000;
 pub const SECOND: Nanos = 1_000_000_000;
 
 /// `duration` in nanoseconds, at most what the type holds.
+#[must_use]
 pub fn nanos(duration: Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 /// `nanos` as a duration; nothing when negative.
+#[must_use]
 pub fn duration(nanos: Nanos) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
@@ -233,7 +235,9 @@ mod tests {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().expect("the worker saw the time it waited for"));
+        for thread in threads {
+            thread.join().expect("the worker saw the time it waited for");
+        }
         assert_eq!(clock.now(), 60 * SECOND);
     }
 

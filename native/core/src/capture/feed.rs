@@ -109,7 +109,7 @@ impl Feed {
 impl Pictures {
     fn advance(&mut self, at: Nanos) {
         let due = self.waiting.partition_point(|(due, _)| *due <= at);
-        let Some((due, frame)) = self.waiting.drain(..due).last() else { return };
+        let Some((due, frame)) = self.waiting.drain(..due).next_back() else { return };
         self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let interval = self.shown.as_ref().map_or(0, |last| due - last.due);

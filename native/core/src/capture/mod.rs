@@ -55,35 +55,38 @@ impl Capture {
     ///
     /// # Errors
     /// When the encoders or the threads cannot be had.
+    #[allow(clippy::needless_pass_by_value)] // a capture is handed its configuration and its listener
     pub fn start(config: CaptureConfig, sink: Arc<dyn CaptureSink>) -> Result<Self, Error> {
-        Self::start_at(config, sink, Arc::new(MonotonicClock::new()))
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+        Self::start_at(&config, &sink, &clock)
     }
 
     /// The same on another clock: on a virtual one, files are recorded as fast as they can be worked through.
     ///
     /// # Errors
     /// As `start`.
-    pub fn start_at(config: CaptureConfig, sink: Arc<dyn CaptureSink>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub fn start_at(
+        config: &CaptureConfig,
+        sink: &Arc<dyn CaptureSink>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         av::prepare();
+        let settings = Settings { layout: config.layout, max_resolution_uid: config.max_resolution_uid, paused: false };
         let mut capture = Self {
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(clock),
             stop: Arc::default(),
-            settings: Arc::new(Mutex::new(Settings {
-                layout: config.layout,
-                max_resolution_uid: config.max_resolution_uid,
-                paused: false,
-            })),
+            settings: Arc::new(Mutex::new(settings)),
             lateness: Arc::default(),
             position: Arc::default(),
             threads: Vec::new(),
         };
-        let (sender, receiver) = sync_channel(tick::backlog(&config, &*clock));
+        let (sender, receiver) = sync_channel(tick::backlog(config, &**clock));
         let position = Arc::clone(&capture.position);
-        let output = Output::open(&config, Arc::clone(&clock), Arc::clone(&sink), position)?;
-        capture.start_output(output, receiver, &sink)?;
+        let output = Output::open(config, Arc::clone(clock), Arc::clone(sink), position)?;
+        capture.start_output(output, receiver, sink)?;
         let roster = Arc::<Roster>::default();
-        capture.start_tick(&config, &roster, sender, &sink)?;
-        capture.start_sources(&config, &roster, &sink)?;
+        capture.start_tick(config, &roster, sender, sink)?;
+        capture.start_sources(config, &roster, sink)?;
         Ok(capture)
     }
 

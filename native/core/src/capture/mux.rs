@@ -196,7 +196,7 @@ unsafe fn output_into(target: *mut Target) -> Result<*mut ffi::AVIOContext, AvEr
     }
 }
 
-/// The pointer type of the bytes differs between FFmpeg 5 and 7 (`*mut` and `*const`); both are only read.
+/// The pointer type of the bytes differs between `FFmpeg` 5 and 7 (`*mut` and `*const`); both are only read.
 trait Bytes {
     fn start(self) -> *const u8;
 }

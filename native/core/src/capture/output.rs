@@ -149,7 +149,10 @@ impl Output {
                     self.tick(index, picture.as_ref(), &samples)?;
                 }
                 Job::Break { end, samples, reason } => self.end_stretch(end, &samples, reason)?,
-                Job::Finish { at } => return self.finish(at),
+                Job::Finish { at } => {
+                    self.finish(at);
+                    return Ok(());
+                }
             }
         }
         // The tick died; what was recorded is kept.
@@ -259,12 +262,11 @@ impl Output {
         Ok(())
     }
 
-    fn finish(mut self, at: Nanos) -> Result<(), Error> {
+    fn finish(&mut self, at: Nanos) {
         debug_assert!(self.stretch.is_none(), "the tick breaks before it finishes");
         if let Some((start, reason)) = self.gap.take() {
             self.report_gap(start, self.clock.utc(at), reason);
         }
-        Ok(())
     }
 
     fn report_gap(&self, start: i64, stop: UtcMillis, reason: String) {

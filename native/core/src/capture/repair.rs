@@ -100,11 +100,14 @@ fn unit(packet: &[u8], at: usize) -> Option<Unit> {
     let adaptation = if packet[3] & 0x20 != 0 { 1 + usize::from(packet[4]) } else { 0 };
     let pes = packet.get(4 + adaptation..).filter(|_| has_payload)?;
     let [0, 0, 1, stream, _, _, _, flags, _, stamp @ ..] = pes else { return None };
-    let [a, b, c, d, e, ..] = stamp else { return None };
     if flags & 0x80 == 0 {
         return None;
     }
-    let bits = |byte: &u8, mask: u8| i64::from(byte & mask);
-    let pts = bits(a, 0x0e) << 29 | bits(b, 0xff) << 22 | bits(c, 0xfe) << 14 | bits(d, 0xff) << 7 | bits(e, 0xfe) >> 1;
+    // 33 bits in three groups, each followed by a marker bit.
+    let byte = |index: usize| stamp.get(index).copied().map(i64::from);
+    let high = (byte(0)? >> 1) & 0x07;
+    let middle = ((byte(1)? << 8) | byte(2)?) >> 1;
+    let low = ((byte(3)? << 8) | byte(4)?) >> 1;
+    let pts = (high << 30) | (middle << 15) | low;
     Some(Unit { at, video: stream & 0xf0 == 0xe0, pts })
 }

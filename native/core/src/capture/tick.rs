@@ -180,7 +180,9 @@ impl Tick {
             if settings.paused {
                 self.break_off(Some("paused".to_owned()))?;
             }
-            members.iter().for_each(|member| member.feed.skip_to(at));
+            for member in &members {
+                member.feed.skip_to(at);
+            }
             return Ok(index + 1);
         }
         let picture = self.compose(&members, settings, at).map_err(End::Failed)?;
@@ -202,7 +204,7 @@ impl Tick {
             };
             Some((place, content))
         });
-        let composed = canvas.compose(contents.collect());
+        let composed = canvas.compose(&contents.collect::<Vec<_>>());
         composed.map_err(|error| error.into_error(Code::RecorderFailed, "the picture could not be composed"))
     }
 

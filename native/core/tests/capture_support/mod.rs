@@ -14,7 +14,7 @@ use cloud_recording_core::capture::api::{
     AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Layout, OpenSlice, StreamKinds,
     StreamSource, VideoStream,
 };
-use cloud_recording_core::capture::clock::VirtualClock;
+use cloud_recording_core::capture::clock::{Clock, VirtualClock};
 use cloud_recording_core::capture::{api::UtcMillis, Capture};
 use cloud_recording_core::error::Error;
 
@@ -136,11 +136,12 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
 }
 
 /// Records files in virtual time until every participant has joined and left again.
-pub fn record_offline(config: CaptureConfig) -> Told {
+pub fn record_offline(config: &CaptureConfig) -> Told {
     let memory = Arc::new(Memory::default());
-    let clock = Arc::new(VirtualClock::new(UtcMillis(1_700_000_000_000)));
+    let sink: Arc<dyn CaptureSink> = memory.clone();
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(1_700_000_000_000)));
     let uids: Vec<u32> = config.sources.iter().map(|source| source.uid).collect();
-    let capture = Capture::start_at(config, memory.clone(), clock).expect("the capture starts");
+    let capture = Capture::start_at(config, &sink, &clock).expect("the capture starts");
     for uid in uids {
         memory.wait_for("everybody to leave", left(uid));
     }

@@ -104,7 +104,9 @@ impl Resampler {
         };
         let written = AvError::check(written).map(|count| usize::try_from(count).unwrap_or(0));
         let kept = before + written.unwrap_or(0);
-        output.iter_mut().for_each(|samples| samples.truncate(kept));
+        for samples in output {
+            samples.truncate(kept);
+        }
         written
     }
 }

@@ -137,9 +137,10 @@ fn cropped_planes(from: &Frame, crop: Crop) -> Result<([*const u8; 4], [c_int; 4
         let chroma = plane == 1 || plane == 2;
         let (x_shift, y_shift) = if chroma { (descriptor.log2_chroma_w, descriptor.log2_chroma_h) } else { (0, 0) };
         let step = isize::try_from(component.step).unwrap_or(0);
+        let signed = |value: u32| isize::try_from(value).unwrap_or(0);
         let bitstream = descriptor.flags & u64::from(ffi::AV_PIX_FMT_FLAG_BITSTREAM as u32) != 0;
-        let x = if bitstream { 0 } else { (crop.x >> x_shift) as isize * step };
-        let y = (crop.y >> y_shift) as isize * isize::try_from(raw.linesize[plane]).unwrap_or(0);
+        let x = if bitstream { 0 } else { signed(crop.x >> x_shift) * step };
+        let y = signed(crop.y >> y_shift) * isize::try_from(raw.linesize[plane]).unwrap_or(0);
         strides[plane] = raw.linesize[plane];
         // SAFETY: the crop lies inside the picture, so the offset stays inside this plane.
         data[plane] = unsafe { raw.data[plane].offset(y + x) };

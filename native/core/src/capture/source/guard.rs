@@ -127,8 +127,9 @@ fn is_link_local(address: IpAddr) -> bool {
 
 /// The IPv4 address inside a mapped one, or inside NAT64's well-known prefix.
 fn embedded_v4(address: Ipv6Addr) -> Option<std::net::Ipv4Addr> {
-    let [a, b, c, d, e, f, high, low] = address.segments();
-    let nat64 = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
+    const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+    let [prefix @ .., high, low] = address.segments();
+    let nat64 = prefix == NAT64;
     let embedded = || std::net::Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     nat64.then(embedded).or_else(|| address.to_ipv4_mapped())
 }
