@@ -191,6 +191,7 @@ class ProcessTold:
     type: str
     time_ms: int
     payload: Mapping[str, Any]
+    snapshot: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,7 +159,10 @@ def _fold_callback(state: State, told: ProcessTold, at: At) -> State:
         awaited.pop(Awaited.STOP, None)
     if told.type in _LAST:
         awaited[Awaited.RELEASE] = at.monotonic
-    return replace(state, awaited=awaited, facts=replace(_facts_after(state, told), read_up_to=told.sequence))
+    facts = _facts_after(state, told)
+    # A process that died told its last account of itself here and nowhere else.
+    facts = replace(facts, read_up_to=told.sequence, snapshot=told.snapshot or facts.snapshot)
+    return replace(state, awaited=awaited, facts=facts)
 
 
 def _facts_after(state: State, told: ProcessTold) -> Facts:  # noqa: PLR0911 - one line for each callback that counts

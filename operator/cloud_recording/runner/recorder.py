@@ -143,6 +143,7 @@ class RecorderProcess:
                 await self._rescue(job)
             else:
                 await self._record(job)
+            self._report(Report.PULSE, snapshot=self._read_status())
         finally:
             self._started.set()
             pulses.cancel()

@@ -288,7 +288,11 @@ def _told(stored: Stored) -> ProcessTold:
     document = stored.as_sent()
     moment = datetime.fromisoformat(document["time"])
     return ProcessTold(
-        sequence=stored.sequence, type=stored.type, time_ms=round(moment.timestamp() * 1000), payload=document
+        sequence=stored.sequence,
+        type=stored.type,
+        time_ms=round(moment.timestamp() * 1000),
+        payload=document,
+        snapshot=document.get("snapshot"),
     )
 
 

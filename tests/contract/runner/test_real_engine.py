@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole runner with the engine of this repository, a live RTMP participant and an S3 server that checks signatures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.status import Outcome
+from cloud_recording.api.wire import Snapshot
+from tests.contract.runner.pod import RECORDING_ID, Stage, desired, recording
+from tests.support.participants import participant
+from tests.support.rtmp import RtmpServer, rtmp_server
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
+
+ENGINE = Path(__file__).resolve().parents[3] / "build" / "lib" / "libagora-cloud-recording-client.so"
+SLICE_SECONDS = 2
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[Bucket]:
+    """An empty bucket."""
+    with s3_server(tmp_path / "s3") as server:
+        yield server.bucket("recordings")
+
+
+@pytest.fixture
+def rtmp(tmp_path: Path) -> Iterator[RtmpServer]:
+    """An RTMP server with one participant, who is live."""
+    with rtmp_server(tmp_path / "rtmp") as server, participant(server.url("alice"), log=tmp_path / "alice.log"):
+        yield server
+
+
+def document(stage: Stage, bucket: Bucket, **options: Any) -> dict[str, Any]:
+    """What the pod is told: one participant by a secret URL, short slices."""
+    told = recording(engine=ENGINE, script="streams", callback_url=stage.operator.url)
+    told["storage"]["endpoint"] = bucket.server.endpoint
+    told["spec"]["recording"] = {"sliceSeconds": SLICE_SECONDS, "video": {"width": 320, "height": 240}, **options}
+    return told
+
+
+async def start(stage: Stage, told: dict[str, Any], *, url: str) -> None:
+    stage.pod.mount_secret("streams", alice=url + "\n")
+    stage.pod.mount_secret("bucket", accessKey=ACCESS_KEY, secretKey=SECRET_KEY + "\n")
+    stage.pod.mount("recording.json", told)
+    stage.pod.mount("desired.json", desired())
+    await stage.pod.start()
+
+
+def newest(stage: Stage) -> Snapshot | None:
+    """The newest snapshot that any callback carried."""
+    found = [callback["snapshot"] for callback in stage.operator.callbacks if "snapshot" in callback]
+    return Snapshot.model_validate(found[-1]) if found else None
+
+
+async def until_uploaded(stage: Stage, *, slices: int) -> None:
+    """Waits until the operator was told of so many slices in the bucket."""
+
+    def uploaded() -> bool:
+        snapshot = newest(stage)
+        return snapshot is not None and snapshot.slices.uploaded >= slices
+
+    await stage.operator.until(uploaded, seconds=120)
+
+
+async def test_a_live_channel_is_recorded_uploaded_and_told_truthfully(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    await start(stage, document(stage, bucket), url=rtmp.url("alice"))
+    started = await stage.operator.until_told("RunnerStarted")
+    assert started["engineExtended"] is True
+    await until_uploaded(stage, slices=2)
+    assert (await stage.pod.answers("/readyz"))[0] == 200
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert summary.outcome is Outcome.UPLOADED
+    assert summary.slices.pending == 0
+    slices = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".ts")]
+    assert len(slices) == summary.slices.uploaded == summary.slices.written
+    (uploaded,) = stage.operator.of("RecordingUploaded")
+    assert uploaded["fileName"] == f"{RECORDING_ID}_room-1.m3u8"
+    assert "#EXT-X-ENDLIST" in (await asyncio.to_thread(bucket.read, uploaded["fileName"])).decode()
+
+
+async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket: Bucket, rtmp: RtmpServer) -> None:
+    await start(stage, document(stage, bucket), url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    stage.want(generation=2, state="Paused", layout="BestFit")
+    await stage.operator.until(lambda: stage.operator.of("DesiredStateApplied")[-1]["generation"] == 2)
+    await stage.operator.until(lambda: (newest(stage) or pytest.fail()).state == "Paused")
+    stage.want(generation=3, layout="BestFit")
+    await stage.operator.until(lambda: (newest(stage) or pytest.fail()).state == "Recording")
+    assert stage.operator.of("EditRefused") == []
+    stage.want(generation=4, state="Stopped", layout="BestFit")
+    assert await stage.pod.ended(seconds=120) == 0
+    assert stage.pod.summary().gap_milliseconds > 0
+
+
+async def test_a_killed_recorder_process_goes_on_with_the_same_recording(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    await start(stage, document(stage, bucket), url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=2)
+    os.kill(await stage.pod.recorder_pid(), signal.SIGKILL)
+    await stage.operator.until_told("RecorderExited")
+    await stage.operator.until_told("RecordingStarted", times=2)
+    before = newest(stage)
+    assert before is not None
+    await until_uploaded(stage, slices=before.slices.uploaded + 2)
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert summary.outcome is Outcome.UPLOADED
+    slices = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".ts")]
+    assert len(slices) == summary.slices.uploaded
+
+
+async def test_what_a_process_left_that_died_while_uploading_is_brought_home(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    await start(stage, document(stage, bucket), url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    await asyncio.to_thread(bucket.server.stop)
+    await stage.operator.until_told("UploaderFailure", seconds=120)
+    stage.want(generation=2, state="Stopped")
+    await stage.operator.until_told("RecordingStopped")
+    os.kill(await stage.pod.recorder_pid(), signal.SIGKILL)
+    await stage.operator.until_told("RecorderExited")
+    await asyncio.to_thread(bucket.server.start)
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert (summary.outcome, summary.slices.pending) == (Outcome.UPLOADED, 0)
+    slices = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".ts")]
+    assert len(slices) == summary.slices.uploaded
+    assert len(stage.operator.of("RecordingUploaded")) == 1
+
+
+async def test_a_bucket_key_that_is_mended_heals_the_upload(stage: Stage, bucket: Bucket, rtmp: RtmpServer) -> None:
+    told = document(stage, bucket)
+    await start(stage, told, url=rtmp.url("alice"))
+    stage.pod.mount_secret("bucket", secretKey="a-wrong-key-for-now")
+    failure = await stage.operator.until_told("UploaderFailure", seconds=120)
+    assert "a-wrong-key-for-now" not in str(failure)
+    stage.pod.mount_secret("bucket", secretKey=SECRET_KEY)
+    await until_uploaded(stage, slices=2)
+    stage.pod.signal(signal.SIGTERM)
+    assert await stage.pod.ended(seconds=120) == 0
+    assert stage.pod.summary().outcome is Outcome.DRAINED
+
+
+async def test_an_empty_channel_ends_by_itself_and_says_that_nobody_came(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    await start(stage, document(stage, bucket, maxIdleSeconds=5), url=rtmp.url("nobody"))
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert (summary.outcome, summary.code, summary.somebody_joined) == (Outcome.IDLE, 434, False)
+
+
+async def test_no_stream_url_or_key_is_in_the_log_of_the_real_engine(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    """G8: libraries below the engine print what they are given."""
+    await start(stage, document(stage, bucket, maxIdleSeconds=5), url=rtmp.url("a-stream-key-nobody-may-read"))
+    assert await stage.pod.ended(seconds=120) == 0
+    texts = [stage.pod.log.read_text(), *stage.operator.bodies, stage.pod.termination_message.read_text()]
+    assert not any("a-stream-key-nobody-may-read" in text or SECRET_KEY in text for text in texts)
