@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An API server with our CRD, a namespace of each test's own, and operators in it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from cloud_recording.kube.client import KubeClient
+from tests.cluster.bare import BareControlPlane
+from tests.cluster.client import Kubectl
+from tests.contract.controller.operator_process import REPOSITORY, OperatorProcess
+from tests.contract.controller.stage import Stage
+
+CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
+
+
+@pytest.fixture(scope="session")
+def api_server(control_plane: BareControlPlane) -> Path:
+    """The kubeconfig of an API server that knows CloudRecordings."""
+    kubectl = Kubectl(control_plane.kubeconfig)
+    kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
+    kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+    return control_plane.kubeconfig
+
+
+@pytest_asyncio.fixture
+async def configuration(api_server: Path) -> Configuration:
+    """How to reach the API server as its administrator."""
+    loaded = Configuration()
+    await config.load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=str(api_server), client_configuration=loaded
+    )
+    return loaded
+
+
+@pytest_asyncio.fixture
+async def stage(configuration: Configuration) -> AsyncIterator[Stage]:
+    """A namespace of the test's own."""
+    async with KubeClient(configuration, user_agent="test") as client:
+        made = Stage(client, f"test-{secrets.token_hex(4)}")
+        await made.prepare()
+        yield made
+
+
+@pytest.fixture
+def new_operator(stage: Stage, api_server: Path, tmp_path: Path) -> Iterator[Callable[..., OperatorProcess]]:
+    """Makes operators for the test's namespace, and ends them with the test."""
+    made: list[OperatorProcess] = []
+
+    def make(**options: object) -> OperatorProcess:
+        operator = OperatorProcess(
+            kubeconfig=api_server,
+            directory=tmp_path,
+            namespace=stage.namespace,
+            **options,  # type: ignore[arg-type]
+        )
+        made.append(operator)
+        return operator
+
+    yield make
+    for operator in made:
+        operator.end()
+
+
+@pytest.fixture
+def operator(new_operator: Callable[..., OperatorProcess]) -> OperatorProcess:
+    """One operator that runs."""
+    process = new_operator()
+    process.start()
+    process.await_serving()
+    return process

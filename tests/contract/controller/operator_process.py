@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator as a process of its own, as its image runs it, against a real API server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[3]
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+@dataclass
+class OperatorProcess:
+    """One replica."""
+
+    kubeconfig: Path
+    directory: Path
+    namespace: str
+    """Where it lives, and the only namespace that it watches."""
+    name: str = "operator-0"
+    lease_seconds: int = 5
+    callback_port: int = 0
+    http_port: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.callback_port = self.callback_port or free_port()
+        self.http_port = self.http_port or free_port()
+
+    @property
+    def log(self) -> Path:
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.callback_port}"
+
+    def start(self) -> None:
+        """Starts the process; it listens some time later."""
+        config = self.directory / f"{self.name}.yaml"
+        config.write_text(yaml.safe_dump(self._config()))
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "KUBECONFIG": str(self.kubeconfig),
+            "POD_NAMESPACE": self.namespace,
+            "POD_NAME": self.name,
+            "POD_UID": self.name,
+        }
+        command = [sys.executable, "-m", "cloud_recording", "operator", "--config", str(config)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def stop(self) -> int:
+        """Asks the process to end, as the kubelet does, and returns its exit status."""
+        process = self._running()
+        process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Ends the process without a word."""
+        self._running().kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """The exit status, once the process has ended."""
+        try:
+            return self._running().wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the operator does not end:\n{self.log.read_text()}") from None
+
+    def end(self) -> None:
+        """Leaves nothing behind."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def await_serving(self) -> None:
+        """Returns when the process listens for callbacks."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.callback_port)) == 0:
+                    return
+            if self._running().poll() is not None:
+                break
+            time.sleep(0.1)
+        raise AssertionError(f"the operator does not listen:\n{self.log.read_text()}")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the operator was not started"
+        return self._process
+
+    def _config(self) -> dict[str, Any]:
+        renew = self.lease_seconds - 2
+        return {
+            "runner": {"image": "cloud-recording:test"},
+            "callbacks": {"url": self.url, "port": self.callback_port, "caSecretName": "callback-ca"},
+            "http": {"port": self.http_port},
+            "watchNamespaces": [self.namespace],
+            "logging": {"level": "info", "format": "text"},
+            "leaderElection": {
+                "leaseName": "cloud-recording",
+                "leaseSeconds": self.lease_seconds,
+                "renewSeconds": renew,
+                "retrySeconds": 1,
+            },
+            **self.settings,
+        }
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A namespace of the API server as seen by a person, by the kubelet and by a recorder: each does what it does for real.
+
+There is no node here. What a kubelet would report of a pod is written to the pod's status, and callbacks are sent
+with a token that the API server issued for that very pod, over TLS checked with the authority in its annotation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+
+from cloud_recording.api.wire import CALLBACK_AUDIENCE, CALLBACK_CA_ANNOTATION, CALLBACK_PATH
+from cloud_recording.kube.client import KubeClient, path
+from cloud_recording.kube.errors import NotFound
+
+Json = dict[str, Any]
+
+WAIT_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.1
+RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
+SPEC: Final[Json] = {
+    "channel": {"name": "room-1", "uid": 1000, "streams": [{"uid": 1, "url": "rtmp://media.example.com/live/alice"}]},
+    "storage": {
+        "endpoint": "https://s3.example.com",
+        "bucket": "recordings",
+        "credentials": {"secretRef": {"name": "bucket-credentials"}},
+    },
+}
+
+
+@dataclass
+class Stage:
+    """One namespace."""
+
+    client: KubeClient
+    namespace: str
+
+    async def prepare(self) -> None:
+        """Makes the namespace, which holds pods to the restricted standard, and its default account."""
+        metadata = {"name": self.namespace, "labels": RESTRICTED}
+        await self.client.post("/api/v1/namespaces", {"metadata": metadata})
+        await self.client.post(self.core("serviceaccounts"), {"metadata": {"name": "default"}})
+
+    async def apply(self, name: str = "stand-up", **spec: Any) -> Json:
+        """Creates a recording, as a person does."""
+        body = {
+            "apiVersion": "cloudrecording.dev/v1alpha1",
+            "kind": "CloudRecording",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {**SPEC, **spec},
+        }
+        return await self.client.post(self.recordings(), body)
+
+    async def edit(self, name: str = "stand-up", **spec: Any) -> None:
+        await self.client.patch(self.recordings(name), {"spec": spec})
+
+    async def delete(self, name: str = "stand-up") -> None:
+        await self.client.delete(self.recordings(name), {})
+
+    async def recording(self, name: str = "stand-up") -> Json | None:
+        return await self.found(self.recordings(name))
+
+    async def pod(self, name: str) -> Json | None:
+        return await self.found(self.core("pods", name))
+
+    async def events(self) -> list[Json]:
+        listed = await self.client.get(path("apis", "events.k8s.io", "v1", "namespaces", self.namespace, "events"))
+        return list(listed["items"])
+
+    async def until(
+        self, holds: Callable[[Json], Any], *, name: str = "stand-up", seconds: float = WAIT_SECONDS
+    ) -> Json:
+        """The recording as soon as this holds of it."""
+        seen: Json | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    seen = await self.recording(name)
+                    if seen is not None and holds(seen):
+                        return seen
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"it did not come to it: {seen}") from None
+
+    async def until_gone(self, name: str = "stand-up") -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await self.recording(name) is not None:  # noqa: ASYNC110 - the API server is what is waited for
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def until_pod(self, name: str, holds: Callable[[Json | None], Any]) -> Json | None:
+        """The pod, or None for none, as soon as this holds of it."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                pod = await self.pod(name)
+                if holds(pod):
+                    return pod
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def new_pod(self, name: str = "stand-up", *, part: int = 0) -> Json:
+        """The pod of the recording's part, once the status knows it."""
+        known = await self.until(lambda seen: pod_uid(seen, part), name=name)
+        pod = await self.pod(known["status"]["parts"][part]["pod"])
+        assert pod is not None
+        return pod
+
+    async def report(self, pod: Json, **status: Any) -> None:
+        """Writes a pod's status, as its kubelet does."""
+        await self.client.patch(self.core("pods", pod["metadata"]["name"]) + "/status", {"status": status})
+
+    async def report_running(self, pod: Json, *, ready: bool = True) -> None:
+        value = "True" if ready else "False"
+        await self.report(
+            pod,
+            phase="Running",
+            conditions=[
+                {"type": "Ready", "status": value, "lastTransitionTime": now()},
+                {"type": "ContainersReady", "status": value, "lastTransitionTime": now()},
+            ],
+            containerStatuses=[container(state={"running": {"startedAt": now()}}, ready=ready)],
+        )
+
+    async def report_ended(self, pod: Json, message: str, *, exit_code: int = 0) -> None:
+        terminated = {"exitCode": exit_code, "reason": "Completed", "message": message, "finishedAt": now()}
+        phase = "Succeeded" if exit_code == 0 else "Failed"
+        await self.report(pod, phase=phase, containerStatuses=[container(state={"terminated": terminated})])
+
+    async def token(self, pod: Json, *, audience: str = CALLBACK_AUDIENCE) -> str:
+        """A token that the API server issues for this pod, as the kubelet gets it for the projected volume."""
+        metadata = pod["metadata"]
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        request = {"spec": {"audiences": [audience], "expirationSeconds": 3600, "boundObjectRef": bound}}
+        answer = await self.client.post(self.core("serviceaccounts", "default") + "/token", request)
+        return str(answer["status"]["token"])
+
+    async def recorder(self, pod: Json, *, url: str) -> Recorder:
+        """A recorder that speaks for the pod."""
+        return Recorder(url=url, pod=pod, token=await self.token(pod))
+
+    def recordings(self, *name: str) -> str:
+        return path("apis", "cloudrecording.dev", "v1alpha1", "namespaces", self.namespace, "cloudrecordings", *name)
+
+    def core(self, *segments: str) -> str:
+        return path("api", "v1", "namespaces", self.namespace, *segments)
+
+    async def found(self, url: str) -> Json | None:
+        try:
+            return await self.client.get(url)
+        except NotFound:
+            return None
+
+
+@dataclass
+class Recorder:
+    """What sends callbacks from within a pod."""
+
+    url: str
+    pod: Json
+    token: str
+    sequence: int = 0
+
+    async def tell(self, *callbacks: tuple[str, Json]) -> Answer:
+        """Sends the next callbacks."""
+        batch = []
+        for kind, fields in callbacks:
+            self.sequence += 1
+            batch.append({"type": kind, "sequence": self.sequence, "time": now(), **fields})
+        return await self.send(batch)
+
+    async def send(self, batch: list[Json], *, uid: str | None = None, token: str | None = None) -> Answer:
+        """Sends a batch as it is, with this pod's token or another."""
+        metadata = self.pod["metadata"]
+        context = ssl.create_default_context(cadata=metadata["annotations"][CALLBACK_CA_ANNOTATION])
+        bearer = self.token if token is None else token
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        body = {"podUID": metadata["uid"] if uid is None else uid, "callbacks": batch}
+        connector = aiohttp.TCPConnector(ssl=context)
+        async with (
+            aiohttp.ClientSession(connector=connector, headers=headers) as session,
+            session.post(self.url + CALLBACK_PATH, json=body) as response,
+        ):
+            return Answer(status=response.status, body=await response.json())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the operator said to a batch."""
+
+    status: int
+    body: Json
+
+
+def container(**fields: Any) -> Json:
+    return {
+        "name": "recorder",
+        "image": "cloud-recording:test",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        **fields,
+    }
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def reason(body: Json) -> str | None:
+    """The STATUS column."""
+    return next((one["reason"] for one in conditions(body) if one["type"] == "Ready"), None)
+
+
+def is_true(body: Json, kind: str) -> bool:
+    return any(one["type"] == kind and one["status"] == "True" for one in conditions(body))
+
+
+def conditions(body: Json) -> list[Json]:
+    return list((body.get("status") or {}).get("conditions") or [])
+
+
+def pod_uid(body: Json, part: int = 0) -> str | None:
+    listed = (body.get("status") or {}).get("parts") or []
+    return listed[part].get("podUID") if len(listed) > part else None

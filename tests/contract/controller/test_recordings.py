@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a recording on a real API server: its pod, its callbacks, its end; and the operator's own deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cloud_recording.domain.names import pod_name
+from tests.contract.controller.operator_process import OperatorProcess
+from tests.contract.controller.stage import Stage, is_true, now, pod_uid, reason
+
+Json = dict[str, Any]
+
+STARTED = ("RunnerStarted", {"runnerVersion": "1", "engineName": "default", "engineExtended": True})
+
+
+def summary(body: Json, outcome: str = "Uploaded", **fields: Any) -> Json:
+    return {
+        "recordingId": body["status"]["recordingId"],
+        "part": 0,
+        "outcome": outcome,
+        "slices": {"written": 2, "uploaded": 2},
+        "somebodyJoined": True,
+        **fields,
+    }
+
+
+@pytest.mark.usefixtures("operator")
+async def test_a_recording_gets_one_restricted_pod_and_the_status_knows_it(stage: Stage) -> None:
+    applied = await stage.apply()
+    pod = await stage.new_pod()
+    recording = await stage.recording()
+    assert recording is not None
+    assert recording["metadata"]["finalizers"] == ["cloudrecording.dev/durable"]
+    assert recording["status"]["recordingId"] == applied["metadata"]["uid"].replace("-", "")
+    assert (reason(recording), recording["status"]["observedGeneration"]) == ("Pending", 1)
+    assert pod["metadata"]["ownerReferences"][0]["uid"] == applied["metadata"]["uid"]
+    listed = await stage.client.get(stage.core("pods"))
+    assert [one["metadata"]["name"] for one in listed["items"]] == [pod["metadata"]["name"]]
+
+
+async def test_callbacks_and_pod_conditions_make_the_status_to_the_end(stage: Stage, operator: OperatorProcess) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    recorder = await stage.recorder(pod, url=operator.url)
+    assert (await recorder.tell(STARTED, ("RecordingConnecting", {}))).body == {"acknowledged": 2}
+    await stage.until(lambda seen: reason(seen) == "Connecting")
+    await recorder.tell(("RecordingStarted", {}), ("DesiredStateApplied", {"generation": 1}))
+    await stage.until(lambda seen: reason(seen) == "RecorderNotReady")
+    await stage.report_running(pod)
+    recording = await stage.until(lambda seen: is_true(seen, "Recording") and is_true(seen, "Ready"))
+    assert not is_true(recording, "Reconciling")
+
+    await stage.edit(desiredState="Stopped")
+    told = await stage.until_pod(
+        pod["metadata"]["name"],
+        lambda seen: (
+            seen and json.loads(seen["metadata"]["annotations"]["cloudrecording.dev/desired"])["state"] == "Stopped"
+        ),
+    )
+    assert told is not None
+    await recorder.tell(
+        ("RecordingStopped", {}),
+        ("RecordingUploaded", {"fileName": "sid_room-1.m3u8"}),
+        ("Finished", {"summary": summary(recording)}),
+    )
+    finished = await stage.until(lambda seen: is_true(seen, "Finished"))
+    assert (reason(finished), is_true(finished, "Succeeded"), is_true(finished, "Uploaded")) == (
+        "Completed",
+        True,
+        True,
+    )
+    assert finished["status"]["progressPercent"] == 100
+    assert finished["status"]["playlist"] == "sid_room-1.m3u8"
+    released = await stage.until_pod(
+        pod["metadata"]["name"], lambda seen: seen and not seen["metadata"].get("finalizers")
+    )
+    assert released is not None
+    reasons = [event["reason"] for event in await stage.events()]
+    assert reasons.count("Completed") == 1
+
+
+async def test_a_callback_that_is_sent_again_is_acknowledged_and_changes_nothing(
+    stage: Stage, operator: OperatorProcess
+) -> None:
+    await stage.apply()
+    recorder = await stage.recorder(await stage.new_pod(), url=operator.url)
+    batch: list[Json] = [{"type": "RecordingConnecting", "sequence": 1, "time": now()}]
+    first = await recorder.send(batch)
+    before = await stage.until(lambda seen: reason(seen) == "Connecting")
+    again = await recorder.send(batch)
+    after = await stage.recording()
+    assert after is not None
+    assert (first, again.body) == (again, {"acknowledged": 1})
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+async def test_only_the_pod_itself_is_heard(stage: Stage, operator: OperatorProcess) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    recorder = await stage.recorder(pod, url=operator.url)
+    batch: list[Json] = [{"type": "RecordingConnecting", "sequence": 1, "time": now()}]
+    stranger = await stage.client.post(stage.core("pods"), stranger_pod())
+    for_the_api = await stage.token(pod, audience="https://kubernetes.default.svc.cluster.local")
+    of_the_stranger = await stage.token(stranger)
+    answers = {
+        "no token": await recorder.send(batch, token=""),
+        "rubbish": await recorder.send(batch, token="rubbish"),
+        "another audience": await recorder.send(batch, token=for_the_api),
+        "another pod's token": await recorder.send(batch, token=of_the_stranger),
+        "a pod of no recording": await recorder.send(batch, token=of_the_stranger, uid=stranger["metadata"]["uid"]),
+    }
+    assert {name: answer.status for name, answer in answers.items()} == {
+        "no token": 401,
+        "rubbish": 401,
+        "another audience": 401,
+        "another pod's token": 403,
+        "a pod of no recording": 410,
+    }
+    recording = await stage.recording()
+    assert recording is not None
+    assert recording["status"]["parts"][0]["sequence"] == 0
+
+
+async def test_what_can_never_be_understood_is_named_so_that_the_rest_can_follow(
+    stage: Stage, operator: OperatorProcess
+) -> None:
+    await stage.apply()
+    recorder = await stage.recorder(await stage.new_pod(), url=operator.url)
+    good: Json = {"type": "RecordingConnecting", "sequence": 1, "time": now()}
+    bad: Json = {"type": "RecorderFailure", "sequence": 2, "time": now(), "code": "not a number"}
+    refused = await recorder.send([good, bad])
+    assert (refused.status, refused.body["invalid"]) == (400, 2)
+    assert "code" in refused.body["message"]
+    accepted = await recorder.send([good, {"type": "FromTheFuture", "sequence": 3, "time": now()}])
+    assert accepted.body == {"acknowledged": 3}
+
+
+async def test_callbacks_are_not_lost_where_many_write_the_same_status(stage: Stage, operator: OperatorProcess) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    recorder = await stage.recorder(pod, url=operator.url)
+    await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
+
+    async def fidget() -> None:
+        for number in range(20):
+            await stage.report_running(pod, ready=number % 2 == 0)
+            await stage.client.patch(stage.recordings("stand-up"), {"metadata": {"annotations": {"note": str(number)}}})
+
+    async def tell() -> list[int]:
+        answers = []
+        for number in range(20):
+            snapshot = {
+                "state": "Recording",
+                "recordingId": "0" * 32,
+                "slices": {"written": number + 1, "uploaded": number + 1},
+            }
+            answers.append(await recorder.tell(("Snapshot", {"snapshot": snapshot})))
+        return [answer.status for answer in answers]
+
+    _, statuses = await asyncio.gather(fidget(), tell())
+    assert statuses == [200] * 20
+    recording = await stage.recording()
+    assert recording is not None
+    part = recording["status"]["parts"][0]
+    assert (part["sequence"], recording["status"]["slices"]["uploaded"]) == (22, 20)
+
+
+async def test_the_termination_message_counts_when_the_last_callback_never_came(
+    stage: Stage, operator: OperatorProcess
+) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    await stage.report_running(pod)
+    recorder = await stage.recorder(pod, url=operator.url)
+    await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}), ("RecordingStopped", {}))
+    await stage.edit(desiredState="Stopped")
+    recording = await stage.recording()
+    assert recording is not None
+    await stage.report_ended(pod, json.dumps(summary(recording)))
+    finished = await stage.until(lambda seen: is_true(seen, "Finished"))
+    assert (reason(finished), finished["status"]["slices"]["uploaded"]) == ("Completed", 2)
+
+
+async def test_a_deleted_recording_stays_until_it_is_durable(stage: Stage, operator: OperatorProcess) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    await stage.report_running(pod)
+    recorder = await stage.recorder(pod, url=operator.url)
+    await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
+    await stage.delete()
+    deleting = await stage.until(lambda seen: reason(seen) == "Deleting")
+    assert deleting["metadata"]["finalizers"] == ["cloudrecording.dev/durable"]
+    await recorder.tell(("RecordingStopped", {}), ("Finished", {"summary": summary(deleting)}))
+    await stage.until_gone()
+    left = await stage.pod(pod["metadata"]["name"])
+    assert left is None or not left["metadata"].get("finalizers")
+
+
+async def test_a_drained_pod_is_followed_by_a_new_part_when_it_stopped_and_not_before(
+    stage: Stage, operator: OperatorProcess
+) -> None:
+    await stage.apply()
+    first = await stage.new_pod()
+    # A pod without a node goes at once when it is deleted; this one is to have its time.
+    await stage.client.post(
+        stage.core("pods", first["metadata"]["name"]) + "/binding",
+        {"metadata": {"name": first["metadata"]["name"]}, "target": {"kind": "Node", "name": "node-1"}},
+    )
+    await stage.report_running(first)
+    recorder = await stage.recorder(first, url=operator.url)
+    await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
+    await stage.until(lambda seen: is_true(seen, "Recording"))
+    await stage.client.delete(stage.core("pods", first["metadata"]["name"]), {})
+    draining = await stage.until(lambda seen: reason(seen) == "RecorderNotReady")
+    assert len(draining["status"]["parts"]) == 1
+    await recorder.tell(("RecordingStopped", {}))
+    second = await stage.new_pod(part=1)
+    document = json.loads(second["metadata"]["annotations"]["cloudrecording.dev/recording"])
+    assert document["part"] == {"number": 1, "filePrefix": "bak0_"}
+    uploading = await stage.recording()
+    assert uploading is not None
+    assert [part["state"] for part in uploading["status"]["parts"]] == ["Uploading", "Pending"]
+
+
+@pytest.mark.usefixtures("operator")
+async def test_a_quota_is_waited_for(stage: Stage) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    made = await stage.client.post(stage.core("resourcequotas"), quota)
+    made["status"] = {"hard": {"pods": "0"}, "used": {"pods": "0"}}
+    await stage.client.put(stage.core("resourcequotas", "none") + "/status", made)
+    await stage.apply()
+    waiting = await stage.until(lambda seen: reason(seen) == "QuotaExceeded")
+    assert "pods=0" in next(one["message"] for one in waiting["status"]["conditions"] if one["type"] == "Ready")
+    await stage.client.delete(stage.core("resourcequotas", "none"), {})
+    await stage.until(pod_uid)
+
+
+async def test_a_pod_of_somebody_else_is_left_alone(stage: Stage, new_operator: Callable[..., OperatorProcess]) -> None:
+    applied = await stage.apply()
+    name = pod_name(recording="stand-up", uid=applied["metadata"]["uid"], part=0)
+    theirs = await stage.client.post(stage.core("pods"), stranger_pod(name))
+    operator = new_operator()
+    operator.start()
+    rejected = await stage.until(lambda seen: reason(seen) == "PodRejected")
+    message = next(one["message"] for one in rejected["status"]["conditions"] if one["type"] == "Ready")
+    assert "does not belong to this recording" in message
+    left = await stage.pod(name)
+    assert left is not None
+    assert left["metadata"]["uid"] == theirs["metadata"]["uid"]
+
+
+async def test_an_operators_death_touches_no_pod_and_its_successor_goes_on(
+    stage: Stage, operator: OperatorProcess, new_operator: Callable[..., OperatorProcess]
+) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    await stage.report_running(pod)
+    recorder = await stage.recorder(pod, url=operator.url)
+    await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
+    await stage.until(lambda seen: is_true(seen, "Recording"))
+    operator.kill()
+    before = await stage.pod(pod["metadata"]["name"])
+    successor = new_operator(name="operator-1", callback_port=operator.callback_port)
+    successor.start()
+    successor.await_serving()
+    answer = await recorder.tell(("Snapshot", {"snapshot": {"state": "Recording", "recordingId": "0" * 32}}))
+    assert (answer.status, answer.body) == (200, {"acknowledged": 3})
+    await stage.apply("another")
+    await stage.new_pod("another")
+    after = await stage.pod(pod["metadata"]["name"])
+    assert before is not None
+    assert after is not None
+    assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
+
+
+async def test_a_second_replica_hears_recorders_and_decides_only_when_the_first_has_gone(
+    stage: Stage, operator: OperatorProcess, new_operator: Callable[..., OperatorProcess]
+) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    second = new_operator(name="operator-1")
+    second.start()
+    second.await_serving()
+    recorder = await stage.recorder(pod, url=second.url)
+    assert (await recorder.tell(("RecordingConnecting", {}))).status == 200
+    await stage.until(lambda seen: reason(seen) == "Connecting")
+    assert "lease held" not in second.log.read_text()
+    assert operator.stop() == 0
+    await stage.apply("another")
+    await stage.new_pod("another")
+    assert "lease held" in second.log.read_text()
+
+
+async def test_a_replica_that_lost_its_lease_ends(stage: Stage, operator: OperatorProcess) -> None:
+    await stage.apply()
+    await stage.new_pod()
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{stage.namespace}/leases/cloud-recording"
+    await stage.client.patch(lease, {"spec": {"holderIdentity": "another", "renewTime": f"{now()[:-1]}000Z"}})
+    assert await asyncio.to_thread(operator.wait) == 1
+
+
+async def test_probes_and_metrics_tell_what_is(stage: Stage, operator: OperatorProcess) -> None:
+    await stage.apply()
+    await stage.new_pod()
+    async with aiohttp.ClientSession(f"http://localhost:{operator.http_port}") as session:
+        answers = {}
+        for url in ("/healthz", "/readyz", "/metrics"):
+            async with session.get(url) as response:
+                answers[url] = (response.status, await response.text())
+    assert [answers[url][0] for url in answers] == [200, 200, 200]
+    assert "cloudrecording_leader 1.0" in answers["/metrics"][1]
+    assert 'cloudrecording_reconcile_duration_seconds_count{result="success"}' in answers["/metrics"][1]
+
+
+def stranger_pod(name: str = "stranger") -> Json:
+    context = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    containers = [{"name": "main", "image": "busybox", "securityContext": restricted}]
+    spec = {"serviceAccountName": "default", "securityContext": context, "containers": containers}
+    return {"metadata": {"name": name}, "spec": spec}
