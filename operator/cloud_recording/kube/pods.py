@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from cloud_recording.kube.client import Json, KubeClient, path
-from cloud_recording.kube.errors import Conflict, NotFound
+from cloud_recording.kube.errors import Conflict, NotFound, Refused
 
 
 class ForeignObjectError(Exception):
@@ -43,11 +43,14 @@ class Pods:
 
     async def annotate(self, *, namespace: str, name: str, uid: str, annotations: dict[str, str]) -> None:
         """Sets annotations on this very pod; one that is gone, or was replaced, needs none."""
-        # A uid in a merge patch is checked by the API server: another pod of that name answers with a conflict.
+        # A uid in a merge patch must be the object's own: that of another pod of the name is refused as a change of it.
         try:
             await self._client.patch(_pod(namespace, name), {"metadata": {"uid": uid, "annotations": annotations}})
-        except (NotFound, Conflict):
+        except NotFound:
             return
+        except Refused as error:
+            if not _is_another(error):
+                raise
 
     async def delete(self, *, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> None:
         """Asks for the end of this very pod; one that is gone, or was replaced, is no error."""
@@ -86,3 +89,9 @@ def _pod(namespace: str, name: str) -> str:
 
 def _owner_uids(body: Json) -> set[str]:
     return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
+
+
+def _is_another(error: Refused) -> bool:
+    """Whether the only complaint is that the object of that name has another uid."""
+    causes = (error.details.get("details") or {}).get("causes") or []
+    return [cause.get("field") for cause in causes] == ["metadata.uid"]
