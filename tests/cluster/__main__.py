@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.cluster import Cluster
-from tests.cluster.component import ClusterError, report, tail
+from tests.cluster.component import ClusterError, tail
 from tests.cluster.layout import DEFAULT_DIRECTORY
+from tests.cluster.progress import report
 from tests.cluster.target import uses_current_cluster
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from tests.cluster import sandbox
 from tests.cluster.binaries import Binaries
 from tests.cluster.client import Kubectl
-from tests.cluster.component import ClusterError, Component, Runner, report
+from tests.cluster.component import ClusterError, Component, Runner
 from tests.cluster.control_plane import ADMINISTRATORS, ControlPlane, Ports
 from tests.cluster.images import ImageStore, read_archive
 from tests.cluster.layout import DEFAULT_DIRECTORY, Layout, alone, remove_tree
 from tests.cluster.network import Network, free_network
 from tests.cluster.node import NODE_NAME, PROVISIONER, Node
 from tests.cluster.pause import write_pause_archive
+from tests.cluster.progress import report
 from tests.cluster.sandbox import Sandbox
 
 NODE_DEADLINE_SECONDS = 120

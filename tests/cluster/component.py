@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from tests.cluster.layout import Layout
 from tests.cluster.processes import Process, end, exit_code, launch, processes_of
+from tests.cluster.progress import report
 
 READINESS_DEADLINE_SECONDS = 120
 POLL_SECONDS = 0.05
@@ -114,8 +114,3 @@ class Runner:
 def tail(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
     return "\n".join(f"  {line}" for line in lines)
-
-
-def report(message: str) -> None:
-    """Says on the terminal how far it is; results go to standard output, this does not."""
-    print(f"    {message}", file=sys.stderr, flush=True)

@@ -10,8 +10,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.component import ClusterError, Site, report
+from tests.cluster.component import ClusterError, Site
 from tests.cluster.node import CONTAINERD_SOCKET
+from tests.cluster.progress import report
 
 # The image's label in containerd that tells which build of the name is there.
 IDENTITY_LABEL = "cloudrecording.dev/archive"

@@ -61,9 +61,10 @@ def test_staged_is_what_the_key_is_made_of(repository: Path, tmp_path: Path) -> 
     _write(tool, "a")
     staged = tmp_path / "staged"
     staged.mkdir()
-    _recipe(repository, tool=tool).stage(staged)
+    recipe = _recipe(repository, tool=tool)
+    assert recipe.stage(staged) == recipe.key()
     files = {str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()}
-    assert files == {"context/package/module.py", "context/other/file.txt", "programs/tool"}
+    assert files == {"Dockerfile", "context/package/module.py", "context/other/file.txt", "programs/tool"}
 
 
 def test_a_source_that_is_missing_is_named(repository: Path) -> None:

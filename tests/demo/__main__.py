@@ -14,7 +14,8 @@ from typing import Any
 
 from tests.cluster.client import Kubectl
 from tests.cluster.cluster import Cluster
-from tests.cluster.component import ClusterError, report
+from tests.cluster.component import ClusterError
+from tests.cluster.progress import report
 from tests.cluster.image.builder import Builder
 from tests.cluster.image.recipes import OUTPUT, recipes
 from tests.cluster.layout import REPOSITORY

@@ -10,8 +10,9 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tests.cluster.component import ClusterError, report
+from tests.cluster.component import ClusterError
 from tests.cluster.image.buildah import Buildah
+from tests.cluster.progress import report
 
 TAG = "docker.io/library/debian:trixie-slim"
 # As the published slim image does: no documentation, and no files that apt could make again.

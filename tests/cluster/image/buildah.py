@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.cluster.component import ClusterError, report
+from tests.cluster.component import ClusterError
+from tests.cluster.progress import report
 
 # Where the machine's certificate authorities are, and where a build sees them.
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -25,17 +26,17 @@ class Buildah:
         self._temporary = directory / "tmp"
         self._temporary.mkdir(parents=True, exist_ok=True)
 
-    def build(self, *, dockerfile: Path, contexts: Path, tag: str, log: Path) -> None:
-        """Builds a tag from staged contexts; layers and cache mounts of earlier builds are used again."""
-        arguments = ["bud", "--layers", "--pull-never", f"--file={dockerfile}", f"--tag={tag}"]
-        arguments += [f"--build-context=programs={contexts / 'programs'}"]
+    def build(self, *, staged: Path, tag: str, log: Path) -> None:
+        """Builds what a recipe staged; layers and cache mounts of earlier builds are used again."""
+        arguments = ["bud", "--layers", "--pull-never", f"--file={staged / 'Dockerfile'}", f"--tag={tag}"]
+        arguments += [f"--build-context=programs={staged / 'programs'}"]
         if AUTHORITIES.exists():
             # A machine's HTTPS may go through an authority that only the machine knows.
             arguments += [
                 f"--volume={AUTHORITIES}:{AUTHORITIES_IN_BUILD}:ro",
                 f"--build-arg=CA_BUNDLE={AUTHORITIES_IN_BUILD}",
             ]
-        self._follow((*arguments, str(contexts / "context")), log)
+        self._follow((*arguments, str(staged / "context")), log)
 
     def make_base(self, *, archive: Path, tag: str, identity: str, log: Path) -> None:
         """Makes an image of one layer, the archive's content, and remembers which it was."""

@@ -9,11 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.cluster.component import report
 from tests.cluster.image.base import ensure_base
 from tests.cluster.image.buildah import Buildah
 from tests.cluster.image.recipe import Recipe
 from tests.cluster.layout import exclusively
+from tests.cluster.progress import report
 
 # Enough to go back and forth between a few branches without a build.
 ARCHIVES_KEPT_PER_IMAGE = 3
@@ -28,26 +28,30 @@ class Builder:
 
     def build(self, recipe: Recipe, *, output: Path) -> None:
         """Returns when the output is the recipe's image; at once if such an image was ever built and is kept."""
-        archive = self._cache / f"{recipe.name}-{recipe.key()}.tar"
-        with exclusively(self._cache):
-            if archive.exists():
-                report(f"image {recipe.name}: nothing changed")
-            else:
-                self._build(recipe, archive)
-            archive.touch()
-            self._forget_old(recipe.name)
-            _link(archive, output)
+        archive = self._archive(recipe, recipe.key())
+        if archive.exists():
+            report(f"image {recipe.name}: nothing changed")
+        else:
+            with exclusively(self._cache), tempfile.TemporaryDirectory() as staged:
+                # The sources may have changed while this process waited for another, which may have built them.
+                archive = self._archive(recipe, recipe.stage(Path(staged)))
+                if not archive.exists():
+                    self._build(recipe, Path(staged), archive)
+        archive.touch()
+        self._forget_old(recipe.name)
+        _link(archive, output)
 
-    def _build(self, recipe: Recipe, archive: Path) -> None:
+    def _archive(self, recipe: Recipe, key: str) -> Path:
+        return self._cache / f"{recipe.name}-{key}.tar"
+
+    def _build(self, recipe: Recipe, staged: Path, archive: Path) -> None:
         begun = time.monotonic()
         log = self._cache / f"{recipe.name}.log"
         log.write_text("")
         report(f"image {recipe.name}: building; all output goes to {log}")
         buildah = Buildah(self._cache.parent / "buildah")
         ensure_base(buildah, self._cache, log)
-        with tempfile.TemporaryDirectory() as contexts:
-            recipe.stage(Path(contexts))
-            buildah.build(dockerfile=recipe.dockerfile, contexts=Path(contexts), tag=recipe.tag, log=log)
+        buildah.build(staged=staged, tag=recipe.tag, log=log)
         partial = archive.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         buildah.save(tag=recipe.tag, archive=partial)
@@ -57,7 +61,7 @@ class Builder:
     def _forget_old(self, name: str) -> None:
         archives = sorted(self._cache.glob(f"{name}-{'[0-9a-f]' * 16}.tar"), key=lambda path: path.stat().st_mtime)
         for archive in archives[:-ARCHIVES_KEPT_PER_IMAGE]:
-            archive.unlink()
+            archive.unlink(missing_ok=True)
 
 
 def _cache_directory() -> Path:

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,28 +44,30 @@ class Recipe:
 
     def key(self) -> str:
         """The same for the same content, wherever and whenever it was checked out."""
-        digest = hashlib.sha256(self.tag.encode())
-        for name, path in self._inputs():
-            executable = os.access(path, os.X_OK)
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{name} {executable} {content}\n".encode())
-        return digest.hexdigest()[:16]
+        return self._digest(self._inputs())
 
-    def stage(self, directory: Path) -> None:
-        """Lays the build contexts out: `context` and `programs`, with nothing but what the key is made of."""
+    def stage(self, directory: Path) -> str:
+        """Lays out `Dockerfile` and the build contexts `context` and `programs`; returns the key of exactly that."""
+        inputs = self._inputs()
         for context in ("context", "programs"):
             (directory / context).mkdir()
-        for source in self.sources():
-            _copy(REPOSITORY / source, directory / "context" / source)
-        for name, program in self.programs.items():
-            _copy(program, directory / "programs" / name)
+        for name, source in inputs.items():
+            _copy(source, directory / name)
+        return self._digest({name: directory / name for name in inputs})
 
-    def _inputs(self) -> Iterator[tuple[str, Path]]:
-        yield "Dockerfile", self.dockerfile
-        for source in self.sources():
-            yield f"context/{source}", REPOSITORY / source
-        for name, program in sorted(self.programs.items()):
-            yield f"programs/{name}", program
+    def _inputs(self) -> dict[str, Path]:
+        return {
+            "Dockerfile": self.dockerfile,
+            **{f"context/{source}": REPOSITORY / source for source in self.sources()},
+            **{f"programs/{name}": program for name, program in self.programs.items()},
+        }
+
+    def _digest(self, inputs: Mapping[str, Path]) -> str:
+        digest = hashlib.sha256(self.tag.encode())
+        for name, path in sorted(inputs.items()):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{name} {_is_executable(path)} {content}\n".encode())
+        return digest.hexdigest()[:16]
 
 
 def _copied_from_context(dockerfile: str) -> Iterator[str]:
@@ -83,8 +86,12 @@ def _listed_by_git(paths: list[str]) -> list[Path]:
     return sorted(path for path in files if (REPOSITORY / path).is_file())
 
 
+def _is_executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IXUSR)
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+    target.chmod(0o755 if _is_executable(source) else 0o644)
     os.utime(target, (STAGED_TIME, STAGED_TIME))
