@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.runner.job import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
-from cloud_recording.runner.logs import Redactor
+from cloud_recording.runner.logs import Redactor, relay
 from cloud_recording.runner.part import (
     Event,
     ProcessAnswered,
@@ -143,8 +143,7 @@ class RecorderChild:
         if not line.strip():
             return
         if _is_record(line):
-            sys.stderr.write(self._redactor.redact(line) + "\n")
-            sys.stderr.flush()
+            relay(line, redactor=self._redactor)
         else:
             engine_logger.info("output", extra={"line": line})
 

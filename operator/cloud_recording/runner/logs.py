@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 REDACTED: Final = "[redacted]"
 
@@ -82,10 +82,18 @@ class JsonFormatter(logging.Formatter):
         return self._redactor.redact(text)
 
 
-def configure(*, process: str, redactor: Redactor) -> None:
-    """Sends every log record of this process through the formatter to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(*, process: str, redactor: Redactor, stream: TextIO = sys.stderr) -> None:
+    """Sends every log record of this process through the formatter to the stream."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(process=process, redactor=redactor))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+
+
+def relay(line: str, *, redactor: Redactor) -> None:
+    """Adds a line that another process formatted to this one's log."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.stream.write(redactor.redact(line) + "\n")
+            handler.flush()

@@ -381,11 +381,15 @@ def _hang(state: State, at: At) -> str:
 
 
 def _stop(state: State, at: At) -> Step:
-    """Stops capture once; the desired generation counts as applied when that has come about."""
+    """Stops capture once; the desired generation counts as applied when that has come about.
+
+    An engine that leaves by itself, as the channel is idle, need not be told, but it owes its stop as well.
+    """
     if not state.stop_sent:
         over = state.facts.stopped_at is not None or Awaited.RELEASE in state.awaited
         awaited = state.awaited if over else {**state.awaited, Awaited.STOP: at.monotonic}
-        orders = () if over else (Send(command=Command.STOP),)
+        by_itself = over or state.facts.ending is Ending.IDLE
+        orders = () if by_itself else (Send(command=Command.STOP),)
         return replace(state, stop_sent=True, awaited=awaited), orders
     return _acknowledge(state)
 

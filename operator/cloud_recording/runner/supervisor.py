@@ -67,6 +67,7 @@ FLUSH_SECONDS: Final = 300.0
 TERMINATED_FLUSH_SECONDS: Final = 15.0
 """The same when the kubelet has asked it to end; the pod's grace period has this much beyond `uploadGraceSeconds`."""
 _FOLD_AT_ONCE: Final = 200
+_ENDING_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,8 +338,9 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     supervisor = Supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
     probes = ProbeServer(supervisor.vitals)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING_SIGNALS:
         loop.add_signal_handler(number, supervisor.terminate)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
     adopt_orphans(lambda: supervisor.child_pid)
     port = await probes.start(host=options.host, port=options.port)
     logger.info("supervising", extra={"probes": port, "version": __version__})
@@ -352,6 +354,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.pod_uid:
         parser.error("the pod's UID is needed: set POD_UID or --pod-uid")
+    # Process 1 loses a signal that it has no handler for, and the kubelet sends but one: it waits for the handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     redactor = Redactor()
     configure(process="supervisor", redactor=redactor)
     redactor.learn([options.token])

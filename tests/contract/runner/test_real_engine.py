@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole runner with the engine of this repository, a live RTMP participant and an S3 server that checks signatures."""
+"""The whole runner with this repository's engine, a live RTMP participant and an S3 server that checks signatures."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ def newest(stage: Stage) -> Snapshot | None:
     return Snapshot.model_validate(found[-1]) if found else None
 
 
+def state_of(stage: Stage) -> str | None:
+    """The engine's state in the newest snapshot."""
+    snapshot = newest(stage)
+    return snapshot.state if snapshot else None
+
+
 async def until_uploaded(stage: Stage, *, slices: int) -> None:
     """Waits until the operator was told of so many slices in the bucket."""
 
@@ -94,9 +100,9 @@ async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket
     await until_uploaded(stage, slices=1)
     stage.want(generation=2, state="Paused", layout="BestFit")
     await stage.operator.until(lambda: stage.operator.of("DesiredStateApplied")[-1]["generation"] == 2)
-    await stage.operator.until(lambda: (newest(stage) or pytest.fail()).state == "Paused")
+    await stage.operator.until(lambda: state_of(stage) == "Paused")
     stage.want(generation=3, layout="BestFit")
-    await stage.operator.until(lambda: (newest(stage) or pytest.fail()).state == "Recording")
+    await stage.operator.until(lambda: state_of(stage) == "Recording")
     assert stage.operator.of("EditRefused") == []
     stage.want(generation=4, state="Stopped", layout="BestFit")
     assert await stage.pod.ended(seconds=120) == 0

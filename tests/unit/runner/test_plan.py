@@ -192,7 +192,8 @@ def test_a_termination_whose_upload_ends_in_time_is_drained() -> None:
 
 def test_an_idle_end_is_no_failure_and_stops_nothing_that_ended_by_itself() -> None:
     story = Story().recording()
-    story.then(told("RecorderFailure", code=RecordingErrorCode.NO_USERS, message="nobody"), told("RecordingStopped"))
+    assert story.then(told("RecorderFailure", code=RecordingErrorCode.NO_USERS, message="nobody")).orders() == []
+    story.then(told("RecordingStopped"))
     story.then(told("RecordingUploaded", fileName="p"), ProcessEnded(drained=True), LEFT_IN_ORDER)
     assert story.orders() == [Conclude()]
     assert story.outcome is Outcome.IDLE

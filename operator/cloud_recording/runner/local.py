@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cloud-recording run`: records a manifest on this machine, without a cluster.
+
+The supervisor is the one that pods run; a terminal takes the operator's place. Ctrl-C stops the recording in order, and
+what is left is uploaded; a second Ctrl-C gives the upload up. SIGTERM means what it means in a pod.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_recording.api.channel import URL_SCHEMES
+from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.status import Outcome
+from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
+from cloud_recording.runner.assignment import Assignment
+from cloud_recording.runner.logs import Redactor, configure
+from cloud_recording.runner.manifest import Manifest, ManifestError, load
+from cloud_recording.runner.mounts import Mounts
+from cloud_recording.runner.supervisor import Place, Supervisor
+from cloud_recording.runner.terminal import Terminal
+
+EXIT_RECORDED: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_INVALID: Final = 2
+EXIT_NOBODY_CAME: Final = 3
+EXIT_FATAL: Final = 4
+EXIT_INCOMPLETE: Final = 5
+
+_LIBRARY: Final = "libagora-cloud-recording-client.so"
+_SHOW_SECONDS: Final = 1.0
+
+_EXITS: Final = f"""exit status:
+  {EXIT_RECORDED}  recorded, and everything is stored
+  {EXIT_FAILED}  the program failed
+  {EXIT_INVALID}  wrong arguments, or a manifest that cannot be recorded
+  {EXIT_NOBODY_CAME}  nobody ever joined
+  {EXIT_FATAL}  the recording could not go on
+  {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What this machine lends the recording."""
+
+    engine: str
+    work: Path
+
+
+class LocalRun:
+    """One recording of one manifest."""
+
+    def __init__(self, manifest: Manifest, machine: Machine, *, mounted: Path) -> None:
+        self._manifest = manifest
+        self._uid = uuid.uuid4()
+        self._work = machine.work / self._uid.hex
+        self._machine = machine
+        self._mounts = Mounts(pod=mounted / "pod", secrets=mounted / "secrets", token=mounted / "token")
+        self._desired = _first_desired(manifest)
+        self._terminal = Terminal(heard=self._hear)
+        self._supervisor: Supervisor | None = None
+        self._interrupted = 0
+
+    async def run(self) -> int:
+        """Records until it is over and returns the exit status."""
+        self._mount()
+        self._work.mkdir(parents=True)
+        redactor = Redactor()
+        with (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
+            configure(process="supervisor", redactor=redactor, stream=log)
+            place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
+            self._supervisor = Supervisor(place, receiver=self._terminal, redactor=redactor)
+            summary = await self._supervise(self._supervisor)
+            logging.shutdown()
+        return self._conclude(summary)
+
+    async def _supervise(self, supervisor: Supervisor) -> Summary:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, supervisor.terminate)
+        self._terminal.say(f"recording {self._manifest.name} as {self._uid.hex}; files and log: {self._work}")
+        shown = asyncio.create_task(self._show(supervisor))
+        try:
+            return await supervisor.run()
+        finally:
+            shown.cancel()
+            await self._terminal.close()
+
+    async def _show(self, supervisor: Supervisor) -> None:
+        while True:
+            self._terminal.show(supervisor.vitals().state.facts.snapshot)
+            await asyncio.sleep(_SHOW_SECONDS)
+
+    def _hear(self, told: Mapping[str, Any]) -> None:
+        """Does what the operator would do: counts the longest duration from the start of the recording."""
+        limit = self._manifest.spec.max_duration_seconds
+        if told["type"] == "RecordingStarted" and limit is not None:
+            asyncio.get_running_loop().call_later(limit, self._stop, "maxDurationSeconds is over; stopping")
+
+    def _interrupt(self) -> None:
+        self._interrupted += 1
+        if self._interrupted == 1:
+            self._stop("stopping; what is left is uploaded (Ctrl-C again gives that up)")
+        elif self._supervisor is not None:
+            self._terminal.say("giving up the upload")
+            self._want(upload_grace_seconds=0)
+            self._supervisor.terminate()
+
+    def _stop(self, reason: str) -> None:
+        if self._desired.state is not DesiredRecordingState.STOPPED:
+            self._terminal.say(reason)
+            self._want(state=DesiredRecordingState.STOPPED)
+
+    def _want(self, **changes: object) -> None:
+        generation = self._desired.generation + 1
+        self._desired = self._desired.model_copy(update={**changes, "generation": generation})
+        _write(self._mounts.desired_path, self._desired.model_dump(mode="json", by_alias=True))
+
+    def _mount(self) -> None:
+        """Lays the files out as the kubelet would; all secrets must be there, for nobody will create one later."""
+        document = self._document()
+        self._mounts.pod.mkdir()
+        _write(self._mounts.pod / "recording.json", document.model_dump(mode="json", by_alias=True, exclude_none=True))
+        _write(self._mounts.desired_path, self._desired.model_dump(mode="json", by_alias=True))
+        for name, keys in self._manifest.secrets.items():
+            (self._mounts.secrets / name).mkdir(parents=True)
+            for key, content in keys.items():
+                (self._mounts.secrets / name / key).write_bytes(content)
+        missing = Assignment(document, secrets=self._mounts.secrets, work=self._work).missing_secrets()
+        if missing:
+            raise ManifestError(
+                "\n".join(
+                    f"{secret.field}: the files hold no Secret {secret.secret_name!r} with the key {secret.key!r}"
+                    for secret in missing
+                )
+            )
+
+    def _document(self) -> RecordingDocument:
+        spec = self._manifest.spec
+        return RecordingDocument(
+            namespace=self._manifest.namespace,
+            name=self._manifest.name,
+            uid=str(self._uid),
+            recording_id=self._uid.hex,
+            part=PartIdentity(number=0),
+            spec=spec.model_copy(update={"pod": None}),
+            storage=spec.storage,
+            callback_url="",
+            engine=EngineLibrary(name=spec.engine.name, library_path=self._machine.engine),
+            protocols=(*URL_SCHEMES, "file"),
+            allow_link_local=True,
+        )
+
+    def _conclude(self, summary: Summary) -> int:
+        code, words = verdict(summary)
+        self._terminal.say(words if code != EXIT_INCOMPLETE else f"{words}; it is kept in {self._work}")
+        return code
+
+
+def verdict(summary: Summary) -> tuple[int, str]:
+    """The exit status that a summary means, and what to say about it."""
+    kept = f"{summary.slices.uploaded} slices, {summary.recorded_milliseconds / 1000:.1f} s"
+    match summary.outcome:
+        case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED:
+            return EXIT_RECORDED, f"recorded: {kept}"
+        case Outcome.IDLE if summary.somebody_joined:
+            return EXIT_RECORDED, f"everybody has left; recorded: {kept}"
+        case Outcome.IDLE:
+            return (
+                EXIT_NOBODY_CAME,
+                "nobody ever joined: check the participants' URLs, or allow a longer maxIdleSeconds",
+            )
+        case Outcome.INCOMPLETE | Outcome.DISCARDED:
+            return EXIT_INCOMPLETE, f"incomplete: {summary.message}"
+        case Outcome.FATAL:
+            return EXIT_FATAL, f"failed: {summary.message or 'the engine gave no reason'} ({summary.code})"
+
+
+def _first_desired(manifest: Manifest) -> DesiredState:
+    spec = manifest.spec
+    return DesiredState(
+        generation=1,
+        state=spec.desired_state,
+        layout=spec.recording.video.layout,
+        max_resolution_uid=spec.recording.video.max_resolution_uid,
+        upload_grace_seconds=spec.upload_grace_seconds,
+    )
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(content), encoding="utf-8")
+    new.replace(path)
+
+
+def _engine() -> str:
+    """The engine of the source tree that this runs from, else the installed one."""
+    built = Path(__file__).resolve().parents[3] / "build" / "lib" / _LIBRARY
+    return str(built) if built.exists() else _LIBRARY
+
+
+def _work_directory() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "cloud-recording"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cloud-recording run",
+        description="Records a CloudRecording manifest on this machine, without a cluster. Ctrl-C stops it.",
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        *("-f", "--filename"),
+        dest="files",
+        type=Path,
+        action="append",
+        required=True,
+        help="YAML with the CloudRecording and its Secrets; may be given several times",
+    )
+    parser.add_argument("--name", help="which recording, where the files hold several")
+    parser.add_argument("--engine", default=_engine(), help="path of the engine's library (default: %(default)s)")
+    parser.add_argument(
+        "--work-directory",
+        type=Path,
+        default=_work_directory(),
+        help="where files wait for their upload (default: %(default)s)",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Records a manifest and returns the exit status."""
+    options = _parser().parse_args(arguments)
+    machine = Machine(engine=options.engine, work=options.work_directory.resolve())
+    try:
+        manifest = load(options.files, name=options.name)
+        # Secrets lie in a directory that only this user can read, and only while the recording runs.
+        with tempfile.TemporaryDirectory(prefix="cloud-recording-") as mounted:
+            return asyncio.run(LocalRun(manifest, machine, mounted=Path(mounted)).run())
+    except ManifestError as error:
+        print(error, file=sys.stderr)
+        return EXIT_INVALID
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

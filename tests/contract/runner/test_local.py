@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cloud-recording run`: a manifest, a real engine, a real bucket, and no cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.contract.runner.pod import ROOT
+from tests.support.participants import participant
+from tests.support.rtmp import RtmpServer, rtmp_server
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
+
+ENGINE = ROOT / "build" / "lib" / "libagora-cloud-recording-client.so"
+DEADLINE_SECONDS = 120
+
+
+@dataclass
+class Run:
+    """A running `cloud-recording run` and what it has printed."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list)
+
+    async def until(self, words: str) -> None:
+        """Waits for a line with these words."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not any(words in line for line in self.lines):
+                line = await self.process.stdout.readline()
+                assert line, f"{words!r} is not among {self.lines}"
+                self.lines.append(line.decode())
+
+    async def ended(self) -> int:
+        """Waits for the end and returns the exit status."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            rest, _ = await self.process.communicate()
+        self.lines += rest.decode().splitlines()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+Starter = Callable[..., AbstractAsyncContextManager[Run]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Starter:
+    """Starts the command with a manifest of these documents."""
+
+    @asynccontextmanager
+    async def start(*documents: dict[str, Any]) -> AsyncIterator[Run]:
+        manifest = tmp_path / "recording.yaml"
+        manifest.write_text(yaml.safe_dump_all(documents))
+        options = ["-f", str(manifest), "--engine", str(ENGINE), "--work-directory", str(tmp_path / "work")]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cloud_recording", "run", *options),
+            env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            yield Run(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+    return start
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[Bucket]:
+    """An empty bucket."""
+    with s3_server(tmp_path / "s3") as server:
+        yield server.bucket("recordings")
+
+
+@pytest.fixture
+def rtmp(tmp_path: Path) -> Iterator[RtmpServer]:
+    """An RTMP server with one participant, who is live."""
+    with rtmp_server(tmp_path / "rtmp") as server, participant(server.url("alice"), log=tmp_path / "alice.log"):
+        yield server
+
+
+def recording(bucket: Bucket, url: str, **spec: Any) -> dict[str, Any]:
+    """A manifest for one participant."""
+    secret = {"secretRef": {"name": "bucket"}}
+    return {
+        "apiVersion": "cloudrecording.dev/v1alpha1",
+        "kind": "CloudRecording",
+        "metadata": {"name": "talk"},
+        "spec": {
+            "channel": {"name": "room", "uid": 1, "streams": [{"uid": 2, "url": url}]},
+            "recording": {"sliceSeconds": 2, "maxIdleSeconds": 5, "video": {"width": 320, "height": 240}},
+            "storage": {"bucket": bucket.name, "endpoint": bucket.server.endpoint, "credentials": secret},
+            **spec,
+        },
+    }
+
+
+def keys(secret_key: str = SECRET_KEY) -> dict[str, Any]:
+    """The bucket's Secret."""
+    content = {"accessKey": ACCESS_KEY, "secretKey": secret_key}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket"}, "stringData": content}
+
+
+async def test_ctrl_c_stops_in_order_and_everything_is_in_the_bucket(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    async with run(recording(bucket, rtmp.url("alice")), keys()) as running:
+        await running.until("slices 1/1 uploaded")
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+    assert running.lines[-1].startswith("recorded: ")
+    objects = await asyncio.to_thread(bucket.objects)
+    assert any(key.endswith("_room.m3u8") for key in objects)
+
+
+async def test_the_longest_duration_stops_it_too(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:
+    async with run(recording(bucket, rtmp.url("alice"), maxDurationSeconds=3), keys()) as running:
+        assert await running.ended() == 0
+    assert any("maxDurationSeconds is over" in line for line in running.lines)
+
+
+async def test_an_empty_channel_has_an_exit_status_of_its_own(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:
+    async with run(recording(bucket, rtmp.url("nobody")), keys()) as running:
+        assert await running.ended() == 3
+
+
+async def test_a_second_ctrl_c_gives_the_upload_up_and_keeps_the_files(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    async with run(recording(bucket, rtmp.url("alice")), keys("a-wrong-key")) as running:
+        await running.until("upload: ")
+        running.process.send_signal(signal.SIGINT)
+        await running.until("recording has stopped")
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 5
+    assert str(tmp_path / "work") in running.lines[-1]
+    assert list((tmp_path / "work").rglob("*.ts"))
+
+
+async def test_a_missing_secret_is_named_before_anything_begins(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    async with run(recording(bucket, rtmp.url("alice"))) as running:
+        assert await running.ended() == 2
+    assert running.lines == [
+        f"spec.storage.credentials.secretRef: the files hold no Secret 'bucket' with the key '{key}'"
+        for key in ("accessKey", "secretKey")
+    ]
+    assert not (tmp_path / "work").exists()
