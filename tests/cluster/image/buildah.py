@@ -56,9 +56,14 @@ class Buildah:
         if result.returncode != 0:
             raise ClusterError(f"buildah push {tag}: {result.stderr.strip()}")
 
-    def forget_everything(self) -> None:
-        """Frees the storage; the next build starts from nothing."""
-        self._run(("rmi", "--all", "--force"))
+    def keep_below(self, gigabytes: int) -> None:
+        """Frees the storage if it has grown beyond that, as each build adds layers; the next starts from nothing."""
+        listing = subprocess.run(
+            ("du", "--summarize", "--block-size=1G", self._storage), capture_output=True, check=False
+        )
+        if listing.returncode == 0 and int(listing.stdout.split()[0]) > gigabytes:
+            report("freeing the space of old builds; this build takes longer for it")
+            self._run(("rmi", "--all", "--force"))
 
     def _run(self, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryDirectory() as run_root:

@@ -17,6 +17,8 @@ from tests.cluster.progress import report
 
 # Enough to go back and forth between a few branches without a build.
 ARCHIVES_KEPT_PER_IMAGE = 3
+# About a hundred builds of a changed product.
+STORAGE_GIGABYTES = 15
 
 
 class Builder:
@@ -50,6 +52,7 @@ class Builder:
         log.write_text("")
         report(f"image {recipe.name}: building; all output goes to {log}")
         buildah = Buildah(self._cache.parent / "buildah")
+        buildah.keep_below(STORAGE_GIGABYTES)
         ensure_base(buildah, self._cache, log)
         buildah.build(staged=staged, tag=recipe.tag, log=log)
         partial = archive.with_suffix(".partial")
