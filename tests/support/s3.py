@@ -75,7 +75,7 @@ class Bucket:
             region_name="us-east-1",
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
-            verify=False,
+            verify=str(self.server.tls[0]) if self.server.tls else None,
             config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
         )
 

@@ -28,7 +28,7 @@ use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
 use crate::recorder::start::Plan;
 use crate::recorder::uploader::{percent, News, Uploader};
-use crate::recorder::volume;
+use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);
 const PROGRESS: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub struct Session {
     uploader: Option<Uploader>,
     wake_uploader: Arc<Notify>,
     directory: PathBuf,
-    work_bytes: Option<u64>,
+    volume: Volume,
     control: UnboundedReceiver<Control>,
     events: UnboundedReceiver<CaptureEvent>,
     news: UnboundedReceiver<News>,
@@ -109,8 +109,8 @@ impl Session {
             holds: Vec::new(),
             uploader: Some(uploader),
             wake_uploader,
+            volume: Volume::new(plan.directory.clone(), plan.work_bytes),
             directory: plan.directory,
-            work_bytes: plan.work_bytes,
             control,
             events,
             news,
@@ -232,10 +232,7 @@ impl Session {
     fn tick(&mut self, elapsed: Duration) {
         self.machine.pass(elapsed);
         if self.machine.state().captures() {
-            let was_full =
-                self.holds.last().is_some_and(|hold| hold.stop.is_none() && hold.pause == Pause::WorkVolumeFull);
-            // A volume that cannot be asked is found out by the next write.
-            let full = volume::is_full(&self.directory, self.work_bytes, was_full).unwrap_or(was_full);
+            let full = self.volume.is_full();
             self.machine.set_volume_full(full);
         }
     }
