@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -62,9 +64,9 @@ class Metrics:
         """Whether this replica decides."""
         self._leader.set(1 if leads else 0)
 
-    def unfinished(self, count: int) -> None:
-        """How many recordings are not over."""
-        self._unfinished.set(count)
+    def count_unfinished(self, count: Callable[[], int]) -> None:
+        """Has the number of recordings that are not over asked for at each exposition."""
+        self._unfinished.set_function(count)
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""

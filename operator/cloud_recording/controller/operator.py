@@ -123,6 +123,7 @@ class Operator:
             locks=self._locks,
             clock=utc_now,
         )
+        self._metrics.count_unfinished(lambda: len(reconciler.unfinished))
         queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, observer=self._metrics)
         authority = CallbackAuthority(
             OwnSecret(client, namespace=self._place.namespace, name=self._settings.callbacks.ca_secret_name),

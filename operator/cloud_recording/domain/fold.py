@@ -53,6 +53,19 @@ _PART_STATES: Final = {
 _ENGINE_AT_WORK: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 
 
+_TELLS_STATE: Final = (
+    RunnerStarted,
+    RecordingConnecting,
+    RecordingStarted,
+    RecordingStopped,
+    RecordingFatalError,
+    RecorderExited,
+    RecorderFailure,
+    Finished,
+)
+"""Callbacks whose own word on the state counts: the snapshot beside them may be older or newer than they are."""
+
+
 def fold(status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callback]) -> CloudRecordingStatus:
     """The status after these callbacks of the part; those it contains already change nothing."""
     for callback in callbacks:
@@ -64,6 +77,8 @@ def fold(status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callb
         if callback.snapshot is not None:
             status = _with_snapshot(status, part, callback.snapshot)
         status = _with_callback(status, _part(status, number), callback)
+        if not isinstance(callback, _TELLS_STATE):
+            status = _with_engine_state(status, _part(status, number), callback.snapshot)
     return status
 
 
@@ -97,20 +112,18 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return _fatal(status, part, callback, time=time)
         case RecorderExited():
             return _recorder_exited(status, part, callback, time=time)
-        case SnapshotTaken():
-            return _with_engine_state(status, part, callback.snapshot)
         case DesiredStateApplied():
             applied = parts.changed(part, desired_generation=callback.generation)
             acknowledged = max(status.acknowledged_generation or 0, callback.generation)
             status = status.model_copy(update={"acknowledged_generation": acknowledged})
-            return _with_engine_state(parts.replaced(status, applied), applied, callback.snapshot)
+            return parts.replaced(status, applied)
         case EditRefused():
             message = f"`{callback.field}` was not changed: {callback.message}"
             refusal = counting.error(RecordingErrorCode.INVALID_OPERATION, message, time=time)
             return _with_error(status, refusal)
         case Finished(summary=summary):
             return counting.with_summary(status, part, summary, now=time)
-        case UnknownCallback():
+        case SnapshotTaken() | UnknownCallback():
             return status
 
 
@@ -207,8 +220,8 @@ def _recorder_exited(
 
 
 def _with_engine_state(status: CloudRecordingStatus, part: Part, snapshot: Snapshot | None) -> CloudRecordingStatus:
-    # A snapshot may have been taken a moment before the callback it follows, so it never brings a part back to work
-    # that has stopped, and never puts one to work that has not begun.
+    # Whenever a snapshot was taken, it never brings a part back to work that has stopped, and never puts one to work
+    # that has not begun: the engine has callbacks of their own for that.
     state = _PART_STATES.get(snapshot.state) if snapshot else None
     if state is None or part.state not in _ENGINE_AT_WORK:
         return status

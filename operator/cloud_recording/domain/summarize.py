@@ -18,7 +18,7 @@ from cloud_recording.api.status import (
     ParticipantState,
     PartState,
 )
-from cloud_recording.domain import parts, totals
+from cloud_recording.domain import location, parts, totals
 from cloud_recording.domain.conditions import Conditions, is_true
 from cloud_recording.domain.verdict import Verdict
 from cloud_recording.domain.wanted import wanted
@@ -94,8 +94,19 @@ def concluded(
 
 def _with(recording: CloudRecording, status: CloudRecordingStatus, conditions: Conditions) -> CloudRecordingStatus:
     return status.model_copy(
-        update={"conditions": conditions.as_tuple(), "observed_generation": recording.metadata.generation}
+        update={
+            "conditions": conditions.as_tuple(),
+            "observed_generation": recording.metadata.generation,
+            "playlist_url": _playlist_url(recording, status),
+        }
     )
+
+
+def _playlist_url(recording: CloudRecording, status: CloudRecordingStatus) -> str | None:
+    """Where the playlist is; nothing before there is anything of the recording in the bucket."""
+    if status.playlist is None or status.slices is None or not status.slices.uploaded:
+        return None
+    return location.url(recording.spec.storage, status.playlist)
 
 
 def _headline(  # noqa: PLR0911 - one way out for each state of a part

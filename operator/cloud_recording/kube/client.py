@@ -57,11 +57,6 @@ class KubeClient:
         self._api.user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
 
-    @property
-    def api(self) -> ApiClient:
-        """The underlying client, for the parts of the Kubernetes package that take one."""
-        return self._api
-
     async def __aenter__(self) -> Self:
         return self
 

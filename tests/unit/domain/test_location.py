@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The playlist's URL is where the engine puts the playlist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.storage import Storage
+from cloud_recording.domain import location
+
+CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
+
+
+@pytest.mark.parametrize(
+    ("storage", "expected"),
+    [
+        pytest.param(
+            {"endpoint": "https://s3.example.com:9000/", "bucket": "films"},
+            "https://s3.example.com:9000/films/sid_room%3D201.m3u8",
+            id="any-s3-server-by-path",
+        ),
+        pytest.param(
+            {
+                "endpoint": "https://s3.example.com",
+                "bucket": "films",
+                "prefix": "a/b",
+                "addressing": "VirtualHosted",
+            },
+            "https://films.s3.example.com/a/b/sid_room%3D201.m3u8",
+            id="bucket-in-the-host-and-a-prefix",
+        ),
+        pytest.param(
+            {"vendor": "AWS", "region": 4, "bucket": "films"},
+            "https://films.s3.eu-west-1.amazonaws.com/sid_room%3D201.m3u8",
+            id="the-sdks-number-of-a-region",
+        ),
+        pytest.param({"vendor": "Qiniu", "region": 0, "bucket": "films"}, None, id="a-host-only-the-engine-knows"),
+    ],
+)
+def test_url(storage: dict[str, Any], expected: str | None) -> None:
+    assert location.url(Storage.model_validate({**storage, **CREDENTIALS}), "sid_room=201.m3u8") == expected
