@@ -11,7 +11,7 @@ use super::clock::{Nanos, MILLISECOND, SECOND};
 pub const JITTER: Nanos = 300 * MILLISECOND;
 
 /// A source is not read further than this ahead of the clock.
-pub const LEAD: Nanos = SECOND;
+pub const LEAD: Nanos = 500 * MILLISECOND;
 
 /// Timestamps further ahead than this, beyond what is read ahead, are a jump and no hole.
 const FORWARD_JUMP: Nanos = 3 * SECOND;

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod frame;
+pub mod halve;
 pub mod resample;
 pub mod scale;
 

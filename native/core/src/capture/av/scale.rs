@@ -6,7 +6,8 @@ use std::ptr::{self, NonNull};
 
 use ffmpeg_next::ffi;
 
-use super::frame::Frame;
+use super::frame::{blit, Frame};
+use super::halve::{halve, leaves_enough, trimmed};
 use super::AvError;
 
 /// The part of a source picture that is shown.
@@ -27,9 +28,12 @@ struct Shape {
 }
 
 /// A scaler that keeps its tables as long as the shapes stay the same.
+///
+/// Pictures that are more than twice too large are halved first, and the rest of the way is left to libswscale.
 pub struct Scaler {
     context: Option<NonNull<ffi::SwsContext>>,
     shape: Option<Shape>,
+    halves: Vec<Frame>,
 }
 
 // SAFETY: a scaling context may be used from any one thread at a time.
@@ -37,14 +41,30 @@ unsafe impl Send for Scaler {}
 
 impl Scaler {
     pub fn new() -> Self {
-        Self { context: None, shape: None }
+        Self { context: None, shape: None, halves: Vec::new() }
     }
 
     /// Scales `crop` of `from` over all of `into`, which must be I420 and exclusive.
     pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame) -> Result<(), AvError> {
+        let full_range = from.is_full_range();
+        let mut halves = std::mem::take(&mut self.halves);
+        let (steps, rest) = halve_down(from, crop, (into.width(), into.height()), &mut halves)?;
+        let start = halves[..steps].last().unwrap_or(from);
+        let done = if start.is_i420() && !full_range && (rest.width, rest.height) == (into.width(), into.height()) {
+            blit(start, (rest.x, rest.y), into, (0, 0), (rest.width, rest.height));
+            Ok(())
+        } else {
+            self.convert(start, rest, full_range, into)
+        };
+        self.halves = halves;
+        done
+    }
+
+    /// Any size, format and range, by libswscale.
+    fn convert(&mut self, from: &Frame, crop: Crop, full_range: bool, into: &mut Frame) -> Result<(), AvError> {
         let shape = Shape {
             format: from.raw().format,
-            full_range: from.is_full_range(),
+            full_range,
             from: (crop.width, crop.height),
             into: (into.width(), into.height()),
         };
@@ -66,6 +86,7 @@ impl Scaler {
         AvError::check(rows).map(drop)
     }
 
+    /// The context for a shape, kept from the last time if it was the same.
     fn context_for(&mut self, shape: Shape) -> Result<NonNull<ffi::SwsContext>, AvError> {
         if let (Some(context), Some(known)) = (self.context, &self.shape) {
             if *known == shape {
@@ -74,6 +95,9 @@ impl Scaler {
         }
         self.release();
         let int = |value: u32| c_int::try_from(value).unwrap_or(0);
+        // Enlarging shows a filter's quality; for the last step of shrinking the cheaper one looks the same.
+        let enlarges = shape.into.0 > shape.from.0 || shape.into.1 > shape.from.1;
+        let filter = if enlarges { ffi::SWS_BICUBIC } else { ffi::SWS_BILINEAR };
         // SAFETY: the format comes from a decoded frame, so it is one of libav's; other arguments are plain numbers. The
         // tables come from the library itself, and null is handled.
         let context = unsafe {
@@ -85,7 +109,7 @@ impl Scaler {
                 int(shape.into.0),
                 int(shape.into.1),
                 ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
-                ffi::SWS_BICUBIC as c_int,
+                filter as c_int,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 ptr::null(),
@@ -115,6 +139,25 @@ impl Drop for Scaler {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Halves as often as more than enough is left, into pictures that are kept for the next time. Returns how many were used,
+/// and the part of the last one (or of `from`) that is left to be scaled.
+fn halve_down(from: &Frame, crop: Crop, wanted: (u32, u32), halves: &mut Vec<Frame>) -> Result<(usize, Crop), AvError> {
+    let (mut crop, mut steps) = (crop, 0);
+    while from.is_i420() && leaves_enough(trimmed(crop), wanted) {
+        let whole = trimmed(crop);
+        let (width, height) = (whole.width / 2, whole.height / 2);
+        if halves.get(steps).is_none_or(|half| (half.width(), half.height()) != (width, height)) {
+            halves.truncate(steps);
+            halves.push(Frame::i420(width, height)?);
+        }
+        let (before, after) = halves.split_at_mut(steps);
+        halve(before.last().unwrap_or(from), whole, &mut after[0]);
+        crop = Crop { x: 0, y: 0, width, height };
+        steps += 1;
+    }
+    Ok((steps, crop))
 }
 
 /// Pointers to the first sample of the crop in each plane. Crops of formats that do not pack whole bytes start at 0.
