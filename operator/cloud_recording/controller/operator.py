@@ -213,8 +213,9 @@ class Operator:
         def recording_seen(key: RecordingKey, version: str | None) -> None:
             if version is None:
                 queue.forget(key)
-                reconciler.unfinished.discard(key)
-            queue.add(key)
+                reconciler.forget(key)
+            elif not reconciler.is_own_write(key, version):
+                queue.add(key)
 
         def pod_seen(key: RecordingKey, pod: str, held: bool) -> None:  # noqa: FBT001 - as the watch tells it
             self._held.note(key, pod, held=held)

@@ -74,8 +74,18 @@ class Reconciler:
         self._held = held
         self._locks = locks
         self._clock = clock
+        self._versions: dict[RecordingKey, str] = {}
         self.unfinished: set[RecordingKey] = set()
         """The recordings that are not known to be over: those whose pods have to hear of a new authority."""
+
+    def is_own_write(self, key: RecordingKey, version: str) -> bool:
+        """Whether this version is what the last pass left: a decision that was carried out asks for nothing more."""
+        return self._versions.get(key) == version
+
+    def forget(self, key: RecordingKey) -> None:
+        """Drops what is remembered of a recording that is over or gone."""
+        self._versions.pop(key, None)
+        self.unfinished.discard(key)
 
     async def reconcile(self, key: RecordingKey) -> float | None:
         """Makes one pass; returns after how many seconds the next is due though nothing changes."""
@@ -92,7 +102,7 @@ class Reconciler:
         try:
             body = await self._recordings.read(namespace=key.namespace, name=key.name)
         except NotFound:
-            self.unfinished.discard(key)
+            self.forget(key)
             await self._release_orphans(key)
             return None
         try:
@@ -101,10 +111,12 @@ class Reconciler:
             await self._refuse(body, error)
             return None
         pods = await self._read_pods(key, recording)
-        decision = await self._decide_and_do(body, recording, pods)
+        decision = await self._decide_and_do(key, body, recording, pods)
         return self._look_again(key, decision)
 
-    async def _decide_and_do(self, body: Json, recording: CloudRecording, pods: Mapping[str, Json]) -> Decision:
+    async def _decide_and_do(
+        self, key: RecordingKey, body: Json, recording: CloudRecording, pods: Mapping[str, Json]
+    ) -> Decision:
         views = {name: PodView.of(pod) for name, pod in pods.items()}
         refusal: Refusal | None = None
         while True:
@@ -114,6 +126,7 @@ class Reconciler:
                 body = await self._recordings.set_finalizers(body, finalizers)
                 recording = CloudRecording.model_validate(body)
             body = await self._statuses.write(body, before=recording.status, after=decision.status)
+            self._versions[key] = body["metadata"]["resourceVersion"]
             recording = with_status(recording, decision.status)
             if refusal is not None:
                 return decision
@@ -207,7 +220,7 @@ class Reconciler:
     def _look_again(self, key: RecordingKey, decision: Decision) -> float | None:
         due = decision.look_again.total_seconds() if decision.look_again is not None else None
         if finished(decision.status):
-            self.unfinished.discard(key)
+            self.forget(key)
             return due
         self.unfinished.add(key)
         # Spread, so that ten thousand recordings that began together are not all looked at together for ever.

@@ -47,7 +47,9 @@ def transitions(before: CloudRecordingStatus, after: CloudRecordingStatus) -> tu
 
 def _headline(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
     old, new = (conditions.get(status, ConditionType.READY) for status in (before, after))
-    if new is None or (old is not None and old.reason is new.reason):
+    # That a recording which was just applied is pending is no news, and would cost an Event for each one.
+    known = old.reason if old is not None else Reason.PENDING
+    if new is None or known is new.reason:
         return None
     over = conditions.is_true(after, ConditionType.FINISHED)
     failed = over and new.status is ConditionStatus.FALSE
