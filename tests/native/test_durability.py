@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was recorded survives the recorder's death and a work volume without room."""
 
+import ctypes
 import hashlib
 import json
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.s3 import Bucket, S3Server
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server
 
 Make = Callable[..., Any]
 RECORDING_ID = "0123456789abcdef0123456789abcdef"
@@ -65,6 +66,39 @@ def test_a_recording_that_was_stopped_is_only_uploaded(
         assert resumed.wait() == 0
     assert resumed.callbacks() == ["stopped", "progress 100", f"uploaded {RECORDING_ID}_room.m3u8"]
     assert {path.name for path in before} <= set(bucket.objects())
+
+
+def test_what_a_killed_recorder_left_can_be_rescued(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path, built: Path
+) -> None:
+    """Promise: without recording more, all that is on the volume gets into the bucket, as a whole recording."""
+    with record(configuration(alice, recordingId=RECORDING_ID, filePrefix="bak0_")) as killed:
+        bucket.await_key(".m3u8")
+        s3.stop()
+        killed.await_line("uploader-failure")
+        killed.process.kill()
+    keys = {"accessKey": tmp_path / "access", "secretKey": tmp_path / "secret"}
+    keys["accessKey"].write_text(ACCESS_KEY)
+    keys["secretKey"].write_text(SECRET_KEY)
+    storage = {"credentialFiles": {name: str(path) for name, path in keys.items()}}
+    document = json.dumps({"workDir": str(tmp_path / "work"), "storage": storage})
+    assert _rescue(built, document) == (439, True)
+    s3.start()
+    assert _rescue(built, document) == (0, False)
+    assert _rescue(built, document) == (0, False)
+    playlist = bucket.read(f"bak0_{RECORDING_ID}_room.m3u8").decode()
+    assert playlist.endswith("#EXT-X-ENDLIST\n")
+    listed = [line for line in playlist.splitlines() if line.endswith(".ts")]
+    assert len(listed) >= 2
+    assert listed == [key for key in bucket.objects() if key.endswith(".ts")]
+    assert not list((tmp_path / "work" / RECORDING_ID).glob("*.ts"))
+
+
+def _rescue(library: Path, document: str) -> tuple[int, bool]:
+    """Returns the code, and whether a reason was given."""
+    reason = ctypes.create_string_buffer(1024)
+    code: int = ctypes.CDLL(str(library)).cr_rescue(document.encode(), reason, len(reason))
+    return code, reason.value != b""
 
 
 def test_a_work_volume_without_room_pauses_the_recording_with_a_stated_gap(

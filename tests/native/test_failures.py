@@ -187,6 +187,16 @@ def test_a_server_of_an_unknown_authority_is_told_and_trusted_when_named(
 
 
 @pytest.mark.usefixtures("bucket")
+def test_an_unusable_storage_configuration_is_told(alice: str, configuration: Make, record: Make) -> None:
+    """Promise: an upload that cannot even begin is UploaderInit, and does not stop the recording."""
+    with record(configuration(alice, storage={"caFile": "/nowhere/ca.pem"})) as recorder:
+        failure = recorder.await_line("uploader-failure")
+        assert " 438 " in failure
+        assert "caFile /nowhere/ca.pem" in failure
+        recorder.await_line("started")
+
+
+@pytest.mark.usefixtures("bucket")
 def test_a_host_without_an_address_is_told(alice: str, configuration: Make, record: Make) -> None:
     """Promise: a mistyped endpoint is told as such."""
     with record(configuration(alice, storage={"endpoint": "http://s3.invalid"})) as recorder:

@@ -43,10 +43,10 @@ def test_the_layout_is_the_published_one(strings: str) -> None:
 
 
 @pytest.mark.usefixtures("built")
-@pytest.mark.parametrize("strings", ["0", "1"], ids=["old string ABI", "new string ABI"])
-def test_the_life_cycle_leaves_nothing_behind(strings: str) -> None:
+@pytest.mark.parametrize("build", ["0", "1", "sanitized"], ids=["old string ABI", "new string ABI", "sanitizers"])
+def test_the_life_cycle_leaves_nothing_behind(build: str) -> None:
     """Promise: stop and release in any state and from anywhere; no late callback, no thread, no descriptor."""
-    _run(str(PROGRAMS / f"lifecycle-{strings}"), str(PROGRAMS / "media.ts"))
+    _run(str(PROGRAMS / f"lifecycle-{build}"), str(PROGRAMS / "media.ts"))
 
 
 @pytest.mark.usefixtures("built")

@@ -4,6 +4,7 @@
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -88,6 +89,18 @@ def _check_manifest(bucket: Bucket, prefix: str, manifest: dict[str, Any]) -> No
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def test_progress_is_told_about_once_a_minute(
+    alice: str, bucket: Bucket, configuration: Callable[..., Any], record: Callable[..., Any]
+) -> None:
+    """Promise: while recording, how many per cent of the files are in the bucket is told each minute."""
+    with record(configuration(alice)) as recorder:
+        started = time.monotonic()
+        _, _, percent, playlist = recorder.await_line("progress").split()
+        assert time.monotonic() - started > 30
+        assert 0 < int(percent) <= 100
+        assert playlist in bucket.objects()
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,66 @@ void AnObserversExceptionHarmsNobody() {
   recorder->Release(true);
 }
 
+std::string Status(const std::string &id) {
+  std::string status(1 << 16, '\0');
+  const std::int64_t length = cr_status(id.c_str(), &status[0], status.size());
+  CHECK(length > 0 && static_cast<std::size_t>(length) < status.size());
+  return status.substr(0, static_cast<std::size_t>(length));
+}
+
+// The C functions, on a recording under way.
+void APauseIsAStatedGap() {
+  Memory memory;
+  ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
+  const std::string id = recorder->GetRecordingId();
+  const auto says = [&id](const char *words) { return Status(id).find(words) != std::string::npos; };
+  CHECK(says("\"state\":\"Idle\""));
+  CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorInvalidOperation);
+  CHECK(Start(recorder) == kRecordingErrorOk);
+  CHECK(Settles([&] { return AnythingRecorded(id); }));
+  CHECK(cr_set_layout(id.c_str(), kMixedVideolayoutTypeVertical, 1) == kRecordingErrorOk);
+  CHECK(cr_set_layout(id.c_str(), 3, 1) == kRecordingErrorInvalidParameter);
+  CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorOk);
+  CHECK(Settles([&] { return says("\"state\":\"Paused\""); }));
+  // A pause that is over before the next frame is due would be none.
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  CHECK(cr_set_paused(id.c_str(), 0) == kRecordingErrorOk);
+  CHECK(Settles([&] { return says("\"state\":\"Recording\"") && says("\"reason\":\"Paused\""); }));
+  recorder->Release(true);
+  CHECK(cr_status(id.c_str(), nullptr, 0) == -1);
+  CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorInvalidParameter);
+}
+
+void TheNextRecorderUsesItsOwnConfiguration() {
+  char reason[64];
+  CHECK(cr_api_version() == 1);
+  CHECK(cr_configure_next("{\"colour\": 1}", reason, sizeof reason) == kRecordingErrorInvalidParameter);
+  CHECK(std::strncmp(reason, "colour: unknown field", 21) == 0);
+  CHECK(cr_configure_next(nullptr, nullptr, 0) == kRecordingErrorInvalidParameter);
+  const char *id = "00000000000000000000000000000001";
+  const std::string document = std::string("{\"recordingId\": \"") + id + "\"}";
+  CHECK(cr_configure_next(document.c_str(), reason, sizeof reason) == kRecordingErrorOk);
+  Memory memory;
+  ICloudRecorder *configured = CreateCloudRecorderInstance(&memory);
+  ICloudRecorder *other = CreateCloudRecorderInstance(&memory);
+  CHECK(std::strcmp(configured->GetRecordingId(), id) == 0);
+  CHECK(std::strcmp(other->GetRecordingId(), id) != 0);
+  CHECK(cr_configure_next(document.c_str(), reason, sizeof reason) == kRecordingErrorInvalidOperation);
+  // No channels: nothing to record, and the reason is told.
+  CHECK(Start(configured) == kRecordingErrorInvalidParameter);
+  CHECK(memory.Await("fatal 432"));
+  CHECK(Status(id).find("channels: none is named") != std::string::npos);
+  configured->Release(true);
+  other->Release(true);
+}
+
+long ResidentPages() {
+  long size = 0;
+  long resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident;
+}
+
 void ManyCyclesLeaveNothing(int cycles) {
   for (int cycle = 0; cycle < cycles; ++cycle) {
     Memory memory;
@@ -274,7 +334,13 @@ int main(int argc, char **argv) {
   ReleaseWorksInsideACallback(true);
   SeveralAtOnceAreStrangers();
   AnObserversExceptionHarmsNobody();
+  APauseIsAStatedGap();
+  TheNextRecorderUsesItsOwnConfiguration();
+  ManyCyclesLeaveNothing(50);
+  const long pages = ResidentPages();
   ManyCyclesLeaveNothing(200);
+  // A leak of a recorder's buffers, even once in ten cycles, would be far more.
+  CHECK((ResidentPages() - pages) * sysconf(_SC_PAGESIZE) < 16L << 20);
   CHECK(cr_wait_drained(60000) == 1);
   CHECK(Settles([&] { return Threads() == threads && Descriptors() == descriptors; }));
 

@@ -329,6 +329,24 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_the_parser_panic() {
+        use rand::{RngExt as _, SeedableRng as _};
+        let mut random = rand::rngs::StdRng::seed_from_u64(1);
+        for _ in 0..20_000 {
+            let mut text = GOOD.as_bytes().to_vec();
+            for _ in 0..random.random_range(1..8) {
+                let place = random.random_range(0..text.len());
+                match random.random_range(0..3) {
+                    0 => text[place] = random.random(),
+                    1 => drop(text.remove(place)),
+                    _ => text.insert(place, random.random()),
+                }
+            }
+            let _ = Document::parse(&String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
     fn messages_never_repeat_a_value() {
         for text in [
             r#"{"channels": [{"streams": [{"uid": "hunter2", "url": "a"}]}]}"#,

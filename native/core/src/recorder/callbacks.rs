@@ -33,6 +33,14 @@ pub struct CoreEvent {
     text: *const c_char,
 }
 
+#[cfg(test)]
+impl CoreEvent {
+    #[must_use]
+    pub fn numbers(&self) -> (i32, i32) {
+        (self.callback, self.code)
+    }
+}
+
 pub type Notify = unsafe extern "C" fn(*mut c_void, *const CoreEvent);
 
 /// Whom to tell.

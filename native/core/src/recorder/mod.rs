@@ -128,3 +128,61 @@ impl Recorder {
         Worker::start(session).map_err(|error| Error::new(Code::RecorderInit, error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_void;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::capture::api::{CaptureConfig, CaptureSink};
+    use crate::recorder::callbacks::CoreEvent;
+    use crate::recorder::capturing::Capturing;
+    use crate::test_support::Scratch;
+
+    unsafe extern "C" fn note(context: *mut c_void, event: *const CoreEvent) {
+        // SAFETY: the test gives the address of numbers that outlive the recorder; the event is valid during the call.
+        let (numbers, event) = unsafe { (&*context.cast::<Mutex<Vec<(i32, i32)>>>(), &*event) };
+        numbers.locked().push(event.numbers());
+    }
+
+    fn panic(_: CaptureConfig, _: Arc<dyn CaptureSink>) -> Result<Box<dyn Capturing>, Error> {
+        panic!("provoked by a test");
+    }
+
+    fn refuse(_: CaptureConfig, _: Arc<dyn CaptureSink>) -> Result<Box<dyn Capturing>, Error> {
+        Err(Error::new(Code::RecorderInit, "no encoder"))
+    }
+
+    /// Callbacks and codes of a recorder with this capture, up to its fatal error.
+    fn callbacks_of(start_capture: capturing::Start) -> Vec<(i32, i32)> {
+        let scratch = Scratch::new();
+        let text = serde_json::json!({
+            "workDir": scratch.path(),
+            "storage": {"endpoint": "http://127.0.0.1:9"},
+            "channels": [{"streams": [{"uid": 1, "url": "tcp://127.0.0.1:9"}]}],
+        });
+        registry::configure_next(Document::parse(&text.to_string()).unwrap()).unwrap();
+        let numbers = Mutex::new(Vec::new());
+        let context = (&raw const numbers).cast_mut().cast::<c_void>();
+        let recorder = Recorder::new(Observer { context, notify: Some(note) }, start_capture);
+        recorder.start(&start::tests::request()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while numbers.locked().last().is_none_or(|(callback, _)| *callback != 8) {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        recorder.release(true);
+        numbers.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_panic_is_a_general_error_of_its_recording() {
+        assert_eq!(callbacks_of(panic).last(), Some(&(8, Code::GeneralError as i32)));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_start_is_fatal() {
+        assert_eq!(callbacks_of(refuse), [(0, 0), (8, Code::RecorderInit as i32)]);
+    }
+}

@@ -32,6 +32,7 @@ use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);
 const PROGRESS: Duration = Duration::from_secs(60);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub struct Session {
     shared: Arc<Shared>,
@@ -315,6 +316,8 @@ pub fn run(session: Session) {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(session.run());
+        // A look-up of a name that is under way cannot be called off, only left behind.
+        runtime.shutdown_timeout(LAST_WORDS);
         std::io::Result::Ok(())
     }));
     let message = match outcome {

@@ -233,7 +233,7 @@ fn invalid(message: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -246,7 +246,7 @@ mod tests {
         .unwrap()
     }
 
-    fn request() -> Request<'static> {
+    pub(crate) fn request() -> Request<'static> {
         Request {
             app_id: Some("app"),
             channel_name: Some("room"),
