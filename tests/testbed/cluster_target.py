@@ -2,6 +2,7 @@
 """The cluster that demo and end-to-end tests use, with the product installed in it by its own chart."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -47,14 +48,22 @@ def start() -> Target:
 
 def install(target: Target) -> None:
     """Installs the chart, or brings the installed one up to date, and waits until the operator is ready."""
+    _clear_interrupted(target)
     image = os.environ.get("CLOUD_RECORDING_IMAGE", "cloud-recording:dev")
     repository, _, tag = image.rpartition(":")
     target.helm(
         *("upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"),
         *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
-        *("--wait", "--timeout", "5m"),
+        *("--wait", "--timeout", "3m"),
     )
     report(f"the chart is installed in {OPERATOR_NAMESPACE}")
+
+
+def _clear_interrupted(target: Target) -> None:
+    """A helm that was killed leaves its release locked for ever; the definitions, and so the recordings, stay."""
+    releases = json.loads(target.helm("list", "--namespace", OPERATOR_NAMESPACE, "--pending", "--output=json"))
+    if any(release["name"] == RELEASE for release in releases):
+        target.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
 
 
 def uninstall(target: Target) -> None:

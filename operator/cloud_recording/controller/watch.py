@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import kopf
+from kopf._core.engines.peering import Identity  # the one type of its signature that Kopf does not export
 
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import KIND, PLURAL
@@ -50,6 +51,8 @@ async def watch(
     await kopf.operator(
         registry=_registry(recording_seen=recording_seen, pod_seen=pod_seen),
         settings=_settings(namespaced=bool(namespaces)),
+        # By default Kopf asks who runs it, and ends where that is a number without a name.
+        identity=Identity(PLURAL),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
