@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cloud-recording operator`: reads the settings, and runs until told to stop or until it may not go on.
 
-Exit status: 0 told to stop, 1 the Lease was lost or the watch ended, 2 the settings or the surroundings are wrong.
+Exit status: 0 told to stop; 1 the Lease was lost, the watch ended or the API server did not answer; 2 the settings or
+the surroundings are wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.controller import logs
 from cloud_recording.controller.operator import Operator, Place
+from cloud_recording.kube.errors import KubeError
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,18 @@ def main(arguments: Sequence[str]) -> int:
         print(f"cloud-recording operator: {error}", file=sys.stderr)
         return 2
     logs.set_up(settings.logging)
-    return asyncio.run(Operator(settings, place).run())
+    try:
+        return asyncio.run(_run(settings, place))
+    except ValueError as error:
+        logger.error("the operator cannot run here", extra={"error": str(error)})  # noqa: TRY400 - told, not traced
+        return 2
+    except KubeError as error:
+        logger.error("the operator cannot start", extra={"error": error.message})  # noqa: TRY400 - told, not traced
+        return 1
+
+
+async def _run(settings: OperatorSettings, place: Place) -> int:
+    return await Operator(settings, place).run()
 
 
 def load_settings(path: Path) -> OperatorSettings:

@@ -71,7 +71,9 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecor
         after = between(oldest, next(known for known in left if known.number > oldest.number))
         earlier = _absorbed(earlier or EarlierParts(), oldest, after=after)
         parts = left
-    return status.model_copy(update={"parts": parts, "earlier_parts": earlier})
+    # Who was in the channel is told anew by the part that is to capture.
+    nobody: dict[str, object] = {"participants": (), "participant_count": 0} if number else {}
+    return status.model_copy(update={"parts": parts, "earlier_parts": earlier, **nobody})
 
 
 @dataclass(frozen=True, kw_only=True)

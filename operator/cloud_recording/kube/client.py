@@ -7,7 +7,6 @@ Every request has a deadline, because a request that hangs would keep its key ou
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -27,12 +26,18 @@ REQUEST_SECONDS: Final = 30.0
 
 
 async def load_configuration() -> Configuration:
-    """How to reach the cluster: the pod's own service account, or else what `KUBECONFIG` or the home directory says."""
+    """How to reach the cluster: the pod's own service account, or else what `KUBECONFIG` or the home directory says.
+
+    Raises ValueError where there is neither.
+    """
     configuration = Configuration()
     try:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        try:
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise ValueError(f"no cluster: {error}") from None
     return configuration
 
 
@@ -65,8 +70,8 @@ class KubeClient:
     ) -> None:
         await self._api.close()  # type: ignore[no-untyped-call]
 
-    async def get(self, url: str, *, query: Mapping[str, str] | None = None) -> Json:
-        return await self._request("GET", url, query=query)
+    async def get(self, url: str) -> Json:
+        return await self._request("GET", url)
 
     async def post(self, url: str, body: Json) -> Json:
         return await self._request("POST", url, body=body)
@@ -86,19 +91,17 @@ class KubeClient:
         url: str,
         *,
         body: Json | None = None,
-        query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Json:
-        request = await self._api.param_serialize(
+        # The body is JSON already; the client would walk through all of it once more to make it so.
+        _, full_url, headers, *_ = await self._api.param_serialize(
             method,
             url,
-            query_params=list((query or {}).items()),
             header_params={"Accept": "application/json", "Content-Type": content_type},
-            body=body,
             auth_settings=["BearerToken"],
         )
         try:
-            response = await self._api.call_api(*request, _request_timeout=self._timeout)
+            response = await self._api.call_api(method, full_url, headers, body, _request_timeout=self._timeout)
             text = (await response.read()).decode()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {url}: {error or type(error).__name__}", status=0) from error
