@@ -13,7 +13,8 @@ from tests.testbed.bucket import Bucket
 from tests.testbed.scene import ALICE, BOB, CAROL, Resource, Scene, condition, slices
 
 NAME = "whole-way"
-# BestFit: two users side by side, three or four in a grid of two by two.
+# BestFit, in order of joining: two users side by side, three or four in a grid of two by two. The moving block is in the
+# middle of each picture's height, so the regions that are looked at are above it.
 PAIR = {"alice": Region(0.05, 0.1, 0.4, 0.25), "bob": Region(0.55, 0.1, 0.4, 0.25)}
 GRID = {
     "alice": Region(0.05, 0.02, 0.4, 0.12),
@@ -38,11 +39,12 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """Alice and bob are there from the start; carol joins late and leaves early."""
+    """Alice is there from the start and bob soon after her; carol joins late and leaves early."""
     scene.join(ALICE)
-    scene.join(BOB)
     scene.record(NAME, streams=[who.stream() for who in (ALICE, BOB, CAROL)])
     scene.until_condition(NAME, "Recording", "True")
+    scene.join(BOB)
+    scene.until(NAME, lambda recording: _joined(recording) == 2, "bob has joined")
     scene.until(NAME, lambda recording: slices(recording) >= 1, "a slice is uploaded while it records")
     scene.join(CAROL)
     scene.until(NAME, lambda recording: _joined(recording) == 3, "carol has joined")

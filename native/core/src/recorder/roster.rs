@@ -81,9 +81,14 @@ impl Roster {
         }
     }
 
+    /// Whoever was there and cannot be reached any more has left, whatever the far end says of it meanwhile.
     pub fn unavailable(&mut self, uid: u32, refused: bool, message: String) {
         if let Some(participant) = self.find(uid) {
-            participant.state = if refused { Presence::Refused } else { Presence::Failed };
+            participant.state = match (refused, participant.leave_time) {
+                (true, _) => Presence::Refused,
+                (false, Some(_)) => Presence::Left,
+                (false, None) => Presence::Failed,
+            };
             participant.message = message;
         }
     }
@@ -119,5 +124,23 @@ impl Roster {
 
     fn find(&mut self, uid: u32) -> Option<&mut Participant> {
         self.participants.iter_mut().find(|participant| participant.uid == uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_participant_who_left_stays_left_while_nobody_answers() {
+        let mut roster = Roster::new(&[Expected { uid: 1, name: None }], false);
+        roster.unavailable(1, false, "not there yet".to_owned());
+        assert_eq!(roster.participants()[0].state, Presence::Failed);
+        roster.joined(1, 10, true, true);
+        roster.left(1, 20, "ended".to_owned());
+        roster.unavailable(1, false, "nothing under this name".to_owned());
+        assert_eq!((roster.participants()[0].state, roster.participants()[0].leave_time), (Presence::Left, Some(20)));
+        roster.unavailable(1, true, "401".to_owned());
+        assert_eq!(roster.participants()[0].state, Presence::Refused);
     }
 }
