@@ -22,13 +22,22 @@ from tests.contract.controller.stage import Stage
 CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
 
 
-@pytest.fixture(scope="session")
-def api_server(control_plane: BareControlPlane) -> Path:
-    """The kubeconfig of an API server that knows CloudRecordings."""
-    kubectl = Kubectl(control_plane.kubeconfig)
-    kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
-    kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
-    return control_plane.kubeconfig
+@pytest.fixture(scope="package")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig of an API server that knows CloudRecordings.
+
+    One of these tests' own: what they leave behind (recordings held by finalizers, our CRD applied without Helm) would
+    be in the way of the tests that install the chart.
+    """
+    plane = BareControlPlane(tmp_path_factory.mktemp("controller-plane"))
+    try:
+        plane.up()
+        kubectl = Kubectl(plane.kubeconfig)
+        kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
+        kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+        yield plane.kubeconfig
+    finally:
+        plane.down()
 
 
 @pytest_asyncio.fixture
