@@ -15,10 +15,10 @@ from typing import Any
 from tests.cluster.client import Kubectl
 from tests.cluster.cluster import Cluster
 from tests.cluster.component import ClusterError
-from tests.cluster.progress import report
 from tests.cluster.image.builder import Builder
 from tests.cluster.image.recipes import OUTPUT, recipes
 from tests.cluster.layout import REPOSITORY
+from tests.cluster.progress import report
 from tests.cluster.target import uses_current_cluster
 from tests.demo import contact_sheet
 from tests.demo.inspection import Recording, inspect

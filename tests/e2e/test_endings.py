@@ -33,8 +33,7 @@ def test_a_channel_that_everybody_left_ends_as_idle_and_keeps_what_was_recorded(
 
 
 def test_a_channel_that_refuses_is_a_fatal_error(scene: Scene) -> None:
-    # The S3 server answers 403 to whoever brings no signature.
-    url = f"http://s3.{scene.namespace}.svc:{pods.S3_PORT}/recordings/live.m3u8"
+    url = f"rtmp://rtmp:{pods.RTMP_PORT}/locked/alice"
     scene.record("refused", streams=[{"uid": 1, "url": url}], restart={"policy": "Never"})
     ended = scene.finished("refused")
     assert condition(ended, "Succeeded")["status"] == "False"

@@ -13,8 +13,8 @@ from tests.testbed.bucket import Bucket
 from tests.testbed.scene import ALICE, BOB, CAROL, Resource, Scene, condition, slices
 
 NAME = "whole-way"
-# BestFit, in order of joining: two users side by side, three or four in a grid of two by two. The moving block is in the
-# middle of each picture's height, so the regions that are looked at are above it.
+# BestFit, in order of joining: two users side by side, three or four in a grid of two by two. The moving block is in
+# the middle of each picture's height, so the regions that are looked at are above it.
 PAIR = {"alice": Region(0.05, 0.1, 0.4, 0.25), "bob": Region(0.55, 0.1, 0.4, 0.25)}
 GRID = {
     "alice": Region(0.05, 0.02, 0.4, 0.12),

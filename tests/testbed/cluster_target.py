@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tests.cluster.client import Helm, Kubectl
 from tests.cluster.cluster import Cluster
-from tests.cluster.progress import report
 from tests.cluster.image.recipes import OUTPUT, recipes
 from tests.cluster.layout import REPOSITORY
+from tests.cluster.progress import report
 from tests.cluster.target import uses_current_cluster
 
 CHART = REPOSITORY / "charts" / "cloud-recording"
