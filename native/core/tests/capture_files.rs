@@ -5,7 +5,7 @@
 mod capture_support;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{AudioProfile, StreamKinds};
+use cloud_recording_core::capture::api::{AudioProfile, CaptureEvent, Layout, StreamKinds};
 
 #[test]
 fn one_source_becomes_slices_of_exactly_the_asked_length() {
@@ -195,4 +195,40 @@ fn an_audio_only_slice_is_cut_within_one_block_of_sound() {
     for slice in &told.closed[..2] {
         assert!((15 * 90_000..=15 * 90_000 + 1920).contains(&slice.duration_ticks), "{}", slice.duration_ticks);
     }
+}
+
+#[test]
+fn float_lays_small_pictures_over_the_first_and_lets_it_be_seen_where_there_is_only_sound() {
+    let scratch = Scratch::new("float");
+    let tone_only = source(&scratch, "tone.mkv", "-f lavfi -i sine=frequency=660:duration=6 -c:a aac");
+    let red = source(&scratch, "red.flv", &colour_and_tone("red", 440, 6.0));
+    let mut config = config(&scratch.path("work"), &[&red, &tone_only]);
+    config.layout = Layout::Float;
+    let told = record_offline(&config);
+    let file = joined_file(&scratch, &told.closed);
+    let picture = picture(&file, 3.0);
+    // The small region is 4..80 across and 180..236 down. Whoever joined first has the whole canvas.
+    let tone_joined_first = told.events.iter().find_map(|event| match event {
+        CaptureEvent::Joined { uid, .. } => Some(*uid == 2),
+        _ => None,
+    });
+    let behind = if tone_joined_first == Some(true) { [0, 0, 0] } else { [254, 0, 0] };
+    assert!(alike(colour_at(&picture, 320, 40, 208), [254, 0, 0]), "small and red, or nothing over red");
+    assert!(alike(colour_at(&picture, 320, 200, 60), behind));
+}
+
+#[test]
+fn vertical_shows_the_chosen_user_whole_and_the_others_at_the_right_edge() {
+    let scratch = Scratch::new("vertical");
+    let red = source(&scratch, "red.flv", &colour_and_tone("red", 440, 6.0));
+    let blue = source(&scratch, "blue.flv", &colour_and_tone("blue", 880, 6.0));
+    let mut config = config(&scratch.path("work"), &[&red, &blue]);
+    (config.layout, config.max_resolution_uid) = (Layout::Vertical, 2);
+    let told = record_offline(&config);
+    let picture = picture(&joined_file(&scratch, &told.closed), 3.0);
+    // 256x240 is left of the small column; a picture of 16:9 fits into it as 256x144 with bands above and below.
+    assert!(alike(colour_at(&picture, 320, 128, 120), [0, 0, 254]), "the chosen one in the middle");
+    assert!(alike(colour_at(&picture, 320, 128, 20), [0, 0, 0]), "a band above it");
+    assert!(alike(colour_at(&picture, 320, 288, 30), [254, 0, 0]), "the other one at the right edge");
+    assert!(alike(colour_at(&picture, 320, 288, 200), [0, 0, 0]), "background below");
 }

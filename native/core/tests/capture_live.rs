@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use capture_support::servers::{free_port, free_udp_port, MediaServer};
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, UtcMillis};
+use cloud_recording_core::capture::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Layout, UtcMillis};
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, Nanos, Stop, SECOND};
 use cloud_recording_core::capture::Capture;
 use cloud_recording_core::error::Code;
@@ -363,4 +363,27 @@ fn a_work_volume_that_cannot_be_written_breaks_the_capture_and_not_the_process()
         })
     });
     capture.stop();
+}
+
+#[test]
+fn a_layout_changes_while_recording_without_a_gap() {
+    let scratch = Scratch::new("relayout");
+    let urls = [(); 2].map(|()| format!("udp://127.0.0.1:{}", free_udp_port()));
+    let _red = publish("red", 440, &format!("-f mpegts {}", urls[0]));
+    let _blue = publish("blue", 880, &format!("-f mpegts {}", urls[1]));
+    let (capture, memory) = start(config(&scratch.path("work"), &[&urls[0], &urls[1]]));
+    memory.wait_for("the first to join", joined(1));
+    memory.wait_for("the second to join", joined(2));
+    record_for(&capture, Duration::from_secs(2));
+    capture.set_layout(Layout::Vertical, 1);
+    let changed = capture.figures().position;
+    record_for(&capture, Duration::from_secs(2));
+    capture.stop();
+    let told = memory.take();
+    assert_eq!(told.closed.len(), 1, "the slice goes on");
+    let file = joined_file(&scratch, &told.closed);
+    assert!(times(&file, "v").windows(2).all(|pair| pair[1] - pair[0] < 0.5));
+    let after = picture(&file, changed.as_secs_f64() + 1.0);
+    assert!(alike(colour_at(&after, 320, 128, 120), [254, 0, 0]));
+    assert!(alike(colour_at(&after, 320, 288, 30), [0, 0, 254]));
 }

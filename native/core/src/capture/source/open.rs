@@ -24,12 +24,14 @@ const FORMATS: &str =
                        rtsp,sdp,wav";
 
 /// Bounds on what is looked at before the first packet, and on what a source may announce.
-const LIMITS: [(&str, &str); 5] = [
+const LIMITS: [(&str, &str); 6] = [
     ("probesize", "1000000"),
     ("analyzeduration", "1000000"),
     ("max_streams", "64"),
     ("max_probe_packets", "500"),
     ("max_reload", "10"),
+    // Datagrams that wait to be read: 1.5 MB, where the default is 5.
+    ("fifo_size", "8192"),
 ];
 
 /// Why a source gives nothing (any more).
