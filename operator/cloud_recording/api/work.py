@@ -67,6 +67,6 @@ class WorkVolume(SpecModel):
     )
     persistent_volume_claim: PersistentVolumeClaimWork | None = Field(
         default=None,
-        description="Keep undelivered slices on a claim made for the recording: losing pod or node loses at most the "
-        "open slice.",
+        description="Keep undelivered slices on a claim: when pod or node are lost they stay there, at most the open "
+        "slice is gone, and the status names what was not uploaded. The claim is deleted with the recording.",
     )
