@@ -106,13 +106,19 @@ class Outbox:
     def claim(self, owner: str) -> None:
         """Makes the outbox that of the pod `owner`: what another pod left cannot be sent with this one's identity.
 
-        What it would have told is in the engine's own index, and so in this pod's snapshots.
+        What it would have told is in the engine's own index, and so in this pod's snapshots. It is written in any case,
+        so that a volume that takes nothing is found out at once.
         """
         with self._transaction():
             if self._fact("owner") != owner:
                 self._connection.execute("DELETE FROM callbacks")
                 self._connection.execute("DELETE FROM facts")
-                self._remember("owner", owner)
+            self._remember("owner", owner)
+
+    def begin_after(self, sequence: int) -> None:
+        """Numbers callbacks from beyond a sequence: those of an outbox that cannot be read any more count as known."""
+        with self._transaction():
+            self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('callbacks', ?)", (sequence,))
 
     def append(self, news: Sequence[News], *, facts: Mapping[str, str] | None = None) -> None:
         """Stores news in order, with the facts that are true from then on."""

@@ -23,10 +23,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
+from cloud_recording.runner.callbacks import ENDINGS, NAMES, error_message, payload_of
 from cloud_recording.runner.engine import (
-    CallbackType,
     Engine,
-    EngineCallback,
     EngineError,
     EngineUnavailable,
     Recorder,
@@ -35,6 +34,7 @@ from cloud_recording.runner.engine import (
 from cloud_recording.runner.job import (
     CONTROL_DESCRIPTOR_OPTION,
     EXIT_CONCLUDED,
+    EXIT_FAILED,
     EXIT_ORPHANED,
     Answer,
     Command,
@@ -56,42 +56,7 @@ _CALLBACKS_AT_ONCE: Final = 256
 _RECORDER_INIT: Final = 436
 _GENERAL_ERROR: Final = 442
 
-_NAMES: Final[Mapping[CallbackType, str]] = {
-    CallbackType.CONNECTING: "RecordingConnecting",
-    CallbackType.STARTED: "RecordingStarted",
-    CallbackType.STOPPED: "RecordingStopped",
-    CallbackType.UPLOADED: "RecordingUploaded",
-    CallbackType.BACKED_UP: "RecordingBackedUp",
-    CallbackType.UPLOADING_PROGRESS: "RecordingUploadingProgress",
-    CallbackType.RECORDER_FAILURE: "RecorderFailure",
-    CallbackType.UPLOADER_FAILURE: "UploaderFailure",
-    CallbackType.FATAL_ERROR: "RecordingFatalError",
-}
-_ENDINGS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_UP, CallbackType.FATAL_ERROR})
-
 Result = TypeVar("Result")
-
-
-def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields of the wire's callback that the engine's callback becomes."""
-    match callback.type:
-        case CallbackType.UPLOADED | CallbackType.BACKED_UP:
-            return {"fileName": callback.text}
-        case CallbackType.UPLOADING_PROGRESS:
-            return {"progressPercent": min(callback.progress, 100), "playlist": callback.text}
-        case CallbackType.RECORDER_FAILURE | CallbackType.UPLOADER_FAILURE:
-            times = f" ({callback.repeats + 1} times)" if callback.repeats else ""
-            return {"code": callback.code, "message": callback.text + times}
-        case CallbackType.FATAL_ERROR:
-            return {"code": callback.code, "message": _error_message(snapshot)}
-        case _:
-            return {}
-
-
-def _error_message(snapshot: Mapping[str, Any] | None) -> str:
-    """The interface's fatal callback has no message; the engine's snapshot may have one."""
-    error = (snapshot or {}).get("lastError") or {}
-    return str(error.get("message", ""))
 
 
 class RecorderProcess:
@@ -136,15 +101,14 @@ class RecorderProcess:
     async def run(self, job: Job) -> None:
         """Records or rescues until there is nothing more to do here."""
         self._redactor.learn(_secret_files(job))
-        pulses = asyncio.create_task(self._pulse())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            pulses = tasks.create_task(self._pulse())
             self._lock = await self._call(lambda: _lock(Path(job.work_directory)))
             if job.mode is Mode.RESCUE:
                 await self._rescue(job)
             else:
                 await self._record(job)
             self._report(Report.PULSE, snapshot=self._read_status())
-        finally:
             self._started.set()
             pulses.cancel()
 
@@ -211,7 +175,7 @@ class RecorderProcess:
         except EngineError as error:
             self._take_all_callbacks()
             if not self._ending.is_set():
-                message = _error_message(self._read_status()) or error.message
+                message = error_message(self._read_status()) or error.message
                 self._tell_fatal(code=error.code or _GENERAL_ERROR, message=message)
                 self._ending.set()
         self._started.set()
@@ -257,7 +221,7 @@ class RecorderProcess:
         snapshot = self._read_status()
         news = [
             News(
-                type=_NAMES[callback.type],
+                type=NAMES[callback.type],
                 time_ms=callback.time_ms,
                 payload=self._clean(payload_of(callback, snapshot=snapshot)),
                 # One snapshot speaks for the whole batch: it was taken after the last of it.
@@ -266,7 +230,7 @@ class RecorderProcess:
             for callback in callbacks
         ]
         self._tell(news)
-        if any(callback.type in _ENDINGS for callback in callbacks):
+        if any(callback.type in ENDINGS for callback in callbacks):
             self._ending.set()
         return True
 
@@ -356,6 +320,7 @@ def _lock(directory: Path) -> TextIO:
 
 
 async def _serve(options: argparse.Namespace, redactor: Redactor) -> None:
+    asyncio.get_running_loop().set_exception_handler(_fail)
     connection = socket.socket(fileno=options.control_descriptor)
     reader, writer = await asyncio.open_connection(sock=connection)
     outbox = Outbox(Path(options.outbox), writer=Writer.RECORDER)
@@ -365,6 +330,12 @@ async def _serve(options: argparse.Namespace, redactor: Redactor) -> None:
     writer.write(encode({"report": Report.ENDED, "drained": process.drained}))
     await writer.drain()
     outbox.close()
+
+
+def _fail(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """A callback that could not be stored must not be passed over: the process ends, and its supervisor begins anew."""
+    logger.error("the recorder process failed", exc_info=context.get("exception"), extra={"at": context["message"]})
+    _leave(EXIT_FAILED)
 
 
 async def _follow(reader: asyncio.StreamReader, process: RecorderProcess) -> None:
@@ -407,7 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_serve(options, redactor))
     except Exception:
         logger.exception("the recorder process failed")
-        _leave(1)
+        _leave(EXIT_FAILED)
     _leave(EXIT_CONCLUDED)
     raise AssertionError("unreachable")
 

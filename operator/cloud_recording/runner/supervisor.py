@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from cloud_recording import __version__
+from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.wire import Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.child import RecorderChild
@@ -39,6 +42,7 @@ from cloud_recording.runner.part import (
     Begin,
     Conclude,
     DesiredSeen,
+    Ending,
     Event,
     Facts,
     Kill,
@@ -113,6 +117,15 @@ class Supervisor:
             callbacks_waiting=self._outbox.waiting(),
             callbacks_delivered=self._delivery.sent,
         )
+
+    def conclude_as_broken(self, message: str) -> None:
+        """Concludes the part as fatal before anything has begun."""
+        facts = replace(self._state.facts, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
+        self._state = replace(self._state, facts=facts)
+        # Whatever was told from the outbox that is not to be had now has a lower number.
+        self._outbox.begin_after(_now().wall_ms)
+        payload = {"code": facts.code, "message": message}
+        self._store([self._news(Tell(type="RecordingFatalError", payload=payload))])
 
     def terminate(self) -> None:
         """Stop capturing, upload, report, exit: what SIGTERM means."""
@@ -321,6 +334,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _supervisor(place: Place, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
+    """The part's supervisor; on a volume that cannot be written it has one thing to say, from elsewhere."""
+    try:
+        return Supervisor(place, receiver=receiver, redactor=redactor)
+    except (OSError, sqlite3.Error) as error:
+        reason = f"the work volume {place.work} cannot be written: {error}"
+    logger.error("the work volume cannot be written", extra={"error": reason})
+    elsewhere = replace(place, work=Path(tempfile.mkdtemp(prefix="cloud-recording-")))
+    supervisor = Supervisor(elsewhere, receiver=receiver, redactor=redactor)
+    supervisor.conclude_as_broken(reason)
+    return supervisor
+
+
 async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=options.token)
     address = OperatorAddress(
@@ -335,7 +361,7 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
         termination_message=options.termination_message,
         pod_uid=options.pod_uid,
     )
-    supervisor = Supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
+    supervisor = _supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
     probes = ProbeServer(supervisor.vitals)
     loop = asyncio.get_running_loop()
     for number in _ENDING_SIGNALS:

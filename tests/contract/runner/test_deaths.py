@@ -100,6 +100,18 @@ async def test_a_library_that_cannot_be_used_is_fatal_and_named(stage: Stage, li
     assert words in summary.message
 
 
+async def test_a_work_volume_that_cannot_be_written_is_fatal_and_told(stage: Stage) -> None:
+    stage.pod.work.rmdir()
+    stage.pod.work.write_text("no directory")
+    await stage.record("connecting")
+    assert await stage.pod.ended() == 0
+    assert stage.operator.types() == ["RecordingFatalError", "DesiredStateApplied", "Finished"]
+    summary = stage.pod.summary()
+    assert (summary.outcome, summary.code) == (Outcome.FATAL, RecordingErrorCode.RECORDER_INIT)
+    assert summary.message is not None
+    assert str(stage.pod.work) in summary.message
+
+
 async def test_an_idle_channel_ends_the_part_by_itself(stage: Stage) -> None:
     await stage.record("connecting,failure=434,stopped,uploaded")
     assert await stage.pod.ended() == 0

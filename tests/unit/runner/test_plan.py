@@ -15,7 +15,7 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret
-from cloud_recording.runner import plan
+from cloud_recording.runner import fold, plan
 from cloud_recording.runner.conclusion import outcome_of
 from cloud_recording.runner.job import Command, Mode
 from cloud_recording.runner.part import (
@@ -237,7 +237,7 @@ def test_a_crash_is_told_and_followed_by_a_new_process_at_once() -> None:
 
 def test_restarts_are_never_later_than_two_seconds_and_end_after_the_budget() -> None:
     story = Story().loaded()
-    for _ in range(plan.RESTARTS_IN_A_ROW):
+    for _ in range(fold.RESTARTS_IN_A_ROW):
         story.then(ProcessExited(status=-11))
         assert "RecorderExited" in story.tells()
         waited = 0.0
@@ -252,8 +252,8 @@ def test_restarts_are_never_later_than_two_seconds_and_end_after_the_budget() ->
 
 def test_a_process_that_lived_long_enough_starts_the_budget_anew() -> None:
     story = Story()
-    for _ in range(3 * plan.RESTARTS_IN_A_ROW):
-        story.loaded().then(Tick(), ProcessPulsed(snapshot=None), after=plan.HEALTHY_SECONDS)
+    for _ in range(3 * fold.RESTARTS_IN_A_ROW):
+        story.loaded().then(Tick(), ProcessPulsed(snapshot=None), after=fold.HEALTHY_SECONDS)
         story.then(SIGKILLED)
     assert story.state.facts.ending is None
 
@@ -284,7 +284,7 @@ def test_a_refused_rescue_is_repeated_only_where_that_can_help(code: int, *, aga
     assert "UploaderFailure" in story.tells()
     story.then(ProcessEnded(drained=False), LEFT_IN_ORDER)
     assert story.orders() == ([] if again else [Conclude()])
-    story.then(Tick(), after=plan.RESCUE_RETRY_SECONDS)
+    story.then(Tick(), after=fold.RESCUE_RETRY_SECONDS)
     assert story.orders() == ([Spawn()] if again else [])
 
 
