@@ -149,7 +149,7 @@ CREATION_MISTAKES: Final = (
         "spec.recording.maxIdleSeconds",
         "greater than or equal to 5",
     ),
-    Mistake("slices of no length", {"recording.sliceSeconds": 0}, "spec.recording.sliceSeconds", "equal to 1"),
+    Mistake("slices of no length", {"recording.sliceSeconds": 0}, "spec.recording.sliceSeconds", "equal to 2"),
     Mistake("no storage", {"storage": REMOVED}, "spec.storage", "Required value"),
     Mistake("no bucket", {"storage.bucket": REMOVED}, "spec.storage.bucket", "Required value"),
     Mistake("capitals in a bucket's name", {"storage.bucket": "Recordings"}, "spec.storage.bucket", "bucket's name"),

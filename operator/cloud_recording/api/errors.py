@@ -38,8 +38,10 @@ class ErrorFacts(NamedTuple):
     remedy: str
 
 
-_NEW_PART: Final = "Nothing needs to be done at first: after a fatal error the operator starts a new part and keeps "
-"what was recorded. "
+_NEW_PART: Final = (
+    "Nothing needs to be done at first: after a fatal error the operator starts a new part and keeps what was "
+    "recorded. "
+)
 
 ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
     {

@@ -116,7 +116,7 @@ class RecordingOptions(SpecModel):
         "the recording then succeeds with the reason ChannelIdle, else it fails with NoUsers.",
         json_schema_extra=kubernetes(fixed=True),
     )
-    slice_seconds: Annotated[int, Field(ge=1, le=60)] = Field(
+    slice_seconds: Annotated[int, Field(ge=2, le=60)] = Field(
         default=15,
         description="Length of a slice: it is cut at the first key frame after this time.",
         json_schema_extra=kubernetes(fixed=True),
