@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README's commands for a cluster of one's own do what it says, in its order, word for word."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.binaries import BUILT
+from tests.cluster.layout import REPOSITORY
+from tests.testbed.scene import Scene
+
+SECTION = re.compile(r"^## Use it on your cluster$(.*?)^## ", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_every_command_for_a_cluster_of_ones_own_works(scene: Scene, tmp_path: Path) -> None:
+    section = SECTION.search((REPOSITORY / "README.md").read_text())
+    assert section is not None
+    commands = [line for block in BLOCK.findall(section[1]) for line in _commands(block)]
+    assert [command.split()[0] for command in commands] == ["helm"] + ["kubectl"] * 6
+    environment = _environment(scene, tmp_path)
+    scene.target.kubectl("delete", "secret", "bucket-credentials", f"--namespace={scene.namespace}")
+    for command in commands:
+        # The chart is installed already: rendering it by the same words shows that they are right.
+        runnable = re.sub(r"^helm install ", "helm template ", command)
+        result = subprocess.run(
+            ["bash", "-c", runnable], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, f"{command}: {result.stderr}"
+
+
+def _commands(block: str) -> list[str]:
+    return [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def _environment(scene: Scene, tmp_path: Path) -> dict[str, str]:
+    """kubectl finds the cluster by itself and works in the scene's namespace, as it does for a person."""
+    assert scene.target.kubeconfig is not None
+    configuration = yaml.safe_load(scene.target.kubeconfig.read_text())
+    for context in configuration["contexts"]:
+        context["context"]["namespace"] = scene.namespace
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(configuration))
+    return {**os.environ, "KUBECONFIG": str(file), "PATH": f"{BUILT}{os.pathsep}{os.environ['PATH']}"}
