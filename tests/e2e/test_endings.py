@@ -63,12 +63,12 @@ def test_one_bad_stream_harms_nobody_else(scene: Scene) -> None:
     garbage = {"uid": 8, "name": "garbage", "url": f"http://garbage:{pods.FILES_PORT}/bash"}
     scene.target.kubectl.apply(*pods.file_server("garbage", directory="/usr/bin"), namespace=scene.namespace)
     scene.record("bad-streams", streams=[BOB.stream(), nobody_listens, garbage])
-    recording = scene.until(
+    scene.until(
         "bad-streams",
         lambda seen: {7, 8} <= {p["uid"] for p in seen["status"].get("participants", []) if p.get("message")},
         "both say what is wrong",
     )
-    assert condition(recording, "Recording")["status"] == "True"
+    scene.until_condition("bad-streams", "Recording", "True")
     scene.stop("bad-streams")
     assert condition(scene.finished("bad-streams"), "Succeeded")["status"] == "True"
 
