@@ -36,7 +36,7 @@ def test_a_wrong_key_never_stops_capture_and_heals(scene: Scene) -> None:
     assert error["code"] == 439
     assert "SignatureDoesNotMatch" in error["message"]
     assert error["remedy"]
-    assert condition(failing, "Recording")["status"] == "True"
+    scene.until_condition(name, "Recording", "True")
     scene.put_credentials(scene.credentials, name="wrong-key")
     scene.until(name, lambda recording: slices(recording) >= 2, "everything is uploaded once the key is right")
     scene.stop(name)
@@ -50,7 +50,7 @@ def test_a_bucket_that_is_not_there_is_named_and_waited_for(scene: Scene) -> Non
         name, lambda recording: "lastError" in recording.get("status", {}), "the missing bucket is in the status"
     )
     assert "made-later" in failing["status"]["lastError"]["message"]
-    assert condition(failing, "Recording")["status"] == "True"
+    scene.until_condition(name, "Recording", "True")
     with scene.bucket() as address:
         scene.opened_bucket(address, "made-later").create()
     scene.until(name, lambda recording: slices(recording) >= 2, "everything is uploaded once the bucket is there")
