@@ -96,14 +96,18 @@ class Bucket:
         kind: str = self.client.head_object(Bucket=self.name, Key=key)["ContentType"]
         return kind
 
-    def await_key(self, suffix: str, *, seconds: float = 120) -> str:
+    def await_key(self, suffix: str) -> str:
         """Returns the first key with this end, once there is one."""
+        return self.await_keys(suffix, 1)[0]
+
+    def await_keys(self, suffix: str, count: int, *, seconds: float = 120) -> list[str]:
+        """Returns the keys with this end, once there are so many."""
         deadline = time.monotonic() + seconds
-        while not (keys := [key for key in self.objects() if key.endswith(suffix)]):
+        while len(keys := [key for key in self.objects() if key.endswith(suffix)]) < count:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no key ends with {suffix} in {self.name}: {self.objects()}")
+                raise TimeoutError(f"fewer than {count} keys end with {suffix} in {self.name}: {self.objects()}")
             time.sleep(0.2)
-        return keys[0]
+        return keys
 
     def download(self, directory: Path) -> list[Path]:
         """Writes every object into the directory and returns the files, in the order of their keys."""
