@@ -3,9 +3,9 @@
 
 import pytest
 
-from tests.cluster.fixtures import Target
 from tests.cluster.image.builder import Builder
 from tests.cluster.image.recipes import OUTPUT, outside_world
+from tests.cluster.target import Target
 
 
 @pytest.fixture(scope="session")

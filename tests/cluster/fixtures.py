@@ -10,45 +10,30 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from tests.cluster.bare import BareControlPlane
-from tests.cluster.client import Helm, Kubectl
 from tests.cluster.cluster import Cluster
 from tests.cluster.image.builder import Builder
 from tests.cluster.image.recipes import OUTPUT, recipes
-from tests.cluster.target import uses_current_cluster
+from tests.cluster.target import Target, uses_current_cluster
 
 KEEP = "CLOUD_RECORDING_KEEP_CLUSTER"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """A cluster under test and the tools that act on it."""
-
-    kubectl: Kubectl
-    helm: Helm
-    kubeconfig: Path | None
-    """None: the one that kubectl finds by itself."""
-    own: Cluster | None
-    """The cluster itself, for images and faults; None where it is the user's."""
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Target]:
     """The cluster that the tests share; CLUSTER=current makes it the user's."""
     if uses_current_cluster():
-        yield Target(Kubectl(None), Helm(None), None, None)
+        yield Target.of(None)
         return
     own = Cluster()
     was_running = own.is_running
     own.up()
     try:
-        yield Target(Kubectl(own.kubeconfig), Helm(own.kubeconfig), own.kubeconfig, own)
+        yield Target.of(own)
     finally:
         if not was_running and not os.environ.get(KEEP):
             own.down()

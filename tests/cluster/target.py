@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from pathlib import Path
 
+from tests.cluster.client import Helm, Kubectl
+from tests.cluster.cluster import Cluster
 from tests.cluster.component import ClusterError
 
 VARIABLE = "CLUSTER"
@@ -15,3 +19,21 @@ def uses_current_cluster() -> bool:
     if chosen not in ("own", "current"):
         raise ClusterError(f"{VARIABLE}={chosen}: it is own (the default) or current")
     return chosen == "current"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A cluster under test and the tools that act on it."""
+
+    kubectl: Kubectl
+    helm: Helm
+    kubeconfig: Path | None
+    """None: the one that kubectl finds by itself."""
+    own: Cluster | None
+    """The cluster itself, for images and faults; None where it is the user's."""
+
+    @classmethod
+    def of(cls, own: Cluster | None) -> Target:
+        """The cluster of the tests' own, or without one the user's."""
+        kubeconfig = own.kubeconfig if own else None
+        return cls(Kubectl(kubeconfig), Helm(kubeconfig), kubeconfig, own)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.client import CommandFailedError, Kubectl
-from tests.cluster.fixtures import Target
+from tests.cluster.target import Target
 
 DEADLINE = "--timeout=120s"
 DEADLINE_SECONDS = 60

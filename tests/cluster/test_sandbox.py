@@ -12,8 +12,8 @@ import pytest
 
 from tests.cluster.client import Kubectl
 from tests.cluster.cluster import Cluster
-from tests.cluster.fixtures import Target
 from tests.cluster.processes import processes_of
+from tests.cluster.target import Target
 
 # What a kubelet and a kube-proxy set for the whole machine if nothing keeps them from it.
 KERNEL_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward")

@@ -19,13 +19,13 @@ from tests.cluster.image.builder import Builder
 from tests.cluster.image.recipes import OUTPUT, recipes
 from tests.cluster.layout import REPOSITORY
 from tests.cluster.progress import report
-from tests.cluster.target import uses_current_cluster
+from tests.cluster.target import Target, uses_current_cluster
 from tests.demo import contact_sheet
 from tests.demo.inspection import Recording, inspect
 from tests.demo.table import Table, condition
 from tests.testbed import pods
 from tests.testbed.bucket import Bucket, Credentials, forwarded
-from tests.testbed.cluster_target import Target, install, start, uninstall
+from tests.testbed.cluster_target import install, start, uninstall
 
 NAMESPACE = "demo"
 RECORDING = "demo"
@@ -169,7 +169,8 @@ def _show(target: Target, fetched: Recording, recording: dict[str, Any]) -> None
     print(f"\nffprobe of the {len(fetched.slices)} slices that the playlist names:\n")
     for piece in fetched.slices:
         print(f"  {piece.name}  {piece.seconds:9.6f} s  {piece.video}  {piece.audio}")
-    kubectl = shlex.join(target.kubectl_command)
+    chosen = [] if target.kubeconfig is None else [f"--kubeconfig={os.path.relpath(target.kubeconfig)}"]
+    kubectl = shlex.join(["kubectl", *chosen])
     here = {path: os.path.relpath(path) for path in (sheet, fetched.playlist)}
     print(
         f"\n  picture    {here[sheet]}\n  playlist   {here[fetched.playlist]}   (ffplay -allowed_extensions ALL …)\n\n"

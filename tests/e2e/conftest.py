@@ -3,21 +3,19 @@
 
 import secrets
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests.cluster.target import Target
 from tests.testbed import cluster_target
-from tests.testbed.cluster_target import Target
 from tests.testbed.scene import Scene
 
 
 @pytest.fixture(scope="session")
-def installed(cluster: Any, images: None) -> Target:  # noqa: ARG001 # the images must be there first
+def installed(cluster: Target, images: None) -> Target:  # noqa: ARG001 # the images must be there first
     """The cluster with the chart installed."""
-    target = Target(cluster.kubeconfig, cluster.kubectl, cluster.helm)
-    cluster_target.install(target)
-    return target
+    cluster_target.install(cluster)
+    return cluster
 
 
 @pytest.fixture(scope="module")

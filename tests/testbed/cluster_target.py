@@ -1,35 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster that demo and end-to-end tests use, with the product installed in it by its own chart."""
 
-import dataclasses
 import json
 import os
-from pathlib import Path
 
-from tests.cluster.client import Helm, Kubectl
 from tests.cluster.cluster import Cluster
 from tests.cluster.image.recipes import OUTPUT, recipes
 from tests.cluster.layout import REPOSITORY
 from tests.cluster.progress import report
-from tests.cluster.target import uses_current_cluster
+from tests.cluster.target import Target, uses_current_cluster
 
 CHART = REPOSITORY / "charts" / "cloud-recording"
 OPERATOR_NAMESPACE = "cloud-recording-system"
 RELEASE = "cloud-recording"
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """A running cluster; `kubeconfig` is None where kubectl finds the cluster by itself."""
-
-    kubeconfig: Path | None
-    kubectl: Kubectl
-    helm: Helm
-
-    @property
-    def kubectl_command(self) -> list[str]:
-        """How a person types kubectl for this cluster."""
-        return ["kubectl", *([] if self.kubeconfig is None else [f"--kubeconfig={self.kubeconfig}"])]
 
 
 def start() -> Target:
@@ -38,12 +21,12 @@ def start() -> Target:
     In a cluster of the user's own, the images must be where its nodes can pull them.
     """
     if uses_current_cluster():
-        return Target(None, Kubectl(None), Helm(None))
+        return Target.of(None)
     cluster = Cluster()
     cluster.up()
     for recipe in recipes():
         cluster.load_image(OUTPUT / f"{recipe.name}.tar")
-    return Target(cluster.kubeconfig, Kubectl(cluster.kubeconfig), Helm(cluster.kubeconfig))
+    return Target.of(cluster)
 
 
 def install(target: Target) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.cluster.binaries import Binaries
 from tests.cluster.client import CommandFailedError
+from tests.cluster.target import Target
 from tests.testbed import pods
 from tests.testbed.bucket import Bucket, Credentials, forwarded
-from tests.testbed.cluster_target import Target
 
 Resource = dict[str, Any]
 
