@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,26 +11,54 @@ import yaml
 
 from tests.cluster.binaries import BUILT
 from tests.cluster.layout import REPOSITORY
-from tests.testbed.scene import Scene
+from tests.testbed.pods import S3_PORT
+from tests.testbed.scene import ALICE, Scene, condition
 
 SECTION = re.compile(r"^## Use it on your cluster$(.*?)^## ", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_command_for_a_cluster_of_ones_own_works(scene: Scene, tmp_path: Path) -> None:
+    """Only what a person must fill in is filled in: the bucket, its key, and the URL of a stream."""
     section = SECTION.search((REPOSITORY / "README.md").read_text())
     assert section is not None
     commands = [line for block in BLOCK.findall(section[1]) for line in _commands(block)]
     assert [command.split()[0] for command in commands] == ["helm"] + ["kubectl"] * 6
-    environment = _environment(scene, tmp_path)
+    scene.join(ALICE)
     scene.target.kubectl("delete", "secret", "bucket-credentials", f"--namespace={scene.namespace}")
+    environment = _environment(scene, tmp_path)
+    checkout = _checkout(scene, tmp_path)
     for command in commands:
         # The chart is installed already: rendering it by the same words shows that they are right.
         runnable = re.sub(r"^helm install ", "helm template ", command)
+        for key, value in (("access", scene.credentials.access_key), ("secret", scene.credentials.secret_key)):
+            runnable = runnable.replace(f"{key}Key=YOURS", f"{key}Key={value}")
+        if " patch " in runnable:
+            scene.until_condition("minimal", "Recording", "True")
         result = subprocess.run(
-            ["bash", "-c", runnable], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+            ["bash", "-c", runnable], cwd=checkout, env=environment, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, f"{command}: {result.stderr}"
+    assert condition(scene.get("minimal"), "Succeeded")["status"] == "True"
+    assert result.stdout.endswith("_room-1.m3u8")
+
+
+def _checkout(scene: Scene, tmp_path: Path) -> Path:
+    """What the commands read, with the example's addresses replaced by this scene's."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(REPOSITORY / "charts", checkout / "charts")
+    example = Path("docs/examples/minimal.yaml")
+    text = (REPOSITORY / example).read_text()
+    addresses = {
+        "https://s3.example.com": f"http://s3.{scene.namespace}.svc:{S3_PORT}",
+        "rtmp://media.example.com/live/alice": ALICE.stream()["url"],
+    }
+    for written, real in addresses.items():
+        assert written in text
+        text = text.replace(written, real)
+    (checkout / example.parent).mkdir(parents=True)
+    (checkout / example).write_text(text)
+    return checkout
 
 
 def _commands(block: str) -> list[str]:
