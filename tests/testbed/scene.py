@@ -11,7 +11,6 @@ from threading import Timer
 from typing import Any
 
 from tests.cluster.binaries import Binaries
-from tests.cluster.client import CommandFailedError
 from tests.cluster.target import Target
 from tests.testbed import pods
 from tests.testbed.bucket import Bucket, Credentials, forwarded
@@ -206,12 +205,3 @@ def condition(recording: Resource, kind: str) -> Resource:
 def slices(recording: Resource, where: str = "uploaded") -> int:
     """Returns how many slices the status says were written, uploaded, backed up or are pending."""
     return int(recording.get("status", {}).get("slices", {}).get(where, 0))
-
-
-def refused(kubectl: Callable[[], Any]) -> str:
-    """Returns what the API server said as it refused; fails where it did not refuse."""
-    try:
-        kubectl()
-    except CommandFailedError as refusal:
-        return refusal.complaint
-    raise AssertionError("the API server accepted what it had to refuse")
