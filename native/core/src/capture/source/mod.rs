@@ -3,8 +3,9 @@
 
 mod decode;
 mod guard;
-mod open;
+pub mod open;
 mod session;
+pub mod settle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +13,16 @@ use std::time::Duration;
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
 use super::clock::{nanos, Clock, Stop, SECOND};
 use super::roster::Roster;
+use super::timeline::Track;
 use guard::Guard;
 use open::{Failure, Input};
 use session::Session;
 
 /// A source that cannot be opened in this time, or sends no media in it, is unavailable.
-const CONNECT: Duration = Duration::from_secs(10);
+pub const CONNECT: Duration = Duration::from_secs(10);
 
 /// Without media for this long after the last was due, the participant has left.
-const SILENCE: Duration = Duration::from_secs(3);
+pub const SILENCE: Duration = Duration::from_secs(3);
 
 /// Pauses between attempts grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -42,11 +44,27 @@ pub struct Wanted {
     pub channels: usize,
 }
 
+impl Wanted {
+    pub fn takes(self, track: Track) -> bool {
+        match track {
+            Track::Audio => self.kinds != StreamKinds::VideoOnly,
+            Track::Video => self.kinds != StreamKinds::AudioOnly,
+        }
+    }
+}
+
+/// How one connection went: whether the participant joined, whether the source has an end by its nature, why it ended.
+pub struct Played {
+    pub joined: bool,
+    pub finite: bool,
+    pub failure: Failure,
+}
+
 pub struct Source {
-    stream: StreamSource,
+    pub stream: StreamSource,
     guard: Guard,
-    wanted: Wanted,
-    around: Surroundings,
+    pub wanted: Wanted,
+    pub around: Surroundings,
 }
 
 impl Source {
@@ -58,10 +76,18 @@ impl Source {
 
     /// Plays the source again and again until the stop, or until a source that has an end has ended.
     pub fn run(self) {
+        self.run_with(|input| self.play(input));
+    }
+
+    /// The same with another way to play a connection.
+    pub fn run_with(&self, mut play: impl FnMut(Input) -> Played) {
         let mut pause = FIRST_PAUSE;
         let mut failing: Option<(Failure, u32)> = None;
         while !self.around.stop.is_raised() {
-            let (joined, finite, failure) = self.play();
+            let Played { joined, finite, failure } = match self.open() {
+                Ok(input) => play(input),
+                Err(failure) => Played { joined: false, finite: false, failure },
+            };
             if failure == Failure::Stopped || joined && finite && failure == Failure::Ended {
                 return;
             }
@@ -86,12 +112,12 @@ impl Source {
         (failure, times + 1)
     }
 
-    /// One connection from its opening to its end: whether it joined, whether it has an end by its nature, why it ended.
-    fn play(&self) -> (bool, bool, Failure) {
-        let input = match Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT) {
-            Ok(input) => input,
-            Err(failure) => return (false, false, failure),
-        };
+    fn open(&self) -> Result<Input, Failure> {
+        Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT)
+    }
+
+    /// One connection to its end, into a feed of the roster.
+    pub fn play(&self, input: Input) -> Played {
         let finite = input.is_finite();
         let mut session = Session::new(input, self.stream.uid, self.wanted, &self.around);
         let failure = session.play();
@@ -103,9 +129,9 @@ impl Source {
                 .clock
                 .wait_until(session.last_due().min(self.around.clock.now() + 2 * SECOND), &self.around.stop);
             self.around.roster.leave(self.stream.uid);
-            self.tell_left(&failure);
+            self.tell_left(&failure.to_string());
         }
-        (joined, finite, failure)
+        Played { joined, finite, failure }
     }
 
     fn tell_unavailable(&self, failure: &Failure, times: u32) {
@@ -116,11 +142,11 @@ impl Source {
         });
     }
 
-    fn tell_left(&self, failure: &Failure) {
+    pub fn tell_left(&self, reason: &str) {
         self.around.sink.event(CaptureEvent::Left {
             uid: self.stream.uid,
             at: self.around.clock.utc(self.around.clock.now()),
-            message: failure.to_string(),
+            message: reason.to_owned(),
         });
     }
 }

@@ -2,24 +2,18 @@
 //! One connection to a source: finds its pace, maps its times, decodes, and notices when it joins, changes, or is silent.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::decode::TrackDecoder;
 use super::open::{Failure, Input};
+use super::settle::settle;
 use super::{Surroundings, Wanted, CONNECT, SILENCE};
-use crate::capture::api::{CaptureEvent, StreamKinds};
+use crate::capture::api::CaptureEvent;
 use crate::capture::av::frame::Packet;
-use crate::capture::clock::{duration, nanos, Nanos, MILLISECOND};
+use crate::capture::clock::{duration, nanos, Nanos};
 use crate::capture::feed::Feed;
 use crate::capture::roster::Member;
-use crate::capture::timeline::{Pace, Stamp, Timeline, Track, LEAD};
-
-/// A read that takes longer has emptied what was stored at the far end: from there on media comes as it happens.
-const BLOCKED: Duration = Duration::from_millis(8);
-
-/// More stored media than this, in time or in bytes, belongs to a source that is no live one.
-const MOST_BACKLOG: Nanos = 4_000 * MILLISECOND;
-const MOST_BACKLOG_BYTES: usize = 16 << 20;
+use crate::capture::timeline::{Stamp, Timeline, Track, LEAD};
 
 pub struct Session<'a> {
     input: Input,
@@ -72,8 +66,10 @@ impl<'a> Session<'a> {
     }
 
     fn play_on(&mut self) -> Result<(), Failure> {
-        let (backlog, mut timeline) = self.settle()?;
-        for packet in backlog {
+        let wanted = self.wanted;
+        let settled = settle(&mut self.input, |track| wanted.takes(track))?;
+        let mut timeline = Timeline::new(settled.pace, settled.anchor, self.around.clock.now());
+        for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
         }
         while !self.around.stop.is_raised() {
@@ -85,49 +81,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
-    fn settle(&mut self) -> Result<(Vec<Packet>, Timeline), Failure> {
-        let mut backlog = Vec::new();
-        let (mut oldest, mut newest, mut bytes) = (Nanos::MAX, Nanos::MIN, 0);
-        let mut pace = self.input.pace();
-        loop {
-            let started = Instant::now();
-            let packet = self.input.read(CONNECT)?;
-            let blocked = started.elapsed() >= BLOCKED && !backlog.is_empty();
-            bytes += packet.size();
-            if let Some(stamp) = self.input.stamp(&packet).decode.filter(|_| self.wants(&packet)) {
-                (oldest, newest) = (oldest.min(stamp), newest.max(stamp));
-            }
-            backlog.push(packet);
-            if newest < oldest {
-                if bytes > MOST_BACKLOG_BYTES {
-                    return Err(Failure::Undecodable);
-                }
-                continue;
-            }
-            if pace == Pace::Live && (newest - oldest > MOST_BACKLOG || bytes > MOST_BACKLOG_BYTES) {
-                pace = Pace::Stored;
-            }
-            let anchor = match pace {
-                Pace::Stored => oldest,
-                Pace::Live if blocked => newest,
-                Pace::Live => continue,
-            };
-            return Ok((backlog, Timeline::new(pace, anchor, self.around.clock.now())));
-        }
-    }
-
-    fn wants(&self, packet: &Packet) -> bool {
-        match self.input.track(packet.stream()) {
-            Some(Track::Audio) => self.wanted.kinds != StreamKinds::VideoOnly,
-            Some(Track::Video) => self.wanted.kinds != StreamKinds::AudioOnly,
-            None => false,
-        }
-    }
-
     fn take(&mut self, mut packet: Packet, timeline: &mut Timeline) -> Result<(), Failure> {
         self.choose_streams();
-        let Some(track) = self.input.track(packet.stream()).filter(|_| self.wants(&packet)) else {
+        let Some(track) = self.input.track(packet.stream()).filter(|track| self.wanted.takes(*track)) else {
             return self.expect_media();
         };
         if !matches!(&self.chosen[track as usize], Some((index, _)) if *index == packet.stream()) {
@@ -152,11 +108,7 @@ impl<'a> Session<'a> {
             return;
         }
         for track in [Track::Audio, Track::Video] {
-            let wanted = match track {
-                Track::Audio => self.wanted.kinds != StreamKinds::VideoOnly,
-                Track::Video => self.wanted.kinds != StreamKinds::AudioOnly,
-            };
-            if self.chosen[track as usize].is_none() && wanted {
+            if self.chosen[track as usize].is_none() && self.wanted.takes(track) {
                 self.choose(track);
             }
         }

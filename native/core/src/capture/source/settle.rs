@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The first packets of a connection: they tell how a source hands out its media, and where its clock stands.
+
+use std::time::{Duration, Instant};
+
+use super::open::{Failure, Input};
+use super::CONNECT;
+use crate::capture::av::frame::Packet;
+use crate::capture::clock::{Nanos, MILLISECOND};
+use crate::capture::timeline::{Pace, Track};
+
+/// A read that takes longer has emptied what was stored at the far end: from there on media comes as it happens.
+const BLOCKED: Duration = Duration::from_millis(8);
+
+/// More stored media than this, in time or in bytes, belongs to a source that is no live one.
+const MOST_BACKLOG: Nanos = 4_000 * MILLISECOND;
+const MOST_BACKLOG_BYTES: usize = 16 << 20;
+
+/// What was read until the far end had nothing stored any more.
+pub struct Settled {
+    pub backlog: Vec<Packet>,
+    pub pace: Pace,
+    /// The time stamp that stands for now: the newest of a live source, the oldest of a stored one.
+    pub anchor: Nanos,
+}
+
+/// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
+pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settled, Failure> {
+    let mut backlog = Vec::new();
+    let (mut oldest, mut newest, mut bytes) = (Nanos::MAX, Nanos::MIN, 0);
+    let mut pace = input.pace();
+    loop {
+        let started = Instant::now();
+        let packet = input.read(CONNECT)?;
+        let blocked = started.elapsed() >= BLOCKED && !backlog.is_empty();
+        bytes += packet.size();
+        let wanted = input.track(packet.stream()).is_some_and(&wants);
+        if let Some(stamp) = input.stamp(&packet).decode.filter(|_| wanted) {
+            (oldest, newest) = (oldest.min(stamp), newest.max(stamp));
+        }
+        backlog.push(packet);
+        if newest < oldest {
+            if bytes > MOST_BACKLOG_BYTES {
+                return Err(Failure::Undecodable);
+            }
+            continue;
+        }
+        if pace == Pace::Live && (newest - oldest > MOST_BACKLOG || bytes > MOST_BACKLOG_BYTES) {
+            pace = Pace::Stored;
+        }
+        let anchor = match pace {
+            Pace::Stored => oldest,
+            Pace::Live if blocked => newest,
+            Pace::Live => continue,
+        };
+        return Ok(Settled { backlog, pace, anchor });
+    }
+}
