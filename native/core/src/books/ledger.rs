@@ -6,7 +6,7 @@ use crate::books::record::{Begun, Record, Track};
 const TICKS_PER_MILLISECOND: u64 = 90;
 
 /// Starts are rounded to milliseconds, durations are not: ends and starts this close are the same moment.
-const ROUNDING: i64 = 2;
+pub const ROUNDING: i64 = 2;
 
 /// A recording ends with its last slice; only a longer time after it is a gap.
 const LEAVING: i64 = 1000;
@@ -26,6 +26,8 @@ pub enum Content {
     Open,
     /// Nothing playable was in it.
     Empty,
+    /// It was complete, and is gone: a gap with its reason stands for it.
+    Lost,
     Complete(Complete),
 }
 
@@ -82,7 +84,7 @@ impl Slice {
     pub fn complete(&self) -> Option<&Complete> {
         match &self.content {
             Content::Complete(complete) => Some(complete),
-            Content::Open | Content::Empty => None,
+            Content::Open | Content::Empty | Content::Lost => None,
         }
     }
 }
@@ -99,7 +101,12 @@ impl Ledger {
                 let complete = Complete { ticks, bytes, sha256, md5, delivered: false };
                 self.set(&file, Content::Complete(complete));
             }
-            Record::Empty { file } => self.set(&file, Content::Empty),
+            Record::Empty { file } => {
+                if let Some(content) = self.content(&file) {
+                    let was_complete = matches!(content, Content::Complete(_));
+                    *content = if was_complete { Content::Lost } else { Content::Empty };
+                }
+            }
             Record::Delivered { file } => {
                 if let Some(Content::Complete(complete)) = self.content(&file) {
                     complete.delivered = true;
@@ -143,17 +150,18 @@ impl Ledger {
         self.concluded
     }
 
-    /// When the recording began: with its first slice.
+    /// When the recording began: with its first slice, even if that is lost.
     #[must_use]
     pub fn start(&self) -> Option<i64> {
-        self.slices.iter().find(|slice| slice.complete().is_some()).map(|slice| slice.start)
+        let recorded = |slice: &&Slice| matches!(slice.content, Content::Complete(_) | Content::Lost);
+        self.slices.iter().find(recorded).map(|slice| slice.start)
     }
 
     /// When the recording ended: with its last slice, or with the gap after it.
     #[must_use]
     pub fn stop(&self) -> Option<i64> {
         let stopped = self.stopped?;
-        let end = self.end_of_slices()?;
+        let end = self.end_of_slices().or(self.start())?;
         Some(if stopped - end > LEAVING { stopped } else { end })
     }
 
@@ -177,7 +185,7 @@ impl Ledger {
     pub fn unbroken(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
         let settled = |slice: &&Slice| match &slice.content {
             Content::Open => false,
-            Content::Empty => true,
+            Content::Empty | Content::Lost => true,
             Content::Complete(complete) => complete.delivered,
         };
         self.slices.iter().take_while(settled).filter_map(|slice| Some((slice, slice.complete()?)))
@@ -200,7 +208,7 @@ impl Ledger {
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        let mut end: Option<i64> = None;
+        let mut end = self.start();
         for (slice, complete) in self.slices.iter().filter_map(|slice| Some((slice, slice.complete()?))) {
             if let Some(end) = end.filter(|end| slice.start - end > ROUNDING) {
                 self.explain(end, slice.start, &mut gaps);
@@ -323,6 +331,21 @@ pub(crate) mod tests {
         assert_eq!(ledger.unbroken().count(), 1);
         assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1 });
         assert_eq!(ledger.start(), Some(10));
+    }
+
+    #[test]
+    fn a_recording_begins_with_a_slice_that_was_lost() {
+        let lost = |file: &str, start| {
+            let gap = Record::Gap { start, stop: start + 15_000, reason: "FileLost".into() };
+            [gap, Record::Empty { file: file.into() }]
+        };
+        let records = || slice("a", 0, 15_000).into_iter().chain(lost("a", 0));
+        let some = ledger(records().chain(slice("b", 15_000, 15_000)).chain([Record::Stopped { at: 30_300 }]));
+        assert_eq!((some.start(), some.stop()), (Some(0), Some(30_000)));
+        assert_eq!(some.gaps(), [gap(0, 15_000, "FileLost")]);
+        let none = ledger(records().chain([Record::Stopped { at: 15_000 }]));
+        assert_eq!((none.start(), none.stop()), (Some(0), Some(15_000)));
+        assert_eq!(none.gaps(), [gap(0, 15_000, "FileLost")]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::books::ledger::{Complete, Slice};
+use crate::books::ledger::{Complete, Slice, ROUNDING};
 use crate::capture::api::UtcMillis;
 use crate::names;
 
@@ -23,9 +23,11 @@ pub fn playlist<'a>(
          #EXT-X-ALLOW-CACHE:YES\n\
          #EXT-X-TARGETDURATION:{slice_seconds}\n"
     );
-    for (index, (slice, complete)) in slices.enumerate() {
+    let mut end = None;
+    for (slice, complete) in slices {
         // Writing to a String cannot fail.
-        let _ = segment(&mut text, index == 0, slice, complete);
+        let _ = segment(&mut text, end, slice, complete);
+        end = Some(slice.start + complete.milliseconds());
     }
     if finished {
         text.push_str("#EXT-X-ENDLIST\n");
@@ -33,11 +35,14 @@ pub fn playlist<'a>(
     text
 }
 
-fn segment(text: &mut String, first: bool, slice: &Slice, complete: &Complete) -> std::fmt::Result {
-    if slice.discontinuity && !first {
+/// `end` is where the segment before ended. Where a slice between was lost the times jump, which players must know.
+fn segment(text: &mut String, end: Option<i64>, slice: &Slice, complete: &Complete) -> std::fmt::Result {
+    let follows_hole = end.is_some_and(|end| slice.start - end > ROUNDING);
+    let broken = slice.discontinuity || follows_hole;
+    if broken && end.is_some() {
         writeln!(text, "#EXT-X-DISCONTINUITY")?;
     }
-    if slice.discontinuity || first {
+    if broken || end.is_none() {
         writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", names::utc_rfc3339(UtcMillis(slice.start)))?;
     }
     for track in &slice.tracks {
@@ -91,6 +96,20 @@ mod tests {
              c.ts\n\
              #EXT-X-ENDLIST\n"
         );
+    }
+
+    #[test]
+    fn a_lost_slice_leaves_a_discontinuity() {
+        let slices = [slice("a.ts", 0, 15_000), slice("b.ts", 15_001, 15_000), slice("c.ts", 30_001, 15_000)];
+        let records = slices.into_iter().flatten().chain([delivered("a.ts"), delivered("c.ts")]);
+        let books = ledger(records.chain([Record::Empty { file: "b.ts".into() }]));
+        let text = playlist(books.unbroken(), 15, false);
+        let tail = "a.ts\n\
+                    #EXT-X-DISCONTINUITY\n\
+                    #EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:30.001Z\n\
+                    #EXTINF:15.000000,\n\
+                    c.ts\n";
+        assert!(text.ends_with(tail), "{text}");
     }
 
     #[test]
