@@ -33,6 +33,7 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) check $(MAKE) --no-print-directory check
 	@$(STAGE) unit $(PYTEST) tests/unit
 	@$(STAGE) tools tests/setup/go-tools
+	@$(STAGE) browser tests/setup/browser
 	@$(STAGE) contract $(PYTEST) tests/contract
 	@$(STAGE) native-core $(MAKE) --no-print-directory -C native test
 	@$(STAGE) native $(PYTEST) tests/native
@@ -65,13 +66,15 @@ format: venv ## format what `make check` would refuse
 generate: venv ## write crds/, the chart's copies and the reference from the models
 	$(PYTHON) -m cloud_recording.api.generate
 
-.PHONY: packages venv tools
+.PHONY: packages venv tools browser
 packages:
 	@tests/setup/packages
 venv:
 	@tests/setup/python
 tools:
 	@tests/setup/go-tools
+browser:
+	@tests/setup/browser
 
 .PHONY: lock
 lock: venv ## refresh requirements/*.lock from requirements/*.in

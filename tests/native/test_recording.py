@@ -105,8 +105,15 @@ def test_progress_is_told_about_once_a_minute(
 
 @pytest.mark.parametrize(
     ("channel", "safe"),
-    [("two words", "two=20words"), ("a/b#?%", "a=2Fb=23=3F=25"), ("会议🎥", "=E4=BC=9A=E8=AE=AE=F0=9F=8E=A5")],
-    ids=["spaces", "what URLs reserve", "any script"],
+    [
+        ("two words", "two=20words"),
+        ("a/b#?%", "a=2Fb=23=3F=25"),
+        ("会议🎥", "=E4=BC=9A=E8=AE=AE=F0=9F=8E=A5"),
+        ("..", ".."),
+        ("a\tb\nc\x7f", "a=09b=0Ac=7F"),
+        ("会" * 21 + "x", "=E4=BC=9A" * 21 + "x"),
+    ],
+    ids=["spaces", "what URLs reserve", "any script", "dots", "control characters", "64 bytes"],
 )
 def test_any_channel_name_becomes_a_safe_key_that_the_playlist_repeats(
     channel: str,

@@ -109,6 +109,19 @@ class Bucket:
             time.sleep(0.2)
         return keys
 
+    def await_quiet(self, suffix: str, *, seconds: float = 120) -> list[str]:
+        """Returns the keys with this end, once none has come for three seconds."""
+        deadline = time.monotonic() + seconds
+        keys, since = None, time.monotonic()
+        while time.monotonic() - since < 3:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"keys that end with {suffix} do not cease to come in {self.name}")
+            now = [key for key in self.objects() if key.endswith(suffix)]
+            if now != keys:
+                keys, since = now, time.monotonic()
+            time.sleep(0.2)
+        return keys or []
+
     def download(self, directory: Path) -> list[Path]:
         """Writes every object into the directory and returns the files, in the order of their keys."""
         files = []

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Records a channel into a bucket, by the published interface alone; prints a line for each callback.
+// Records a channel into a bucket by the published interface; prints a line for each callback.
 //
 //   CLOUD_RECORDING_CHANNEL_FILE=channel.json record --channel room --bucket films [--seconds 45] …
 //
 // It stops after the seconds, or on SIGINT or SIGTERM, waits for the end of the upload, and ends with 0 if everything
-// is stored, 1 if the recording failed, 2 if it could not be started. The keys come from the environment variables
-// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+// is stored, 1 if the recording failed, 2 if it could not be started. SIGUSR2 pauses it and resumes it, which the
+// published interface has no room for. The keys come from the environment variables AWS_ACCESS_KEY_ID and
+// AWS_SECRET_ACCESS_KEY.
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -19,6 +22,7 @@
 #include <string>
 
 #include "IAgoraCloudRecording.h"
+#include "cloud_recording.h"
 
 using agora::cloud_recording::CloudStorageConfig;
 using agora::cloud_recording::CloudStorageVendor;
@@ -138,14 +142,27 @@ int Start(ICloudRecorder *recorder, std::map<std::string, std::string> &options)
                                        Number(options["--uid"]), recording, storage);
 }
 
+double Now() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+// The next of the signals; 0 when `seconds` are over.
+int NextSignal(const sigset_t &signals, double seconds) {
+  const timespec timeout = {static_cast<time_t>(seconds), static_cast<long>((seconds - std::floor(seconds)) * 1e9)};
+  const int signal = sigtimedwait(&signals, nullptr, &timeout);
+  return signal < 0 ? 0 : signal;
+}
+
 // Returns when the seconds are over (never, if 0), when a person asks for the end, or when the recording has ended.
-void WaitForStop(const sigset_t &signals, unsigned seconds) {
-  if (seconds == 0) {
-    sigwaitinfo(&signals, nullptr);
-    return;
+void WaitForStop(ICloudRecorder *recorder, const sigset_t &signals, unsigned seconds) {
+  const double end = Now() + (seconds == 0 ? 1e9 : seconds);
+  bool paused = false;
+  while (NextSignal(signals, std::max(0.0, end - Now())) == SIGUSR2) {
+    paused = !paused;
+    cr_set_paused(recorder->GetRecordingId(), paused ? 1 : 0);
   }
-  const timespec timeout = {static_cast<time_t>(seconds), 0};
-  sigtimedwait(&signals, nullptr, &timeout);
 }
 
 }  // namespace
@@ -157,6 +174,7 @@ int main(int argc, char **argv) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGUSR2);
   // Before the library's threads are made, so that they do not take the signals.
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
@@ -172,7 +190,7 @@ int main(int argc, char **argv) {
     std::printf("refused %d\n", code);
     return 2;
   }
-  WaitForStop(signals, Number(options["--seconds"]));
+  WaitForStop(recorder, signals, Number(options["--seconds"]));
   recorder->StopCloudRecording();
   const Outcome outcome = printer.Wait();
   recorder->Release(outcome == Outcome::kFailed);
