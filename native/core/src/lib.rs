@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 mod ffi;
 mod locked;
+pub mod mp4;
 pub mod names;
 pub mod recorder;
 pub mod storage;

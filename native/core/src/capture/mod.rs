@@ -5,14 +5,14 @@
 //! encodes, multiplexes and cuts. No source can delay the tick, and the tick waits for no disk.
 
 pub mod api;
-mod av;
+pub(crate) mod av;
 mod canvas;
 pub mod clock;
 mod encode;
 mod feed;
 pub mod geometry;
 mod mixer;
-mod mux;
+pub(crate) mod mux;
 mod output;
 mod repair;
 mod roster;

@@ -13,17 +13,21 @@ pub mod scale;
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::fmt;
 use std::ptr;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
 use ffmpeg_next::ffi;
 
 use crate::error::{Code, Error};
+use crate::locked::Locked;
 
 /// The time base of every timestamp that capture hands to libav: nanoseconds.
 pub const NANOSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000_000 };
 
 /// No single buffer that libav allocates may be larger; an 8K plane fits, what a hostile header asks for does not.
 const LARGEST_ALLOCATION: usize = 64 << 20;
+
+/// Likewise for the tables of a file that we write ourselves: an entry for each packet of two days of sound.
+const LARGEST_TABLE: usize = 1 << 30;
 
 /// Prepares libav once per process: quiet, and with a bound on what one allocation may take.
 pub fn prepare() {
@@ -36,6 +40,32 @@ pub fn prepare() {
             ffi::avformat_network_init();
         }
     });
+}
+
+/// How many want larger allocations at present.
+static WANT_LARGE: Mutex<usize> = Mutex::new(0);
+
+/// Lets libav allocate more at once, for as long as somebody has one of these.
+pub struct LargeAllocations(());
+
+impl LargeAllocations {
+    pub fn allow() -> Self {
+        Self::count(|wanted| wanted + 1);
+        Self(())
+    }
+
+    fn count(change: impl Fn(usize) -> usize) {
+        let mut wanted = WANT_LARGE.locked();
+        *wanted = change(*wanted);
+        // SAFETY: a plain setter of a process-wide setting.
+        unsafe { ffi::av_max_alloc(if *wanted > 0 { LARGEST_TABLE } else { LARGEST_ALLOCATION }) };
+    }
+}
+
+impl Drop for LargeAllocations {
+    fn drop(&mut self) {
+        Self::count(|wanted| wanted.saturating_sub(1));
+    }
 }
 
 /// A negative return value of libav. Decisions look at the code; the text is for people.

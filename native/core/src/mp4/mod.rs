@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One MP4 of a recording's slices: what was encoded once is copied packet by packet, with its index at the front, so that
+//! a player may begin before it has the whole file.
+//!
+//! Each slice lies where the playlist has it, behind the sum of the lengths before it: what was not recorded takes no time
+//! here either. Within a slice sound and picture keep their distance to the tick.
+
+mod read;
+mod write;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::capture::av::{self, AvError};
+use read::{Kind, Piece};
+use write::Film;
+
+/// A slice's file and its length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    pub path: PathBuf,
+    /// In 90 kHz ticks.
+    pub ticks: u64,
+}
+
+/// Why there is no MP4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Codec, size or rate are not those of the slices before: one MP4 cannot hold both without transcoding.
+    Changed(PathBuf),
+    Unreadable(PathBuf, AvError),
+    Unwritable(AvError),
+    Stopped,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self {
+            Self::Changed(path) => write!(
+                f,
+                "from {} on the recording has another codec, picture size or sample rate, which one MP4 cannot hold \
+                 without transcoding",
+                name(path)
+            ),
+            Self::Unreadable(path, error) => write!(f, "{} cannot be read: {error}", name(path)),
+            Self::Unwritable(error) => write!(f, "the file cannot be written: {error}"),
+            Self::Stopped => f.write_str("it was called off"),
+        }
+    }
+}
+
+/// Makes the file `into` of the slices, in their order. What is there of it after a failure is the caller's to remove.
+///
+/// # Errors
+/// As `Failure` says; `Stopped` once `stop` is set.
+pub fn make(slices: &[Slice], into: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+    av::prepare();
+    // Its tables have an entry for each packet of the recording.
+    let _room = av::LargeAllocations::allow();
+    let kinds = kinds(slices)?;
+    let mut film = Film::create(into, &kinds).map_err(Failure::Unwritable)?;
+    let mut at = 0;
+    for slice in slices {
+        copy(slice, at, &mut film, stop)?;
+        at += i64::try_from(slice.ticks).unwrap_or(i64::MAX / 4);
+    }
+    film.finish().map_err(Failure::Unwritable)
+}
+
+/// The tracks of the recording, each as the first slice that knows it describes it: one that a dying recorder left may
+/// lack the first packet of a track.
+fn kinds(slices: &[Slice]) -> Result<Vec<read::Description>, Failure> {
+    let mut found: Vec<read::Description> = Vec::new();
+    for slice in slices {
+        let piece = open(slice)?;
+        for kind in [Kind::Video, Kind::Audio] {
+            let known = found.iter().any(|description| description.kind == kind);
+            if let Some(description) = piece.describe(kind).filter(|_| !known) {
+                found.push(description.map_err(Failure::Unwritable)?);
+            }
+        }
+        if piece.announced().iter().all(|kind| found.iter().any(|description| description.kind == *kind)) {
+            break;
+        }
+    }
+    found.sort_by_key(|description| description.kind);
+    Ok(found)
+}
+
+/// Copies the slice to the time `at`.
+fn copy(slice: &Slice, at: i64, film: &mut Film, stop: &AtomicBool) -> Result<(), Failure> {
+    let unreadable = |error| Failure::Unreadable(slice.path.clone(), error);
+    let mut piece = open(slice)?;
+    let Some(start) = piece.start() else { return Ok(()) };
+    if !film.takes(&piece) {
+        return Err(Failure::Changed(slice.path.clone()));
+    }
+    while let Some((kind, mut packet)) = piece.next().map_err(unreadable)? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failure::Stopped);
+        }
+        film.write(kind, &mut packet, at - start).map_err(Failure::Unwritable)?;
+    }
+    Ok(())
+}
+
+fn open(slice: &Slice) -> Result<Piece, Failure> {
+    Piece::open(&slice.path).map_err(|error| Failure::Unreadable(slice.path.clone(), error))
+}

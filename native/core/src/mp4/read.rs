@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A slice, read back packet by packet.
+
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use ffmpeg_next::ffi;
+
+use crate::capture::av::frame::Packet;
+use crate::capture::av::{c_string, AvError};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Video,
+    Audio,
+}
+
+/// What a player must know of a track before its first packet.
+pub struct Description {
+    pub kind: Kind,
+    parameters: NonNull<ffi::AVCodecParameters>,
+}
+
+pub struct Piece {
+    context: NonNull<ffi::AVFormatContext>,
+}
+
+impl Description {
+    pub fn raw(&self) -> &ffi::AVCodecParameters {
+        // SAFETY: non-null and alive as long as self.
+        unsafe { self.parameters.as_ref() }
+    }
+
+    /// Whether packets of the other track can follow those of this one.
+    pub fn continues_as(&self, other: &ffi::AVCodecParameters) -> bool {
+        let own = self.raw();
+        own.codec_id == other.codec_id
+            && (own.width, own.height) == (other.width, other.height)
+            && own.sample_rate == other.sample_rate
+            && own.ch_layout.nb_channels == other.ch_layout.nb_channels
+            && extradata(own) == extradata(other)
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        let mut parameters = self.parameters.as_ptr();
+        // SAFETY: the parameters are owned by this value and not used afterwards.
+        unsafe { ffi::avcodec_parameters_free(&raw mut parameters) };
+    }
+}
+
+impl Piece {
+    pub fn open(path: &Path) -> Result<Self, AvError> {
+        let (url, format) = (file_url(path)?, c_string("mpegts")?);
+        let mut raw = ptr::null_mut();
+        // SAFETY: the strings live through the calls; a context that could not be opened is freed by libav.
+        unsafe {
+            let format = ffi::av_find_input_format(format.as_ptr());
+            AvError::check(ffi::avformat_open_input(&raw mut raw, url.as_ptr(), format, ptr::null_mut()))?;
+            let piece = Self { context: NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)? };
+            AvError::check(ffi::avformat_find_stream_info(raw, ptr::null_mut()))?;
+            Ok(piece)
+        }
+    }
+
+    /// The kinds of tracks that the slice's tables name.
+    pub fn announced(&self) -> Vec<Kind> {
+        self.streams().iter().filter_map(|stream| kind(stream)).collect()
+    }
+
+    /// The track's description, if the slice has enough of the track to tell.
+    pub fn describe(&self, wanted: Kind) -> Option<Result<Description, AvError>> {
+        let stream = self.stream(wanted)?;
+        // SAFETY: every stream has parameters; the copy is owned by the description from its first moment on.
+        Some(unsafe {
+            NonNull::new(ffi::avcodec_parameters_alloc()).ok_or(AvError::OUT_OF_MEMORY).and_then(|parameters| {
+                let description = Description { kind: wanted, parameters };
+                AvError::check(ffi::avcodec_parameters_copy(parameters.as_ptr(), stream.codecpar))?;
+                // What MPEG-TS calls the codec says nothing in an MP4.
+                (*parameters.as_ptr()).codec_tag = 0;
+                Ok(description)
+            })
+        })
+    }
+
+    pub fn parameters(&self, wanted: Kind) -> Option<&ffi::AVCodecParameters> {
+        // SAFETY: every stream has parameters, alive as long as the context.
+        self.stream(wanted).map(|stream| unsafe { &*stream.codecpar })
+    }
+
+    /// When the slice begins on its own clock: with its picture, as it was cut there, or else with its sound.
+    pub fn start(&self) -> Option<i64> {
+        let first = |kind| self.stream(kind).map(|stream| stream.start_time);
+        first(Kind::Video).or_else(|| first(Kind::Audio)).filter(|start| *start != ffi::AV_NOPTS_VALUE)
+    }
+
+    /// The next packet, its times in 90 kHz ticks; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<(Kind, Packet)>, AvError> {
+        loop {
+            let mut packet = Packet::empty()?;
+            // SAFETY: context and packet are valid.
+            match AvError::check(unsafe { ffi::av_read_frame(self.context.as_ptr(), packet.as_mut_ptr()) }) {
+                Err(AvError::END_OF_FILE) => return Ok(None),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+            if let Some(kind) = self.streams().get(packet.stream()).and_then(|stream| kind(stream)) {
+                return Ok(Some((kind, packet)));
+            }
+        }
+    }
+
+    /// The stream of this kind, if packets of it were seen.
+    fn stream(&self, wanted: Kind) -> Option<&ffi::AVStream> {
+        self.streams().into_iter().find(|stream| kind(stream) == Some(wanted) && is_known(stream))
+    }
+
+    fn streams(&self) -> Vec<&ffi::AVStream> {
+        // SAFETY: the context says how many stream pointers it holds, and they are valid as long as it is.
+        unsafe {
+            let context = self.context.as_ref();
+            (0..context.nb_streams as usize).map(|index| &**context.streams.add(index)).collect()
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut context = self.context.as_ptr();
+        // SAFETY: the context is owned by this value and not used afterwards.
+        unsafe { ffi::avformat_close_input(&raw mut context) };
+    }
+}
+
+fn kind(stream: &ffi::AVStream) -> Option<Kind> {
+    // SAFETY: every stream has parameters.
+    match unsafe { (*stream.codecpar).codec_type } {
+        ffi::AVMediaType::AVMEDIA_TYPE_VIDEO => Some(Kind::Video),
+        ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => Some(Kind::Audio),
+        _ => None,
+    }
+}
+
+fn is_known(stream: &ffi::AVStream) -> bool {
+    // SAFETY: every stream has parameters.
+    let parameters = unsafe { &*stream.codecpar };
+    parameters.width > 0 || parameters.sample_rate > 0
+}
+
+fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
+    match usize::try_from(parameters.extradata_size) {
+        // SAFETY: the parameters own so many bytes there.
+        Ok(length) if !parameters.extradata.is_null() => unsafe {
+            std::slice::from_raw_parts(parameters.extradata, length)
+        },
+        _ => &[],
+    }
+}
+
+/// The path as libav takes it, so that nothing in it is read as a protocol.
+pub fn file_url(path: &Path) -> Result<std::ffi::CString, AvError> {
+    c_string(&format!("file:{}", path.to_str().ok_or(AvError(ffi::AVERROR(ffi::EINVAL)))?))
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The MP4 being written.
+
+use std::ffi::c_int;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use ffmpeg_next::ffi;
+
+use super::read::{file_url, Description, Kind, Piece};
+use crate::capture::av::frame::Packet;
+use crate::capture::av::{c_string, AvError, Options};
+use crate::capture::mux::TICKS_PER_SECOND;
+
+const TICKS: ffi::AVRational = ffi::AVRational { num: 1, den: 90_000 };
+
+pub struct Film<'a> {
+    context: NonNull<ffi::AVFormatContext>,
+    tracks: Vec<Track<'a>>,
+}
+
+struct Track<'a> {
+    description: &'a Description,
+    /// The last decoding time, in units of the stream.
+    last: Option<i64>,
+}
+
+impl<'a> Film<'a> {
+    /// The file with its tracks, ready for packets.
+    pub fn create(path: &Path, descriptions: &'a [Description]) -> Result<Self, AvError> {
+        let (url, format) = (file_url(path)?, c_string("mp4")?);
+        let mut raw = ptr::null_mut();
+        // SAFETY: every pointer is checked before use; the context is owned by `film` from its first moment on.
+        unsafe {
+            let made = ffi::avformat_alloc_output_context2(&raw mut raw, ptr::null(), format.as_ptr(), url.as_ptr());
+            AvError::check(made)?;
+            let context = NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)?;
+            let mut film = Self { context, tracks: Vec::new() };
+            for description in descriptions {
+                let stream = NonNull::new(ffi::avformat_new_stream(raw, ptr::null())).ok_or(AvError::OUT_OF_MEMORY)?;
+                AvError::check(ffi::avcodec_parameters_copy((*stream.as_ptr()).codecpar, description.raw()))?;
+                film.tracks.push(Track { description, last: None });
+            }
+            AvError::check(ffi::avio_open(&raw mut (*raw).pb, url.as_ptr(), ffi::AVIO_FLAG_WRITE))?;
+            let scale = TICKS_PER_SECOND.to_string();
+            // Without an option for it, the container's own clock would round the times of pictures.
+            let mut options = Options::new(&[("movflags", "+faststart"), ("video_track_timescale", &scale)])?;
+            AvError::check(ffi::avformat_write_header(raw, options.as_mut_ptr()))?;
+            Ok(film)
+        }
+    }
+
+    /// Whether the slice's tracks go on as the file's begin.
+    pub fn takes(&self, piece: &Piece) -> bool {
+        [Kind::Video, Kind::Audio].iter().all(|kind| match (self.index(*kind), piece.parameters(*kind)) {
+            (Some(index), Some(parameters)) => self.tracks[index].description.continues_as(parameters),
+            (None, Some(_)) => false,
+            (_, None) => true,
+        })
+    }
+
+    /// Writes the packet `shift` ticks later than its own times say.
+    pub fn write(&mut self, kind: Kind, packet: &mut Packet, shift: i64) -> Result<(), AvError> {
+        let Some(index) = self.index(kind) else { return Ok(()) };
+        // SAFETY: a track has the stream of its number.
+        let base = unsafe { (**(*self.context.as_ptr()).streams.add(index)).time_base };
+        let track = &mut self.tracks[index];
+        let raw = packet.raw_mut();
+        if raw.pts == ffi::AV_NOPTS_VALUE || raw.dts == ffi::AV_NOPTS_VALUE {
+            return Ok(());
+        }
+        raw.stream_index = c_int::try_from(index).unwrap_or(0);
+        raw.pts += shift;
+        raw.dts += shift;
+        raw.pos = -1;
+        // SAFETY: the packet is valid and borrowed exclusively.
+        unsafe { ffi::av_packet_rescale_ts(raw, TICKS, base) };
+        // Where two slices meet after a hole, the reordering of pictures may reach back into the one before.
+        raw.dts = track.last.map_or(raw.dts, |last| raw.dts.max(last + 1));
+        raw.pts = raw.pts.max(raw.dts);
+        track.last = Some(raw.dts);
+        // SAFETY: context and packet are valid; the packet's reference passes to libav.
+        AvError::check(unsafe { ffi::av_interleaved_write_frame(self.context.as_ptr(), packet.as_mut_ptr()) }).map(drop)
+    }
+
+    /// Writes the index before the media; the file is complete and durable then.
+    pub fn finish(self) -> Result<(), AvError> {
+        // SAFETY: the header was written, as the film exists; the output is closed here and nowhere else, as closing
+        // leaves null behind.
+        unsafe {
+            AvError::check(ffi::av_write_trailer(self.context.as_ptr()))?;
+            AvError::check(ffi::avio_closep(&raw mut (*self.context.as_ptr()).pb)).map(drop)
+        }
+    }
+
+    fn index(&self, kind: Kind) -> Option<usize> {
+        self.tracks.iter().position(|track| track.description.kind == kind)
+    }
+}
+
+impl Drop for Film<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the context is owned by this value and not used afterwards; an output that is closed is null. Without a
+        // trailer libav frees the muxer's own state with the context.
+        unsafe {
+            ffi::avio_closep(&raw mut (*self.context.as_ptr()).pb);
+            ffi::avformat_free_context(self.context.as_ptr());
+        }
+    }
+}
