@@ -23,6 +23,14 @@ const BACKWARD_JUMP: Nanos = 300 * MILLISECOND;
 const WINDOW: Nanos = 2 * SECOND;
 const SLEW_STEP: Nanos = 10 * MILLISECOND;
 
+/// The least time before it is due at which media should arrive: less is too close to being late, more is needless
+/// delay. The upper bound is below `LEAD`, as nothing is read, and so nothing arrives, earlier than that.
+const CLOSE: Nanos = JITTER / 4;
+const AMPLE: Nanos = JITTER + 100 * MILLISECOND;
+
+/// Lateness up to this, in a window, makes the delay grow at once; whoever is later than that has had a hold-up.
+const MOST_GROWTH: Nanos = 2 * JITTER;
+
 /// Offsets that are remembered for a track that has not followed a jump yet.
 const MOST_EPOCHS: usize = 8;
 
@@ -68,6 +76,8 @@ struct Slack {
     since: Nanos,
     least: Nanos,
     most: Nanos,
+    /// By how much the offset grew in it because something was late.
+    grown: Nanos,
 }
 
 pub struct Timeline {
@@ -147,9 +157,17 @@ impl Timeline {
         if self.pace == Pace::Stored {
             return if slack < 0 { self.shift(JITTER - slack) } else { 0 };
         }
-        let window = self.slack.get_or_insert(Slack { since: now, least: slack, most: slack });
+        let window = self.slack.get_or_insert(Slack { since: now, least: slack, most: slack, grown: 0 });
         window.least = window.least.min(slack);
         window.most = window.most.max(slack);
+        let late = (-MOST_GROWTH..0).contains(&slack).then(|| (CLOSE - slack).min(MOST_GROWTH - window.grown));
+        if let Some(growth) = late.filter(|growth| *growth > 0) {
+            // What is late now will be again: senders gather sound for a while, so it comes behind its pictures.
+            window.grown += growth;
+            window.least += growth;
+            window.most += growth;
+            return self.shift(growth);
+        }
         if now - window.since < WINDOW {
             return 0;
         }
@@ -157,9 +175,9 @@ impl Timeline {
         self.slack = None;
         if most < 0 {
             self.shift(JITTER - most)
-        } else if least < JITTER / 4 {
+        } else if least < CLOSE {
             self.shift(SLEW_STEP.min(JITTER / 2 - least))
-        } else if least > JITTER * 2 {
+        } else if least > AMPLE {
             self.shift(-SLEW_STEP)
         } else {
             0

@@ -108,3 +108,36 @@ fn timestamps_that_jump_all_the_time_need_no_memory() {
     }
     assert!(timeline.epochs.len() <= MOST_EPOCHS);
 }
+
+/// How long before they are due packets arrive that come `lag` behind the pictures of their time, in order.
+fn slacks_of_lagging_sound(lag: Nanos) -> Vec<Nanos> {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    let sound = |timeline: &mut Timeline, now: Nanos| timeline.map(Track::Audio, stamp(now - lag), now).decode - now;
+    (0..2500)
+        .map(|count| {
+            let now = count * FRAME;
+            timeline.map(Track::Video, stamp(now), now);
+            sound(&mut timeline, now)
+        })
+        .collect()
+}
+
+#[test]
+fn sound_that_always_comes_behind_its_pictures_makes_the_delay_grow_at_once_and_is_not_lost() {
+    for lag in [JITTER + 20 * MILLISECOND, 2 * JITTER, 3 * JITTER - MILLISECOND] {
+        let slacks = slacks_of_lagging_sound(lag);
+        let late = slacks.iter().filter(|slack| **slack < 0).count();
+        assert_eq!(late, 0, "with a lag of {lag}");
+        assert!(slacks.iter().all(|slack| *slack <= JITTER), "no more delay than needed with a lag of {lag}");
+    }
+}
+
+#[test]
+fn a_fast_clock_is_followed_before_the_source_has_to_be_held_back() {
+    let mut timeline = Timeline::new(Pace::Live, 0, 0);
+    let slacks = (0..10 * 3600 * 25).map(|count| {
+        let now = count * FRAME;
+        timeline.map(Track::Video, stamp(now + now / 10_000), now).decode - now
+    });
+    assert!(slacks.max() < Some(LEAD));
+}

@@ -133,12 +133,15 @@ impl SampleLine {
             Some(resampler) => resampler,
             None => Resampler::new(frame, rate, self.channels)?,
         };
-        let wanted = match (stamped, self.next) {
-            (ffi::AV_NOPTS_VALUE, Some(next)) => next,
+        let (wanted, at) = match (stamped, self.next) {
+            // Whoever tells no time tells nothing of an error either: what is being corrected goes on.
+            (ffi::AV_NOPTS_VALUE, Some(next)) => (next, next),
             (ffi::AV_NOPTS_VALUE, None) => return Err(AvError(ffi::AVERROR_INVALIDDATA)),
-            (stamped, _) => sample_at(stamped) - resampler.delay(),
+            (stamped, _) => {
+                let wanted = sample_at(stamped) - resampler.delay();
+                (wanted, self.place(wanted, &mut resampler)?)
+            }
         };
-        let at = self.place(wanted, &mut resampler)?;
         self.planes.iter_mut().for_each(Vec::clear);
         let count = resampler.convert(frame, &mut self.planes)?;
         self.resampler = Some(resampler);

@@ -25,6 +25,8 @@ pub struct Session<'a> {
     chosen: [Option<(usize, TrackDecoder)>; 2],
     /// When each track's last frame was due.
     seen: [Option<Nanos>; 2],
+    /// When each track's last packet is due.
+    reached: [Option<Nanos>; 2],
     told: Option<(bool, bool)>,
     streams_known: usize,
     opened: Instant,
@@ -40,6 +42,7 @@ impl<'a> Session<'a> {
             feed: Arc::new(Feed::new(wanted.channels)),
             chosen: [None, None],
             seen: [None, None],
+            reached: [None, None],
             told: None,
             streams_known: 0,
             opened: Instant::now(),
@@ -91,6 +94,7 @@ impl<'a> Session<'a> {
         }
         let stamp: Stamp = self.input.stamp(&packet);
         let due = timeline.map(track, stamp, self.around.clock.now());
+        self.reached[track as usize] = Some(due.decode);
         self.wait_for_turn(due.decode);
         let Some((_, decoder)) = &mut self.chosen[track as usize] else { return Ok(()) };
         match decoder.decode(&mut packet, due, &self.feed) {
@@ -127,6 +131,9 @@ impl<'a> Session<'a> {
     /// Keeps the source from running ahead of the clock or from filling the memory.
     fn wait_for_turn(&self, due: Nanos) {
         let clock = &self.around.clock;
+        // The track that is behind sets the pace: its packets come behind those of the other, and must not come late.
+        let alive = self.reached.iter().flatten().filter(|reached| due - **reached < nanos(SILENCE));
+        let due = alive.copied().min().unwrap_or(due);
         if due - LEAD > clock.now() {
             clock.wait_until(due - LEAD, &self.around.stop);
         }
