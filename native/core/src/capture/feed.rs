@@ -117,18 +117,25 @@ impl Pictures {
     }
 }
 
-/// Samples by their index on the output's time line; one queue per channel, all equally long.
-struct SampleQueue {
-    start: i64,
-    planes: Vec<VecDeque<f32>>,
-}
+/// Sound that begins, ends, or goes on elsewhere is faded over so many samples (5 ms): an edge is heard as a click.
+const FADE: usize = 240;
 
 /// Samples further apart than this are no continuation; silence is not stored for longer either.
 const LONGEST_HOLE: i64 = 10 * SAMPLE_RATE;
 
+/// Samples by their index on the output's time line; one queue per channel, all equally long.
+struct SampleQueue {
+    start: i64,
+    planes: Vec<VecDeque<f32>>,
+    /// What is due before has been mixed or passed over.
+    past: i64,
+    /// Silence was mixed last, so what comes next is faded in.
+    dry: bool,
+}
+
 impl SampleQueue {
     fn new(channels: usize) -> Self {
-        Self { start: 0, planes: vec![VecDeque::new(); channels] }
+        Self { start: 0, planes: vec![VecDeque::new(); channels], past: 0, dry: true }
     }
 
     fn end(&self) -> i64 {
@@ -142,13 +149,26 @@ impl SampleQueue {
     fn push(&mut self, at: i64, planes: &[Vec<f32>]) {
         if self.planes[0].is_empty() || (at - self.end()).abs() > LONGEST_HOLE {
             self.clear();
-            self.start = at;
+            self.start = at.max(self.past);
+            self.dry |= self.start > self.past;
         }
         let hole = usize::try_from(at - self.end()).unwrap_or(0);
         let overlap = usize::try_from(self.end() - at).unwrap_or(0);
+        if overlap >= planes.first().map_or(0, Vec::len) {
+            return;
+        }
+        let begins = std::mem::take(&mut self.dry) || hole > 0;
         for (queue, plane) in self.planes.iter_mut().zip(planes) {
-            queue.extend(std::iter::repeat_n(0.0, hole));
-            queue.extend(plane.iter().skip(overlap));
+            if hole > 0 {
+                fade_out(queue);
+                queue.extend(std::iter::repeat_n(0.0, hole));
+            }
+            cross_fade(queue, &plane[..overlap]);
+            let fresh = queue.len();
+            queue.extend(&plane[overlap..]);
+            if begins {
+                fade_in(queue, fresh);
+            }
         }
     }
 
@@ -156,13 +176,18 @@ impl SampleQueue {
         self.drop_before(from);
         let length = mix.first().map_or(0, Vec::len);
         let offset = usize::try_from(self.start - from).unwrap_or(0).min(length);
+        self.dry |= self.planes[0].len() < length - offset;
         for (queue, sum) in self.planes.iter_mut().zip(mix) {
+            if self.dry {
+                fade_out(queue);
+            }
             let count = queue.len().min(length - offset);
             for (sum, sample) in sum[offset..].iter_mut().zip(queue.drain(..count)) {
                 *sum += sample;
             }
         }
-        self.start = self.start.max(from + i64::try_from(length).unwrap_or(0));
+        self.past = self.past.max(from + i64::try_from(length).unwrap_or(0));
+        self.start = self.start.max(self.past);
     }
 
     fn drop_before(&mut self, index: i64) {
@@ -170,6 +195,33 @@ impl SampleQueue {
         let count = late.min(self.planes[0].len());
         self.planes.iter_mut().for_each(|queue| drop(queue.drain(..count)));
         self.start = self.start.max(index);
+        self.past = self.past.max(index);
+    }
+}
+
+/// How loud a sample is that is `index` samples behind the beginning of a fade of `length`.
+#[allow(clippy::cast_precision_loss)] // fades are short
+fn rising(index: usize, length: usize) -> f32 {
+    (index + 1) as f32 / (length + 1) as f32
+}
+
+fn fade_in(queue: &mut VecDeque<f32>, from: usize) {
+    let length = FADE.min(queue.len() - from);
+    queue.iter_mut().skip(from).take(length).enumerate().for_each(|(index, sample)| *sample *= rising(index, length));
+}
+
+fn fade_out(queue: &mut VecDeque<f32>) {
+    let length = FADE.min(queue.len());
+    queue.iter_mut().rev().take(length).enumerate().for_each(|(index, sample)| *sample *= rising(index, length));
+}
+
+/// Turns the end of the queue into the end of `other`, which lies at the same place.
+fn cross_fade(queue: &mut VecDeque<f32>, other: &[f32]) {
+    let length = FADE.min(queue.len()).min(other.len());
+    let skipped = queue.len() - length;
+    let others = &other[other.len() - length..];
+    for (index, (sample, other)) in queue.iter_mut().skip(skipped).zip(others).enumerate() {
+        *sample += (other - *sample) * rising(index, length);
     }
 }
 
@@ -183,23 +235,67 @@ mod tests {
         mix.remove(0)
     }
 
-    #[test]
-    fn samples_are_mixed_where_they_are_due_and_holes_are_silent() {
+    const LONG: usize = 4 * FADE;
+
+    /// A queue that has just played something at full scale, up to the sample `LONG`.
+    fn playing() -> SampleQueue {
         let mut queue = SampleQueue::new(1);
-        queue.push(102, &[vec![1.0, 2.0]]);
-        queue.push(106, &[vec![3.0]]);
-        assert_eq!(mixed(&mut queue, 100, 4), [0.0, 0.0, 1.0, 2.0]);
-        assert_eq!(mixed(&mut queue, 104, 4), [0.0, 0.0, 3.0, 0.0]);
+        queue.push(0, &[vec![1.0; LONG]]);
+        mixed(&mut queue, 0, LONG);
+        queue
+    }
+
+    fn signed(count: usize) -> i64 {
+        i64::try_from(count).unwrap()
+    }
+
+    fn steepest(samples: &[f32]) -> f32 {
+        samples.windows(2).fold(0.0, |most, pair| most.max((pair[1] - pair[0]).abs()))
+    }
+
+    fn is(sample: f32, expected: f32) -> bool {
+        (sample - expected).abs() < f32::EPSILON
     }
 
     #[test]
-    fn late_and_overlapping_samples_are_dropped() {
-        let mut queue = SampleQueue::new(1);
-        queue.push(0, &[vec![1.0; 4]]);
-        assert_eq!(mixed(&mut queue, 0, 8), [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-        queue.push(6, &[vec![2.0; 4]]);
-        queue.push(8, &[vec![9.0, 9.0, 3.0]]);
-        assert_eq!(mixed(&mut queue, 8, 4), [2.0, 2.0, 3.0, 0.0]);
+    fn samples_that_follow_each_other_pass_as_they_are() {
+        let mut queue = playing();
+        queue.push(signed(LONG), &[vec![1.0; 3]]);
+        queue.push(signed(LONG) + 3, &[vec![2.0; 3]]);
+        let found = mixed(&mut queue, signed(LONG), 6);
+        assert!(found[..3].iter().all(|sample| is(*sample, 1.0)) && found[3..].iter().all(|sample| is(*sample, 2.0)));
+    }
+
+    #[test]
+    fn samples_are_mixed_where_they_are_due_and_holes_are_silent_without_a_click() {
+        let mut queue = playing();
+        queue.push(signed(LONG), &[vec![1.0; LONG]]);
+        queue.push(signed(LONG) * 3, &[vec![1.0; LONG]]);
+        let found = mixed(&mut queue, signed(LONG), 4 * LONG);
+        assert!((1..LONG - FADE).chain(2 * LONG + FADE..3 * LONG - FADE).all(|at| is(found[at], 1.0)));
+        assert!((LONG..2 * LONG).chain(3 * LONG..4 * LONG).all(|at| is(found[at], 0.0)));
+        assert!(steepest(&found) < 0.01, "{}", steepest(&found));
+    }
+
+    #[test]
+    fn what_is_late_is_dropped_and_what_lies_over_the_end_is_blended_in() {
+        let mut queue = playing();
+        mixed(&mut queue, signed(LONG), LONG);
+        queue.push(signed(LONG), &[vec![1.0; 2 * LONG]]);
+        queue.push(signed(LONG) * 2, &[vec![0.5; 2 * LONG]]);
+        let found = mixed(&mut queue, signed(LONG) * 2, 3 * LONG);
+        assert!(found[0] < 0.01 && is(found[LONG - FADE - 1], 1.0), "late ones are gone, the rest begins softly");
+        assert!(found[LONG..2 * LONG - FADE].iter().all(|sample| is(*sample, 0.5)));
+        assert!(found[2 * LONG..].iter().all(|sample| is(*sample, 0.0)));
+        assert!(steepest(&found) < 0.01, "{}", steepest(&found));
+    }
+
+    #[test]
+    fn times_that_jumped_far_ahead_do_not_keep_later_samples_from_being_heard() {
+        let mut queue = playing();
+        queue.push(signed(LONG) + 100 * SAMPLE_RATE, &[vec![1.0; LONG]]);
+        queue.push(signed(LONG), &[vec![0.5; LONG]]);
+        assert!(is(mixed(&mut queue, signed(LONG), LONG)[LONG / 2], 0.5));
     }
 
     #[test]
