@@ -41,6 +41,12 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 	@$(STAGE) --report
 
+.PHONY: soak
+SOAK_MINUTES ?= 60
+soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60, and measure the whole (build/soak)
+	$(MAKE) -C native programs
+	$(PYTHON) -m tests.soak --minutes $(SOAK_MINUTES)
+
 .PHONY: build
 build: packages venv ## build the library (build/lib) and the Python extension
 	$(MAKE) -C native

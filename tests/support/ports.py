@@ -13,6 +13,14 @@ def free_port() -> int:
         return port
 
 
+def free_udp_port() -> int:
+    """Returns a port that no datagrams go to."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def await_listener(port: int, *, seconds: float = 60) -> None:
     """Returns once somebody listens on the port; raises `TimeoutError` where nobody does."""
     deadline = time.monotonic() + seconds

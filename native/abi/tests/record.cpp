@@ -4,6 +4,7 @@
 //
 //   CLOUD_RECORDING_CHANNEL_FILE=channel.json record --channel room --bucket films [--seconds 45] …
 //
+// With `--status 10` it also prints every ten seconds what the library knows beyond that interface, as JSON.
 // It stops after the seconds, or on SIGINT or SIGTERM, waits for the end of the upload, and ends with 0 if everything
 // is stored, 1 if the recording failed, 2 if it could not be started. SIGUSR2 pauses it and resumes it, which the
 // published interface has no room for. The keys come from the environment variables AWS_ACCESS_KEY_ID and
@@ -20,6 +21,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "IAgoraCloudRecording.h"
 #include "cloud_recording.h"
@@ -101,9 +103,10 @@ class Printer : public ICloudRecorderObserver {
 
 std::map<std::string, std::string> Options(int argc, char **argv) {
   std::map<std::string, std::string> options = {
-      {"--app", "app"},  {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},   {"--region", "0"},
-      {"--vendor", "1"}, {"--seconds", "0"},    {"--idle", "30"},        {"--width", "640"}, {"--height", "360"},
-      {"--fps", "15"},   {"--bitrate", "500"},  {"--layout", "1"},       {"--streams", "2"}, {"--profile", "0"},
+      {"--app", "app"},   {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},
+      {"--region", "0"},  {"--vendor", "1"},     {"--seconds", "0"},      {"--idle", "30"},
+      {"--width", "640"}, {"--height", "360"},   {"--fps", "15"},         {"--bitrate", "500"},
+      {"--layout", "1"},  {"--streams", "2"},    {"--profile", "0"},      {"--status", "0"},
   };
   for (int index = 1; index + 1 < argc; index += 2) {
     if (options.count(argv[index]) == 0) {
@@ -155,13 +158,37 @@ int NextSignal(const sigset_t &signals, double seconds) {
   return signal < 0 ? 0 : signal;
 }
 
+void PrintStatus(const char *recording_id) {
+  const int64_t length = cr_status(recording_id, nullptr, 0);
+  if (length < 0) {
+    return;
+  }
+  // Room for what it may grow by until it is copied.
+  std::vector<char> text(static_cast<size_t>(length) + 4096);
+  cr_status(recording_id, text.data(), text.size());
+  std::printf("status %s %s\n", recording_id, text.data());
+  std::fflush(stdout);
+}
+
 // Returns when the seconds are over (never, if 0), when a person asks for the end, or when the recording has ended.
-void WaitForStop(ICloudRecorder *recorder, const sigset_t &signals, unsigned seconds) {
-  const double end = Now() + (seconds == 0 ? 1e9 : seconds);
+// Meanwhile prints the status every `interval` seconds (never, if 0).
+void WaitForStop(ICloudRecorder *recorder, const sigset_t &signals, unsigned seconds, unsigned interval) {
+  const double never = 1e9;
+  const double step = interval == 0 ? never : interval;
+  const double end = Now() + (seconds == 0 ? never : seconds);
+  double next = Now() + step;
   bool paused = false;
-  while (NextSignal(signals, std::max(0.0, end - Now())) == SIGUSR2) {
-    paused = !paused;
-    cr_set_paused(recorder->GetRecordingId(), paused ? 1 : 0);
+  while (true) {
+    const int signal = NextSignal(signals, std::max(0.0, std::min(next, end) - Now()));
+    if (signal == SIGUSR2) {
+      paused = !paused;
+      cr_set_paused(recorder->GetRecordingId(), paused ? 1 : 0);
+    } else if (signal != 0 || Now() >= end) {
+      return;
+    } else {
+      PrintStatus(recorder->GetRecordingId());
+      next += step;
+    }
   }
 }
 
@@ -190,7 +217,7 @@ int main(int argc, char **argv) {
     std::printf("refused %d\n", code);
     return 2;
   }
-  WaitForStop(recorder, signals, Number(options["--seconds"]));
+  WaitForStop(recorder, signals, Number(options["--seconds"]), Number(options["--status"]));
   recorder->StopCloudRecording();
   const Outcome outcome = printer.Wait();
   recorder->Release(outcome == Outcome::kFailed);
