@@ -107,7 +107,9 @@ fn what_one_file_cannot_hold_is_told_by_the_slice_where_it_begins() {
     let Err(Failure::Changed(path)) = make(&scratch, &mixed) else { panic!("it was made") };
     assert_eq!(path, mixed[1].path);
     let missing = Slice { path: scratch.path("missing.ts"), ticks: 1 };
-    assert!(matches!(make(&scratch, &[missing.clone()]), Err(Failure::Unreadable(path, _)) if path == missing.path));
+    assert!(
+        matches!(make(&scratch, std::slice::from_ref(&missing)), Err(Failure::Unreadable(path, _)) if path == missing.path)
+    );
 }
 
 #[test]
