@@ -52,6 +52,10 @@ build: packages venv ## build the library (build/lib) and the Python extension
 	$(MAKE) -C native
 	$(PYTHON) operator/cloud_recording/runner/native_build.py
 
+.PHONY: install
+install: ## install library, headers and pkg-config file (PREFIX=/usr/local, DESTDIR=)
+	$(MAKE) -C native install
+
 .PHONY: check
 check: venv ## formatting, linting, typing, layers, generated files
 	build/venv/bin/ruff format --check operator tests

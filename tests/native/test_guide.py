@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library guide, followed as a stranger would: its file, its program, its commands, in its order."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.files import Files
+from tests.support.participants import participant
+from tests.support.recorder import REPOSITORY
+from tests.support.rtmp import RtmpServer
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+
+GUIDE = (REPOSITORY / "docs" / "library.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    """Returns the guide's blocks of this language, in their order."""
+    return [content for name, content in BLOCK.findall(GUIDE) if name == language]
+
+
+def filled(text: str, values: dict[str, str]) -> str:
+    """Returns the text with what a person must fill in, all of which must be there."""
+    for written, real in values.items():
+        assert written in text, written
+        text = text.replace(written, real)
+    return text
+
+
+def run(script: str, directory: Path, **environment: str) -> str:
+    """Runs commands as they stand and returns what they print."""
+    done = subprocess.run(
+        ["bash", "-o", "errexit", "-c", script],
+        cwd=directory,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.usefixtures("built")
+def test_the_guide_can_be_followed_from_the_build_to_the_recording(
+    alice: str, rtmp: RtmpServer, s3: S3Server, tmp_path: Path
+) -> None:
+    """Promise: the guide's program is built and run by the guide's words against what the guide installs."""
+    install, build, _ = blocks("sh")
+    (document,) = blocks("json")
+    (program,) = blocks("cpp")
+    prefix = str(tmp_path / "usr")
+    bob = rtmp.url("bob")
+    (tmp_path / "bob-url").write_text(bob + "\n")
+    (tmp_path / "record.cpp").write_text(program)
+    places = {
+        "/var/lib/recordings": str(tmp_path / "work"),
+        "https://s3.example.com": s3.endpoint,
+        "rtmp://media.example.com/live/alice": alice,
+        "/run/secrets/bob-url": str(tmp_path / "bob-url"),
+    }
+    (tmp_path / "channel.json").write_text(filled(document, places))
+    bucket = s3.bucket("recordings")
+
+    installing = filled(install, {"/usr/local": prefix}) + f"cd {tmp_path}\n"
+    keys = {"AWS_ACCESS_KEY_ID=YOURS": f"AWS_ACCESS_KEY_ID={ACCESS_KEY}", "KEY=YOURS": f"KEY={SECRET_KEY}"}
+    recording = filled(build, {**keys, "recordings 45": "recordings 8"})
+    with participant(bob, log=tmp_path / "bob.log", colour="blue"):
+        printed = run(installing + recording, REPOSITORY)
+    playlist = printed.split("in the bucket: ")[1].strip()
+    files = Files(bucket, playlist.removesuffix(".m3u8"))
+    files.check_playlist(slice_seconds=15)
+    files.check_manifest()
+    assert [person["name"] for person in files.manifest["participants"]] == ["alice", "bob"]
+
+
+@pytest.mark.usefixtures("built")
+def test_a_manifest_is_recorded_without_a_program_by_the_guides_command(
+    alice: str, s3: S3Server, tmp_path: Path
+) -> None:
+    """Promise: `cloud-recording run` records the example's manifest on this machine, and Ctrl-C stops it in order."""
+    command = blocks("sh")[-1].strip()
+    addresses = {"https://s3.example.com": s3.endpoint, "rtmp://media.example.com/live/alice": alice}
+    keys = {"accessKey: replace-me": f"accessKey: {ACCESS_KEY}", "secretKey: replace-me": f"secretKey: {SECRET_KEY}"}
+    for name, values in {"minimal": addresses, "bucket-secret": keys}.items():
+        example = Path("docs/examples") / f"{name}.yaml"
+        (tmp_path / example.parent).mkdir(parents=True, exist_ok=True)
+        (tmp_path / example).write_text(filled((REPOSITORY / example).read_text(), values))
+    (tmp_path / "build").symlink_to(REPOSITORY / "build")
+    bucket = s3.bucket("recordings")
+    log = (tmp_path / "run.log").open("ab")
+    with (
+        log,
+        subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")},
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            bucket.await_key(".ts")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=120) == 0, (tmp_path / "run.log").read_text()
+        finally:
+            process.kill()
+    files = Files(bucket, bucket.await_key("_room-1.m3u8").removesuffix(".m3u8"))
+    files.check_playlist(slice_seconds=15)
+    files.check_manifest()
