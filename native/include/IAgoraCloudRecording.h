@@ -84,7 +84,7 @@ enum RecordingErrorCode {
   kRecordingErrorOk = 0,
   // The channel refuses the recorder.
   kRecordingErrorConnectError = 430,
-  // The connection to the channel was lost.
+  // The connection to everybody in the channel was lost; the recorder tries to get back.
   kRecordingErrorDisconnected = 431,
   // A parameter or the configuration is wrong.
   kRecordingErrorInvalidParameter = 432,

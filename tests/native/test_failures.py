@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong is told by the callback and code that the interface has for it, with words that say what to do."""
 
+import contextlib
 import resource
 import subprocess
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.participants import participant
-from tests.support.rtmp import RtmpServer
+from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 
 Make = Callable[..., Any]
@@ -41,6 +42,24 @@ def test_everybody_leaving_the_channel_ends_the_recording(
     assert recorder.callbacks()[:4] == ["connecting", "started", "recorder-failure 434", "stopped"]
     assert recorder.callbacks()[-1].startswith("uploaded")
     assert b"#EXTINF" in bucket.read(f"{recorder.recording_id}_room.m3u8")
+
+
+def test_a_lost_connection_to_everybody_is_told_and_the_idle_clock_runs(
+    bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: a server that dies is Disconnected, once; what was recorded is uploaded if it does not come back."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(rtmp_server(tmp_path / "rtmp"))
+        url = server.url("alice")
+        stack.enter_context(participant(url, log=tmp_path / "alice.log"))
+        with record(configuration(url), idle="5") as recorder:
+            bucket.await_key(".ts")
+            stack.close()
+            assert recorder.wait() == 0
+    assert recorder.callbacks()[:5] == [
+        *("connecting", "started", "recorder-failure 431", "recorder-failure 434", "stopped")
+    ]
+    assert recorder.callbacks()[-1].startswith("uploaded")
 
 
 @pytest.mark.usefixtures("bucket")

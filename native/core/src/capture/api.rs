@@ -114,35 +114,15 @@ pub struct ClosedSlice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaptureEvent {
     /// First decodable media of a participant arrived (again).
-    Joined {
-        uid: u32,
-        at: UtcMillis,
-        audio: bool,
-        video: bool,
-    },
+    Joined { uid: u32, at: UtcMillis, audio: bool, video: bool },
     /// The kinds of media a joined participant sends changed.
-    MediaChanged {
-        uid: u32,
-        audio: bool,
-        video: bool,
-    },
-    Left {
-        uid: u32,
-        at: UtcMillis,
-        message: String,
-    },
+    MediaChanged { uid: u32, audio: bool, video: bool },
+    /// `lost`: the connection broke; else the source said that it is over, or fell silent.
+    Left { uid: u32, at: UtcMillis, lost: bool, message: String },
     /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
-    Unavailable {
-        uid: u32,
-        refused: bool,
-        message: String,
-    },
+    Unavailable { uid: u32, refused: bool, message: String },
     /// Nothing could be recorded in [start, stop).
-    Gap {
-        start: UtcMillis,
-        stop: UtcMillis,
-        reason: String,
-    },
+    Gap { start: UtcMillis, stop: UtcMillis, reason: String },
     /// Capture cannot go on; its threads end by themselves.
     Broken(Error),
 }

@@ -139,6 +139,7 @@ impl Machine {
             CaptureEvent::Joined { uid, at, audio, video } => {
                 self.roster.joined(*uid, at.0, *audio, *video);
                 self.idle_left = self.max_idle;
+                self.forget(&[Code::Disconnected]);
                 if self.state == State::Connecting {
                     self.state = State::Recording;
                     self.tell(Callback::Started);
@@ -146,7 +147,7 @@ impl Machine {
                 }
             }
             CaptureEvent::MediaChanged { uid, audio, video } => self.roster.media_changed(*uid, *audio, *video),
-            CaptureEvent::Left { uid, at, message } => self.roster.left(*uid, at.0, message.clone()),
+            CaptureEvent::Left { uid, at, lost, message } => self.left(*uid, at.0, *lost, message),
             CaptureEvent::Unavailable { uid, refused, message } => {
                 self.roster.unavailable(*uid, *refused, message.clone());
                 if self.state == State::Connecting && self.roster.is_refused() {
@@ -229,10 +230,7 @@ impl Machine {
     }
 
     pub fn upload_healed(&mut self) {
-        let of_upload = |error: &Error| matches!(error.code, Code::UploaderInit | Code::UploaderFailed);
-        if self.last_error.as_ref().is_some_and(of_upload) {
-            self.last_error = None;
-        }
+        self.forget(&[Code::UploaderInit, Code::UploaderFailed]);
     }
 
     pub fn upload_progressed(&mut self, percent: u32) {
@@ -247,6 +245,23 @@ impl Machine {
             self.upload_progressed(100);
             self.state = State::Uploaded;
             self.tell(Callback::Uploaded { playlist: self.playlist.clone() });
+        }
+    }
+
+    /// The channel is its participants' connections: it is lost with the last of them. The sources are tried again
+    /// while the idle clock runs, as a participant whose machine is gone looks the same from here.
+    fn left(&mut self, uid: u32, at: i64, lost: bool, message: &str) {
+        self.roster.left(uid, at, message.to_owned());
+        if lost && self.state.captures() && self.roster.is_empty() {
+            let message = format!("the connection to everybody in the channel was lost; reconnecting ({message})");
+            self.recorder_failure(Code::Disconnected, message);
+        }
+    }
+
+    /// What was wrong is so no longer.
+    fn forget(&mut self, codes: &[Code]) {
+        if self.last_error.as_ref().is_some_and(|error| codes.contains(&error.code)) {
+            self.last_error = None;
         }
     }
 
@@ -320,7 +335,11 @@ mod tests {
     }
 
     fn left(uid: u32) -> CaptureEvent {
-        CaptureEvent::Left { uid, at: UtcMillis(2), message: "gone".into() }
+        CaptureEvent::Left { uid, at: UtcMillis(2), lost: false, message: "gone".into() }
+    }
+
+    fn lost(uid: u32) -> CaptureEvent {
+        CaptureEvent::Left { uid, at: UtcMillis(2), lost: true, message: "reset".into() }
     }
 
     fn unavailable(uid: u32, refused: bool) -> CaptureEvent {
@@ -386,6 +405,36 @@ mod tests {
         assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
         machine.pass(Duration::from_secs(1));
         assert_eq!(machine.state(), State::Stopping);
+    }
+
+    #[test]
+    fn a_lost_channel_is_told_once_and_the_idle_clock_runs() {
+        let mut machine = recording();
+        machine.event(&joined(2));
+        machine.event(&lost(1));
+        assert_eq!(orders(&mut machine), []);
+        machine.event(&lost(2));
+        let told = orders(&mut machine);
+        assert!(matches!(
+            &told[..],
+            [Order::Tell(Callback::RecorderFailure { code: Code::Disconnected, message })] if message.ends_with("(reset)")
+        ));
+        machine.event(&unavailable(2, false));
+        machine.event(&joined(1));
+        assert_eq!((orders(&mut machine), machine.last_error()), (vec![], None));
+        machine.event(&lost(1));
+        assert_eq!(orders(&mut machine).len(), 1);
+        machine.pass(Duration::from_secs(30));
+        assert_eq!(machine.state(), State::Stopping);
+    }
+
+    #[test]
+    fn who_ends_properly_does_not_disconnect() {
+        let mut machine = recording();
+        machine.event(&joined(2));
+        machine.event(&lost(1));
+        machine.event(&left(2));
+        assert_eq!(orders(&mut machine), []);
     }
 
     #[test]

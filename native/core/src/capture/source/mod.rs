@@ -129,7 +129,7 @@ impl Source {
                 .clock
                 .wait_until(session.last_due().min(self.around.clock.now() + 2 * SECOND), &self.around.stop);
             self.around.roster.leave(self.stream.uid);
-            self.tell_left(&failure.to_string());
+            self.tell_left(&failure.to_string(), failure.is_loss());
         }
         Played { joined, finite, failure }
     }
@@ -142,10 +142,11 @@ impl Source {
         });
     }
 
-    pub fn tell_left(&self, reason: &str) {
+    pub fn tell_left(&self, reason: &str, lost: bool) {
         self.around.sink.event(CaptureEvent::Left {
             uid: self.stream.uid,
             at: self.around.clock.utc(self.around.clock.now()),
+            lost,
             message: reason.to_owned(),
         });
     }

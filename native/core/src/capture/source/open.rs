@@ -54,6 +54,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::HungUp(_) | Self::Denied(_))
+    }
+
     /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
     pub fn is_refusal(&self, times: u32) -> bool {
         match self {
