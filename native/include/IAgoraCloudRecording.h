@@ -190,7 +190,8 @@ class ICloudRecorderObserver {
   // Every file is in the bucket. file_name is the playlist's name.
   virtual void OnRecordingUploaded(RecordingId recording_id, const char *file_name) = 0;
 
-  // Every file is stored, at least one of them in the backup store. file_name is the playlist's name.
+  // Every file is stored, at least one of them in the backup store only, from where it still comes to the bucket.
+  // file_name is the playlist's name in the backup store. After a stop, either this comes or OnRecordingUploaded.
   virtual void OnRecordingBackedUp(RecordingId recording_id, const char *file_name) = 0;
 
   // About once a minute: how many per cent of the recorded files are in the bucket.

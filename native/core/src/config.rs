@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error};
@@ -19,6 +18,7 @@ pub const MOST_STREAMS: usize = 17;
 const PROTOCOLS: &[&str] = &["rtmp", "rtmps", "rtsp", "rtsps", "srt", "http", "https", "udp", "rtp", "tcp", "file"];
 const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
 const LONGEST_FILE_PREFIX: usize = 32;
+const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -38,7 +38,7 @@ pub struct Document {
     pub allow_link_local: bool,
     #[serde(default)]
     pub storage: Storage,
-    backup: Option<IgnoredAny>,
+    pub backup: Option<Backup>,
     #[serde(default)]
     pub channels: Vec<Channel>,
 }
@@ -57,6 +57,39 @@ pub struct Storage {
     pub tags: BTreeMap<String, String>,
     pub storage_class: Option<String>,
     pub credential_files: Option<CredentialFiles>,
+}
+
+/// The store that takes what the bucket does not: everything about it, as the interface's call names the bucket alone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Backup {
+    pub bucket: String,
+    pub credential_files: CredentialFiles,
+    /// How long the bucket may fail before slices go to the backup store.
+    #[serde(default = "default_after_seconds")]
+    pub after_seconds: u32,
+    #[serde(default)]
+    pub vendor: Vendor,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: Option<bool>,
+    pub prefix: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    pub encryption: Option<Encryption>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    pub storage_class: Option<String>,
+}
+
+/// A vendor of the interface by name, or any other server that speaks S3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Vendor {
+    Qiniu,
+    #[serde(rename = "AWS")]
+    Aws,
+    Aliyun,
+    #[default]
+    S3,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +133,10 @@ pub struct Stream {
 
 fn default_slice_seconds() -> u32 {
     15
+}
+
+fn default_after_seconds() -> u32 {
+    60
 }
 
 fn default_protocols() -> Vec<String> {
@@ -174,10 +211,8 @@ impl Document {
                 return Err(invalid(&format!("protocols[{index}]: must be one of {}", PROTOCOLS.join(", "))));
             }
         }
-        if self.backup.is_some() {
-            return Err(invalid("backup: this version has no backup store; leave the field out"));
-        }
-        self.storage.check()?;
+        self.storage.check("storage")?;
+        self.backup.as_ref().map_or(Ok(()), Backup::check)?;
         self.check_channels()
     }
 
@@ -194,19 +229,60 @@ impl Document {
 }
 
 impl Storage {
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, field: &str) -> Result<(), Error> {
         if let Some(endpoint) = &self.endpoint {
             let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
             let plain = host.map(|host| host.strip_suffix('/').unwrap_or(host));
             if plain.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', ' '])) {
-                return Err(invalid("storage.endpoint: must be http:// or https://, a host, and at most a port"));
+                return Err(invalid(&format!(
+                    "{field}.endpoint: must be http:// or https://, a host, and at most a port"
+                )));
             }
         }
         let wrong_part = |part: &str| matches!(part, "" | "." | "..") || part.contains(|c: char| c.is_control());
         if self.prefix.as_deref().is_some_and(|prefix| prefix.split('/').any(wrong_part)) {
-            return Err(invalid("storage.prefix: must be names joined by '/', with none at either end"));
+            return Err(invalid(&format!("{field}.prefix: must be names joined by '/', with none at either end")));
         }
         Ok(())
+    }
+}
+
+impl Backup {
+    /// How the backup store is reached, as for the bucket.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        Storage {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            path_style: self.path_style,
+            prefix: self.prefix.clone(),
+            ca_file: self.ca_file.clone(),
+            encryption: self.encryption.clone(),
+            tags: self.tags.clone(),
+            storage_class: self.storage_class.clone(),
+            credential_files: Some(self.credential_files.clone()),
+        }
+    }
+
+    #[must_use]
+    pub fn after(&self) -> Duration {
+        Duration::from_secs(u64::from(self.after_seconds))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.bucket.is_empty() {
+            return Err(invalid("backup.bucket: is required"));
+        }
+        if self.vendor == Vendor::S3 && self.endpoint.is_none() {
+            return Err(invalid("backup.endpoint: is required, unless backup.vendor names Qiniu, AWS or Aliyun"));
+        }
+        if self.vendor != Vendor::S3 && self.endpoint.is_none() && self.region.is_none() {
+            return Err(invalid("backup.region: is required where backup.endpoint is left out"));
+        }
+        if self.after_seconds > MOST_AFTER_SECONDS {
+            return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));
+        }
+        self.storage().check("backup")
     }
 }
 
@@ -278,17 +354,25 @@ mod tests {
                   "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
                   "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
                   "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
+                "backup": {"vendor": "Aliyun", "region": "hangzhou", "bucket": "spare", "afterSeconds": 0,
+                  "prefix": "late", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
                 "channels": [{"name": "room", "streams": [{"uid": 1, "urlFile": "/u", "name": "alice"}]},
                   {"streams": [{"uid": 2, "url": "srt://127.0.0.1:1"}]}]}"#,
         )
         .unwrap();
         assert_eq!(document.channel("room").unwrap().0, 0);
         assert_eq!(document.channel("other").unwrap().0, 1);
+        let backup = document.backup.unwrap();
+        assert_eq!((backup.vendor, backup.after()), (Vendor::Aliyun, Duration::ZERO));
     }
 
     #[test]
     fn what_is_wrong_is_named_by_its_path() {
         let stream = |stream: &str| format!(r#"{{"channels": [{{"streams": [{stream}]}}]}}"#);
+        let backup = |fields: &str| {
+            let bucket = if fields.is_empty() { r#""bucket": "", "endpoint": "http://h""# } else { fields };
+            format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {bucket}}}}}"#)
+        };
         let table = [
             (r#"{"colour": 1}"#.into(), "colour: unknown field `colour`"),
             (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
@@ -317,7 +401,15 @@ mod tests {
                     .into(),
                 "channels[1].name: another",
             ),
-            (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: this version has no backup store"),
+            (backup(""), "backup.bucket: is required"),
+            (backup(r#""bucket": "b""#), "backup.endpoint: is required"),
+            (backup(r#""bucket": "b", "vendor": "AWS""#), "backup.region: is required"),
+            (backup(r#""bucket": "b", "vendor": "Ftp""#), "backup.vendor: must be one of"),
+            (backup(r#""bucket": "b", "endpoint": "host""#), "backup.endpoint: must be"),
+            (backup(r#""bucket": "b", "endpoint": "http://h", "prefix": "/""#), "backup.prefix: must be"),
+            (backup(r#""bucket": "b", "endpoint": "http://h", "afterSeconds": 86401"#), "backup.afterSeconds: must be"),
+            (backup(r#""bucket": "b", "colour": 1"#), "backup.colour: unknown field"),
+            (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: missing field `credentialFiles`"),
             ("{".into(), "EOF while parsing an object"),
             (format!("{GOOD} x"), "there is something after the end"),
         ];

@@ -74,6 +74,7 @@ pub unsafe extern "C" fn recorder_core_start(core: *mut Recorder, start: *const 
         uid: start.uid,
         stream_types: start.stream_types,
         decryption_mode: start.decryption_mode,
+        secret: text(start.secret),
         channel_type: start.channel_type,
         audio_profile: start.audio_profile,
         video_stream_type: start.video_stream_type,

@@ -40,6 +40,13 @@ pub fn playlist(stem: &str) -> String {
     format!("{stem}.m3u8")
 }
 
+/// The playlist that comes home to the bucket after `OnRecordingBackedUp`: a name of its own, so that it overwrites
+/// nothing. `n` counts from 0.
+#[must_use]
+pub fn late_playlist(stem: &str, tick: i64, n: usize) -> String {
+    format!("{stem}_{tick}_{n}.m3u8")
+}
+
 #[must_use]
 pub fn slice(stem: &str, start: UtcMillis) -> String {
     format!("{stem}_{}.ts", utc_digits(start))

@@ -2,6 +2,7 @@
 //! The ledger: a recording's slices, gaps and participants, as its journal tells them. Pure: no file, no clock.
 
 use crate::books::record::{Begun, Record, Track};
+use crate::names;
 
 const TICKS_PER_MILLISECOND: u64 = 90;
 
@@ -37,7 +38,10 @@ pub struct Complete {
     pub bytes: u64,
     pub sha256: String,
     pub md5: String,
+    /// In the bucket.
     pub delivered: bool,
+    /// In the backup store; it stays there.
+    pub backed_up: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct Presence {
 pub struct Count {
     pub written: u64,
     pub delivered: u64,
+    /// In the backup store only.
+    pub away: u64,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +75,8 @@ pub struct Ledger {
     presences: Vec<Presence>,
     resumed: Vec<i64>,
     stopped: Option<i64>,
+    concluded_in_backup: bool,
+    late_playlists: Vec<String>,
     concluded: bool,
 }
 
@@ -76,6 +84,12 @@ impl Complete {
     #[must_use]
     pub fn milliseconds(&self) -> i64 {
         i64::try_from(self.ticks / TICKS_PER_MILLISECOND).unwrap_or(i64::MAX)
+    }
+
+    /// In the backup store only.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.backed_up && !self.delivered
     }
 }
 
@@ -98,7 +112,7 @@ impl Ledger {
                 self.slices.push(Slice { file, start, discontinuity, tracks, content: Content::Open });
             }
             Record::Closed { file, ticks, bytes, sha256, md5 } => {
-                let complete = Complete { ticks, bytes, sha256, md5, delivered: false };
+                let complete = Complete { ticks, bytes, sha256, md5, delivered: false, backed_up: false };
                 self.set(&file, Content::Complete(complete));
             }
             Record::Empty { file } => {
@@ -112,6 +126,13 @@ impl Ledger {
                     complete.delivered = true;
                 }
             }
+            Record::BackedUp { file } => {
+                if let Some(Content::Complete(complete)) = self.content(&file) {
+                    complete.backed_up = true;
+                }
+            }
+            Record::ConcludedInBackup => self.concluded_in_backup = true,
+            Record::ComingHome { playlist } => self.late_playlists.push(playlist),
             Record::Gap { start, stop, reason } => self.stated.push(Gap { start, stop, reason }),
             Record::Joined { uid, at } => self.presences.push(Presence { uid, joined: at, left: None }),
             Record::Left { uid, at } => self.leave(uid, at),
@@ -150,6 +171,25 @@ impl Ledger {
         self.concluded
     }
 
+    /// Whether all was stored once while the bucket did not take all.
+    #[must_use]
+    pub fn is_concluded_in_backup(&self) -> bool {
+        self.concluded_in_backup
+    }
+
+    /// The names that playlists have come home under.
+    #[must_use]
+    pub fn late_playlists(&self) -> &[String] {
+        &self.late_playlists
+    }
+
+    /// The name of the bucket's playlist; none before the recording has begun.
+    #[must_use]
+    pub fn playlist_name(&self) -> Option<String> {
+        let begun = self.begun.as_ref()?;
+        Some(self.late_playlists.last().cloned().unwrap_or_else(|| names::playlist(&begun.stem)))
+    }
+
     /// When the recording began: with its first slice, even if that is lost.
     #[must_use]
     pub fn start(&self) -> Option<i64> {
@@ -165,6 +205,12 @@ impl Ledger {
         Some(if stopped - end > LEAVING { stopped } else { end })
     }
 
+    /// Whether recording is over and the bucket has every slice.
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        self.is_stopped() && self.slices.iter().filter_map(Slice::complete).all(|complete| complete.delivered)
+    }
+
     /// How many slices there are, and how many bytes they have.
     #[must_use]
     pub fn counts(&self) -> (Count, Count) {
@@ -176,6 +222,9 @@ impl Ledger {
             if complete.delivered {
                 slices.delivered += 1;
                 bytes.delivered += complete.bytes;
+            } else if complete.is_away() {
+                slices.away += 1;
+                bytes.away += complete.bytes;
             }
         }
         (slices, bytes)
@@ -189,6 +238,17 @@ impl Ledger {
             Content::Complete(complete) => complete.delivered,
         };
         self.slices.iter().take_while(settled).filter_map(|slice| Some((slice, slice.complete()?)))
+    }
+
+    /// The slices in the backup store, up to the first that is in no store yet: what the playlist there may list.
+    pub fn backed_up(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
+        let settled = |slice: &&Slice| match &slice.content {
+            Content::Open => false,
+            Content::Empty | Content::Lost => true,
+            Content::Complete(complete) => complete.delivered || complete.backed_up,
+        };
+        let complete = self.slices.iter().take_while(settled).filter_map(|slice| Some((slice, slice.complete()?)));
+        complete.filter(|(_, complete)| complete.backed_up)
     }
 
     /// The end of the last slice of the unbroken run.
@@ -323,13 +383,37 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_backup_stores_playlist_lists_what_is_beside_it_and_only_grows() {
+        let backed_up = |file: &str| Record::BackedUp { file: file.into() };
+        let records =
+            ["a", "b", "c", "d"].iter().zip(0..).flat_map(|(file, place)| slice(file, place * 15_000, 15_000));
+        let mut ledger = ledger(records);
+        let listed =
+            |ledger: &Ledger| -> Vec<String> { ledger.backed_up().map(|(slice, _)| slice.file.clone()).collect() };
+        ledger.apply(backed_up("a"));
+        ledger.apply(backed_up("c"));
+        assert_eq!(listed(&ledger), ["a"]);
+        ledger.apply(delivered("b"));
+        assert_eq!(listed(&ledger), ["a", "c"]);
+        assert_eq!(ledger.counts().0, Count { written: 4, delivered: 1, away: 2 });
+        for home in ["a", "c", "d"] {
+            ledger.apply(delivered(home));
+        }
+        assert_eq!(listed(&ledger).len(), 2);
+        assert_eq!(ledger.counts().0, Count { written: 4, delivered: 4, away: 0 });
+        assert!(!ledger.is_delivered());
+        ledger.apply(Record::Stopped { at: 60_000 });
+        assert!(ledger.is_delivered());
+    }
+
+    #[test]
     fn an_empty_slice_holds_nothing_up() {
         let opened = Record::Opened { file: "x".into(), start: 0, discontinuity: true, tracks: vec![] };
         let mut ledger = ledger([opened].into_iter().chain(slice("a", 10, 15_000)).chain([delivered("a")]));
         assert_eq!(ledger.unbroken().count(), 0);
         ledger.apply(Record::Empty { file: "x".into() });
         assert_eq!(ledger.unbroken().count(), 1);
-        assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1 });
+        assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1, away: 0 });
         assert_eq!(ledger.start(), Some(10));
     }
 

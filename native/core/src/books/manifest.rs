@@ -35,7 +35,12 @@ struct File<'a> {
     start_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_seconds: Option<f64>,
+    /// Where the file is, if not in the bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<&'static str>,
 }
+
+const BACKUP: &str = "backup";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,6 +71,7 @@ pub struct PlaylistFile<'a> {
     pub name: &'a str,
     pub size: u64,
     pub sha256: &'a str,
+    pub in_backup: bool,
 }
 
 /// The manifest's text; `None` before the recording has begun.
@@ -80,6 +86,7 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
         sha256: playlist.sha256,
         start_time: None,
         duration_seconds: None,
+        store: playlist.in_backup.then_some(BACKUP),
     };
     let manifest = Manifest {
         version: 1,
@@ -121,5 +128,6 @@ fn file(slice: &Slice) -> Option<File<'_>> {
         sha256: &complete.sha256,
         start_time: Some(names::utc_rfc3339(UtcMillis(slice.start))),
         duration_seconds: Some((complete.ticks * 100 / 9) as f64 / 1_000_000.0),
+        store: complete.is_away().then_some(BACKUP),
     })
 }

@@ -56,6 +56,16 @@ pub enum Record {
     Stopped {
         at: i64,
     },
+    /// The slice is in the backup store, verified.
+    BackedUp {
+        file: String,
+    },
+    /// Everything is stored, some of it in the backup store only.
+    ConcludedInBackup,
+    /// What was backed up is home; the playlist follows under this name.
+    ComingHome {
+        playlist: String,
+    },
     /// Everything is in the bucket.
     Concluded,
 }
@@ -70,6 +80,8 @@ pub struct Begun {
     pub stem: String,
     pub slice_seconds: u32,
     pub target: Target,
+    #[serde(default)]
+    pub backup: Option<Target>,
     pub participants: Vec<Expected>,
 }
 

@@ -223,14 +223,22 @@ impl Machine {
     }
 
     pub fn upload_failed(&mut self, error: Error) {
-        if self.ending != Ending::Fatal {
-            self.tell(Callback::UploaderFailure { code: error.code, message: error.message.clone() });
-            self.last_error = Some(error);
+        if self.ending == Ending::Fatal {
+            return;
         }
+        // After that callback nothing is told any more; the snapshot still shows it.
+        if self.state != State::BackedUp {
+            self.tell(Callback::UploaderFailure { code: error.code, message: error.message.clone() });
+        }
+        self.last_error = Some(error);
     }
 
     pub fn upload_healed(&mut self) {
         self.forget(&[Code::UploaderInit, Code::UploaderFailed]);
+    }
+
+    pub fn backup_healed(&mut self) {
+        self.forget(&[Code::BackupFailed]);
     }
 
     pub fn upload_progressed(&mut self, percent: u32) {
@@ -239,12 +247,28 @@ impl Machine {
         }
     }
 
-    /// Everything is in the bucket.
-    pub fn upload_concluded(&mut self) {
+    /// Everything is stored, some of it in the backup store only.
+    pub fn backed_up(&mut self, playlist: String) {
         if self.state == State::Uploading {
-            self.upload_progressed(100);
-            self.state = State::Uploaded;
-            self.tell(Callback::Uploaded { playlist: self.playlist.clone() });
+            self.state = State::BackedUp;
+            self.tell(Callback::BackedUp { playlist });
+        }
+    }
+
+    /// Everything is in the bucket. Of uploaded and backed up one is told, whatever comes home after that.
+    pub fn upload_concluded(&mut self, playlist: String) {
+        match self.state {
+            State::Uploading => {
+                self.playlist.clone_from(&playlist);
+                self.upload_progressed(100);
+                self.state = State::Uploaded;
+                self.tell(Callback::Uploaded { playlist });
+            }
+            State::BackedUp => {
+                self.state = State::Uploaded;
+                self.last_error = None;
+            }
+            _ => {}
         }
     }
 
@@ -363,8 +387,8 @@ mod tests {
         assert_eq!(orders(&mut machine), [Order::StopCapture]);
         machine.capture_stopped(true, 5);
         assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);
-        machine.upload_concluded();
-        machine.upload_concluded();
+        machine.upload_concluded("p.m3u8".into());
+        machine.upload_concluded("p.m3u8".into());
         assert_eq!(orders(&mut machine), uploaded());
         assert_eq!(machine.state(), State::Uploaded);
     }
@@ -385,7 +409,7 @@ mod tests {
             assert_eq!(orders(&mut machine), [Order::Tell(failure), Order::StopCapture]);
             machine.capture_stopped(somebody, 5);
             assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);
-            machine.upload_concluded();
+            machine.upload_concluded("p.m3u8".into());
             assert_eq!(orders(&mut machine), uploaded());
         }
     }
@@ -447,7 +471,7 @@ mod tests {
         let fatal = Order::Tell(Callback::FatalError { code: Code::ConnectError });
         assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
         machine.capture_stopped(false, 5);
-        machine.upload_concluded();
+        machine.upload_concluded("p.m3u8".into());
         assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Failed));
 
         let mut machine = recording();
@@ -466,7 +490,7 @@ mod tests {
         machine.capture_stopped(true, 5);
         machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
         machine.upload_progressed(50);
-        machine.upload_concluded();
+        machine.upload_concluded("p.m3u8".into());
         let fatal = Order::Tell(Callback::FatalError { code: Code::RecorderFailed });
         assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
         assert_eq!(machine.last_error().unwrap().message, "disk");
@@ -504,6 +528,27 @@ mod tests {
         let (asked, full) = (Some(Pause::Asked), Some(Pause::WorkVolumeFull));
         assert_eq!(pauses, [asked, full, full, None]);
         assert_eq!(machine.state(), State::Recording);
+    }
+
+    #[test]
+    fn what_was_backed_up_comes_home_in_silence() {
+        let mut machine = recording();
+        machine.backed_up("p.m3u8".into());
+        assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
+        machine.stop();
+        machine.capture_stopped(true, 5);
+        orders(&mut machine);
+        machine.upload_failed(Error::new(Code::BackupFailed, "backup"));
+        assert_eq!(orders(&mut machine).len(), 1);
+        machine.backup_healed();
+        machine.backed_up("p.m3u8".into());
+        let told = Order::Tell(Callback::BackedUp { playlist: "p.m3u8".into() });
+        assert_eq!((orders(&mut machine), machine.state()), (vec![told], State::BackedUp));
+        machine.backed_up("p.m3u8".into());
+        machine.upload_progressed(50);
+        machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
+        machine.upload_concluded("p_1_0.m3u8".into());
+        assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Uploaded));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A recorder: one instance of the published interface, and one recording.
 
+pub mod backup;
 pub mod callbacks;
 pub mod capturing;
+pub mod depot;
 pub mod machine;
+pub mod parcel;
 pub mod registry;
 pub mod rescue;
 pub mod resume;
@@ -12,6 +15,8 @@ pub mod session;
 pub mod shared;
 pub mod sink;
 pub mod start;
+pub mod stock;
+pub mod trouble;
 pub mod uploader;
 pub mod volume;
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, Notify};
+use tokio::sync::{mpsc, watch};
 
 use crate::books::journal::Journal;
 use crate::books::record::Record;
@@ -13,8 +13,10 @@ use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
+use crate::recorder::backup::Backup;
 use crate::recorder::resume;
-use crate::recorder::uploader::{News, Uploader};
+use crate::recorder::stock::{News, Stock};
+use crate::recorder::uploader::Uploader;
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory is in its bucket; the first that the bucket refuses is the error.
@@ -59,6 +61,10 @@ async fn rescue_one(
     let mut books = Books::open(directory, prefix)?;
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = books.ledger().begun().cloned() else { return Ok(()) };
+    if document.backup.is_none() && resume::is_away(&books) {
+        let message = "backup: is required, as files of the recording are in a backup store";
+        return Err(Error::new(Code::InvalidParameter, message));
+    }
     resume::settle(&mut books, directory)?;
     if !books.ledger().is_stopped() {
         let at = books.ledger().end_of_slices().unwrap_or_default();
@@ -68,15 +74,16 @@ async fn rescue_one(
     // The file's place may be another here.
     target.ca_file = document.storage.ca_file.clone().or(target.ca_file);
     let (to_news, mut news) = mpsc::unbounded_channel();
+    // Nothing is written any more, so nobody wakes.
+    let (_, wake) = watch::channel(());
     let uploader = Uploader {
-        books: Arc::new(Mutex::new(books)),
-        directory: directory.to_owned(),
+        stock: Stock { books: Arc::new(Mutex::new(books)), directory: directory.to_owned(), news: to_news },
         target,
         credentials: credentials.clone(),
-        wake: Arc::new(Notify::new()),
-        news: to_news,
+        backup: document.backup.as_ref().map(Backup::new),
+        wake,
     };
-    let books = Arc::clone(&uploader.books);
+    let books = Arc::clone(&uploader.stock.books);
     let first_error = async {
         while let Some(news) = news.recv().await {
             if let News::Failed(error) | News::Broken(error) = news {

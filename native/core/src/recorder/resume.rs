@@ -30,6 +30,10 @@ pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<(Books, P
             let message = format!("{}: holds the recording of another channel", directory.display());
             return Err(Error::new(Code::RecorderInit, message));
         }
+        Some(_) if begun.backup.is_none() && is_away(&books) => {
+            let message = "backup: is left out, but files of this recording are in a backup store; name it again";
+            return Err(Error::new(Code::InvalidParameter, message));
+        }
         Some(_) if books.ledger().is_stopped() => Past::Stopped,
         Some(_) => Past::Died,
     };
@@ -42,6 +46,12 @@ pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<(Books, P
     }
     settle(&mut books, directory).map_err(at_start)?;
     Ok((books, past))
+}
+
+/// Whether the backup store has what the bucket has not.
+#[must_use]
+pub fn is_away(books: &Books) -> bool {
+    books.ledger().counts().0.away > 0
 }
 
 /// Closes in the books what no process writes any more: the playable part of it is kept.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -27,7 +27,8 @@ use crate::recorder::roster::Roster;
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
 use crate::recorder::start::Plan;
-use crate::recorder::uploader::{percent, News, Uploader};
+use crate::recorder::stock::{News, Stock};
+use crate::recorder::uploader::{percent, Uploader};
 use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);
@@ -50,7 +51,7 @@ pub struct Session {
     cancelled: bool,
     holds: Vec<Hold>,
     uploader: Option<Uploader>,
-    wake_uploader: Arc<Notify>,
+    wake_uploader: Arc<watch::Sender<()>>,
     directory: PathBuf,
     volume: Volume,
     control: UnboundedReceiver<Control>,
@@ -80,7 +81,8 @@ impl Session {
         // Before anybody can ask for a stop.
         shared.publish(&machine, None);
         let books = Arc::new(Mutex::new(books));
-        let wake_uploader = Arc::new(Notify::new());
+        let (wake_uploader, wake) = watch::channel(());
+        let wake_uploader = Arc::new(wake_uploader);
         let (to_control, control) = mpsc::unbounded_channel();
         let (to_events, events) = mpsc::unbounded_channel();
         let (to_news, news) = mpsc::unbounded_channel();
@@ -88,12 +90,11 @@ impl Session {
         let _ = shared.control.set(to_control);
         shared.show_books(Arc::clone(&books));
         let uploader = Uploader {
-            books: Arc::clone(&books),
-            directory: plan.directory.clone(),
+            stock: Stock { books: Arc::clone(&books), directory: plan.directory.clone(), news: to_news },
             target: plan.begun.target,
             credentials: plan.credentials,
-            wake: Arc::clone(&wake_uploader),
-            news: to_news,
+            backup: plan.backup,
+            wake,
         };
         let sink = Sink { books: Arc::clone(&books), uploader: Arc::clone(&wake_uploader), events: to_events };
         Ok(Self {
@@ -216,8 +217,10 @@ impl Session {
     fn news(&mut self, news: News) {
         match news {
             News::Failed(error) => self.machine.upload_failed(error),
-            News::Healed => self.machine.upload_healed(),
-            News::Concluded => self.machine.upload_concluded(),
+            News::BucketHealed => self.machine.upload_healed(),
+            News::BackupHealed => self.machine.backup_healed(),
+            News::BackedUp { playlist } => self.machine.backed_up(playlist),
+            News::Concluded { playlist } => self.machine.upload_concluded(playlist),
             News::Broken(error) => self.machine.fail(error),
         }
     }
@@ -289,7 +292,7 @@ impl Session {
             self.write(Record::Stopped { at: at.0 });
         }
         self.machine.capture_stopped(self.anything_recorded(), at.0);
-        self.wake_uploader.notify_one();
+        self.wake_uploader.send_replace(());
     }
 
     fn anything_recorded(&self) -> bool {

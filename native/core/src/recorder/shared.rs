@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::books::ledger::Count;
 use crate::books::Books;
 use crate::capture::api::{CaptureFigures, Layout};
 use crate::error::Error;
 use crate::locked::Locked;
-use crate::names;
 use crate::recorder::machine::{Machine, State};
 use crate::recorder::roster::{Participant, Roster};
 use crate::recorder::uploader;
@@ -152,11 +152,11 @@ impl<'a> Snapshot<'a> {
         let (slices, bytes) = ledger.counts();
         let gaps = ledger.gaps();
         Self {
-            playlist: ledger.begun().map(|begun| names::playlist(&begun.stem)).unwrap_or_default(),
+            playlist: ledger.playlist_name().unwrap_or_default(),
             start_time: ledger.start(),
             stop_time: ledger.stop(),
-            slices: Totals::new(slices.written, slices.delivered),
-            bytes: Totals::new(bytes.written, bytes.delivered),
+            slices: Totals::new(slices),
+            bytes: Totals::new(bytes),
             progress_percent: uploader::percent(ledger),
             last_durable_slice_time: ledger.durable_until(),
             recorded_milliseconds: ledger.recorded_milliseconds(),
@@ -187,8 +187,9 @@ impl<'a> Snapshot<'a> {
 }
 
 impl Totals {
-    fn new(written: u64, uploaded: u64) -> Self {
-        Self { written, uploaded, backed_up: 0, pending: written - uploaded }
+    fn new(count: Count) -> Self {
+        let Count { written, delivered, away } = count;
+        Self { written, uploaded: delivered, backed_up: away, pending: written - delivered - away }
     }
 }
 

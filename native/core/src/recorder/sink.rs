@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::books::record::Record;
 use crate::books::Books;
@@ -15,7 +15,7 @@ use crate::locked::Locked;
 pub struct Sink {
     pub books: Arc<Mutex<Books>>,
     /// Woken when there is something to upload.
-    pub uploader: Arc<Notify>,
+    pub uploader: Arc<watch::Sender<()>>,
     pub events: UnboundedSender<CaptureEvent>,
 }
 
@@ -26,7 +26,7 @@ impl CaptureSink for Sink {
 
     fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error> {
         self.books.locked().write(Record::closed(&slice))?;
-        self.uploader.notify_one();
+        self.uploader.send_replace(());
         Ok(())
     }
 

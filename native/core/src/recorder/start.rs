@@ -10,6 +10,7 @@ use crate::capture::api::{AudioProfile, Canvas, CaptureConfig, Layout, StreamKin
 use crate::config::{Document, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::names;
+use crate::recorder::backup::Backup;
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
@@ -32,6 +33,7 @@ pub struct Request<'a> {
     pub uid: u32,
     pub stream_types: i32,
     pub decryption_mode: i32,
+    pub secret: Option<&'a str>,
     pub channel_type: i32,
     pub audio_profile: i32,
     pub video_stream_type: i32,
@@ -55,6 +57,7 @@ pub struct Plan {
     pub begun: Begun,
     pub capture: CaptureConfig,
     pub credentials: Credentials,
+    pub backup: Option<Backup>,
     pub max_idle: Duration,
     pub directory: PathBuf,
     pub work_bytes: Option<u64>,
@@ -68,9 +71,7 @@ impl Plan {
             return Err(invalid("uid: must be from 1 to 4294967295, and nobody else's in the channel"));
         }
         among("ChannelType", request.channel_type, &[(), ()])?;
-        if request.decryption_mode != 0 {
-            return Err(invalid("decryption_mode: streams are not encrypted by the channel; use kModeNone"));
-        }
+        decryption(request)?;
         let target = target(document, request)?;
         let stem = names::stem(&document.file_prefix, recording_id, channel_name)
             .ok_or_else(|| invalid("channel_name: too long, the names of the recording's files would not fit"))?;
@@ -79,6 +80,7 @@ impl Plan {
         if sources.iter().any(|source| source.uid == request.uid) {
             return Err(invalid("uid: a participant of the channel has it; the recorder needs one of its own"));
         }
+        let backup = document.backup.as_ref().map(Backup::new);
         let directory = document
             .work_directory()
             .ok_or_else(|| Error::new(Code::RecorderInit, "workDir: not configured, and the user has no home"))?
@@ -92,9 +94,11 @@ impl Plan {
                 stem: stem.clone(),
                 slice_seconds: document.slice_seconds,
                 target,
+                backup: backup.as_ref().map(|backup| backup.target.clone()),
                 participants: sources.iter().map(expected).collect(),
             },
             credentials: credentials(&document.storage, request)?,
+            backup,
             max_idle: max_idle(request.max_idle_time)?,
             work_bytes: document.work_bytes,
             capture: capture(document, request, sources, &directory, stem)?,
@@ -137,6 +141,15 @@ fn capture(
 /// The layout with this number of the interface.
 pub fn layout(number: i32) -> Result<Layout, Error> {
     among("MixedVideoLayoutType", number, &[Layout::Float, Layout::BestFit, Layout::Vertical])
+}
+
+fn decryption(request: &Request) -> Result<(), Error> {
+    among("DecryptionMode", request.decryption_mode, &[(); 4])?;
+    if request.decryption_mode == 0 {
+        return Ok(());
+    }
+    required("secret", request.secret)?;
+    Err(invalid("decryption_mode: streams are not encrypted by the channel; use kModeNone"))
 }
 
 fn canvas(request: &Request) -> Result<Canvas, Error> {
@@ -253,6 +266,7 @@ pub(crate) mod tests {
             uid: 4_294_967_295,
             stream_types: 2,
             decryption_mode: 0,
+            secret: None,
             channel_type: 0,
             audio_profile: 0,
             video_stream_type: 0,
@@ -298,7 +312,9 @@ pub(crate) mod tests {
             (Request { uid: 2, ..good }, "uid: a participant of the channel has it"),
             (Request { stream_types: 3, ..good }, "RecordingStreamType"),
             (Request { stream_types: -1, ..good }, "RecordingStreamType"),
-            (Request { decryption_mode: 1, ..good }, "decryption_mode"),
+            (Request { decryption_mode: 4, ..good }, "DecryptionMode"),
+            (Request { decryption_mode: 1, ..good }, "secret"),
+            (Request { decryption_mode: 3, secret: Some("hunter2"), ..good }, "decryption_mode"),
             (Request { channel_type: 2, ..good }, "ChannelType"),
             (Request { audio_profile: 3, ..good }, "AudioProfile"),
             (Request { video_stream_type: 2, ..good }, "VideoStreamType"),

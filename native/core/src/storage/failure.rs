@@ -14,6 +14,8 @@ use crate::storage::target::Target;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     NoSuchBucket,
+    /// The store has lost a file that it held.
+    FileGone,
     AccessDenied,
     InvalidAccessKeyId,
     SignatureDoesNotMatch,
@@ -61,6 +63,7 @@ impl Failure {
         let code = element(body, "Code").unwrap_or_default();
         let cause = match code {
             "NoSuchBucket" => Cause::NoSuchBucket,
+            "NoSuchKey" => Cause::FileGone,
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Cause::AccessDenied,
             "InvalidAccessKeyId" => Cause::InvalidAccessKeyId,
             "SignatureDoesNotMatch" => Cause::SignatureDoesNotMatch,
@@ -110,9 +113,11 @@ impl Failure {
         let place = format!("bucket {bucket:?} at {endpoint}");
         let (what, way_out) = match &self.cause {
             Cause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
-            Cause::AccessDenied => {
-                ("denies access", "let the access key put objects (s3:PutObject), or use another key")
-            }
+            Cause::FileGone => ("does not hold a file that was put there", "put it back"),
+            Cause::AccessDenied => (
+                "denies access",
+                "let the access key put objects (s3:PutObject; in a backup store s3:GetObject, too), or use another key",
+            ),
             Cause::InvalidAccessKeyId => ("does not know the access key", "correct the access key"),
             Cause::SignatureDoesNotMatch => {
                 ("rejects the signature", "correct the secret key: it does not belong to the access key")
@@ -212,6 +217,7 @@ mod tests {
     fn answers_are_told_apart_by_the_servers_code() {
         let table = [
             (404, "NoSuchBucket", Cause::NoSuchBucket),
+            (404, "NoSuchKey", Cause::FileGone),
             (403, "AccessDenied", Cause::AccessDenied),
             (403, "InvalidAccessKeyId", Cause::InvalidAccessKeyId),
             (404, "InvalidAccessKeyId", Cause::InvalidAccessKeyId),

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Puts files into the bucket. One attempt a call; whoever calls decides when to try again.
+//! Puts files into a store and gets them from it. One attempt a call; whoever calls decides when to try again.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::path::Path as Key;
-use object_store::{Attribute, Attributes, ObjectStore, PutOptions, RetryConfig, TagSet};
+use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt as _, PutOptions, RetryConfig, TagSet};
 
 use crate::config::Encryption;
 use crate::storage::client;
@@ -65,13 +66,13 @@ impl Store {
 
     /// Returns once the bucket has said that it holds the file, and proved it.
     pub async fn put(&self, name: &str, kind: Kind, content: Bytes, md5: &str) -> Result<(), Failure> {
-        let key = Key::parse(self.target.key(name)).map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
-        let patience = PATIENCE + Duration::from_secs(content.len() as u64 / SLOWEST_BYTES_PER_SECOND);
-        let put = self.bucket.put_opts(&key, content.into(), self.options(kind));
-        let answer = tokio::time::timeout(patience, put)
-            .await
-            .map_err(|_| Failure::new(Cause::Timeout, format!("no answer within {} s", patience.as_secs())))?
-            .map_err(|error| Failure::from_error(&error))?;
+        let key = self.key(name)?;
+        let bytes = content.len() as u64;
+        let put = async {
+            let put = self.bucket.put_opts(&key, content.into(), self.options(kind));
+            put.await.map_err(|error| Failure::from_error(&error))
+        };
+        let answer = in_time(bytes, put).await?;
         match answer.e_tag.as_deref().map(|tag| tag.trim_matches('"')) {
             Some(tag) if is_md5(tag) && self.tag_is_md5() && !tag.eq_ignore_ascii_case(md5) => {
                 Err(Failure::new(Cause::Unverified, format!("the bucket's ETag is {tag}, the file's MD5 is {md5}")))
@@ -81,9 +82,22 @@ impl Store {
         }
     }
 
+    /// The file's content, as the store has it.
+    pub async fn get(&self, name: &str, bytes: u64) -> Result<Bytes, Failure> {
+        let get = async {
+            let found = self.bucket.get(&self.key(name)?).await.map_err(|error| Failure::from_error(&error))?;
+            found.bytes().await.map_err(|error| Failure::from_error(&error))
+        };
+        in_time(bytes, get).await
+    }
+
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    fn key(&self, name: &str) -> Result<Key, Failure> {
+        Key::parse(self.target.key(name)).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
     }
 
     fn options(&self, kind: Kind) -> PutOptions {
@@ -102,6 +116,13 @@ impl Store {
     fn tag_is_md5(&self) -> bool {
         !matches!(self.target.encryption, Some(Encryption::Kms { .. }))
     }
+}
+
+/// The attempt's outcome, or that it took too long for so many bytes.
+async fn in_time<T>(bytes: u64, attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let patience = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
+    let late = |_| Failure::new(Cause::Timeout, format!("no answer within {} s", patience.as_secs()));
+    tokio::time::timeout(patience, attempt).await.map_err(late)?
 }
 
 /// The storage library names this setting in words only.

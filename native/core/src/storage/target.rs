@@ -53,6 +53,19 @@ impl Target {
         }
     }
 
+    /// The backup store of the configuration.
+    #[must_use]
+    pub fn of_backup(backup: &config::Backup) -> Self {
+        // A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
+        let vendor = match backup.vendor {
+            config::Vendor::Qiniu => Vendor::Qiniu,
+            config::Vendor::Aws | config::Vendor::S3 => Vendor::Aws,
+            config::Vendor::Aliyun => Vendor::Aliyun,
+        };
+        let region = backup.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
+        Self::new(vendor, region, &backup.bucket, &backup.storage())
+    }
+
     /// The object's key for the file of this name.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
@@ -91,6 +104,16 @@ mod tests {
         );
         let dotted = target(Vendor::Aws, "eu-west-1", "films.example.com", "{}");
         assert_eq!(dotted.url(), "https://s3.eu-west-1.amazonaws.com");
+    }
+
+    #[test]
+    fn a_backup_store_is_found_by_vendor_and_region_or_endpoint() {
+        let keys = r#""bucket": "spare", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}"#;
+        let url =
+            |fields: &str| Target::of_backup(&serde_json::from_str(&format!("{{{keys}, {fields}}}")).unwrap()).url();
+        assert_eq!(url(r#""vendor": "Aliyun", "region": "hangzhou""#), "https://spare.s3.oss-cn-hangzhou.aliyuncs.com");
+        assert_eq!(url(r#""vendor": "AWS", "region": "eu-west-1""#), "https://spare.s3.eu-west-1.amazonaws.com");
+        assert_eq!(url(r#""endpoint": "http://127.0.0.1:7071""#), "http://127.0.0.1:7071");
     }
 
     #[test]

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The backup store. While the bucket fails for longer than a while, slices go there instead, so that they are stored and
+//! the work volume has room; once the bucket answers again, the uploader takes them from there and brings them home.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::books::ledger::Ledger;
+use crate::books::manifest::{self, PlaylistFile};
+use crate::books::playlist;
+use crate::books::record::Record;
+use crate::config;
+use crate::error::{Code, Error};
+use crate::locked::Locked;
+use crate::names;
+use crate::recorder::parcel::{self, Parcel};
+use crate::recorder::stock::{News, Stock, Stop};
+use crate::recorder::trouble::Trouble;
+use crate::storage::credentials::Credentials;
+use crate::storage::failure::Failure;
+use crate::storage::store::{Kind, Store};
+use crate::storage::target::Target;
+
+/// Where the backup store is, and when it takes over.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    pub target: Target,
+    pub credentials: Credentials,
+    /// How long the bucket may fail before.
+    pub after: Duration,
+}
+
+impl Backup {
+    #[must_use]
+    pub fn new(backup: &config::Backup) -> Self {
+        Self {
+            target: Target::of_backup(backup),
+            credentials: Credentials::Files(backup.credential_files.clone()),
+            after: backup.after(),
+        }
+    }
+
+    pub fn open(&self) -> Result<Store, Failure> {
+        Store::new(self.target.clone(), self.credentials.clone())
+    }
+
+    #[must_use]
+    pub fn error(&self, failure: &Failure) -> Error {
+        Error::new(Code::BackupFailed, format!("the backup store: {}", failure.sentence(&self.target)))
+    }
+}
+
+/// What the backup store is wanted for next.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing, before something changes.
+    Rest,
+    /// Nothing, unless the bucket still fails after this time.
+    Wait(Duration),
+    Put(Vec<Parcel>),
+    /// Everything is stored, and recording is over: tell so.
+    Conclude,
+}
+
+/// `failing` is for how long the bucket has been failing.
+fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, told: bool) -> Step {
+    let Some(failing) = failing else { return Step::Rest };
+    let left = after.saturating_sub(failing);
+    if !left.is_zero() {
+        return Step::Wait(left);
+    }
+    let parcels = parcel::for_backup(ledger);
+    if !parcels.is_empty() {
+        return Step::Put(parcels);
+    }
+    if ledger.is_stopped() && !ledger.is_concluded() && !told {
+        return Step::Conclude;
+    }
+    Step::Rest
+}
+
+/// Takes over from a failing bucket.
+pub struct Retreat {
+    backup: Backup,
+    stock: Stock,
+    wake: watch::Receiver<()>,
+    outage: watch::Receiver<Option<Instant>>,
+    store: Option<Arc<Store>>,
+    /// How many slices the playlist in the backup store lists.
+    listed: usize,
+    told: bool,
+}
+
+impl Retreat {
+    #[must_use]
+    pub fn new(
+        backup: Backup,
+        stock: Stock,
+        wake: watch::Receiver<()>,
+        outage: watch::Receiver<Option<Instant>>,
+    ) -> Self {
+        Self { backup, stock, wake, outage, store: None, listed: 0, told: false }
+    }
+
+    /// Returns only where the books cannot be written any more.
+    pub async fn run(mut self) {
+        let mut trouble = Trouble::default();
+        loop {
+            let result = match self.next() {
+                Step::Rest => {
+                    self.change(None).await;
+                    continue;
+                }
+                Step::Wait(duration) => {
+                    self.change(Some(duration)).await;
+                    continue;
+                }
+                Step::Put(parcels) => self.put(parcels).await,
+                Step::Conclude => self.conclude().await,
+            };
+            match result {
+                Ok(()) => {
+                    if trouble.heal() {
+                        self.stock.tell(News::BackupHealed);
+                    }
+                }
+                Err(Stop::Books(error)) => return self.stock.tell(News::Broken(error)),
+                Err(Stop::Store(failure)) => {
+                    if trouble.is_new(&failure.cause) {
+                        self.stock.tell(News::Failed(self.backup.error(&failure)));
+                    }
+                    tokio::time::sleep(trouble.pause()).await;
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Step {
+        // What changes from here on wakes.
+        self.wake.mark_unchanged();
+        let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
+        next(self.stock.books.locked().ledger(), failing, self.backup.after, self.told)
+    }
+
+    async fn change(&mut self, timeout: Option<Duration>) {
+        let later = async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = heard(&mut self.outage) => {}
+            () = heard(&mut self.wake) => {}
+            () = later => {}
+        }
+    }
+
+    /// Puts slices, then the playlist that lists them, and then removes them from the disk.
+    async fn put(&mut self, parcels: Vec<Parcel>) -> Result<(), Stop> {
+        let store = self.store()?;
+        let mut puts = JoinSet::new();
+        for parcel in parcels {
+            let Some(content) = self.stock.read(&parcel)? else { continue };
+            let store = Arc::clone(&store);
+            puts.spawn(async move {
+                let result = store.put(&parcel.file, Kind::Slice, content, &parcel.complete.md5).await;
+                (parcel.file, result)
+            });
+        }
+        let mut first_failure = None;
+        while let Some(put) = puts.join_next().await {
+            match put {
+                Ok((file, Ok(()))) => self.note(file)?,
+                Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
+                Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
+            }
+        }
+        match first_failure {
+            Some(failure) => Err(failure.into()),
+            None => self.put_playlist(&store).await,
+        }
+    }
+
+    fn note(&self, file: String) -> Result<(), Error> {
+        let mut books = self.stock.books.locked();
+        // What the bucket took meanwhile is home already.
+        let delivered = |file: &str| {
+            let slice = books.ledger().slices().iter().rev().find(|slice| slice.file == file);
+            slice.and_then(|slice| slice.complete()).is_some_and(|complete| complete.delivered)
+        };
+        if delivered(&file) {
+            return Ok(());
+        }
+        books.write(Record::BackedUp { file })
+    }
+
+    async fn put_playlist(&mut self, store: &Store) -> Result<(), Stop> {
+        let (name, text, files) = {
+            let books = self.stock.books.locked();
+            let Some(begun) = books.ledger().begun() else { return Ok(()) };
+            let (text, files) = lists(books.ledger(), begun.slice_seconds, false);
+            (names::playlist(&begun.stem), text, files)
+        };
+        if files.len() > self.listed {
+            put_text(store, &name, Kind::Playlist, &text).await?;
+            for file in &files[self.listed..] {
+                self.stock.remove(file)?;
+            }
+            self.listed = files.len();
+        }
+        Ok(())
+    }
+
+    /// Puts the final playlist and the manifest, and tells that everything is stored.
+    async fn conclude(&mut self) -> Result<(), Stop> {
+        let Some(begun) = self.stock.books.locked().ledger().begun().cloned() else { return Ok(()) };
+        let name = names::playlist(&begun.stem);
+        if !self.stock.books.locked().ledger().is_concluded_in_backup() {
+            let store = self.store()?;
+            let text = lists(self.stock.books.locked().ledger(), begun.slice_seconds, true).0;
+            put_text(&store, &name, Kind::Playlist, &text).await?;
+            let sha256 = names::hex(&Sha256::digest(&text));
+            let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
+            let manifest = manifest::manifest(self.stock.books.locked().ledger(), &list);
+            if let Some(manifest) = manifest {
+                put_text(&store, &names::manifest(&begun.stem), Kind::Manifest, &manifest).await?;
+            }
+            // A bucket that answers again concludes by itself.
+            if self.outage.borrow().is_none() {
+                return Ok(());
+            }
+            self.stock.write(Record::ConcludedInBackup)?;
+        }
+        self.told = true;
+        self.stock.tell(News::BackedUp { playlist: name });
+        Ok(())
+    }
+
+    fn store(&mut self) -> Result<Arc<Store>, Failure> {
+        match &self.store {
+            Some(store) => Ok(Arc::clone(store)),
+            None => Ok(Arc::clone(self.store.insert(Arc::new(self.backup.open()?)))),
+        }
+    }
+}
+
+/// The playlist in the backup store, and the files it lists.
+fn lists(ledger: &Ledger, slice_seconds: u32, finished: bool) -> (String, Vec<String>) {
+    let text = playlist::playlist(ledger.backed_up(), slice_seconds, finished);
+    (text, ledger.backed_up().map(|(slice, _)| slice.file.clone()).collect())
+}
+
+async fn put_text(store: &Store, name: &str, kind: Kind, text: &str) -> Result<(), Failure> {
+    let content = Bytes::copy_from_slice(text.as_bytes());
+    store.put(name, kind, content, &names::hex(&Md5::digest(text))).await
+}
+
+/// Once there is something new, or never, where nobody can say anything any more.
+async fn heard<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::ledger::tests::{delivered, ledger, slice};
+
+    #[test]
+    fn the_backup_store_takes_over_after_its_time_and_concludes_once() {
+        let after = Duration::from_secs(60);
+        let (early, late) = (Some(Duration::from_secs(10)), Some(after));
+        let mut books = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
+        assert_eq!(next(&books, None, after, false), Step::Rest);
+        assert_eq!(next(&books, early, after, false), Step::Wait(Duration::from_secs(50)));
+        assert!(matches!(next(&books, late, after, false), Step::Put(parcels) if parcels.len() == 2));
+        books.apply(delivered("a"));
+        books.apply(Record::BackedUp { file: "b".into() });
+        assert_eq!(next(&books, late, after, false), Step::Rest);
+        books.apply(Record::Stopped { at: 30_000 });
+        assert_eq!(next(&books, None, after, false), Step::Rest);
+        assert_eq!(next(&books, early, after, false), Step::Wait(Duration::from_secs(50)));
+        assert_eq!(next(&books, late, after, false), Step::Conclude);
+        assert_eq!(next(&books, late, after, true), Step::Rest);
+        books.apply(Record::Concluded);
+        assert_eq!(next(&books, late, after, false), Step::Rest);
+    }
+
+    #[test]
+    fn a_recording_without_slices_ends_in_the_backup_store_too() {
+        let books = ledger([Record::Stopped { at: 1 }]);
+        let (failing, after) = (Some(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(next(&books, failing, after, false), Step::Conclude);
+        assert_eq!(next(&books, Some(Duration::ZERO), after, true), Step::Rest);
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which slices are to be brought where next. Pure.
+
+use crate::books::ledger::{Complete, Ledger, Slice};
+
+/// So many slices are under way at once, unless they are large: memory is bounded.
+pub const MOST_AT_ONCE: usize = 3;
+const MOST_BYTES_AT_ONCE: u64 = 16 << 20;
+
+/// A complete slice to put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    pub file: String,
+    pub start: i64,
+    pub complete: Complete,
+}
+
+/// The oldest slices that the bucket does not have; those that only the backup store has, if it answers.
+#[must_use]
+pub fn for_bucket(ledger: &Ledger, backup_answers: bool, most: usize) -> Vec<Parcel> {
+    some(ledger, most, |complete| !complete.delivered && (backup_answers || !complete.backed_up))
+}
+
+/// The oldest slices that no store has.
+#[must_use]
+pub fn for_backup(ledger: &Ledger) -> Vec<Parcel> {
+    some(ledger, MOST_AT_ONCE, |complete| !complete.delivered && !complete.backed_up)
+}
+
+fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&Complete) -> bool) -> Vec<Parcel> {
+    let mut bytes = 0;
+    let complete = ledger.slices().iter().filter_map(|slice| Some((slice, slice.complete()?)));
+    complete
+        .filter(|(_, complete)| wanted(complete))
+        .take(most)
+        .take_while(|(_, complete)| {
+            let first = bytes == 0;
+            bytes += complete.bytes;
+            first || bytes <= MOST_BYTES_AT_ONCE
+        })
+        .map(|(slice, complete)| parcel(slice, complete))
+        .collect()
+}
+
+fn parcel(slice: &Slice, complete: &Complete) -> Parcel {
+    Parcel { file: slice.file.clone(), start: slice.start, complete: complete.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::ledger::tests::{delivered, ledger, slice};
+    use crate::books::record::Record;
+
+    fn books() -> Ledger {
+        let records = ["a", "b", "c", "d", "e"].iter().zip(0..).flat_map(|(file, at)| slice(file, at * 1000, 1000));
+        let mut books = ledger(records);
+        books.apply(delivered("a"));
+        books.apply(Record::BackedUp { file: "b".into() });
+        books
+    }
+
+    fn files(parcels: Vec<Parcel>) -> Vec<String> {
+        parcels.into_iter().map(|parcel| parcel.file).collect()
+    }
+
+    #[test]
+    fn the_bucket_gets_the_oldest_first_wherever_it_is() {
+        assert_eq!(files(for_bucket(&books(), true, MOST_AT_ONCE)), ["b", "c", "d"]);
+        assert_eq!(files(for_bucket(&books(), false, MOST_AT_ONCE)), ["c", "d", "e"]);
+        assert_eq!(files(for_bucket(&books(), true, 1)), ["b"]);
+    }
+
+    #[test]
+    fn the_backup_store_gets_what_no_store_has() {
+        assert_eq!(files(for_backup(&books())), ["c", "d", "e"]);
+    }
+}
