@@ -17,3 +17,4 @@ pub mod recorder;
 pub mod storage;
 #[cfg(test)]
 mod test_support;
+mod tls;

@@ -35,6 +35,7 @@ use encode::aac;
 use output::{Job, Output};
 pub use repair::repair;
 use roster::Roster;
+pub use source::{try_out, Failure, Guard, Refusal};
 use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
 

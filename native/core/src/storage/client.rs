@@ -14,9 +14,10 @@ use object_store::client::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use crate::storage::failure::{Cause, Failure, HostUnknown};
+use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECKSUM: &str = "x-amz-checksum-sha256";
@@ -24,7 +25,7 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 /// A client that trusts the system's certificate authorities and those in the file.
 pub fn connector(ca_file: Option<&Path>) -> Result<impl HttpConnector, Failure> {
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(ca_file)?)
+        .tls_backend_preconfigured(trusting(ca_file)?)
         .dns_resolver(Arc::new(SystemResolver))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
@@ -34,10 +35,8 @@ pub fn connector(ca_file: Option<&Path>) -> Result<impl HttpConnector, Failure> 
     Ok(Ready(client))
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
-    let mut roots = RootCertStore::empty();
-    // A machine without certificate authorities still reaches servers by HTTP or by the file's.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
+    let mut roots = tls::system_roots();
     if let Some(path) = ca_file {
         let unusable = |why: String| Failure::new(Cause::Setup, format!("caFile {}: {why}", path.display()));
         let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
@@ -47,12 +46,7 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
             return Err(unusable("holds no certificate".to_owned()));
         }
     }
-    // Named here, so that no other user of rustls in the process has a say.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    tls::config(roots).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
 }
 
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! Shared by the capture tests: sources made by the `ffmpeg` command, a sink that remembers, and looks at the recording.
 #![allow(dead_code)] // each test program uses its own part of it
 
+pub mod hostile;
 pub mod servers;
 
 use std::fs;

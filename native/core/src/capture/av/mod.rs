@@ -23,8 +23,9 @@ use crate::locked::Locked;
 /// The time base of every timestamp that capture hands to libav: nanoseconds.
 pub const NANOSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000_000 };
 
-/// No single buffer that libav allocates may be larger; an 8K plane fits, what a hostile header asks for does not.
-const LARGEST_ALLOCATION: usize = 64 << 20;
+/// No single buffer that libav allocates may be larger. A plane of the largest picture that is taken, at 16 bits a sample,
+/// fits; what a hostile header asks for does not.
+const LARGEST_ALLOCATION: usize = 24 << 20;
 
 /// Likewise for the tables of a file that we write ourselves: an entry for each packet of two days of sound.
 const LARGEST_TABLE: usize = 1 << 30;
@@ -76,6 +77,7 @@ impl AvError {
     pub const AGAIN: Self = Self(ffi::AVERROR(ffi::EAGAIN));
     pub const END_OF_FILE: Self = Self(ffi::AVERROR_EOF);
     pub const INTERRUPTED: Self = Self(ffi::AVERROR_EXIT);
+    pub const INVALID: Self = Self(ffi::AVERROR(ffi::EINVAL));
     pub const OUT_OF_MEMORY: Self = Self(ffi::AVERROR(ffi::ENOMEM));
 
     /// `Ok` with the value when it is not negative.

@@ -17,11 +17,21 @@ const CARRIERS: [(&str, &[&str]); 7] = [
     ("rtp", &["udp"]),
 ];
 
+/// What a message may name as a protocol where no "://" shows that it is one: anything else before a colon may be a key.
+const UNSLASHED: [&str; 9] = ["async", "cache", "concat", "concatf", "crypto", "data", "fd", "pipe", "subfile"];
+
+/// libav copies URLs and hosts into arrays of a fixed size. What is cut there must not be another host than the one that
+/// was checked here.
+const LONGEST_URL: usize = 4095;
+const LONGEST_HOST: usize = 253;
+
 /// Why a URL is not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     Protocol(String),
     LinkLocal,
+    /// Something that came over a network refers to a file of this machine.
+    LocalFile,
     Unresolved,
     Malformed,
 }
@@ -31,6 +41,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::Protocol(protocol) => write!(f, "the protocol '{protocol}' is not allowed here"),
             Self::LinkLocal => f.write_str("the URL leads to a link-local address, which is not allowed here"),
+            Self::LocalFile => {
+                f.write_str("the source refers to a file of the recorder's machine, which is not allowed")
+            }
             Self::Unresolved => f.write_str("the host's name cannot be resolved"),
             Self::Malformed => f.write_str("the URL cannot be understood"),
         }
@@ -42,38 +55,66 @@ impl fmt::Display for Refusal {
 pub struct Guard {
     allowed: Vec<String>,
     allow_link_local: bool,
+    refused: Vec<IpAddr>,
 }
 
-/// A URL taken apart as far as the rules go.
+/// A URL taken apart as far as the rules go. Without "//" there is no host; only a file's URL is complete then.
 #[derive(Debug, PartialEq, Eq)]
 struct Parts<'a> {
     scheme: &'a str,
-    host: &'a str,
+    host: Option<&'a str>,
 }
 
+const FILE: Parts<'static> = Parts { scheme: "file", host: None };
+
 impl Guard {
+    #[must_use]
     pub fn new(allowed: &[String], allow_link_local: bool) -> Self {
-        Self { allowed: allowed.to_vec(), allow_link_local }
+        Self { allowed: allowed.to_vec(), allow_link_local, refused: Vec::new() }
     }
 
-    /// Checks a URL that a user or a playlist named. Resolves its host's name.
+    /// The same rules, with one more address that counts as link-local.
+    #[must_use]
+    pub fn refusing(mut self, address: IpAddr) -> Self {
+        self.refused.push(address);
+        self
+    }
+
+    /// Checks a URL that the configuration named. Resolves its host's name.
     pub fn check(&self, url: &str) -> Result<(), Refusal> {
         let parts = parts(url)?;
         if !self.allowed.iter().any(|allowed| allowed == parts.scheme) {
             return Err(Refusal::Protocol(parts.scheme.to_owned()));
         }
-        if self.allow_link_local || parts.host.is_empty() {
+        let Some(host) = parts.host else {
+            // libav would find a host in it all the same.
+            return if parts == FILE { Ok(()) } else { Err(Refusal::Malformed) };
+        };
+        if self.allow_link_local && self.refused.is_empty() || host.is_empty() {
             return Ok(());
         }
         // Ports play no part in resolving.
-        let mut addresses = (parts.host, 0).to_socket_addrs().map_err(|_| Refusal::Unresolved)?;
-        if addresses.any(|address| is_link_local(address.ip())) {
+        let mut addresses = (host, 0).to_socket_addrs().map_err(|_| Refusal::Unresolved)?;
+        if addresses.any(|address| self.refuses(address.ip())) {
             return Err(Refusal::LinkLocal);
         }
         Ok(())
     }
 
+    /// Checks a URL that a source at `root` named: a playlist's segment, a redirect's target. Only a file leads to files.
+    pub fn check_reference(&self, root: &str, url: &str) -> Result<(), Refusal> {
+        if is_file(url) && !is_file(root) {
+            return Err(Refusal::LocalFile);
+        }
+        self.check(url)
+    }
+
+    fn refuses(&self, address: IpAddr) -> bool {
+        self.refused.contains(&address) || !self.allow_link_local && is_link_local(address)
+    }
+
     /// Everything libav may open for an allowed URL, in its list syntax.
+    #[must_use]
     pub fn whitelist(&self) -> String {
         let mut names: Vec<&str> = self.allowed.iter().map(String::as_str).collect();
         for (protocol, carriers) in CARRIERS {
@@ -89,12 +130,22 @@ impl Guard {
     }
 }
 
+/// Whether libav would take the URL for a file's.
+pub fn is_file(url: &str) -> bool {
+    parts(url) == Ok(FILE)
+}
+
 /// The scheme in the form that libav takes it, and the host without brackets; a bare path is a file.
 fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
+    if url.len() > LONGEST_URL {
+        return Err(Refusal::Malformed);
+    }
     let Some((scheme, rest)) = url.split_once("://") else {
         return match url.split_once(':') {
-            Some((scheme, _)) if is_scheme(scheme) => Ok(Parts { scheme, host: "" }),
-            _ => Ok(Parts { scheme: "file", host: "" }),
+            Some(("file", _)) => Ok(FILE),
+            Some((scheme, _)) if UNSLASHED.contains(&scheme) => Ok(Parts { scheme, host: None }),
+            Some((scheme, _)) if is_scheme(scheme) => Err(Refusal::Malformed),
+            _ => Ok(FILE),
         };
     };
     // A nested form such as "crypto+http" counts by what it carries.
@@ -103,7 +154,7 @@ fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
         return Err(Refusal::Malformed);
     }
     if scheme == "file" {
-        return Ok(Parts { scheme, host: "" });
+        return Ok(FILE);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -111,7 +162,10 @@ fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
         Some(literal) => literal.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    Ok(Parts { scheme, host })
+    if host.len() > LONGEST_HOST {
+        return Err(Refusal::Malformed);
+    }
+    Ok(Parts { scheme, host: Some(host) })
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -151,6 +205,29 @@ mod tests {
         }
         assert_eq!(guard.check("RTMP://127.0.0.1/"), Err(Refusal::Malformed));
         assert_eq!(guard.whitelist(), "crypto,http,rtmp,tcp");
+    }
+
+    #[test]
+    fn what_libav_would_read_otherwise_is_refused() {
+        let guard = guard(&["http", "file"]);
+        let long = format!("http://{}127.0.0.1/", "0".repeat(300));
+        let malformed = ["http:169.254.169.254/latest/", "http:/169.254.169.254/", "http:127.0.0.1", &long];
+        for url in malformed.into_iter().chain(["user:hunter2@host/a", "subfile,,start,0,end,9,,:file:///etc/passwd"]) {
+            assert!(matches!(guard.check(url), Err(Refusal::Malformed | Refusal::Unresolved)), "{url}");
+        }
+        assert_eq!(guard.check(&format!("http://127.0.0.1/{}", "a".repeat(5000))), Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn only_a_file_leads_to_files() {
+        let guard = guard(&["http", "file"]);
+        let (network, local) = ("http://127.0.0.1/a.m3u8", "/var/lib/a.m3u8");
+        for url in ["file:///etc/passwd", "/etc/passwd", "file:/etc/passwd", "a.ts", "Hunter:2"] {
+            assert_eq!(guard.check_reference(network, url), Err(Refusal::LocalFile), "{url}");
+            assert_eq!(guard.check_reference(local, url), Ok(()), "{url}");
+        }
+        assert_eq!(guard.check_reference(network, "http://127.0.0.1/a.ts"), Ok(()));
+        assert_eq!(guard.check_reference(local, "data:a"), Err(Refusal::Protocol("data".to_owned())));
     }
 
     #[test]

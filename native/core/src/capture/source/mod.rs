@@ -4,6 +4,8 @@
 mod decode;
 mod guard;
 pub mod open;
+mod reach;
+mod redirect;
 mod session;
 pub mod settle;
 
@@ -11,11 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
+use super::av;
 use super::clock::{nanos, Clock, Stop, SECOND};
 use super::roster::Roster;
 use super::timeline::Track;
-use guard::Guard;
-use open::{Failure, Input};
+pub use guard::{Guard, Refusal};
+pub use open::Failure;
+use open::Input;
 use session::Session;
 
 /// A source that cannot be opened in this time, or sends no media in it, is unavailable.
@@ -150,4 +154,14 @@ impl Source {
             message: reason.to_owned(),
         });
     }
+}
+
+/// Connects to a source and reads some packets of it, without recording them: what a capture of it would do first.
+///
+/// # Errors
+/// As the participant's error would tell.
+pub fn try_out(url: &str, guard: &Guard, packets: usize, limit: Duration) -> Result<(), Failure> {
+    av::prepare();
+    let mut input = Input::open(url, guard, &Arc::default(), limit)?;
+    (0..packets).try_for_each(|_| input.read(limit).map(drop))
 }

@@ -1,38 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An opened source: libavformat under deadlines, within the guard's rules.
 
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::fmt;
+use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ffmpeg_next::ffi;
 
-use super::guard::{Guard, Refusal};
+use super::guard::{self, Guard, Refusal};
+use super::reach::Watch;
 use crate::capture::api::VideoStream;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::frame::Packet;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
-use crate::capture::clock::{lock, Stop};
+use crate::capture::clock::Stop;
 use crate::capture::timeline::{Pace, Stamp, Track};
 
-/// Containers that are looked for. Scripts of files, devices and the like are not among them.
+/// Containers that are looked for. Scripts of files, session descriptions, devices and the like are not among them.
 const FORMATS: &str =
-    "aac,ac3,flac,flv,live_flv,h264,hevc,hls,matroska,webm,mov,mp4,mp3,mpeg,mpegts,mpegvideo,ogg,rtp,\
-                       rtsp,sdp,wav";
+    "aac,ac3,flac,flv,live_flv,h264,hevc,hls,matroska,webm,mov,mp4,mp3,mpeg,mpegts,mpegvideo,ogg,rtp,rtsp,wav";
+
+/// What a playlist may lead to: media, and no further playlist of playlists.
+const SEGMENTS: &str =
+    "max_streams=8:format_whitelist=aac,ac3,flac,h264,hevc,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,wav";
 
 /// Bounds on what is looked at before the first packet, and on what a source may announce.
 const LIMITS: [(&str, &str); 6] = [
     ("probesize", "1000000"),
     ("analyzeduration", "1000000"),
-    ("max_streams", "64"),
+    ("seg_format_options", SEGMENTS),
     ("max_probe_packets", "500"),
     ("max_reload", "10"),
     // Datagrams that wait to be read: 1.5 MB, where the default is 5.
     ("fifo_size", "8192"),
 ];
+
+/// Each stream may take as much memory as the largest allocation, before libav can be interrupted again. Only a playlist,
+/// which is no medium itself, offers many.
+const MOST_STREAMS: [(&str, &str); 2] = [("format_whitelist", FORMATS), ("max_streams", "8")];
+const MOST_STREAMS_OF_A_PLAYLIST: [(&str, &str); 2] = [("format_whitelist", "hls"), ("max_streams", "64")];
 
 /// Why a source gives nothing (any more).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +55,8 @@ pub enum Failure {
     HungUp(AvError),
     Unavailable(AvError),
     TimedOut(Duration),
+    /// Its headers or lists took more memory than any live source's.
+    Endless,
     /// Nothing in it can be decoded.
     Undecodable,
     /// The source said that it is over.
@@ -55,11 +67,13 @@ pub enum Failure {
 
 impl Failure {
     /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
+    #[must_use]
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::HungUp(_) | Self::Denied(_))
     }
 
     /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
+    #[must_use]
     pub fn is_refusal(&self, times: u32) -> bool {
         match self {
             Self::Denied(_) | Self::Forbidden(_) => true,
@@ -78,32 +92,11 @@ impl fmt::Display for Failure {
             Self::HungUp(error) => write!(f, "the source hangs up: {error}"),
             Self::Unavailable(error) => write!(f, "the source cannot be read: {error}"),
             Self::TimedOut(limit) => write!(f, "no media for {} s", limit.as_secs()),
+            Self::Endless => f.write_str("the source's headers or lists do not end; its server is broken or hostile"),
             Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
             Self::Ended => f.write_str("the source has ended"),
             Self::Stopped => f.write_str("recording was stopped"),
         }
-    }
-}
-
-/// Ends libav's blocking calls at a deadline or at the stop. Times are real: the network knows no virtual clock.
-struct Watch {
-    stop: Arc<Stop>,
-    origin: Instant,
-    deadline_millis: AtomicU64,
-    guard: Guard,
-    /// Why the guard kept libav from opening something, which libav tells only as an error of its own.
-    refusal: Mutex<Option<Refusal>>,
-}
-
-impl Watch {
-    fn allow(&self, limit: Duration) {
-        let deadline = self.origin.elapsed() + limit;
-        self.deadline_millis.store(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn is_over(&self) -> bool {
-        let elapsed = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.stop.is_raised() || elapsed > self.deadline_millis.load(Ordering::Relaxed)
     }
 }
 
@@ -122,17 +115,16 @@ impl Input {
             Refusal::Unresolved => Failure::Unavailable(AvError(ffi::AVERROR(ffi::EHOSTUNREACH))),
             refusal => Failure::Forbidden(refusal),
         })?;
-        let watch = Box::new(Watch {
-            stop: Arc::clone(stop),
-            origin: Instant::now(),
-            deadline_millis: AtomicU64::new(0),
-            guard: guard.clone(),
-            refusal: Mutex::default(),
-        });
+        let watch = Box::new(Watch::new(url, guard, stop));
         watch.allow(limit);
         let opened = open_context(url, &watch);
-        let context = opened.map_err(|error| refine(classify(error, &watch, limit), url))?;
-        Ok(Self { context, watch })
+        let context = opened.map_err(|error| {
+            watch.give_back();
+            refine(classify(error, &watch, limit), url)
+        })?;
+        let input = Self { context, watch };
+        input.watch.judge_arrival(&input.url()).map_err(Failure::Forbidden)?;
+        Ok(input)
     }
 
     /// Reads the next packet, waiting at most `limit` for it.
@@ -167,13 +159,17 @@ impl Input {
     }
 
     fn is_local_file(&self) -> bool {
+        guard::is_file(&self.url())
+    }
+
+    /// As the demuxer knows it: of RTSP, the one that it was redirected to.
+    fn url(&self) -> Cow<'_, str> {
         let url = self.context().url;
         if url.is_null() {
-            return false;
+            return Cow::default();
         }
         // SAFETY: the URL is a C string owned by the context; null was checked.
-        let text = unsafe { CStr::from_ptr(url) }.to_string_lossy();
-        text.starts_with("file:") || !text.contains("://")
+        unsafe { CStr::from_ptr(url) }.to_string_lossy()
     }
 
     fn is_segmented(&self) -> bool {
@@ -271,16 +267,18 @@ impl Drop for Input {
 
 const FAREWELL: Duration = Duration::from_secs(1);
 
-fn open_context(url: &str, watch: &Watch) -> Result<NonNull<ffi::AVFormatContext>, AvError> {
-    let url = c_string(url)?;
-    let whitelist = watch.guard.whitelist();
-    let mut pairs = vec![
-        ("protocol_whitelist", whitelist.as_str()),
-        ("format_whitelist", FORMATS),
-        ("rtsp_flags", "prefer_tcp"),
-        ("tls_verify", "1"),
-    ];
+fn is_playlist(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let extension = Path::new(path).extension().unwrap_or_default();
+    ["m3u8", "m3u"].iter().any(|playlist| extension.eq_ignore_ascii_case(playlist))
+}
+
+fn open_context(text: &str, watch: &Watch) -> Result<NonNull<ffi::AVFormatContext>, AvError> {
+    let url = c_string(text)?;
+    let whitelist = watch.whitelist();
+    let mut pairs = vec![("protocol_whitelist", whitelist.as_str()), ("rtsp_flags", "prefer_tcp"), ("tls_verify", "1")];
     pairs.extend(LIMITS);
+    pairs.extend(if is_playlist(text) { MOST_STREAMS_OF_A_PLAYLIST } else { MOST_STREAMS });
     let mut options = Options::new(&pairs)?;
     // SAFETY: the new context is checked for null; the pointers that it keeps (to the watch) stay valid until it is
     // closed, as `Input` owns both and closes the context first. A failed opening frees the context itself.
@@ -289,73 +287,9 @@ fn open_context(url: &str, watch: &Watch) -> Result<NonNull<ffi::AVFormatContext
         if context.is_null() {
             return Err(AvError::OUT_OF_MEMORY);
         }
-        let opaque = ptr::from_ref(watch).cast_mut().cast::<c_void>();
-        (*context).interrupt_callback = ffi::AVIOInterruptCB { callback: Some(interrupted), opaque };
-        (*context).opaque = opaque;
-        (*context).io_open = Some(open_nested);
+        watch.over(context);
         AvError::check(ffi::avformat_open_input(&raw mut context, url.as_ptr(), ptr::null(), options.as_mut_ptr()))?;
         NonNull::new(context).ok_or(AvError::OUT_OF_MEMORY)
-    }
-}
-
-unsafe extern "C" fn interrupted(opaque: *mut c_void) -> c_int {
-    // SAFETY: libav passes back the watch, which outlives the context.
-    c_int::from(unsafe { &*opaque.cast::<Watch>() }.is_over())
-}
-
-/// Opens what a container refers to (segments, keys, further playlists), if the rules allow it.
-unsafe extern "C" fn open_nested(
-    context: *mut ffi::AVFormatContext,
-    io: *mut *mut ffi::AVIOContext,
-    url: *const c_char,
-    flags: c_int,
-    options: *mut *mut ffi::AVDictionary,
-) -> c_int {
-    // SAFETY: libav passes the context that the callback was set on, whose opaque pointer is the watch, and valid
-    // pointers for the rest.
-    unsafe {
-        let watch = &*(*context).opaque.cast::<Watch>();
-        let Ok(text) = CStr::from_ptr(url).to_str() else { return ffi::AVERROR(ffi::EINVAL) };
-        let target = text.strip_prefix("crypto:").or_else(|| text.strip_prefix("crypto+")).unwrap_or(text);
-        if let Err(refusal) = watch.guard.check(target) {
-            lock(&watch.refusal).get_or_insert(refusal);
-            return ffi::AVERROR(ffi::EPERM);
-        }
-        let whitelist = (*context).protocol_whitelist;
-        let interrupt = &raw const (*context).interrupt_callback;
-        if !whitelist.is_null() {
-            let key = c"protocol_whitelist";
-            let set = ffi::av_dict_set(options, key.as_ptr(), whitelist, 0);
-            if set < 0 {
-                return set;
-            }
-        }
-        let opened = ffi::avio_open2(io, url, flags, interrupt, options);
-        if opened >= 0 && !redirect_is_allowed(*io, &watch.guard) {
-            ffi::avio_closep(io);
-            lock(&watch.refusal).get_or_insert(Refusal::LinkLocal);
-            return ffi::AVERROR(ffi::EPERM);
-        }
-        opened
-    }
-}
-
-/// Whether the address that HTTP was redirected to is one that could have been opened directly.
-///
-/// # Safety
-/// `io` must be an opened input.
-unsafe fn redirect_is_allowed(io: *mut ffi::AVIOContext, guard: &Guard) -> bool {
-    let mut location: *mut u8 = ptr::null_mut();
-    // SAFETY: the input is open; the option's text is a C string that is ours to free.
-    unsafe {
-        let flags = ffi::AV_OPT_SEARCH_CHILDREN as c_int;
-        if ffi::av_opt_get(io.cast(), c"location".as_ptr(), flags, &raw mut location) < 0 || location.is_null() {
-            return true;
-        }
-        let allowed =
-            CStr::from_ptr(location.cast()).to_str().is_ok_and(|url| url.is_empty() || guard.check(url).is_ok());
-        ffi::av_free(location.cast());
-        allowed
     }
 }
 
@@ -369,10 +303,12 @@ fn classify(error: AvError, watch: &Watch, limit: Duration) -> Failure {
     if watch.stop.is_raised() {
         return Failure::Stopped;
     }
-    if let Some(refusal) = lock(&watch.refusal).take() {
+    if let Some(refusal) = watch.take_refusal() {
         return Failure::Forbidden(refusal);
     }
-    if DENIED.contains(&error) {
+    if watch.is_gorged() {
+        Failure::Endless
+    } else if DENIED.contains(&error) {
         Failure::Denied(error)
     } else if error == AvError::END_OF_FILE {
         Failure::Ended

@@ -64,6 +64,10 @@ impl<'a> Session<'a> {
             for (_, decoder) in self.chosen.iter_mut().flatten() {
                 decoder.finish(&self.feed);
             }
+            // It had something to say, and nothing of it was media.
+            if !self.has_joined() {
+                return Failure::Undecodable;
+            }
         }
         ended
     }

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whatever a source does, it ends in an error of that participant only: the others are recorded without a gap, the
+//! process stays small, and the error says what is wrong. A program of its own, as it looks at the memory of the process.
+
+mod capture_support;
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use capture_support::hostile::*;
+use capture_support::servers::MediaServer;
+use capture_support::*;
+use cloud_recording_core::capture::api::CaptureEvent;
+use cloud_recording_core::capture::Capture;
+
+/// What the recorder may take with sixteen hostile sources at once, together with the servers of these tests.
+const MOST_MEMORY: u64 = 700 << 20;
+
+/// Memory is the process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const PLAYLIST: &str = "Content-Type: application/vnd.apple.mpegurl\r\n";
+const STREAM: &str = "Content-Type: video/MP2T\r\n";
+
+/// The most that the process ever had in memory.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("the process knows itself");
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number") << 10
+}
+
+fn file(scratch: &Scratch, name: &str, arguments: &str) -> Vec<u8> {
+    let path = scratch.path(name);
+    ffmpeg(&format!("{arguments} {}", path.display()));
+    fs::read(path).expect("a file")
+}
+
+/// Has every picture claim to be larger than it is.
+fn enlarge(file: &mut [u8], small: &[u8], large: &[u8]) {
+    let places: Vec<usize> = (0..file.len() - small.len()).filter(|at| file[*at..].starts_with(small)).collect();
+    assert_eq!(places.len(), 3, "each picture has a header");
+    places.iter().for_each(|at| file[*at..at + large.len()].copy_from_slice(large));
+}
+
+/// 200 MB of playlist in about 600 KB.
+fn packed_playlist() -> Vec<u8> {
+    let script = r"(printf '#EXTM3U\n#EXT-X-TARGETDURATION:1\n'; yes '#EXTINF:1,
+a.ts' | head -c 200000000) | gzip -1";
+    let output = Command::new("sh").args(["-c", script]).output().expect("gzip runs");
+    assert!(output.status.success() && output.stdout.len() < 4 << 20);
+    output.stdout
+}
+
+/// A server with one path for each way to do harm.
+fn server(scratch: &Scratch) -> Server {
+    let small = "-f lavfi -i color=c=red:size=64x64:rate=1:duration=3";
+    let mut huge = file(scratch, "huge.mkv", &format!("{small} -c:v mjpeg"));
+    enlarge(&mut huge, &[0xff, 0xc0, 0, 0x11, 8, 0, 64, 0, 64], &[0xff, 0xc0, 0, 0x11, 8, 0x21, 0xc0, 0x3c, 0]);
+    let mut packed = file(scratch, "packed.mkv", &format!("{small} -c:v png"));
+    enlarge(&mut packed, b"IHDR\0\0\0\x40\0\0\0\x40", b"IHDR\0\0\x40\0\0\0\x40\0");
+    let secret = scratch.path("secret.ts");
+    ffmpeg(&format!("{} {}", colour_and_tone("red", 440, 20.0), secret.display()));
+    let (gzip, bomb, streams) = (packed_playlist(), sample_bomb(60, 1_000_000), thousand_streams());
+    let (fast, wide) = (wav(768_000, 2), wav(48_000, 64));
+    let list = format!("#EXTM3U\n#EXT-X-TARGETDURATION:20\n#EXTINF:20,\nfile://{}\n", secret.display());
+    Server::start(move |path, stream| match path {
+        "garbage" => begin(stream, STREAM).and_then(|()| stream.write_all(&noise(4 << 20))),
+        "huge.mkv" => reply(stream, "200 OK", "", &huge),
+        "packed.mkv" => reply(stream, "200 OK", "", &packed),
+        "streams.ts" => begin(stream, STREAM).and_then(|()| for_ever(stream, &streams)),
+        "header" => begin(stream, "").and_then(|()| hold()),
+        "endless-header" => write!(stream, "HTTP/1.0 200 OK\r\n").and_then(|()| for_ever(stream, b"X-Header: yes\r\n")),
+        "nothing.ts" => begin(stream, STREAM).and_then(|()| for_ever(stream, &null_packet())),
+        "endless.m3u8" => {
+            begin(stream, PLAYLIST)?;
+            stream.write_all(b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n")?;
+            for_ever(stream, b"#EXTINF:1,\na.ts\n")
+        }
+        "choices.m3u8" => {
+            begin(stream, PLAYLIST)?;
+            stream.write_all(b"#EXTM3U\n")?;
+            for_ever(stream, b"#EXT-X-STREAM-INF:BANDWIDTH=1\nchoices.m3u8\n")
+        }
+        "slow" => dribble(stream),
+        "packed.m3u8" => reply(stream, "200 OK", &format!("{PLAYLIST}Content-Encoding: gzip\r\n"), &gzip),
+        "local.m3u8" => reply(stream, "200 OK", PLAYLIST, list.as_bytes()),
+        "moved" => reply(stream, "302 Found", "Location: file:///etc/passwd\r\n", b""),
+        "fast.wav" => reply(stream, "200 OK", "", &fast),
+        "wide.wav" => reply(stream, "200 OK", "", &wide),
+        "bomb.mp4" => reply(stream, "200 OK", "", &bomb),
+        _ => reply(stream, "404 Not Found", "", b""),
+    })
+}
+
+/// One byte a second: never silent, never done.
+fn dribble(stream: &mut TcpStream) -> std::io::Result<()> {
+    for byte in b"HTTP/1.0 200 OK\r\nContent-Type: video/MP2T\r\n".iter().cycle() {
+        stream.write_all(&[*byte])?;
+        thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// Each way, and what the participant's error says of it.
+const HARM: [(&str, &str); 16] = [
+    ("garbage", "cannot be read: Invalid data"),
+    ("huge.mkv", "cannot be decoded"),
+    ("packed.mkv", "cannot be decoded"),
+    ("streams.ts", "no media for 10 s"),
+    ("header", "no media for 10 s"),
+    ("endless-header", "no media for 10 s"),
+    ("nothing.ts", "no media for 10 s"),
+    ("endless.m3u8", "do not end"),
+    ("choices.m3u8", "do not end"),
+    ("slow", "no media for 10 s"),
+    ("packed.m3u8", "do not end"),
+    ("local.m3u8", "a file of the recorder's machine"),
+    ("moved", "a file of the recorder's machine"),
+    ("fast.wav", "cannot be decoded"),
+    ("wide.wav", "cannot be decoded"),
+    ("bomb.mp4", "cannot be read: Cannot allocate memory"),
+];
+
+#[test]
+fn sixteen_ways_to_do_harm_hurt_nobody_else() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = Scratch::new("harm");
+    let (server, media) = (server(&scratch), MediaServer::start(&scratch));
+    let good = media.rtmp_url("good");
+    let _publisher = Running::ffmpeg(&format!("-re {} -f flv {good}", colour_and_tone("lime", 440, 600.0)));
+    let urls: Vec<String> = [good].into_iter().chain(HARM.map(|(path, _)| server.url(path))).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let memory = Arc::new(Memory::default());
+    let capture = Capture::start(config(&scratch.path("work"), &urls), memory.clone()).expect("the capture starts");
+    memory.wait_for("the good source to join", joined(1));
+    for (index, (path, words)) in HARM.iter().enumerate() {
+        let message = memory.wait_for(path, |told| told.events.iter().find_map(|event| unavailable(event, index + 2)));
+        assert!(message.contains(words), "{path}: {message}");
+        assert!(!message.contains("://") && !message.contains("127.0.0.1"), "no URL in: {message}");
+    }
+    let lateness = capture.figures().tick_lateness_p99;
+    let end = capture.figures().position.as_secs_f64();
+    capture.stop();
+    let told = memory.take();
+    assert_recorded_without_a_gap(&scratch, &told, end);
+    let others = told.events.iter().filter(|event| matches!(event, CaptureEvent::Joined { uid: 2.., .. }));
+    assert_eq!(others.count(), 0, "nothing of a bad source is recorded: {:?}", told.events);
+    assert!(lateness < Duration::from_secs(1), "the tick goes on: {lateness:?}");
+    assert!(peak_memory() < MOST_MEMORY, "{} MB", peak_memory() >> 20);
+}
+
+fn unavailable(event: &CaptureEvent, uid: usize) -> Option<String> {
+    match event {
+        CaptureEvent::Unavailable { uid: u, message, .. } if *u as usize == uid => Some(message.clone()),
+        _ => None,
+    }
+}
+
+fn assert_recorded_without_a_gap(scratch: &Scratch, told: &Told, end: f64) {
+    assert!(left(1)(told).is_none(), "{:?}", told.events);
+    let gap = |event: &CaptureEvent| matches!(event, CaptureEvent::Gap { .. } | CaptureEvent::Broken(_));
+    assert!(!told.events.iter().any(gap), "{:?}", told.events);
+    let recording = joined_file(scratch, &told.closed);
+    let sound = samples(&recording, 0);
+    // A busy machine may let the publisher itself stutter.
+    let blocks = sound[48_000..sound.len() - 24_000].chunks_exact(4800);
+    let (all, heard) = (blocks.len(), blocks.filter(|block| tone(block, 440.0) > 0.03).count());
+    assert!(heard * 4 > all * 3, "heard in {heard} of {all} tenths of a second");
+    let last = picture(&recording, end - 0.7);
+    let seen = [(160, 120), (80, 60), (240, 60), (80, 180), (240, 180)].map(|(x, y)| colour_at(&last, 320, x, y));
+    assert!(seen.iter().any(|colour| alike(*colour, [0, 255, 0])), "the good one is seen to the end: {seen:?}");
+}
+
+#[test]
+fn sources_that_are_mad_but_alive_hurt_nobody_else() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = Scratch::new("mad");
+    let small = "-c:v libx264 -preset ultrafast -tune zerolatency";
+    let hasty = file(&scratch, "hasty.ts", &format!("-f lavfi -i color=size=16x16:rate=10000:duration=2 {small}"));
+    let changing: Vec<u8> = (0..24)
+        .flat_map(|index| {
+            let size = format!("{}x{}", 64 + 32 * (index % 12), 64 + 64 * (index % 5));
+            let source = format!("-f lavfi -i testsrc=size={size}:rate=25 -frames:v 1 {small} -bf 0");
+            file(&scratch, &format!("{index}.h264"), &source)
+        })
+        .collect();
+    let wild = with_wild_times(file(&scratch, "wild.ts", &colour_and_tone("red", 660, 20.0)));
+    let server = Server::start(move |path, stream| {
+        begin(stream, "")?;
+        match path {
+            "hasty.ts" => for_ever(stream, &hasty),
+            "changing.h264" => for_ever(stream, &changing),
+            _ => for_ever(stream, &wild),
+        }
+    });
+    let media = MediaServer::start(&scratch);
+    let good = media.rtmp_url("good");
+    let _publisher = Running::ffmpeg(&format!("-re {} -f flv {good}", colour_and_tone("lime", 440, 600.0)));
+    let urls = [good, server.url("hasty.ts"), server.url("changing.h264"), server.url("wild.ts")];
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let memory = Arc::new(Memory::default());
+    let capture = Capture::start(config(&scratch.path("work"), &urls), memory.clone()).expect("the capture starts");
+    memory.wait_for("the good source to join", joined(1));
+    for uid in 2..=4 {
+        memory.wait_for("a mad source to be told of", |told| {
+            let told_of = |event: &&CaptureEvent| {
+                matches!(event, CaptureEvent::Joined { uid: u, .. } | CaptureEvent::Unavailable { uid: u, .. } if *u == uid)
+            };
+            told.events.iter().find(told_of).map(drop)
+        });
+    }
+    let (goal, deadline) = (capture.figures().position + Duration::from_secs(8), Instant::now() + PATIENCE);
+    while capture.figures().position < goal {
+        assert!(Instant::now() < deadline, "the recording advances");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (lateness, end) = (capture.figures().tick_lateness_p99, capture.figures().position.as_secs_f64());
+    capture.stop();
+    assert_recorded_without_a_gap(&scratch, &memory.take(), end);
+    assert!(lateness < Duration::from_secs(1), "the tick goes on: {lateness:?}");
+    assert!(peak_memory() < MOST_MEMORY, "{} MB", peak_memory() >> 20);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a source may make the recorder open: redirects and playlists lead no further than the configuration's own URLs
+//! may, and whatever is refused is refused before a single byte is sent to it.
+//!
+//! Nothing here talks to a link-local address: an address of the loopback stands for them.
+
+mod capture_support;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use capture_support::hostile::{reply, Server};
+use capture_support::*;
+use cloud_recording_core::capture::{try_out, Failure, Guard, Refusal};
+
+/// Stands for a link-local address.
+const FORBIDDEN: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
+
+const PLAYLIST: &str = "Content-Type: application/vnd.apple.mpegurl\r\n";
+
+fn guard() -> Guard {
+    let allowed = ["http", "rtsp", "udp", "file"].map(str::to_owned);
+    Guard::new(&allowed, false).refusing(FORBIDDEN.into())
+}
+
+/// Opens the URL and reads the first piece of media.
+fn read(url: &str) -> Result<(), Failure> {
+    try_out(url, &guard(), 1, Duration::from_secs(20))
+}
+
+/// A server where nobody may go. It would answer.
+fn forbidden() -> Server {
+    Server::start_at(FORBIDDEN, |_, stream| reply(stream, "200 OK", "", b"the machine's credentials"))
+}
+
+fn media(scratch: &Scratch) -> Vec<u8> {
+    let path = scratch.path("media.ts");
+    ffmpeg(&format!("{} {}", colour_and_tone("red", 440, 3.0), path.display()));
+    std::fs::read(path).expect("a file")
+}
+
+fn moved(stream: &mut std::net::TcpStream, to: &str) -> std::io::Result<()> {
+    reply(stream, "302 Found", &format!("Location: {to}\r\n"), b"")
+}
+
+fn list(segments: &str) -> Vec<u8> {
+    format!("#EXTM3U\n#EXT-X-TARGETDURATION:3\n{segments}#EXT-X-ENDLIST\n").into_bytes()
+}
+
+#[test]
+fn a_redirect_to_a_forbidden_address_is_never_followed() {
+    let forbidden = forbidden();
+    let target = forbidden.url("latest/credentials");
+    let server = Server::start(move |path, stream| match path {
+        "far" => moved(stream, "near"),
+        _ => moved(stream, &target),
+    });
+    assert_eq!(forbidden.address(), FORBIDDEN);
+    for path in ["near", "far"] {
+        assert_eq!(read(&server.url(path)), Err(Failure::Forbidden(Refusal::LinkLocal)), "{path}");
+    }
+    assert!(forbidden.requests().is_empty(), "nobody was asked");
+}
+
+#[test]
+fn a_playlist_leads_to_no_forbidden_address_by_any_way() {
+    let (scratch, forbidden) = (Scratch::new("reach-playlist"), forbidden());
+    let (media, target) = (media(&scratch), forbidden.url("a.ts"));
+    let key = format!("#EXT-X-KEY:METHOD=AES-128,URI=\"{target}\"\n#EXTINF:3,\na.ts\n");
+    let server = Server::start(move |path, stream| match path {
+        "segment.m3u8" => reply(stream, "200 OK", PLAYLIST, &list(&format!("#EXTINF:3,\n{target}\n"))),
+        "key.m3u8" => reply(stream, "200 OK", PLAYLIST, &list(&key)),
+        "moved.m3u8" => reply(stream, "200 OK", PLAYLIST, &list("#EXTINF:3,\nmoved.ts\n")),
+        "choice.m3u8" => {
+            let body = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{target}\n");
+            reply(stream, "200 OK", PLAYLIST, body.as_bytes())
+        }
+        "moved.ts" => moved(stream, &target),
+        _ => reply(stream, "200 OK", "", &media),
+    });
+    for path in ["segment.m3u8", "key.m3u8", "moved.m3u8", "choice.m3u8"] {
+        assert_eq!(read(&server.url(path)), Err(Failure::Forbidden(Refusal::LinkLocal)), "{path}");
+    }
+    assert!(forbidden.requests().is_empty(), "nobody was asked");
+}
+
+#[test]
+fn what_came_over_a_network_opens_no_file_and_no_other_protocol() {
+    let scratch = Scratch::new("reach-file");
+    std::fs::write(scratch.path("secret.ts"), media(&scratch)).unwrap();
+    let secret = scratch.path("secret.ts").display().to_string();
+    let targets = [
+        format!("file://{secret}"),
+        format!("file:{secret}"),
+        format!("crypto:file:{secret}"),
+        format!("concat:{secret}"),
+        format!("subfile,,start,0,end,1000,,:{secret}"),
+        "data:video/mp2t;base64,R0AAEAAA".to_owned(),
+        "tcp://127.0.0.1:9/a.ts".to_owned(),
+    ];
+    for target in targets {
+        let redirect = target.clone();
+        let server = Server::start(move |path, stream| match path {
+            "a.m3u8" => reply(stream, "200 OK", PLAYLIST, &list(&format!("#EXTINF:3,\n{redirect}\n"))),
+            _ => moved(stream, &redirect),
+        });
+        for path in ["a.m3u8", "moved.ts"] {
+            let failure = read(&server.url(path)).expect_err("it is not played");
+            // libav may take some for a path on the server, where they are nothing but another redirect.
+            let harmless = matches!(failure, Failure::Forbidden(_) | Failure::Unavailable(_));
+            assert!(harmless, "{path} {target}: {failure}");
+        }
+    }
+    let list = list(&format!("#EXTINF:3,\n{secret}\n"));
+    std::fs::write(scratch.path("local.m3u8"), list).unwrap();
+    assert_eq!(read(scratch.path("local.m3u8").to_str().unwrap()), Ok(()), "a file may lead to files");
+}
+
+#[test]
+fn allowed_redirects_are_followed_with_their_cookies() {
+    let scratch = Scratch::new("reach-allowed");
+    let media = media(&scratch);
+    let (bytes, parts) = (media.clone(), list("#EXTINF:3,\nparts/a.ts\n"));
+    let elsewhere = Server::start_at(Ipv4Addr::new(127, 0, 0, 2), move |path, stream| match path {
+        "deep/list.m3u8" => reply(stream, "200 OK", PLAYLIST, &parts),
+        "deep/parts/a.ts" => moved(stream, "b.ts"),
+        "deep/parts/b.ts" => reply(stream, "200 OK", "", &bytes),
+        _ => reply(stream, "404 Not Found", "", b""),
+    });
+    let to = elsewhere.url("deep/list.m3u8");
+    let server = Server::start(move |path, stream| match path {
+        "list.m3u8" => moved(stream, &to),
+        "media.ts" => reply(stream, "301 Moved", "Location: /media/1.ts\r\nSet-Cookie: pass=27; Path=/\r\n", b""),
+        "media/1.ts" => moved(stream, "2.ts"),
+        "media/2.ts" => reply(stream, "200 OK", "", &media),
+        _ => moved(stream, "round-and-round"),
+    });
+    assert_eq!(read(&server.url("media.ts")), Ok(()));
+    assert!(server.requests().last().unwrap().contains("Cookie: pass=27"), "{:?}", server.requests());
+    assert_eq!(read(&server.url("list.m3u8")), Ok(()), "parts are looked for where the list is");
+    assert!(matches!(read(&server.url("round-and-round")), Err(Failure::Unavailable(_))));
+}
