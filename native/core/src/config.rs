@@ -17,6 +17,9 @@ pub const MOST_STREAMS: usize = 17;
 
 const PROTOCOLS: &[&str] = &["rtmp", "rtmps", "rtsp", "rtsps", "srt", "http", "https", "udp", "rtp", "tcp", "file"];
 const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
+const LONGEST_SLICE_SECONDS: u32 = 120;
+/// How long after its asked length a slice waits for a key frame, if nothing else is said.
+const KEY_FRAME_SECONDS: u32 = 15;
 const LONGEST_FILE_PREFIX: usize = 32;
 const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 
@@ -119,6 +122,15 @@ pub struct Channel {
     /// A channel without a name answers to any.
     pub name: Option<String>,
     pub streams: Vec<Stream>,
+    /// Record the only stream as it is.
+    pub passthrough: Option<Passthrough>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Passthrough {
+    /// What the playlist declares: slices that wait for a key frame are not longer.
+    pub longest_slice_seconds: Option<u32>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -192,6 +204,14 @@ impl Document {
         Duration::from_secs(u64::from(self.slice_seconds))
     }
 
+    /// The longest that a slice of the channel can be.
+    #[must_use]
+    pub fn longest_slice_seconds(&self, channel: &Channel) -> u32 {
+        channel.passthrough.map_or(self.slice_seconds, |passthrough| {
+            passthrough.longest_slice_seconds.unwrap_or(self.slice_seconds + KEY_FRAME_SECONDS)
+        })
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.recording_id.as_deref().is_some_and(|id| !names::is_recording_id(id)) {
             return Err(invalid("recordingId: must be 32 lower-case hexadecimal digits"));
@@ -223,6 +243,27 @@ impl Document {
                 return Err(invalid(&format!("channels[{index}].name: another channel has it already")));
             }
             channel.check(index)?;
+            self.check_passthrough(index, channel)?;
+        }
+        Ok(())
+    }
+}
+
+impl Document {
+    fn check_passthrough(&self, index: usize, channel: &Channel) -> Result<(), Error> {
+        let Some(passthrough) = channel.passthrough else { return Ok(()) };
+        let field = format!("channels[{index}].passthrough");
+        if channel.streams.len() != 1 {
+            let count = channel.streams.len();
+            return Err(invalid(&format!(
+                "{field}: only a single stream can be recorded as it is, and streams has {count}; leave it out"
+            )));
+        }
+        let least = self.slice_seconds + 1;
+        if passthrough.longest_slice_seconds.is_some_and(|most| !(least..=LONGEST_SLICE_SECONDS).contains(&most)) {
+            return Err(invalid(&format!(
+                "{field}.longestSliceSeconds: must be from {least} (more than sliceSeconds) to {LONGEST_SLICE_SECONDS}"
+            )));
         }
         Ok(())
     }
@@ -373,6 +414,9 @@ mod tests {
             let bucket = if fields.is_empty() { r#""bucket": "", "endpoint": "http://h""# } else { fields };
             format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {bucket}}}}}"#)
         };
+        let passthrough = |value: &str| {
+            format!(r#"{{"channels": [{{"passthrough": {value}, "streams": [{{"uid": 1, "url": "a"}}]}}]}}"#)
+        };
         let table = [
             (r#"{"colour": 1}"#.into(), "colour: unknown field `colour`"),
             (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
@@ -386,6 +430,18 @@ mod tests {
             (stream(r#"{"uid": 1, "url": "a"}, {"uid": 1, "url": "b"}"#), "channels[0].streams[1].uid: another"),
             (stream(""), "channels[0].streams: must be from 1 to 17"),
             (stream(&[r#"{"uid": 1, "url": "a"}"#; 18].join(",")), "channels[0].streams: must be from 1 to 17"),
+            (passthrough(r#"{"bound": 20}"#), "channels[0].passthrough.bound: unknown field"),
+            (passthrough("true"), "channels[0].passthrough: must be struct Passthrough"),
+            (
+                passthrough(r#"{"longestSliceSeconds": 15}"#),
+                "channels[0].passthrough.longestSliceSeconds: must be from 16",
+            ),
+            (passthrough(r#"{"longestSliceSeconds": 121}"#), "channels[0].passthrough.longestSliceSeconds: must be"),
+            (
+                r#"{"channels": [{"passthrough": {}, "streams": [{"uid": 1, "url": "a"}, {"uid": 2, "url": "b"}]}]}"#
+                    .into(),
+                "channels[0].passthrough: only a single stream",
+            ),
             (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
             (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
             (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),

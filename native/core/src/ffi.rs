@@ -196,6 +196,9 @@ fn document(text: Option<&str>) -> Result<Document, Error> {
 fn change(recording_id: Option<&str>, control: Control) -> Result<(), Error> {
     let shared: Option<Arc<Shared>> = recording_id.and_then(registry::find);
     match shared {
+        Some(shared) if matches!(control, Control::SetLayout(..)) && shared.is_passed_through() => {
+            Err(Error::new(Code::InvalidOperation, "what is passed through has no layout"))
+        }
         Some(shared) if shared.state().captures() && shared.send(control) => Ok(()),
         Some(_) => Err(Error::new(Code::InvalidOperation, "nothing is being recorded")),
         None => Err(Error::new(Code::InvalidParameter, "no such recording")),

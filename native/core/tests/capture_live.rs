@@ -13,50 +13,14 @@ use std::time::{Duration, Instant};
 
 use capture_support::servers::{free_port, free_udp_port, MediaServer};
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Layout, UtcMillis};
+use cloud_recording_core::capture::api::{CaptureEvent, CaptureSink, Layout, UtcMillis};
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, Nanos, Stop, SECOND};
 use cloud_recording_core::capture::Capture;
 use cloud_recording_core::error::Code;
 
-/// A publisher of one colour and one tone for as long as the test runs.
-fn publish(colour: &str, hertz: u32, target: &str) -> Running {
-    Running::ffmpeg(&format!("-re {} {target}", colour_and_tone(colour, hertz, 600.0)))
-}
-
-fn start(config: CaptureConfig) -> (Capture, Arc<Memory>) {
-    let memory = Arc::new(Memory::default());
-    (Capture::start(config, memory.clone()).expect("the capture starts"), memory)
-}
-
-/// Waits until this much media has been written.
-fn record_for(capture: &Capture, length: Duration) {
-    let (goal, deadline) = (capture.figures().position + length, Instant::now() + PATIENCE);
-    while capture.figures().position < goal {
-        assert!(Instant::now() < deadline, "the recording advances");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn signal(process: &Running, signal: &str) {
     let sent = std::process::Command::new("kill").args([signal, &process.0.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());
-}
-
-/// Slices and gaps follow each other without overlap or hole.
-fn assert_unbroken(told: &Told) {
-    let spans = told.closed.iter().map(|slice: &ClosedSlice| {
-        let start = slice.open.start.0;
-        (start, start + i64::try_from(slice.duration_ticks / 90).unwrap())
-    });
-    let gaps = told.events.iter().filter_map(|event| match event {
-        CaptureEvent::Gap { start, stop, .. } => Some((start.0, stop.0)),
-        _ => None,
-    });
-    let mut all: Vec<(i64, i64)> = spans.chain(gaps).collect();
-    all.sort_unstable();
-    for pair in all.windows(2) {
-        assert!((pair[1].0 - pair[0].1).abs() <= 2, "{pair:?} in {all:?}");
-    }
 }
 
 #[test]

@@ -58,6 +58,13 @@ pub struct StreamSource {
     pub url: String,
 }
 
+/// Recording without transcoding: slices end where the source has key frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passthrough {
+    /// No slice is longer, whatever the source does.
+    pub longest_slice: Duration,
+}
+
 /// Everything capture needs, already validated by delivery.
 #[derive(Debug, Clone)]
 pub struct CaptureConfig {
@@ -72,6 +79,8 @@ pub struct CaptureConfig {
     /// 0 means nobody.
     pub max_resolution_uid: u32,
     pub slice: Duration,
+    /// Record the only source as it is, where it can be.
+    pub passthrough: Option<Passthrough>,
     pub directory: PathBuf,
     /// `<filePrefix><sid>_<safe channel>`; a slice is `<stem>_<yyyyMMddHHmmssSSS>.ts`.
     pub file_stem: String,
@@ -121,6 +130,8 @@ pub enum CaptureEvent {
     Left { uid: u32, at: UtcMillis, lost: bool, message: String },
     /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
     Unavailable { uid: u32, refused: bool, message: String },
+    /// A stream that was to be recorded as it is cannot be, and is transcoded from now on.
+    Transcoding { uid: u32, reason: String },
     /// Nothing could be recorded in [start, stop).
     Gap { start: UtcMillis, stop: UtcMillis, reason: String },
     /// Capture cannot go on; its threads end by themselves.

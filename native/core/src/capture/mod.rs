@@ -14,6 +14,7 @@ pub mod geometry;
 mod mixer;
 pub(crate) mod mux;
 mod output;
+mod passthrough;
 mod repair;
 mod roster;
 mod slicer;
@@ -25,14 +26,14 @@ mod utc;
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{sync_channel, Receiver};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use api::{CaptureConfig, CaptureEvent, CaptureFigures, CaptureSink, Layout, UtcMillis};
 use clock::{duration, lock, Clock, MonotonicClock, Presence, Stop};
 use encode::aac;
-use output::{Job, Output};
+use output::Output;
 pub use repair::repair;
 use roster::Roster;
 pub use source::{try_out, Failure, Guard, Refusal};
@@ -43,13 +44,24 @@ use crate::error::{Code, Error};
 
 /// A channel being recorded. Dropping it stops it, too.
 pub struct Capture {
-    clock: Arc<dyn Clock>,
-    stop: Arc<Stop>,
-    settings: Arc<Mutex<Settings>>,
-    lateness: Arc<Lateness>,
-    position: Arc<AtomicI64>,
+    parts: Parts,
     threads: Vec<JoinHandle<()>>,
 }
+
+/// What the threads of one capture share.
+#[derive(Clone)]
+struct Parts {
+    clock: Arc<dyn Clock>,
+    stop: Arc<Stop>,
+    sink: Arc<dyn CaptureSink>,
+    settings: Arc<Mutex<Settings>>,
+    lateness: Arc<Lateness>,
+    /// Nanoseconds of media written.
+    position: Arc<AtomicI64>,
+}
+
+/// The threads that turn what the sources decode into slices.
+struct Composing(Vec<JoinHandle<()>>);
 
 impl Capture {
     /// Begins to connect in the background; the output begins with the first media of the first participant.
@@ -73,47 +85,48 @@ impl Capture {
     ) -> Result<Self, Error> {
         av::prepare();
         let settings = Settings { layout: config.layout, max_resolution_uid: config.max_resolution_uid, paused: false };
-        let mut capture = Self {
+        let parts = Parts {
             clock: Arc::clone(clock),
             stop: Arc::default(),
+            sink: Arc::clone(sink),
             settings: Arc::new(Mutex::new(settings)),
             lateness: Arc::default(),
             position: Arc::default(),
-            threads: Vec::new(),
         };
-        let (sender, receiver) = sync_channel(tick::backlog(config, &**clock));
-        let position = Arc::clone(&capture.position);
-        let output = Output::open(config, Arc::clone(clock), Arc::clone(sink), position)?;
-        capture.start_output(output, receiver, sink)?;
-        let roster = Arc::<Roster>::default();
-        capture.start_tick(config, &roster, sender, sink)?;
-        capture.start_sources(config, &roster, sink)?;
+        let mut capture = Self { parts, threads: Vec::new() };
+        if config.passthrough.is_some() {
+            capture.start_copying(config)?;
+        } else {
+            let roster = Arc::<Roster>::default();
+            capture.threads = capture.parts.compose(config, &roster)?.0;
+            capture.start_sources(config, &roster)?;
+        }
         Ok(capture)
     }
 
     /// Arranges the participants differently from the next tick on.
     pub fn set_layout(&self, layout: Layout, max_resolution_uid: u32) {
-        let mut settings = lock(&self.settings);
+        let mut settings = lock(&self.parts.settings);
         settings.layout = layout;
         settings.max_resolution_uid = max_resolution_uid;
     }
 
     /// While paused nothing is recorded: the slice is closed, and what follows is told as a gap.
     pub fn set_paused(&self, paused: bool) {
-        lock(&self.settings).paused = paused;
+        lock(&self.parts.settings).paused = paused;
     }
 
     #[must_use]
     pub fn figures(&self) -> CaptureFigures {
-        let (tick_lateness_p50, tick_lateness_p99) = self.lateness.percentiles();
-        let position = duration(self.position.load(Ordering::Relaxed));
+        let (tick_lateness_p50, tick_lateness_p99) = self.parts.lateness.percentiles();
+        let position = duration(self.parts.position.load(Ordering::Relaxed));
         CaptureFigures { position, tick_lateness_p50, tick_lateness_p99 }
     }
 
     /// The recording's own time: the wall clock's as it was at the start, plus what has passed since.
     #[must_use]
     pub fn now(&self) -> UtcMillis {
-        self.clock.utc(self.clock.now())
+        self.parts.clock.utc(self.parts.clock.now())
     }
 
     /// Closes the open slice and returns when no thread of the capture runs any more.
@@ -121,59 +134,62 @@ impl Capture {
         drop(self);
     }
 
-    fn start_output(&mut self, output: Output, jobs: Receiver<Job>, sink: &Arc<dyn CaptureSink>) -> Result<(), Error> {
-        self.spawn("output", sink, move || output.run(&jobs))
-    }
-
-    fn start_tick(
-        &mut self,
-        config: &CaptureConfig,
-        roster: &Arc<Roster>,
-        jobs: std::sync::mpsc::SyncSender<Job>,
-        sink: &Arc<dyn CaptureSink>,
-    ) -> Result<(), Error> {
-        let presence = Presence::new(&self.clock);
-        let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));
-        let settings = Arc::clone(&self.settings);
-        let tick = Tick::new(config, time, Arc::clone(roster), settings, Arc::clone(&self.lateness), jobs);
-        self.spawn("tick", sink, move || {
-            let _presence = presence;
-            tick.run()
-        })
-    }
-
-    fn start_sources(
-        &mut self,
-        config: &CaptureConfig,
-        roster: &Arc<Roster>,
-        sink: &Arc<dyn CaptureSink>,
-    ) -> Result<(), Error> {
-        let presences: Vec<_> = config.sources.iter().map(|_| Presence::new(&self.clock)).collect();
+    fn start_sources(&mut self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<(), Error> {
+        let presences: Vec<_> = config.sources.iter().map(|_| Presence::new(&self.parts.clock)).collect();
         for (stream, presence) in config.sources.iter().zip(presences) {
-            let around = Surroundings {
-                clock: Arc::clone(&self.clock),
-                stop: Arc::clone(&self.stop),
-                roster: Arc::clone(roster),
-                sink: Arc::clone(sink),
-            };
+            let around = self.parts.surroundings(roster);
             let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
-            self.spawn(&format!("source-{}", stream.uid), sink, move || {
+            self.threads.push(self.parts.spawn(&format!("source-{}", stream.uid), move || {
                 let _presence = presence;
                 source.run();
                 Ok(())
-            })?;
+            })?);
         }
         Ok(())
     }
 
+    fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Error> {
+        let presence = Presence::new(&self.parts.clock);
+        let (config, parts) = (config.clone(), self.parts.clone());
+        self.threads.push(self.parts.spawn("source", move || passthrough::run(&config, &parts, presence))?);
+        Ok(())
+    }
+}
+
+impl Parts {
+    fn surroundings(&self, roster: &Arc<Roster>) -> Surroundings {
+        Surroundings {
+            clock: Arc::clone(&self.clock),
+            stop: Arc::clone(&self.stop),
+            roster: Arc::clone(roster),
+            sink: Arc::clone(&self.sink),
+        }
+    }
+
+    /// Starts what composes and mixes the members of `roster`, and what encodes and cuts that.
+    fn compose(&self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<Composing, Error> {
+        let (sender, receiver) = sync_channel(tick::backlog(config, &*self.clock));
+        let position = Arc::clone(&self.position);
+        let output = Output::open(config, Arc::clone(&self.clock), Arc::clone(&self.sink), position)?;
+        let output = self.spawn("output", move || output.run(&receiver))?;
+        let presence = Presence::new(&self.clock);
+        let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));
+        let settings = Arc::clone(&self.settings);
+        let tick = Tick::new(config, time, Arc::clone(roster), settings, Arc::clone(&self.lateness), sender);
+        let tick = self.spawn("tick", move || {
+            let _presence = presence;
+            tick.run()
+        })?;
+        Ok(Composing(vec![output, tick]))
+    }
+
     /// Runs `work` in a thread whose failure or panic breaks the capture instead of the process.
     fn spawn(
-        &mut self,
+        &self,
         name: &str,
-        sink: &Arc<dyn CaptureSink>,
         work: impl FnOnce() -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
-        let (sink, stop) = (Arc::clone(sink), Arc::clone(&self.stop));
+    ) -> Result<JoinHandle<()>, Error> {
+        let (sink, stop) = (Arc::clone(&self.sink), Arc::clone(&self.stop));
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let worked = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)));
             if let Err(error) = worked {
@@ -181,21 +197,25 @@ impl Capture {
                 sink.event(CaptureEvent::Broken(error));
             }
         });
-        let thread = thread.map_err(|error| {
-            Error::new(Code::RecorderInit, format!("the system gives no thread for capture: {error}"))
-        })?;
-        self.threads.push(thread);
-        Ok(())
+        thread
+            .map_err(|error| Error::new(Code::RecorderInit, format!("the system gives no thread for capture: {error}")))
+    }
+}
+
+impl Composing {
+    /// Returns when the threads have ended, as they do after the stop.
+    fn join(self) {
+        for thread in self.0 {
+            // Panics were caught inside and told.
+            drop(thread.join());
+        }
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        self.stop.raise();
-        for thread in self.threads.drain(..) {
-            // Panics were caught inside and told.
-            drop(thread.join());
-        }
+        self.parts.stop.raise();
+        Composing(std::mem::take(&mut self.threads)).join();
     }
 }
 

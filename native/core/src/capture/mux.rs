@@ -15,6 +15,7 @@ use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use super::av::frame::{no_packet, Packet};
+use super::av::parameters::Parameters;
 use super::av::{c_string, AvError, Options};
 use super::encode::EncoderContext;
 
@@ -86,6 +87,24 @@ unsafe impl Send for Muxer {}
 impl Muxer {
     /// A multiplexer for streams as these encoders give them, numbered in this order.
     pub fn new(encoders: &[&EncoderContext]) -> Result<Self, AvError> {
+        Self::with_streams(encoders, |encoder, parameters| {
+            // SAFETY: both are valid; the function copies.
+            unsafe { ffi::avcodec_parameters_from_context(parameters, encoder.as_ptr()) }
+        })
+    }
+
+    /// A multiplexer for streams that are copied from a source, numbered in this order.
+    pub fn of_copies(streams: &[&Parameters]) -> Result<Self, AvError> {
+        Self::with_streams(streams, |original, parameters| {
+            // SAFETY: both are valid; the function copies.
+            unsafe { ffi::avcodec_parameters_copy(parameters, original.as_ptr()) }
+        })
+    }
+
+    fn with_streams<T>(
+        streams: &[T],
+        describe: impl Fn(&T, *mut ffi::AVCodecParameters) -> c_int,
+    ) -> Result<Self, AvError> {
         let format = c_string("mpegts")?;
         let mut raw = ptr::null_mut();
         // SAFETY: every pointer is checked before use; the context is owned by `muxer` from its first moment on; the
@@ -94,14 +113,14 @@ impl Muxer {
             let made = ffi::avformat_alloc_output_context2(&raw mut raw, ptr::null(), format.as_ptr(), ptr::null());
             AvError::check(made)?;
             let context = NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)?;
-            let mut muxer = Self { context, target: Box::default(), streams: encoders.len(), header_written: false };
+            let mut muxer = Self { context, target: Box::default(), streams: streams.len(), header_written: false };
             (*raw).pb = output_into(&raw mut *muxer.target)?;
             // The exact time stamps are kept: shifting negative ones would move the first slice alone.
             (*raw).avoid_negative_ts = ffi::AVFMT_AVOID_NEG_TS_DISABLED;
             (*raw).max_delay = MOST_DELAY;
-            for encoder in encoders {
+            for description in streams {
                 let stream = NonNull::new(ffi::avformat_new_stream(raw, ptr::null())).ok_or(AvError::OUT_OF_MEMORY)?;
-                AvError::check(ffi::avcodec_parameters_from_context((*stream.as_ptr()).codecpar, encoder.as_ptr()))?;
+                AvError::check(describe(description, (*stream.as_ptr()).codecpar))?;
             }
             Ok(muxer)
         }
@@ -116,21 +135,26 @@ impl Muxer {
             let set = unsafe { ffi::av_opt_set((*self.context.as_ptr()).priv_data, name.as_ptr(), value.as_ptr(), 0) };
             return AvError::check(set).map(drop);
         }
-        let mut options =
-            Options::new(&[("pat_period", TABLE_INTERVAL), ("sdt_period", TABLE_INTERVAL), ("mpegts_copyts", "1")])?;
+        // A recording may have several multiplexers: that their counters begin anew is no loss of packets.
+        let mut options = Options::new(&[
+            ("pat_period", TABLE_INTERVAL),
+            ("sdt_period", TABLE_INTERVAL),
+            ("mpegts_copyts", "1"),
+            ("mpegts_flags", "+initial_discontinuity"),
+        ])?;
         // SAFETY: the context has its output and all of its streams.
         AvError::check(unsafe { ffi::avformat_write_header(self.context.as_ptr(), options.as_mut_ptr()) })?;
         self.header_written = true;
         Ok(())
     }
 
-    /// Writes a packet of the stream `stream` presented at `ticks`; packets come in the order of their times.
-    pub fn write(&mut self, packet: &mut Packet, stream: usize, ticks: i64) -> Result<(), AvError> {
+    /// Writes a packet of the stream `stream`; packets of a stream come in the order of decoding.
+    pub fn write(&mut self, packet: &mut Packet, stream: usize, present: i64, decode: i64) -> Result<(), AvError> {
         debug_assert!(stream < self.streams);
         let raw = packet.raw_mut();
         raw.stream_index = c_int::try_from(stream).unwrap_or(0);
-        raw.pts = ticks;
-        raw.dts = ticks;
+        raw.pts = present;
+        raw.dts = decode;
         raw.duration = 0;
         // SAFETY: context and packet are valid; the stream index was checked; MPEG-TS streams count in 90 kHz.
         AvError::check(unsafe { ffi::av_write_frame(self.context.as_ptr(), packet.as_mut_ptr()) }).map(drop)

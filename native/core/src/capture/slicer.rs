@@ -63,8 +63,18 @@ impl Slicer {
     }
 
     pub fn write(&mut self, packet: &mut Packet, kind: TrackKind, ticks: i64) -> Result<(), Error> {
+        self.write_reordered(packet, kind, ticks, ticks)
+    }
+
+    pub fn write_reordered(
+        &mut self,
+        packet: &mut Packet,
+        kind: TrackKind,
+        present: i64,
+        decode: i64,
+    ) -> Result<(), Error> {
         let stream = self.kinds.iter().position(|known| *known == kind).unwrap_or(0);
-        let written = self.muxer.write(packet, stream, ticks);
+        let written = self.muxer.write(packet, stream, present, decode);
         written.map_err(|error| self.explain(error))
     }
 
@@ -74,14 +84,14 @@ impl Slicer {
         self.muxer.take_failure().map_or(Ok(()), |error| Err(self.storage_error(&error)))
     }
 
-    /// Closes the slice at `ticks`: complete, fsynced, and told to the sink.
-    pub fn close(&mut self, ticks: i64) -> Result<(), Error> {
+    /// Closes the slice at `ticks`: complete, fsynced, and told to the sink. Returns how long it is.
+    pub fn close(&mut self, ticks: i64) -> Result<i64, Error> {
         let ended = self.muxer.end();
         let file = ended.map_err(|error| self.explain(error))?;
         if let Some(error) = self.muxer.take_failure() {
             return Err(self.storage_error(&error));
         }
-        let (Some((open, start)), Some(file)) = (self.current.take(), file) else { return Ok(()) };
+        let (Some((open, start)), Some(file)) = (self.current.take(), file) else { return Ok(0) };
         let sealed = file.seal().and_then(|sealed| sync_directory(&self.naming.directory).map(|()| sealed));
         let sealed = sealed.map_err(|error| storage_error(&open.path, &error))?;
         self.sink.slice_closed(ClosedSlice {
@@ -90,7 +100,8 @@ impl Slicer {
             bytes: sealed.bytes,
             sha256: sealed.sha256,
             md5: sealed.md5,
-        })
+        })?;
+        Ok(ticks - start)
     }
 
     fn explain(&mut self, error: AvError) -> Error {

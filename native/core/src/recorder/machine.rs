@@ -154,6 +154,10 @@ impl Machine {
                     self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
                 }
             }
+            CaptureEvent::Transcoding { uid, reason } => {
+                let message = format!("participant {uid} is transcoded and not passed through: {reason}");
+                self.recorder_failure(Code::RecorderFailed, message);
+            }
             CaptureEvent::Broken(error) => self.fail(error.clone()),
             CaptureEvent::Gap { .. } => {}
         }

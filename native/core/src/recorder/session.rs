@@ -78,6 +78,9 @@ impl Session {
             Past::Died => machine.resume(),
             Past::Stopped => machine.resume_stopped(),
         }
+        if plan.capture.passthrough.is_some() {
+            shared.pass_through();
+        }
         // Before anybody can ask for a stop.
         shared.publish(&machine, None);
         let books = Arc::new(Mutex::new(books));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a recorder's session shows to other threads, and how they reach it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub enum Control {
 pub struct Shared {
     pub recording_id: String,
     pub control: OnceLock<UnboundedSender<Control>>,
+    /// Whether nothing is composed, so that there is no layout to change.
+    passed_through: AtomicBool,
     books: OnceLock<Arc<Mutex<Books>>>,
     view: Mutex<View>,
 }
@@ -48,12 +51,28 @@ struct View {
 impl Shared {
     #[must_use]
     pub fn new(recording_id: String) -> Self {
-        Self { recording_id, control: OnceLock::new(), books: OnceLock::new(), view: Mutex::default() }
+        Self {
+            recording_id,
+            control: OnceLock::new(),
+            passed_through: AtomicBool::default(),
+            books: OnceLock::new(),
+            view: Mutex::default(),
+        }
     }
 
     #[must_use]
     pub fn state(&self) -> State {
         self.view.locked().state
+    }
+
+    /// Told once, as the recording starts.
+    pub fn pass_through(&self) {
+        self.passed_through.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_passed_through(&self) -> bool {
+        self.passed_through.load(Ordering::Relaxed)
     }
 
     /// Set once, as the recording starts.

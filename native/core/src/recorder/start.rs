@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::books::record::{Begun, Expected, VERSION};
-use crate::capture::api::{AudioProfile, Canvas, CaptureConfig, Layout, StreamKinds, StreamSource, VideoStream};
-use crate::config::{Document, Storage, Stream};
+use crate::capture::api::{
+    AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, VideoStream,
+};
+use crate::config::{Channel, Document, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::backup::Backup;
@@ -92,7 +94,7 @@ impl Plan {
                 file_prefix: document.file_prefix.clone(),
                 channel: channel_name.to_owned(),
                 stem: stem.clone(),
-                slice_seconds: document.slice_seconds,
+                slice_seconds: document.longest_slice_seconds(channel),
                 target,
                 backup: backup.as_ref().map(|backup| backup.target.clone()),
                 participants: sources.iter().map(expected).collect(),
@@ -101,7 +103,10 @@ impl Plan {
             backup,
             max_idle: max_idle(request.max_idle_time)?,
             work_bytes: document.work_bytes,
-            capture: capture(document, request, sources, &directory, stem)?,
+            capture: CaptureConfig {
+                passthrough: passthrough(document, channel),
+                ..capture(document, request, sources, &directory, stem)?
+            },
             directory,
         })
     }
@@ -133,9 +138,15 @@ fn capture(
         layout: layout(request.layout)?,
         max_resolution_uid: request.max_resolution_uid,
         slice: document.slice(),
+        passthrough: None,
         directory: directory.to_owned(),
         file_stem,
     })
+}
+
+fn passthrough(document: &Document, channel: &Channel) -> Option<Passthrough> {
+    let longest_slice = Duration::from_secs(u64::from(document.longest_slice_seconds(channel)));
+    channel.passthrough.map(|_| Passthrough { longest_slice })
 }
 
 /// The layout with this number of the interface.
@@ -343,6 +354,22 @@ pub(crate) mod tests {
             assert!(error.message.starts_with(expected), "{expected}: {}", error.message);
             assert!(!error.message.contains("hunter2"), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn passthrough_declares_its_bound_as_the_length_of_slices() {
+        for (bound, seconds) in [("{}", 30), (r#"{"longestSliceSeconds": 20}"#, 20)] {
+            let document = Document::parse(&format!(
+                r#"{{"workDir": "/w", "channels": [{{"passthrough": {bound}, "streams": [{{"uid": 1, "url": "srt://127.0.0.1:9"}}]}}]}}"#
+            ))
+            .unwrap();
+            let plan = Plan::new(ID, &document, &request()).unwrap();
+            assert_eq!(plan.begun.slice_seconds, seconds);
+            let longest_slice = Duration::from_secs(u64::from(seconds));
+            assert_eq!(plan.capture.passthrough, Some(Passthrough { longest_slice }));
+            assert_eq!(plan.capture.slice, Duration::from_secs(15));
+        }
+        assert_eq!(Plan::new(ID, &self::document(), &request()).unwrap().capture.passthrough, None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_recording_core::capture::api::{
@@ -131,6 +132,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
         layout: Layout::BestFit,
         max_resolution_uid: 0,
         slice: Duration::from_secs(15),
+        passthrough: None,
         directory: directory.to_owned(),
         file_stem: "0123_room".to_owned(),
     }
@@ -176,6 +178,42 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
+    }
+}
+
+/// A publisher of one colour and one tone for as long as the test runs.
+pub fn publish(colour: &str, hertz: u32, target: &str) -> Running {
+    Running::ffmpeg(&format!("-re {} {target}", colour_and_tone(colour, hertz, 600.0)))
+}
+
+pub fn start(config: CaptureConfig) -> (Capture, Arc<Memory>) {
+    let memory = Arc::new(Memory::default());
+    (Capture::start(config, memory.clone()).expect("the capture starts"), memory)
+}
+
+/// Waits until this much media has been written.
+pub fn record_for(capture: &Capture, length: Duration) {
+    let (goal, deadline) = (capture.figures().position + length, Instant::now() + PATIENCE);
+    while capture.figures().position < goal {
+        assert!(Instant::now() < deadline, "the recording advances");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Slices and gaps follow each other without overlap or hole.
+pub fn assert_unbroken(told: &Told) {
+    let spans = told.closed.iter().map(|slice: &ClosedSlice| {
+        let start = slice.open.start.0;
+        (start, start + i64::try_from(slice.duration_ticks / 90).unwrap())
+    });
+    let gaps = told.events.iter().filter_map(|event| match event {
+        CaptureEvent::Gap { start, stop, .. } => Some((start.0, stop.0)),
+        _ => None,
+    });
+    let mut all: Vec<(i64, i64)> = spans.chain(gaps).collect();
+    all.sort_unstable();
+    for pair in all.windows(2) {
+        assert!((pair[1].0 - pair[0].1).abs() <= 2, "{pair:?} in {all:?}");
     }
 }
 

@@ -166,6 +166,52 @@ impl Packet {
     pub fn size(&self) -> usize {
         usize::try_from(self.raw().size).unwrap_or(0)
     }
+
+    /// Another reference to the same bytes.
+    pub fn share(&self) -> Result<Self, AvError> {
+        // SAFETY: the source is a valid packet; null is handled.
+        NonNull::new(unsafe { ffi::av_packet_clone(self.0.as_ptr()) }).map(Self).ok_or(AvError::OUT_OF_MEMORY)
+    }
+
+    /// A packet of these bytes, and nothing else.
+    pub fn of(parts: [&[u8]; 2]) -> Result<Self, AvError> {
+        let mut packet = Self::empty()?;
+        let length = parts[0].len() + parts[1].len();
+        let size = c_int::try_from(length).map_err(|_| AvError(ffi::AVERROR(ffi::EINVAL)))?;
+        // SAFETY: the new packet has room for both parts, one after the other.
+        unsafe {
+            AvError::check(ffi::av_new_packet(packet.as_mut_ptr(), size))?;
+            let data = packet.raw().data;
+            ptr::copy_nonoverlapping(parts[0].as_ptr(), data, parts[0].len());
+            ptr::copy_nonoverlapping(parts[1].as_ptr(), data.add(parts[0].len()), parts[1].len());
+        }
+        Ok(packet)
+    }
+
+    pub fn data(&self) -> &[u8] {
+        let data = self.raw().data;
+        if data.is_null() {
+            return &[];
+        }
+        // SAFETY: the packet owns so many bytes there.
+        unsafe { slice::from_raw_parts(data, self.size()) }
+    }
+
+    /// Whether decoding can begin here, by what the container or the stream says.
+    pub fn is_key(&self) -> bool {
+        self.raw().flags & ffi::AV_PKT_FLAG_KEY != 0
+    }
+
+    /// A decoder's configuration that holds from this packet on.
+    pub fn new_extradata(&self) -> Option<&[u8]> {
+        let mut size = 0;
+        let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA;
+        // SAFETY: the packet is valid, and owns what is returned together with its size.
+        unsafe {
+            let data = ffi::av_packet_get_side_data(self.0.as_ptr(), kind, &raw mut size);
+            (!data.is_null()).then(|| slice::from_raw_parts(data, size))
+        }
+    }
 }
 
 impl Drop for Packet {

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod frame;
 pub mod halve;
+pub mod parameters;
 pub mod resample;
 pub mod scale;
 

@@ -133,7 +133,7 @@ impl Source {
                 .clock
                 .wait_until(session.last_due().min(self.around.clock.now() + 2 * SECOND), &self.around.stop);
             self.around.roster.leave(self.stream.uid);
-            self.tell_left(&failure.to_string(), failure.is_loss());
+            self.tell_left(&failure);
         }
         Played { joined, finite, failure }
     }
@@ -146,12 +146,12 @@ impl Source {
         });
     }
 
-    pub fn tell_left(&self, reason: &str, lost: bool) {
+    pub fn tell_left(&self, failure: &Failure) {
         self.around.sink.event(CaptureEvent::Left {
             uid: self.stream.uid,
             at: self.around.clock.utc(self.around.clock.now()),
-            lost,
-            message: reason.to_owned(),
+            lost: failure.is_loss(),
+            message: failure.to_string(),
         });
     }
 }

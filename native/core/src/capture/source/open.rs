@@ -2,6 +2,7 @@
 //! An opened source: libavformat under deadlines, within the guard's rules.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::fmt;
 use std::path::Path;
@@ -16,6 +17,7 @@ use super::reach::Watch;
 use crate::capture::api::VideoStream;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::frame::Packet;
+use crate::capture::av::parameters::Parameters;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
 use crate::capture::clock::Stop;
 use crate::capture::timeline::{Pace, Stamp, Track};
@@ -103,6 +105,7 @@ impl fmt::Display for Failure {
 pub struct Input {
     context: NonNull<ffi::AVFormatContext>,
     watch: Box<Watch>,
+    unread: VecDeque<Packet>,
 }
 
 // SAFETY: a format context may be used from any one thread at a time.
@@ -122,13 +125,16 @@ impl Input {
             watch.give_back();
             refine(classify(error, &watch, limit), url)
         })?;
-        let input = Self { context, watch };
+        let input = Self { context, watch, unread: VecDeque::new() };
         input.watch.judge_arrival(&input.url()).map_err(Failure::Forbidden)?;
         Ok(input)
     }
 
     /// Reads the next packet, waiting at most `limit` for it.
     pub fn read(&mut self, limit: Duration) -> Result<Packet, Failure> {
+        if let Some(packet) = self.unread.pop_front() {
+            return Ok(packet);
+        }
         let mut packet = Packet::empty().map_err(Failure::Unavailable)?;
         self.watch.allow(limit);
         loop {
@@ -139,6 +145,11 @@ impl Input {
                 Err(error) => return Err(classify(error, &self.watch, limit)),
             }
         }
+    }
+
+    /// Takes packets back, to be read again in this order before any other.
+    pub fn unread(&mut self, packets: Vec<Packet>) {
+        packets.into_iter().rev().for_each(|packet| self.unread.push_front(packet));
     }
 
     /// Whether media comes as it happens or from a store.
@@ -244,6 +255,13 @@ impl Input {
         let stream = self.stream(index).ok_or(AvError(ffi::AVERROR_STREAM_NOT_FOUND))?;
         // SAFETY: the parameters belong to a stream of this context.
         unsafe { Decoder::open(stream.codecpar) }
+    }
+
+    /// What the container says of the stream.
+    pub fn parameters(&self, index: usize) -> Result<Parameters, AvError> {
+        let stream = self.stream(index).ok_or(AvError(ffi::AVERROR_STREAM_NOT_FOUND))?;
+        // SAFETY: the parameters belong to a stream of this context.
+        unsafe { Parameters::copied(stream.codecpar) }
     }
 
     /// The packet's times on the source's clock.

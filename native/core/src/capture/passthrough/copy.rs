@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The reading half: takes a connection's packets as they are, puts them on the recording's clock, and hands them on.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::format::{misfit, Formats, Ready};
+use super::line::{Line, Unordered};
+use super::output::{Flow, Job, Piece};
+use crate::capture::api::CaptureEvent;
+use crate::capture::av::frame::Packet;
+use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
+use crate::capture::source::open::{Failure, Input};
+use crate::capture::source::settle::settle;
+use crate::capture::source::{Played, Source, CONNECT, SILENCE};
+use crate::capture::timeline::{Pace, Stamp, Track, LEAD};
+use crate::capture::Parts;
+
+/// Packets that wait for the disk may take so many bytes.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Streams that were there but gave nothing to begin with: pictures without a key frame, say.
+const MOST_WAITING: Duration = Duration::from_secs(60);
+
+const TRACKS: [Track; 2] = [Track::Audio, Track::Video];
+
+/// How a connection ended.
+pub enum End {
+    Over(Played),
+    /// From its next packet on, the stream cannot be copied.
+    Misfit {
+        input: Box<Input>,
+        reason: String,
+        /// Whether the participant has been told to be there.
+        joined: bool,
+    },
+}
+
+/// Why packets are no longer taken.
+enum Halt {
+    Failure(Failure),
+    Misfit { packet: Packet, reason: String },
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// What lasts from one connection to the next.
+pub struct Copier {
+    flow: Arc<Flow>,
+    /// Until when there has been media.
+    reached: Option<Nanos>,
+    paused: bool,
+    /// Why the output is to end before the next packet, as long as nobody could take that.
+    overdue: Option<String>,
+}
+
+impl Copier {
+    pub fn new(flow: Arc<Flow>) -> Self {
+        Self { flow, reached: None, paused: false, overdue: None }
+    }
+
+    pub fn play(&mut self, input: Input, source: &Source, parts: &Parts, jobs: &SyncSender<Job>) -> End {
+        let finite = input.is_finite();
+        let mut connection = Connection::new(input, source, parts, jobs, self);
+        let halt = connection.play();
+        let joined = connection.told.is_some();
+        match halt {
+            Halt::Failure(failure) => {
+                if joined && failure != Failure::Stopped {
+                    connection.leave(&failure);
+                }
+                End::Over(Played { joined, finite, failure })
+            }
+            Halt::Misfit { packet, reason } => {
+                let mut input = connection.input;
+                input.unread(vec![packet]);
+                End::Misfit { input: Box::new(input), reason, joined }
+            }
+        }
+    }
+}
+
+struct Connection<'a> {
+    input: Input,
+    source: &'a Source,
+    parts: &'a Parts,
+    jobs: &'a SyncSender<Job>,
+    copier: &'a mut Copier,
+    pace: Pace,
+    /// The chosen stream of each track, by `Track as usize`.
+    chosen: [Option<(usize, Formats)>; 2],
+    /// When each track's last packet came.
+    seen: [Option<Nanos>; 2],
+    told: Option<(bool, bool)>,
+    streams_known: usize,
+    opened: Instant,
+}
+
+impl<'a> Connection<'a> {
+    fn new(
+        input: Input,
+        source: &'a Source,
+        parts: &'a Parts,
+        jobs: &'a SyncSender<Job>,
+        copier: &'a mut Copier,
+    ) -> Self {
+        Self {
+            input,
+            source,
+            parts,
+            jobs,
+            copier,
+            pace: Pace::Live,
+            chosen: [None, None],
+            seen: [None; 2],
+            told: None,
+            streams_known: 0,
+            opened: Instant::now(),
+        }
+    }
+
+    fn play(&mut self) -> Halt {
+        self.play_on().err().unwrap_or(Halt::Failure(Failure::Stopped))
+    }
+
+    fn play_on(&mut self) -> Result<(), Halt> {
+        let mut line = self.settle()?;
+        while !self.parts.stop.is_raised() {
+            let silence = if self.told.is_some() { SILENCE } else { CONNECT };
+            let ahead = match self.pace {
+                Pace::Stored => duration(line.end().unwrap_or(0) - self.parts.clock.now()),
+                Pace::Live => Duration::ZERO,
+            };
+            let packet = self.input.read(silence + ahead)?;
+            self.take(packet, &mut line)?;
+            self.expect_media()?;
+        }
+        Ok(())
+    }
+
+    /// Finds where the source's clock stands; nothing of what was read for that is lost.
+    fn settle(&mut self) -> Result<Line, Halt> {
+        let wanted = self.source.wanted;
+        let settled = settle(&mut self.input, |track| wanted.takes(track))?;
+        self.pace = settled.pace;
+        let stamps = settled.backlog.iter().filter_map(|packet| {
+            let track = self.input.track(packet.stream()).filter(|track| wanted.takes(*track));
+            track.and_then(|_| self.input.stamp(packet).decode)
+        });
+        let oldest = stamps.min().unwrap_or(settled.anchor);
+        self.input.unread(settled.backlog);
+        let floor = self.copier.reached.unwrap_or(Nanos::MIN / 2);
+        Ok(Line::new(self.pace, (settled.anchor, oldest), self.parts.clock.now(), floor))
+    }
+
+    fn take(&mut self, packet: Packet, line: &mut Line) -> Result<(), Halt> {
+        if let Some(reason) = self.choose_streams() {
+            return Err(Halt::Misfit { packet, reason });
+        }
+        let Some(track) = self.input.track(packet.stream()) else { return Ok(()) };
+        let Some((_, formats)) = self.chosen[track as usize].as_mut().filter(|(index, _)| *index == packet.stream())
+        else {
+            return Ok(());
+        };
+        let ready = match formats.ready(&packet) {
+            Ok(Some(ready)) => ready,
+            Ok(None) => return Ok(()),
+            Err(reason) => return Err(Halt::Misfit { packet, reason }),
+        };
+        let stamp = self.input.stamp(&packet);
+        let stamp = Stamp { duration: ready.duration.unwrap_or(stamp.duration), ..stamp };
+        let Ok(placed) = line.place(track, stamp, self.parts.clock.now()) else {
+            let Unordered = Unordered;
+            let reason = "its pictures are reordered, and nothing tells when each is decoded".to_owned();
+            return Err(Halt::Misfit { packet, reason });
+        };
+        if self.pace == Pace::Stored && placed.decode - LEAD > self.parts.clock.now() {
+            self.parts.clock.wait_until(placed.decode - LEAD, &self.parts.stop);
+        }
+        self.note(track);
+        let Ready { packet: copy, format, .. } = ready;
+        self.copier.reached = self.copier.reached.max(Some(placed.end()));
+        self.hand_on(Piece { track, key: packet.is_key(), placed, packet: copy, format })
+    }
+
+    /// Picks a stream for each wanted track when streams have appeared; says why one cannot be copied.
+    fn choose_streams(&mut self) -> Option<String> {
+        let count = self.input.stream_count();
+        if std::mem::replace(&mut self.streams_known, count) == count {
+            return None;
+        }
+        for track in TRACKS.into_iter().filter(|track| self.source.wanted.takes(*track)) {
+            let best = self.input.best(track, self.source.wanted.video);
+            let Some(index) = best.filter(|_| self.chosen[track as usize].is_none()) else { continue };
+            let Ok(parameters) = self.input.parameters(index) else { continue };
+            let reason = misfit(track, &parameters);
+            if reason.is_some() {
+                return reason;
+            }
+            self.chosen[track as usize] = Some((index, Formats::new(track, parameters)));
+        }
+        let chosen: Vec<usize> = self.chosen.iter().flatten().map(|(index, _)| *index).collect();
+        (0..count).filter(|index| !chosen.contains(index)).for_each(|index| self.input.discard(index));
+        None
+    }
+
+    /// Gives a packet to the writing half. One that is hopelessly behind ends the output instead of the reading.
+    fn hand_on(&mut self, piece: Piece) -> Result<(), Halt> {
+        let paused = lock(&self.parts.settings).paused;
+        if paused && !std::mem::replace(&mut self.copier.paused, paused) {
+            self.copier.overdue = Some("paused".to_owned());
+        }
+        self.copier.paused = paused;
+        if !self.hand_over_overdue()? || paused {
+            return Ok(());
+        }
+        let size = piece.packet.size();
+        if self.parts.clock.is_live() && self.copier.flow.bytes.load(Ordering::Relaxed) + size > MOST_BYTES {
+            return self.fall_behind();
+        }
+        self.copier.flow.bytes.fetch_add(size, Ordering::Relaxed);
+        if !self.send(Job::Write(piece))? {
+            self.copier.flow.bytes.fetch_sub(size, Ordering::Relaxed);
+            return self.fall_behind();
+        }
+        Ok(())
+    }
+
+    fn fall_behind(&mut self) -> Result<(), Halt> {
+        self.copier.overdue = Some("the processor or the work volume was too slow to keep up".to_owned());
+        self.hand_over_overdue().map(drop)
+    }
+
+    /// True when nothing is overdue any more.
+    fn hand_over_overdue(&mut self) -> Result<bool, Halt> {
+        let Some(reason) = self.copier.overdue.take() else { return Ok(true) };
+        let sent = self.send(Job::Break { reason: reason.clone() })?;
+        self.copier.overdue = (!sent).then_some(reason);
+        Ok(sent)
+    }
+
+    /// False when the writing half has no room. When it has gone, it has told why.
+    fn send(&self, job: Job) -> Result<bool, Halt> {
+        let gone = Halt::Failure(Failure::Stopped);
+        if !self.parts.clock.is_live() {
+            return self.jobs.send(job).map(|()| true).map_err(|_| gone);
+        }
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(true),
+            Err(TrySendError::Full(_)) => Ok(false),
+            Err(TrySendError::Disconnected(_)) => Err(gone),
+        }
+    }
+
+    /// Takes note of usable media, and tells when it is the first.
+    fn note(&mut self, track: Track) {
+        let now = self.parts.clock.now();
+        self.seen[track as usize] = Some(now);
+        if self.told.is_none() {
+            let (audio, video) = self.present();
+            self.told = Some((audio, video));
+            let (uid, at) = (self.source.stream.uid, self.parts.clock.utc(now));
+            self.parts.sink.event(CaptureEvent::Joined { uid, at, audio, video });
+        }
+    }
+
+    /// The kinds of media that came lately.
+    fn present(&self) -> (bool, bool) {
+        let oldest = self.parts.clock.now() - nanos(SILENCE);
+        let present = |track: Track| self.seen[track as usize].is_some_and(|at| at >= oldest);
+        (present(Track::Audio), present(Track::Video))
+    }
+
+    /// Fails when nothing usable came for too long, and tells when a track came or went.
+    fn expect_media(&mut self) -> Result<(), Halt> {
+        let Some(told) = self.told else {
+            let limit = if self.chosen.iter().flatten().count() > 0 { MOST_WAITING } else { CONNECT };
+            return if self.opened.elapsed() > limit { Err(Failure::Undecodable.into()) } else { Ok(()) };
+        };
+        let present = self.present();
+        if present == (false, false) {
+            return Err(Failure::TimedOut(SILENCE).into());
+        }
+        if present != told {
+            self.told = Some(present);
+            let (uid, (audio, video)) = (self.source.stream.uid, present);
+            self.parts.sink.event(CaptureEvent::MediaChanged { uid, audio, video });
+        }
+        Ok(())
+    }
+
+    /// Ends the output, as the participant has left.
+    fn leave(&mut self, failure: &Failure) {
+        let clock = &self.parts.clock;
+        if let (Pace::Stored, Some(reached)) = (self.pace, self.copier.reached) {
+            clock.wait_until(reached.min(clock.now() + 2 * SECOND), &self.parts.stop);
+        }
+        self.copier.overdue = Some(format!("the participant was away: {failure}"));
+        // Whether the writing half has gone shows with the next packet.
+        let _ = self.hand_over_overdue();
+        self.source.tell_left(failure);
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where slices begin and end when nothing may be re-encoded. Pure: packets in the order of decoding in, steps out.
+//!
+//! A slice ends at the first key frame after the asked length. Where none comes, it ends at the bound that the playlist
+//! has declared, between two pictures, and the stream runs on in the next slice. A stream that changes, or gains or loses
+//! a track, begins again at a key frame.
+
+use crate::capture::mux::TICKS_PER_SECOND;
+use crate::capture::timeline::Track;
+
+/// A track was there lately if its last packet is not older than this.
+const RECENT: i64 = 2 * TICKS_PER_SECOND;
+
+/// A track without packets for so long has gone.
+const GONE: i64 = 3 * TICKS_PER_SECOND;
+
+/// What is known of a packet; times in ticks of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    pub track: Track,
+    pub key: bool,
+    pub decode: i64,
+    pub present: i64,
+    pub duration: i64,
+    /// Packets of one format can be decoded one after the other.
+    pub format: u64,
+}
+
+impl Facts {
+    fn end(&self) -> i64 {
+        self.present + self.duration
+    }
+}
+
+/// The tracks of a piece of output, by `Track as usize`.
+pub type Tracks = [bool; 2];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The packet cannot be decoded here, or lies before the beginning.
+    Drop,
+    Write,
+    /// The slice ends at `at`, and the next begins there with this packet.
+    Cut {
+        at: i64,
+    },
+    /// The output begins (again) at `at` with this packet and these tracks. A slice that is open ends at `end`.
+    Begin {
+        end: i64,
+        at: i64,
+        tracks: Tracks,
+    },
+    /// Nothing came for longer than a slice may last: the slice ends at `end`. The packet is to be looked at again.
+    Hole {
+        end: i64,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From here on a slice ends at a key frame.
+    pub slice: i64,
+    /// No slice is longer.
+    pub longest: i64,
+}
+
+/// A piece of output that runs on without a discontinuity.
+struct Stretch {
+    tracks: Tracks,
+    formats: [u64; 2],
+    /// Where the open slice begins.
+    start: i64,
+    /// How much later pictures are presented than decoded.
+    delay: i64,
+    ends: [i64; 2],
+    /// The sound's format has changed; the next key frame begins again.
+    stale: bool,
+}
+
+pub struct Cutter {
+    limits: Limits,
+    stretch: Option<Stretch>,
+    /// When the last packet of each track was decoded, written or not.
+    seen: [Option<i64>; 2],
+    waiting_since: Option<i64>,
+    /// Up to here there is output.
+    floor: i64,
+}
+
+impl Cutter {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, stretch: None, seen: [None; 2], waiting_since: None, floor: i64::MIN }
+    }
+
+    /// The open slice's start and what has been written until now.
+    pub fn open_slice(&self) -> Option<(i64, i64)> {
+        self.stretch.as_ref().map(|stretch| (stretch.start, self.end_of(stretch)))
+    }
+
+    /// Whether packets of this format do not go on from what was written of the track.
+    pub fn changes(&self, track: Track, format: u64) -> bool {
+        let known = self.stretch.as_ref().map(|stretch| stretch.formats[track as usize]);
+        known.is_some_and(|known| known != 0 && known != format)
+    }
+
+    /// Ends the output; returns where the open slice ends.
+    pub fn end(&mut self) -> Option<i64> {
+        let end = self.stretch.as_ref().map(|stretch| self.end_of(stretch));
+        self.stretch = None;
+        self.seen = [None; 2];
+        self.waiting_since = None;
+        self.floor = self.floor.max(end.unwrap_or(self.floor));
+        end
+    }
+
+    fn end_of(&self, stretch: &Stretch) -> i64 {
+        let end = stretch.ends.into_iter().max().unwrap_or(stretch.start);
+        end.clamp(stretch.start, stretch.start + self.limits.longest)
+    }
+
+    /// What to do with a packet; `others_wait` tells whether packets of the other track follow at once.
+    pub fn step(&mut self, facts: Facts, others_wait: bool) -> Step {
+        let hole = self.hole_before(&facts);
+        if let Some(end) = hole {
+            self.end();
+            return Step::Hole { end };
+        }
+        self.seen[facts.track as usize] = Some(facts.decode);
+        let step = match &self.stretch {
+            None => self.begin(facts, others_wait),
+            Some(_) => self.go_on(facts, others_wait),
+        };
+        self.apply(step, &facts);
+        step
+    }
+
+    fn hole_before(&self, facts: &Facts) -> Option<i64> {
+        let end = self.end_of(self.stretch.as_ref()?);
+        (facts.decode - end > self.limits.longest).then_some(end)
+    }
+
+    /// Whether the track is there, or was a moment ago.
+    fn is_around(&self, track: Track, at: i64) -> bool {
+        self.seen[track as usize].is_some_and(|seen| at - seen <= RECENT)
+    }
+
+    /// Pictures begin at a key frame. Sound alone begins where no pictures are, or where they have had no key frame for
+    /// as long as a slice may last.
+    fn begin(&mut self, facts: Facts, others_wait: bool) -> Step {
+        let since = *self.waiting_since.get_or_insert(facts.decode);
+        let overdue = facts.decode - since >= self.limits.longest;
+        let pictures = others_wait || self.is_around(Track::Video, facts.decode);
+        match facts.track {
+            Track::Video if facts.key => self.begin_with_pictures(&facts, others_wait),
+            Track::Audio if !pictures || overdue => self.begin_at(facts.present, [true, false]),
+            _ => Step::Drop,
+        }
+    }
+
+    fn begin_with_pictures(&self, facts: &Facts, others_wait: bool) -> Step {
+        let sound = others_wait || self.is_around(Track::Audio, facts.decode);
+        self.begin_at(facts.present, [sound, true])
+    }
+
+    fn begin_at(&self, at: i64, tracks: Tracks) -> Step {
+        let at = at.max(self.floor);
+        let end = self.stretch.as_ref().map_or(at, |stretch| at.min(stretch.start + self.limits.longest));
+        Step::Begin { end, at, tracks }
+    }
+
+    fn go_on(&self, facts: Facts, others_wait: bool) -> Step {
+        let Some(stretch) = &self.stretch else { return Step::Drop };
+        let index = facts.track as usize;
+        let known = stretch.tracks[index];
+        let changed = known && self.changes(facts.track, facts.format);
+        match facts.track {
+            Track::Video if facts.key => {
+                let sound = others_wait || self.is_around(Track::Audio, facts.decode);
+                let sound_is_new = sound && !stretch.tracks[Track::Audio as usize];
+                if !known || changed || stretch.stale || sound_is_new {
+                    return self.begin_with_pictures(&facts, others_wait);
+                }
+                self.cut_at_key(stretch, &facts)
+            }
+            _ if !known => Step::Drop,
+            Track::Video => self.cut_if_overlong(stretch, &facts, facts.decode + stretch.delay),
+            Track::Audio if !stretch.tracks[Track::Video as usize] => {
+                let full = facts.present - stretch.start >= self.limits.slice;
+                match (changed, full) {
+                    (true, _) => self.begin_at(facts.present, [true, false]),
+                    (false, true) => Step::Cut { at: facts.present.min(stretch.start + self.limits.longest) },
+                    (false, false) => self.cut_if_overlong(stretch, &facts, facts.present),
+                }
+            }
+            // A slice's sound is of one format.
+            Track::Audio if changed => Step::Drop,
+            // Pictures decide, unless they do not come any more.
+            Track::Audio if facts.present <= stretch.start + self.limits.longest + RECENT => Step::Write,
+            Track::Audio if facts.present - stretch.ends[Track::Video as usize] > GONE => {
+                self.begin_at(facts.present, [true, false])
+            }
+            Track::Audio => self.cut_if_overlong(stretch, &facts, facts.present),
+        }
+    }
+
+    fn cut_at_key(&self, stretch: &Stretch, facts: &Facts) -> Step {
+        if facts.present - stretch.start < self.limits.slice {
+            return self.cut_if_overlong(stretch, facts, facts.present);
+        }
+        let sound = Track::Audio as usize;
+        if stretch.tracks[sound] && facts.present - stretch.ends[sound] > GONE {
+            return self.begin_at(facts.present, [false, true]);
+        }
+        Step::Cut { at: facts.present.min(stretch.start + self.limits.longest) }
+    }
+
+    /// Cuts before a packet with which the slice would be longer than the bound; `boundary` is where it would be cut.
+    fn cut_if_overlong(&self, stretch: &Stretch, facts: &Facts, boundary: i64) -> Step {
+        let bound = stretch.start + self.limits.longest;
+        if boundary + facts.duration <= bound {
+            return Step::Write;
+        }
+        Step::Cut { at: boundary.clamp(stretch.start + 1, bound) }
+    }
+
+    fn apply(&mut self, step: Step, facts: &Facts) {
+        let index = facts.track as usize;
+        if let (Step::Drop, Some(stretch)) = (step, &mut self.stretch) {
+            stretch.stale |= stretch.tracks[index] && stretch.formats[index] != facts.format;
+        }
+        let stretch = match (step, &mut self.stretch) {
+            (Step::Begin { at, tracks, .. }, stretch) => {
+                stretch.insert(Stretch { tracks, formats: [0; 2], start: at, delay: 0, ends: [at; 2], stale: false })
+            }
+            (Step::Cut { at }, Some(stretch)) => {
+                stretch.start = at;
+                stretch
+            }
+            (Step::Write, Some(stretch)) => stretch,
+            _ => return,
+        };
+        stretch.formats[index] = facts.format;
+        stretch.ends[index] = stretch.ends[index].max(facts.end());
+        if facts.track == Track::Video && facts.key {
+            stretch.delay = facts.present - facts.decode;
+        }
+        self.floor = self.floor.max(stretch.start);
+        self.waiting_since = None;
+    }
+}
+
+#[cfg(test)]
+#[path = "cutter_tests.rs"]
+mod tests;

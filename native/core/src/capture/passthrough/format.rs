@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which packets belong together: what a decoder needs to know of them, and where that changes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use ffmpeg_next::ffi::AVCodecID;
+
+use super::adts::Adts;
+use super::h264::{self, Framing, ParameterSets};
+use crate::capture::av::frame::Packet;
+use crate::capture::av::parameters::Parameters;
+use crate::capture::av::AvError;
+use crate::capture::clock::Nanos;
+use crate::capture::timeline::Track;
+
+/// Packets of one format can be decoded one after the other.
+pub struct Format {
+    /// No two formats of the process have the same.
+    pub serial: u64,
+    pub parameters: Parameters,
+}
+
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
+impl Format {
+    fn new(original: &Parameters, extradata: &[u8]) -> Result<Arc<Self>, String> {
+        let mut parameters = original.share().map_err(explain)?;
+        parameters.set_extradata(extradata).map_err(explain)?;
+        Ok(Arc::new(Self { serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed), parameters }))
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // the shape map_err wants
+fn explain(error: AvError) -> String {
+    error.to_string()
+}
+
+/// Why a stream with these parameters cannot be copied, if so.
+pub fn misfit(track: Track, parameters: &Parameters) -> Option<String> {
+    let name = parameters.codec_name();
+    match (track, parameters.codec()) {
+        (Track::Video, AVCodecID::AV_CODEC_ID_H264) | (Track::Audio, AVCodecID::AV_CODEC_ID_AAC) => None,
+        (Track::Video, _) => Some(format!("its pictures are {name}, and only H.264 is copied")),
+        (Track::Audio, _) => Some(format!("its sound is {name}, and only AAC is copied")),
+    }
+}
+
+/// A packet as it goes into a transport stream.
+pub struct Ready {
+    pub packet: Packet,
+    pub format: Arc<Format>,
+    /// How long it lasts, where the format tells.
+    pub duration: Option<Nanos>,
+}
+
+/// Follows the format of one track of one connection.
+pub enum Formats {
+    Pictures(Pictures),
+    Sound(Sound),
+}
+
+impl Formats {
+    pub fn new(track: Track, parameters: Parameters) -> Self {
+        match track {
+            Track::Video => Self::Pictures(Pictures::new(parameters)),
+            Track::Audio => Self::Sound(Sound::new(parameters)),
+        }
+    }
+
+    /// The packet with its format; `None` for one that cannot be decoded yet, an error for what cannot be copied.
+    pub fn ready(&mut self, packet: &Packet) -> Result<Option<Ready>, String> {
+        match self {
+            Self::Pictures(pictures) => pictures.ready(packet),
+            Self::Sound(sound) => sound.ready(packet),
+        }
+    }
+}
+
+pub struct Pictures {
+    original: Parameters,
+    configuration: Vec<u8>,
+    framing: Framing,
+    /// Of the configuration, or of the last key frame that had its own.
+    sets: ParameterSets,
+    format: Option<Arc<Format>>,
+    /// The configuration has changed; it holds from the next key frame on.
+    pending: bool,
+}
+
+impl Pictures {
+    fn new(original: Parameters) -> Self {
+        let configuration = original.extradata().to_vec();
+        let (framing, sets) = h264::configuration(&configuration);
+        Self { original, configuration, framing, sets, format: None, pending: false }
+    }
+
+    fn ready(&mut self, packet: &Packet) -> Result<Option<Ready>, String> {
+        if let Some(configuration) = packet.new_extradata().filter(|new| *new != self.configuration) {
+            self.configuration = configuration.to_vec();
+            (self.framing, self.sets) = h264::configuration(configuration);
+            self.pending = true;
+        }
+        if packet.is_key() {
+            self.enter(packet.data())?;
+        }
+        let Some(format) = self.format.as_ref().filter(|_| !self.pending) else { return Ok(None) };
+        let packet = packet.share().map_err(explain)?;
+        Ok(Some(Ready { packet, format: Arc::clone(format), duration: None }))
+    }
+
+    /// Takes note of the parameter sets that hold from this key frame on.
+    fn enter(&mut self, key_frame: &[u8]) -> Result<(), String> {
+        let own = h264::parameter_sets(key_frame, self.framing);
+        let changed = !own.sequence.is_empty() && own.sequence != self.sets.sequence;
+        if !own.sequence.is_empty() {
+            self.sets.sequence = own.sequence;
+        }
+        if !own.picture.is_empty() {
+            self.sets.picture = own.picture;
+        }
+        if let Some(profile) = self.sets.foreign_profile() {
+            return Err(format!("its pictures are H.264 of profile {profile}, which players of HLS do not decode"));
+        }
+        if self.sets.sequence.is_empty() || self.format.is_some() && !changed && !self.pending {
+            return Ok(());
+        }
+        let extradata = match self.framing {
+            Framing::Lengths(_) => self.configuration.clone(),
+            Framing::StartCodes => self.sets.byte_stream(),
+        };
+        self.format = Some(Format::new(&self.original, &extradata)?);
+        self.pending = false;
+        Ok(())
+    }
+}
+
+pub struct Sound {
+    original: Parameters,
+    /// Where frames have no headers of their own.
+    configured: Option<Result<Adts, String>>,
+    current: Option<(Adts, Arc<Format>)>,
+}
+
+impl Sound {
+    fn new(original: Parameters) -> Self {
+        let configured = Some(original.extradata()).filter(|bytes| !bytes.is_empty()).map(Adts::of_configuration);
+        Self { original, configured, current: None }
+    }
+
+    fn ready(&mut self, packet: &Packet) -> Result<Option<Ready>, String> {
+        if let Some(configuration) = packet.new_extradata() {
+            self.configured = Some(Adts::of_configuration(configuration));
+        }
+        let data = packet.data();
+        let (adts, packet) = match (Adts::of_frame(data), &self.configured) {
+            (Some(adts), None) => (adts, packet.share()),
+            (None, None) => return Ok(None),
+            (_, Some(configured)) => {
+                let adts = configured.clone()?;
+                let Some(header) = adts.header(data.len()) else { return Ok(None) };
+                (adts, Packet::of([&header, data]))
+            }
+        };
+        let known = self.current.take().filter(|(current, _)| *current == adts);
+        let format = known.map_or_else(|| self.new_format(adts), |(_, format)| Ok(format))?;
+        self.current = Some((adts, Arc::clone(&format)));
+        Ok(Some(Ready { packet: packet.map_err(explain)?, format, duration: Some(adts.duration()) }))
+    }
+
+    fn new_format(&mut self, adts: Adts) -> Result<Arc<Format>, String> {
+        self.original.set_sample_rate(adts.rate());
+        Format::new(&self.original, &[])
+    }
+}

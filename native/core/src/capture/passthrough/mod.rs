@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Recording one stream as it is: its packets go into slices without being decoded.
+//!
+//! One thread reads the source and puts packets on the recording's clock; another interleaves, multiplexes and cuts, so
+//! that no disk delays the reading. A stream that transport streams or the players of HLS cannot take is handed over to
+//! the composing capture, from that packet on.
+
+mod adts;
+mod copy;
+mod cutter;
+mod format;
+mod h264;
+mod interleave;
+mod line;
+mod output;
+
+use std::sync::mpsc::{sync_channel, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, OpenSlice, UtcMillis};
+use super::clock::{lock, Nanos, Presence, SECOND};
+use super::encode::aac;
+use super::roster::Roster;
+use super::source::open::{Failure, Input};
+use super::source::{Played, Source};
+use super::{Composing, Parts};
+use crate::error::Error;
+use copy::{Copier, End};
+use output::{Flow, Job, Output};
+
+/// How many packets the reader may be ahead of the disk. Where time waits for the work, a few are enough.
+const BACKLOG: usize = 8192;
+const OFFLINE_BACKLOG: usize = 64;
+
+/// How long to wait where only the stop ends a wait.
+const A_WHILE: Nanos = 3600 * SECOND;
+
+/// Records the only stream of `config` until the stop.
+pub fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<(), Error> {
+    let Some(stream) = config.sources.first() else { return Ok(()) };
+    let bridge = Arc::new(Bridge { sink: Arc::clone(&parts.sink), change: Mutex::default() });
+    let parts = &Parts { sink: Arc::clone(&bridge) as _, ..parts.clone() };
+    let around = parts.surroundings(&Arc::<Roster>::default());
+    let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
+    let way = Way::start(config, parts)?;
+    let mut recording = Recording { config, parts, source: &source, bridge, way, failed: None };
+    source.run_with(|input| recording.play(input));
+    drop(presence);
+    recording.finish()
+}
+
+/// How the stream is recorded now.
+enum Way {
+    Copying {
+        jobs: SyncSender<Job>,
+        copier: Copier,
+        flow: Arc<Flow>,
+        output: JoinHandle<()>,
+    },
+    Composing(Composing),
+    /// One way has ended and the other could not begin.
+    None,
+}
+
+impl Way {
+    fn start(config: &CaptureConfig, parts: &Parts) -> Result<Self, Error> {
+        let (jobs, received) = sync_channel(if parts.clock.is_live() { BACKLOG } else { OFFLINE_BACKLOG });
+        let flow = Arc::<Flow>::default();
+        let output = Output::new(config, parts, Arc::clone(&flow));
+        let output = parts.spawn("copy", move || output.run(&received))?;
+        Ok(Self::Copying { jobs, copier: Copier::new(Arc::clone(&flow)), flow, output })
+    }
+}
+
+struct Recording<'a> {
+    config: &'a CaptureConfig,
+    parts: &'a Parts,
+    source: &'a Source,
+    bridge: Arc<Bridge>,
+    way: Way,
+    failed: Option<Error>,
+}
+
+impl Recording<'_> {
+    fn play(&mut self, input: Input) -> Played {
+        let Way::Copying { jobs, copier, .. } = &mut self.way else { return self.source.play(input) };
+        match copier.play(input, self.source, self.parts, jobs) {
+            End::Over(played) => played,
+            End::Misfit { input, reason, joined } => {
+                if let Err(error) = self.transcode(reason, joined) {
+                    self.failed = Some(error);
+                    self.parts.stop.raise();
+                    return Played { joined: false, finite: false, failure: Failure::Stopped };
+                }
+                self.source.play(*input)
+            }
+        }
+    }
+
+    /// Changes over to composing; what was copied is in closed slices by then.
+    fn transcode(&mut self, reason: String, joined: bool) -> Result<(), Error> {
+        let end = self.end_copying(false);
+        let uid = self.source.stream.uid;
+        self.parts.sink.event(CaptureEvent::Transcoding { uid, reason: reason.clone() });
+        *lock(&self.bridge.change) = Change { end: end.map(|end| (end, reason)), joined };
+        self.way = Way::Composing(self.parts.compose(self.config, &self.source.around.roster)?);
+        Ok(())
+    }
+
+    /// Ends the copy; returns where the last slice ends.
+    fn end_copying(&mut self, whole: bool) -> Option<UtcMillis> {
+        let Way::Copying { jobs, flow, output, .. } = std::mem::replace(&mut self.way, Way::None) else { return None };
+        // An output that has gone has told why.
+        let _ = jobs.send(Job::Finish { at: self.parts.clock.now(), whole });
+        drop(jobs);
+        let _ = output.join();
+        let end = *lock(&flow.end);
+        end
+    }
+
+    /// A source that has ended leaves a recording that goes on until the stop.
+    fn finish(mut self) -> Result<(), Error> {
+        let clock = &self.parts.clock;
+        while clock.is_live() && !self.parts.stop.is_raised() {
+            clock.wait_until(clock.now() + A_WHILE, &self.parts.stop);
+        }
+        match self.way {
+            Way::Composing(composing) => composing.join(),
+            _ => drop(self.end_copying(true)),
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Joins the copy and what is composed after it: tells what lies between, and that nobody has left.
+struct Bridge {
+    sink: Arc<dyn CaptureSink>,
+    change: Mutex<Change>,
+}
+
+#[derive(Default)]
+struct Change {
+    /// Where the copy ended, and why.
+    end: Option<(UtcMillis, String)>,
+    /// The participant has been told to be there already.
+    joined: bool,
+}
+
+impl CaptureSink for Bridge {
+    fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error> {
+        let end = lock(&self.change).end.take();
+        if let Some((start, reason)) = end.filter(|(end, _)| *end < slice.start) {
+            let reason = format!("changing over to transcoding: {reason}");
+            self.sink.event(CaptureEvent::Gap { start, stop: slice.start, reason });
+        }
+        self.sink.slice_opened(slice)
+    }
+
+    fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error> {
+        self.sink.slice_closed(slice)
+    }
+
+    fn event(&self, event: CaptureEvent) {
+        let joined = |change: &mut Change| std::mem::take(&mut change.joined);
+        self.sink.event(match event {
+            CaptureEvent::Joined { uid, audio, video, .. } if joined(&mut lock(&self.change)) => {
+                CaptureEvent::MediaChanged { uid, audio, video }
+            }
+            event => event,
+        });
+    }
+}

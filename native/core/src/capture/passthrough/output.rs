@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The writing half: interleaves what was read, and cuts it into slices as the cutter says.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+
+use super::cutter::{Cutter, Facts, Limits, Step, Tracks};
+use super::format::Format;
+use super::interleave::Interleaver;
+use super::line::Placed;
+use crate::capture::api::{CaptureConfig, CaptureEvent, TrackKind, UtcMillis};
+use crate::capture::av::frame::Packet;
+use crate::capture::clock::{lock, nanos, Nanos, SECOND};
+use crate::capture::mux::{Muxer, TICKS_PER_SECOND};
+use crate::capture::slicer::{Beginning, Naming, Slicer};
+use crate::capture::timeline::Track;
+use crate::capture::Parts;
+use crate::error::{Code, Error};
+
+/// Time of the first packet in the output. Far from zero, as pictures are decoded before they are presented.
+const ORIGIN: i64 = 10 * TICKS_PER_SECOND;
+
+/// How much media may be lost in buffers of the process if it is killed.
+const FLUSH: i64 = TICKS_PER_SECOND / 4;
+
+/// What the reading half asks for, in order.
+pub enum Job {
+    Write(Piece),
+    /// The output ends with what came so far. The reason tells of what follows until the next packet.
+    Break {
+        reason: String,
+    },
+    /// The recording is over, or goes on elsewhere. Without `whole`, what could not be begun yet is left out.
+    Finish {
+        at: Nanos,
+        whole: bool,
+    },
+}
+
+/// Where the writing half is.
+#[derive(Default)]
+pub struct Flow {
+    /// Bytes that were read and are not written yet.
+    pub bytes: AtomicUsize,
+    /// Where the last closed slice ends.
+    pub end: Mutex<Option<UtcMillis>>,
+}
+
+/// A packet on the recording's clock.
+pub struct Piece {
+    pub track: Track,
+    pub key: bool,
+    pub placed: Placed,
+    pub packet: Packet,
+    pub format: Arc<Format>,
+}
+
+pub struct Output {
+    parts: Parts,
+    flow: Arc<Flow>,
+    naming: (PathBuf, String),
+    origin: Option<Nanos>,
+    interleaver: Interleaver<Piece>,
+    /// The last format of each track that was read.
+    formats: [Option<Arc<Format>>; 2],
+    cutter: Cutter,
+    slicer: Option<Slicer>,
+    gap: Option<(i64, String)>,
+    /// Ticks in closed slices.
+    written: i64,
+    flushed: i64,
+}
+
+impl Output {
+    pub fn new(config: &CaptureConfig, parts: &Parts, flow: Arc<Flow>) -> Self {
+        let longest = config.passthrough.map_or(config.slice, |passthrough| passthrough.longest_slice);
+        let limits = Limits { slice: ticks(nanos(config.slice)), longest: ticks(nanos(longest)) };
+        Self {
+            parts: parts.clone(),
+            flow,
+            naming: (config.directory.clone(), config.file_stem.clone()),
+            origin: None,
+            interleaver: Interleaver::default(),
+            formats: [None, None],
+            cutter: Cutter::new(limits),
+            slicer: None,
+            gap: None,
+            written: 0,
+            flushed: 0,
+        }
+    }
+
+    /// Works until the copy is over.
+    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Error> {
+        for job in jobs {
+            match job {
+                Job::Write(piece) => self.take(piece)?,
+                Job::Break { reason } => self.break_off(Some(reason))?,
+                Job::Finish { at, whole } => {
+                    if self.cutter.open_slice().is_none() && !whole {
+                        self.interleaver.clear();
+                    }
+                    self.break_off(None)?;
+                    self.report_gap(self.parts.clock.utc(at));
+                    return Ok(());
+                }
+            }
+        }
+        self.break_off(None)
+    }
+
+    fn take(&mut self, piece: Piece) -> Result<(), Error> {
+        self.origin.get_or_insert(piece.placed.decode);
+        self.formats[piece.track as usize] = Some(Arc::clone(&piece.format));
+        self.interleaver.push(piece.track, piece.placed.decode, piece);
+        while let Some(piece) =
+            self.interleaver.next(|piece| piece.key && self.cutter.changes(piece.track, piece.format.serial))
+        {
+            self.write(piece)?;
+        }
+        Ok(())
+    }
+
+    fn break_off(&mut self, reason: Option<String>) -> Result<(), Error> {
+        while let Some(piece) = self.interleaver.drain() {
+            self.write(piece)?;
+        }
+        if let Some(end) = self.cutter.end() {
+            self.close(end)?;
+            self.gap = reason.map(|reason| (end, reason));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, mut piece: Piece) -> Result<(), Error> {
+        self.flow.bytes.fetch_sub(piece.packet.size(), Ordering::Relaxed);
+        let facts = self.facts(&piece);
+        loop {
+            let other = if piece.track == Track::Video { Track::Audio } else { Track::Video };
+            match self.cutter.step(facts, self.interleaver.holds(other)) {
+                Step::Drop => return Ok(()),
+                Step::Write => break,
+                Step::Cut { at } => {
+                    self.close(at)?;
+                    self.open(at, false)?;
+                    break;
+                }
+                Step::Begin { end, at, tracks } => {
+                    self.finish_old_sound()?;
+                    self.close(end)?;
+                    self.begin(&piece, at, tracks)?;
+                    break;
+                }
+                Step::Hole { end } => {
+                    self.close(end)?;
+                    self.gap = Some((end, "the source sent nothing".to_owned()));
+                }
+            }
+        }
+        let Some(slicer) = &mut self.slicer else { return Ok(()) };
+        slicer.write_reordered(&mut piece.packet, kind(piece.track), facts.present, facts.decode)?;
+        if facts.decode - self.flushed >= FLUSH {
+            self.flushed = facts.decode;
+            slicer.flush()?;
+        }
+        self.show_position();
+        Ok(())
+    }
+
+    /// Where the sound changes with the pictures, the last of the old sound belongs to the old slice.
+    fn finish_old_sound(&mut self) -> Result<(), Error> {
+        let newest = self.formats[Track::Audio as usize].as_ref().map(|format| format.serial);
+        while let Some(mut piece) =
+            self.interleaver.next_if(Track::Audio, |piece| newest.is_some_and(|newest| piece.format.serial != newest))
+        {
+            self.flow.bytes.fetch_sub(piece.packet.size(), Ordering::Relaxed);
+            let Facts { present, decode, .. } = self.facts(&piece);
+            if let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) {
+                slicer.write_reordered(&mut piece.packet, TrackKind::Audio, present, decode)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&self, piece: &Piece) -> Facts {
+        let at = |time: Nanos| ORIGIN + ticks(time - self.origin.unwrap_or(time));
+        let Placed { decode, present, duration } = piece.placed;
+        let (track, key, format) = (piece.track, piece.key, piece.format.serial);
+        Facts { track, key, decode: at(decode), present: at(present), duration: ticks(duration), format }
+    }
+
+    /// A multiplexer of its own for each piece of output: its streams are what they are from here on.
+    fn begin(&mut self, piece: &Piece, at: i64, tracks: Tracks) -> Result<(), Error> {
+        self.report_gap(self.utc(at));
+        let mut formats = Vec::new();
+        let mut kinds = Vec::new();
+        for track in [Track::Video, Track::Audio] {
+            let read = self.formats[track as usize].as_ref();
+            let format = if track == piece.track { Some(&piece.format) } else { read };
+            if let Some(format) = format.filter(|_| tracks[track as usize]) {
+                formats.push(&format.parameters);
+                kinds.push(kind(track));
+            }
+        }
+        let muxer = Muxer::of_copies(&formats);
+        let muxer = muxer.map_err(|error| {
+            error.into_error(Code::RecorderInit, "a transport stream of the source's packets could not be begun")
+        })?;
+        let (directory, stem) = self.naming.clone();
+        let sink = Arc::clone(&self.parts.sink);
+        self.slicer = Some(Slicer::new(Naming { directory, stem }, sink, muxer, kinds));
+        self.open(at, true)
+    }
+
+    fn open(&mut self, at: i64, restart: bool) -> Result<(), Error> {
+        let utc = self.utc(at);
+        self.slicer.as_mut().map_or(Ok(()), |slicer| slicer.open(Beginning { ticks: at, utc, restart }))
+    }
+
+    fn close(&mut self, at: i64) -> Result<(), Error> {
+        let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) else { return Ok(()) };
+        self.written += slicer.close(at)?;
+        *lock(&self.flow.end) = Some(self.utc(at));
+        Ok(())
+    }
+
+    fn show_position(&self) {
+        let open = self.cutter.open_slice().map_or(0, |(start, end)| end - start);
+        let position = scaled(self.written + open, SECOND, TICKS_PER_SECOND);
+        self.parts.position.store(position, Ordering::Relaxed);
+    }
+
+    fn utc(&self, at: i64) -> UtcMillis {
+        self.parts.clock.utc(self.origin.unwrap_or(0) + scaled(at - ORIGIN, SECOND, TICKS_PER_SECOND))
+    }
+
+    /// States what is missing until `stop`.
+    fn report_gap(&mut self, stop: UtcMillis) {
+        let Some((start, reason)) = self.gap.take() else { return };
+        let start = self.utc(start);
+        if start < stop {
+            self.parts.sink.event(CaptureEvent::Gap { start, stop, reason });
+        }
+    }
+}
+
+fn kind(track: Track) -> TrackKind {
+    match track {
+        Track::Audio => TrackKind::Audio,
+        Track::Video => TrackKind::Video,
+    }
+}
+
+fn ticks(time: Nanos) -> i64 {
+    scaled(time, TICKS_PER_SECOND, SECOND)
+}
+
+fn scaled(value: i64, factor: i64, divisor: i64) -> i64 {
+    i64::try_from((i128::from(value) * i128::from(factor)).div_euclid(i128::from(divisor))).unwrap_or(i64::MAX)
+}
