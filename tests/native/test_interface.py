@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.recorder import REPOSITORY
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 
 NATIVE = REPOSITORY / "native"
 PROGRAMS = REPOSITORY / "build" / "native" / "abi"
@@ -47,6 +48,24 @@ def test_the_layout_is_the_published_one(strings: str) -> None:
 def test_the_life_cycle_leaves_nothing_behind(build: str) -> None:
     """Promise: stop and release in any state and from anywhere; no late callback, no thread, no descriptor."""
     _run(str(PROGRAMS / f"lifecycle-{build}"), str(PROGRAMS / "media.ts"))
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("strings", ["0", "1"], ids=["old string ABI", "new string ABI"])
+def test_every_precondition_is_checked(strings: str) -> None:
+    """Promise: what breaks a precondition is refused with the code and callback for it; the bounds themselves are not."""
+    _run(str(PROGRAMS / f"preconditions-{strings}"), str(PROGRAMS / "media.ts"))
+
+
+@pytest.mark.usefixtures("built")
+def test_every_ending_leaves_nothing_behind(s3: S3Server, tmp_path: Path) -> None:
+    """Promise: Release from within each callback, recorders side by side; no late callback, no thread, no descriptor."""
+    s3.bucket("films")
+    (tmp_path / "access").write_text(ACCESS_KEY)
+    (tmp_path / "secret").write_text(SECRET_KEY)
+    with s3_server(tmp_path / "spare") as spare:
+        spare.bucket("spare")
+        _run(str(PROGRAMS / "endings-1"), str(PROGRAMS / "media.ts"), s3.endpoint, spare.endpoint, str(tmp_path))
 
 
 @pytest.mark.usefixtures("built")

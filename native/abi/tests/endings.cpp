@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Promise: a recorder may be released from within each of its callbacks, also the last ones; whatever is released and
+// however a recording ends, no callback comes late, and neither thread nor descriptor is left behind. Recorders of one
+// channel and of several do not get in each other's way.
+//
+// usage: endings <media file> <endpoint of the bucket> <endpoint of the backup store> <directory of the key files>
+//
+// The keys are in the files `access` and `secret`; the buckets are `films` and `spare`.
+#include <dirent.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "IAgoraCloudRecording.h"
+#include "cloud_recording.h"
+#include "memory.h"
+
+using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
+
+namespace {
+
+const char kNobodyListens[] = "http://127.0.0.1:9";
+
+std::string g_case;  // which the test is at
+
+void Check(bool holds, const char *what, int line) {
+  if (!holds) {
+    std::fprintf(stderr, "endings.cpp:%d: %s: not so: %s\n", line, g_case.c_str(), what);
+    std::exit(1);
+  }
+}
+#define CHECK(condition) Check(condition, #condition, __LINE__)
+
+bool Settles(const std::function<bool()> &condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+int Entries(const char *directory) {
+  int entries = 0;
+  DIR *stream = opendir(directory);
+  CHECK(stream != nullptr);
+  while (readdir(stream) != nullptr) ++entries;
+  closedir(stream);
+  return entries;
+}
+
+// Where the test's servers and files are.
+struct Place {
+  std::string media;
+  std::string bucket;
+  std::string backup;
+  std::string keys;
+  std::string work;
+
+  std::string Keys() const {
+    return "\"credentialFiles\": {\"accessKey\": \"" + keys + "/access\", \"secretKey\": \"" + keys + "/secret\"}";
+  }
+
+  // The document of a channel of one participant; a channel that nobody is in, where `media` is no file.
+  std::string Document(const std::string &endpoint, const std::string &participant) const {
+    return "{\"workDir\": \"" + work + "\", \"sliceSeconds\": 2, \"storage\": {\"endpoint\": \"" + endpoint + "\", " +
+           Keys() + "}, \"backup\": {\"endpoint\": \"" + backup + "\", \"bucket\": \"spare\", \"afterSeconds\": 0, " +
+           Keys() + "}, \"channels\": [{\"streams\": [{\"uid\": 1, \"url\": \"file://" + participant + "\"}]}]}";
+  }
+};
+
+ICloudRecorder *Create(const std::string &document, ICloudRecorderObserver *observer) {
+  char reason[256];
+  CHECK(cr_configure_next(document.c_str(), reason, sizeof reason) == kRecordingErrorOk);
+  return CreateCloudRecorderInstance(observer);
+}
+
+int Start(ICloudRecorder *recorder, const char *channel, unsigned uid) {
+  RecordingConfig recording;
+  recording.SetTranscodingWidth(64);
+  recording.SetTranscodingHeight(64);
+  char bucket[] = "films";
+  const CloudStorageConfig storage = {kCloudStorageVendorAws, 0, bucket, nullptr, nullptr};
+  return recorder->StartCloudRecording("app", channel, nullptr, uid, recording, storage);
+}
+
+struct Case {
+  // Inside which callback the recorder is released.
+  const char *released_in;
+  const char *endpoint;  // null: the bucket's
+  bool somebody;
+  unsigned uid;
+};
+
+// Each recording is stopped as soon as it is under way, from within the callback that says so.
+void ReleaseInside(const Place &place, const Case &each, bool cancel) {
+  g_case = std::string("Release(") + (cancel ? "true" : "false") + ") in " + each.released_in;
+  std::mutex starting;
+  ICloudRecorder *recorder = nullptr;
+  std::string id;
+  {
+    Memory *itself = nullptr;
+    Memory memory([&](const std::string &callback) {
+      // The caller still uses the recorder until its start has returned.
+      std::lock_guard<std::mutex> lock(starting);
+      if (callback == each.released_in) {
+        recorder->Release(cancel);
+        itself->Close();
+      } else if (callback == (each.somebody ? "started" : "connecting")) {
+        CHECK(recorder->StopCloudRecording() == kRecordingErrorOk);
+      }
+    });
+    itself = &memory;
+    {
+      std::lock_guard<std::mutex> lock(starting);
+      const std::string endpoint = each.endpoint == nullptr ? place.bucket : each.endpoint;
+      recorder = Create(place.Document(endpoint, each.somebody ? place.media : "/nowhere"), &memory);
+      id = recorder->GetRecordingId();
+      CHECK((Start(recorder, "room", each.uid) == kRecordingErrorOk) == (each.uid != 0));
+    }
+    CHECK(memory.Await(each.released_in));
+    // The callback's end is the release's: then its thread is gone, and the observer may be.
+    CHECK(Settles([] {
+      DIR *tasks = opendir("/proc/self/task");
+      bool found = false;
+      while (const dirent *task = readdir(tasks)) {
+        std::string name;
+        std::getline(std::ifstream(std::string("/proc/self/task/") + task->d_name + "/comm"), name);
+        found = found || name == "callbacks";
+      }
+      closedir(tasks);
+      return !found;
+    }));
+    CHECK(!memory.told_late());
+  }
+  CHECK(cr_wait_drained(60000) == 1);
+  CHECK(cr_status(id.c_str(), nullptr, 0) == -1);
+}
+
+bool AnythingRecorded(const std::string &id) {
+  char status[16384];
+  return cr_status(id.c_str(), status, sizeof status) > 0 && std::strstr(status, "\"startTime\":null") == nullptr;
+}
+
+// What is released while it uploads gets into the bucket all the same; its observer is gone by then.
+void WhatIsReleasedIsUploaded(const Place &place) {
+  g_case = "Release(false) while uploading";
+  std::unique_ptr<Memory> memory(new Memory());
+  ICloudRecorder *recorder = Create(place.Document(place.bucket, place.media), memory.get());
+  const std::string id = recorder->GetRecordingId();
+  CHECK(Start(recorder, "left behind", 99) == kRecordingErrorOk);
+  CHECK(Settles([&id] { return AnythingRecorded(id); }));
+  CHECK(recorder->StopCloudRecording() == kRecordingErrorOk);
+  CHECK(memory->Await("stopped"));
+  recorder->Release(false);
+  memory->Close();
+  CHECK(!memory->told_late());
+  memory.reset();
+  CHECK(cr_wait_drained(60000) == 1);
+  std::ifstream playlist(place.work + "/" + id + "/" + id + "_left=20behind.m3u8");
+  const std::string text((std::istreambuf_iterator<char>(playlist)), std::istreambuf_iterator<char>());
+  CHECK(text.find("#EXT-X-ENDLIST") != std::string::npos);
+}
+
+// Two of one channel and one of another; each tells its own whole story.
+void SeveralRecordSideBySide(const Place &place) {
+  g_case = "side by side";
+  const char *channels[] = {"room", "room", "hall"};
+  Memory memories[3];
+  ICloudRecorder *recorders[3];
+  std::string ids[3];
+  for (int index = 0; index < 3; ++index) {
+    recorders[index] = Create(place.Document(place.bucket, place.media), &memories[index]);
+    ids[index] = recorders[index]->GetRecordingId();
+    CHECK(Start(recorders[index], channels[index], 99) == kRecordingErrorOk);
+  }
+  CHECK(std::set<std::string>(ids, ids + 3).size() == 3);
+  for (const std::string &id : ids) CHECK(Settles([&id] { return AnythingRecorded(id); }));
+  for (int index = 0; index < 3; ++index) {
+    CHECK(recorders[index]->StopCloudRecording() == kRecordingErrorOk);
+    CHECK(memories[index].Await("uploaded"));
+    CHECK(recorders[index]->GetRecordingId() == ids[index]);
+    recorders[index]->Release(false);
+    CHECK((memories[index].told() ==
+           std::vector<std::string>{"connecting", "started", "stopped", "progress", "uploaded"}));
+  }
+}
+
+void IdsAreStableAndUnique() {
+  g_case = "ids";
+  std::set<std::string> ids;
+  for (int count = 0; count < 1000; ++count) {
+    ICloudRecorder *recorder = CreateCloudRecorderInstance(nullptr);
+    const char *id = recorder->GetRecordingId();
+    CHECK(id == recorder->GetRecordingId());
+    ids.insert(id);
+    recorder->Release();
+  }
+  CHECK(ids.size() == 1000);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  if (argc != 5) {
+    std::fprintf(stderr, "usage: %s <media file> <bucket's endpoint> <backup's endpoint> <keys>\n", argv[0]);
+    return 2;
+  }
+  char directory[] = "/tmp/endings-XXXXXX";
+  CHECK(mkdtemp(directory) != nullptr);
+  const Place place = {argv[1], argv[2], argv[3], argv[4], directory};
+  const Case cases[] = {
+      {"connecting", nullptr, true, 99},
+      {"started", nullptr, true, 99},
+      {"stopped", nullptr, true, 99},
+      {"progress", nullptr, true, 99},
+      {"uploaded", nullptr, true, 99},
+      {"backed up", kNobodyListens, true, 99},
+      {"uploader failure 439", kNobodyListens, true, 99},
+      {"recorder failure 435", nullptr, false, 99},
+      {"fatal 432", nullptr, true, 0},
+  };
+  // What a first recorder makes for the life of the process is not left behind by it.
+  ReleaseInside(place, cases[4], false);
+  const int threads = Entries("/proc/self/task");
+  const int descriptors = Entries("/proc/self/fd");
+  for (const Case &each : cases) {
+    for (const bool cancel : {true, false}) ReleaseInside(place, each, cancel);
+  }
+  WhatIsReleasedIsUploaded(place);
+  SeveralRecordSideBySide(place);
+  IdsAreStableAndUnique();
+  g_case = "the end";
+  CHECK(cr_wait_drained(60000) == 1);
+  CHECK(Settles([&] { return Entries("/proc/self/task") == threads && Entries("/proc/self/fd") == descriptors; }));
+  return 0;
+}
