@@ -39,8 +39,8 @@ int cr_set_paused(const char *recording_id, int paused);
 int cr_wait_drained(uint32_t timeout_ms);
 
 /* Uploads what a process that died left in the work directory: the configuration document names the directory, the
- * recording and the bucket ("rescue"). Returns when all of it is in the bucket: 0, or an error code with the reason in
- * err. */
+ * recording (all in the directory, if left out) and the files with the bucket's keys, and the backup store where files
+ * are there. Returns when all of it is in the bucket: 0, or an error code with the reason in err. */
 int cr_rescue(const char *json, char *err, size_t n);
 
 #ifdef __cplusplus

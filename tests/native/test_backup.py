@@ -195,8 +195,13 @@ def test_with_both_stores_down_nothing_is_lost(  # noqa: PLR0917 - two stores, a
     assert reason.startswith("backup: is required")
     assert _rescue(built, {**home, "backup": document["backup"]})[0] == 439
     s3.start()
+    # As a mover that was killed between naming the playlist and putting it leaves the journal.
+    late = f"{RECORDING_ID}_room_1560234766073_0.m3u8"
+    with (work / "index").open("a") as journal:
+        journal.write(json.dumps({"record": "ComingHome", "playlist": late}) + "\n")
     assert _rescue(built, {**home, "backup": document["backup"]}) == (0, "")
-    assert _listed(bucket, _late_playlist(bucket)) == left == _slices(bucket)
+    assert _late_playlist(bucket) == late
+    assert _listed(bucket, late) == left == _slices(bucket)
 
 
 def _rescue(library: Path, document: dict[str, Any]) -> tuple[int, str]:

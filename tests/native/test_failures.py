@@ -48,13 +48,11 @@ def test_a_lost_connection_to_everybody_is_told_and_the_idle_clock_runs(
     bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
 ) -> None:
     """Promise: a server that dies is Disconnected, once; what was recorded is uploaded if it does not come back."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(rtmp_server(tmp_path / "rtmp"))
-        url = server.url("alice")
-        stack.enter_context(participant(url, log=tmp_path / "alice.log"))
-        with record(configuration(url), idle="5") as recorder:
+    with contextlib.ExitStack() as life:
+        url = life.enter_context(rtmp_server(tmp_path / "rtmp")).url("alice")
+        with participant(url, log=tmp_path / "alice.log"), record(configuration(url), idle="5") as recorder:
             bucket.await_key(".ts")
-            stack.close()
+            life.close()
             assert recorder.wait() == 0
     assert recorder.callbacks()[:5] == [
         *("connecting", "started", "recorder-failure 431", "recorder-failure 434", "stopped")

@@ -53,13 +53,13 @@ def test_the_life_cycle_leaves_nothing_behind(build: str) -> None:
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize("strings", ["0", "1"], ids=["old string ABI", "new string ABI"])
 def test_every_precondition_is_checked(strings: str) -> None:
-    """Promise: what breaks a precondition is refused with the code and callback for it; the bounds themselves are not."""
+    """Promise: what breaks a precondition is refused with its code and callback; the bounds themselves are not."""
     _run(str(PROGRAMS / f"preconditions-{strings}"), str(PROGRAMS / "media.ts"))
 
 
 @pytest.mark.usefixtures("built")
 def test_every_ending_leaves_nothing_behind(s3: S3Server, tmp_path: Path) -> None:
-    """Promise: Release from within each callback, recorders side by side; no late callback, no thread, no descriptor."""
+    """Promise: Release within each callback, recorders side by side; no late callback, thread or descriptor."""
     s3.bucket("films")
     (tmp_path / "access").write_text(ACCESS_KEY)
     (tmp_path / "secret").write_text(SECRET_KEY)
