@@ -72,10 +72,14 @@ impl Feed {
     }
 
     /// The time until which the source has to wait because its pictures take too much memory.
-    pub fn full_until(&self) -> Option<Nanos> {
-        let pictures = lock(&self.pictures);
-        let front = pictures.waiting.front().map(|(due, _)| *due);
-        front.filter(|_| pictures.bytes > PICTURE_BUDGET)
+    pub fn full_until(&self, now: Nanos) -> Option<Nanos> {
+        let mut pictures = lock(&self.pictures);
+        if pictures.bytes > PICTURE_BUDGET {
+            // Between two ticks that are far apart, many pictures are due that nobody will see.
+            pictures.drop_unseen(now);
+        }
+        let next = pictures.waiting.iter().map(|(due, _)| *due).find(|due| *due > now);
+        next.filter(|_| pictures.bytes > PICTURE_BUDGET)
     }
 
     /// The newest picture due at `at`, unless it is too old to be shown.
@@ -107,6 +111,13 @@ impl Feed {
 }
 
 impl Pictures {
+    /// Forgets the pictures that are due and followed by another that is due.
+    fn drop_unseen(&mut self, now: Nanos) {
+        let due = self.waiting.partition_point(|(due, _)| *due <= now);
+        self.waiting.drain(..due.saturating_sub(1));
+        self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
+    }
+
     fn advance(&mut self, at: Nanos) {
         let due = self.waiting.partition_point(|(due, _)| *due <= at);
         let Some((due, frame)) = self.waiting.drain(..due).next_back() else { return };

@@ -42,6 +42,12 @@ impl Decoder {
         }
     }
 
+    /// What it decodes.
+    pub fn codec(&self) -> ffi::AVCodecID {
+        // SAFETY: the context is open.
+        unsafe { (*self.0.as_ptr()).codec_id }
+    }
+
     /// Feeds one packet; `None` flushes what the decoder still holds.
     pub fn send(&mut self, packet: Option<&mut Packet>) -> Result<(), AvError> {
         let packet = packet.map_or(super::frame::no_packet(), Packet::as_mut_ptr);

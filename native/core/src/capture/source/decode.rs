@@ -47,6 +47,16 @@ impl TrackDecoder {
         Self { decoder, errors: 0, line }
     }
 
+    pub fn codec(&self) -> ffi::AVCodecID {
+        self.decoder.codec()
+    }
+
+    /// Goes on with another decoder, for a source that has changed its codec, on the same line of time.
+    pub fn change(&mut self, decoder: Decoder, feed: &Feed) {
+        self.finish(feed);
+        (self.decoder, self.errors) = (decoder, 0);
+    }
+
     /// Decodes a packet that is due at `due` into the feed; returns when the first of its frames is due, if any came.
     /// Broken packets are passed over until there are too many of them.
     pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, AvError> {

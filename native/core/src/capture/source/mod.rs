@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
 
+mod ahead;
 mod decode;
 mod guard;
 pub mod open;
@@ -117,7 +118,9 @@ impl Source {
     }
 
     fn open(&self) -> Result<Input, Failure> {
-        Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT)
+        let mut input = Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT)?;
+        input.tell_pictures_apart(CONNECT);
+        Ok(input)
     }
 
     /// One connection to its end, into a feed of the roster.

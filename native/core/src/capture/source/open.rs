@@ -221,22 +221,85 @@ impl Input {
         self.stream(index).is_some_and(|stream| stream.disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0)
     }
 
-    /// The stream to record for a track, by what is known of the streams now.
+    /// Learns the sizes of pictures where there is a choice between several and the container does not tell them. Of
+    /// several programs, all but one may show themselves only later.
+    pub fn tell_pictures_apart(&mut self, limit: Duration) {
+        let pictures: Vec<usize> = self.candidates(Track::Video).collect();
+        let programs = self.programs();
+        let hidden = programs.len() > 1 && programs.iter().any(Vec::is_empty);
+        let told = pictures.iter().all(|index| self.weight(*index) != (0, 0));
+        if !hidden && (pictures.len() < 2 || told) {
+            return;
+        }
+        self.watch.allow(limit);
+        // SAFETY: the context is open. What is read is kept and read again; what is not learned stays unknown.
+        unsafe { ffi::avformat_find_stream_info(self.context.as_ptr(), ptr::null_mut()) };
+    }
+
+    /// The stream to record for a track, by what is known of the streams now: the sound comes with the picture.
     pub fn best(&self, track: Track, wanted: VideoStream) -> Option<usize> {
-        let candidates = (0..self.streams().len()).filter(|index| self.track(*index) == Some(track));
+        let all: Vec<usize> = self.candidates(track).collect();
+        let picture = match track {
+            Track::Audio => self.best(Track::Video, wanted),
+            Track::Video => None,
+        };
+        let beside: Vec<usize> = all.iter().copied().filter(|index| self.belong_together(picture, *index)).collect();
+        let candidates = if beside.is_empty() { all } else { beside }.into_iter();
         match wanted {
             VideoStream::High => candidates.rev().max_by_key(|index| self.weight(*index)),
             VideoStream::Low => candidates.min_by_key(|index| self.weight(*index)),
         }
     }
 
-    /// Orders streams of one kind by quality.
+    fn candidates(&self, track: Track) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        (0..self.streams().len()).filter(move |index| self.track(*index) == Some(track))
+    }
+
+    /// Orders streams of one kind by quality: by size, then by the bit rate that a playlist or the stream tells.
     fn weight(&self, index: usize) -> (i64, i64) {
         self.stream(index).map_or((0, 0), |stream| {
             // SAFETY: every stream has parameters.
             let parameters = unsafe { &*stream.codecpar };
-            (i64::from(parameters.width) * i64::from(parameters.height), parameters.bit_rate)
+            let rate = variant_rate(stream).unwrap_or(parameters.bit_rate);
+            (i64::from(parameters.width) * i64::from(parameters.height), rate)
         })
+    }
+
+    /// Whether both streams are of one program (variant, channel) of the source.
+    fn belong_together(&self, one: Option<usize>, other: usize) -> bool {
+        one.is_some_and(|one| self.programs().iter().any(|program| program.contains(&one) && program.contains(&other)))
+    }
+
+    /// The streams of each program.
+    fn programs(&self) -> Vec<Vec<usize>> {
+        let context = self.context();
+        if context.programs.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: the context says how many programs it holds, and each how many indices; all pointers are its own.
+        unsafe {
+            let programs = std::slice::from_raw_parts(context.programs, context.nb_programs as usize).iter();
+            let indices = |program: &ffi::AVProgram| {
+                (0..program.nb_stream_indexes as usize).map(|at| *program.stream_index.add(at) as usize).collect()
+            };
+            programs.map(|program| indices(&**program)).collect()
+        }
+    }
+
+    /// Whether stream `new`, which appeared later, takes the place of `old`: sources that change their codec do so.
+    pub fn succeeds(&self, new: usize, old: usize) -> bool {
+        let received = |index| self.stream(index).is_some_and(|s| s.discard != ffi::AVDiscard::AVDISCARD_ALL);
+        let alone = !self.programs().iter().any(|program| program.contains(&old));
+        new > old
+            && received(new)
+            && self.track(new) == self.track(old)
+            && (alone || self.belong_together(Some(old), new))
+    }
+
+    /// The codec of the stream as it is now.
+    pub fn codec(&self, index: usize) -> Option<ffi::AVCodecID> {
+        // SAFETY: every stream has parameters.
+        self.stream(index).map(|stream| unsafe { (*stream.codecpar).codec_id })
     }
 
     /// Stops receiving a stream, where the container can do without it.
@@ -284,6 +347,15 @@ impl Drop for Input {
 }
 
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The bit rate that a playlist of variants tells of the stream's variant.
+fn variant_rate(stream: &ffi::AVStream) -> Option<i64> {
+    // SAFETY: the dictionary belongs to the stream; an entry's value is a C string owned by it.
+    unsafe {
+        let entry = ffi::av_dict_get(stream.metadata, c"variant_bitrate".as_ptr(), ptr::null(), 0).as_ref()?;
+        CStr::from_ptr(entry.value).to_str().ok()?.parse().ok()
+    }
+}
 
 fn is_playlist(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or_default();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::ahead::Ahead;
 use super::decode::TrackDecoder;
 use super::open::{Failure, Input};
 use super::settle::settle;
@@ -13,7 +14,7 @@ use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos};
 use crate::capture::feed::Feed;
 use crate::capture::roster::Member;
-use crate::capture::timeline::{Stamp, Timeline, Track, LEAD};
+use crate::capture::timeline::{Due, Stamp, Timeline, Track, LEAD};
 
 pub struct Session<'a> {
     input: Input,
@@ -27,6 +28,9 @@ pub struct Session<'a> {
     seen: [Option<Nanos>; 2],
     /// When each track's last packet is due.
     reached: [Option<Nanos>; 2],
+    /// When the very first packet was due.
+    began: Option<Nanos>,
+    ahead: Ahead,
     told: Option<(bool, bool)>,
     streams_known: usize,
     opened: Instant,
@@ -43,6 +47,8 @@ impl<'a> Session<'a> {
             chosen: [None, None],
             seen: [None, None],
             reached: [None, None],
+            began: None,
+            ahead: Ahead::default(),
             told: None,
             streams_known: 0,
             opened: Instant::now(),
@@ -61,6 +67,7 @@ impl<'a> Session<'a> {
     pub fn play(&mut self) -> Failure {
         let ended = self.play_on().err().unwrap_or(Failure::Stopped);
         if ended == Failure::Ended {
+            self.play_out();
             for (_, decoder) in self.chosen.iter_mut().flatten() {
                 decoder.finish(&self.feed);
             }
@@ -88,31 +95,80 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take(&mut self, mut packet: Packet, timeline: &mut Timeline) -> Result<(), Failure> {
+    fn take(&mut self, packet: Packet, timeline: &mut Timeline) -> Result<(), Failure> {
         self.choose_streams();
         let Some(track) = self.input.track(packet.stream()).filter(|track| self.wanted.takes(*track)) else {
             return self.expect_media();
         };
-        if !matches!(&self.chosen[track as usize], Some((index, _)) if *index == packet.stream()) {
+        if !self.follow_change(track, packet.stream()) {
             return self.expect_media();
         }
         let stamp: Stamp = self.input.stamp(&packet);
         let due = timeline.map(track, stamp, self.around.clock.now());
         self.reached[track as usize] = Some(due.decode);
-        self.wait_for_turn(due.decode);
+        self.began = self.began.or(Some(due.decode));
+        self.ahead.push(track, due, packet);
+        self.catch_up()?;
+        self.expect_media()
+    }
+
+    /// Decodes what is due soon, until it is time to read on.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        loop {
+            let now = self.around.clock.now();
+            while let Some((track, due, packet)) = self.ahead.pop(now + LEAD) {
+                self.decode(track, due, packet)?;
+            }
+            let turn = self.turn(now);
+            if turn <= now || self.around.stop.is_raised() {
+                return Ok(());
+            }
+            let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - LEAD));
+            self.around.clock.wait_until(next, &self.around.stop);
+        }
+    }
+
+    /// Decodes, in its time, what was read before the source ended.
+    fn play_out(&mut self) {
+        while let Some(due) = self.ahead.next_due().filter(|_| !self.around.stop.is_raised()) {
+            self.around.clock.wait_until(due - LEAD, &self.around.stop);
+            let Some((track, due, packet)) = self.ahead.pop(due) else { return };
+            if self.decode(track, due, packet).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// When to read on, so that the source does not run ahead. The track that is behind decides: its packets lie behind
+    /// those of the other, and must not come late.
+    fn turn(&self, now: Nanos) -> Nanos {
+        if self.ahead.is_full() {
+            return self.ahead.next_due().map_or(now, |due| due - LEAD);
+        }
+        let Some(newest) = self.reached.iter().flatten().copied().max() else { return now };
+        let tracks = self.chosen.iter().zip(self.reached).filter(|(chosen, _)| chosen.is_some());
+        // A track that has not shown up yet may still begin where the other did.
+        let reached = tracks.map(|(_, reached)| reached.or(self.began).unwrap_or(now));
+        let alive = reached.filter(|reached| newest - reached < nanos(SILENCE));
+        alive.min().unwrap_or(newest) - LEAD
+    }
+
+    fn decode(&mut self, track: Track, due: Due, mut packet: Packet) -> Result<(), Failure> {
+        self.wait_for_room();
         let Some((_, decoder)) = &mut self.chosen[track as usize] else { return Ok(()) };
         match decoder.decode(&mut packet, due, &self.feed) {
             Ok(Some(first)) => self.note(track, first),
             Ok(None) => {}
             Err(_) => return Err(Failure::Undecodable),
         }
-        self.expect_media()
+        Ok(())
     }
 
     /// Picks a stream for each wanted track when streams have appeared.
     fn choose_streams(&mut self) {
         let count = self.input.stream_count();
-        if std::mem::replace(&mut self.streams_known, count) == count {
+        let known = std::mem::replace(&mut self.streams_known, count);
+        if known == count {
             return;
         }
         for track in [Track::Audio, Track::Video] {
@@ -121,7 +177,37 @@ impl<'a> Session<'a> {
             }
         }
         let chosen: Vec<usize> = self.chosen.iter().flatten().map(|(index, _)| *index).collect();
-        (0..count).filter(|index| !chosen.contains(index)).for_each(|index| self.input.discard(index));
+        let is_successor =
+            |index: usize| index >= known && chosen.iter().any(|old| *old < known && self.input.succeeds(index, *old));
+        let needless: Vec<usize> =
+            (0..count).filter(|index| !chosen.contains(index) && !is_successor(*index)).collect();
+        for index in needless {
+            self.input.discard(index);
+        }
+    }
+
+    /// Whether this stream is the track's own, now: sources change their codec in one stream or go on in a new one.
+    fn follow_change(&mut self, track: Track, stream: usize) -> bool {
+        let Some((index, decoder)) = &self.chosen[track as usize] else { return false };
+        if *index == stream && self.input.codec(stream) == Some(decoder.codec()) {
+            return true;
+        }
+        if *index != stream && !self.input.succeeds(stream, *index) {
+            return false;
+        }
+        while let Some((track, due, packet)) = self.ahead.pop(Nanos::MAX) {
+            // What cannot be decoded of the end of the old is no loss to the new.
+            let _ = self.decode(track, due, packet);
+        }
+        let Some((index, decoder)) = &mut self.chosen[track as usize] else { return false };
+        // What cannot be decoded is passed over, so that the rest of the source is still recorded.
+        let Ok(changed) = self.input.decoder(stream) else { return false };
+        decoder.change(changed, &self.feed);
+        let old = std::mem::replace(index, stream);
+        if old != stream {
+            self.input.discard(old);
+        }
+        true
     }
 
     fn choose(&mut self, track: Track) {
@@ -132,16 +218,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Keeps the source from running ahead of the clock or from filling the memory.
-    fn wait_for_turn(&self, due: Nanos) {
+    /// Keeps the source from filling the memory.
+    fn wait_for_room(&self) {
         let clock = &self.around.clock;
-        // The track that is behind sets the pace: its packets come behind those of the other, and must not come late.
-        let alive = self.reached.iter().flatten().filter(|reached| due - **reached < nanos(SILENCE));
-        let due = alive.copied().min().unwrap_or(due);
-        if due - LEAD > clock.now() {
-            clock.wait_until(due - LEAD, &self.around.stop);
-        }
-        while let Some(until) = self.feed.full_until().filter(|until| *until > clock.now()) {
+        while let Some(until) = self.feed.full_until(clock.now()) {
             if self.around.stop.is_raised() {
                 return;
             }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Packets that were read before their time, because those of the other track lie behind them in the stream.
+//!
+//! They wait compressed: a picture of a packet takes a hundred times its memory.
+
+use std::collections::VecDeque;
+
+use crate::capture::av::frame::Packet;
+use crate::capture::clock::Nanos;
+use crate::capture::timeline::{Due, Track};
+
+/// More bytes than this do not wait, even where a track has not shown up by then.
+const MOST_BYTES: usize = 16 << 20;
+
+#[derive(Default)]
+pub struct Ahead {
+    tracks: [VecDeque<(Due, Packet)>; 2],
+    bytes: usize,
+}
+
+impl Ahead {
+    pub fn push(&mut self, track: Track, due: Due, packet: Packet) {
+        self.bytes += packet.size();
+        self.tracks[track as usize].push_back((due, packet));
+    }
+
+    /// Takes the packet that is due first, if that is not after `until`. Within a track the order stays as it was.
+    pub fn pop(&mut self, until: Nanos) -> Option<(Track, Due, Packet)> {
+        let (track, _) = self.first().filter(|(_, due)| *due <= until)?;
+        let (due, packet) = self.tracks[track as usize].pop_front()?;
+        self.bytes -= packet.size();
+        Some((track, due, packet))
+    }
+
+    pub fn next_due(&self) -> Option<Nanos> {
+        self.first().map(|(_, due)| due)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.bytes > MOST_BYTES
+    }
+
+    fn first(&self) -> Option<(Track, Nanos)> {
+        let front = |track: Track| self.tracks[track as usize].front().map(|(due, _)| (track, due.decode));
+        [front(Track::Audio), front(Track::Video)].into_iter().flatten().min_by_key(|(_, due)| *due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_come_out_by_the_time_they_are_due_and_in_order_within_a_track() {
+        let mut ahead = Ahead::default();
+        for (track, decode) in
+            [(Track::Video, 10), (Track::Video, 30), (Track::Video, 20), (Track::Audio, 15), (Track::Audio, 40)]
+        {
+            ahead.push(track, Due { decode, present: None }, Packet::empty().expect("a packet"));
+        }
+        let mut order = Vec::new();
+        while let Some((track, due, _)) = ahead.pop(30) {
+            order.push((track, due.decode));
+        }
+        let expected = [(Track::Video, 10), (Track::Audio, 15), (Track::Video, 30), (Track::Video, 20)];
+        assert_eq!(order, expected);
+        assert_eq!(ahead.next_due(), Some(40));
+    }
+}
