@@ -5,7 +5,7 @@
 mod capture_support;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{AudioProfile, CaptureEvent, Layout, StreamKinds};
+use cloud_recording_core::capture::api::{CaptureEvent, Layout, StreamKinds};
 
 #[test]
 fn one_source_becomes_slices_of_exactly_the_asked_length() {
@@ -37,12 +37,6 @@ fn one_source_becomes_slices_of_exactly_the_asked_length() {
 
 /// What the four corners and the middle of each quarter of the canvas show.
 const QUARTERS: [(usize, usize); 4] = [(80, 60), (240, 60), (80, 180), (240, 180)];
-
-fn source(scratch: &Scratch, name: &str, arguments: &str) -> String {
-    let path = scratch.path(name).to_str().unwrap().to_owned();
-    ffmpeg(&format!("{arguments} {path}"));
-    path
-}
 
 #[test]
 fn every_participant_is_seen_in_its_region_and_heard_in_the_mix() {
@@ -154,23 +148,6 @@ fn a_source_may_change_its_picture_its_sound_and_its_times_in_the_middle() {
     let recorded: u64 = told.closed.iter().map(|slice| slice.duration_ticks).sum();
     assert!(recorded > 14 * 90_000, "all three parts are recorded, not {recorded} ticks; {:?}", told.events);
     assert_in_step(&scratch, &told);
-}
-
-#[test]
-fn the_stereo_profile_keeps_left_and_right_apart() {
-    let scratch = Scratch::new("stereo");
-    let arguments = "-f lavfi -i sine=frequency=440:duration=5 -f lavfi -i sine=frequency=880:duration=5 \
-                     -filter_complex amerge=inputs=2 -c:a aac -ac 2";
-    let url = source(&scratch, "stereo.mkv", arguments);
-    let mut config = config(&scratch.path("work"), &[&url]);
-    config.audio_profile = AudioProfile::MusicHighQualityStereo;
-    config.kinds = StreamKinds::AudioOnly;
-    let told = record_offline(&config);
-    let file = joined_file(&scratch, &told.closed);
-    assert!(times(&file, "v").is_empty(), "an audio-only recording has no picture");
-    let (left, right) = (samples(&file, 0), samples(&file, 1));
-    assert!(tone(&left[96_000..144_000], 440.0) > 0.05 && tone(&left[96_000..144_000], 880.0) < 0.01);
-    assert!(tone(&right[96_000..144_000], 880.0) > 0.05 && tone(&right[96_000..144_000], 440.0) < 0.01);
 }
 
 #[test]

@@ -158,6 +158,23 @@ pub fn ffmpeg(arguments: &str) {
     assert!(output.status.success(), "ffmpeg {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Makes a source of these arguments; its path.
+pub fn source(scratch: &Scratch, name: &str, arguments: &str) -> String {
+    let path = scratch.path(name).to_str().unwrap().to_owned();
+    ffmpeg(&format!("{arguments} {path}"));
+    path
+}
+
+/// Runs `ffmpeg` to its end, with words of the arguments replaced by such as hold spaces.
+pub fn ffmpeg_with(arguments: &str, replaced: &[(&str, &str)], target: &Path) {
+    let words = arguments.split_whitespace().map(|word| {
+        let found = replaced.iter().find(|(placeholder, _)| *placeholder == word);
+        found.map_or(word, |(_, replacement)| replacement)
+    });
+    let output = ffmpeg_command("").args(words).arg(target).output().expect("ffmpeg runs");
+    assert!(output.status.success(), "ffmpeg {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn ffmpeg_command(arguments: &str) -> Command {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]).args(arguments.split_whitespace());
@@ -242,13 +259,26 @@ fn run(program: &str, arguments: &[&str]) -> Output {
 
 /// The presentation times of a stream (`v` or `a`), in seconds, in file order.
 pub fn times(file: &Path, stream: &str) -> Vec<f64> {
+    probe(file, stream, "packet=pts_time").iter().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The same in ticks of 90 kHz, exactly.
+pub fn ticks(file: &Path, stream: &str) -> Vec<i64> {
+    probe(file, stream, "packet=pts").iter().map(|line| line.parse().expect("a time stamp")).collect()
+}
+
+/// What `ffprobe` tells of these entries of a stream (`v` or `a`): a line each, with commas between fields.
+pub fn probe(file: &Path, stream: &str, entries: &str) -> Vec<String> {
     let file = file.to_str().unwrap();
-    let output = run(
-        "ffprobe",
-        &["-v", "error", "-select_streams", stream, "-show_entries", "packet=pts_time", "-of", "csv=p=0", file],
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.trim().trim_end_matches(',').parse().ok()).collect()
+    let arguments = ["-v", "error", "-select_streams", stream, "-show_entries", entries, "-of", "csv=p=0", file];
+    let text = String::from_utf8(run("ffprobe", &arguments).stdout).unwrap();
+    let lines = text.lines().map(|line| line.trim().trim_end_matches(',').to_owned());
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// What `ffmpeg` writes to its output.
+pub fn run_ffmpeg(arguments: &[&str]) -> Vec<u8> {
+    run("ffmpeg", &[&["-nostdin", "-v", "error"], arguments].concat()).stdout
 }
 
 /// Decodes one picture at `second` after the beginning as RGB; pixels in rows of the canvas' width.
