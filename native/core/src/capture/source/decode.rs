@@ -180,3 +180,7 @@ impl SampleLine {
         Ok(next)
     }
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;
