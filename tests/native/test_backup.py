@@ -195,6 +195,12 @@ def test_with_both_stores_down_nothing_is_lost(  # noqa: PLR0917 - two stores, a
     assert reason.startswith("backup: is required")
     assert _rescue(built, {**home, "backup": document["backup"]})[0] == 439
     s3.start()
+    lost = spare.read(left[0])
+    spare.client.delete_object(Bucket=spare.name, Key=left[0])
+    code, reason = _rescue(built, {**home, "backup": document["backup"]})
+    assert code == 440
+    assert f"put it back ({left[0]}: NoSuchKey" in reason
+    spare.client.put_object(Bucket=spare.name, Key=left[0], Body=lost)
     # As a mover that was killed between naming the playlist and putting it leaves the journal.
     late = f"{RECORDING_ID}_room_1560234766073_0.m3u8"
     with (work / "index").open("a") as journal:

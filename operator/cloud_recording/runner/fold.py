@@ -191,7 +191,7 @@ def _brought_home(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
     if snapshot is None:
         return None
     amounts = {
-        name: {**snapshot[name], "uploaded": snapshot[name]["uploaded"] + snapshot[name]["pending"], "pending": 0}
+        name: {**snapshot[name], "uploaded": snapshot[name]["written"], "backedUp": 0, "pending": 0}
         for name in ("slices", "bytes")
         if name in snapshot
     }

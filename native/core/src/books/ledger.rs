@@ -211,6 +211,13 @@ impl Ledger {
         self.is_stopped() && self.slices.iter().filter_map(Slice::complete).all(|complete| complete.delivered)
     }
 
+    /// Whether a store has the slice.
+    #[must_use]
+    pub fn is_stored(&self, file: &str) -> bool {
+        let slice = self.slices.iter().rev().find(|slice| slice.file == file).and_then(Slice::complete);
+        slice.is_some_and(|complete| complete.delivered || complete.backed_up)
+    }
+
     /// How many slices there are, and how many bytes they have.
     #[must_use]
     pub fn counts(&self) -> (Count, Count) {

@@ -64,20 +64,23 @@ enum Step {
     Rest,
     /// Nothing, unless the bucket still fails after this time.
     Wait(Duration),
+    /// These, if any, and the playlist.
     Put(Vec<Parcel>),
     /// Everything is stored, and recording is over: tell so.
     Conclude,
 }
 
-/// `failing` is for how long the bucket has been failing.
-fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, told: bool) -> Step {
+/// `failing` is for how long the bucket has been failing, `listed` how many slices the backup store's playlist lists.
+fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, listed: usize, told: bool) -> Step {
     let Some(failing) = failing else { return Step::Rest };
     let left = after.saturating_sub(failing);
     if !left.is_zero() {
         return Step::Wait(left);
     }
     let parcels = parcel::for_backup(ledger);
-    if !parcels.is_empty() {
+    // The final playlist is never followed by a live one.
+    let unlisted = !ledger.is_concluded_in_backup() && ledger.backed_up().count() > listed;
+    if !parcels.is_empty() || unlisted {
         return Step::Put(parcels);
     }
     if ledger.is_stopped() && !ledger.is_concluded() && !told {
@@ -146,7 +149,7 @@ impl Retreat {
         // What changes from here on wakes.
         self.wake.mark_unchanged();
         let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
-        next(self.stock.books.locked().ledger(), failing, self.backup.after, self.told)
+        next(self.stock.books.locked().ledger(), failing, self.backup.after, self.listed, self.told)
     }
 
     async fn change(&mut self, timeout: Option<Duration>) {
@@ -192,11 +195,7 @@ impl Retreat {
     fn note(&self, file: String) -> Result<(), Error> {
         let mut books = self.stock.books.locked();
         // What the bucket took meanwhile is home already.
-        let delivered = |file: &str| {
-            let slice = books.ledger().slices().iter().rev().find(|slice| slice.file == file);
-            slice.and_then(|slice| slice.complete()).is_some_and(|complete| complete.delivered)
-        };
-        if delivered(&file) {
+        if books.ledger().is_stored(&file) {
             return Ok(());
         }
         books.write(Record::BackedUp { file })
@@ -275,31 +274,35 @@ mod tests {
     use super::*;
     use crate::books::ledger::tests::{delivered, ledger, slice};
 
+    const AFTER: Duration = Duration::from_secs(60);
+
     #[test]
     fn the_backup_store_takes_over_after_its_time_and_concludes_once() {
-        let after = Duration::from_secs(60);
-        let (early, late) = (Some(Duration::from_secs(10)), Some(after));
+        let (early, late) = (Some(Duration::from_secs(10)), Some(AFTER));
         let mut books = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
-        assert_eq!(next(&books, None, after, false), Step::Rest);
-        assert_eq!(next(&books, early, after, false), Step::Wait(Duration::from_secs(50)));
-        assert!(matches!(next(&books, late, after, false), Step::Put(parcels) if parcels.len() == 2));
+        assert_eq!(next(&books, None, AFTER, 0, false), Step::Rest);
+        assert_eq!(next(&books, early, AFTER, 0, false), Step::Wait(Duration::from_secs(50)));
+        assert!(matches!(next(&books, late, AFTER, 0, false), Step::Put(parcels) if parcels.len() == 2));
         books.apply(delivered("a"));
         books.apply(Record::BackedUp { file: "b".into() });
-        assert_eq!(next(&books, late, after, false), Step::Rest);
+        assert_eq!(next(&books, late, AFTER, 0, false), Step::Put(vec![]));
+        assert_eq!(next(&books, late, AFTER, 1, false), Step::Rest);
         books.apply(Record::Stopped { at: 30_000 });
-        assert_eq!(next(&books, None, after, false), Step::Rest);
-        assert_eq!(next(&books, early, after, false), Step::Wait(Duration::from_secs(50)));
-        assert_eq!(next(&books, late, after, false), Step::Conclude);
-        assert_eq!(next(&books, late, after, true), Step::Rest);
+        assert_eq!(next(&books, None, AFTER, 1, false), Step::Rest);
+        assert_eq!(next(&books, early, AFTER, 1, false), Step::Wait(Duration::from_secs(50)));
+        assert_eq!(next(&books, late, AFTER, 1, false), Step::Conclude);
+        assert_eq!(next(&books, late, AFTER, 1, true), Step::Rest);
+        books.apply(Record::ConcludedInBackup);
+        // As another process finds it, that has put no playlist yet.
+        assert_eq!(next(&books, late, AFTER, 0, false), Step::Conclude);
         books.apply(Record::Concluded);
-        assert_eq!(next(&books, late, after, false), Step::Rest);
+        assert_eq!(next(&books, late, AFTER, 0, false), Step::Rest);
     }
 
     #[test]
     fn a_recording_without_slices_ends_in_the_backup_store_too() {
         let books = ledger([Record::Stopped { at: 1 }]);
-        let (failing, after) = (Some(Duration::from_secs(1)), Duration::ZERO);
-        assert_eq!(next(&books, failing, after, false), Step::Conclude);
-        assert_eq!(next(&books, Some(Duration::ZERO), after, true), Step::Rest);
+        assert_eq!(next(&books, Some(Duration::ZERO), Duration::ZERO, 0, false), Step::Conclude);
+        assert_eq!(next(&books, Some(Duration::ZERO), Duration::ZERO, 0, true), Step::Rest);
     }
 }

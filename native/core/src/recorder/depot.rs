@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The way home: slices out of the backup store, for the bucket.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -11,11 +14,16 @@ use crate::recorder::trouble::Trouble;
 use crate::storage::failure::{Cause, Failure};
 use crate::storage::store::Store;
 
+/// A file that the store has lost is asked for again after this time: somebody may have put it back.
+const GONE_PAUSE: Duration = Duration::from_secs(60);
+
 pub struct Depot {
     backup: Option<Backup>,
     store: Option<Store>,
     trouble: Trouble,
     retry_at: Option<Instant>,
+    /// Files that the store has lost, and when to ask again; they hold nothing else up.
+    gone: HashMap<String, Instant>,
     /// The last slice that was fetched: what the bucket refuses need not be fetched again for each attempt.
     last: Option<(String, Bytes)>,
 }
@@ -23,18 +31,21 @@ pub struct Depot {
 impl Depot {
     #[must_use]
     pub fn new(backup: Option<Backup>) -> Self {
-        Self { backup, store: None, trouble: Trouble::default(), retry_at: None, last: None }
+        let trouble = Trouble::default();
+        Self { backup, store: None, trouble, retry_at: None, gone: HashMap::new(), last: None }
     }
 
-    /// Whether it may be asked now.
+    /// Whether it may be asked for the file now.
     #[must_use]
-    pub fn answers(&self) -> bool {
-        self.backup.is_some() && self.retry_at.is_none_or(|at| Instant::now() >= at)
+    pub fn gives(&self, file: &str) -> bool {
+        let now = Instant::now();
+        let is_over = |at: &Instant| now >= *at;
+        self.backup.is_some() && self.retry_at.as_ref().is_none_or(is_over) && self.gone.get(file).is_none_or(is_over)
     }
 
-    /// When it may be asked again; never, where it may be asked now or there is none.
+    /// When something may be asked for again; never, where nothing was refused.
     pub async fn again(&self) {
-        match self.retry_at {
+        match self.retry_at.or(self.gone.values().min().copied()) {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,
         }
@@ -47,20 +58,39 @@ impl Depot {
         }
         match self.get(parcel).await {
             Ok(content) => {
-                self.retry_at = None;
-                if self.trouble.heal() {
-                    stock.tell(News::BackupHealed);
-                }
+                self.answered(stock);
+                self.gone.remove(&parcel.file);
                 self.last = Some((parcel.file.clone(), content.clone()));
                 Some(content)
             }
+            Err(failure) if failure.cause == Cause::FileGone => {
+                self.answered(stock);
+                let known = self.gone.insert(parcel.file.clone(), Instant::now() + GONE_PAUSE).is_some();
+                if !known {
+                    self.tell(stock, &failure);
+                }
+                None
+            }
             Err(failure) => {
-                if let Some(backup) = self.backup.as_ref().filter(|_| self.trouble.is_new(&failure.cause)) {
-                    stock.tell(News::Failed(backup.error(&failure)));
+                if self.trouble.is_new(&failure.cause) {
+                    self.tell(stock, &failure);
                 }
                 self.retry_at = Some(Instant::now() + self.trouble.pause());
                 None
             }
+        }
+    }
+
+    fn answered(&mut self, stock: &Stock) {
+        self.retry_at = None;
+        if self.trouble.heal() {
+            stock.tell(News::BackupHealed);
+        }
+    }
+
+    fn tell(&self, stock: &Stock, failure: &Failure) {
+        if let Some(backup) = &self.backup {
+            stock.tell(News::Failed(backup.error(failure)));
         }
     }
 
@@ -72,11 +102,12 @@ impl Depot {
             Some(store) => store,
             empty => empty.insert(backup.open()?),
         };
-        let content = store.get(&parcel.file, parcel.complete.bytes).await?;
+        let named = |failure: Failure| Failure { detail: format!("{}: {}", parcel.file, failure.detail), ..failure };
+        let content = store.get(&parcel.file, parcel.complete.bytes).await.map_err(named)?;
         if is_whole(&content, parcel) {
             Ok(content)
         } else {
-            let message = format!("{}: its content is not what was put there", parcel.file);
+            let message = format!("{}: what is there is something else", parcel.file);
             Err(Failure::new(Cause::FileGone, message))
         }
     }

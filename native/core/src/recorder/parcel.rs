@@ -15,23 +15,23 @@ pub struct Parcel {
     pub complete: Complete,
 }
 
-/// The oldest slices that the bucket does not have; those that only the backup store has, if it answers.
+/// The oldest slices that the bucket does not have; those that only the backup store has, where it gives the file.
 #[must_use]
-pub fn for_bucket(ledger: &Ledger, backup_answers: bool, most: usize) -> Vec<Parcel> {
-    some(ledger, most, |complete| !complete.delivered && (backup_answers || !complete.backed_up))
+pub fn for_bucket(ledger: &Ledger, backup_gives: impl Fn(&str) -> bool, most: usize) -> Vec<Parcel> {
+    some(ledger, most, |slice, complete| !complete.delivered && (!complete.backed_up || backup_gives(&slice.file)))
 }
 
 /// The oldest slices that no store has.
 #[must_use]
 pub fn for_backup(ledger: &Ledger) -> Vec<Parcel> {
-    some(ledger, MOST_AT_ONCE, |complete| !complete.delivered && !complete.backed_up)
+    some(ledger, MOST_AT_ONCE, |_, complete| !complete.delivered && !complete.backed_up)
 }
 
-fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&Complete) -> bool) -> Vec<Parcel> {
+fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&Slice, &Complete) -> bool) -> Vec<Parcel> {
     let mut bytes = 0;
     let complete = ledger.slices().iter().filter_map(|slice| Some((slice, slice.complete()?)));
     complete
-        .filter(|(_, complete)| wanted(complete))
+        .filter(|(slice, complete)| wanted(slice, complete))
         .take(most)
         .take_while(|(_, complete)| {
             let first = bytes == 0;
@@ -57,6 +57,7 @@ mod tests {
         let mut books = ledger(records);
         books.apply(delivered("a"));
         books.apply(Record::BackedUp { file: "b".into() });
+        books.apply(Record::BackedUp { file: "c".into() });
         books
     }
 
@@ -66,13 +67,14 @@ mod tests {
 
     #[test]
     fn the_bucket_gets_the_oldest_first_wherever_it_is() {
-        assert_eq!(files(for_bucket(&books(), true, MOST_AT_ONCE)), ["b", "c", "d"]);
-        assert_eq!(files(for_bucket(&books(), false, MOST_AT_ONCE)), ["c", "d", "e"]);
-        assert_eq!(files(for_bucket(&books(), true, 1)), ["b"]);
+        assert_eq!(files(for_bucket(&books(), |_| true, MOST_AT_ONCE)), ["b", "c", "d"]);
+        assert_eq!(files(for_bucket(&books(), |file| file != "b", MOST_AT_ONCE)), ["c", "d", "e"]);
+        assert_eq!(files(for_bucket(&books(), |_| false, MOST_AT_ONCE)), ["d", "e"]);
+        assert_eq!(files(for_bucket(&books(), |_| true, 1)), ["b"]);
     }
 
     #[test]
     fn the_backup_store_gets_what_no_store_has() {
-        assert_eq!(files(for_backup(&books())), ["c", "d", "e"]);
+        assert_eq!(files(for_backup(&books())), ["d", "e"]);
     }
 }

@@ -82,7 +82,7 @@ impl Plan {
         if sources.iter().any(|source| source.uid == request.uid) {
             return Err(invalid("uid: a participant of the channel has it; the recorder needs one of its own"));
         }
-        let backup = document.backup.as_ref().map(Backup::new);
+        let backup = backup(document, &target)?;
         let directory = document
             .work_directory()
             .ok_or_else(|| Error::new(Code::RecorderInit, "workDir: not configured, and the user has no home"))?
@@ -201,6 +201,16 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
         .region(request.region)
         .map_err(|largest| invalid(&format!("CloudStorageConfig.region: {vendor} has regions 0 to {largest}")))?;
     Ok(Target::new(vendor, region, bucket, &document.storage))
+}
+
+/// A backup store that is the bucket would be none, and its playlist would overwrite the bucket's.
+fn backup(document: &Document, bucket: &Target) -> Result<Option<Backup>, Error> {
+    let backup = document.backup.as_ref().map(Backup::new);
+    let place = |target: &Target| (target.url(), target.bucket.clone(), target.prefix.clone());
+    if backup.as_ref().is_some_and(|backup| place(&backup.target) == place(bucket)) {
+        return Err(invalid("backup: is the bucket itself; name another bucket, endpoint or prefix"));
+    }
+    Ok(backup)
 }
 
 fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Error> {
@@ -376,6 +386,25 @@ pub(crate) mod tests {
     fn portrait_and_landscape_up_to_1080p_are_taken() {
         for (width, height) in [(1920, 1080), (1080, 1920), (16, 16), (1080, 1080)] {
             assert!(Plan::new(ID, &document(), &Request { width, height, ..request() }).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_backup_store_is_another_than_the_bucket() {
+        let document = |backup: &str| {
+            let keys = r#""credentialFiles": {"accessKey": "/a", "secretKey": "/s"}"#;
+            let stream = r#"{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}"#;
+            let text = format!(
+                r#"{{"workDir": "/w", "storage": {{"endpoint": "http://s3:1"}}, "channels": [{{"streams": [{stream}]}}],
+                "backup": {{"endpoint": "http://s3:1", {keys}, {backup}}}}}"#
+            );
+            Document::parse(&text).unwrap()
+        };
+        let error = Plan::new(ID, &document(r#""bucket": "films""#), &request()).unwrap_err();
+        assert!(error.message.starts_with("backup: is the bucket itself"), "{}", error.message);
+        for other in [r#""bucket": "spare""#, r#""bucket": "films", "prefix": "late""#] {
+            let plan = Plan::new(ID, &document(other), &request()).unwrap();
+            assert!(plan.backup.is_some() && plan.begun.backup.is_some());
         }
     }
 

@@ -62,9 +62,13 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// The slice's content; `None` if its file is gone or is not what was written: that time is then a gap, and said so.
+    /// The slice's content; `None` if a store has it meanwhile, or if its file is gone or is not what was written: that
+    /// time is then a gap, and said so.
     pub fn read(&self, parcel: &Parcel) -> Result<Option<Bytes>, Stop> {
         let path = self.directory.join(&parcel.file);
+        if self.books.locked().ledger().is_stored(&parcel.file) {
+            return Ok(None);
+        }
         let why = match std::fs::read(&path) {
             Ok(content) if is_whole(&content, parcel) => return Ok(Some(content.into())),
             Ok(_) => "its content is not what was written",

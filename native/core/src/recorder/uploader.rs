@@ -151,16 +151,16 @@ impl Bucket {
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.
     fn parcels(&self) -> Vec<Parcel> {
         let most = if self.trouble.is_none() { parcel::MOST_AT_ONCE } else { 1 };
-        parcel::for_bucket(self.stock.books.locked().ledger(), self.depot.answers(), most)
+        parcel::for_bucket(self.stock.books.locked().ledger(), |file| self.depot.gives(file), most)
     }
 
     async fn put_slices(&mut self, store: &Arc<Store>, parcels: Vec<Parcel>) -> Result<(), Stop> {
         let mut puts = JoinSet::new();
         for parcel in parcels {
-            let content = if parcel.complete.backed_up {
-                self.depot.fetch(&parcel, &self.stock).await
-            } else {
-                self.stock.read(&parcel)?
+            let content = match parcel.complete.backed_up {
+                false => self.stock.read(&parcel)?,
+                true if self.depot.gives(&parcel.file) => self.depot.fetch(&parcel, &self.stock).await,
+                true => None,
             };
             let Some(content) = content else { continue };
             let store = Arc::clone(store);
