@@ -58,14 +58,16 @@ def test_every_precondition_is_checked(strings: str) -> None:
 
 
 @pytest.mark.usefixtures("built")
-def test_every_ending_leaves_nothing_behind(s3: S3Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", ["1", "sanitized"], ids=["plain", "sanitizers"])
+def test_every_ending_leaves_nothing_behind(build: str, s3: S3Server, tmp_path: Path) -> None:
     """Promise: Release within each callback, recorders side by side; no late callback, thread or descriptor."""
     s3.bucket("films")
     (tmp_path / "access").write_text(ACCESS_KEY)
     (tmp_path / "secret").write_text(SECRET_KEY)
     with s3_server(tmp_path / "spare") as spare:
         spare.bucket("spare")
-        _run(str(PROGRAMS / "endings-1"), str(PROGRAMS / "media.ts"), s3.endpoint, spare.endpoint, str(tmp_path))
+        servers = (s3.endpoint, spare.endpoint)
+        _run(str(PROGRAMS / f"endings-{build}"), str(PROGRAMS / "media.ts"), *servers, str(tmp_path))
 
 
 @pytest.mark.usefixtures("built")
