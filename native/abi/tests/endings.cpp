@@ -7,8 +7,13 @@
 // usage: endings <media file> <endpoint of the bucket> <endpoint of the backup store> <directory of the key files>
 //
 // The keys are in the files `access` and `secret`; the buckets are `films` and `spare`.
+#include <arpa/inet.h>
 #include <dirent.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -173,6 +178,51 @@ void WhatIsReleasedIsUploaded(const Place &place) {
   CHECK(text.find("#EXT-X-ENDLIST") != std::string::npos);
 }
 
+// Somebody who takes connections and never answers.
+class Mute {
+ public:
+  Mute() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    CHECK(bind(socket_, reinterpret_cast<sockaddr *>(&address), length) == 0 && listen(socket_, 8) == 0);
+    CHECK(getsockname(socket_, reinterpret_cast<sockaddr *>(&address), &length) == 0);
+    endpoint_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  }
+  ~Mute() { close(socket_); }
+  Mute(const Mute &) = delete;
+  Mute &operator=(const Mute &) = delete;
+
+  const std::string &endpoint() const { return endpoint_; }
+  bool WasCalled() {
+    pollfd about = {socket_, POLLIN, 0};
+    return poll(&about, 1, 60000) == 1;
+  }
+
+ private:
+  int socket_;
+  std::string endpoint_;
+};
+
+// A cancellation does not wait for a file that is on its way.
+void CancelledWhileAFileIsUnderWay(const Place &place) {
+  g_case = "Release(true) while uploading";
+  Mute mute;
+  Memory memory;
+  ICloudRecorder *recorder = Create(place.Document(mute.endpoint(), place.media), &memory);
+  CHECK(Start(recorder, "room", 99) == kRecordingErrorOk);
+  CHECK(mute.WasCalled());
+  CHECK(recorder->StopCloudRecording() == kRecordingErrorOk);
+  CHECK(memory.Await("stopped"));
+  const auto began = std::chrono::steady_clock::now();
+  recorder->Release(true);
+  // The attempt itself would take at least 30 seconds.
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(20));
+  memory.Close();
+  CHECK(!memory.told_late());
+}
+
 // Two of one channel and one of another; each tells its own whole story.
 void SeveralRecordSideBySide(const Place &place) {
   g_case = "side by side";
@@ -239,6 +289,7 @@ int main(int argc, char **argv) {
     for (const bool cancel : {true, false}) ReleaseInside(place, each, cancel);
   }
   WhatIsReleasedIsUploaded(place);
+  CancelledWhileAFileIsUnderWay(place);
   SeveralRecordSideBySide(place);
   IdsAreStableAndUnique();
   g_case = "the end";
