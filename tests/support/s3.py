@@ -2,6 +2,7 @@
 """A real S3 server on this machine, that checks signatures, and what is in its buckets."""
 
 import contextlib
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -76,7 +77,12 @@ class Bucket:
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
             verify=str(self.server.tls[0]) if self.server.tls else None,
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+            # This server states the digest of a large object's parts as if it were its content's.
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"max_attempts": 1},
+                response_checksum_validation="when_required",
+            ),
         )
 
     def create(self) -> None:
@@ -84,9 +90,30 @@ class Bucket:
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
             client.create_bucket(Bucket=self.name)
 
+    def key_that_only_puts(self) -> tuple[str, str]:
+        """Returns access key and secret key of a user who may put objects into the bucket, and nothing else."""
+        access, secret = "putter", "putter-secret"
+        administrator = ["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", self.server.endpoint]
+        user = ["--access", access, "--secret", secret, "--role", "user"]
+        subprocess.run([str(VERSITYGW), "admin", *administrator, "create-user", *user], check=True)
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": [access]},
+            "Action": ["s3:PutObject"],
+            "Resource": [f"arn:aws:s3:::{self.name}/*"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.client.put_bucket_policy(Bucket=self.name, Policy=policy)
+        return access, secret
+
     def objects(self) -> list[str]:
         """Returns the keys of the bucket's objects, in order."""
-        return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+        return [entry["Key"] for entry in self.listing()]
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Returns what the server says of each object, in the order of their keys."""
+        found: list[dict[str, Any]] = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return found
 
     def read(self, key: str) -> bytes:
         content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()

@@ -35,6 +35,8 @@ pub struct Document {
     pub work_bytes: Option<u64>,
     #[serde(default = "default_slice_seconds")]
     pub slice_seconds: u32,
+    #[serde(default = "default_outputs")]
+    pub outputs: Vec<Output>,
     #[serde(default = "default_protocols")]
     pub protocols: Vec<String>,
     #[serde(default)]
@@ -44,6 +46,16 @@ pub struct Document {
     pub backup: Option<Backup>,
     #[serde(default)]
     pub channels: Vec<Channel>,
+}
+
+/// What is made of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Output {
+    #[serde(rename = "HLS")]
+    Hls,
+    /// One file of all slices, after the stop.
+    #[serde(rename = "MP4")]
+    Mp4,
 }
 
 /// What is different about the bucket from what vendor and region say.
@@ -151,6 +163,10 @@ fn default_after_seconds() -> u32 {
     60
 }
 
+fn default_outputs() -> Vec<Output> {
+    vec![Output::Hls]
+}
+
 fn default_protocols() -> Vec<String> {
     PROTOCOLS.iter().map(ToString::to_string).collect()
 }
@@ -225,6 +241,9 @@ impl Document {
         if !SLICE_SECONDS.contains(&self.slice_seconds) {
             let (least, most) = (SLICE_SECONDS.start(), SLICE_SECONDS.end());
             return Err(invalid(&format!("sliceSeconds: must be from {least} to {most}")));
+        }
+        if !self.outputs.contains(&Output::Hls) {
+            return Err(invalid("outputs: must have \"HLS\", and may have \"MP4\" beside it"));
         }
         for (index, protocol) in self.protocols.iter().enumerate() {
             if !PROTOCOLS.contains(&protocol.as_str()) {
@@ -390,7 +409,7 @@ mod tests {
     fn a_full_document_is_taken() {
         let document = Document::parse(
             r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
-                "workBytes": 1000000, "sliceSeconds": 10, "protocols": ["rtmp"], "allowLinkLocal": true,
+                "workBytes": 1000000, "sliceSeconds": 10, "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
                 "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
                   "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
                   "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
@@ -445,6 +464,8 @@ mod tests {
             (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
             (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
             (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),
+            (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
+            (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
             (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),
             (r#"{"storage": {"endpoint": "s3.example.com"}}"#.into(), "storage.endpoint: must be"),
             (r#"{"storage": {"endpoint": "http://u:p@s3"}}"#.into(), "storage.endpoint: must be"),

@@ -52,6 +52,12 @@ pub fn slice(stem: &str, start: UtcMillis) -> String {
     format!("{stem}_{}.ts", utc_digits(start))
 }
 
+/// The one file of all slices.
+#[must_use]
+pub fn film(stem: &str) -> String {
+    format!("{stem}.mp4")
+}
+
 /// The manifest's name in the bucket; on disk it is `manifest.json`, alone in its directory.
 #[must_use]
 pub fn manifest(stem: &str) -> String {

@@ -13,12 +13,15 @@ use cloud_recording_core::capture::api::{CaptureConfig, ClosedSlice, StreamKinds
 use cloud_recording_core::mp4::{self, Failure, Slice};
 
 fn slices(closed: &[ClosedSlice]) -> Vec<Slice> {
-    closed.iter().map(|slice| Slice { path: slice.open.path.clone(), ticks: slice.duration_ticks }).collect()
+    closed
+        .iter()
+        .map(|slice| Slice { path: slice.open.path.clone(), ticks: slice.duration_ticks, temporary: false })
+        .collect()
 }
 
 fn make(scratch: &Scratch, slices: &[Slice]) -> Result<PathBuf, Failure> {
     let path = scratch.path("film.mp4");
-    mp4::make(slices, &path, &AtomicBool::new(false)).map(|()| path)
+    mp4::make(slices.to_vec(), slices.len(), &path, &AtomicBool::new(false)).map(|()| path)
 }
 
 /// A recording of a flash and a beep each second.
@@ -106,7 +109,7 @@ fn what_one_file_cannot_hold_is_told_by_the_slice_where_it_begins() {
     let mixed = slices(&[&closed[..1], &larger[..1]].concat());
     let Err(Failure::Changed(path)) = make(&scratch, &mixed) else { panic!("it was made") };
     assert_eq!(path, mixed[1].path);
-    let missing = Slice { path: scratch.path("missing.ts"), ticks: 1 };
+    let missing = Slice { path: scratch.path("missing.ts"), ticks: 1, temporary: false };
     assert!(
         matches!(make(&scratch, std::slice::from_ref(&missing)), Err(Failure::Unreadable(path, _)) if path == missing.path)
     );
@@ -116,6 +119,19 @@ fn what_one_file_cannot_hold_is_told_by_the_slice_where_it_begins() {
 fn it_can_be_called_off() {
     let scratch = Scratch::new("mp4-stop");
     let closed = recorded(&scratch, "work", |_| {});
-    let stopped = mp4::make(&slices(&closed), &scratch.path("film.mp4"), &AtomicBool::new(true));
+    let stopped = mp4::make(slices(&closed), closed.len(), &scratch.path("film.mp4"), &AtomicBool::new(true));
     assert_eq!(stopped, Err(Failure::Stopped));
+    let fewer = mp4::make(slices(&closed[1..]), closed.len(), &scratch.path("film.mp4"), &AtomicBool::new(false));
+    assert_eq!(fewer, Err(Failure::Stopped));
+}
+
+#[test]
+fn a_temporary_slice_goes_once_it_was_read() {
+    let scratch = Scratch::new("mp4-temporary");
+    let closed = recorded(&scratch, "work", |_| {});
+    let mut slices = slices(&closed);
+    slices[1].temporary = true;
+    make(&scratch, &slices).unwrap();
+    let left: Vec<bool> = slices.iter().map(|slice| slice.path.exists()).collect();
+    assert_eq!(left[..3], [true, false, true]);
 }

@@ -67,6 +67,14 @@ pub struct Count {
     pub away: u64,
 }
 
+/// What became of the MP4 that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Film {
+    Wanted,
+    Delivered { file: String, bytes: u64, sha256: String },
+    GivenUp { file: String, reason: String },
+}
+
 #[derive(Debug, Default)]
 pub struct Ledger {
     begun: Option<Begun>,
@@ -77,6 +85,7 @@ pub struct Ledger {
     stopped: Option<i64>,
     concluded_in_backup: bool,
     late_playlists: Vec<String>,
+    film: Option<Film>,
     concluded: bool,
 }
 
@@ -142,6 +151,8 @@ impl Ledger {
                     presence.left = presence.left.or(Some(at));
                 }
             }
+            Record::Filmed { file, bytes, sha256 } => self.film = Some(Film::Delivered { file, bytes, sha256 }),
+            Record::NotFilmed { file, reason } => self.film = Some(Film::GivenUp { file, reason }),
             Record::Concluded => self.concluded = true,
         }
     }
@@ -216,6 +227,13 @@ impl Ledger {
     pub fn is_stored(&self, file: &str) -> bool {
         let slice = self.slices.iter().rev().find(|slice| slice.file == file).and_then(Slice::complete);
         slice.is_some_and(|complete| complete.delivered || complete.backed_up)
+    }
+
+    /// The MP4, if one was asked for.
+    #[must_use]
+    pub fn film(&self) -> Option<&Film> {
+        let wanted = self.begun.as_ref().filter(|begun| begun.mp4).map(|_| &Film::Wanted);
+        wanted.and(self.film.as_ref()).or(wanted)
     }
 
     /// How many slices there are, and how many bytes they have.
@@ -346,6 +364,24 @@ impl Ledger {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::storage::target::Target;
+    use crate::storage::vendor::Vendor;
+
+    pub(crate) fn begun() -> Begun {
+        let storage = crate::config::Storage::default();
+        Begun {
+            version: 1,
+            recording_id: "x".into(),
+            file_prefix: String::new(),
+            channel: "room".into(),
+            stem: "x_room".into(),
+            slice_seconds: 15,
+            target: Target::new(Vendor::Aws, "us-east-1", "films", &storage),
+            backup: None,
+            participants: vec![],
+            mp4: false,
+        }
+    }
 
     /// The records of a whole slice that begins at `start` and lasts `milliseconds`.
     pub(crate) fn slice(file: &str, start: i64, milliseconds: u64) -> [Record; 2] {

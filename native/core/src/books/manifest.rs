@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::books::ledger::{Ledger, Slice};
+use crate::books::ledger::{Film, Ledger, Slice};
 use crate::capture::api::UtcMillis;
 use crate::names;
 
@@ -23,6 +23,15 @@ struct Manifest<'a> {
     files: Vec<File<'a>>,
     gaps: Vec<Gap>,
     participants: Vec<Participant<'a>>,
+    /// Files that were asked for and could not be made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing<'a>>,
+}
+
+#[derive(Serialize)]
+struct Missing<'a> {
+    name: &'a str,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -96,7 +105,7 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
         stop_time: ledger.stop().map(time),
         recorded_milliseconds: ledger.recorded_milliseconds(),
         gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
-        files: std::iter::once(list).chain(ledger.slices().iter().filter_map(file)).collect(),
+        files: std::iter::once(list).chain(ledger.slices().iter().filter_map(file)).chain(film(ledger)).collect(),
         gaps: gaps
             .into_iter()
             .map(|gap| Gap { start_time: time(gap.start), stop_time: time(gap.stop), reason: gap.reason })
@@ -115,8 +124,29 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
                     .collect(),
             })
             .collect(),
+        missing: missing(ledger),
     };
     serde_json::to_string_pretty(&manifest).ok().map(|text| text + "\n")
+}
+
+#[allow(clippy::cast_precision_loss)] // milliseconds stay far below 2^52
+fn film(ledger: &Ledger) -> Option<File<'_>> {
+    let Some(Film::Delivered { file, bytes, sha256 }) = ledger.film() else { return None };
+    Some(File {
+        name: file,
+        size: *bytes,
+        sha256,
+        start_time: ledger.start().map(|at| names::utc_rfc3339(UtcMillis(at))),
+        duration_seconds: Some(ledger.recorded_milliseconds() as f64 / 1000.0),
+        store: None,
+    })
+}
+
+fn missing(ledger: &Ledger) -> Vec<Missing<'_>> {
+    match ledger.film() {
+        Some(Film::GivenUp { file, reason }) => vec![Missing { name: file, reason }],
+        _ => vec![],
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // ticks stay far below 2^52

@@ -66,6 +66,17 @@ pub enum Record {
     ComingHome {
         playlist: String,
     },
+    /// The recording's MP4 is in the bucket, verified.
+    Filmed {
+        file: String,
+        bytes: u64,
+        sha256: String,
+    },
+    /// There will be no MP4; the reason was told.
+    NotFilmed {
+        file: String,
+        reason: String,
+    },
     /// Everything is in the bucket.
     Concluded,
 }
@@ -83,6 +94,9 @@ pub struct Begun {
     #[serde(default)]
     pub backup: Option<Target>,
     pub participants: Vec<Expected>,
+    /// Whether an MP4 is wanted, too.
+    #[serde(default)]
+    pub mp4: bool,
 }
 
 /// The version of the journal's format that this code writes.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::capture::av::{self, AvError};
-use read::{Kind, Piece};
+use read::{Description, Kind, Piece};
 use write::Film;
 
 /// A slice's file and its length.
@@ -22,6 +22,8 @@ pub struct Slice {
     pub path: PathBuf,
     /// In 90 kHz ticks.
     pub ticks: u64,
+    /// Whether the file is there for this alone, and goes once it was read.
+    pub temporary: bool,
 }
 
 /// Why there is no MP4.
@@ -51,42 +53,62 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Makes the file `into` of the slices, in their order. What is there of it after a failure is the caller's to remove.
+/// Makes the file `into` of `count` slices in their order, each read once. What is there of it after a failure is the
+/// caller's to remove.
 ///
 /// # Errors
-/// As `Failure` says; `Stopped` once `stop` is set.
-pub fn make(slices: &[Slice], into: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+/// As `Failure` says; `Stopped` once `stop` is set, or where there are fewer slices.
+pub fn make(
+    slices: impl IntoIterator<Item = Slice>,
+    count: usize,
+    into: &Path,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     av::prepare();
     // Its tables have an entry for each packet of the recording.
     let _room = av::LargeAllocations::allow();
-    let kinds = kinds(slices)?;
-    let mut film = Film::create(into, &kinds).map_err(Failure::Unwritable)?;
+    let mut slices = slices.into_iter();
+    let (descriptions, looked_at) = look(&mut slices)?;
+    let mut film = Film::create(into, &descriptions, stop).map_err(unwritable)?;
     let mut at = 0;
-    for slice in slices {
-        copy(slice, at, &mut film, stop)?;
+    let mut copied = 0;
+    for slice in looked_at.into_iter().chain(slices) {
+        copy(&slice, at, &mut film, stop)?;
         at += i64::try_from(slice.ticks).unwrap_or(i64::MAX / 4);
+        copied += 1;
+        if slice.temporary {
+            // One that cannot be removed takes room for a while, and that is all.
+            let _ = std::fs::remove_file(&slice.path);
+        }
     }
-    film.finish().map_err(Failure::Unwritable)
+    if copied != count {
+        return Err(Failure::Stopped);
+    }
+    film.finish().map_err(unwritable)
 }
 
-/// The tracks of the recording, each as the first slice that knows it describes it: one that a dying recorder left may
-/// lack the first packet of a track.
-fn kinds(slices: &[Slice]) -> Result<Vec<read::Description>, Failure> {
-    let mut found: Vec<read::Description> = Vec::new();
+/// The tracks of the recording, each as the first slice that knows it describes it, and the slices that were taken for
+/// that: one that a dying recorder left may lack the first packet of a track.
+fn look(slices: &mut impl Iterator<Item = Slice>) -> Result<(Vec<Description>, Vec<Slice>), Failure> {
+    let mut found: Vec<Description> = Vec::new();
+    let mut looked_at = Vec::new();
     for slice in slices {
-        let piece = open(slice)?;
+        let piece = open(&slice)?;
         for kind in [Kind::Video, Kind::Audio] {
             let known = found.iter().any(|description| description.kind == kind);
             if let Some(description) = piece.describe(kind).filter(|_| !known) {
-                found.push(description.map_err(Failure::Unwritable)?);
+                found.push(description.map_err(unwritable)?);
             }
         }
-        if piece.announced().iter().all(|kind| found.iter().any(|description| description.kind == *kind)) {
+        let is_known = |kind: &Kind| found.iter().any(|description| description.kind == *kind);
+        let all_known = piece.announced().iter().all(is_known);
+        looked_at.push(slice);
+        if all_known {
             break;
         }
     }
     found.sort_by_key(|description| description.kind);
-    Ok(found)
+    Ok((found, looked_at))
 }
 
 /// Copies the slice to the time `at`.
@@ -101,9 +123,16 @@ fn copy(slice: &Slice, at: i64, film: &mut Film, stop: &AtomicBool) -> Result<()
         if stop.load(Ordering::Relaxed) {
             return Err(Failure::Stopped);
         }
-        film.write(kind, &mut packet, at - start).map_err(Failure::Unwritable)?;
+        film.write(kind, &mut packet, at - start).map_err(unwritable)?;
     }
     Ok(())
+}
+
+fn unwritable(error: AvError) -> Failure {
+    match error {
+        AvError::INTERRUPTED => Failure::Stopped,
+        error => Failure::Unwritable(error),
+    }
 }
 
 fn open(slice: &Slice) -> Result<Piece, Failure> {

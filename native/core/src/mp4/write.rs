@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The MP4 being written.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::ffi;
 
@@ -26,8 +27,8 @@ struct Track<'a> {
 }
 
 impl<'a> Film<'a> {
-    /// The file with its tracks, ready for packets.
-    pub fn create(path: &Path, descriptions: &'a [Description]) -> Result<Self, AvError> {
+    /// The file with its tracks, ready for packets; writing it fails once `stop` is set.
+    pub fn create(path: &Path, descriptions: &'a [Description], stop: &'a AtomicBool) -> Result<Self, AvError> {
         let (url, format) = (file_url(path)?, c_string("mp4")?);
         let mut raw = ptr::null_mut();
         // SAFETY: every pointer is checked before use; the context is owned by `film` from its first moment on.
@@ -41,7 +42,12 @@ impl<'a> Film<'a> {
                 AvError::check(ffi::avcodec_parameters_copy((*stream.as_ptr()).codecpar, description.raw()))?;
                 film.tracks.push(Track { description, last: None });
             }
-            AvError::check(ffi::avio_open(&raw mut (*raw).pb, url.as_ptr(), ffi::AVIO_FLAG_WRITE))?;
+            // Moving the index to the front takes a while for a large file.
+            (*raw).interrupt_callback =
+                ffi::AVIOInterruptCB { callback: Some(is_set), opaque: ptr::from_ref(stop).cast_mut().cast() };
+            let interrupt = &raw const (*raw).interrupt_callback;
+            let flags = ffi::AVIO_FLAG_WRITE;
+            AvError::check(ffi::avio_open2(&raw mut (*raw).pb, url.as_ptr(), flags, interrupt, ptr::null_mut()))?;
             let scale = TICKS_PER_SECOND.to_string();
             // Without an option for it, the container's own clock would round the times of pictures.
             let mut options = Options::new(&[("movflags", "+faststart"), ("video_track_timescale", &scale)])?;
@@ -107,4 +113,9 @@ impl Drop for Film<'_> {
             ffi::avformat_free_context(self.context.as_ptr());
         }
     }
+}
+
+unsafe extern "C" fn is_set(stop: *mut c_void) -> c_int {
+    // SAFETY: libav passes back the flag that `create` was given, which the film may not outlive.
+    c_int::from(unsafe { &*stop.cast::<AtomicBool>() }.load(Ordering::Relaxed))
 }

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod callbacks;
 pub mod capturing;
 pub mod depot;
+pub mod film;
 pub mod machine;
 pub mod parcel;
 pub mod registry;

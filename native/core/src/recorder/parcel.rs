@@ -42,7 +42,8 @@ fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&Slice, &Complete) -> bool
         .collect()
 }
 
-fn parcel(slice: &Slice, complete: &Complete) -> Parcel {
+#[must_use]
+pub fn parcel(slice: &Slice, complete: &Complete) -> Parcel {
     Parcel { file: slice.file.clone(), start: slice.start, complete: complete.clone() }
 }
 

@@ -77,7 +77,12 @@ async fn rescue_one(
     // Nothing is written any more, so nobody wakes.
     let (_, wake) = watch::channel(());
     let uploader = Uploader {
-        stock: Stock { books: Arc::new(Mutex::new(books)), directory: directory.to_owned(), news: to_news },
+        stock: Stock {
+            books: Arc::new(Mutex::new(books)),
+            directory: directory.to_owned(),
+            work_bytes: document.work_bytes,
+            news: to_news,
+        },
         target,
         credentials: credentials.clone(),
         backup: document.backup.as_ref().map(Backup::new),

@@ -54,6 +54,8 @@ pub struct Session {
     wake_uploader: Arc<watch::Sender<()>>,
     directory: PathBuf,
     volume: Volume,
+    /// How many slices were removed to make room.
+    shed: usize,
     control: UnboundedReceiver<Control>,
     events: UnboundedReceiver<CaptureEvent>,
     news: UnboundedReceiver<News>,
@@ -93,7 +95,12 @@ impl Session {
         let _ = shared.control.set(to_control);
         shared.show_books(Arc::clone(&books));
         let uploader = Uploader {
-            stock: Stock { books: Arc::clone(&books), directory: plan.directory.clone(), news: to_news },
+            stock: Stock {
+                books: Arc::clone(&books),
+                directory: plan.directory.clone(),
+                work_bytes: plan.work_bytes,
+                news: to_news,
+            },
             target: plan.begun.target,
             credentials: plan.credentials,
             backup: plan.backup,
@@ -114,6 +121,7 @@ impl Session {
             holds: Vec::new(),
             uploader: Some(uploader),
             wake_uploader,
+            shed: 0,
             volume: Volume::new(plan.directory.clone(), plan.work_bytes),
             directory: plan.directory,
             control,
@@ -239,8 +247,25 @@ impl Session {
     fn tick(&mut self, elapsed: Duration) {
         self.machine.pass(elapsed);
         if self.machine.state().captures() {
+            self.shed();
             let full = self.volume.is_full();
             self.machine.set_volume_full(full);
+        }
+    }
+
+    /// Where room gets scarce, what is in the bucket goes, even if it would be of use at the end.
+    fn shed(&mut self) {
+        let files: Vec<String> = {
+            let books = self.books.locked();
+            if books.ledger().film().is_none() || !self.volume.is_tight() {
+                return;
+            }
+            books.ledger().unbroken().skip(self.shed).map(|(slice, _)| slice.file.clone()).collect()
+        };
+        self.shed += files.len();
+        for file in files {
+            // One that cannot be removed takes room until the end, and that is all.
+            let _ = std::fs::remove_file(self.directory.join(file));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::books::record::{Begun, Expected, VERSION};
 use crate::capture::api::{
     AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, VideoStream,
 };
-use crate::config::{Channel, Document, Storage, Stream};
+use crate::config::{Channel, Document, Output, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::backup::Backup;
@@ -98,6 +98,7 @@ impl Plan {
                 target,
                 backup: backup.as_ref().map(|backup| backup.target.clone()),
                 participants: sources.iter().map(expected).collect(),
+                mp4: document.outputs.contains(&Output::Mp4),
             },
             credentials: credentials(&document.storage, request)?,
             backup,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::books::ledger::Film;
 use crate::books::record::Record;
 use crate::books::Books;
 use crate::error::{Code, Error};
@@ -58,6 +59,8 @@ impl From<Error> for Stop {
 pub struct Stock {
     pub books: Arc<Mutex<Books>>,
     pub directory: PathBuf,
+    /// How much of the work volume the recording may count on, where that is less than the file system says.
+    pub work_bytes: Option<u64>,
     pub news: UnboundedSender<News>,
 }
 
@@ -93,6 +96,14 @@ impl Stock {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes a slice that is in the bucket, unless it is wanted here until the end.
+    pub fn let_go(&self, file: &str) -> Result<(), Failure> {
+        if matches!(self.books.locked().ledger().film(), Some(Film::Wanted)) {
+            return Ok(());
+        }
+        self.remove(file)
     }
 
     pub fn write(&self, record: Record) -> Result<(), Error> {

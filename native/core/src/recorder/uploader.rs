@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::books::ledger::Ledger;
+use crate::books::ledger::{Film, Ledger};
 use crate::books::manifest::{self, PlaylistFile};
 use crate::books::playlist;
 use crate::books::record::Record;
@@ -20,6 +20,7 @@ use crate::locked::Locked;
 use crate::names;
 use crate::recorder::backup::{Backup, Retreat};
 use crate::recorder::depot::Depot;
+use crate::recorder::film;
 use crate::recorder::parcel::{self, Parcel};
 use crate::recorder::stock::{News, Stock, Stop};
 use crate::recorder::trouble::Trouble;
@@ -200,7 +201,7 @@ impl Bucket {
                 self.put_text(store, &name, &name, Kind::Playlist, &text).await?;
             }
             for file in &files[self.listed..] {
-                self.stock.remove(file)?;
+                self.stock.let_go(file)?;
             }
             self.listed = files.len();
         }
@@ -218,6 +219,7 @@ impl Bucket {
             (begun.stem.clone(), file, playlist::playlist(books.ledger().unbroken(), begun.slice_seconds, true))
         };
         self.put_text(store, &name, &name, Kind::Playlist, &text).await?;
+        film::deliver(&self.stock, store).await?;
         let sha256 = names::hex(&Sha256::digest(&text));
         let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: false };
         let manifest = manifest::manifest(self.stock.books.locked().ledger(), &list);
@@ -267,14 +269,19 @@ impl Bucket {
     }
 }
 
-/// The percentage of a recording's files that are verified in the bucket: its slices, and at the end the playlist and
-/// the manifest.
+/// The percentage of a recording's files that are verified in the bucket: its slices, and at the end the playlist, the
+/// manifest, and the MP4 if one is made.
 #[must_use]
 pub fn percent(ledger: &Ledger) -> u32 {
     let slices = ledger.counts().0;
     let lists = if ledger.is_stopped() { 2 } else { 0 };
-    let verified = slices.delivered + if ledger.is_concluded() { lists } else { 0 };
-    match slices.written + lists {
+    let (more, more_verified) = match ledger.film() {
+        Some(Film::Wanted) if ledger.is_stopped() => (1, 0),
+        Some(Film::Delivered { .. }) => (1, 1),
+        _ => (0, 0),
+    };
+    let verified = slices.delivered + more_verified + if ledger.is_concluded() { lists } else { 0 };
+    match slices.written + more + lists {
         0 => 0,
         files => u32::try_from(verified * 100 / files).unwrap_or(100),
     }
@@ -283,7 +290,20 @@ pub fn percent(ledger: &Ledger) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::{delivered, ledger, slice};
+    use crate::books::ledger::tests::{begun, delivered, ledger, slice};
+
+    #[test]
+    fn a_film_counts_from_the_stop_on_and_not_if_it_is_given_up() {
+        let wanted = Record::Begun(Box::new(crate::books::record::Begun { mp4: true, ..begun() }));
+        let mut books = ledger([wanted].into_iter().chain(slice("a", 0, 15_000)).chain([delivered("a")]));
+        assert_eq!(percent(&books), 100);
+        books.apply(Record::Stopped { at: 15_000 });
+        assert_eq!(percent(&books), 25);
+        books.apply(Record::Filmed { file: "f".into(), bytes: 1, sha256: "s".into() });
+        assert_eq!(percent(&books), 50);
+        books.apply(Record::NotFilmed { file: "f".into(), reason: "r".into() });
+        assert_eq!(percent(&books), 33);
+    }
 
     #[test]
     fn progress_is_of_verified_files_and_whole_only_at_the_end() {

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod credentials;
 pub mod failure;
+pub mod large;
 pub mod store;
 pub mod target;
 pub mod vendor;

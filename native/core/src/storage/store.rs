@@ -25,6 +25,7 @@ pub enum Kind {
     Slice,
     Playlist,
     Manifest,
+    Film,
 }
 
 impl Kind {
@@ -33,12 +34,13 @@ impl Kind {
             Self::Slice => "video/MP2T",
             Self::Playlist => "application/x-mpegURL",
             Self::Manifest => "application/json",
+            Self::Film => "video/mp4",
         }
     }
 }
 
 pub struct Store {
-    bucket: AmazonS3,
+    pub(super) bucket: AmazonS3,
     target: Target,
 }
 
@@ -96,11 +98,11 @@ impl Store {
         &self.target
     }
 
-    fn key(&self, name: &str) -> Result<Key, Failure> {
+    pub(super) fn key(&self, name: &str) -> Result<Key, Failure> {
         Key::parse(self.target.key(name)).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
     }
 
-    fn options(&self, kind: Kind) -> PutOptions {
+    pub(super) fn options(&self, kind: Kind) -> PutOptions {
         let mut attributes = Attributes::from_iter([(Attribute::ContentType, kind.content_type())]);
         if let Some(class) = &self.target.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
@@ -113,13 +115,13 @@ impl Store {
     }
 
     /// Objects encrypted with a key of KMS have an `ETag` that says nothing about their content.
-    fn tag_is_md5(&self) -> bool {
+    pub(super) fn tag_is_md5(&self) -> bool {
         !matches!(self.target.encryption, Some(Encryption::Kms { .. }))
     }
 }
 
 /// The attempt's outcome, or that it took too long for so many bytes.
-async fn in_time<T>(bytes: u64, attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn in_time<T>(bytes: u64, attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let patience = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
     let late = |_| Failure::new(Cause::Timeout, format!("no answer within {} s", patience.as_secs()));
     tokio::time::timeout(patience, attempt).await.map_err(late)?
