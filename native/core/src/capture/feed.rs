@@ -15,7 +15,7 @@ pub const SAMPLE_RATE: i64 = 48_000;
 const HOLD: Nanos = SECOND;
 
 /// The longest a slow slide show may hold its picture.
-const LONGEST_HOLD: Nanos = 10 * SECOND;
+pub const LONGEST_HOLD: Nanos = 10 * SECOND;
 
 /// Pictures of one source that wait for their time may take so many bytes; the source waits beyond.
 const PICTURE_BUDGET: usize = 48 << 20;

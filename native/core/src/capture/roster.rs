@@ -17,6 +17,8 @@ pub struct Member {
 #[derive(Default)]
 pub struct Roster {
     state: Mutex<State>,
+    /// Held from a joining until it was told, so that all hear of the order that the layout shows.
+    joining: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -26,11 +28,16 @@ struct State {
 }
 
 impl Roster {
-    /// Adds a participant behind all others; its first media is due at `due`.
-    pub fn join(&self, member: Member, due: Nanos) {
+    /// Adds a participant behind all others, and tells of it; its first media is due at `due`.
+    pub fn join(&self, member: Member, due: Nanos, tell: impl FnOnce()) {
+        let joining = lock(&self.joining);
         let mut state = lock(&self.state);
         state.first_due.get_or_insert(due);
         state.members.push(member);
+        // The tick does not wait for who is told.
+        drop(state);
+        tell();
+        drop(joining);
     }
 
     pub fn change(&self, uid: u32, audio: bool, video: bool) {

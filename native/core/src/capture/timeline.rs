@@ -31,6 +31,10 @@ const AMPLE: Nanos = JITTER + 100 * MILLISECOND;
 /// Lateness up to this, in a window, makes the delay grow at once; whoever is later than that has had a hold-up.
 const MOST_GROWTH: Nanos = 2 * JITTER;
 
+/// How long a picture and a block of sound last where nothing tells.
+const USUAL_PICTURE: Nanos = SECOND / 25;
+const USUAL_BLOCK: Nanos = SECOND * 1024 / 48_000;
+
 /// Offsets that are remembered for a track that has not followed a jump yet.
 const MOST_EPOCHS: usize = 8;
 
@@ -69,6 +73,7 @@ struct Last {
     epoch: usize,
     due: Nanos,
     duration: Nanos,
+    stamp: Option<Nanos>,
 }
 
 /// The slack (time left until due) of what arrived in the current window.
@@ -100,15 +105,18 @@ impl Timeline {
         let last = self.tracks[track as usize];
         let continued = last.map_or(now + JITTER, |last| last.due + last.duration);
         let Some(decode) = stamp.decode.or(stamp.present) else {
-            self.remember(track, last.map_or(self.newest_epoch(), |last| last.epoch), continued, stamp.duration);
+            self.remember(track, last.map_or(self.newest_epoch(), |last| last.epoch), continued, stamp);
             return Due { decode: continued, present: None };
         };
+        if let Some(last) = last.filter(|last| last.stamp == Some(decode)) {
+            return self.go_on_without_times(track, last, stamp, now);
+        }
         let epoch = self.epoch_for(last, decode, continued, now);
         let mut due = decode + self.epochs[epoch];
         if epoch == self.newest_epoch() {
             due += self.follow(due - now, now);
         }
-        self.remember(track, epoch, due, stamp.duration);
+        self.remember(track, epoch, due, stamp);
         // A presentation time far from its decoding time is no reordering but nonsense.
         let ahead = stamp.present.map_or(0, |present| present - decode);
         let ahead = if (-BACKWARD_JUMP..=FORWARD_JUMP).contains(&ahead) { ahead } else { 0 };
@@ -119,9 +127,25 @@ impl Timeline {
         self.epochs.len() - 1
     }
 
-    fn remember(&mut self, track: Track, epoch: usize, due: Nanos, duration: Nanos) {
-        let duration = duration.clamp(0, SECOND);
-        self.tracks[track as usize] = Some(Last { epoch, due, duration });
+    fn remember(&mut self, track: Track, epoch: usize, due: Nanos, stamp: Stamp) {
+        let duration = stamp.duration.clamp(0, SECOND);
+        self.tracks[track as usize] = Some(Last { epoch, due, duration, stamp: stamp.decode.or(stamp.present) });
+    }
+
+    /// A time that stands still is none: the sender has lost its clock, and packets follow each other as they usually do.
+    fn go_on_without_times(&mut self, track: Track, last: Last, stamp: Stamp, now: Nanos) -> Due {
+        let (usual, present) = match track {
+            Track::Audio => (USUAL_BLOCK, false),
+            Track::Video => (USUAL_PICTURE, true),
+        };
+        let next = last.due + if stamp.duration > 0 { stamp.duration.min(SECOND) } else { usual };
+        let due = match self.pace {
+            Pace::Live if next < now => now + JITTER,
+            Pace::Live => next.min(now + LEAD),
+            Pace::Stored => next,
+        };
+        self.remember(track, last.epoch, due, stamp);
+        Due { decode: due, present: present.then_some(due) }
     }
 
     /// The track's own offset while its timestamps go on, the newest one when they jumped with the other track, or a

@@ -12,7 +12,7 @@ use super::{Surroundings, Wanted, CONNECT, SILENCE};
 use crate::capture::api::CaptureEvent;
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos};
-use crate::capture::feed::Feed;
+use crate::capture::feed::{Feed, LONGEST_HOLD};
 use crate::capture::roster::Member;
 use crate::capture::timeline::{Due, Stamp, Timeline, Track, LEAD};
 
@@ -26,6 +26,8 @@ pub struct Session<'a> {
     chosen: [Option<(usize, TrackDecoder)>; 2],
     /// When each track's last frame was due.
     seen: [Option<Nanos>; 2],
+    /// How long each track may be silent: a slide show has its own pace.
+    patience: [Nanos; 2],
     /// When each track's last packet is due.
     reached: [Option<Nanos>; 2],
     /// When the very first packet was due.
@@ -46,6 +48,7 @@ impl<'a> Session<'a> {
             feed: Arc::new(Feed::new(wanted.channels)),
             chosen: [None, None],
             seen: [None, None],
+            patience: [nanos(SILENCE); 2],
             reached: [None, None],
             began: None,
             ahead: Ahead::default(),
@@ -87,7 +90,8 @@ impl<'a> Session<'a> {
             self.take(packet, &mut timeline)?;
         }
         while !self.around.stop.is_raised() {
-            let silence = if self.has_joined() { SILENCE } else { CONNECT };
+            let silence = if self.has_joined() { self.patience.map(duration).into_iter().max() } else { None };
+            let silence = silence.unwrap_or(CONNECT);
             let ahead = duration(self.last_due() - self.around.clock.now());
             let packet = self.input.read(silence + ahead)?;
             self.take(packet, &mut timeline)?;
@@ -232,21 +236,24 @@ impl<'a> Session<'a> {
     /// Takes note of decoded media, and tells when it is the first, or the first of its kind.
     fn note(&mut self, track: Track, due: Nanos) {
         let first = self.told.is_none();
-        self.seen[track as usize] = Some(due);
+        if let Some(before) = self.seen[track as usize].replace(due) {
+            self.patience[track as usize] = (2 * (due - before)).clamp(nanos(SILENCE), LONGEST_HOLD);
+        }
         if first {
             let (audio, video) = self.present();
             let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
             self.told = Some((audio, video));
-            self.around.roster.join(member, due);
             let at = self.around.clock.utc(self.around.clock.now());
-            self.around.sink.event(CaptureEvent::Joined { uid: self.uid, at, audio, video });
+            let joined = CaptureEvent::Joined { uid: self.uid, at, audio, video };
+            self.around.roster.join(member, due, || self.around.sink.event(joined));
         }
     }
 
     /// The kinds of media that came lately.
     fn present(&self) -> (bool, bool) {
-        let oldest = self.around.clock.now() - nanos(SILENCE);
-        let present = |track: Track| self.seen[track as usize].is_some_and(|due| due >= oldest);
+        let now = self.around.clock.now();
+        let present =
+            |track: Track| self.seen[track as usize].is_some_and(|due| due >= now - self.patience[track as usize]);
         (present(Track::Audio), present(Track::Video))
     }
 

@@ -35,7 +35,9 @@ pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settle
         let blocked = started.elapsed() >= BLOCKED && !backlog.is_empty();
         bytes += packet.size();
         let wanted = input.track(packet.stream()).is_some_and(&wants);
-        if let Some(stamp) = input.stamp(&packet).decode.filter(|_| wanted) {
+        // Some containers tell only when a picture is to be seen.
+        let stamp = input.stamp(&packet);
+        if let Some(stamp) = stamp.decode.or(stamp.present).filter(|_| wanted) {
             (oldest, newest) = (oldest.min(stamp), newest.max(stamp));
         }
         backlog.push(packet);
