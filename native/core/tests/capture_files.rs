@@ -79,40 +79,6 @@ fn who_leaves_makes_room_and_the_output_never_stops() {
     assert!(video.windows(2).all(|pair| (pair[1] - pair[0] - 1.0 / 15.0).abs() < 0.001));
 }
 
-/// The seconds at which something begins: where `on` turns true.
-fn beginnings(on: impl Iterator<Item = bool>, per_second: f64) -> Vec<f64> {
-    let on: Vec<bool> = on.collect();
-    let starts = on.windows(2).enumerate().filter(|(_, pair)| !pair[0] && pair[1]);
-    starts.map(|(index, _)| (index + 1) as f64 / per_second).collect()
-}
-
-fn assert_in_step(scratch: &Scratch, told: &Told) {
-    let file = joined_file(scratch, &told.closed);
-    let path = scratch.path("grey.raw");
-    ffmpeg(&format!("-i {} -vf scale=1:1 -f rawvideo -pix_fmt gray {}", file.display(), path.display()));
-    let flashes = beginnings(std::fs::read(path).unwrap().into_iter().map(|luma| luma > 128), 15.0);
-    let sound = samples(&file, 0);
-    let loud = sound.chunks(48).map(|block| block.iter().any(|sample| sample.abs() > 0.05));
-    // A tone is loud in each millisecond; its own zero crossings are not.
-    let beeps: Vec<f64> = beginnings(loud, 1000.0);
-    assert!(flashes.len() >= 4, "{flashes:?}");
-    // The streams of the file need not begin at the same time.
-    let shift = times(&file, "a")[0] - times(&file, "v")[0];
-    for flash in &flashes {
-        let nearest = beeps.iter().map(|beep| beep + shift - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
-        assert!(nearest.abs() <= 0.1, "skew of {nearest} s at {flash} s; beeps {beeps:?}");
-    }
-}
-
-/// A white flash and a beep of 200 ms each second.
-fn flash_and_beep(seconds: u32, rate: u32, video: &str, audio: &str) -> String {
-    format!(
-        "-f lavfi -i color=c=black:size=320x180:rate=25:duration={seconds},drawbox=t=fill:c=white:enable='lt(mod(t,1),0.2)' \
-         -f lavfi -i sine=frequency=1000:sample_rate={rate}:duration={seconds},volume='if(lt(mod(t,1),0.2),4,0)':eval=frame:precision=float \
-         -pix_fmt yuv420p {video} {audio}"
-    )
-}
-
 #[test]
 fn flashes_and_beeps_stay_together_whatever_carries_them() {
     for (name, rate, video, audio) in [

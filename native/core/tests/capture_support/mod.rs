@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test program uses its own part of it
 
 pub mod hostile;
+pub mod restamp;
 pub mod servers;
 
 use std::fs;
@@ -324,4 +325,49 @@ pub fn tone(samples: &[f32], hertz: f32) -> f32 {
         imaginary += f64::from(*sample) * angle.sin();
     }
     (2.0 * real.hypot(imaginary) / samples.len() as f64) as f32
+}
+
+/// The brightness of each picture, 0 to 255.
+pub fn brightness(file: &Path) -> Vec<u8> {
+    let scaled = ["-vf", "scale=1:1", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"];
+    run_ffmpeg(&[&["-i", file.to_str().unwrap()], &scaled[..]].concat())
+}
+
+/// The seconds at which something begins: where `on` turns true.
+fn beginnings(on: impl Iterator<Item = bool>, per_second: f64) -> Vec<f64> {
+    let on: Vec<bool> = on.collect();
+    let starts = on.windows(2).enumerate().filter(|(_, pair)| !pair[0] && pair[1]);
+    starts.map(|(index, _)| (index + 1) as f64 / per_second).collect()
+}
+
+/// When flashes and beeps begin in a recording at the usual 15 pictures a second.
+pub fn flashes_and_beeps(scratch: &Scratch, told: &Told) -> (Vec<f64>, Vec<f64>) {
+    let file = joined_file(scratch, &told.closed);
+    let flashes = beginnings(brightness(&file).into_iter().map(|luma| luma > 128), 15.0);
+    // A tone is loud in each millisecond; its own zero crossings are not.
+    let sound = samples(&file, 0);
+    let loud = sound.chunks(48).map(|block| block.iter().any(|sample| sample.abs() > 0.05));
+    // The streams of the file need not begin at the same time.
+    let shift = times(&file, "a")[0] - times(&file, "v")[0];
+    (flashes, beginnings(loud, 1000.0).into_iter().map(|beep| beep + shift).collect())
+}
+
+/// Each flash has a beep within 100 ms. How many flashes and beeps there are.
+pub fn assert_in_step(scratch: &Scratch, told: &Told) -> (usize, usize) {
+    let (flashes, beeps) = flashes_and_beeps(scratch, told);
+    assert!(flashes.len() >= 4, "{flashes:?}");
+    for flash in &flashes {
+        let nearest = beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+        assert!(nearest.abs() <= 0.1, "skew of {nearest} s at {flash} s; flashes {flashes:?}, beeps {beeps:?}");
+    }
+    (flashes.len(), beeps.len())
+}
+
+/// A white flash and a beep of 200 ms each second.
+pub fn flash_and_beep(seconds: u32, rate: u32, video: &str, audio: &str) -> String {
+    format!(
+        "-f lavfi -i color=c=black:size=320x180:rate=25:duration={seconds},drawbox=t=fill:c=white:enable='lt(mod(t,1),0.2)' \
+         -f lavfi -i sine=frequency=1000:sample_rate={rate}:duration={seconds},volume='if(lt(mod(t,1),0.2),4,0)':eval=frame:precision=float \
+         -pix_fmt yuv420p {video} {audio}"
+    )
 }
