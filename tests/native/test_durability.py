@@ -81,11 +81,7 @@ def test_what_a_killed_recorder_left_can_be_rescued(
         s3.stop()
         killed.await_line("uploader-failure")
         killed.process.kill()
-    keys = {"accessKey": tmp_path / "access", "secretKey": tmp_path / "secret"}
-    keys["accessKey"].write_text(ACCESS_KEY)
-    keys["secretKey"].write_text(SECRET_KEY)
-    storage = {"credentialFiles": {name: str(path) for name, path in keys.items()}}
-    document = json.dumps({"workDir": str(tmp_path / "work"), "storage": storage})
+    document = _rescue_document(tmp_path)
     assert _rescue(built, document) == (439, True)
     s3.start()
     assert _rescue(built, document) == (0, False)
@@ -96,6 +92,36 @@ def test_what_a_killed_recorder_left_can_be_rescued(
     assert len(listed) >= 2
     assert listed == [key for key in bucket.objects() if key.endswith(".ts")]
     assert not list((tmp_path / "work" / RECORDING_ID).glob("*.ts"))
+
+
+def test_a_rescue_gets_over_a_lost_slice_and_makes_the_mp4(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path, built: Path
+) -> None:
+    """Promise: what is gone from the volume costs the rescue no more than a stated gap."""
+    with record(configuration(alice, recordingId=RECORDING_ID, sliceSeconds=2, outputs=["HLS", "MP4"])) as killed:
+        bucket.await_key(".m3u8")
+        s3.stop()
+        directory = tmp_path / "work" / RECORDING_ID
+        count = len(list(directory.glob("*.ts")))
+        await_true(lambda: len(list(directory.glob("*.ts"))) >= count + 3)
+        killed.process.kill()
+    sorted(directory.glob("*.ts"))[-2].unlink()
+    s3.start()
+    assert _rescue(built, _rescue_document(tmp_path)) == (0, False)
+    files = Files(bucket, f"{RECORDING_ID}_room")
+    files.check_playlist(slice_seconds=2)
+    files.check_manifest()
+    assert "FileLost" in files.reasons()
+    assert f"{files.stem}.mp4" in [file["name"] for file in files.manifest["files"]]
+    assert not [*directory.glob("*.ts"), *directory.glob("*.mp4*")]
+
+
+def _rescue_document(tmp_path: Path) -> str:
+    keys = {"accessKey": tmp_path / "access", "secretKey": tmp_path / "secret"}
+    keys["accessKey"].write_text(ACCESS_KEY)
+    keys["secretKey"].write_text(SECRET_KEY)
+    storage = {"credentialFiles": {name: str(path) for name, path in keys.items()}}
+    return json.dumps({"workDir": str(tmp_path / "work"), "storage": storage})
 
 
 def _rescue(library: Path, document: str) -> tuple[int, bool]:

@@ -90,7 +90,7 @@ impl Order {
         // An empty recording was told already.
         if !self.parcels.is_empty() {
             let message = format!("no MP4 was made: {reason}. Slices and playlist are complete without it");
-            stock.tell(News::Failed(Error::new(Code::UploaderFailed, message)));
+            stock.tell(News::Lost(Error::new(Code::UploaderFailed, message)));
         }
         Record::NotFilmed { file: self.file.clone(), reason }
     }

@@ -103,7 +103,7 @@ async fn rescue_one(
     };
     let outcome = tokio::try_join!(everything, first_error).map(drop);
     let concluded = books.locked().ledger().is_concluded();
-    // A slice that was lost is told, but what is left of the recording is in the bucket.
+    // What was told after the end is no failure any more.
     if concluded {
         Ok(())
     } else {

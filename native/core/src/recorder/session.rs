@@ -227,7 +227,7 @@ impl Session {
 
     fn news(&mut self, news: News) {
         match news {
-            News::Failed(error) => self.machine.upload_failed(error),
+            News::Failed(error) | News::Lost(error) => self.machine.upload_failed(error),
             News::BucketHealed => self.machine.upload_healed(),
             News::BackupHealed => self.machine.backup_healed(),
             News::BackedUp { playlist } => self.machine.backed_up(playlist),

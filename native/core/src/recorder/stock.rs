@@ -23,6 +23,8 @@ use crate::storage::failure::{Cause, Failure};
 pub enum News {
     /// With the code of the store that refuses.
     Failed(Error),
+    /// A file is lost, or cannot be made; the rest goes on without it.
+    Lost(Error),
     BucketHealed,
     BackupHealed,
     /// Everything is stored, some of it in the backup store only; its playlist has this name.
@@ -118,7 +120,7 @@ impl Stock {
     fn give_up(&self, parcel: &Parcel, why: &str) -> Result<(), Error> {
         let Parcel { file, start, complete } = parcel;
         let message = format!("{file}: {why}; the recording has a gap there");
-        self.tell(News::Failed(Error::new(Code::UploaderFailed, message)));
+        self.tell(News::Lost(Error::new(Code::UploaderFailed, message)));
         let mut books = self.books.locked();
         books.write(Record::Gap {
             start: *start,
