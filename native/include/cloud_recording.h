@@ -29,7 +29,8 @@ int cr_configure_next(const char *json, char *err, size_t n);
  * still being uploaded. */
 int64_t cr_status(const char *recording_id, char *buf, size_t n);
 
-/* Changes the layout (a MixedVideoLayoutType) while recording, without a gap. Returns 0 or an error code. */
+/* Changes the layout (a MixedVideoLayoutType) while recording, without a gap. Returns 0 or an error code: what is
+ * passed through has no layout (kRecordingErrorInvalidOperation). */
 int cr_set_layout(const char *recording_id, int layout, uint32_t max_resolution_uid);
 
 /* Pauses the recording, or resumes it. The pause is a gap that the manifest states. Returns 0 or an error code. */

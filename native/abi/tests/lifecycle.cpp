@@ -16,6 +16,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -267,6 +268,24 @@ void APauseIsAStatedGap() {
   CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorInvalidParameter);
 }
 
+// The environment's channel with its only stream passed through; a pause is one there, too, but there is no layout.
+void WhatIsPassedThroughHasNoLayout() {
+  std::ifstream file(std::getenv("CLOUD_RECORDING_CHANNEL_FILE"));
+  std::string document((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const std::string streams = "{\"streams\"";
+  document.replace(document.find(streams), streams.size(), "{\"passthrough\": {}, \"streams\"");
+  CHECK(cr_configure_next(document.c_str(), nullptr, 0) == kRecordingErrorOk);
+  Memory memory;
+  ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
+  const std::string id = recorder->GetRecordingId();
+  CHECK(Start(recorder) == kRecordingErrorOk);
+  CHECK(Settles([&] { return AnythingRecorded(id); }));
+  CHECK(cr_set_layout(id.c_str(), kMixedVideolayoutTypeVertical, 1) == kRecordingErrorInvalidOperation);
+  CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorOk);
+  CHECK(Settles([&] { return Status(id).find("\"state\":\"Paused\"") != std::string::npos; }));
+  recorder->Release(true);
+}
+
 void TheNextRecorderUsesItsOwnConfiguration() {
   char reason[64];
   CHECK(cr_api_version() == 1);
@@ -335,6 +354,7 @@ int main(int argc, char **argv) {
   SeveralAtOnceAreStrangers();
   AnObserversExceptionHarmsNobody();
   APauseIsAStatedGap();
+  WhatIsPassedThroughHasNoLayout();
   TheNextRecorderUsesItsOwnConfiguration();
   ManyCyclesLeaveNothing(50);
   const long pages = ResidentPages();

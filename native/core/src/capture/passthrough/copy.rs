@@ -50,6 +50,9 @@ impl From<Failure> for Halt {
     }
 }
 
+/// Why the output ends, and whether it does so because the source has ended.
+type Overdue = (String, bool);
+
 /// What lasts from one connection to the next.
 pub struct Copier {
     flow: Arc<Flow>,
@@ -57,7 +60,7 @@ pub struct Copier {
     reached: Option<Nanos>,
     paused: bool,
     /// Why the output is to end before the next packet, as long as nobody could take that.
-    overdue: Option<String>,
+    overdue: Option<Overdue>,
 }
 
 impl Copier {
@@ -214,7 +217,7 @@ impl<'a> Connection<'a> {
     fn hand_on(&mut self, piece: Piece) -> Result<(), Halt> {
         let paused = lock(&self.parts.settings).paused;
         if paused && !std::mem::replace(&mut self.copier.paused, paused) {
-            self.copier.overdue = Some("paused".to_owned());
+            self.copier.overdue = Some(("paused".to_owned(), false));
         }
         self.copier.paused = paused;
         if !self.hand_over_overdue()? || paused {
@@ -233,15 +236,15 @@ impl<'a> Connection<'a> {
     }
 
     fn fall_behind(&mut self) -> Result<(), Halt> {
-        self.copier.overdue = Some("the processor or the work volume was too slow to keep up".to_owned());
+        self.copier.overdue = Some(("the processor or the work volume was too slow to keep up".to_owned(), false));
         self.hand_over_overdue().map(drop)
     }
 
     /// True when nothing is overdue any more.
     fn hand_over_overdue(&mut self) -> Result<bool, Halt> {
-        let Some(reason) = self.copier.overdue.take() else { return Ok(true) };
-        let sent = self.send(Job::Break { reason: reason.clone() })?;
-        self.copier.overdue = (!sent).then_some(reason);
+        let Some((reason, ended)) = self.copier.overdue.take() else { return Ok(true) };
+        let sent = self.send(Job::Break { reason: reason.clone(), ended })?;
+        self.copier.overdue = (!sent).then_some((reason, ended));
         Ok(sent)
     }
 
@@ -301,7 +304,7 @@ impl<'a> Connection<'a> {
         if let (Pace::Stored, Some(reached)) = (self.pace, self.copier.reached) {
             clock.wait_until(reached.min(clock.now() + 2 * SECOND), &self.parts.stop);
         }
-        self.copier.overdue = Some(format!("the participant was away: {failure}"));
+        self.copier.overdue = Some((format!("the participant was away: {failure}"), *failure == Failure::Ended));
         // Whether the writing half has gone shows with the next packet.
         let _ = self.hand_over_overdue();
         self.source.tell_left(failure);

@@ -14,6 +14,10 @@ const RECENT: i64 = 2 * TICKS_PER_SECOND;
 /// A track without packets for so long has gone.
 const GONE: i64 = 3 * TICKS_PER_SECOND;
 
+/// So long before the bound a slice ends at the first picture that is presented behind all before it: players like no
+/// slice between pictures that are sent out of their order.
+const ORDERLY: i64 = TICKS_PER_SECOND / 2;
+
 /// What is known of a packet; times in ticks of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -217,7 +221,9 @@ impl Cutter {
     /// Cuts before a packet with which the slice would be longer than the bound; `boundary` is where it would be cut.
     fn cut_if_overlong(&self, stretch: &Stretch, facts: &Facts, boundary: i64) -> Step {
         let bound = stretch.start + self.limits.longest;
-        if boundary + facts.duration <= bound {
+        let orderly = facts.end() > stretch.ends[facts.track as usize];
+        let latest = if orderly { bound - ORDERLY } else { bound };
+        if boundary + facts.duration <= latest {
             return Step::Write;
         }
         Step::Cut { at: boundary.clamp(stretch.start + 1, bound) }

@@ -12,6 +12,7 @@ mod format;
 mod h264;
 mod interleave;
 mod line;
+mod order;
 mod output;
 
 use std::sync::mpsc::{sync_channel, SyncSender};

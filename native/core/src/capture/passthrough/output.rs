@@ -10,6 +10,7 @@ use super::cutter::{Cutter, Facts, Limits, Step, Tracks};
 use super::format::Format;
 use super::interleave::Interleaver;
 use super::line::Placed;
+use super::order::Order;
 use crate::capture::api::{CaptureConfig, CaptureEvent, TrackKind, UtcMillis};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{lock, nanos, Nanos, SECOND};
@@ -28,9 +29,11 @@ const FLUSH: i64 = TICKS_PER_SECOND / 4;
 /// What the reading half asks for, in order.
 pub enum Job {
     Write(Piece),
-    /// The output ends with what came so far. The reason tells of what follows until the next packet.
+    /// The output ends with what came so far. The reason tells of what follows until the next packet; the source
+    /// has `ended` where no picture is missing among the last ones.
     Break {
         reason: String,
+        ended: bool,
     },
     /// The recording is over, or goes on elsewhere. Without `whole`, what could not be begun yet is left out.
     Finish {
@@ -62,6 +65,7 @@ pub struct Output {
     flow: Arc<Flow>,
     naming: (PathBuf, String),
     origin: Option<Nanos>,
+    order: Order<Piece>,
     interleaver: Interleaver<Piece>,
     /// The last format of each track that was read.
     formats: [Option<Arc<Format>>; 2],
@@ -82,6 +86,7 @@ impl Output {
             flow,
             naming: (config.directory.clone(), config.file_stem.clone()),
             origin: None,
+            order: Order::default(),
             interleaver: Interleaver::default(),
             formats: [None, None],
             cutter: Cutter::new(limits),
@@ -97,24 +102,31 @@ impl Output {
         for job in jobs {
             match job {
                 Job::Write(piece) => self.take(piece)?,
-                Job::Break { reason } => self.break_off(Some(reason))?,
+                Job::Break { reason, ended } => self.break_off(Some(reason), ended)?,
                 Job::Finish { at, whole } => {
                     if self.cutter.open_slice().is_none() && !whole {
                         self.interleaver.clear();
                     }
-                    self.break_off(None)?;
+                    self.break_off(None, false)?;
                     self.report_gap(self.parts.clock.utc(at));
                     return Ok(());
                 }
             }
         }
-        self.break_off(None)
+        self.break_off(None, false)
     }
 
     fn take(&mut self, piece: Piece) -> Result<(), Error> {
         self.origin.get_or_insert(piece.placed.decode);
         self.formats[piece.track as usize] = Some(Arc::clone(&piece.format));
-        self.interleaver.push(piece.track, piece.placed.decode, piece);
+        if piece.track == Track::Video {
+            self.order.push(piece.placed, piece.key, piece);
+            while let Some(picture) = self.order.next() {
+                self.interleaver.push(Track::Video, picture.placed.decode, picture);
+            }
+        } else {
+            self.interleaver.push(Track::Audio, piece.placed.decode, piece);
+        }
         while let Some(piece) =
             self.interleaver.next(|piece| piece.key && self.cutter.changes(piece.track, piece.format.serial))
         {
@@ -123,7 +135,14 @@ impl Output {
         Ok(())
     }
 
-    fn break_off(&mut self, reason: Option<String>) -> Result<(), Error> {
+    fn break_off(&mut self, reason: Option<String>, ended: bool) -> Result<(), Error> {
+        for picture in self.order.drain() {
+            if ended {
+                self.interleaver.push(Track::Video, picture.placed.decode, picture);
+            } else {
+                self.flow.bytes.fetch_sub(picture.packet.size(), Ordering::Relaxed);
+            }
+        }
         while let Some(piece) = self.interleaver.drain() {
             self.write(piece)?;
         }
