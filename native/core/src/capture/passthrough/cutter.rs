@@ -72,6 +72,8 @@ pub struct Limits {
 struct Stretch {
     tracks: Tracks,
     formats: [u64; 2],
+    /// Where it begins.
+    begin: i64,
     /// Where the open slice begins.
     start: i64,
     /// How much later pictures are presented than decoded.
@@ -196,8 +198,8 @@ impl Cutter {
                     (false, false) => self.cut_if_overlong(stretch, &facts, facts.present),
                 }
             }
-            // A slice's sound is of one format.
-            Track::Audio if changed => Step::Drop,
+            // A slice's sound is of one format, and does not begin before the pictures.
+            Track::Audio if changed || facts.present < stretch.begin => Step::Drop,
             // Pictures decide, unless they do not come any more.
             Track::Audio if facts.present <= stretch.start + self.limits.longest + RECENT => Step::Write,
             Track::Audio if facts.present - stretch.ends[Track::Video as usize] > GONE => {
@@ -232,12 +234,18 @@ impl Cutter {
     fn apply(&mut self, step: Step, facts: &Facts) {
         let index = facts.track as usize;
         if let (Step::Drop, Some(stretch)) = (step, &mut self.stretch) {
-            stretch.stale |= stretch.tracks[index] && stretch.formats[index] != facts.format;
+            stretch.stale |= stretch.tracks[index] && ![0, facts.format].contains(&stretch.formats[index]);
         }
         let stretch = match (step, &mut self.stretch) {
-            (Step::Begin { at, tracks, .. }, stretch) => {
-                stretch.insert(Stretch { tracks, formats: [0; 2], start: at, delay: 0, ends: [at; 2], stale: false })
-            }
+            (Step::Begin { at, tracks, .. }, stretch) => stretch.insert(Stretch {
+                tracks,
+                formats: [0; 2],
+                begin: at,
+                start: at,
+                delay: 0,
+                ends: [at; 2],
+                stale: false,
+            }),
             (Step::Cut { at }, Some(stretch)) => {
                 stretch.start = at;
                 stretch

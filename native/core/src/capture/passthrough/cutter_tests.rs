@@ -97,6 +97,8 @@ fn pictures_begin_at_a_key_frame_and_sound_waits_for_them() {
     }
     let begin = Step::Begin { end: 3 * FRAME, at: 3 * FRAME, tracks: BOTH };
     assert_eq!(cutter.step(picture(3 * FRAME, true), true), begin);
+    assert_eq!(cutter.step(sound(2 * FRAME), true), Step::Drop, "before the first picture");
+    assert_eq!(cutter.step(sound(3 * FRAME), true), Step::Write);
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl Output {
                     break;
                 }
                 Step::Begin { end, at, tracks } => {
-                    self.finish_old_sound()?;
+                    self.finish_old_sound(at)?;
                     self.close(end)?;
                     self.begin(&piece, at, tracks)?;
                     break;
@@ -188,11 +188,13 @@ impl Output {
         Ok(())
     }
 
-    /// Where the sound changes with the pictures, the last of the old sound belongs to the old slice.
-    fn finish_old_sound(&mut self) -> Result<(), Error> {
+    /// Sound before `at`, and the last of a format that changes with the pictures, belongs to the old slice.
+    fn finish_old_sound(&mut self, at: i64) -> Result<(), Error> {
+        let before = self.time(at);
         let newest = self.formats[Track::Audio as usize].as_ref().map(|format| format.serial);
-        while let Some(mut piece) =
-            self.interleaver.next_if(Track::Audio, |piece| newest.is_some_and(|newest| piece.format.serial != newest))
+        while let Some(mut piece) = self
+            .interleaver
+            .next_if(Track::Audio, |piece| piece.placed.present < before || newest != Some(piece.format.serial))
         {
             self.flow.bytes.fetch_sub(piece.packet.size(), Ordering::Relaxed);
             let Facts { present, decode, .. } = self.facts(&piece);
@@ -252,7 +254,11 @@ impl Output {
     }
 
     fn utc(&self, at: i64) -> UtcMillis {
-        self.parts.clock.utc(self.origin.unwrap_or(0) + scaled(at - ORIGIN, SECOND, TICKS_PER_SECOND))
+        self.parts.clock.utc(self.time(at))
+    }
+
+    fn time(&self, at: i64) -> Nanos {
+        self.origin.unwrap_or(0) + scaled(at - ORIGIN, SECOND, TICKS_PER_SECOND)
     }
 
     /// States what is missing until `stop`.
