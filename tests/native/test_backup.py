@@ -78,6 +78,7 @@ def test_a_recording_that_the_bucket_does_not_take_ends_backed_up_and_comes_home
     document: dict[str, Any], s3: S3Server, bucket: Bucket, spare: Bucket, record: Make, tmp_path: Path
 ) -> None:
     """Promise: one end is told, each store's playlist lists what is beside it, and coming home overwrites nothing."""
+    document["outputs"] = ["HLS", "MP4"]
     with record(document) as recorder:
         live = bucket.read(bucket.await_key(".m3u8"))
         s3.stop()
@@ -91,7 +92,8 @@ def test_a_recording_that_the_bucket_does_not_take_ends_backed_up_and_comes_home
     away = _slices(spare)
     assert _listed(spare) == away
     assert spare.read(PLAYLIST).endswith(b"#EXT-X-ENDLIST\n")
-    assert not list((tmp_path / "work" / RECORDING_ID).glob("*.ts"))
+    work = tmp_path / "work" / RECORDING_ID
+    assert not {path.name for path in work.glob("*.ts")} & set(away)
 
     s3.start()
     _check_manifest(json.loads(spare.read(MANIFEST)), bucket=bucket, backup=spare)
@@ -108,6 +110,8 @@ def test_a_recording_that_the_bucket_does_not_take_ends_backed_up_and_comes_home
     assert set(_slices(bucket)) == {*away, *(key for key in before if key.endswith(".ts"))}
     manifest = json.loads(bucket.read(MANIFEST))
     assert manifest["files"][0]["name"] == late
+    assert f"{RECORDING_ID}_room.mp4" in {file["name"] for file in manifest["files"]}
+    assert not list(work.glob("*.ts"))
     assert manifest["gaps"] == []
     assert not any("store" in file for file in manifest["files"])
     _check_manifest(manifest, bucket=bucket, backup=spare)
