@@ -41,6 +41,15 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 	@$(STAGE) --report
 
+.PHONY: fuzz tsan
+FUZZ_SECONDS ?= 60
+export FUZZ_SECONDS
+fuzz: packages ## try what others send with whatever comes to mind, FUZZ_SECONDS=60 for each target (build/fuzz)
+	$(MAKE) -C native fuzz
+
+tsan: packages ## the library's life cycle under the thread sanitizer
+	$(MAKE) -C native tsan
+
 .PHONY: soak
 SOAK_MINUTES ?= 60
 soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60, and measure the whole (build/soak)

@@ -51,10 +51,31 @@ def test_the_life_cycle_leaves_nothing_behind(build: str) -> None:
 
 
 @pytest.mark.usefixtures("built")
-@pytest.mark.parametrize("strings", ["0", "1"], ids=["old string ABI", "new string ABI"])
-def test_every_precondition_is_checked(strings: str) -> None:
+@pytest.mark.parametrize("build", ["0", "1", "sanitized"], ids=["old string ABI", "new string ABI", "sanitizers"])
+def test_every_precondition_is_checked(build: str) -> None:
     """Promise: what breaks a precondition is refused with its code and callback; the bounds themselves are not."""
-    _run(str(PROGRAMS / f"preconditions-{strings}"), str(PROGRAMS / "media.ts"))
+    _run(str(PROGRAMS / f"preconditions-{build}"), str(PROGRAMS / "media.ts"))
+
+
+@pytest.mark.usefixtures("built")
+def test_no_argument_harms_the_process() -> None:
+    """Promise: null, text that is no UTF-8, numbers of no enumeration, small buffers: each is answered."""
+    _run(str(PROGRAMS / "arguments-sanitized"), "5", *map(str, sorted((NATIVE / "fuzz/corpus/arguments").iterdir())))
+
+
+@pytest.mark.usefixtures("built")
+def test_the_shim_stays_within_its_memory() -> None:
+    """Promise: a recording driven as Python drives it, and wrong calls, under the sanitizers."""
+    _run(str(PROGRAMS / "shim-sanitized"), str(PROGRAMS / "media.ts"))
+
+
+@pytest.mark.usefixtures("built")
+def test_two_hundred_recordings_leave_nothing_behind(s3: S3Server) -> None:
+    """Promise: a process that records and uploads again and again grows in no memory, thread or descriptor."""
+    s3.bucket("films")
+    bucket = {"ENDPOINT": s3.endpoint, "BUCKET": "films", "ACCESS_KEY": ACCESS_KEY, "SECRET_KEY": SECRET_KEY}
+    environment = {**os.environ, **{f"CLOUD_RECORDING_CYCLES_{name}": value for name, value in bucket.items()}}
+    _run(str(PROGRAMS / "cycles-1"), str(PROGRAMS / "media.ts"), environment=environment)
 
 
 @pytest.mark.usefixtures("built")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The published interface over the core: translates arguments and callbacks, and decides nothing.
+#include <cstring>
 #include <new>
 
 #include "IAgoraCloudRecording.h"
@@ -45,6 +46,15 @@ void NotifyWithoutExceptions(void *context, const RecorderCoreEvent *event) noex
   }
 }
 
+// Callers in other languages pass any number for an enumeration; reading it as one would be undefined.
+template <typename Enum>
+std::int32_t Number(const Enum &value) {
+  static_assert(sizeof value == sizeof(std::int32_t), "enumerations are numbers of 32 bits");
+  std::int32_t number;
+  std::memcpy(&number, &value, sizeof number);
+  return number;
+}
+
 class CloudRecorder final : public ICloudRecorder {
  public:
   explicit CloudRecorder(RecorderCore *core) : core_(core) {}
@@ -59,20 +69,20 @@ class CloudRecorder final : public ICloudRecorder {
         channel_name,
         token,
         uid,
-        static_cast<std::int32_t>(recording.recording_stream_types),
-        static_cast<std::int32_t>(recording.decryption_mode),
+        Number(recording.recording_stream_types),
+        Number(recording.decryption_mode),
         recording.secret,
-        static_cast<std::int32_t>(recording.channel_type),
-        static_cast<std::int32_t>(recording.audio_profile),
-        static_cast<std::int32_t>(recording.video_stream_type),
+        Number(recording.channel_type),
+        Number(recording.audio_profile),
+        Number(recording.video_stream_type),
         recording.max_idle_time,
         transcoding.width,
         transcoding.height,
         transcoding.fps,
         transcoding.bitrate,
         transcoding.max_resolution_uid,
-        static_cast<std::int32_t>(transcoding.layout),
-        static_cast<std::int32_t>(storage.vendor),
+        Number(transcoding.layout),
+        Number(storage.vendor),
         storage.region,
         storage.bucket,
         storage.access_key,

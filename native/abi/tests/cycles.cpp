@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Promise: a process that records again and again does not grow: 200 recordings of real media, each joined, written and
+// uploaded (or refused by the bucket), leave no memory, no thread and no descriptor behind.
+//
+// usage: cycles <media file> [<recordings>]    CLOUD_RECORDING_CYCLES_ENDPOINT, …_BUCKET, …_ACCESS_KEY and …_SECRET_KEY
+// name a bucket; without them it is a closed port, which refuses every upload.
+#include <dirent.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "IAgoraCloudRecording.h"
+#include "cloud_recording.h"
+#include "memory.h"
+
+using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
+
+namespace {
+
+// Recordings that are under way at once.
+const int kAbreast = 12;
+
+// What a recording has in memory at its height is some 10 MB: had it left that behind only once in ten times, it would
+// be far more than this.
+const long kMostGrowth = 24L << 20;
+
+void Check(bool holds, const char *what, int line) {
+  if (!holds) {
+    std::fprintf(stderr, "cycles.cpp:%d: not so: %s\n", line, what);
+    std::exit(1);
+  }
+}
+#define CHECK(condition) Check(condition, #condition, __LINE__)
+
+std::string Environment(const char *name, const char *otherwise) {
+  const char *value = std::getenv(name);
+  return value == nullptr ? otherwise : value;
+}
+
+int Entries(const char *directory) {
+  int entries = 0;
+  DIR *stream = opendir(directory);
+  CHECK(stream != nullptr);
+  while (readdir(stream) != nullptr) ++entries;
+  closedir(stream);
+  return entries;
+}
+
+int Threads() { return Entries("/proc/self/task"); }
+int Descriptors() { return Entries("/proc/self/fd"); }
+
+long ResidentBytes() {
+  // What the allocator keeps for later is not lost.
+  malloc_trim(0);
+  long size = 0;
+  long resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+template <typename Condition>
+bool Settles(const Condition &condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+bool AnythingRecorded(const char *id) {
+  char status[16384];
+  return cr_status(id, status, sizeof status) > 0 && std::strstr(status, "\"startTime\":null") == nullptr;
+}
+
+class Cycles {
+ public:
+  explicit Cycles(const std::string &media)
+      : bucket_(Environment("CLOUD_RECORDING_CYCLES_BUCKET", "films")),
+        access_key_(Environment("CLOUD_RECORDING_CYCLES_ACCESS_KEY", "key")),
+        secret_key_(Environment("CLOUD_RECORDING_CYCLES_SECRET_KEY", "secret")),
+        has_bucket_(std::getenv("CLOUD_RECORDING_CYCLES_ENDPOINT") != nullptr) {
+    char directory[] = "/tmp/cycles-XXXXXX";
+    CHECK(mkdtemp(directory) != nullptr);
+    directory_ = directory;
+    document_ = "{\"workDir\": \"" + directory_ +
+                "\", \"sliceSeconds\": 2, \"storage\": {\"pathStyle\": true, \"endpoint\": \"" +
+                Environment("CLOUD_RECORDING_CYCLES_ENDPOINT", "http://127.0.0.1:9") +
+                "\"}, \"channels\": [{\"streams\": [{\"uid\": 1, \"url\": \"file://" + media + "\"}]}]}";
+  }
+
+  ~Cycles() { CHECK(std::system(("rm -r " + directory_).c_str()) == 0); }
+
+  void Run(int recordings) {
+    std::atomic<int> left(recordings);
+    std::vector<std::thread> threads;
+    for (int index = 0; index < kAbreast; ++index) {
+      threads.emplace_back([&] {
+        while (left-- > 0) RecordOnce();
+      });
+    }
+    for (std::thread &thread : threads) thread.join();
+    CHECK(cr_wait_drained(60000) == 1);
+  }
+
+ private:
+  void RecordOnce() {
+    Memory memory;
+    CHECK(cr_configure_next(document_.c_str(), nullptr, 0) == kRecordingErrorOk);
+    ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
+    RecordingConfig recording;
+    recording.SetTranscodingWidth(64);
+    recording.SetTranscodingHeight(64);
+    const CloudStorageConfig storage = {kCloudStorageVendorAws, 0, &bucket_[0], &access_key_[0], &secret_key_[0]};
+    CHECK(recorder->StartCloudRecording("app", "room", nullptr, 99, recording, storage) == kRecordingErrorOk);
+    CHECK(memory.Await("started"));
+    const char *id = recorder->GetRecordingId();
+    CHECK(Settles([id] { return AnythingRecorded(id); }));
+    CHECK(recorder->StopCloudRecording() == kRecordingErrorOk);
+    CHECK(memory.Await("stopped"));
+    CHECK(memory.Await(has_bucket_ ? "uploaded" : "uploader failure 439"));
+    recorder->Release(true);
+  }
+
+  std::string bucket_;
+  std::string access_key_;
+  std::string secret_key_;
+  bool has_bucket_;
+  std::string directory_;
+  std::string document_;
+};
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  if (argc != 2 && argc != 3) {
+    std::fprintf(stderr, "usage: %s <media file> [<recordings>]\n", argv[0]);
+    return 2;
+  }
+  const int recordings = argc == 3 ? std::atoi(argv[2]) : 200;
+  Cycles cycles(argv[1]);
+  // What the first recordings make for the life of the process is not left behind by them.
+  cycles.Run(std::max(recordings / 5, kAbreast));
+  const int threads = Threads();
+  const int descriptors = Descriptors();
+  const long before = ResidentBytes();
+  cycles.Run(recordings);
+  CHECK(Settles([&] { return Threads() <= threads && Descriptors() <= descriptors; }));
+  const long growth = ResidentBytes() - before;
+  std::printf("%d recordings: %+ld KiB\n", recordings, growth / 1024);
+  CHECK(growth < kMostGrowth);
+  return 0;
+}
