@@ -384,10 +384,24 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
         Some((found, expected)) if !found.starts_with("unknown field") => format!("must be {expected}"),
         _ => message.to_owned(),
     };
-    match error.path().to_string().as_str() {
+    // A URL where a field's name should be is a value, too.
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.rsplit_once("`, expected"));
+    let message = match unknown {
+        Some((name, expected)) if plain(name) != name => format!("unknown field `…`, expected{expected}"),
+        _ => message,
+    };
+    let path = error.path().to_string();
+    match plain(&path) {
         "." | "?" => format!("{message} ({place})"),
-        path => format!("{path}: {message} ({place})"),
+        plain if plain != path => format!("{plain}…: {message} ({place})"),
+        _ => format!("{path}: {message} ({place})"),
     }
+}
+
+/// As far as the text is a name or a path of names.
+fn plain(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "._-[]?".contains(c)));
+    &text[..end.unwrap_or(text.len())]
 }
 
 #[cfg(test)]
@@ -522,6 +536,8 @@ mod tests {
             r#"{"storage": {"endpoint": "http://user:hunter2@host"}}"#,
             r#"{"storage": {"credentialFiles": "hunter2"}}"#,
             r#"{"storage": {"encryption": {"mode": "hunter2"}}}"#,
+            r#"{"channels": [{"streams": [{"rtmp://user:hunter2@host"}]}]}"#,
+            r#"{"channels": [{"streams": [{"rtmp://user:hunter2@host": 1}]}]}"#,
         ] {
             let message = Document::parse(text).unwrap_err().message;
             assert!(!message.contains("hunter2"), "{message}");

@@ -87,7 +87,7 @@ impl Journal {
             if line.last() != Some(&b'\n') {
                 return Ok(records);
             }
-            let record = serde_json::from_slice(&line).map_err(|_| {
+            let record = serde_json::from_slice(&line).ok().filter(Record::is_plausible).ok_or_else(|| {
                 let number = records.len() + 1;
                 Error::new(Code::RecorderInit, format!("{}: line {number} is damaged", self.path.display()))
             })?;

@@ -115,7 +115,27 @@ pub struct Track {
     pub at: i64,
 }
 
+/// Times are milliseconds of the years 1970 to 9999, and no slice is longer than a year: sums of them hold in their types.
+const TIMES: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999;
+const MOST_TICKS: u64 = 90_000 * 86_400 * 366;
+
 impl Record {
+    /// Whether the figures can be a recording's. A damaged disk can make a line of any.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        match self {
+            Self::Opened { start, tracks, .. } => {
+                TIMES.contains(start) && tracks.iter().all(|track| TIMES.contains(&track.at))
+            }
+            Self::Closed { ticks, bytes, .. } => *ticks <= MOST_TICKS && i64::try_from(*bytes).is_ok(),
+            Self::Gap { start, stop, .. } => TIMES.contains(start) && TIMES.contains(stop),
+            Self::Resumed { at } | Self::Joined { at, .. } | Self::Left { at, .. } | Self::Stopped { at } => {
+                TIMES.contains(at)
+            }
+            _ => true,
+        }
+    }
+
     #[must_use]
     pub fn opened(slice: &OpenSlice) -> Self {
         let track = |start: &TrackStart| Track { audio: start.kind == TrackKind::Audio, at: start.at.0 };

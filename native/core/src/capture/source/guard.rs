@@ -56,6 +56,7 @@ pub struct Guard {
     allowed: Vec<String>,
     allow_link_local: bool,
     refused: Vec<IpAddr>,
+    loopback_alone: bool,
 }
 
 /// A URL taken apart as far as the rules go. Without "//" there is no host; only a file's URL is complete then.
@@ -70,7 +71,7 @@ const FILE: Parts<'static> = Parts { scheme: "file", host: None };
 impl Guard {
     #[must_use]
     pub fn new(allowed: &[String], allow_link_local: bool) -> Self {
-        Self { allowed: allowed.to_vec(), allow_link_local, refused: Vec::new() }
+        Self { allowed: allowed.to_vec(), allow_link_local, refused: Vec::new(), loopback_alone: false }
     }
 
     /// The same rules, with one more address that counts as link-local.
@@ -80,8 +81,22 @@ impl Guard {
         self
     }
 
+    /// The same rules, where only numeric addresses of the loopback are reached: whatever a source says, nothing leaves
+    /// the machine.
+    #[must_use]
+    pub fn within_loopback(mut self) -> Self {
+        self.loopback_alone = true;
+        self
+    }
+
     /// Checks a URL that the configuration named. Resolves its host's name.
     pub fn check(&self, url: &str) -> Result<(), Refusal> {
+        // Ports play no part in resolving.
+        self.judge(url, |host| Some((host, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect()))
+    }
+
+    /// The same with another way to resolve names.
+    pub fn judge(&self, url: &str, resolve: impl FnOnce(&str) -> Option<Vec<IpAddr>>) -> Result<(), Refusal> {
         let parts = parts(url)?;
         if !self.allowed.iter().any(|allowed| allowed == parts.scheme) {
             return Err(Refusal::Protocol(parts.scheme.to_owned()));
@@ -90,12 +105,14 @@ impl Guard {
             // libav would find a host in it all the same.
             return if parts == FILE { Ok(()) } else { Err(Refusal::Malformed) };
         };
+        if self.loopback_alone && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
+            return Err(Refusal::Unresolved);
+        }
         if self.allow_link_local && self.refused.is_empty() || host.is_empty() {
             return Ok(());
         }
-        // Ports play no part in resolving.
-        let mut addresses = (host, 0).to_socket_addrs().map_err(|_| Refusal::Unresolved)?;
-        if addresses.any(|address| self.refuses(address.ip())) {
+        let addresses = resolve(host).ok_or(Refusal::Unresolved)?;
+        if addresses.into_iter().any(|address| self.refuses(address)) {
             return Err(Refusal::LinkLocal);
         }
         Ok(())
@@ -149,17 +166,17 @@ fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
         };
     };
     // A nested form such as "crypto+http" counts by what it carries.
-    let scheme = scheme.rsplit('+').next().unwrap_or(scheme);
-    if !is_scheme(scheme) {
+    if !scheme.split('+').all(is_scheme) {
         return Err(Refusal::Malformed);
     }
+    let scheme = scheme.rsplit('+').next().unwrap_or(scheme);
     if scheme == "file" {
         return Ok(FILE);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     let host = match host.strip_prefix('[') {
-        Some(literal) => literal.split(']').next().unwrap_or_default(),
+        Some(literal) => literal.split_once(']').ok_or(Refusal::Malformed)?.0,
         None => host.split(':').next().unwrap_or_default(),
     };
     if host.len() > LONGEST_HOST {
@@ -211,7 +228,13 @@ mod tests {
     fn what_libav_would_read_otherwise_is_refused() {
         let guard = guard(&["http", "file"]);
         let long = format!("http://{}127.0.0.1/", "0".repeat(300));
-        let malformed = ["http:169.254.169.254/latest/", "http:/169.254.169.254/", "http:127.0.0.1", &long];
+        let malformed = [
+            "http:/169.254.169.254/+http://127.0.0.1/",
+            "http:169.254.169.254/latest/",
+            "http:/169.254.169.254/",
+            "http:127.0.0.1",
+            &long,
+        ];
         for url in malformed.into_iter().chain(["user:hunter2@host/a", "subfile,,start,0,end,9,,:file:///etc/passwd"]) {
             assert!(matches!(guard.check(url), Err(Refusal::Malformed | Refusal::Unresolved)), "{url}");
         }

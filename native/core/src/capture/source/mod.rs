@@ -5,6 +5,8 @@ mod ahead;
 mod decode;
 mod guard;
 pub mod open;
+mod peek;
+mod playlist;
 mod reach;
 mod redirect;
 mod session;

@@ -31,10 +31,12 @@ const SEGMENTS: &str =
     "max_streams=8:format_whitelist=aac,ac3,flac,h264,hevc,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,wav";
 
 /// Bounds on what is looked at before the first packet, and on what a source may announce.
-const LIMITS: [(&str, &str); 6] = [
+const LIMITS: [(&str, &str); 7] = [
     ("probesize", "1000000"),
     ("analyzeduration", "1000000"),
     ("seg_format_options", SEGMENTS),
+    // Requests on a connection that stays go past our rules.
+    ("http_persistent", "0"),
     ("max_probe_packets", "500"),
     ("max_reload", "10"),
     // Datagrams that wait to be read: 1.5 MB, where the default is 5.

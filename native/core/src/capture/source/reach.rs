@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use ffmpeg_next::ffi;
 
-use super::guard::{Guard, Refusal};
-use super::redirect;
+use super::guard::{self, Guard, Refusal};
+use super::peek::Peek;
+use super::{playlist, redirect};
 use crate::capture::av::{AvError, Options};
 use crate::capture::clock::{lock, Stop};
 
@@ -41,6 +42,7 @@ pub struct Watch {
     deadline_millis: AtomicU64,
     growth: Mutex<Growth>,
     gorged: AtomicBool,
+    is_entered: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
 }
 
@@ -54,6 +56,7 @@ impl Watch {
             deadline_millis: AtomicU64::new(0),
             growth: Mutex::default(),
             gorged: AtomicBool::new(false),
+            is_entered: AtomicBool::new(false),
             refusal: Mutex::default(),
         }
     }
@@ -140,6 +143,10 @@ impl Watch {
             }
             // SAFETY: the caller's promise.
             let opened = unsafe { call.attempt(&format!("{wrapping}{target}"), &cookies) };
+            if opened >= 0 {
+                // SAFETY: it was opened just now.
+                return unsafe { self.look_into(call, &target) };
+            }
             // A redirect that is not followed is an input/output error like many another.
             if opened != ffi::AVERROR(ffi::EIO) || !is_http(&target) {
                 return opened;
@@ -158,6 +165,52 @@ impl Watch {
         }
         ffi::AVERROR(ffi::EIO)
     }
+}
+
+impl Watch {
+    /// Closes what must not be read by libav: an unsound playlist.
+    ///
+    /// # Safety
+    /// What the call asked for was opened, and nothing was read of it.
+    unsafe fn look_into(&self, call: &Call, target: &str) -> c_int {
+        if !is_http(target) && !guard::is_file(target) {
+            return 0;
+        }
+        // The source itself is opened first.
+        let is_root = !self.is_entered.swap(true, Ordering::Relaxed);
+        // SAFETY: the caller's promise; it is closed only when it is not looked into any more.
+        unsafe {
+            let judged = judge(&mut Peek::new(*call.io), is_root);
+            if judged.is_err() {
+                ffi::avio_closep(call.io);
+            }
+            match judged {
+                Ok(()) => 0,
+                Err(Unsound::Endless) => {
+                    self.gorged.store(true, Ordering::Relaxed);
+                    AvError::INTERRUPTED.0
+                }
+                Err(Unsound::Broken(error)) => error.0,
+            }
+        }
+    }
+}
+
+enum Unsound {
+    Endless,
+    Broken(AvError),
+}
+
+fn judge(peek: &mut Peek, is_root: bool) -> Result<(), Unsound> {
+    if peek.beginning(playlist::HEAD.len()).map_err(Unsound::Broken)? != playlist::HEAD {
+        return Ok(());
+    }
+    let text = peek.beginning(playlist::MOST_BYTES + 1).map_err(Unsound::Broken)?;
+    if text.len() > playlist::MOST_BYTES {
+        return Err(Unsound::Endless);
+    }
+    let sound = playlist::is_sound(text, is_root);
+    sound.then_some(()).ok_or(Unsound::Broken(AvError(ffi::AVERROR_INVALIDDATA)))
 }
 
 /// The arguments with which libav asks for something to be opened.
