@@ -32,6 +32,9 @@ use crate::recorder::uploader::{percent, Uploader};
 use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);
+
+/// More than this between two ticks is a standstill of the process.
+const LONGEST_TICK: Duration = Duration::from_secs(2);
 const PROGRESS: Duration = Duration::from_secs(60);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -245,7 +248,8 @@ impl Session {
     }
 
     fn tick(&mut self, elapsed: Duration) {
-        self.machine.pass(elapsed);
+        // While the process stood still, nobody could be heard: that says nothing of who is there.
+        self.machine.pass(elapsed.min(LONGEST_TICK));
         if self.machine.state().captures() {
             self.shed();
             let full = self.volume.is_full();
