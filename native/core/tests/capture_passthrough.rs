@@ -13,6 +13,7 @@ use std::time::Duration;
 use capture_support::servers::{free_udp_port, MediaServer};
 use capture_support::*;
 use cloud_recording_core::capture::api::{CaptureConfig, CaptureEvent, ClosedSlice, Passthrough, StreamKinds};
+use cloud_recording_core::capture::repair;
 use cloud_recording_core::error::Code;
 
 const TICKS: u64 = 90_000;
@@ -170,6 +171,10 @@ fn where_no_key_frame_comes_a_slice_ends_at_the_bound_and_nothing_is_lost() {
     assert!(lengths[..3].iter().all(|length| *length > 7.0), "{lengths:?}");
     assert!(told.closed[1..].iter().all(|slice| !slice.open.discontinuity), "the stream runs on");
     assert_copied(&scratch, &told, Path::new(&url));
+    for slice in &told.closed {
+        let repaired = repair(&slice.open).unwrap().expect("a slice that a killed process left is playable");
+        assert!(repaired.duration_ticks <= slice.duration_ticks + TICKS / 25, "{}", repaired.duration_ticks);
+    }
 }
 
 /// Transport streams one after the other in one file, as a sender that is set up anew would send them.

@@ -81,8 +81,9 @@ fn measure(bytes: &[u8]) -> Option<Measured> {
     let leading = whole.iter().any(|unit| unit.video);
     let times: Vec<i64> = whole.iter().filter(|unit| unit.video == leading).map(|unit| unit.pts).collect();
     let first = *times.first()?;
-    let since_first = |pts: &i64| (pts - first).rem_euclid(WRAP);
-    let latest = times.iter().map(since_first).max()?;
+    // What is presented before the first may follow it.
+    let since_first = |pts: &i64| (pts - first + WRAP / 2).rem_euclid(WRAP) - WRAP / 2;
+    let latest = times.iter().map(since_first).max()? - times.iter().map(since_first).min()?;
     let step = times.windows(2).map(|pair| (pair[1] - pair[0]).rem_euclid(WRAP)).min();
     // A unit alone lasts as long as it takes to be seen.
     let ticks = latest + step.unwrap_or(TICKS_PER_SECOND / 25);
