@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::api::UtcMillis;
+use crate::locked::Locked;
 
 /// Nanoseconds since the clock was made.
 pub type Nanos = i64;
@@ -208,7 +209,7 @@ impl Clock for VirtualClock {
 
 /// Locks, also after another thread panicked: such a panic already ends the capture.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.locked()
 }
 
 #[cfg(test)]

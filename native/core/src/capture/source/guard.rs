@@ -165,11 +165,11 @@ fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
             _ => Ok(FILE),
         };
     };
-    // A nested form such as "crypto+http" counts by what it carries.
-    if !scheme.split('+').all(is_scheme) {
+    // An encrypted URL counts by what it carries. No other may be nested.
+    let scheme = scheme.strip_prefix("crypto+").unwrap_or(scheme);
+    if !is_scheme(scheme) {
         return Err(Refusal::Malformed);
     }
-    let scheme = scheme.rsplit('+').next().unwrap_or(scheme);
     if scheme == "file" {
         return Ok(FILE);
     }
