@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::api::UtcMillis;
@@ -141,29 +142,31 @@ impl Clock for MonotonicClock {
 pub struct VirtualClock {
     anchor: UtcMillis,
     state: Mutex<VirtualState>,
-    advanced: Condvar,
 }
 
 #[derive(Default)]
 struct VirtualState {
     now: Nanos,
     workers: usize,
-    deadlines: Vec<Nanos>,
+    waiting: Vec<(Nanos, Thread)>,
 }
 
 impl VirtualClock {
     #[must_use]
     pub fn new(anchor: UtcMillis) -> Self {
-        Self { anchor, state: Mutex::default(), advanced: Condvar::new() }
+        Self { anchor, state: Mutex::default() }
     }
+}
 
-    fn advance_if_all_wait(&self, state: &mut MutexGuard<'_, VirtualState>) {
-        if state.deadlines.len() < state.workers {
+impl VirtualState {
+    /// Wakes those alone whose time has come: with many sources, waking all of them would cost more than their work.
+    fn advance_if_all_wait(&mut self) {
+        if self.waiting.len() < self.workers {
             return;
         }
-        if let Some(next) = state.deadlines.iter().copied().min() {
-            state.now = state.now.max(next);
-            self.advanced.notify_all();
+        if let Some(next) = self.waiting.iter().map(|(deadline, _)| *deadline).min() {
+            self.now = self.now.max(next);
+            self.waiting.iter().filter(|(deadline, _)| *deadline <= self.now).for_each(|(_, thread)| thread.unpark());
         }
     }
 }
@@ -178,18 +181,17 @@ impl Clock for VirtualClock {
     }
 
     fn wait_until(&self, deadline: Nanos, stop: &Stop) {
+        let current = thread::current();
         let mut state = lock(&self.state);
-        state.deadlines.push(deadline);
-        self.advance_if_all_wait(&mut state);
+        state.waiting.push((deadline, current.clone()));
+        state.advance_if_all_wait();
         while state.now < deadline && !stop.is_raised() {
+            drop(state);
             // The time-out only serves a stop, which has no part in virtual time.
-            let (woken, _) =
-                self.advanced.wait_timeout(state, Duration::from_millis(20)).unwrap_or_else(PoisonError::into_inner);
-            state = woken;
+            thread::park_timeout(Duration::from_millis(20));
+            state = lock(&self.state);
         }
-        if let Some(position) = state.deadlines.iter().position(|known| *known == deadline) {
-            state.deadlines.swap_remove(position);
-        }
+        state.waiting.retain(|(_, thread)| thread.id() != current.id());
     }
 
     fn is_live(&self) -> bool {
@@ -203,7 +205,7 @@ impl Clock for VirtualClock {
     fn leave(&self) {
         let mut state = lock(&self.state);
         state.workers -= 1;
-        self.advance_if_all_wait(&mut state);
+        state.advance_if_all_wait();
     }
 }
 
@@ -215,7 +217,6 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
 
     #[test]
     fn virtual_time_moves_only_when_every_worker_waits() {

@@ -5,10 +5,12 @@
 //! encodes, multiplexes and cuts. No source can delay the tick, and the tick waits for no disk.
 
 pub mod api;
-pub(crate) mod av;
+#[allow(clippy::must_use_candidate)] // public for the measuring programs alone
+pub mod av;
 mod canvas;
 pub mod clock;
-mod encode;
+#[allow(clippy::must_use_candidate)] // likewise
+pub mod encode;
 mod feed;
 pub mod geometry;
 mod mixer;
@@ -22,6 +24,7 @@ mod source;
 mod tick;
 mod timeline;
 mod utc;
+mod view;
 
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -98,8 +101,10 @@ impl Capture {
             capture.start_copying(config)?;
         } else {
             let roster = Arc::<Roster>::default();
+            // Every thread is counted before the first runs: a virtual clock would run away with the ones that wait.
+            let presences = config.sources.iter().map(|_| Presence::new(clock)).collect();
             capture.threads = capture.parts.compose(config, &roster)?.0;
-            capture.start_sources(config, &roster)?;
+            capture.start_sources(config, presences, &roster)?;
         }
         Ok(capture)
     }
@@ -134,8 +139,12 @@ impl Capture {
         drop(self);
     }
 
-    fn start_sources(&mut self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<(), Error> {
-        let presences: Vec<_> = config.sources.iter().map(|_| Presence::new(&self.parts.clock)).collect();
+    fn start_sources(
+        &mut self,
+        config: &CaptureConfig,
+        presences: Vec<Presence>,
+        roster: &Arc<Roster>,
+    ) -> Result<(), Error> {
         for (stream, presence) in config.sources.iter().zip(presences) {
             let around = self.parts.surroundings(roster);
             let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);

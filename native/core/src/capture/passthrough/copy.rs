@@ -184,7 +184,8 @@ impl<'a> Connection<'a> {
             return Err(Halt::Misfit { packet, reason });
         };
         if self.pace == Pace::Stored && placed.decode - LEAD > self.parts.clock.now() {
-            self.parts.clock.wait_until(placed.decode - LEAD, &self.parts.stop);
+            // Half of the lead at once: waking up for each packet would cost more than copying it.
+            self.parts.clock.wait_until(placed.decode - LEAD / 2, &self.parts.stop);
         }
         self.note(track);
         let Ready { packet: copy, format, .. } = ready;
