@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Paints the composed picture: scales a participant's picture only when it or its region is new, and reuses the whole
-//! canvas while nothing on it changed.
+//! Paints the composed picture from participants' pictures, which mostly come as large as they are shown; scales those that
+//! do not, once each, and reuses the whole canvas while nothing on it changed.
 
 use std::collections::HashMap;
 
 use super::av::frame::{blacken, blit, Frame};
-use super::av::scale::{Crop, Scaler};
+use super::av::pool::Pool;
+use super::av::scale::Scaler;
 use super::av::AvError;
 use super::feed::Picture;
-use super::geometry::{fitted, Place, Region};
+use super::geometry::{Place, Region};
+use super::view::View;
 
 /// What lies on the canvas at one place: a picture, nothing that may be seen through, or black.
 pub enum Content {
@@ -64,11 +66,8 @@ impl Canvas {
     /// One picture that is as large as the canvas is the canvas.
     fn untouched(&self, contents: &[(Place, Content)]) -> Result<Option<Frame>, AvError> {
         let [(place, Content::Picture(picture))] = contents else { return Ok(None) };
-        let view = View::of(&picture.frame, *place);
-        if view.covers(self.width, self.height)
-            && view.is_plain(&picture.frame)
-            && view.crop == whole_of(&picture.frame)
-        {
+        let view = View::of(&picture.frame, place.region, place.fill);
+        if view.covers(self.width, self.height) && view.is_all_of(&picture.frame) {
             return picture.frame.share().map(Some);
         }
         Ok(None)
@@ -106,44 +105,6 @@ impl Drawn {
     }
 }
 
-/// Which part of a picture goes where.
-struct View {
-    crop: Region,
-    target: Region,
-}
-
-impl View {
-    fn of(frame: &Frame, place: Place) -> Self {
-        let aspect = frame.raw().sample_aspect_ratio;
-        let aspect = match (u32::try_from(aspect.num), u32::try_from(aspect.den)) {
-            // Shapes that no camera has come from broken headers.
-            (Ok(num), Ok(den)) if num > 0 && den > 0 && num / den < 16 && den / num < 16 => (num, den),
-            _ => (1, 1),
-        };
-        let (crop, target) = fitted((frame.width(), frame.height()), aspect, place.region, place.fill);
-        Self { crop, target }
-    }
-
-    fn source(&self) -> Crop {
-        Crop { x: self.crop.x, y: self.crop.y, width: self.crop.width, height: self.crop.height }
-    }
-
-    fn covers(&self, width: u32, height: u32) -> bool {
-        self.target == Region { x: 0, y: 0, width, height }
-    }
-
-    /// Whether the samples can be taken as they are.
-    fn is_plain(&self, frame: &Frame) -> bool {
-        (self.crop.width, self.crop.height) == (self.target.width, self.target.height)
-            && frame.is_i420()
-            && !frame.is_full_range()
-    }
-}
-
-fn whole_of(frame: &Frame) -> Region {
-    Region { x: 0, y: 0, width: frame.width(), height: frame.height() }
-}
-
 /// One participant's scaler and its last result.
 struct Painter {
     scaler: Scaler,
@@ -152,11 +113,11 @@ struct Painter {
 
 impl Painter {
     fn new() -> Self {
-        Self { scaler: Scaler::new(), scaled: None }
+        Self { scaler: Scaler::default(), scaled: None }
     }
 
     fn paint(&mut self, picture: &Picture, place: Place, canvas: &mut Frame) -> Result<(), AvError> {
-        let view = View::of(&picture.frame, place);
+        let view = View::of(&picture.frame, place.region, place.fill);
         let View { crop, target } = view;
         let size = (target.width, target.height);
         if view.covers(canvas.width(), canvas.height()) && !view.is_plain(&picture.frame) {
@@ -199,34 +160,5 @@ fn blacken_region(canvas: &mut Frame, region: Region) {
         for row in bytes.chunks_mut(stride).skip(at(region.y)).take(at(region.height)) {
             row[at(region.x)..at(region.x + region.width)].fill(value);
         }
-    }
-}
-
-/// Canvases that are painted, encoded, and painted again.
-struct Pool {
-    width: u32,
-    height: u32,
-    most: usize,
-    frames: Vec<Frame>,
-}
-
-impl Pool {
-    fn new(width: u32, height: u32, most: usize) -> Self {
-        Self { width, height, most, frames: Vec::new() }
-    }
-
-    fn take(&mut self) -> Result<Option<Frame>, AvError> {
-        if let Some(free) = self.frames.iter().position(Frame::is_exclusive) {
-            return Ok(Some(self.frames.swap_remove(free)));
-        }
-        if self.frames.len() >= self.most {
-            return Ok(None);
-        }
-        Frame::i420(self.width, self.height).map(Some)
-    }
-
-    /// Keeps a reference to a canvas that others still use, to paint on it again when they are done.
-    fn put(&mut self, frame: Frame) {
-        self.frames.push(frame);
     }
 }

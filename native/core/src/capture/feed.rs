@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use super::av::frame::Frame;
 use super::clock::{lock, Nanos, SECOND};
+use super::geometry::{Fill, Region};
 
 /// Output's samples per second.
 pub const SAMPLE_RATE: i64 = 48_000;
@@ -43,6 +44,7 @@ struct Pictures {
     waiting: VecDeque<(Nanos, Frame)>,
     bytes: usize,
     shown: Option<Shown>,
+    shown_in: Option<(Region, Fill)>,
 }
 
 struct Shown {
@@ -61,6 +63,16 @@ pub struct Picture {
 impl Feed {
     pub fn new(channels: usize) -> Self {
         Self { pictures: Mutex::default(), samples: Mutex::new(SampleQueue::new(channels)) }
+    }
+
+    /// Tells the source where its pictures are shown from now on.
+    pub fn show_in(&self, region: Region, fill: Fill) {
+        lock(&self.pictures).shown_in = Some((region, fill));
+    }
+
+    /// Where pictures are shown, as soon as that is known.
+    pub fn shown_in(&self) -> Option<(Region, Fill)> {
+        lock(&self.pictures).shown_in
     }
 
     pub fn push_picture(&self, due: Nanos, frame: Frame) {
@@ -82,10 +94,13 @@ impl Feed {
         next.filter(|_| pictures.bytes > PICTURE_BUDGET)
     }
 
-    /// The newest picture due at `at`, unless it is too old to be shown.
-    pub fn picture(&self, at: Nanos) -> Option<Picture> {
+    /// The picture for the moment `at`, unless it is too old to be shown: the newest that is due.
+    ///
+    /// Where that would leave one out or show one twice, a picture due up to `slack` apart from the moment is as good:
+    /// a source with as many pictures a second as the output must not stutter because its times are rounded.
+    pub fn picture(&self, at: Nanos, slack: Nanos) -> Option<Picture> {
         let mut pictures = lock(&self.pictures);
-        pictures.advance(at);
+        pictures.advance(at, slack);
         let shown = pictures.shown.as_ref()?;
         let hold = (2 * shown.interval).clamp(HOLD, LONGEST_HOLD);
         if at - shown.due > hold {
@@ -105,7 +120,7 @@ impl Feed {
 
     /// Forgets what was due before `at`: nothing is recorded now.
     pub fn skip_to(&self, at: Nanos) {
-        lock(&self.pictures).advance(at);
+        lock(&self.pictures).advance(at, 0);
         lock(&self.samples).drop_before(sample_at(at));
     }
 }
@@ -118,9 +133,15 @@ impl Pictures {
         self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
     }
 
-    fn advance(&mut self, at: Nanos) {
+    fn advance(&mut self, at: Nanos, slack: Nanos) {
         let due = self.waiting.partition_point(|(due, _)| *due <= at);
-        let Some((due, frame)) = self.waiting.drain(..due).next_back() else { return };
+        let is_about = |index: usize| self.waiting.get(index).is_some_and(|(due, _)| (due - at).abs() < slack);
+        let gone = match due {
+            0 => usize::from(is_about(0)),
+            1 => 1,
+            _ => due - usize::from(is_about(due - 1)),
+        };
+        let Some((due, frame)) = self.waiting.drain(..gone).next_back() else { return };
         self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let interval = self.shown.as_ref().map_or(0, |last| due - last.due);
@@ -313,9 +334,36 @@ mod tests {
     fn a_picture_is_held_for_a_while_and_then_black() {
         let feed = Feed::new(1);
         feed.push_picture(10 * SECOND, Frame::i420(16, 16).expect("a small picture"));
-        assert!(feed.picture(9 * SECOND).is_none(), "not due yet");
-        assert!(feed.picture(10 * SECOND).is_some());
-        assert!(feed.picture(11 * SECOND).is_some(), "held");
-        assert!(feed.picture(12 * SECOND).is_none(), "too old");
+        assert!(feed.picture(9 * SECOND, 0).is_none(), "not due yet");
+        assert!(feed.picture(10 * SECOND, 0).is_some());
+        assert!(feed.picture(11 * SECOND, 0).is_some(), "held");
+        assert!(feed.picture(12 * SECOND, 0).is_none(), "too old");
+    }
+
+    /// The index of the picture that each of the first ticks shows, one tick a 15th of a second.
+    fn shown_at_ticks(dues: impl Iterator<Item = Nanos>, ticks: i64) -> Vec<i64> {
+        let feed = Feed::new(1);
+        for (due, index) in dues.zip(0..) {
+            let mut frame = Frame::i420(16, 16).expect("a small picture");
+            frame.raw_mut().pts = index;
+            feed.push_picture(due, frame);
+        }
+        let shown = |tick| feed.picture(tick * SECOND / 15, SECOND / 45).expect("a picture").frame.raw().pts;
+        (0..ticks).map(shown).collect()
+    }
+
+    #[test]
+    fn times_that_are_rounded_to_either_side_of_a_tick_neither_repeat_nor_leave_out_a_picture() {
+        let rounded =
+            (0..60).map(|index| index * SECOND / 15 + [0, 9_000_000, -9_000_000][usize::try_from(index % 3).unwrap()]);
+        assert_eq!(shown_at_ticks(rounded, 50), (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_source_with_more_or_fewer_pictures_than_ticks_keeps_its_pace() {
+        let double = shown_at_ticks((0..120).map(|index| index * SECOND / 30), 50);
+        assert!(double.windows(2).all(|pair| pair[1] - pair[0] == 2 || pair[0] == 0), "{double:?}");
+        let fewer = shown_at_ticks((0..60).map(|index| index * SECOND / 10), 50);
+        assert!(fewer.iter().zip(0..).all(|(shown, tick): (&i64, i64)| (shown - tick * 2 / 3).abs() <= 1), "{fewer:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::api::{CaptureConfig, Layout, StreamKinds};
 use super::av::frame::Frame;
 use super::canvas::{Canvas, Content};
-use super::clock::{duration, lock, Clock, Nanos, Stop, SECOND};
+use super::clock::{duration, lock, Clock, Nanos, Stop, MILLISECOND, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
 use super::geometry::places;
@@ -27,6 +27,9 @@ const BACKLOG_SECONDS: usize = 30;
 
 /// Composed pictures on their way to the encoder take at most this much memory.
 const PICTURES_BUDGET: usize = 48 << 20;
+
+/// How far from its time a picture may be shown, so that none is left out or shown twice: a part of what skew may be.
+const MOST_SLACK: Nanos = 25 * MILLISECOND;
 
 /// Ticks that lateness is reported over.
 const LATENESS_WINDOW: usize = 1024;
@@ -194,10 +197,12 @@ impl Tick {
     fn compose(&mut self, members: &[Member], settings: Settings, at: Nanos) -> Result<Option<Frame>, Error> {
         let Some(canvas) = &mut self.canvas else { return Ok(None) };
         let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
+        let slack = MOST_SLACK.min(SECOND / self.grid.per_second / 3);
         let contents = places(settings.layout, settings.max_resolution_uid, self.size, &uids).into_iter();
         let contents = contents.filter_map(|place| {
             let member = members.iter().find(|member| member.uid == place.uid)?;
-            let content = match (member.video, member.feed.picture(at)) {
+            member.feed.show_in(place.region, place.fill);
+            let content = match (member.video, member.feed.picture(at, slack)) {
                 (true, Some(picture)) => Content::Picture(picture),
                 (true, None) => Content::Black,
                 (false, _) => Content::Transparent,

@@ -7,9 +7,9 @@
 use super::frame::Frame;
 use super::scale::Crop;
 
-/// Whether one more halving leaves at least as much as is wanted.
+/// Whether one more halving leaves at least twice of what is wanted, so that the last step's filter decides how it looks.
 pub fn leaves_enough(crop: Crop, wanted: (u32, u32)) -> bool {
-    crop.width / 2 >= wanted.0 && crop.height / 2 >= wanted.1
+    crop.width / 4 >= wanted.0 && crop.height / 4 >= wanted.1
 }
 
 /// The crop without the last samples that would not make a whole even number when halved.

@@ -6,8 +6,10 @@
 
 pub mod codec;
 pub mod frame;
+pub mod half_band;
 pub mod halve;
 pub mod parameters;
+pub mod pool;
 pub mod resample;
 pub mod scale;
 

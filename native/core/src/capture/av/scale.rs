@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 use ffmpeg_next::ffi;
 
 use super::frame::{blit, Frame};
+use super::half_band::halve_well;
 use super::halve::{halve, leaves_enough, trimmed};
 use super::AvError;
 
@@ -29,7 +30,9 @@ struct Shape {
 
 /// A scaler that keeps its tables as long as the shapes stay the same.
 ///
-/// Pictures that are more than twice too large are halved first, and the rest of the way is left to libswscale.
+/// Pictures that are many times too large are halved first, which costs a tenth of a general filter. The rest of the way,
+/// at least the last halving, is left to libswscale's bicubic filter: after it, nobody can tell that there was another.
+#[derive(Default)]
 pub struct Scaler {
     context: Option<NonNull<ffi::SwsContext>>,
     shape: Option<Shape>,
@@ -40,10 +43,6 @@ pub struct Scaler {
 unsafe impl Send for Scaler {}
 
 impl Scaler {
-    pub fn new() -> Self {
-        Self { context: None, shape: None, halves: Vec::new() }
-    }
-
     /// Scales `crop` of `from` over all of `into`, which must be I420 and exclusive.
     pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame) -> Result<(), AvError> {
         let full_range = from.is_full_range();
@@ -52,6 +51,9 @@ impl Scaler {
         let start = halves[..steps].last().unwrap_or(from);
         let done = if start.is_i420() && !full_range && (rest.width, rest.height) == (into.width(), into.height()) {
             blit(start, (rest.x, rest.y), into, (0, 0), (rest.width, rest.height));
+            Ok(())
+        } else if start.is_i420() && !full_range && (rest.width, rest.height) == (2 * into.width(), 2 * into.height()) {
+            halve_well(start, rest, into);
             Ok(())
         } else {
             self.convert(start, rest, full_range, into)
@@ -95,9 +97,6 @@ impl Scaler {
         }
         self.release();
         let int = |value: u32| c_int::try_from(value).unwrap_or(0);
-        // Enlarging shows a filter's quality; for the last step of shrinking the cheaper one looks the same.
-        let enlarges = shape.into.0 > shape.from.0 || shape.into.1 > shape.from.1;
-        let filter = if enlarges { ffi::SWS_BICUBIC } else { ffi::SWS_BILINEAR };
         // SAFETY: the format comes from a decoded frame, so it is one of libav's; other arguments are plain numbers. The
         // tables come from the library itself, and null is handled.
         let context = unsafe {
@@ -109,7 +108,7 @@ impl Scaler {
                 int(shape.into.0),
                 int(shape.into.1),
                 ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
-                filter as c_int,
+                ffi::SWS_BICUBIC as c_int,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 ptr::null(),
@@ -141,7 +140,7 @@ impl Drop for Scaler {
     }
 }
 
-/// Halves as often as more than enough is left, into pictures that are kept for the next time. Returns how many were used,
+/// Halves as often as twice of what is wanted is left, into pictures that are kept for the next time. Returns how many were used,
 /// and the part of the last one (or of `from`) that is left to be scaled.
 fn halve_down(from: &Frame, crop: Crop, wanted: (u32, u32), halves: &mut Vec<Frame>) -> Result<(usize, Crop), AvError> {
     let (mut crop, mut steps) = (crop, 0);

@@ -3,6 +3,7 @@
 
 use ffmpeg_next::ffi;
 
+use super::fit::Fitter;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::resample::Resampler;
@@ -34,14 +35,14 @@ pub struct TrackDecoder {
 }
 
 enum Line {
-    Video { last: Nanos, interval: Nanos },
+    Video { last: Nanos, interval: Nanos, fitter: Box<Fitter> },
     Audio(Box<SampleLine>),
 }
 
 impl TrackDecoder {
     pub fn new(track: Track, decoder: Decoder, channels: usize) -> Self {
         let line = match track {
-            Track::Video => Line::Video { last: 0, interval: USUAL_INTERVAL },
+            Track::Video => Line::Video { last: 0, interval: USUAL_INTERVAL, fitter: Box::new(Fitter::new()) },
             Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
         };
         Self { decoder, errors: 0, line }
@@ -108,14 +109,14 @@ impl Line {
     fn put(&mut self, frame: Frame, feed: &Feed) -> Option<Nanos> {
         let stamped = frame.raw().best_effort_timestamp;
         match self {
-            Self::Video { last, interval } => {
+            Self::Video { last, interval, fitter } => {
                 let due = if stamped == ffi::AV_NOPTS_VALUE { *last + *interval } else { stamped };
                 *interval = if (1..SECOND).contains(&(due - *last)) { due - *last } else { *interval };
                 *last = due;
                 if frame.width() < 2 || frame.height() < 2 {
                     return None;
                 }
-                feed.push_picture(due, frame);
+                feed.push_picture(due, fitter.fit(frame, feed.shown_in()));
                 Some(due)
             }
             Self::Audio(line) => line.put(&frame, stamped, feed).ok(),

@@ -128,7 +128,8 @@ fn watch(per_million: i64, length: Nanos) -> Seen {
     for index in 1..length / TICK {
         let (from, to) = (sample_at((index - 1) * TICK), sample_at(index * TICK));
         source.arrive(index * TICK);
-        let lit = source.feed.picture(index * TICK).is_some_and(|shown| shown.frame.plane(0).unwrap().bytes[0] > 128);
+        let lit =
+            source.feed.picture(index * TICK, 0).is_some_and(|shown| shown.frame.plane(0).unwrap().bytes[0] > 128);
         if lit && !was_lit {
             seen.flashes.push(index * TICK);
         }

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod decode;
+mod fit;
 mod guard;
 pub mod open;
 mod peek;
