@@ -41,6 +41,11 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 	@$(STAGE) --report
 
+.PHONY: bench-native
+bench-native: build ## what recordings cost, beside ffmpeg and the codecs alone; BENCH_SECONDS=60 BENCH_ROUNDS=3 (build/bench)
+	$(MAKE) -C native measuring
+	$(PYTHON) -m tests.bench.native --programs "$$($(MAKE) --no-print-directory -C native where-measuring)"
+
 .PHONY: fuzz tsan
 FUZZ_SECONDS ?= 60
 export FUZZ_SECONDS

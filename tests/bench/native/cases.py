@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recordings that are measured."""
+
+from dataclasses import dataclass
+
+FRAMES_PER_SECOND = 15
+AUDIO_KBPS = 48
+SLICE_SECONDS = 15
+KEY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recording of `users` participants on a canvas of width x height pixels."""
+
+    name: str
+    users: int
+    width: int = 640
+    height: int = 360
+    bitrate_kbps: int = 500
+    layout: str = "BestFit"
+    max_resolution_uid: int = 0
+    video: bool = True
+    passthrough: bool = False
+
+    @property
+    def is_composite(self) -> bool:
+        return self.users > 1
+
+    @property
+    def goal(self) -> float:
+        """The most it may cost as a share of what the ffmpeg command costs."""
+        return 0.9 if self.is_composite else 1.0
+
+
+CASES = (
+    Case("passthrough", 1, passthrough=True),
+    Case("audio-4", 4, video=False),
+    Case("audio-17", 17, video=False),
+    Case("one-640x360", 1),
+    Case("bestfit-4-640x360", 4),
+    Case("bestfit-4-1280x720", 4, width=1280, height=720, bitrate_kbps=1500),
+    Case("vertical-17-640x360", 17, layout="Vertical", max_resolution_uid=1),
+    Case(
+        "vertical-17-1280x720", 17, width=1280, height=720, bitrate_kbps=1500, layout="Vertical", max_resolution_uid=1
+    ),
+)
