@@ -80,8 +80,29 @@ impl Canvas {
         Ok(Some(frame))
     }
 
+    /// Whether pictures side by side leave nothing of the canvas to be seen, as in a full grid.
+    fn is_covered(&self, contents: &[(Place, Content)]) -> bool {
+        let target = |(place, content): &(Place, Content)| match content {
+            Content::Picture(picture) => View::of(&picture.frame, place.region, place.fill).target,
+            Content::Black => place.region,
+            Content::Transparent => Region { width: 0, ..place.region },
+        };
+        let targets: Vec<Region> = contents.iter().map(target).collect();
+        let apart = |one: &Region, other: &Region| {
+            one.x + one.width <= other.x
+                || other.x + other.width <= one.x
+                || one.y + one.height <= other.y
+                || other.y + other.height <= one.y
+        };
+        let all_apart = (1..targets.len()).all(|index| targets[..index].iter().all(|one| apart(one, &targets[index])));
+        let area: u32 = targets.iter().map(|target| target.width * target.height).sum();
+        all_apart && area == self.width * self.height
+    }
+
     fn paint(&mut self, contents: &[(Place, Content)], frame: &mut Frame) -> Result<(), AvError> {
-        blacken(frame);
+        if !self.is_covered(contents) {
+            blacken(frame);
+        }
         for (place, content) in contents {
             match content {
                 Content::Picture(picture) => {
