@@ -7,7 +7,9 @@ mod capture_support;
 use std::path::Path;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{AudioProfile, Canvas, ClosedSlice, StreamKinds, VideoStream};
+use cloud_recording_core::capture::api::{
+    AudioProfile, Canvas, CaptureEvent, ClosedSlice, StreamKinds, VideoStream,
+};
 
 /// Records one file of sound in a profile; the joined recording.
 fn recorded_sound(scratch: &Scratch, profile: AudioProfile, arguments: &str) -> std::path::PathBuf {
@@ -205,4 +207,30 @@ fn pictures_that_differ(file: &Path) -> usize {
     let sums: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit(',').next()).collect();
     1 + sums.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+/// Bytes of each picture of the recording.
+fn picture_sizes(file: &Path) -> Vec<u64> {
+    probe(file, "v", "packet=size").iter().filter_map(|size| size.trim_end_matches(',').parse().ok()).collect()
+}
+
+#[test]
+fn a_minute_of_hard_content_keeps_within_a_tenth_of_the_asked_bit_rate() {
+    let scratch = Scratch::new("rate");
+    // Nothing of a noisy picture can be told from the one before.
+    let noise = "-f lavfi -i color=c=gray:size=320x240:rate=15:duration=60,noise=alls=100:allf=t+u -an -c:v mpeg4 -q:v 5";
+    let url = source(&scratch, "noise.mkv", noise);
+    for kbps in [200, 1500] {
+        let mut config = config(&scratch.path(&format!("work-{kbps}")), &[&url]);
+        (config.kinds, config.canvas) = (StreamKinds::VideoOnly, Canvas { bitrate_kbps: kbps, ..CANVAS });
+        let told = record_offline(&config);
+        let sizes = picture_sizes(&joined_file(&scratch, &told.closed));
+        let bits = sizes.iter().sum::<u64>() as f64 * 8.0;
+        let rate = bits / (sizes.len() as f64 / 15.0) / 1000.0;
+        assert!((rate / f64::from(kbps) - 1.0).abs() < 0.1, "{rate:.0} kbit/s of {kbps}");
+        // The buffer that the rate is held by is one second: no second may need more than two of them to arrive.
+        let most = sizes.windows(15).map(|second| second.iter().sum::<u64>() * 8 / 1000).max().unwrap();
+        assert!(most < u64::from(kbps) * 2, "{most} kbit in one second of {kbps} kbit/s");
+        assert!(told.events.iter().all(|event| !matches!(event, CaptureEvent::Gap { .. })), "{:?}", told.events);
+    }
 }
