@@ -42,7 +42,6 @@ class Bench:
         urls = [self._sources[index % len(self._sources)] for index in range(case.users)]
         rounds = [self._round(case, urls) for _ in range(self._rounds)]
         ours, theirs, floors = (min(column, key=lambda cost: cost.cpu_seconds) for column in zip(*rounds, strict=True))
-        report = json.loads(ours.output)
         minutes = self._seconds / 60
         row = {
             "case": case.name,
@@ -53,7 +52,8 @@ class Bench:
             "ffmpeg_rss_mb": round(theirs.rss_mb, 1),
         }
         if case.video and not case.passthrough:
-            row |= self._likeness(case, urls, _regions(report))
+            # What lies on the disk is the last round's, and participants may join in another order each time.
+            row |= self._likeness(case, urls, _regions(json.loads(rounds[-1][0].output)))
         return row
 
     def _round(self, case: Case, urls: Sequence[str]) -> tuple[Cost, Cost, Cost]:
