@@ -7,9 +7,7 @@ mod capture_support;
 use std::path::Path;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{
-    AudioProfile, Canvas, CaptureEvent, ClosedSlice, StreamKinds, VideoStream,
-};
+use cloud_recording_core::capture::api::{AudioProfile, Canvas, CaptureEvent, ClosedSlice, StreamKinds, VideoStream};
 
 /// Records one file of sound in a profile; the joined recording.
 fn recorded_sound(scratch: &Scratch, profile: AudioProfile, arguments: &str) -> std::path::PathBuf {
@@ -218,7 +216,8 @@ fn picture_sizes(file: &Path) -> Vec<u64> {
 fn a_minute_of_hard_content_keeps_within_a_tenth_of_the_asked_bit_rate() {
     let scratch = Scratch::new("rate");
     // Nothing of a noisy picture can be told from the one before.
-    let noise = "-f lavfi -i color=c=gray:size=320x240:rate=15:duration=60,noise=alls=100:allf=t+u -an -c:v mpeg4 -q:v 5";
+    let noise =
+        "-f lavfi -i color=c=gray:size=320x240:rate=15:duration=60,noise=alls=100:allf=t+u -an -c:v mpeg4 -q:v 5";
     let url = source(&scratch, "noise.mkv", noise);
     for kbps in [200, 1500] {
         let mut config = config(&scratch.path(&format!("work-{kbps}")), &[&url]);
