@@ -46,13 +46,10 @@ bench-native: build ## what recordings cost, beside ffmpeg and the codecs alone;
 	$(MAKE) -C native measuring
 	$(PYTHON) -m tests.bench.native --programs "$$($(MAKE) --no-print-directory -C native where-measuring)"
 
-.PHONY: bench-live bench-hearing
+.PHONY: bench-live
 bench-live: build ## how punctual live recordings are, and how many of them one core holds (build/bench)
 	$(MAKE) -C native measuring
 	$(PYTHON) -m tests.bench.native.live --programs "$$($(MAKE) --no-print-directory -C native where-measuring)"
-
-bench-hearing: venv ## how much of the AAC encoder's noise can be heard
-	$(PYTHON) -m tests.bench.native.hearing
 
 .PHONY: fuzz tsan
 FUZZ_SECONDS ?= 60
