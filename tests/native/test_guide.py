@@ -54,7 +54,8 @@ def test_the_guide_can_be_followed_from_the_build_to_the_recording(
 ) -> None:
     """Promise: the guide's program is built and run by the guide's words against what the guide installs."""
     install, build, _ = blocks("sh")
-    (document,) = blocks("json")
+    # What follows the whole document are parts of one.
+    document, *_ = blocks("json")
     (program,) = blocks("cpp")
     prefix = str(tmp_path / "usr")
     bob = rtmp.url("bob")
