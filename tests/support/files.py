@@ -163,7 +163,9 @@ def check_with_ffmpeg(playlist: Path, *, restarted: bool = False) -> None:
     """
     for file in sorted(playlist.parent.glob("*.ts")):
         # A last slice of a few packets is too short for ffprobe to tell by itself what it is.
-        _quiet("ffprobe", "-v", "warning", "-f", "mpegts", "-show_streams", "-show_packets", "-of", "csv=p=0", str(file))
+        _quiet(
+            "ffprobe", "-v", "warning", "-f", "mpegts", "-show_streams", "-show_packets", "-of", "csv=p=0", str(file)
+        )
     level = "error" if restarted else "warning"
     _quiet("ffprobe", "-v", level, "-show_streams", "-show_packets", "-of", "csv=p=0", str(playlist))
     _quiet("ffmpeg", "-nostdin", "-v", level, "-i", str(playlist), "-f", "null", "-")
