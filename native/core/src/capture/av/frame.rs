@@ -88,9 +88,9 @@ impl Frame {
             || self.raw().format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
     }
 
-    /// Bytes that the picture's planes take, near enough for a budget.
+    /// Bytes that the picture takes, near enough for a budget.
     pub fn footprint(&self) -> usize {
-        self.raw().buf.iter().take_while(|buffer| !buffer.is_null()).fold(0, |sum, buffer| {
+        self.raw().buf.iter().take_while(|buffer| !buffer.is_null()).fold(PICTURE_OVERHEAD, |sum, buffer| {
             // SAFETY: a non-null entry is a valid buffer reference of this frame.
             sum + unsafe { (**buffer).size }
         })
@@ -133,6 +133,10 @@ impl Drop for Frame {
     }
 }
 
+/// What the smallest packet and the smallest picture take: their descriptions, and the padding behind their bytes.
+const PACKET_OVERHEAD: usize = 512;
+const PICTURE_OVERHEAD: usize = 1024;
+
 /// A piece of compressed media.
 pub struct Packet(NonNull<ffi::AVPacket>);
 
@@ -163,8 +167,13 @@ impl Packet {
         usize::try_from(self.raw().stream_index).unwrap_or(usize::MAX)
     }
 
-    pub fn size(&self) -> usize {
+    fn size(&self) -> usize {
         usize::try_from(self.raw().size).unwrap_or(0)
+    }
+
+    /// Bytes that the packet takes while it waits, near enough for a budget: a stream of tiny ones is mostly descriptions.
+    pub fn footprint(&self) -> usize {
+        self.size() + PACKET_OVERHEAD
     }
 
     /// Another reference to the same bytes.

@@ -224,7 +224,7 @@ impl<'a> Connection<'a> {
         if !self.hand_over_overdue()? || paused {
             return Ok(());
         }
-        let size = piece.packet.size();
+        let size = piece.packet.footprint();
         if self.parts.clock.is_live() && self.copier.flow.bytes.load(Ordering::Relaxed) + size > MOST_BYTES {
             return self.fall_behind();
         }

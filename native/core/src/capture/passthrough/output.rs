@@ -140,7 +140,7 @@ impl Output {
             if ended {
                 self.interleaver.push(Track::Video, picture.placed.decode, picture);
             } else {
-                self.flow.bytes.fetch_sub(picture.packet.size(), Ordering::Relaxed);
+                self.flow.bytes.fetch_sub(picture.packet.footprint(), Ordering::Relaxed);
             }
         }
         while let Some(piece) = self.interleaver.drain() {
@@ -154,7 +154,7 @@ impl Output {
     }
 
     fn write(&mut self, mut piece: Piece) -> Result<(), Error> {
-        self.flow.bytes.fetch_sub(piece.packet.size(), Ordering::Relaxed);
+        self.flow.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
         let facts = self.facts(&piece);
         loop {
             let other = if piece.track == Track::Video { Track::Audio } else { Track::Video };
@@ -196,7 +196,7 @@ impl Output {
             .interleaver
             .next_if(Track::Audio, |piece| piece.placed.present < before || newest != Some(piece.format.serial))
         {
-            self.flow.bytes.fetch_sub(piece.packet.size(), Ordering::Relaxed);
+            self.flow.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
             let Facts { present, decode, .. } = self.facts(&piece);
             if let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) {
                 slicer.write_reordered(&mut piece.packet, TrackKind::Audio, present, decode)?;

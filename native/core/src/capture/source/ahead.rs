@@ -20,7 +20,7 @@ pub struct Ahead {
 
 impl Ahead {
     pub fn push(&mut self, track: Track, due: Due, packet: Packet) {
-        self.bytes += packet.size();
+        self.bytes += packet.footprint();
         self.tracks[track as usize].push_back((due, packet));
     }
 
@@ -28,7 +28,7 @@ impl Ahead {
     pub fn pop(&mut self, until: Nanos) -> Option<(Track, Due, Packet)> {
         let (track, _) = self.first().filter(|(_, due)| *due <= until)?;
         let (due, packet) = self.tracks[track as usize].pop_front()?;
-        self.bytes -= packet.size();
+        self.bytes -= packet.footprint();
         Some((track, due, packet))
     }
 
@@ -49,6 +49,19 @@ impl Ahead {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crowd_of_tiny_packets_does_not_fill_the_memory() {
+        let mut ahead = Ahead::default();
+        let most = (1..100_000).find(|decode| {
+            let due = Due { decode: *decode, present: None };
+            ahead.push(Track::Video, due, Packet::empty().expect("a packet"));
+            ahead.is_full()
+        });
+        assert!(most.is_some_and(|count| (10_000..50_000).contains(&count)), "{most:?}");
+        while ahead.pop(Nanos::MAX).is_some() {}
+        assert!(!ahead.is_full());
+    }
 
     #[test]
     fn packets_come_out_by_the_time_they_are_due_and_in_order_within_a_track() {

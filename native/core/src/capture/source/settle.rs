@@ -33,7 +33,7 @@ pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settle
         let started = Instant::now();
         let packet = input.read(CONNECT)?;
         let blocked = started.elapsed() >= BLOCKED && !backlog.is_empty();
-        bytes += packet.size();
+        bytes += packet.footprint();
         let wanted = input.track(packet.stream()).is_some_and(&wants);
         // Some containers tell only when a picture is to be seen.
         let stamp = input.stamp(&packet);
