@@ -3,6 +3,7 @@
 //!
 //! Four participants of one size are shown at exactly half of it. A filter that only halves needs the same six weights
 //! everywhere, so it costs a fraction of what the general one takes.
+#![allow(clippy::inline_always)] // what is compiled for each kind of processor has to be in one piece
 
 use super::frame::{Frame, Plane};
 use super::scale::Crop;
@@ -13,6 +14,23 @@ const WEIGHTS: [i16; 3] = [28, 7, -3];
 
 /// Halves `crop` of `from` into all of `into`, which is half as large; both are I420, the crop's size divisible by four.
 pub fn halve_well(from: &Frame, crop: Crop, into: &mut Frame) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { halve_by_wide_vectors(from, crop, into) };
+    }
+    halve(from, crop, into);
+}
+
+/// The same loops with vectors of 32 bytes, which take a third of the time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn halve_by_wide_vectors(from: &Frame, crop: Crop, into: &mut Frame) {
+    halve(from, crop, into);
+}
+
+#[inline(always)]
+fn halve(from: &Frame, crop: Crop, into: &mut Frame) {
     for index in 0..3 {
         let half = u32::from(index > 0);
         let at = |value: u32| (value >> half) as usize;
@@ -57,6 +75,7 @@ impl Row {
     }
 
     /// Weighs the lines around the place between `y` and the next.
+    #[inline(always)]
     fn gather(&mut self, window: &Window, y: usize) {
         let line = |line: usize| window.line(line);
         let lines = [y.saturating_sub(2), y.saturating_sub(1), y, y + 1, y + 2, y + 3].map(line);
@@ -71,6 +90,7 @@ impl Row {
     }
 
     /// Weighs the samples of each pair and its neighbours.
+    #[inline(always)]
     fn narrow(&self, target: &mut [u8]) {
         let (even, odd) = (&self.even, &self.odd);
         weigh([even, odd, &even[1..], &odd[1..], &even[2..], &odd[2..]], target);
@@ -79,6 +99,7 @@ impl Row {
 
 /// Plain loops over slices of one length, so that compilers write vector code.
 #[allow(clippy::many_single_char_names)] // from left to right
+#[inline(always)]
 fn weigh<T: Copy + Into<i16>>(lines: [&[T]; 6], target: &mut [u8]) {
     let count = target.len();
     let [a, b, c, d, e, f] = lines.map(|line| &line[..count]);
@@ -120,6 +141,16 @@ mod tests {
         let chroma = into.plane(1).expect("chroma");
         // Chroma begins at half the crop's place: x is 2, 3 and y is 3, 4.
         assert_eq!(chroma.bytes[chroma.stride + 1..chroma.stride + 17], expected(9, 17));
+    }
+
+    #[test]
+    fn every_processor_gives_the_same_picture() {
+        let from = picture(92, 20, |x, y| x * x * 31 + y * 97 + x * y);
+        let whole = Crop { x: 0, y: 0, width: 92, height: 20 };
+        let [mut plain, mut best] = [(); 2].map(|()| picture(46, 10, |_, _| 0));
+        halve(&from, whole, &mut plain);
+        halve_well(&from, whole, &mut best);
+        (0..3).for_each(|index| assert_eq!(plain.plane(index).unwrap().bytes, best.plane(index).unwrap().bytes));
     }
 
     #[test]
