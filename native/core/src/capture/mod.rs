@@ -19,6 +19,7 @@ mod output;
 mod passthrough;
 mod repair;
 mod roster;
+mod seating;
 mod slicer;
 mod source;
 mod tick;
@@ -39,6 +40,7 @@ use encode::aac;
 use output::Output;
 pub use repair::repair;
 use roster::Roster;
+use seating::Seating;
 pub use source::{try_out, Failure, Guard, Refusal};
 use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
@@ -58,6 +60,7 @@ struct Parts {
     stop: Arc<Stop>,
     sink: Arc<dyn CaptureSink>,
     settings: Arc<Mutex<Settings>>,
+    seating: Arc<Seating>,
     lateness: Arc<Lateness>,
     /// Nanoseconds of media written.
     position: Arc<AtomicI64>,
@@ -88,11 +91,14 @@ impl Capture {
     ) -> Result<Self, Error> {
         av::prepare();
         let settings = Settings { layout: config.layout, max_resolution_uid: config.max_resolution_uid, paused: false };
+        let settings = Arc::new(Mutex::new(settings));
+        let canvas = (config.canvas.width, config.canvas.height);
         let parts = Parts {
             clock: Arc::clone(clock),
             stop: Arc::default(),
             sink: Arc::clone(sink),
-            settings: Arc::new(Mutex::new(settings)),
+            seating: Arc::new(Seating::new(canvas, Arc::clone(&settings))),
+            settings,
             lateness: Arc::default(),
             position: Arc::default(),
         };
@@ -171,6 +177,7 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             stop: Arc::clone(&self.stop),
             roster: Arc::clone(roster),
+            seating: Arc::clone(&self.seating),
             sink: Arc::clone(&self.sink),
         }
     }
@@ -183,8 +190,8 @@ impl Parts {
         let output = self.spawn("output", move || output.run(&receiver))?;
         let presence = Presence::new(&self.clock);
         let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));
-        let settings = Arc::clone(&self.settings);
-        let tick = Tick::new(config, time, Arc::clone(roster), settings, Arc::clone(&self.lateness), sender);
+        let scene = (Arc::clone(roster), Arc::clone(&self.seating), Arc::clone(&self.settings));
+        let tick = Tick::new(config, time, scene, Arc::clone(&self.lateness), sender);
         let tick = self.spawn("tick", move || {
             let _presence = presence;
             tick.run()

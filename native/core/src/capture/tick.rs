@@ -13,10 +13,10 @@ use super::canvas::{Canvas, Content};
 use super::clock::{duration, lock, Clock, Nanos, Stop, MILLISECOND, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
-use super::geometry::places;
 use super::mixer::Mixer;
 use super::output::{Grid, Job};
 use super::roster::{Member, Roster};
+use super::seating::Seating;
 use crate::error::{Code, Error};
 
 /// A tick this late is not made up for: the time until then is a gap.
@@ -88,12 +88,12 @@ pub struct Tick {
     pub clock: Arc<dyn Clock>,
     pub stop: Arc<Stop>,
     pub roster: Arc<Roster>,
+    seating: Arc<Seating>,
     pub settings: Arc<Mutex<Settings>>,
     pub lateness: Arc<Lateness>,
     pub jobs: SyncSender<Job>,
     grid: Grid,
     canvas: Option<Canvas>,
-    size: (u32, u32),
     mixer: Option<Mixer>,
     /// The index that follows the last tick handed on, while the output runs on.
     running: Option<i64>,
@@ -112,24 +112,22 @@ impl Tick {
     pub fn new(
         config: &CaptureConfig,
         (clock, stop): (Arc<dyn Clock>, Arc<Stop>),
-        roster: Arc<Roster>,
-        settings: Arc<Mutex<Settings>>,
+        (roster, seating, settings): (Arc<Roster>, Arc<Seating>, Arc<Mutex<Settings>>),
         lateness: Arc<Lateness>,
         jobs: SyncSender<Job>,
     ) -> Self {
-        let size = (config.canvas.width, config.canvas.height);
         let video = config.kinds != StreamKinds::AudioOnly;
         let audio = config.kinds != StreamKinds::VideoOnly;
         Self {
             clock,
             stop,
             roster,
+            seating,
             settings,
             lateness,
             jobs,
             grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
-            canvas: video.then(|| Canvas::new(size.0, size.1, pool_size(config))),
-            size,
+            canvas: video.then(|| Canvas::new(config.canvas.width, config.canvas.height, pool_size(config))),
             mixer: audio.then(|| Mixer::new(aac::channels(config.audio_profile))),
             running: None,
             overdue: None,
@@ -177,10 +175,10 @@ impl Tick {
             self.break_off(Some(format!("the recorder's process stood still for {seconds:.1} s")))?;
             return Ok(self.grid.index(now));
         }
-        let settings = *lock(&self.settings);
+        let paused = lock(&self.settings).paused;
         let members = self.roster.members();
-        if settings.paused || !self.hand_over_overdue()? {
-            if settings.paused {
+        if paused || !self.hand_over_overdue()? {
+            if paused {
                 self.break_off(Some("paused".to_owned()))?;
             }
             for member in &members {
@@ -188,20 +186,17 @@ impl Tick {
             }
             return Ok(index + 1);
         }
-        let picture = self.compose(&members, settings, at).map_err(End::Failed)?;
+        let picture = self.compose(&members, at).map_err(End::Failed)?;
         let samples = self.running.map_or_else(Vec::new, |_| self.samples_before(index, &members));
         self.send(Job::Tick { index, picture, samples }, index)?;
         Ok(index + 1)
     }
 
-    fn compose(&mut self, members: &[Member], settings: Settings, at: Nanos) -> Result<Option<Frame>, Error> {
+    fn compose(&mut self, members: &[Member], at: Nanos) -> Result<Option<Frame>, Error> {
         let Some(canvas) = &mut self.canvas else { return Ok(None) };
-        let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
         let slack = MOST_SLACK.min(SECOND / self.grid.per_second / 3);
-        let contents = places(settings.layout, settings.max_resolution_uid, self.size, &uids).into_iter();
-        let contents = contents.filter_map(|place| {
+        let contents = self.seating.seat(members).into_iter().filter_map(|place| {
             let member = members.iter().find(|member| member.uid == place.uid)?;
-            member.feed.show_in(place.region, place.fill);
             let content = match (member.video, member.feed.picture(at, slack)) {
                 (true, Some(picture)) => Content::Picture(picture),
                 (true, None) => Content::Black,

@@ -23,8 +23,9 @@ impl Pool {
 
     /// A picture that nobody else holds, contents undefined; nothing while all of them are held.
     pub fn take(&mut self) -> Result<Option<Frame>, AvError> {
-        if let Some(free) = self.frames.iter().position(Frame::is_exclusive) {
-            return Ok(Some(self.frames.swap_remove(free)));
+        // The one that was given back last: the processor's cache may still have it.
+        if let Some(free) = self.frames.iter().rposition(Frame::is_exclusive) {
+            return Ok(Some(self.frames.remove(free)));
         }
         if self.frames.len() >= self.most {
             return Ok(None);

@@ -20,6 +20,7 @@ use super::api::{CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSo
 use super::av;
 use super::clock::{nanos, Clock, Stop, SECOND};
 use super::roster::Roster;
+use super::seating::Seating;
 use super::timeline::Track;
 pub use guard::{Guard, Refusal};
 pub use open::Failure;
@@ -41,6 +42,7 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     pub stop: Arc<Stop>,
     pub roster: Arc<Roster>,
+    pub seating: Arc<Seating>,
     pub sink: Arc<dyn CaptureSink>,
 }
 

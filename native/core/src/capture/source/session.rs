@@ -247,6 +247,8 @@ impl<'a> Session<'a> {
             let at = self.around.clock.utc(self.around.clock.now());
             let joined = CaptureEvent::Joined { uid: self.uid, at, audio, video };
             self.around.roster.join(member, due, || self.around.sink.event(joined));
+            // The first tick is a lead away, and pictures of full size would wait for it.
+            self.around.seating.seat(&self.around.roster.members());
         }
     }
 

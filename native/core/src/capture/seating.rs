@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who is shown where, as soon as it can be known: sources bring their pictures to that size before they wait.
+
+use std::sync::{Arc, Mutex};
+
+use super::clock::lock;
+use super::geometry::{places, Place};
+use super::roster::Member;
+use super::tick::Settings;
+
+/// The canvas and how it is shared out.
+pub struct Seating {
+    canvas: (u32, u32),
+    settings: Arc<Mutex<Settings>>,
+}
+
+impl Seating {
+    pub fn new(canvas: (u32, u32), settings: Arc<Mutex<Settings>>) -> Self {
+        Self { canvas, settings }
+    }
+
+    /// The places of the members, who are given in order of joining, from the back to the front; tells each source its own.
+    pub fn seat(&self, members: &[Member]) -> Vec<Place> {
+        let Settings { layout, max_resolution_uid, .. } = *lock(&self.settings);
+        let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
+        let places = places(layout, max_resolution_uid, self.canvas, &uids);
+        for place in &places {
+            for member in members.iter().filter(|member| member.uid == place.uid) {
+                member.feed.show_in(place.region, place.fill);
+            }
+        }
+        places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::api::Layout;
+    use crate::capture::feed::Feed;
+
+    #[test]
+    fn every_source_knows_its_region_before_the_first_tick_and_after_each_change() {
+        let settings = Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
+        let seating = Seating::new((640, 360), Arc::new(Mutex::new(settings)));
+        let member = |uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true };
+        let mut members = vec![member(7)];
+        let width = |members: &[Member], index: usize| {
+            seating.seat(members);
+            members[index].feed.shown_in().map(|(region, _)| region.width)
+        };
+        assert_eq!(width(&members, 0), Some(640));
+        members.extend([member(5), member(6)]);
+        assert_eq!(width(&members, 0), Some(320));
+        assert_eq!(width(&members, 2), Some(320));
+    }
+}
