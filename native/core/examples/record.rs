@@ -101,12 +101,18 @@ impl CaptureSink for Listener {
             CaptureEvent::Joined { uid, .. } => told.joined.push(uid),
             CaptureEvent::Left { .. } => told.left += 1,
             CaptureEvent::Gap { .. } => told.gaps += 1,
-            CaptureEvent::Broken(error) => panic!("the capture broke: {}", error.message),
-            CaptureEvent::Transcoding { reason, .. } => panic!("the source cannot be copied: {reason}"),
+            CaptureEvent::Broken(error) => give_up(&format!("the capture broke: {}", error.message)),
+            CaptureEvent::Transcoding { reason, .. } => give_up(&format!("the source cannot be copied: {reason}")),
             CaptureEvent::MediaChanged { .. } | CaptureEvent::Unavailable { .. } => {}
         }
         self.changed.notify_all();
     }
+}
+
+/// Ends the process: a panic would end only the thread that told, and `main` would wait for ever.
+fn give_up(reason: &str) -> ! {
+    eprintln!("{reason}");
+    std::process::exit(1)
 }
 
 impl Request {
