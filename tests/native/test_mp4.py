@@ -3,9 +3,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,21 @@ from tests.support.waiting import await_true
 Make = Callable[..., Any]
 RECORDING_ID = "0123456789abcdef0123456789abcdef"
 MP4 = {"outputs": ["HLS", "MP4"], "sliceSeconds": 2}
+ROOMY = 0.5
+"""What is kept for the MP4 makes room on a volume that is fuller than 0.6."""
+
+
+@pytest.fixture
+def roomy(tmp_path: Path) -> Iterator[Path]:
+    """A work volume with room, however full the disk of this machine is."""
+
+    def used(directory: Path) -> float:
+        usage = shutil.disk_usage(directory)
+        return 1 - usage.free / usage.total
+
+    place = next(directory for directory in (tmp_path, Path("/dev/shm")) if used(directory) < ROOMY)
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        yield Path(directory)
 
 
 def test_a_paused_recording_becomes_one_mp4_of_the_same_packets(
@@ -43,11 +60,11 @@ def test_a_paused_recording_becomes_one_mp4_of_the_same_packets(
 
 
 def test_a_recorder_killed_while_it_makes_the_mp4_makes_it_at_the_next_start(
-    alice: str, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+    alice: str, bucket: Bucket, configuration: Make, record: Make, roomy: Path, tmp_path: Path
 ) -> None:
     """Promise: kill -9 in that moment costs nothing, even where slices are no longer on the work volume."""
-    document = configuration(alice, recordingId=RECORDING_ID, **MP4)
-    directory = tmp_path / "work" / RECORDING_ID
+    document = configuration(alice, workDir=str(roomy), recordingId=RECORDING_ID, **MP4)
+    directory = roomy / RECORDING_ID
     stem = f"{RECORDING_ID}_room"
     partial = directory / f"{stem}.mp4.partial"
     with record(document) as killed:
