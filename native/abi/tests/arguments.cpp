@@ -21,19 +21,12 @@
 #include <vector>
 
 #include "IAgoraCloudRecording.h"
+#include "checks.h"
 #include "cloud_recording.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
 namespace {
-
-void Check(bool holds, const char *what, int line) {
-  if (!holds) {
-    std::fprintf(stderr, "arguments.cpp:%d: not so: %s\n", line, what);
-    std::abort();
-  }
-}
-#define CHECK(condition) Check(condition, #condition, __LINE__)
 
 // Takes the input apart; when it is used up, everything is zero.
 class Input {

@@ -5,14 +5,12 @@
 //
 // usage: cycles <media file> [<recordings>]    CLOUD_RECORDING_CYCLES_ENDPOINT, …_BUCKET, …_ACCESS_KEY and …_SECRET_KEY
 // name a bucket; without them it is a closed port, which refuses every upload.
-#include <dirent.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -21,6 +19,7 @@
 #include <vector>
 
 #include "IAgoraCloudRecording.h"
+#include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
 
@@ -35,30 +34,10 @@ const int kAbreast = 12;
 // be far more than this.
 const long kMostGrowth = 24L << 20;
 
-void Check(bool holds, const char *what, int line) {
-  if (!holds) {
-    std::fprintf(stderr, "cycles.cpp:%d: not so: %s\n", line, what);
-    std::exit(1);
-  }
-}
-#define CHECK(condition) Check(condition, #condition, __LINE__)
-
 std::string Environment(const char *name, const char *otherwise) {
   const char *value = std::getenv(name);
   return value == nullptr ? otherwise : value;
 }
-
-int Entries(const char *directory) {
-  int entries = 0;
-  DIR *stream = opendir(directory);
-  CHECK(stream != nullptr);
-  while (readdir(stream) != nullptr) ++entries;
-  closedir(stream);
-  return entries;
-}
-
-int Threads() { return Entries("/proc/self/task"); }
-int Descriptors() { return Entries("/proc/self/fd"); }
 
 long ResidentBytes() {
   // What the allocator keeps for later is not lost.
@@ -67,16 +46,6 @@ long ResidentBytes() {
   long resident = 0;
   std::ifstream("/proc/self/statm") >> size >> resident;
   return resident * sysconf(_SC_PAGESIZE);
-}
-
-template <typename Condition>
-bool Settles(const Condition &condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 bool AnythingRecorded(const char *id) {

@@ -19,7 +19,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -28,6 +27,7 @@
 #include <vector>
 
 #include "IAgoraCloudRecording.h"
+#include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
 
@@ -36,34 +36,6 @@ using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace)
 namespace {
 
 const char kNobodyListens[] = "http://127.0.0.1:9";
-
-std::string g_case;  // which the test is at
-
-void Check(bool holds, const char *what, int line) {
-  if (!holds) {
-    std::fprintf(stderr, "endings.cpp:%d: %s: not so: %s\n", line, g_case.c_str(), what);
-    std::exit(1);
-  }
-}
-#define CHECK(condition) Check(condition, #condition, __LINE__)
-
-bool Settles(const std::function<bool()> &condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
-
-int Entries(const char *directory) {
-  int entries = 0;
-  DIR *stream = opendir(directory);
-  CHECK(stream != nullptr);
-  while (readdir(stream) != nullptr) ++entries;
-  closedir(stream);
-  return entries;
-}
 
 // Where the test's servers and files are.
 struct Place {
@@ -110,7 +82,7 @@ struct Case {
 
 // Each recording is stopped as soon as it is under way, from within the callback that says so.
 void ReleaseInside(const Place &place, const Case &each, bool cancel) {
-  g_case = std::string("Release(") + (cancel ? "true" : "false") + ") in " + each.released_in;
+  CurrentCase() = std::string("Release(") + (cancel ? "true" : "false") + ") in " + each.released_in;
   std::mutex starting;
   ICloudRecorder *recorder = nullptr;
   std::string id;
@@ -160,7 +132,7 @@ bool AnythingRecorded(const std::string &id) {
 
 // What is released while it uploads gets into the bucket all the same; its observer is gone by then.
 void WhatIsReleasedIsUploaded(const Place &place) {
-  g_case = "Release(false) while uploading";
+  CurrentCase() = "Release(false) while uploading";
   std::unique_ptr<Memory> memory(new Memory());
   ICloudRecorder *recorder = Create(place.Document(place.bucket, place.media), memory.get());
   const std::string id = recorder->GetRecordingId();
@@ -207,7 +179,7 @@ class Mute {
 
 // A cancellation does not wait for a file that is on its way.
 void CancelledWhileAFileIsUnderWay(const Place &place) {
-  g_case = "Release(true) while uploading";
+  CurrentCase() = "Release(true) while uploading";
   Mute mute;
   Memory memory;
   ICloudRecorder *recorder = Create(place.Document(mute.endpoint(), place.media), &memory);
@@ -225,7 +197,7 @@ void CancelledWhileAFileIsUnderWay(const Place &place) {
 
 // Two of one channel and one of another; each tells its own whole story.
 void SeveralRecordSideBySide(const Place &place) {
-  g_case = "side by side";
+  CurrentCase() = "side by side";
   const char *channels[] = {"room", "room", "hall"};
   Memory memories[3];
   ICloudRecorder *recorders[3];
@@ -248,7 +220,7 @@ void SeveralRecordSideBySide(const Place &place) {
 }
 
 void IdsAreStableAndUnique() {
-  g_case = "ids";
+  CurrentCase() = "ids";
   std::set<std::string> ids;
   for (int count = 0; count < 1000; ++count) {
     ICloudRecorder *recorder = CreateCloudRecorderInstance(nullptr);
@@ -292,7 +264,7 @@ int main(int argc, char **argv) {
   CancelledWhileAFileIsUnderWay(place);
   SeveralRecordSideBySide(place);
   IdsAreStableAndUnique();
-  g_case = "the end";
+  CurrentCase() = "the end";
   CHECK(cr_wait_drained(60000) == 1);
   CHECK(Settles([&] { return Entries("/proc/self/task") == threads && Entries("/proc/self/fd") == descriptors; }));
   return 0;

@@ -9,9 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -22,101 +20,15 @@
 #include <set>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "IAgoraCloudRecording.h"
+#include "checks.h"
 #include "cloud_recording.h"
+#include "memory.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
 namespace {
-
-const auto kPatience = std::chrono::seconds(60);
-
-void Check(bool holds, const char *what, int line) {
-  if (!holds) {
-    std::fprintf(stderr, "lifecycle.cpp:%d: not so: %s\n", line, what);
-    std::exit(1);
-  }
-}
-#define CHECK(condition) Check(condition, #condition, __LINE__)
-
-// Remembers what it was told; what is told after its death shows as a crash or in `told_late`.
-class Memory : public ICloudRecorderObserver {
- public:
-  explicit Memory(std::function<void(const std::string &)> reaction = nullptr) : reaction_(std::move(reaction)) {}
-
-  void OnRecordingConnecting(RecordingId) override { Note("connecting"); }
-  void OnRecordingStarted(RecordingId) override { Note("started"); }
-  void OnRecordingStopped(RecordingId) override { Note("stopped"); }
-  void OnRecordingUploaded(RecordingId, const char *) override { Note("uploaded"); }
-  void OnRecordingBackedUp(RecordingId, const char *) override { Note("backed up"); }
-  void OnRecordingUploadingProgress(RecordingId, unsigned int, const char *) override { Note("progress"); }
-  void OnRecorderFailure(RecordingId, RecordingErrorCode code, const char *) override {
-    Note("recorder failure " + std::to_string(code));
-  }
-  void OnUploaderFailure(RecordingId, RecordingErrorCode code, const char *) override {
-    Note("uploader failure " + std::to_string(code));
-  }
-  void OnRecordingFatalError(RecordingId, RecordingErrorCode code) override { Note("fatal " + std::to_string(code)); }
-
-  bool Await(const std::string &callback) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] {
-      for (const std::string &each : told_) {
-        if (each == callback) return true;
-      }
-      return false;
-    });
-  }
-
-  // From now on nothing may be told.
-  void Close() { closed_ = true; }
-  bool told_late() const { return told_late_; }
-  std::thread::id thread() const { return thread_; }
-
- private:
-  void Note(const std::string &callback) {
-    if (closed_) told_late_ = true;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      thread_ = std::this_thread::get_id();
-      told_.push_back(callback);
-    }
-    changed_.notify_all();
-    if (reaction_) reaction_(callback);
-  }
-
-  std::function<void(const std::string &)> reaction_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::string> told_;
-  std::atomic<bool> closed_{false};
-  std::atomic<bool> told_late_{false};
-  std::thread::id thread_;
-};
-
-int Entries(const char *directory) {
-  int entries = 0;
-  DIR *stream = opendir(directory);
-  CHECK(stream != nullptr);
-  while (readdir(stream) != nullptr) ++entries;
-  closedir(stream);
-  return entries;
-}
-
-int Threads() { return Entries("/proc/self/task"); }
-int Descriptors() { return Entries("/proc/self/fd"); }
-
-// The kernel takes a moment to forget a thread that was joined.
-bool Settles(const std::function<bool()> &condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
 
 int Start(ICloudRecorder *recorder) {
   RecordingConfig recording;

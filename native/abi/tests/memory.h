@@ -10,6 +10,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -51,12 +52,15 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   // From now on nothing may be told.
   void Close() { closed_ = true; }
   bool told_late() const { return told_late_; }
+  // Whose callback came last.
+  std::thread::id thread() const { return thread_; }
 
  private:
   void Note(const std::string &callback) {
     if (closed_) told_late_ = true;
     {
       std::lock_guard<std::mutex> lock(mutex_);
+      thread_ = std::this_thread::get_id();
       told_.push_back(callback);
     }
     changed_.notify_all();
@@ -69,6 +73,7 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   std::vector<std::string> told_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> told_late_{false};
+  std::thread::id thread_;
 };
 
 #endif

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "IAgoraCloudRecording.h"
+#include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
 
@@ -23,16 +24,6 @@ using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace)
 namespace {
 
 const char kSecret[] = "hunter2";
-
-std::string g_row;  // which the table is at
-
-void Check(bool holds, const char *what, int line) {
-  if (!holds) {
-    std::fprintf(stderr, "preconditions.cpp:%d: %s: not so: %s\n", line, g_row.c_str(), what);
-    std::exit(1);
-  }
-}
-#define CHECK(condition) Check(condition, #condition, __LINE__)
 
 // The arguments of a start that is taken, until something about them is changed.
 struct Call {
@@ -219,7 +210,7 @@ void IsTaken(const Call &call) {
 template <std::size_t count>
 void Walk(const Row (&rows)[count]) {
   for (const Row &row : rows) {
-    g_row = row.name;
+    CurrentCase() = row.name;
     Call call;
     row.change(call);
     if (row.field == nullptr) {
@@ -232,7 +223,7 @@ void Walk(const Row (&rows)[count]) {
 
 // Calls that do not fit the state are refused and told to nobody else.
 void CallsThatDoNotFit() {
-  g_row = "order of calls";
+  CurrentCase() = "order of calls";
   Memory memory;
   ICloudRecorder *recorder = CreateCloudRecorderInstance(&memory);
   const Call call;
@@ -252,7 +243,7 @@ void CallsThatDoNotFit() {
 }
 
 void NobodyNeedsToListen() {
-  g_row = "no observer";
+  CurrentCase() = "no observer";
   ICloudRecorder *recorder = CreateCloudRecorderInstance(nullptr);
   CHECK(recorder != nullptr && std::strlen(recorder->GetRecordingId()) == 32);
   CHECK(Call().Make(recorder) == kRecordingErrorOk);
@@ -274,11 +265,11 @@ void ConfigurationsThatAreNone(const std::string &directory) {
   };
   setenv("CLOUD_RECORDING_CHANNEL_FILE", path.c_str(), 1);
   for (const auto &row : rows) {
-    g_row = row.field;
+    CurrentCase() = row.field;
     if (row.document != nullptr) std::ofstream(path) << row.document;
     IsRefused(Call(), row.field);
   }
-  g_row = "no configuration";
+  CurrentCase() = "no configuration";
   unsetenv("CLOUD_RECORDING_CHANNEL_FILE");
   IsRefused(Call(), "no configuration: name its file in CLOUD_RECORDING_CHANNEL_FILE");
 }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every one of these programs asks: whether something holds, now or soon, and what the process holds on to.
+#ifndef CLOUD_RECORDING_ABI_TESTS_CHECKS_H
+#define CLOUD_RECORDING_ABI_TESTS_CHECKS_H
+
+#include <dirent.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <thread>
+
+const auto kPatience = std::chrono::seconds(60);
+
+// Which case the test is at, for those that walk through many.
+inline std::string &CurrentCase() {
+  static std::string current;
+  return current;
+}
+
+inline void Check(bool holds, const char *what, const char *file, int line) {
+  if (!holds) {
+    const std::string &current = CurrentCase();
+    std::fprintf(stderr, "%s:%d: %s%snot so: %s\n", file, line, current.c_str(), current.empty() ? "" : ": ", what);
+    // Fuzzers see what aborts.
+    std::abort();
+  }
+}
+#define CHECK(condition) Check(condition, #condition, __FILE__, __LINE__)
+
+// The kernel takes a moment to forget a thread that was joined.
+inline bool Settles(const std::function<bool()> &condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+inline int Entries(const char *directory) {
+  int entries = 0;
+  DIR *stream = opendir(directory);
+  CHECK(stream != nullptr);
+  while (readdir(stream) != nullptr) ++entries;
+  closedir(stream);
+  return entries;
+}
+
+inline int Threads() { return Entries("/proc/self/task"); }
+inline int Descriptors() { return Entries("/proc/self/fd"); }
+
+#endif
