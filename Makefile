@@ -51,6 +51,10 @@ bench-live: build ## how punctual live recordings are, and how many of them one 
 	$(MAKE) -C native measuring
 	$(PYTHON) -m tests.bench.native.live --programs "$$($(MAKE) --no-print-directory -C native where-measuring)"
 
+.PHONY: bench-sound
+bench-sound: packages venv ## how the AAC encoder's two searches sound, and what they cost (build/bench)
+	$(PYTHON) -m tests.bench.native.sound
+
 .PHONY: fuzz tsan
 FUZZ_SECONDS ?= 60
 export FUZZ_SECONDS
