@@ -146,15 +146,18 @@ class WorkQueue(Generic[Key]):
 
     async def _keep_time(self) -> None:
         clock = asyncio.get_running_loop().time
+        reached = clock()
         while True:
             self._timers_changed.clear()
-            while self._timers and self._timers[0][0] <= clock():
+            while self._timers and self._timers[0][0] <= reached:
                 due, _, key = heapq.heappop(self._timers)
                 if self._due.get(key) == due:
                     self.add(key)
-            timeout = self._timers[0][0] - clock() if self._timers else None
+            next_due = self._timers[0][0] if self._timers else None
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout_at(next_due):
                     await self._timers_changed.wait()
+                reached = clock()
             except TimeoutError:
-                continue
+                # A loop may be early by its clock's resolution; asking the clock again would then find nothing due.
+                reached = max(clock(), next_due or 0.0)

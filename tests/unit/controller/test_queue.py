@@ -130,6 +130,19 @@ async def test_what_is_due_later_is_worked_then_and_once() -> None:
     assert [moment - start for moment in worked] == pytest.approx([5, 65])
 
 
+async def test_times_finer_than_the_clock_are_due_when_the_loop_says_so() -> None:
+    worked = []
+
+    async def work(key: str) -> None:
+        worked.append(key)
+
+    async with running(work) as queue:
+        for number in range(100):
+            queue.add_after(str(number), 1 + number / 7 * 1e-9)
+        await asyncio.sleep(2)
+    assert len(worked) == 100
+
+
 async def test_what_is_forgotten_is_not_due_any_more() -> None:
     worked = []
 
