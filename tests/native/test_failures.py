@@ -2,6 +2,7 @@
 """What goes wrong is told by the callback and code that the interface has for it, with words that say what to do."""
 
 import contextlib
+import json
 import resource
 import subprocess
 import time
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from tests.support.participants import participant
+from tests.support.ports import free_port
+from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
+from tests.support.waiting import await_true
 
 Make = Callable[..., Any]
 
@@ -58,6 +62,35 @@ def test_a_lost_connection_to_everybody_is_told_and_the_idle_clock_runs(
         *("connecting", "started", "recorder-failure 431", "recorder-failure 434", "stopped")
     ]
     assert recorder.callbacks()[-1].startswith("uploaded")
+
+
+def test_whoever_comes_back_goes_on_in_the_same_recording_and_may_be_lost_again(
+    bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: each loss is told once, a return ends it, and the recording has no gap."""
+    directory, log = tmp_path / "rtmp", tmp_path / "alice.log"
+    url = RtmpServer(port := free_port()).url("alice")
+    with record(configuration(url), idle="600", status="1") as recorder:
+        for loss in (1, 2):
+            with contextlib.ExitStack() as life:
+                life.enter_context(rtmp_server(directory, port=port))
+                with participant(url, log=log):
+                    await_true(lambda: _is_joined(recorder))
+                    life.close()
+                    recorder.await_line("recorder-failure", occurrence=loss)
+            await_true(lambda: not _is_joined(recorder))
+        recorder.stop()
+        assert recorder.wait() == 0
+    manifest = json.loads(bucket.read(f"{recorder.recording_id}_room_manifest.json"))
+    assert recorder.callbacks().count("recorder-failure 431") == 2
+    assert [len(person["presences"]) for person in manifest["participants"]] == [2]
+    assert manifest["gaps"] == []
+
+
+def _is_joined(recorder: Recorder) -> bool:
+    """Whether the newest status says that the one participant is in the channel."""
+    newest = [line for line in recorder.lines if line.startswith("status")][-1:]
+    return any(json.loads(line.split(maxsplit=2)[2])["participants"][0]["state"] == "Joined" for line in newest)
 
 
 @pytest.mark.usefixtures("bucket")

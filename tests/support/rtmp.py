@@ -36,10 +36,10 @@ class RtmpServer:
 
 
 @contextlib.contextmanager
-def rtmp_server(directory: Path) -> Iterator[RtmpServer]:
-    """A running server for the time of the block."""
+def rtmp_server(directory: Path, *, port: int | None = None) -> Iterator[RtmpServer]:
+    """A running server for the time of the block, on a free port or on that of one that has ended."""
     directory.mkdir(parents=True, exist_ok=True)
-    server = RtmpServer(free_port())
+    server = RtmpServer(port or free_port())
     configuration = directory / "nginx.conf"
     configuration.write_text(CONFIGURATION.format(directory=directory, port=server.port))
     with running(["nginx", "-p", str(directory), "-c", str(configuration)], log=directory / "nginx.log"):
