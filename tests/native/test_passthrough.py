@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support import media
 from tests.support.browser import check_played, play
 from tests.support.files import Files, check_with_ffmpeg
 from tests.support.participants import participant
+from tests.support.ports import free_udp_port
 from tests.support.processes import running
 from tests.support.rtmp import RtmpServer
 from tests.support.s3 import Bucket
@@ -60,6 +63,33 @@ def test_a_stream_that_comes_back_is_passed_through_into_the_bucket(
     first = playlist.parent / files.slices[0].name
     # What is composed has a key frame each five seconds.
     assert sum(packet.key for packet in media.packets(first, "video")) == SLICE_SECONDS
+    check_played(play(bucket, f"{files.stem}.m3u8", directory=tmp_path), files)
+
+
+@pytest.mark.parametrize("sent_to", ["srt://127.0.0.1:{}?mode=listener", "udp://127.0.0.1:{}?pkt_size=1316"])
+def test_a_stream_without_a_server_is_passed_through(
+    sent_to: str, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: MPEG-TS by SRT and UDP is copied without a hole, from its first key frame."""
+    sent_to = sent_to.format(free_udp_port())
+    sender = participant(sent_to, log=tmp_path / "sender.log", tone=880)
+    with sender, record(_passed_through(configuration, sent_to.split("?")[0])) as recorder:
+        bucket.await_keys(".ts", 3)
+        recorder.stop()
+        assert recorder.wait() == 0
+    assert not [line for line in recorder.callbacks() if "failure" in line]
+    files = Files(bucket, f"{recorder.recording_id}_room")
+    files.check_playlist(slice_seconds=LONGEST_SECONDS)
+    files.check_manifest()
+    assert (files.discontinuities, files.reasons()) == (0, [])
+    recorded = files.download(tmp_path / "bucket").parent
+    whole = media.joined([recorded / piece.name for piece in files.slices], tmp_path / "all.ts")
+    pictures = media.packets(whole, "video")
+    # What is composed has a key frame each five seconds.
+    assert [packet.key for packet in pictures[::15]] == [True] * len(pictures[::15])
+    assert media.breaks(pictures, tolerance=0.002) == []
+    assert media.breaks(media.packets(whole, "audio"), tolerance=0.002) == []
+    assert media.hears(media.sound(whole, start=1, seconds=1), 880)
     check_played(play(bucket, f"{files.stem}.m3u8", directory=tmp_path), files)
 
 
