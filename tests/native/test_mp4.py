@@ -33,8 +33,10 @@ def roomy(tmp_path: Path) -> Iterator[Path]:
         usage = shutil.disk_usage(directory)
         return 1 - usage.free / usage.total
 
-    place = next(directory for directory in (tmp_path, Path("/dev/shm")) if used(directory) < ROOMY)
-    with tempfile.TemporaryDirectory(dir=place) as directory:
+    places = [directory for directory in (tmp_path, Path("/dev/shm")) if used(directory) < ROOMY]
+    if not places:
+        pytest.fail(f"{tmp_path} and /dev/shm are both half full: make room, or choose a place with --basetemp")
+    with tempfile.TemporaryDirectory(dir=places[0]) as directory:
         yield Path(directory)
 
 

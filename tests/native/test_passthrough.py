@@ -40,6 +40,12 @@ def _publisher(url: str, *coding: str, log: Path) -> Iterator[subprocess.Popen[b
         yield process
 
 
+def _whole(files: Files, directory: Path) -> Path:
+    """The recording as the bucket has it, its slices put together."""
+    recorded = files.download(directory / "bucket").parent
+    return media.joined([recorded / piece.name for piece in files.slices], directory / "all.ts")
+
+
 def test_a_stream_that_comes_back_is_passed_through_into_the_bucket(
     rtmp: RtmpServer, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
 ) -> None:
@@ -82,8 +88,7 @@ def test_a_stream_without_a_server_is_passed_through(
     files.check_playlist(slice_seconds=LONGEST_SECONDS)
     files.check_manifest()
     assert (files.discontinuities, files.reasons()) == (0, [])
-    recorded = files.download(tmp_path / "bucket").parent
-    whole = media.joined([recorded / piece.name for piece in files.slices], tmp_path / "all.ts")
+    whole = _whole(files, tmp_path)
     pictures = media.packets(whole, "video")
     # What is composed has a key frame each five seconds.
     assert [packet.key for packet in pictures[::15]] == [True] * len(pictures[::15])
@@ -109,10 +114,7 @@ def test_a_stream_without_key_frames_is_cut_at_the_bound_and_plays_to_its_end(
     files.check_manifest()
     assert files.discontinuities == 0
     assert all(piece.seconds > LONGEST_SECONDS - 1 for piece in files.slices[:-1])
-    names = [piece.name for piece in files.slices]
-    recorded = files.download(tmp_path / "bucket").parent
-    whole = media.joined([recorded / name for name in names], tmp_path / "all.ts")
-    pictures = media.packets(whole, "video")
+    pictures = media.packets(_whole(files, tmp_path), "video")
     assert [packet.key for packet in pictures].count(True) == 1
     assert media.breaks(pictures, tolerance=0.002) == []
     check_played(play(bucket, f"{files.stem}.m3u8", directory=tmp_path), files)

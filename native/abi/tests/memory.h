@@ -5,7 +5,6 @@
 #define CLOUD_RECORDING_ABI_TESTS_MEMORY_H
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "IAgoraCloudRecording.h"
+#include "checks.h"
 
 class Memory : public agora::cloud_recording::ICloudRecorderObserver {
  public:
@@ -36,7 +36,7 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   // False where the callback does not come in good time.
   bool Await(const std::string &callback) {
     std::unique_lock<std::mutex> lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(60), [&] {
+    return changed_.wait_for(lock, kPatience, [&] {
       for (const std::string &each : told_) {
         if (each == callback) return true;
       }

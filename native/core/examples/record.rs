@@ -141,9 +141,7 @@ impl Request {
             file_stem: "bench_room".to_owned(),
         }
     }
-}
 
-impl Request {
     fn layout(&self) -> Layout {
         match self.layout.as_str() {
             "Float" => Layout::Float,

@@ -18,12 +18,10 @@ from typing import Any
 from tests.bench.native import graph, sources
 from tests.bench.native.cases import CASES, FRAMES_PER_SECOND, SLICE_SECONDS, Case
 from tests.bench.native.graph import Region
-from tests.bench.native.measure import Cost, run
+from tests.bench.native.measure import WORK, Cost, run
 from tests.bench.native.similarity import LOOKED_AT_SECONDS, ssim
-from tests.cluster.layout import REPOSITORY
 from tests.support.media import joined
 
-WORK = REPOSITORY / "build" / "bench"
 COLUMNS = "{:<22} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8}"
 
 

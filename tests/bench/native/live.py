@@ -17,12 +17,10 @@ from typing import Any
 
 from tests.bench.native import sources
 from tests.bench.native.cases import FRAMES_PER_SECOND
-from tests.bench.native.measure import Cost, run
-from tests.cluster.layout import REPOSITORY
+from tests.bench.native.measure import WORK, Cost, run
 from tests.support.ports import free_udp_port
 from tests.support.processes import running
 
-WORK = REPOSITORY / "build" / "bench"
 SECONDS = 30
 PUNCTUAL_MILLISECONDS = 1000 / FRAMES_PER_SECOND
 """A core holds as many recordings as hand on each picture before the next is due, without a gap."""

@@ -6,6 +6,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.cluster.layout import REPOSITORY
+
+WORK = REPOSITORY / "build" / "bench"
+"""Where measurements keep their files and leave their results."""
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -11,10 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.bench.native.measure import run
-from tests.cluster.layout import REPOSITORY
+from tests.bench.native.measure import WORK, Cost, run
 
-WORK = REPOSITORY / "build" / "bench"
 SECONDS = 10
 DELAY = 1024
 """Samples that AAC puts in front."""
@@ -36,36 +34,42 @@ ROW = "{:<18} {:>5} {:<8} {:>8} {:>8} {:>6}"
 
 def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     print(ROW.format("sound", "kb/s", "search", "SNR", "level", "CPU"))
     for name, source in SOUNDS.items():
         original = WORK / "original.wav"
         _ffmpeg("-filter_complex", source, "-t", str(SECONDS), "-ac", "1", "-c:a", "pcm_f32le", str(original))
+        level = _level("-i", str(original), "-af", MEASURE)
+        minutes = float(_found(r"time=\d+:\d+:([\d.]+)", _ffmpeg("-i", str(original), "-f", "null", "-"))) / 60
         for kbps in (48, 128):
             for search in ("twoloop", "fast"):
-                row = _row(name, original, kbps, search)
+                cost, decoded = _coded(original, kbps, search)
+                row: dict[str, Any] = {
+                    "sound": name,
+                    "kbps": kbps,
+                    "search": search,
+                    **_likeness(original, level, decoded),
+                }
+                row["cpu_s_per_min"] = round(cost.cpu_seconds / minutes, 2)
                 rows.append(row)
                 print(ROW.format(*row.values()), flush=True)
     (WORK / "sound.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def _row(name: str, original: Path, kbps: int, search: str) -> dict[str, Any]:
+def _coded(original: Path, kbps: int, search: str) -> tuple[Cost, Path]:
+    """What encoding it costs, and what comes out of that again."""
     coded, decoded = WORK / "coded.aac", WORK / "decoded.wav"
     encoder = ["-c:a", "aac", "-aac_coder", search, "-b:a", f"{kbps}k", str(coded)]
     cost = run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", str(original), *encoder])
     trim = ["-af", f"atrim=start_sample={DELAY},asetpts=N/SR/TB", "-c:a", "pcm_f32le"]
     _ffmpeg("-i", str(coded), *trim, str(decoded))
-    level = _level("-i", str(original), "-af", MEASURE)
-    seconds = float(_found(r"time=\d+:\d+:([\d.]+)", _ffmpeg("-i", str(original), "-f", "null", "-")))
+    return cost, decoded
+
+
+def _likeness(original: Path, level: float, decoded: Path) -> dict[str, float]:
     wrong = _level("-i", str(original), "-i", str(decoded), "-filter_complex", f"{INVERSE},{MEASURE}")
-    return {
-        "sound": name,
-        "kbps": kbps,
-        "search": search,
-        "snr_db": round(level - wrong, 1),
-        "level_db": round(_level("-i", str(decoded), "-af", MEASURE) - level, 2),
-        "cpu_s_per_min": round(cost.cpu_seconds * 60 / seconds, 2),
-    }
+    changed = _level("-i", str(decoded), "-af", MEASURE) - level
+    return {"snr_db": round(level - wrong, 1), "level_db": round(changed, 2)}
 
 
 def _level(*arguments: str) -> float:
