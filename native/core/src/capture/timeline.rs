@@ -49,8 +49,19 @@ pub enum Track {
 pub enum Pace {
     /// As it happens: what comes late is past.
     Live,
-    /// In stored pieces (files, segments): what comes late moves the rest, so that nothing is lost.
-    Stored,
+    /// In stored pieces (files, segments): what comes late moves the rest, so that nothing is lost. The next piece may
+    /// come by `lateness` later than the one before it lasts.
+    Stored { lateness: Nanos },
+}
+
+impl Pace {
+    /// How late a piece may come.
+    pub fn lateness(self) -> Nanos {
+        match self {
+            Self::Live => 0,
+            Self::Stored { lateness } => lateness,
+        }
+    }
 }
 
 /// When a packet is due by its decoding timestamp (estimated, where it has none), and when it is to be presented.
@@ -142,7 +153,7 @@ impl Timeline {
         let due = match self.pace {
             Pace::Live if next < now => now + JITTER,
             Pace::Live => next.min(now + LEAD),
-            Pace::Stored => next,
+            Pace::Stored { .. } => next,
         };
         self.remember(track, last.epoch, due, stamp);
         Due { decode: due, present: present.then_some(due) }
@@ -178,8 +189,9 @@ impl Timeline {
 
     /// Moves the newest offset where the slack of arriving packets asks for it; returns by how much.
     fn follow(&mut self, slack: Nanos, now: Nanos) -> Nanos {
-        if self.pace == Pace::Stored {
-            return if slack < 0 { self.shift(JITTER - slack) } else { 0 };
+        if let Pace::Stored { lateness } = self.pace {
+            // As far as it takes for the next pieces to come in time: better one pause than many.
+            return if slack < 0 { self.shift(JITTER + lateness - slack) } else { 0 };
         }
         let window = self.slack.get_or_insert(Slack { since: now, least: slack, most: slack, grown: 0 });
         window.least = window.least.min(slack);

@@ -70,11 +70,13 @@ fn a_track_with_times_of_its_own_is_put_beside_the_other() {
 
 #[test]
 fn a_stored_source_that_was_late_goes_on_without_loss() {
-    let mut timeline = Timeline::new(Pace::Stored, 0, 0);
-    timeline.map(Track::Video, stamp(0), 0);
-    let late = timeline.map(Track::Video, stamp(FRAME), 2 * SECOND).decode;
-    assert_eq!(late, 2 * SECOND + JITTER);
-    assert_eq!(timeline.map(Track::Video, stamp(2 * FRAME), 2 * SECOND).decode, late + FRAME);
+    for lateness in [0, SECOND] {
+        let mut timeline = Timeline::new(Pace::Stored { lateness }, 0, 0);
+        timeline.map(Track::Video, stamp(0), 0);
+        let late = timeline.map(Track::Video, stamp(FRAME), 2 * SECOND).decode;
+        assert_eq!(late, 2 * SECOND + JITTER + lateness, "the next piece may be as late once more");
+        assert_eq!(timeline.map(Track::Video, stamp(2 * FRAME), 2 * SECOND).decode, late + FRAME);
+    }
 }
 
 #[test]

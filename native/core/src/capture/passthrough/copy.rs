@@ -137,7 +137,7 @@ impl<'a> Connection<'a> {
         while !self.parts.stop.is_raised() {
             let silence = if self.told.is_some() { SILENCE } else { CONNECT };
             let ahead = match self.pace {
-                Pace::Stored => duration(line.end().unwrap_or(0) - self.parts.clock.now()),
+                Pace::Stored { lateness } => duration(line.end().unwrap_or(0) - self.parts.clock.now() + lateness),
                 Pace::Live => Duration::ZERO,
             };
             let packet = self.input.read(silence + ahead)?;
@@ -183,7 +183,7 @@ impl<'a> Connection<'a> {
             let reason = "its pictures are reordered, and nothing tells when each is decoded".to_owned();
             return Err(Halt::Misfit { packet, reason });
         };
-        if self.pace == Pace::Stored && placed.decode - LEAD > self.parts.clock.now() {
+        if self.pace != Pace::Live && placed.decode - LEAD > self.parts.clock.now() {
             // Half of the lead at once: waking up for each packet would cost more than copying it.
             self.parts.clock.wait_until(placed.decode - LEAD / 2, &self.parts.stop);
         }
@@ -302,7 +302,7 @@ impl<'a> Connection<'a> {
     /// Ends the output, as the participant has left.
     fn leave(&mut self, failure: &Failure) {
         let clock = &self.parts.clock;
-        if let (Pace::Stored, Some(reached)) = (self.pace, self.copier.reached) {
+        if let (Pace::Stored { .. }, Some(reached)) = (self.pace, self.copier.reached) {
             clock.wait_until(reached.min(clock.now() + 2 * SECOND), &self.parts.stop);
         }
         self.copier.overdue = Some((format!("the participant was away: {failure}"), *failure == Failure::Ended));

@@ -56,7 +56,7 @@ impl Line {
         // What comes as it happens cannot be ahead; a stored slide show may have nothing for a while.
         let forward = match pace {
             Pace::Live => 3 * SECOND,
-            Pace::Stored => 10 * SECOND,
+            Pace::Stored { .. } => 10 * SECOND,
         };
         let offset = (now - anchor).max(floor - oldest);
         Self { forward, begin: oldest + offset, offset, tracks: [None; 2] }
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn reordered_pictures_without_decoding_times_are_told() {
-        let mut line = line(Pace::Stored);
+        let mut line = line(Pace::Stored { lateness: 0 });
         let only = |present| Stamp { decode: None, present: Some(present), duration: STEP };
         assert!(line.place(Track::Video, only(0), 100 * SECOND).is_ok());
         assert!(line.place(Track::Video, only(3 * STEP), 100 * SECOND).is_ok());

@@ -13,6 +13,7 @@ use std::time::Duration;
 use ffmpeg_next::ffi;
 
 use super::guard::{self, Guard, Refusal};
+use super::playlist::Cadence;
 use super::reach::Watch;
 use crate::capture::api::VideoStream;
 use crate::capture::av::codec::Decoder;
@@ -157,10 +158,15 @@ impl Input {
     /// Whether media comes as it happens or from a store.
     pub fn pace(&self) -> Pace {
         if self.is_finite() || self.is_segmented() {
-            Pace::Stored
+            Pace::Stored { lateness: self.cadence().map_or(0, Cadence::lateness) }
         } else {
             Pace::Live
         }
+    }
+
+    /// How a playlist that still grows hands out its segments.
+    pub fn cadence(&self) -> Option<Cadence> {
+        self.watch.cadence()
     }
 
     /// Whether the source has an end by its nature, so that it will not come back after it.

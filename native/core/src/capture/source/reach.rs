@@ -11,7 +11,8 @@ use ffmpeg_next::ffi;
 
 use super::guard::{self, Guard, Refusal};
 use super::peek::Peek;
-use super::{playlist, redirect};
+use super::playlist::{self, Cadence};
+use super::redirect;
 use crate::capture::av::{AvError, Options};
 use crate::capture::clock::{lock, Stop};
 
@@ -44,6 +45,7 @@ pub struct Watch {
     gorged: AtomicBool,
     is_entered: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
+    cadence: Mutex<Option<Cadence>>,
 }
 
 impl Watch {
@@ -58,6 +60,7 @@ impl Watch {
             gorged: AtomicBool::new(false),
             is_entered: AtomicBool::new(false),
             refusal: Mutex::default(),
+            cadence: Mutex::default(),
         }
     }
 
@@ -82,6 +85,11 @@ impl Watch {
     /// Why the rules ended the call, which libav tells only as an error of its own.
     pub fn take_refusal(&self) -> Option<Refusal> {
         lock(&self.refusal).take()
+    }
+
+    /// How the newest playlist that was read hands out its segments.
+    pub fn cadence(&self) -> Option<Cadence> {
+        *lock(&self.cadence)
     }
 
     /// Has libav ask before whatever it opens, and while it waits.
@@ -185,7 +193,11 @@ impl Watch {
                 ffi::avio_closep(call.io);
             }
             match judged {
-                Ok(()) => 0,
+                Ok(None) => 0,
+                Ok(cadence) => {
+                    *lock(&self.cadence) = cadence;
+                    0
+                }
                 Err(Unsound::Endless) => {
                     self.gorged.store(true, Ordering::Relaxed);
                     AvError::INTERRUPTED.0
@@ -201,16 +213,16 @@ enum Unsound {
     Broken(AvError),
 }
 
-fn judge(peek: &mut Peek, is_root: bool) -> Result<(), Unsound> {
+fn judge(peek: &mut Peek, is_root: bool) -> Result<Option<Cadence>, Unsound> {
     if peek.beginning(playlist::HEAD.len()).map_err(Unsound::Broken)? != playlist::HEAD {
-        return Ok(());
+        return Ok(None);
     }
     let text = peek.beginning(playlist::MOST_BYTES + 1).map_err(Unsound::Broken)?;
     if text.len() > playlist::MOST_BYTES {
         return Err(Unsound::Endless);
     }
     let sound = playlist::is_sound(text, is_root);
-    sound.then_some(()).ok_or(Unsound::Broken(AvError(ffi::AVERROR_INVALIDDATA)))
+    sound.then(|| Cadence::of(text)).ok_or(Unsound::Broken(AvError(ffi::AVERROR_INVALIDDATA)))
 }
 
 /// The arguments with which libav asks for something to be opened.

@@ -85,14 +85,16 @@ impl<'a> Session<'a> {
     fn play_on(&mut self) -> Result<(), Failure> {
         let wanted = self.wanted;
         let settled = settle(&mut self.input, |track| wanted.takes(track))?;
-        let mut timeline = Timeline::new(settled.pace, settled.anchor, self.around.clock.now());
+        let start = self.around.clock.now() + settled.head_start;
+        let lateness = settled.pace.lateness();
+        let mut timeline = Timeline::new(settled.pace, settled.anchor, start);
         for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
         }
         while !self.around.stop.is_raised() {
             let silence = if self.has_joined() { self.patience.map(duration).into_iter().max() } else { None };
             let silence = silence.unwrap_or(CONNECT);
-            let ahead = duration(self.last_due() - self.around.clock.now());
+            let ahead = duration(self.last_due() - self.around.clock.now() + lateness);
             let packet = self.input.read(silence + ahead)?;
             self.take(packet, &mut timeline)?;
         }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::open::{Failure, Input};
+use super::playlist::Cadence;
 use super::CONNECT;
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{Nanos, MILLISECOND};
@@ -22,6 +23,8 @@ pub struct Settled {
     pub pace: Pace,
     /// The time stamp that stands for now: the newest of a live source, the oldest of a stored one.
     pub anchor: Nanos,
+    /// How long to hold everything back, so that what follows does not come late.
+    pub head_start: Nanos,
 }
 
 /// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
@@ -48,13 +51,14 @@ pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settle
             continue;
         }
         if pace == Pace::Live && (newest - oldest > MOST_BACKLOG || bytes > MOST_BACKLOG_BYTES) {
-            pace = Pace::Stored;
+            pace = Pace::Stored { lateness: 0 };
         }
         let anchor = match pace {
-            Pace::Stored => oldest,
+            Pace::Stored { .. } => oldest,
             Pace::Live if blocked => newest,
             Pace::Live => continue,
         };
-        return Ok(Settled { backlog, pace, anchor });
+        let head_start = input.cadence().map_or(0, Cadence::head_start);
+        return Ok(Settled { backlog, pace, anchor, head_start });
     }
 }
