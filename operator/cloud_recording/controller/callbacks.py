@@ -7,8 +7,10 @@ or 403 the token is not accepted, 410 this pod has nothing more to say, 503 try 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -20,6 +22,7 @@ from pydantic import ValidationError
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
+from cloud_recording.controller.backoff import Backoff
 from cloud_recording.controller.identities import Caller, Identities
 from cloud_recording.controller.keys import RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
@@ -38,7 +41,10 @@ LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""
 
 ATTEMPTS: Final = 8
-"""How often a fold is repeated at once when another process wrote the same status in between."""
+"""How often a fold is tried when others write the same resource in between."""
+
+PAUSES: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
+"""Others write in bursts, which tries without a pause would all fall into."""
 
 RETRY_SECONDS: Final = 2
 
@@ -126,6 +132,7 @@ class CallbackServer:
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
+            await asyncio.sleep(PAUSES.after(attempt, spread=random.random()))  # noqa: S311
         raise AssertionError("the loop above returns or raises")
 
     async def _fold_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:

@@ -14,25 +14,13 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from cloud_recording.controller.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backoff:
-    """How long a key waits after its n-th failure in a row: doubled each time, and spread."""
-
-    first_seconds: float = 0.5
-    most_seconds: float = 60.0
-
-    def after(self, failures: int, *, spread: float) -> float:
-        """The wait after this many failures; `spread` from 0 to 1 takes off up to half of it."""
-        full = min(self.most_seconds, self.first_seconds * 2.0 ** min(failures - 1, 32))
-        return full * (1.0 - spread / 2.0)
 
 
 class QueueObserver(Protocol):

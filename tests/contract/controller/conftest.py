@@ -77,6 +77,8 @@ def new_operator(stage: Stage, api_server: Path, tmp_path: Path) -> Iterator[Cal
     yield make
     for operator in made:
         operator.end()
+        # pytest shows this with a failed test alone.
+        print(operator.log.read_text() if operator.log.exists() else "the operator was not started")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -166,12 +167,16 @@ class Recorder:
     sequence: int = 0
 
     async def tell(self, *callbacks: tuple[str, Json]) -> Answer:
-        """Sends the next callbacks."""
+        """Sends the next callbacks, again and again while the operator asks for that, as the runner does."""
         batch = []
         for kind, fields in callbacks:
             self.sequence += 1
             batch.append({"type": kind, "sequence": self.sequence, "time": now(), **fields})
-        return await self.send(batch)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (answer := await self.send(batch)).status == HTTPStatus.SERVICE_UNAVAILABLE:
+                assert answer.retry_after is not None, "who asks for patience says for how long"
+                await asyncio.sleep(answer.retry_after)
+        return answer
 
     async def send(self, batch: list[Json], *, uid: str | None = None, token: str | None = None) -> Answer:
         """Sends a batch as it is, with this pod's token or another."""
@@ -185,7 +190,9 @@ class Recorder:
             aiohttp.ClientSession(connector=connector, headers=headers) as session,
             session.post(self.url + CALLBACK_PATH, json=body) as response,
         ):
-            return Answer(status=response.status, body=await response.json())
+            told = response.headers.get("Retry-After")
+            retry_after = None if told is None else float(told)
+            return Answer(status=response.status, body=await response.json(), retry_after=retry_after)
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,8 @@ class Answer:
 
     status: int
     body: Json
+    retry_after: float | None = None
+    """Seconds, where the same batch is to be sent again."""
 
 
 def container(**fields: Any) -> Json:

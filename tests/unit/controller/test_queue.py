@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from cloud_recording.controller.queue import Backoff, WorkQueue
+from cloud_recording.controller.backoff import Backoff
+from cloud_recording.controller.queue import WorkQueue
 
 pytestmark = pytest.mark.looptime
 
