@@ -21,6 +21,9 @@ pub const LONGEST_HOLD: Nanos = 10 * SECOND;
 /// Pictures of one source that wait for their time may take so many bytes; the source waits beyond.
 const PICTURE_BUDGET: usize = 48 << 20;
 
+/// A source whose waiting pictures take less may decode far ahead.
+const SMALL: usize = 2 << 20;
+
 /// The index of the sample that is due at `at`.
 pub fn sample_at(at: Nanos) -> i64 {
     i64::try_from(i128::from(at) * i128::from(SAMPLE_RATE) / i128::from(SECOND)).unwrap_or(0)
@@ -92,6 +95,11 @@ impl Feed {
         }
         let next = pictures.waiting.iter().map(|(due, _)| *due).find(|due| *due > now);
         next.filter(|_| pictures.bytes > PICTURE_BUDGET)
+    }
+
+    /// Whether the pictures that wait take little memory.
+    pub fn is_small(&self) -> bool {
+        lock(&self.pictures).bytes < SMALL
     }
 
     /// The picture for the moment `at`, unless it is too old to be shown: the newest that is due.

@@ -10,8 +10,10 @@ use super::clock::{Nanos, MILLISECOND, SECOND};
 /// How long after its arrival media is due. Absorbs the network's jitter.
 pub const JITTER: Nanos = 300 * MILLISECOND;
 
-/// A source is not read further than this ahead of the clock.
+/// A source is not read further than this ahead of the clock; one whose media is stored, not further than the second. When the
+/// layout changes, pictures that are ready have the old size for so long.
 pub const LEAD: Nanos = 500 * MILLISECOND;
+const STORED_LEAD: Nanos = SECOND;
 
 /// Timestamps further ahead than this, beyond what is read ahead, are a jump and no hole.
 const FORWARD_JUMP: Nanos = 3 * SECOND;
@@ -55,6 +57,14 @@ pub enum Pace {
 }
 
 impl Pace {
+    /// How far ahead of the clock the source is read.
+    pub fn lead(self) -> Nanos {
+        match self {
+            Self::Live => LEAD,
+            Self::Stored { .. } => STORED_LEAD,
+        }
+    }
+
     /// How late a piece may come.
     pub fn lateness(self) -> Nanos {
         match self {
@@ -163,7 +173,7 @@ impl Timeline {
     /// new one that continues where the track ended.
     fn epoch_for(&mut self, last: Option<Last>, decode: Nanos, continued: Nanos, now: Nanos) -> usize {
         let earliest = last.map_or(now - FORWARD_JUMP, |last| last.due - BACKWARD_JUMP);
-        let plausible = |offset: Nanos| (earliest..=now + LEAD + FORWARD_JUMP).contains(&(decode + offset));
+        let plausible = |offset: Nanos| (earliest..=now + self.pace.lead() + FORWARD_JUMP).contains(&(decode + offset));
         let own = last.map_or(self.newest_epoch(), |last| last.epoch);
         for epoch in [own, self.newest_epoch()] {
             if plausible(self.epochs[epoch]) {

@@ -14,10 +14,11 @@ use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos};
 use crate::capture::feed::{Feed, LONGEST_HOLD};
 use crate::capture::roster::Member;
-use crate::capture::timeline::{Due, Stamp, Timeline, Track, LEAD};
+use crate::capture::timeline::{Due, Pace, Stamp, Timeline, Track, LEAD};
 
 pub struct Session<'a> {
     input: Input,
+    pace: Pace,
     uid: u32,
     wanted: Wanted,
     around: &'a Surroundings,
@@ -42,6 +43,7 @@ impl<'a> Session<'a> {
     pub fn new(input: Input, uid: u32, wanted: Wanted, around: &'a Surroundings) -> Self {
         Self {
             input,
+            pace: Pace::Live,
             uid,
             wanted,
             around,
@@ -86,7 +88,7 @@ impl<'a> Session<'a> {
         let wanted = self.wanted;
         let settled = settle(&mut self.input, |track| wanted.takes(track))?;
         let start = self.around.clock.now() + settled.head_start;
-        let lateness = settled.pace.lateness();
+        self.pace = settled.pace;
         let mut timeline = Timeline::new(settled.pace, settled.anchor, start);
         for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
@@ -94,7 +96,7 @@ impl<'a> Session<'a> {
         while !self.around.stop.is_raised() {
             let silence = if self.has_joined() { self.patience.map(duration).into_iter().max() } else { None };
             let silence = silence.unwrap_or(CONNECT);
-            let ahead = duration(self.last_due() - self.around.clock.now() + lateness);
+            let ahead = duration(self.last_due() - self.around.clock.now() + self.pace.lateness());
             let packet = self.input.read(silence + ahead)?;
             self.take(packet, &mut timeline)?;
         }
@@ -123,15 +125,26 @@ impl<'a> Session<'a> {
     fn catch_up(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.around.clock.now();
-            while let Some((track, due, packet)) = self.ahead.pop(now + LEAD) {
+            while let Some((track, due, packet)) = self.ahead.pop(now + self.lead()) {
                 self.decode(track, due, packet)?;
             }
-            let turn = self.turn(now);
+            let lead = self.lead();
+            let turn = self.turn(now, lead);
             if turn <= now || self.around.stop.is_raised() {
                 return Ok(());
             }
-            let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - LEAD));
-            self.around.clock.wait_until(next + LEAD / 2, &self.around.stop);
+            let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - lead));
+            self.around.clock.wait_until(next + lead / 2, &self.around.stop);
+        }
+    }
+
+    /// How far ahead to decode now. Far, where that takes little memory: a decoder that works for long at a time has what it
+    /// needs in the processor's cache, which the decoders of the other sources take from it in between.
+    fn lead(&self) -> Nanos {
+        if self.feed.is_small() {
+            self.pace.lead()
+        } else {
+            LEAD
         }
     }
 
@@ -148,16 +161,16 @@ impl<'a> Session<'a> {
 
     /// When to read on, so that the source does not run ahead. The track that is behind decides: its packets lie behind
     /// those of the other, and must not come late.
-    fn turn(&self, now: Nanos) -> Nanos {
+    fn turn(&self, now: Nanos, lead: Nanos) -> Nanos {
         if self.ahead.is_full() {
-            return self.ahead.next_due().map_or(now, |due| due - LEAD);
+            return self.ahead.next_due().map_or(now, |due| due - lead);
         }
         let Some(newest) = self.reached.iter().flatten().copied().max() else { return now };
         let tracks = self.chosen.iter().zip(self.reached).filter(|(chosen, _)| chosen.is_some());
         // A track that has not shown up yet may still begin where the other did.
         let reached = tracks.map(|(_, reached)| reached.or(self.began).unwrap_or(now));
         let alive = reached.filter(|reached| newest - reached < nanos(SILENCE));
-        alive.min().unwrap_or(newest) - LEAD
+        alive.min().unwrap_or(newest) - lead
     }
 
     fn decode(&mut self, track: Track, due: Due, mut packet: Packet) -> Result<(), Failure> {
