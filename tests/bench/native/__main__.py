@@ -26,21 +26,21 @@ COLUMNS = "{:<22} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8}"
 
 
 class Bench:
-    """Measures one case after another on sources of `seconds`, each in several rounds."""
+    """Measures one case after another on sources of `seconds` or several times that, each in several rounds."""
 
     def __init__(self, *, programs: Path, seconds: int, rounds: int) -> None:
         self._programs = programs
         self._seconds = seconds
         self._rounds = rounds
-        self._sources = sources.make(WORK / "sources", seconds)
         self._recorded = WORK / "recorded"
         self._commanded = WORK / "commanded"
 
     def measure(self, case: Case) -> dict[str, Any]:
-        urls = [self._sources[index % len(self._sources)] for index in range(case.users)]
+        made = sources.make(WORK / "sources", self._length(case))
+        urls = [made[index % len(made)] for index in range(case.users)]
         rounds = [self._round(case, urls) for _ in range(self._rounds)]
         ours, theirs, floors = (min(column, key=lambda cost: cost.cpu_seconds) for column in zip(*rounds, strict=True))
-        minutes = self._seconds / 60
+        minutes = self._length(case) / 60
         row = {
             "case": case.name,
             "cpu_s_per_min": round(ours.cpu_seconds / minutes, 3),
@@ -54,6 +54,10 @@ class Bench:
             # What lies on the disk is the last round's, and participants may join in another order each time.
             row |= self._likeness(case, urls, _regions(json.loads(rounds[-1][0].output)))
         return row
+
+    def _length(self, case: Case) -> int:
+        """Seconds."""
+        return self._seconds * case.lengths
 
     def _round(self, case: Case, urls: Sequence[str]) -> tuple[Cost, Cost, Cost]:
         ours = self._record(case, urls)
@@ -79,7 +83,7 @@ class Bench:
         }
         cost = run([str(self._programs / "record")], text=json.dumps(request))
         report = json.loads(cost.output)
-        whole = report["joined"] == case.users and abs(report["recordedSeconds"] - self._seconds) < 5
+        whole = report["joined"] == case.users and abs(report["recordedSeconds"] - self._length(case)) < 5
         if not whole or report["gaps"]:
             raise SystemExit(f"{case.name}: not everything was recorded: {report}")
         return cost
