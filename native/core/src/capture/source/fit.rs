@@ -7,8 +7,8 @@
 
 use crate::capture::av::frame::Frame;
 use crate::capture::av::pool::Pool;
-use crate::capture::av::scale::Scaler;
-use crate::capture::geometry::{Fill, Region};
+use crate::capture::av::scale::{Crop, Scaler};
+use crate::capture::geometry::{self, Fill, Region};
 use crate::capture::view::View;
 
 /// Pictures of one size that may wait at once; a source beyond that hands on its pictures as they are.
@@ -24,25 +24,54 @@ impl Fitter {
         Self { scaler: Scaler::default(), pool: Pool::new(0, 0, 0) }
     }
 
-    /// The part of the picture that is seen in the region, as large as there; the picture itself where that is no less.
+    /// The part of the picture that is worth keeping for the region, as large as there; the picture itself where that is no
+    /// less.
     pub fn fit(&mut self, frame: Frame, shown: Option<(Region, Fill)>) -> Frame {
         // A picture that could not be scaled for want of memory can still be shown.
         shown.and_then(|(region, fill)| self.fitted(&frame, region, fill)).unwrap_or(frame)
     }
 
     fn fitted(&mut self, frame: &Frame, region: Region, fill: Fill) -> Option<Frame> {
-        let view = View::of(frame, region, fill);
-        let (width, height) = (view.target.width, view.target.height);
-        if view.is_all_of(frame) || width > frame.width() || height > frame.height() {
+        let Kept { part, size: (width, height) } = Kept::of(frame, region, fill);
+        let is_all = (part.width, part.height) == (width, height) && (width, height) == (frame.width(), frame.height());
+        let is_plain = frame.is_i420() && !frame.is_full_range();
+        if is_all && is_plain || width > frame.width() || height > frame.height() {
             return None;
         }
         if !self.pool.is_of(width, height) {
             self.pool = Pool::new(width, height, MOST_PICTURES);
         }
         let mut fitted = self.pool.take().ok().flatten()?;
-        self.scaler.scale(frame, view.source(), &mut fitted).ok()?;
+        self.scaler.scale(frame, part, &mut fitted).ok()?;
         self.pool.put(fitted.share().ok()?);
         Some(fitted)
+    }
+}
+
+/// The part of a picture that is kept while it waits for its time, and how large it becomes.
+struct Kept {
+    part: Crop,
+    size: (u32, u32),
+}
+
+impl Kept {
+    /// What is seen in the region, or all of the picture where that is much less: when somebody joins or leaves meanwhile, the
+    /// next layout shows it, and what was cut away would be missed.
+    fn of(frame: &Frame, region: Region, fill: Fill) -> Self {
+        let View { crop, target } = View::of(frame, region, fill);
+        let seen = Self { part: View { crop, target }.source(), size: (target.width, target.height) };
+        let (width, height) = (frame.width() & !1, frame.height() & !1);
+        if 4 * crop.width * crop.height >= 3 * width * height {
+            return seen;
+        }
+        let size = ((width * target.width / crop.width) & !1, (height * target.height / crop.height) & !1);
+        let (crop_then, _) = geometry::fitted(size, (1, 1), region, fill);
+        if (crop_then.width, crop_then.height) == seen.size {
+            Self { part: Crop { x: 0, y: 0, width, height }, size }
+        } else {
+            // The tick would have to scale it once more.
+            seen
+        }
     }
 }
 
@@ -65,9 +94,26 @@ mod tests {
             ((640, 360), (512, 360), Fill::Fit, (512, 288)),
             ((640, 360), (640, 360), Fill::Crop, (640, 360)),
             ((640, 360), (1280, 720), Fill::Crop, (640, 360)),
+            ((640, 360), (320, 360), Fill::Crop, (640, 360)),
+            ((1280, 720), (320, 360), Fill::Crop, (640, 360)),
+            ((1280, 720), (212, 180), Fill::Crop, (320, 180)),
+            ((360, 640), (320, 180), Fill::Crop, (320, 570)),
         ] {
             assert_eq!(fitted(size, region, fill), expected, "{size:?} shown in {region:?}");
         }
+    }
+
+    #[test]
+    fn one_of_two_whose_picture_waits_is_seen_whole_when_others_join() {
+        let mut frame = Frame::i420(1280, 720).expect("a picture");
+        let (bytes, stride) = frame.plane_mut(0).expect("luma");
+        bytes.chunks_mut(stride).for_each(|row| row[..100].fill(200));
+        let region = |width, height| Region { x: 0, y: 0, width, height };
+        let fitted = Fitter::new().fit(frame, Some((region(320, 360), Fill::Crop)));
+        assert_eq!(View::of(&fitted, region(320, 360), Fill::Crop).crop.width, 320, "the tick takes it as it is");
+        let later = View::of(&fitted, region(320, 180), Fill::Crop);
+        assert_eq!((later.crop.x, later.crop.width), (0, 640));
+        assert_eq!(fitted.plane(0).expect("luma").bytes[10], 200, "its left edge is there");
     }
 
     #[test]
