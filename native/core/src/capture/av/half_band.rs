@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Halving an I420 picture in both directions, as well as a general scaler does it.
 //!
-//! Four participants of one size are shown at exactly half of it. A filter that only halves needs the same six weights
+//! Four participants of one size are shown at exactly half of it. A filter that only halves needs the same eight weights
 //! everywhere, so it costs a fraction of what the general one takes.
 #![allow(clippy::inline_always)] // what is compiled for each kind of processor has to be in one piece
 
 use super::frame::{Frame, Plane};
 use super::scale::Crop;
 
-/// The weights of the samples around the place between two of them, from the nearest to the farthest, in 64ths: the cubic
-/// filter of general scalers (a = -0.6) for this reduction, without its two smallest weights.
-const WEIGHTS: [i16; 3] = [28, 7, -3];
+/// The weights of the samples around the place between two of them, from the nearest to the farthest, in 64ths: a
+/// cubic filter for this reduction, rounded so that it is a little nearer to the ideal one (Lanczos) than libswscale's.
+const WEIGHTS: [i16; 4] = [28, 8, -3, -1];
 
 /// Halves `crop` of `from` into all of `into`, which is half as large; both are I420, the crop's size divisible by four.
 pub fn halve_well(from: &Frame, crop: Crop, into: &mut Frame) {
@@ -61,7 +61,7 @@ impl Window<'_> {
     }
 }
 
-/// A row that is half as high already, with its samples of even and of odd place apart and one more at either end.
+/// A row that is half as high already, with its samples of even and of odd place apart and two more at either end.
 struct Row {
     samples: Vec<u8>,
     even: Vec<i16>,
@@ -70,7 +70,7 @@ struct Row {
 
 impl Row {
     fn new(width: usize) -> Self {
-        let padded = || vec![0; width / 2 + 2];
+        let padded = || vec![0; width / 2 + 4];
         Self { samples: vec![0; width], even: padded(), odd: padded() }
     }
 
@@ -78,36 +78,41 @@ impl Row {
     #[inline(always)]
     fn gather(&mut self, window: &Window, y: usize) {
         let line = |line: usize| window.line(line);
-        let lines = [y.saturating_sub(2), y.saturating_sub(1), y, y + 1, y + 2, y + 3].map(line);
+        let before = |lines: usize| y.saturating_sub(lines);
+        let lines = [before(3), before(2), before(1), y, y + 1, y + 2, y + 3, y + 4].map(line);
         weigh(lines, &mut self.samples);
-        let inner = self.even[1..].iter_mut().zip(&mut self.odd[1..]);
+        let inner = self.even[2..].iter_mut().zip(&mut self.odd[2..]);
         for ((even, odd), pair) in inner.zip(self.samples.chunks_exact(2)) {
             (*even, *odd) = (i16::from(pair[0]), i16::from(pair[1]));
         }
-        let last = self.even.len() - 1;
+        let last = self.even.len() - 2;
         let (left, right) = (i16::from(self.samples[0]), i16::from(self.samples[self.samples.len() - 1]));
-        (self.even[0], self.odd[0], self.even[last], self.odd[last]) = (left, left, right, right);
+        for side in [&mut self.even, &mut self.odd] {
+            side[..2].fill(left);
+            side[last..].fill(right);
+        }
     }
 
     /// Weighs the samples of each pair and its neighbours.
     #[inline(always)]
     fn narrow(&self, target: &mut [u8]) {
         let (even, odd) = (&self.even, &self.odd);
-        weigh([even, odd, &even[1..], &odd[1..], &even[2..], &odd[2..]], target);
+        weigh([odd, &even[1..], &odd[1..], &even[2..], &odd[2..], &even[3..], &odd[3..], &even[4..]], target);
     }
 }
 
 /// Plain loops over slices of one length, so that compilers write vector code.
 #[allow(clippy::many_single_char_names)] // from left to right
 #[inline(always)]
-fn weigh<T: Copy + Into<i16>>(lines: [&[T]; 6], target: &mut [u8]) {
+fn weigh<T: Copy + Into<i16>>(lines: [&[T]; 8], target: &mut [u8]) {
     let count = target.len();
-    let [a, b, c, d, e, f] = lines.map(|line| &line[..count]);
+    let [a, b, c, d, e, f, g, h] = lines.map(|line| &line[..count]);
     for (index, target) in target.iter_mut().enumerate() {
-        let near: i16 = c[index].into() + d[index].into();
-        let next: i16 = b[index].into() + e[index].into();
-        let far: i16 = a[index].into() + f[index].into();
-        let sum = WEIGHTS[0] * near + WEIGHTS[1] * next + WEIGHTS[2] * far;
+        let near: i16 = d[index].into() + e[index].into();
+        let next: i16 = c[index].into() + f[index].into();
+        let far: i16 = b[index].into() + g[index].into();
+        let farthest: i16 = a[index].into() + h[index].into();
+        let sum = WEIGHTS[0] * near + WEIGHTS[1] * next + WEIGHTS[2] * far + WEIGHTS[3] * farthest;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded just before
         let sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
         *target = sample;
@@ -131,16 +136,16 @@ mod tests {
 
     #[test]
     fn each_sample_of_a_slope_is_the_mean_of_four() {
-        let from = picture(80, 16, |x, y| x * 2 + y);
-        let mut into = Frame::i420(36, 6).expect("a picture");
-        halve_well(&from, Crop { x: 4, y: 2, width: 72, height: 12 }, &mut into);
-        let expected = |first: u8, count: u8| -> Vec<u8> { (1..count).map(|index| first + 4 * index).collect() };
-        let luma = into.plane(0).expect("luma");
-        // x is 4, 5 and y is 4, 5: the mean of 12, 14, 13 and 15, rounded; the ends of rows lack neighbours.
-        assert_eq!(luma.bytes[luma.stride + 1..luma.stride + 35], expected(14, 35));
-        let chroma = into.plane(1).expect("chroma");
-        // Chroma begins at half the crop's place: x is 2, 3 and y is 3, 4.
-        assert_eq!(chroma.bytes[chroma.stride + 1..chroma.stride + 17], expected(9, 17));
+        let from = picture(80, 24, |x, y| x * 2 + y);
+        let mut into = Frame::i420(36, 10).expect("a picture");
+        halve_well(&from, Crop { x: 4, y: 2, width: 72, height: 20 }, &mut into);
+        // The third row, and of it what does not lack neighbours.
+        let found = |plane: Plane, width: usize| plane.bytes[2 * plane.stride..][2..width - 2].to_vec();
+        let expected = |first: u8, width: u8| -> Vec<u8> { (2..width - 2).map(|index| first + 4 * index).collect() };
+        // From x is 4, 5 and y is 6, 7 on: the mean of 14, 16, 15 and 17, rounded.
+        assert_eq!(found(into.plane(0).expect("luma"), 36), expected(16, 36));
+        // Chroma begins at half the crop's place: x is 2, 3 and y is 5, 6.
+        assert_eq!(found(into.plane(1).expect("chroma"), 18), expected(11, 18));
     }
 
     #[test]
