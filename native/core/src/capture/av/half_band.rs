@@ -101,22 +101,32 @@ impl Row {
     }
 }
 
-/// Plain loops over slices of one length, so that compilers write vector code.
-#[allow(clippy::many_single_char_names)] // from left to right
+/// Samples that are weighed together. With a fixed number of them compilers write vector code.
+const BLOCK: usize = 32;
+
 #[inline(always)]
 fn weigh<T: Copy + Into<i16>>(lines: [&[T]; 8], target: &mut [u8]) {
-    let count = target.len();
-    let [a, b, c, d, e, f, g, h] = lines.map(|line| &line[..count]);
-    for (index, target) in target.iter_mut().enumerate() {
-        let near: i16 = d[index].into() + e[index].into();
-        let next: i16 = c[index].into() + f[index].into();
-        let far: i16 = b[index].into() + g[index].into();
-        let farthest: i16 = a[index].into() + h[index].into();
-        let sum = WEIGHTS[0] * near + WEIGHTS[1] * next + WEIGHTS[2] * far + WEIGHTS[3] * farthest;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded just before
-        let sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
-        *target = sample;
+    let lines = lines.map(|line| &line[..target.len()]);
+    let mut blocks = target.chunks_exact_mut(BLOCK);
+    let mut start = 0;
+    for target in &mut blocks {
+        let lines = lines.map(|line| &line[start..start + BLOCK]);
+        let weighed: [u8; BLOCK] = std::array::from_fn(|index| weighed(lines.map(|line| line[index].into())));
+        target.copy_from_slice(&weighed);
+        start += BLOCK;
     }
+    for (index, target) in blocks.into_remainder().iter_mut().enumerate() {
+        *target = weighed(lines.map(|line| line[start + index].into()));
+    }
+}
+
+#[inline(always)]
+fn weighed(samples: [i16; 8]) -> u8 {
+    let pair = |distance: usize| samples[3 - distance] + samples[4 + distance];
+    let sum = WEIGHTS[0] * pair(0) + WEIGHTS[1] * pair(1) + WEIGHTS[2] * pair(2) + WEIGHTS[3] * pair(3);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded just before
+    let sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
+    sample
 }
 
 #[cfg(test)]
