@@ -5,10 +5,13 @@
 #define CLOUD_RECORDING_ABI_TESTS_CHECKS_H
 
 #include <dirent.h>
+#include <malloc.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
@@ -52,5 +55,14 @@ inline int Entries(const char *directory) {
 
 inline int Threads() { return Entries("/proc/self/task"); }
 inline int Descriptors() { return Entries("/proc/self/fd"); }
+
+inline long ResidentBytes() {
+  // What the allocator keeps for later comes and goes by as much as a leak would be.
+  malloc_trim(0);
+  long size = 0;
+  long resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
 
 #endif

@@ -5,7 +5,6 @@
 //
 // usage: cycles <media file> [<recordings>]    CLOUD_RECORDING_CYCLES_ENDPOINT, …_BUCKET, …_ACCESS_KEY and …_SECRET_KEY
 // name a bucket; without them it is a closed port, which refuses every upload.
-#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,7 +12,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,15 +35,6 @@ const long kMostGrowth = 24L << 20;
 std::string Environment(const char *name, const char *otherwise) {
   const char *value = std::getenv(name);
   return value == nullptr ? otherwise : value;
-}
-
-long ResidentBytes() {
-  // What the allocator keeps for later is not lost.
-  malloc_trim(0);
-  long size = 0;
-  long resident = 0;
-  std::ifstream("/proc/self/statm") >> size >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
 }
 
 bool AnythingRecorded(const char *id) {

@@ -5,7 +5,6 @@
 //
 // usage: lifecycle <media file>    The bucket is a closed port: nothing is ever uploaded.
 #include <dirent.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -222,15 +221,6 @@ void TheNextRecorderUsesItsOwnConfiguration() {
   other->Release(true);
 }
 
-long ResidentPages() {
-  // What the allocator keeps for itself comes and goes by as much as a leak would be.
-  malloc_trim(0);
-  long size = 0;
-  long resident = 0;
-  std::ifstream("/proc/self/statm") >> size >> resident;
-  return resident;
-}
-
 void ManyCyclesLeaveNothing(int cycles) {
   for (int cycle = 0; cycle < cycles; ++cycle) {
     Memory memory;
@@ -277,10 +267,10 @@ int main(int argc, char **argv) {
   WhatIsPassedThroughHasNoLayout();
   TheNextRecorderUsesItsOwnConfiguration();
   ManyCyclesLeaveNothing(50);
-  const long pages = ResidentPages();
+  const long before = ResidentBytes();
   ManyCyclesLeaveNothing(200);
   // A leak of a recorder's buffers, even once in ten cycles, would be far more.
-  CHECK((ResidentPages() - pages) * sysconf(_SC_PAGESIZE) < 16L << 20);
+  CHECK(ResidentBytes() - before < 16L << 20);
   CHECK(cr_wait_drained(60000) == 1);
   CHECK(Settles([&] { return Threads() == threads && Descriptors() == descriptors; }));
 

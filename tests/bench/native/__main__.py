@@ -109,8 +109,8 @@ class Bench:
             if case.video:
                 subprocess.run(graph.pictures(case, urls, regions, graph.FAST), check=True, stdout=floor.stdin)
             floor.stdin.close()
-            report = json.load(floor.stdout)
-        return Cost(report["floorSeconds"], 0, json.dumps(report))
+            report = floor.stdout.read().decode()
+        return Cost(json.loads(report)["floorSeconds"], 0, report)
 
     def _likeness(self, case: Case, urls: Sequence[str], regions: Sequence[Region]) -> dict[str, float]:
         composed = WORK / "composed.yuv"

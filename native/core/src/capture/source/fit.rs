@@ -7,7 +7,7 @@
 
 use crate::capture::av::frame::Frame;
 use crate::capture::av::pool::Pool;
-use crate::capture::av::scale::{Crop, Scaler};
+use crate::capture::av::scale::Scaler;
 use crate::capture::geometry::{self, Fill, Region};
 use crate::capture::view::View;
 
@@ -32,47 +32,39 @@ impl Fitter {
     }
 
     fn fitted(&mut self, frame: &Frame, region: Region, fill: Fill) -> Option<Frame> {
-        let Kept { part, size: (width, height) } = Kept::of(frame, region, fill);
-        let is_all = (part.width, part.height) == (width, height) && (width, height) == (frame.width(), frame.height());
-        let is_plain = frame.is_i420() && !frame.is_full_range();
-        if is_all && is_plain || width > frame.width() || height > frame.height() {
+        let kept = kept(frame, region, fill);
+        let (width, height) = (kept.target.width, kept.target.height);
+        if kept.is_all_of(frame) || width > frame.width() || height > frame.height() {
             return None;
         }
         if !self.pool.is_of(width, height) {
             self.pool = Pool::new(width, height, MOST_PICTURES);
         }
         let mut fitted = self.pool.take().ok().flatten()?;
-        self.scaler.scale(frame, part, &mut fitted).ok()?;
+        self.scaler.scale(frame, kept.source(), &mut fitted).ok()?;
         self.pool.put(fitted.share().ok()?);
         Some(fitted)
     }
 }
 
-/// The part of a picture that is kept while it waits for its time, and how large it becomes.
-struct Kept {
-    part: Crop,
-    size: (u32, u32),
-}
-
-impl Kept {
-    /// What is seen in the region, or all of the picture where that is much less: when somebody joins or leaves meanwhile, the
-    /// next layout shows it, and what was cut away would be missed.
-    fn of(frame: &Frame, region: Region, fill: Fill) -> Self {
-        let View { crop, target } = View::of(frame, region, fill);
-        let seen = Self { part: View { crop, target }.source(), size: (target.width, target.height) };
-        let (width, height) = (frame.width() & !1, frame.height() & !1);
-        if 4 * crop.width * crop.height >= 3 * width * height {
-            return seen;
-        }
-        let size = ((width * target.width / crop.width) & !1, (height * target.height / crop.height) & !1);
-        let (crop_then, _) = geometry::fitted(size, (1, 1), region, fill);
-        if (crop_then.width, crop_then.height) == seen.size {
-            Self { part: Crop { x: 0, y: 0, width, height }, size }
-        } else {
-            // The tick would have to scale it once more.
-            seen
-        }
+/// What of a picture is kept while it waits for its time, and how large it becomes: what is seen in the region, or all of the
+/// picture where that is much less. When somebody joins or leaves meanwhile, the next layout shows it, and what was cut
+/// away would be missed.
+fn kept(frame: &Frame, region: Region, fill: Fill) -> View {
+    let seen = View::of(frame, region, fill);
+    let View { crop, target } = seen;
+    let whole = Region { x: 0, y: 0, width: frame.width() & !1, height: frame.height() & !1 };
+    if 4 * crop.width * crop.height >= 3 * whole.width * whole.height {
+        return seen;
     }
+    let scaled = |length: u32, shown: u32, of: u32| (length * shown / of) & !1;
+    let size = (scaled(whole.width, target.width, crop.width), scaled(whole.height, target.height, crop.height));
+    let (later, _) = geometry::fitted(size, (1, 1), region, fill);
+    if (later.width, later.height) != (target.width, target.height) {
+        // The tick would have to scale it once more.
+        return seen;
+    }
+    View { crop: whole, target: Region { x: 0, y: 0, width: size.0, height: size.1 } }
 }
 
 #[cfg(test)]

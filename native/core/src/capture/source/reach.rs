@@ -193,9 +193,9 @@ impl Watch {
                 ffi::avio_closep(call.io);
             }
             match judged {
-                Ok(None) => 0,
                 Ok(cadence) => {
-                    *lock(&self.cadence) = cadence;
+                    let mut known = lock(&self.cadence);
+                    *known = cadence.or(*known);
                     0
                 }
                 Err(Unsound::Endless) => {
