@@ -137,6 +137,13 @@ class Files:
             assert _time(listed[piece.name]["startTime"]) == piece.start
             assert abs(listed[piece.name]["durationSeconds"] - piece.seconds) < 2e-6
         self._check_time()
+        self._check_presences()
+
+    def _check_presences(self) -> None:
+        """Nobody leaves before coming, or is in the channel twice at once."""
+        for participant in self.manifest["participants"]:
+            times = [_time(presence[end]) for presence in participant["presences"] for end in ("joinTime", "leaveTime")]
+            assert times == sorted(times), participant
 
     def _check_time(self) -> None:
         spans = [(piece.start, piece.stop) for piece in self.slices]

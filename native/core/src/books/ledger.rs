@@ -116,7 +116,11 @@ impl Ledger {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Begun(begun) => self.begun = Some(*begun),
-            Record::Resumed { at } => self.resumed.push(at),
+            Record::Resumed { at } => {
+                self.resumed.push(at);
+                // Nobody was in the channel of a process that had died; what it has recorded tells how long it lived.
+                self.leave_all(self.end_of_slices().unwrap_or_default());
+            }
             Record::Opened { file, start, discontinuity, tracks } => {
                 self.slices.push(Slice { file, start, discontinuity, tracks, content: Content::Open });
             }
@@ -147,9 +151,7 @@ impl Ledger {
             Record::Left { uid, at } => self.leave(uid, at),
             Record::Stopped { at } => {
                 self.stopped = Some(at);
-                for presence in &mut self.presences {
-                    presence.left = presence.left.or(Some(at));
-                }
+                self.leave_all(at);
             }
             Record::Filmed { file, bytes, sha256 } => self.film = Some(Film::Delivered { file, bytes, sha256 }),
             Record::NotFilmed { file, reason } => self.film = Some(Film::GivenUp { file, reason }),
@@ -349,6 +351,12 @@ impl Ledger {
         }
     }
 
+    fn leave_all(&mut self, at: i64) {
+        for presence in &mut self.presences {
+            presence.left = presence.left.or(Some(at.max(presence.joined)));
+        }
+    }
+
     fn set(&mut self, file: &str, content: Content) {
         if let Some(place) = self.content(file) {
             *place = content;
@@ -519,5 +527,16 @@ pub(crate) mod tests {
         ]);
         let presence = |uid, joined, left| Presence { uid, joined, left: Some(left) };
         assert_eq!(ledger.presences(), [presence(1, 5, 7), presence(2, 6, 9), presence(1, 8, 9)]);
+    }
+
+    #[test]
+    fn who_is_there_when_a_recorder_dies_leaves_with_what_it_recorded() {
+        let joined = |uid, at| Record::Joined { uid, at };
+        let records = [joined(1, 5)].into_iter().chain(slice("a", 5, 15_000)).chain([joined(2, 15_010)]);
+        let again = [Record::Resumed { at: 55_000 }, joined(1, 56_000), Record::Stopped { at: 60_000 }];
+        let ledger = ledger(records.chain(again));
+        let presence = |uid, joined, left| Presence { uid, joined, left: Some(left) };
+        let expected = [presence(1, 5, 15_005), presence(2, 15_010, 15_010), presence(1, 56_000, 60_000)];
+        assert_eq!(ledger.presences(), expected);
     }
 }

@@ -41,10 +41,11 @@ pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<(Books, P
     if changed && !books.ledger().is_concluded() {
         books.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
     }
+    settle(&mut books, directory).map_err(at_start)?;
+    // Behind what was repaired: the end of that is the end of the earlier process.
     if past == Past::Died {
         books.write(Record::Resumed { at: now.0 }).map_err(at_start)?;
     }
-    settle(&mut books, directory).map_err(at_start)?;
     Ok((books, past))
 }
 
