@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cloud_recording.api.errors import RecordingErrorCode
@@ -49,6 +49,25 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
         last_sequence=last_sequence,
         somebody_joined=snapshot.somebody_joined if snapshot else facts.started_at is not None,
     )
+
+
+def reopened(facts: Facts) -> Facts:
+    """The facts from which another try of a part begins that has no operator to remember for it.
+
+    Where capture was over, it stays over: what is on the volume is rescued and nothing is added. An end before all of
+    it was stored is taken back; any other stands.
+    """
+    if facts.summary is not None:
+        if not _left_something(Summary.model_validate(facts.summary)):
+            return facts
+        facts = replace(facts, summary=None, upload=None, nothing_left=False, message="")
+    elif facts.stopped_at is None:
+        return facts
+    return replace(facts, ending=facts.ending or Ending.TERMINATED)
+
+
+def _left_something(summary: Summary) -> bool:
+    return summary.outcome is Outcome.INCOMPLETE or summary.slices.pending > 0
 
 
 def _message(facts: Facts, snapshot: Snapshot | None, outcome: Outcome) -> str:

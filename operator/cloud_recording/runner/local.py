@@ -2,7 +2,9 @@
 """`cloud-recording run`: records a manifest on this machine, without a cluster.
 
 The supervisor is the one that pods run; a terminal takes the operator's place. Ctrl-C stops the recording in order, and
-what is left is uploaded; a second Ctrl-C gives the upload up. SIGTERM means what it means in a pod.
+what is left is uploaded; a second Ctrl-C gives the upload up. SIGTERM means what it means in a pod. With `--resume`, a
+recording that was killed goes on under its id, as in a pod whose container is started again; of one that has ended,
+what could not be uploaded is tried again.
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import signal
 import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +53,7 @@ _EXITS: Final = f"""exit status:
   {EXIT_INVALID}  wrong arguments, or a manifest that cannot be recorded
   {EXIT_NOBODY_CAME}  nobody ever joined
   {EXIT_FATAL}  the recording could not go on
-  {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory
+  {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory (see --resume)
 """
 
 
@@ -64,9 +68,12 @@ class Machine:
 class LocalRun:
     """One recording of one manifest."""
 
-    def __init__(self, manifest: Manifest, machine: Machine, *, mounted: Path) -> None:
+    def __init__(
+        self, manifest: Manifest, machine: Machine, *, mounted: Path, resumed: uuid.UUID | None = None
+    ) -> None:
         self._manifest = manifest
-        self._uid = uuid.uuid4()
+        self._resumes = resumed is not None
+        self._uid = resumed or uuid.uuid4()
         self._work = machine.work / self._uid.hex
         self._machine = machine
         self._mounts = Mounts(pod=mounted / "pod", secrets=mounted / "secrets", token=mounted / "token")
@@ -74,25 +81,40 @@ class LocalRun:
         self._terminal = Terminal(heard=self._hear)
         self._supervisor: Supervisor | None = None
         self._interrupted = 0
+        self._limited = False
 
     async def run(self) -> int:
         """Records until it is over and returns the exit status."""
         self._mount()
-        self._work.mkdir(parents=True)
+        if self._resumes and not self._work.is_dir():
+            raise ManifestError(f"--resume: there is no recording {self._uid.hex} in {self._machine.work}")
+        self._work.mkdir(parents=True, exist_ok=True)
         redactor = Redactor()
-        with (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
+        with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
             configure(process="supervisor", redactor=redactor, stream=log)
             place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
-            self._supervisor = Supervisor(place, receiver=self._terminal, redactor=redactor)
+            self._supervisor = Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True)
+            self._limit(self._supervisor.vitals().state.facts.started_at)
             summary = await self._supervise(self._supervisor)
             logging.shutdown()
         return self._conclude(summary)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keeps the recording from being resumed by another process, until this one ends."""
+        with (self._work / "run.lock").open("w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ManifestError(f"--resume: {self._uid.hex} is being recorded by another process") from None
+            yield
 
     async def _supervise(self, supervisor: Supervisor) -> Summary:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, supervisor.terminate)
-        self._terminal.say(f"recording {self._manifest.name} as {self._uid.hex}; files and log: {self._work}")
+        does = "going on with" if self._resumes else "recording"
+        self._terminal.say(f"{does} {self._manifest.name} as {self._uid.hex}; files and log: {self._work}")
         shown = asyncio.create_task(self._show(supervisor))
         try:
             return await supervisor.run()
@@ -106,10 +128,20 @@ class LocalRun:
             await asyncio.sleep(_SHOW_SECONDS)
 
     def _hear(self, told: Mapping[str, Any]) -> None:
-        """Does what the operator would do: counts the longest duration from the start of the recording."""
+        if told["type"] == "RecordingStarted":
+            self._limit(time.time_ns() // 1_000_000)
+
+    def _limit(self, started_at: int | None) -> None:
+        """Does what the operator would do: counts the longest duration from the start of the recording, once it began.
+
+        A start that is told twice, as its callback was not acknowledged before a death, changes nothing.
+        """
         limit = self._manifest.spec.max_duration_seconds
-        if told["type"] == "RecordingStarted" and limit is not None:
-            asyncio.get_running_loop().call_later(limit, self._stop, "maxDurationSeconds is over; stopping")
+        if limit is None or started_at is None or self._limited:
+            return
+        self._limited = True
+        left = limit - (time.time() - started_at / 1000)
+        asyncio.get_running_loop().call_later(max(left, 0), self._stop, "maxDurationSeconds is over; stopping")
 
     def _interrupt(self) -> None:
         self._interrupted += 1
@@ -167,7 +199,8 @@ class LocalRun:
 
     def _conclude(self, summary: Summary) -> int:
         code, words = verdict(summary)
-        self._terminal.say(words if code != EXIT_INCOMPLETE else f"{words}; it is kept in {self._work}")
+        kept = f"; it is kept in {self._work}, and --resume {self._uid.hex} tries again"
+        self._terminal.say(words if code != EXIT_INCOMPLETE else words + kept)
         return code
 
 
@@ -241,6 +274,13 @@ def _parser() -> argparse.ArgumentParser:
         default=_work_directory(),
         help="where files wait for their upload (default: %(default)s)",
     )
+    parser.add_argument(
+        "--resume",
+        type=uuid.UUID,
+        metavar="ID",
+        help="go on with a recording that was killed, or upload what is left of one that has ended; "
+        "the id is in the first line of its output",
+    )
     return parser
 
 
@@ -252,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         manifest = load(options.files, name=options.name)
         # Secrets lie in a directory that only this user can read, and only while the recording runs.
         with tempfile.TemporaryDirectory(prefix="cloud-recording-") as mounted:
-            return asyncio.run(LocalRun(manifest, machine, mounted=Path(mounted)).run())
+            return asyncio.run(LocalRun(manifest, machine, mounted=Path(mounted), resumed=options.resume).run())
     except ManifestError as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID

@@ -30,7 +30,7 @@ from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.wire import Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.child import RecorderChild
-from cloud_recording.runner.conclusion import readiness, summarise
+from cloud_recording.runner.conclusion import readiness, reopened, summarise
 from cloud_recording.runner.delivery import Delivery, OperatorAddress, OperatorReceiver, Receiver
 from cloud_recording.runner.job import Command
 from cloud_recording.runner.logs import Redactor, configure
@@ -87,7 +87,8 @@ class Place:
 class Supervisor:
     """One part, from its documents to its summary."""
 
-    def __init__(self, place: Place, *, receiver: Receiver, redactor: Redactor) -> None:
+    def __init__(self, place: Place, *, receiver: Receiver, redactor: Redactor, reopen: bool = False) -> None:
+        """`reopen` gives a part that has ended another try to upload what it left."""
         self._place = place
         self._document = place.mounts.recording()
         self._assignment = Assignment(self._document, secrets=place.mounts.secrets, work=place.work)
@@ -95,7 +96,7 @@ class Supervisor:
         self._outbox_path = place.work / "outbox.sqlite3"
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
         self._outbox.claim(place.pod_uid)
-        facts = self._remembered()
+        facts = reopened(self._remembered()) if reopen else self._remembered()
         self._state = State(desired=place.mounts.desired(), facts=facts, concluded=facts.summary is not None)
         self._receiver = receiver
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)

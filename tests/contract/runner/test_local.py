@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,12 @@ class Run:
                 assert line, f"{words!r} is not among {self.lines}"
                 self.lines.append(line.decode())
 
+    def recording_id(self) -> str:
+        """The id in the first line."""
+        found = re.search(r" as ([0-9a-f]{32});", self.lines[0])
+        assert found
+        return found[1]
+
     async def ended(self) -> int:
         """Waits for the end and returns the exit status."""
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -58,10 +65,11 @@ def run(tmp_path: Path) -> Starter:
     """Starts the command with a manifest of these documents."""
 
     @asynccontextmanager
-    async def start(*documents: dict[str, Any]) -> AsyncIterator[Run]:
+    async def start(*documents: dict[str, Any], resume: str | None = None) -> AsyncIterator[Run]:
         manifest = tmp_path / "recording.yaml"
         manifest.write_text(yaml.safe_dump_all(documents))
         options = ["-f", str(manifest), "--engine", str(ENGINE), "--work-directory", str(tmp_path / "work")]
+        options += [] if resume is None else ["--resume", resume]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cloud_recording", "run", *options),
             env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
@@ -147,7 +155,44 @@ async def test_a_second_ctrl_c_gives_the_upload_up_and_keeps_the_files(
         running.process.send_signal(signal.SIGINT)
         assert await running.ended() == 5
     assert str(tmp_path / "work") in running.lines[-1]
-    assert list((tmp_path / "work").rglob("*.ts"))
+    assert f"--resume {running.recording_id()}" in running.lines[-1]
+    kept = {path.name for path in (tmp_path / "work").rglob("*.ts")}
+    assert kept
+    # The key is mended, and nobody needs to be in the channel any more.
+    async with run(recording(bucket, rtmp.url("nobody")), keys(), resume=running.recording_id()) as again:
+        assert await again.ended() == 0
+    objects = {key.rpartition("/")[2] for key in await asyncio.to_thread(bucket.objects)}
+    assert kept | {f"{running.recording_id()}_room.m3u8"} <= objects
+
+
+async def test_a_recording_that_was_killed_goes_on_under_its_id(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:
+    documents = (recording(bucket, rtmp.url("alice")), keys())
+    async with run(*documents) as killed:
+        await killed.until("slices 1/1 uploaded")
+        killed.process.kill()
+    async with run(*documents, resume=killed.recording_id()) as again:
+        await again.until("slices 4/4 uploaded")
+        async with run(*documents, resume=killed.recording_id()) as twice:
+            assert await twice.ended() == 2
+        assert "is being recorded by another process" in twice.lines[-1]
+        again.process.send_signal(signal.SIGINT)
+        assert await again.ended() == 0
+    async with run(*documents, resume=killed.recording_id()) as over:
+        assert await over.ended() == 0
+    assert over.lines[-1] == again.lines[-1], "what has ended is not begun anew"
+    (playlist,) = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".m3u8")]
+    text = (await asyncio.to_thread(bucket.read, playlist)).decode()
+    assert text.count("#EXTINF") >= 4
+    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+    assert text.rstrip().endswith("#EXT-X-ENDLIST")
+    await nothing_to_resume(run, documents)
+
+
+async def nothing_to_resume(run: Starter, documents: Sequence[dict[str, Any]]) -> None:
+    """An id that is none of this machine's recordings is said to be so."""
+    async with run(*documents, resume="0" * 32) as unknown:
+        assert await unknown.ended() == 2
+    assert f"--resume: there is no recording {'0' * 32}" in unknown.lines[-1]
 
 
 async def test_a_missing_secret_is_named_before_anything_begins(

@@ -13,7 +13,7 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
-from cloud_recording.runner.conclusion import outcome_of, readiness, summarise
+from cloud_recording.runner.conclusion import outcome_of, readiness, reopened, summarise
 from cloud_recording.runner.part import At, Ending, Facts, Process, State
 from tests.unit.runner.documents import RECORDING_ID, document
 
@@ -41,6 +41,12 @@ CAPTURED = Facts(captured=True)
 )
 def test_the_outcome_follows_from_the_facts(facts: Facts, pending: int, outcome: Outcome) -> None:
     assert outcome_of(facts, pending=pending) is outcome
+
+
+def ended(facts: Facts) -> Facts:
+    """The facts with the summary that they lead to."""
+    summary = summarise(facts, RecordingDocument.model_validate(document()), last_sequence=9)
+    return replace(facts, summary=summary.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def engine_account(**more: Any) -> dict[str, Any]:
@@ -104,3 +110,31 @@ def recording(state: str) -> State:
 )
 def test_ready_means_that_the_recorder_does_what_it_should(state: State, seconds: float, *, ready: bool) -> None:
     assert readiness(state, At(monotonic=100.0 + seconds, wall_ms=0)).ready is ready
+
+
+@pytest.mark.parametrize(
+    ("facts", "ending"),
+    [
+        pytest.param(CAPTURED, None, id="killed while it recorded: goes on"),
+        pytest.param(
+            replace(CAPTURED, stopped_at=20), Ending.TERMINATED, id="killed while it uploaded: goes on uploading"
+        ),
+        pytest.param(ended(replace(CAPTURED, stopped_at=20)), Ending.TERMINATED, id="ended with something left"),
+        pytest.param(
+            ended(replace(CAPTURED, ending=Ending.IDLE)), Ending.IDLE, id="left by everybody, with something left"
+        ),
+        pytest.param(
+            ended(replace(CAPTURED, ending=Ending.FATAL, snapshot=engine_account())),
+            Ending.FATAL,
+            id="fatal, with slices left",
+        ),
+    ],
+)
+def test_another_try_goes_on_where_the_last_one_was(facts: Facts, ending: Ending | None) -> None:
+    again = reopened(facts)
+    assert (again.summary, again.ending, again.captured) == (None, ending, True)
+
+
+@pytest.mark.parametrize("facts", [Facts(), ended(replace(CAPTURED, upload=Outcome.UPLOADED)), ended(Facts())])
+def test_there_is_no_other_try_where_nothing_is_left(facts: Facts) -> None:
+    assert reopened(facts) == facts
