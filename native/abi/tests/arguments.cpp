@@ -23,6 +23,7 @@
 #include "IAgoraCloudRecording.h"
 #include "checks.h"
 #include "cloud_recording.h"
+#include "scratch.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
@@ -87,12 +88,8 @@ struct Buffer {
 };
 
 const std::string &WorkDirectory() {
-  static const std::string directory = [] {
-    char made[] = "/tmp/arguments-XXXXXX";
-    CHECK(mkdtemp(made) != nullptr);
-    return std::string(made);
-  }();
-  return directory;
+  static const Scratch directory("arguments");
+  return directory.path();
 }
 
 // A channel that is never reached, and a bucket neither: both on the loopback.

@@ -20,6 +20,7 @@
 #include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
+#include "scratch.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
@@ -49,16 +50,11 @@ class Cycles {
         access_key_(Environment("CLOUD_RECORDING_CYCLES_ACCESS_KEY", "key")),
         secret_key_(Environment("CLOUD_RECORDING_CYCLES_SECRET_KEY", "secret")),
         has_bucket_(std::getenv("CLOUD_RECORDING_CYCLES_ENDPOINT") != nullptr) {
-    char directory[] = "/tmp/cycles-XXXXXX";
-    CHECK(mkdtemp(directory) != nullptr);
-    directory_ = directory;
-    document_ = "{\"workDir\": \"" + directory_ +
+    document_ = "{\"workDir\": \"" + directory_.path() +
                 "\", \"sliceSeconds\": 2, \"storage\": {\"pathStyle\": true, \"endpoint\": \"" +
                 Environment("CLOUD_RECORDING_CYCLES_ENDPOINT", "http://127.0.0.1:9") +
                 "\"}, \"channels\": [{\"streams\": [{\"uid\": 1, \"url\": \"file://" + media + "\"}]}]}";
   }
-
-  ~Cycles() { CHECK(std::system(("rm -r " + directory_).c_str()) == 0); }
 
   void Run(int recordings) {
     std::atomic<int> left(recordings);
@@ -95,7 +91,7 @@ class Cycles {
   std::string access_key_;
   std::string secret_key_;
   bool has_bucket_;
-  std::string directory_;
+  const Scratch directory_{"cycles"};
   std::string document_;
 };
 

@@ -30,6 +30,7 @@
 #include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
+#include "scratch.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
@@ -239,9 +240,8 @@ int main(int argc, char **argv) {
     std::fprintf(stderr, "usage: %s <media file> <bucket's endpoint> <backup's endpoint> <keys>\n", argv[0]);
     return 2;
   }
-  char directory[] = "/tmp/endings-XXXXXX";
-  CHECK(mkdtemp(directory) != nullptr);
-  const Place place = {argv[1], argv[2], argv[3], argv[4], directory};
+  const Scratch directory("endings");
+  const Place place = {argv[1], argv[2], argv[3], argv[4], directory.path()};
   const Case cases[] = {
       {"connecting", nullptr, true, 99},
       {"started", nullptr, true, 99},

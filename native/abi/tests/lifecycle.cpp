@@ -25,6 +25,7 @@
 #include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
+#include "scratch.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
@@ -250,9 +251,8 @@ int main(int argc, char **argv) {
     std::fprintf(stderr, "usage: %s <media file>\n", argv[0]);
     return 2;
   }
-  char directory[] = "/tmp/lifecycle-XXXXXX";
-  CHECK(mkdtemp(directory) != nullptr);
-  setenv("CLOUD_RECORDING_CHANNEL_FILE", WriteConfiguration(directory, argv[1]).c_str(), 1);
+  const Scratch directory("lifecycle");
+  setenv("CLOUD_RECORDING_CHANNEL_FILE", WriteConfiguration(directory.path(), argv[1]).c_str(), 1);
 
   // What a first recorder makes for the life of the process is not left behind by it.
   ManyCyclesLeaveNothing(1);

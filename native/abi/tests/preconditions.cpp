@@ -18,6 +18,7 @@
 #include "checks.h"
 #include "cloud_recording.h"
 #include "memory.h"
+#include "scratch.h"
 
 using namespace agora::cloud_recording;  // NOLINT(google-build-using-namespace): a test of that namespace
 
@@ -281,9 +282,9 @@ int main(int argc, char **argv) {
     std::fprintf(stderr, "usage: %s <media file>\n", argv[0]);
     return 2;
   }
-  char directory[] = "/tmp/preconditions-XXXXXX";
-  CHECK(mkdtemp(directory) != nullptr);
-  const std::string path = std::string(directory) + "/channel.json";
+  const Scratch scratch("preconditions");
+  const std::string &directory = scratch.path();
+  const std::string path = directory + "/channel.json";
   std::ofstream(path) << "{\"workDir\": \"" << directory << "\", \"storage\": {\"endpoint\": \"http://127.0.0.1:9\"}, "
                       << "\"channels\": [{\"streams\": [{\"uid\": 1, \"url\": \"file://" << argv[1] << "\"}]}]}";
   setenv("CLOUD_RECORDING_CHANNEL_FILE", path.c_str(), 1);
