@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.native import graph, sources
-from tests.bench.native.cases import CASES, FRAMES_PER_SECOND, SLICE_SECONDS, Case
+from tests.bench.native.cases import CASES, FRAMES_PER_SECOND, Case
 from tests.bench.native.graph import Region
 from tests.bench.native.measure import WORK, Cost, run
 from tests.bench.native.similarity import LOOKED_AT_SECONDS, ssim
@@ -69,19 +69,7 @@ class Bench:
 
     def _record(self, case: Case, urls: Sequence[str]) -> Cost:
         _emptied(self._recorded)
-        request = {
-            "urls": urls,
-            "directory": str(self._recorded),
-            "kinds": "AudioVideo" if case.video else "AudioOnly",
-            "layout": case.layout,
-            "maxResolutionUid": case.max_resolution_uid,
-            "width": case.width,
-            "height": case.height,
-            "framesPerSecond": FRAMES_PER_SECOND,
-            "bitrateKbps": case.bitrate_kbps,
-            "passthroughSeconds": 2 * SLICE_SECONDS if case.passthrough else None,
-        }
-        cost = run([str(self._programs / "record")], text=json.dumps(request))
+        cost = run([str(self._programs / "record")], text=json.dumps(case.request(urls, self._recorded)))
         report = json.loads(cost.output)
         whole = report["joined"] == case.users and abs(report["recordedSeconds"] - self._length(case)) < 5
         if not whole or report["gaps"]:

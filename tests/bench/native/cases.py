@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recordings that are measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 FRAMES_PER_SECOND = 15
 AUDIO_KBPS = 48
@@ -36,6 +39,21 @@ class Case:
     def goal(self) -> float:
         """The most it may cost as a share of what the ffmpeg command costs."""
         return 0.9 if self.is_composite else 1.0
+
+    def request(self, urls: Sequence[str], directory: Path) -> dict[str, Any]:
+        """What the measuring recorder (native/core/examples/record.rs) is asked for, but for how long it records."""
+        return {
+            "urls": urls,
+            "directory": str(directory),
+            "kinds": "AudioVideo" if self.video else "AudioOnly",
+            "layout": self.layout,
+            "maxResolutionUid": self.max_resolution_uid,
+            "width": self.width,
+            "height": self.height,
+            "framesPerSecond": FRAMES_PER_SECOND,
+            "bitrateKbps": self.bitrate_kbps,
+            "passthroughSeconds": 2 * SLICE_SECONDS if self.passthrough else None,
+        }
 
 
 CASES = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.native import sources
-from tests.bench.native.cases import FRAMES_PER_SECOND
+from tests.bench.native.cases import FRAMES_PER_SECOND, Case
 from tests.bench.native.measure import WORK, Cost, run
 from tests.support.ports import free_udp_port
 from tests.support.processes import running
@@ -59,18 +59,8 @@ class Bench:
         directory = WORK / f"live-{index}"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        request = {
-            "urls": [f"udp://127.0.0.1:{port}" for port in ports],
-            "directory": str(directory),
-            "kinds": "AudioVideo",
-            "layout": layout,
-            "maxResolutionUid": 1,
-            "width": 640,
-            "height": 360,
-            "framesPerSecond": FRAMES_PER_SECOND,
-            "bitrateKbps": 500,
-            "liveSeconds": SECONDS,
-        }
+        case = Case("live", len(ports), layout=layout, max_resolution_uid=1)
+        request = case.request([f"udp://127.0.0.1:{port}" for port in ports], directory) | {"liveSeconds": SECONDS}
         cost = run([*prefix, str(self._programs / "record")], text=json.dumps(request))
         shutil.rmtree(directory)
         return Live(cost, json.loads(cost.output))
