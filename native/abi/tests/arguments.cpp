@@ -6,7 +6,6 @@
 // usage: arguments <seconds> <input>...    Tries the inputs, then what chance makes of them.
 // Built with CLOUD_RECORDING_FUZZED it is the fuzzing target of the same name instead.
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -218,7 +217,6 @@ int main(int argc, char **argv) {
     }
     Try(reinterpret_cast<const std::uint8_t *>(input.data()), input.size());
   }
-  CHECK(rmdir(WorkDirectory().c_str()) == 0 || std::system(("rm -r " + WorkDirectory()).c_str()) == 0);
   return 0;
 }
 

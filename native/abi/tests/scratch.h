@@ -19,7 +19,10 @@ class Scratch {
   explicit Scratch(const std::string &name) : path_("/tmp/" + name + "-XXXXXX") {
     CHECK(mkdtemp(&path_[0]) != nullptr);
   }
-  ~Scratch() { nftw(path_.c_str(), &Remove, kDescriptors, FTW_DEPTH | FTW_PHYS); }
+  // What an upload in the background still writes there comes to an end.
+  ~Scratch() {
+    CHECK(Settles([this] { return nftw(path_.c_str(), &Remove, kDescriptors, FTW_DEPTH | FTW_PHYS) == 0; }));
+  }
   Scratch(const Scratch &) = delete;
   Scratch &operator=(const Scratch &) = delete;
 

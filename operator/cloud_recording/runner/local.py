@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.manifest import Manifest, ManifestError, load
 from cloud_recording.runner.mounts import Mounts
+from cloud_recording.runner.part import Facts
 from cloud_recording.runner.supervisor import Place, Supervisor
 from cloud_recording.runner.terminal import Terminal
 
@@ -55,6 +57,10 @@ _EXITS: Final = f"""exit status:
   {EXIT_FATAL}  the recording could not go on
   {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory (see --resume)
 """
+
+
+class ResumeError(Exception):
+    """What `--resume` names cannot be gone on with; the text says why, and the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,23 +87,32 @@ class LocalRun:
         self._terminal = Terminal(heard=self._hear)
         self._supervisor: Supervisor | None = None
         self._interrupted = 0
-        self._limited = False
 
     async def run(self) -> int:
         """Records until it is over and returns the exit status."""
         self._mount()
         if self._resumes and not self._work.is_dir():
-            raise ManifestError(f"--resume: there is no recording {self._uid.hex} in {self._machine.work}")
+            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._machine.work}")
         self._work.mkdir(parents=True, exist_ok=True)
         redactor = Redactor()
         with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
             configure(process="supervisor", redactor=redactor, stream=log)
-            place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
-            self._supervisor = Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True)
-            self._limit(self._supervisor.vitals().state.facts.started_at)
+            self._supervisor = self._supervisor_of(redactor)
+            self._limit()
             summary = await self._supervise(self._supervisor)
             logging.shutdown()
         return self._conclude(summary)
+
+    def _supervisor_of(self, redactor: Redactor) -> Supervisor:
+        place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
+        try:
+            return Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True)
+        except sqlite3.DatabaseError as error:
+            # What was recorded is in the engine's own files; this one remembers what was told of it.
+            message = (
+                f"{self._work}: outbox.sqlite3 cannot be used: {error}; remove outbox.sqlite3* there and try again"
+            )
+            raise ResumeError(message) from None
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -106,7 +121,7 @@ class LocalRun:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ManifestError(f"--resume: {self._uid.hex} is being recorded by another process") from None
+                raise ResumeError(f"--resume: {self._uid.hex} is being recorded by another process") from None
             yield
 
     async def _supervise(self, supervisor: Supervisor) -> Summary:
@@ -129,18 +144,15 @@ class LocalRun:
 
     def _hear(self, told: Mapping[str, Any]) -> None:
         if told["type"] == "RecordingStarted":
-            self._limit(time.time_ns() // 1_000_000)
+            self._limit()
 
-    def _limit(self, started_at: int | None) -> None:
-        """Does what the operator would do: counts the longest duration from the start of the recording, once it began.
-
-        A start that is told twice, as its callback was not acknowledged before a death, changes nothing.
-        """
+    def _limit(self) -> None:
+        """Does what the operator would do: counts the longest duration from the start, whichever process saw that."""
         limit = self._manifest.spec.max_duration_seconds
-        if limit is None or started_at is None or self._limited:
+        facts = self._supervisor.vitals().state.facts if self._supervisor else Facts()
+        if limit is None or facts.started_at is None or facts.stopped_at is not None:
             return
-        self._limited = True
-        left = limit - (time.time() - started_at / 1000)
+        left = limit - (time.time() - facts.started_at / 1000)
         asyncio.get_running_loop().call_later(max(left, 0), self._stop, "maxDurationSeconds is over; stopping")
 
     def _interrupt(self) -> None:
@@ -289,11 +301,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     machine = Machine(engine=options.engine, work=options.work_directory.resolve())
     try:
-        manifest = load(options.files, name=options.name)
+        manifest = load(options.files, name=options.name, begun=options.resume is not None)
         # Secrets lie in a directory that only this user can read, and only while the recording runs.
         with tempfile.TemporaryDirectory(prefix="cloud-recording-") as mounted:
             return asyncio.run(LocalRun(manifest, machine, mounted=Path(mounted), resumed=options.resume).run())
-    except ManifestError as error:
+    except (ManifestError, ResumeError) as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID
 

@@ -57,12 +57,14 @@ class Manifest:
     secrets: Secrets
 
 
-def load(files: Sequence[Path], *, name: str | None = None) -> Manifest:
-    """The recording of the files, by its name where there are several."""
+def load(files: Sequence[Path], *, name: str | None = None, begun: bool = False) -> Manifest:
+    """The recording of the files, by its name where there are several; only one that has `begun` may be stopped."""
     documents = [document for file in files for document in _documents(file)]
     recording = _parsed(_chosen([item for item in documents if item.get("kind") == KIND], name))
     secrets = dict(_secret(item) for item in documents if item.get("kind") == "Secret")
     faults = [*_spec_faults(recording.spec)]
+    if recording.spec.desired_state is DesiredRecordingState.STOPPED and not begun:
+        faults.append("spec.desiredState: is Stopped, so there is nothing to record")
     if faults:
         raise ManifestError("\n".join(faults))
     metadata = recording.metadata
@@ -130,8 +132,6 @@ def _spec_faults(spec: CloudRecordingSpec) -> Iterator[str]:
     yield from _channel_faults(spec)
     yield from _video_faults(spec)
     yield from _storage_faults(spec)
-    if spec.desired_state is DesiredRecordingState.STOPPED:
-        yield "spec.desiredState: is Stopped, so there is nothing to record"
 
 
 def _channel_faults(spec: CloudRecordingSpec) -> Iterator[str]:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,12 +185,50 @@ async def test_a_recording_that_was_killed_goes_on_under_its_id(run: Starter, bu
     assert text.count("#EXTINF") >= 4
     assert text.count("#EXT-X-DISCONTINUITY\n") == 1
     assert text.rstrip().endswith("#EXT-X-ENDLIST")
-    await nothing_to_resume(run, documents)
 
 
-async def nothing_to_resume(run: Starter, documents: Sequence[dict[str, Any]]) -> None:
-    """An id that is none of this machine's recordings is said to be so."""
-    async with run(*documents, resume="0" * 32) as unknown:
+async def test_of_a_recording_that_was_killed_the_rest_alone_is_uploaded_if_it_is_to_be_stopped(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    async with run(recording(bucket, rtmp.url("alice")), keys("a-wrong-key")) as killed:
+        await killed.until("slices 0/2 uploaded")
+        killed.process.kill()
+    stopped = recording(bucket, rtmp.url("alice"), desiredState="Stopped")
+    async with run(stopped, keys(), resume=killed.recording_id()) as again:
+        assert await again.ended() == 0
+    (playlist,) = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".m3u8")]
+    text = (await asyncio.to_thread(bucket.read, playlist)).decode()
+    assert text.count("#EXTINF") >= 2
+    assert "#EXT-X-DISCONTINUITY\n" not in text
+    assert text.rstrip().endswith("#EXT-X-ENDLIST")
+
+
+async def test_a_damaged_outbox_is_said_to_be_so_and_can_be_done_without(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    documents = (recording(bucket, rtmp.url("alice")), keys())
+    async with run(*documents) as killed:
+        await killed.until("slices 1/1 uploaded")
+        killed.process.kill()
+        await killed.ended()
+    outbox = list((tmp_path / "work" / killed.recording_id()).glob("outbox.sqlite3*"))
+    for file in outbox:
+        file.write_bytes(b"nonsense" * 1000)
+    async with run(*documents, resume=killed.recording_id()) as refused:
+        assert await refused.ended() == 2
+    assert "outbox.sqlite3 cannot be used: file is not a database; remove" in refused.lines[-1]
+    for file in outbox:
+        file.unlink(missing_ok=True)
+    async with run(*documents, resume=killed.recording_id()) as again:
+        await again.until("slices 3/3 uploaded")
+        again.process.send_signal(signal.SIGINT)
+        assert await again.ended() == 0
+
+
+async def test_an_id_that_is_none_of_this_machines_is_said_to_be_so(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    async with run(recording(bucket, rtmp.url("alice")), keys(), resume="0" * 32) as unknown:
         assert await unknown.ended() == 2
     assert f"--resume: there is no recording {'0' * 32}" in unknown.lines[-1]
 

@@ -89,7 +89,11 @@ impl Journal {
             }
             let record = serde_json::from_slice(&line).ok().filter(Record::is_plausible).ok_or_else(|| {
                 let number = records.len() + 1;
-                Error::new(Code::RecorderInit, format!("{}: line {number} is damaged", self.path.display()))
+                let message = format!(
+                    "{}: line {number} is damaged; mend it, or begin another recording: the slices beside it stay",
+                    self.path.display()
+                );
+                Error::new(Code::RecorderInit, message)
             })?;
             records.push(record);
             self.length += read as u64;
