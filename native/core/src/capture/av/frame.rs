@@ -30,7 +30,8 @@ impl Frame {
         NonNull::new(unsafe { ffi::av_frame_alloc() }).map(Self).ok_or(AvError::OUT_OF_MEMORY)
     }
 
-    /// A picture in I420 with its own buffers, contents undefined. Width and height must be even.
+    /// A picture in I420 with its own buffers, contents undefined. Where width or height is odd, its chroma has half a
+    /// sample more than half as many.
     pub fn i420(width: u32, height: u32) -> Result<Self, AvError> {
         let mut frame = Self::empty()?;
         let raw = frame.raw_mut();

@@ -7,32 +7,27 @@
 use super::frame::Frame;
 use super::scale::Crop;
 
-/// Whether one more halving leaves at least twice of what is wanted, so that the last step's filter decides how it looks.
-pub fn leaves_enough(crop: Crop, wanted: (u32, u32)) -> bool {
-    crop.width / 4 >= wanted.0 && crop.height / 4 >= wanted.1
+/// Whether the crop can be halved to the last sample, and that leaves at least twice of what is wanted, so that the last
+/// step's filter decides how it looks. To cut off what is odd would stretch the rest.
+pub fn may_be_halved(crop: Crop, wanted: (u32, u32)) -> bool {
+    crop.width % 2 == 0 && crop.height % 2 == 0 && crop.width / 4 >= wanted.0 && crop.height / 4 >= wanted.1
 }
 
-/// The crop without the last samples that would not make a whole even number when halved.
-pub fn trimmed(crop: Crop) -> Crop {
-    Crop { width: crop.width & !3, height: crop.height & !3, ..crop }
-}
-
-/// Halves `crop` of `from` into all of `into`, which is half as large; both are I420, the crop's size divisible by four.
+/// Halves `crop` of `from` into all of `into`, which is half as large; both are I420, the crop's size is even. Of an odd
+/// number of chroma samples the last one is halved alone.
 pub fn halve(from: &Frame, crop: Crop, into: &mut Frame) {
     for index in 0..3 {
         let half = u32::from(index > 0);
         let at = |value: u32| (value >> half) as usize;
         let Some(source) = from.plane(index) else { return };
         let Some((target, target_stride)) = into.plane_mut(index) else { return };
-        let (width, rows) = (at(crop.width), at(crop.height) / 2);
-        for (row, target) in target.chunks_mut(target_stride).take(rows).enumerate() {
-            let upper = (at(crop.y) + 2 * row) * source.stride + at(crop.x);
-            let lower = upper + source.stride;
-            halve_row(
-                &source.bytes[upper..upper + width],
-                &source.bytes[lower..lower + width],
-                &mut target[..width / 2],
-            );
+        let (width, height) = (at(crop.width), at(crop.height));
+        let line = |row: usize| {
+            let start = (at(crop.y) + row.min(height - 1)) * source.stride + at(crop.x);
+            &source.bytes[start..start + width]
+        };
+        for (row, target) in target.chunks_mut(target_stride).take(height.div_ceil(2)).enumerate() {
+            halve_row(line(2 * row), line(2 * row + 1), &mut target[..width.div_ceil(2)]);
         }
     }
 }
@@ -51,15 +46,15 @@ fn halve_row(upper: &[u8], lower: &[u8], target: &mut [u8]) {
             *target = mean(sum);
         }
     }
-    let rest = uppers.remainder().chunks_exact(2).zip(lowers.remainder().chunks_exact(2));
+    let rest = uppers.remainder().chunks(2).zip(lowers.remainder().chunks(2));
     for (target, (upper, lower)) in targets.into_remainder().iter_mut().zip(rest) {
         *target = mean(sum(upper) + sum(lower));
     }
 }
 
-/// The sum of two neighbours, read as one number of 16 bits.
+/// The sum of two neighbours, read as one number of 16 bits. The last sample of an odd number is its own neighbour.
 fn sum(pair: &[u8]) -> u16 {
-    let pair = u16::from_le_bytes([pair[0], pair[1]]);
+    let pair = u16::from_le_bytes([pair[0], *pair.get(1).unwrap_or(&pair[0])]);
     (pair & 0xff) + (pair >> 8)
 }
 
@@ -70,6 +65,21 @@ fn mean(sum_of_four: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_lost_of_a_size_that_four_does_not_divide() {
+        let mut from = Frame::i420(70, 6).expect("a picture");
+        for index in 0..3 {
+            let (bytes, stride) = from.plane_mut(index).expect("a plane");
+            bytes.iter_mut().enumerate().for_each(|(position, byte)| *byte = u8::try_from(position % stride).unwrap());
+        }
+        let mut into = Frame::i420(35, 3).expect("a picture");
+        halve(&from, Crop { x: 0, y: 0, width: 70, height: 6 }, &mut into);
+        let luma = into.plane(0).expect("luma");
+        assert_eq!(luma.bytes[2 * luma.stride..][32..35], [65, 67, 69], "the mean of 64 and 65, rounded up, and so on");
+        let chroma = into.plane(1).expect("chroma");
+        assert_eq!(chroma.bytes[chroma.stride..][15..18], [31, 33, 34], "there are 35, and the last one stands alone");
+    }
 
     #[test]
     fn each_sample_is_the_mean_of_four() {
