@@ -48,6 +48,14 @@ impl Decoder {
         unsafe { (*self.0.as_ptr()).codec_id }
     }
 
+    /// Whether the packets from now on are decoded with the filter that smooths the edges of blocks; at first they are. Codecs
+    /// without such a filter, and libraries that do not let it be left out, take no notice.
+    pub fn deblock(&mut self, wanted: bool) {
+        let left_out = if wanted { ffi::AVDiscard::AVDISCARD_DEFAULT } else { ffi::AVDiscard::AVDISCARD_ALL };
+        // SAFETY: the context is open, and decodes in this thread; it looks at the field at each slice.
+        unsafe { (*self.0.as_ptr()).skip_loop_filter = left_out };
+    }
+
     /// Feeds one packet; `None` flushes what the decoder still holds.
     pub fn send(&mut self, packet: Option<&mut Packet>) -> Result<(), AvError> {
         let packet = packet.map_or(super::frame::no_packet(), Packet::as_mut_ptr);

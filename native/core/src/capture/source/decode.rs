@@ -3,6 +3,7 @@
 
 use ffmpeg_next::ffi;
 
+use super::deblock::Deblocking;
 use super::fit::Fitter;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::frame::{Frame, Packet};
@@ -35,14 +36,14 @@ pub struct TrackDecoder {
 }
 
 enum Line {
-    Video { last: Nanos, interval: Nanos, fitter: Box<Fitter> },
+    Video(Box<PictureLine>),
     Audio(Box<SampleLine>),
 }
 
 impl TrackDecoder {
     pub fn new(track: Track, decoder: Decoder, channels: usize) -> Self {
         let line = match track {
-            Track::Video => Line::Video { last: 0, interval: USUAL_INTERVAL, fitter: Box::new(Fitter::new()) },
+            Track::Video => Line::Video(Box::new(PictureLine::new())),
             Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
         };
         Self { decoder, errors: 0, line }
@@ -61,6 +62,10 @@ impl TrackDecoder {
     /// Decodes a packet that is due at `due` into the feed; returns when the first of its frames is due, if any came.
     /// Broken packets are passed over until there are too many of them.
     pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, AvError> {
+        if let Line::Video(line) = &mut self.line {
+            let shown_in = feed.shown_in().map(|(region, _)| region);
+            self.decoder.deblock(line.deblocking.is_needed(packet.is_key(), due.decode, shown_in));
+        }
         let raw = packet.raw_mut();
         // A packet without times follows the one before; the decoder must not take an estimate for the truth.
         raw.pts = due.present.unwrap_or(ffi::AV_NOPTS_VALUE);
@@ -109,18 +114,36 @@ impl Line {
     fn put(&mut self, frame: Frame, feed: &Feed) -> Option<Nanos> {
         let stamped = frame.raw().best_effort_timestamp;
         match self {
-            Self::Video { last, interval, fitter } => {
-                let due = if stamped == ffi::AV_NOPTS_VALUE { *last + *interval } else { stamped };
-                *interval = if (1..SECOND).contains(&(due - *last)) { due - *last } else { *interval };
-                *last = due;
-                if frame.width() < 2 || frame.height() < 2 {
-                    return None;
-                }
-                feed.push_picture(due, fitter.fit(frame, feed.shown_in()));
-                Some(due)
-            }
+            Self::Video(line) => line.put(frame, stamped, feed),
             Self::Audio(line) => line.put(&frame, stamped, feed).ok(),
         }
+    }
+}
+
+/// Gives each picture its time, and the size it is shown at.
+struct PictureLine {
+    last: Nanos,
+    interval: Nanos,
+    fitter: Fitter,
+    deblocking: Deblocking,
+}
+
+impl PictureLine {
+    fn new() -> Self {
+        Self { last: 0, interval: USUAL_INTERVAL, fitter: Fitter::new(), deblocking: Deblocking::default() }
+    }
+
+    fn put(&mut self, frame: Frame, stamped: Nanos, feed: &Feed) -> Option<Nanos> {
+        let due = if stamped == ffi::AV_NOPTS_VALUE { self.last + self.interval } else { stamped };
+        let interval = due - self.last;
+        self.interval = if (1..SECOND).contains(&interval) { interval } else { self.interval };
+        self.last = due;
+        if frame.width() < 2 || frame.height() < 2 {
+            return None;
+        }
+        self.deblocking.note_size(frame.width(), frame.height());
+        feed.push_picture(due, self.fitter.fit(frame, feed.shown_in()));
+        Some(due)
     }
 }
 
@@ -185,3 +208,7 @@ impl SampleLine {
 #[cfg(test)]
 #[path = "decode_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "enlarged_tests.rs"]
+mod enlarged_tests;

@@ -2,6 +2,7 @@
 //! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
 
 mod ahead;
+mod deblock;
 mod decode;
 mod fit;
 mod guard;
