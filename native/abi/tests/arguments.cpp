@@ -5,12 +5,12 @@
 //
 // usage: arguments <seconds> <input>...    Tries the inputs, then what chance makes of them.
 // Built with CLOUD_RECORDING_FUZZED it is the fuzzing target of the same name instead.
-#include <stdlib.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>

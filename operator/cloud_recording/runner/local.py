@@ -36,7 +36,7 @@ from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.manifest import Manifest, ManifestError, load
 from cloud_recording.runner.mounts import Mounts
 from cloud_recording.runner.part import Facts
-from cloud_recording.runner.supervisor import Place, Supervisor
+from cloud_recording.runner.supervisor import OUTBOX, Place, Supervisor
 from cloud_recording.runner.terminal import Terminal
 
 EXIT_RECORDED: Final = 0
@@ -52,7 +52,7 @@ _SHOW_SECONDS: Final = 1.0
 _EXITS: Final = f"""exit status:
   {EXIT_RECORDED}  recorded, and everything is stored
   {EXIT_FAILED}  the program failed
-  {EXIT_INVALID}  wrong arguments, or a manifest that cannot be recorded
+  {EXIT_INVALID}  wrong arguments, or a manifest that cannot be recorded, or nothing to resume
   {EXIT_NOBODY_CAME}  nobody ever joined
   {EXIT_FATAL}  the recording could not go on
   {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory (see --resume)
@@ -91,8 +91,8 @@ class LocalRun:
     async def run(self) -> int:
         """Records until it is over and returns the exit status."""
         self._mount()
-        if self._resumes and not self._work.is_dir():
-            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._machine.work}")
+        if self._resumes:
+            self._check_resumable()
         self._work.mkdir(parents=True, exist_ok=True)
         redactor = Redactor()
         with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -103,15 +103,23 @@ class LocalRun:
             logging.shutdown()
         return self._conclude(summary)
 
+    def _check_resumable(self) -> None:
+        if not self._work.is_dir():
+            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._machine.work}")
+        if self._desired.state is DesiredRecordingState.STOPPED and not (self._work / OUTBOX).exists():
+            # Nobody would know that there is something to upload.
+            raise ResumeError(f"--resume: {self._work}/{OUTBOX} is gone; without `desiredState: Stopped` it records on")
+
     def _supervisor_of(self, redactor: Redactor) -> Supervisor:
         place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
         try:
             return Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True)
+        except sqlite3.OperationalError:
+            # Locked, or no room: nothing is damaged.
+            raise
         except sqlite3.DatabaseError as error:
             # What was recorded is in the engine's own files; this one remembers what was told of it.
-            message = (
-                f"{self._work}: outbox.sqlite3 cannot be used: {error}; remove outbox.sqlite3* there and try again"
-            )
+            message = f"{self._work}/{OUTBOX} cannot be used: {error}; remove {OUTBOX}* there, and it records on"
             raise ResumeError(message) from None
 
     @contextlib.contextmanager

@@ -65,6 +65,7 @@ logger = logging.getLogger(__name__)
 EXIT_CONCLUDED: Final = 0
 EXIT_FAILED: Final = 1
 
+OUTBOX: Final = "outbox.sqlite3"
 FACTS: Final = "facts"
 FLUSH_SECONDS: Final = 300.0
 """How long a concluded part waits for its last callbacks to be taken; its summary is the termination message."""
@@ -93,7 +94,7 @@ class Supervisor:
         self._document = place.mounts.recording()
         self._assignment = Assignment(self._document, secrets=place.mounts.secrets, work=place.work)
         self._redactor = redactor
-        self._outbox_path = place.work / "outbox.sqlite3"
+        self._outbox_path = place.work / OUTBOX
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
         self._outbox.claim(place.pod_uid)
         facts = reopened(self._remembered()) if reopen else self._remembered()

@@ -219,6 +219,10 @@ async def test_a_damaged_outbox_is_said_to_be_so_and_can_be_done_without(
     assert "outbox.sqlite3 cannot be used: file is not a database; remove" in refused.lines[-1]
     for file in outbox:
         file.unlink(missing_ok=True)
+    stopped = (recording(bucket, rtmp.url("alice"), desiredState="Stopped"), keys())
+    async with run(*stopped, resume=killed.recording_id()) as unknowing:
+        assert await unknowing.ended() == 2
+    assert "outbox.sqlite3 is gone; without `desiredState: Stopped` it records on" in unknowing.lines[-1]
     async with run(*documents, resume=killed.recording_id()) as again:
         await again.until("slices 3/3 uploaded")
         again.process.send_signal(signal.SIGINT)

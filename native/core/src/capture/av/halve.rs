@@ -7,10 +7,19 @@
 use super::frame::Frame;
 use super::scale::Crop;
 
-/// Whether the crop can be halved to the last sample, and that leaves at least twice of what is wanted, so that the last
-/// step's filter decides how it looks. To cut off what is odd would stretch the rest.
+/// Whether a halving leaves at least twice of what is wanted, so that the last step's filter decides how it looks, and cuts
+/// off next to nothing: what is left would be stretched by it.
 pub fn may_be_halved(crop: Crop, wanted: (u32, u32)) -> bool {
-    crop.width % 2 == 0 && crop.height % 2 == 0 && crop.width / 4 >= wanted.0 && crop.height / 4 >= wanted.1
+    let may_be = |length: u32, wanted: u32| length / 4 >= wanted && (length % 2 == 0 || length / LITTLE >= wanted);
+    may_be(crop.width, wanted.0) && may_be(crop.height, wanted.1)
+}
+
+/// A sample that so many others make one of the result with is little to lose.
+const LITTLE: u32 = 8;
+
+/// The crop without the last samples that would not make a whole number when halved.
+pub fn trimmed(crop: Crop) -> Crop {
+    Crop { width: crop.width & !1, height: crop.height & !1, ..crop }
 }
 
 /// Halves `crop` of `from` into all of `into`, which is half as large; both are I420, the crop's size is even. Of an odd
@@ -37,17 +46,17 @@ pub fn halve(from: &Frame, crop: Crop, into: &mut Frame) {
 const BLOCK: usize = 16;
 
 fn halve_row(upper: &[u8], lower: &[u8], target: &mut [u8]) {
-    let mut targets = target.chunks_exact_mut(BLOCK);
-    let mut uppers = upper.chunks_exact(2 * BLOCK);
-    let mut lowers = lower.chunks_exact(2 * BLOCK);
-    for ((target, upper), lower) in (&mut targets).zip(&mut uppers).zip(&mut lowers) {
+    let in_blocks = upper.len() / (2 * BLOCK) * BLOCK;
+    let (blocks, rest) = target.split_at_mut(in_blocks);
+    let sources = upper.chunks_exact(2 * BLOCK).zip(lower.chunks_exact(2 * BLOCK));
+    for (target, (upper, lower)) in blocks.chunks_exact_mut(BLOCK).zip(sources) {
         let sums: [u16; BLOCK] = std::array::from_fn(|index| sum(&upper[2 * index..]) + sum(&lower[2 * index..]));
         for (target, sum) in target.iter_mut().zip(sums) {
             *target = mean(sum);
         }
     }
-    let rest = uppers.remainder().chunks(2).zip(lowers.remainder().chunks(2));
-    for (target, (upper, lower)) in targets.into_remainder().iter_mut().zip(rest) {
+    let pairs = upper[2 * in_blocks..].chunks(2).zip(lower[2 * in_blocks..].chunks(2));
+    for (target, (upper, lower)) in rest.iter_mut().zip(pairs) {
         *target = mean(sum(upper) + sum(lower));
     }
 }
@@ -67,18 +76,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_lost_of_a_size_that_four_does_not_divide() {
-        let mut from = Frame::i420(70, 6).expect("a picture");
+    fn an_odd_size_is_halved_only_where_next_to_nothing_is_lost() {
+        let may_be = |width, height| may_be_halved(Crop { x: 0, y: 0, width, height }, (64, 44));
+        assert!(may_be(522, 360) && may_be(751, 540));
+        assert!(!may_be(261, 180) && !may_be(260, 179) && !may_be(254, 180) && !may_be(256, 174));
+    }
+
+    #[test]
+    fn every_even_size_is_halved_to_its_last_sample() {
+        let mut noise = 1_u32;
+        let mut from = Frame::i420(260, 6).expect("a picture");
         for index in 0..3 {
-            let (bytes, stride) = from.plane_mut(index).expect("a plane");
-            bytes.iter_mut().enumerate().for_each(|(position, byte)| *byte = u8::try_from(position % stride).unwrap());
+            for byte in from.plane_mut(index).expect("a plane").0 {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = noise.to_le_bytes()[3];
+            }
         }
-        let mut into = Frame::i420(35, 3).expect("a picture");
-        halve(&from, Crop { x: 0, y: 0, width: 70, height: 6 }, &mut into);
-        let luma = into.plane(0).expect("luma");
-        assert_eq!(luma.bytes[2 * luma.stride..][32..35], [65, 67, 69], "the mean of 64 and 65, rounded up, and so on");
-        let chroma = into.plane(1).expect("chroma");
-        assert_eq!(chroma.bytes[chroma.stride..][15..18], [31, 33, 34], "there are 35, and the last one stands alone");
+        for width in (2..=260).step_by(2) {
+            let mut into = Frame::i420(width / 2, 3).expect("a picture");
+            (0..3).for_each(|index| into.plane_mut(index).expect("a plane").0.fill(1));
+            halve(&from, Crop { x: 0, y: 0, width, height: 6 }, &mut into);
+            for index in 0..3 {
+                let (source, target) = (from.plane(index).unwrap(), into.plane(index).unwrap());
+                let (width, height) = if index == 0 { (width as usize, 6) } else { (width as usize / 2, 3) };
+                let sample =
+                    |x: usize, y: usize| u32::from(source.bytes[y.min(height - 1) * source.stride + x.min(width - 1)]);
+                for (x, y) in (0..height.div_ceil(2)).flat_map(|y| (0..width.div_ceil(2)).map(move |x| (x, y))) {
+                    let (left, top) = (2 * x, 2 * y);
+                    let sum =
+                        sample(left, top) + sample(left + 1, top) + sample(left, top + 1) + sample(left + 1, top + 1);
+                    let found = u32::from(target.bytes[y * target.stride + x]);
+                    assert_eq!(found, (sum + 2) / 4, "{x}, {y} of plane {index}, of a width of {width}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ffmpeg_next::ffi;
 
 use super::frame::{blit, Frame};
 use super::half_band::halve_well;
-use super::halve::{halve, may_be_halved};
+use super::halve::{halve, may_be_halved, trimmed};
 use super::AvError;
 
 /// The part of a source picture that is shown.
@@ -140,18 +140,19 @@ impl Drop for Scaler {
     }
 }
 
-/// Halves as often as twice of what is wanted is left, into pictures that are kept for the next time. Returns how many were used,
+/// Halves as often as that leaves twice of what is wanted and loses nothing, into pictures that are kept for the next time. Returns how many were used,
 /// and the part of the last one (or of `from`) that is left to be scaled.
 fn halve_down(from: &Frame, crop: Crop, wanted: (u32, u32), halves: &mut Vec<Frame>) -> Result<(usize, Crop), AvError> {
     let (mut crop, mut steps) = (crop, 0);
     while from.is_i420() && may_be_halved(crop, wanted) {
-        let (width, height) = (crop.width / 2, crop.height / 2);
+        let whole = trimmed(crop);
+        let (width, height) = (whole.width / 2, whole.height / 2);
         if halves.get(steps).is_none_or(|half| (half.width(), half.height()) != (width, height)) {
             halves.truncate(steps);
             halves.push(Frame::i420(width, height)?);
         }
         let (before, after) = halves.split_at_mut(steps);
-        halve(before.last().unwrap_or(from), crop, &mut after[0]);
+        halve(before.last().unwrap_or(from), whole, &mut after[0]);
         crop = Crop { x: 0, y: 0, width, height };
         steps += 1;
     }

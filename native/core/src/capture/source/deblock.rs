@@ -3,8 +3,8 @@
 //!
 //! The filter is a fifth of what decoding costs, and nobody sees its work in a picture that is shown at a quarter of its size.
 //! But each picture is made from those before it: without the filter they stray further and further from what was sent, until
-//! a key picture begins anew. So it is left out only of streams whose key pictures follow each other closely, and a
-//! participant that is enlarged looks as it should from the next one on.
+//! a key picture begins anew. So it is left out only of streams whose key pictures have followed each other closely for a
+//! while, and a participant that is enlarged looks as it should from the next one on.
 
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::geometry::Region;
@@ -12,14 +12,18 @@ use crate::capture::geometry::Region;
 /// A picture is shown small when it has at least so many times the width and the height of its region.
 const SMALL: u32 = 4;
 
-/// The longest that pictures may stray.
+/// How far apart key pictures may be. Where the next one does not come in time, the filter is back, but pictures have strayed.
 const CLOSELY: Nanos = 3 * SECOND;
+
+/// So many in a row, after another, make it likely that the next one is close, too: some streams have key pictures when
+/// somebody joins, and then none for long.
+const IN_A_ROW: u32 = 3;
 
 #[derive(Default)]
 pub struct Deblocking {
     picture: (u32, u32),
     last_key: Option<Nanos>,
-    follow_closely: bool,
+    close_in_a_row: u32,
 }
 
 impl Deblocking {
@@ -31,24 +35,22 @@ impl Deblocking {
     /// Whether the packet that is due at `at` has to be decoded with the filter. Each of the stream's packets is asked for, in
     /// order.
     pub fn is_needed(&mut self, is_key: bool, at: Nanos, shown_in: Option<Region>) -> bool {
-        let passed = self.last_key.map(|key| at - key);
-        if is_key {
-            self.follow_closely = passed.is_some_and(is_close);
-            self.last_key = Some(at);
-        } else if !passed.is_some_and(is_close) {
-            self.follow_closely = false;
+        let is_close = self.last_key.is_some_and(|key| (0..=CLOSELY).contains(&at.saturating_sub(key)));
+        if !is_close {
+            self.close_in_a_row = 0;
+        } else if is_key {
+            self.close_in_a_row = self.close_in_a_row.saturating_add(1);
         }
-        !(self.follow_closely && shown_in.is_some_and(|region| self.is_small_in(region)))
+        if is_key {
+            self.last_key = Some(at);
+        }
+        self.close_in_a_row < IN_A_ROW || !shown_in.is_some_and(|region| self.is_small_in(region))
     }
 
     fn is_small_in(&self, region: Region) -> bool {
         let (width, height) = self.picture;
         region.width.saturating_mul(SMALL) <= width && region.height.saturating_mul(SMALL) <= height
     }
-}
-
-fn is_close(passed: Nanos) -> bool {
-    (0..=CLOSELY).contains(&passed)
 }
 
 #[cfg(test)]
@@ -69,12 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn it_is_left_out_of_small_pictures_once_two_key_pictures_were_close() {
-        let mut expected = vec![false; 12];
-        expected[..2].fill(true);
-        assert_eq!(keys_each(2, Some(SMALL_REGION)), expected);
-        expected[..3].fill(true);
-        assert_eq!(keys_each(3, Some(SMALL_REGION)), expected);
+    fn it_is_left_out_of_small_pictures_once_key_pictures_were_close_in_a_row() {
+        for seconds in [1, 2, 3] {
+            let first = 3 * seconds;
+            let expected: Vec<bool> = (0..12).map(|at| at < first).collect();
+            assert_eq!(keys_each(seconds, Some(SMALL_REGION)), expected);
+        }
     }
 
     #[test]
@@ -92,14 +94,22 @@ mod tests {
         assert!(!keys_each(1, Some(Region { width: 160, height: 90, ..SMALL_REGION }))[11]);
     }
 
+    /// The filter's need after four key pictures in three seconds.
+    fn needed_after_close_keys(packets: &[(i64, bool, Option<Region>)]) -> Vec<bool> {
+        let close = (0..4).map(|at| (at, true, Some(SMALL_REGION)));
+        let needed = needed(&close.chain(packets.iter().copied()).collect::<Vec<_>>());
+        assert_eq!(needed[..4], [true, true, true, false]);
+        needed[4..].to_vec()
+    }
+
     #[test]
     fn it_is_needed_again_when_key_pictures_stay_away_or_times_jump_and_from_the_moment_of_enlarging() {
         let small = Some(SMALL_REGION);
         let large = Some(Region { width: 512, height: 360, ..SMALL_REGION });
-        let away = [(0, true, small), (1, true, small), (4, false, small), (5, false, small), (6, true, small)];
-        assert_eq!(needed(&away), [true, false, false, true, true]);
-        let back = [(100, true, small), (101, true, small), (1, false, small), (1, true, small), (2, true, small)];
-        assert_eq!(needed(&back), [true, false, true, true, false]);
-        assert_eq!(needed(&[(0, true, small), (1, true, small), (2, false, large)]), [true, false, true]);
+        let away = [(6, false, small), (7, false, small), (8, true, small), (9, true, small), (10, true, small)];
+        assert_eq!(needed_after_close_keys(&away), [false, true, true, true, true]);
+        assert_eq!(needed_after_close_keys(&[(2, false, small), (4, false, small)]), [true, true]);
+        assert_eq!(needed_after_close_keys(&[(i64::MAX / SECOND, true, small)]), [true]);
+        assert_eq!(needed_after_close_keys(&[(4, false, large), (4, false, small)]), [true, false]);
     }
 }

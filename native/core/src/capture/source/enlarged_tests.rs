@@ -12,10 +12,10 @@ use crate::capture::geometry::{Fill, Region};
 const CANVAS: Canvas = Canvas { width: 64, height: 64, frames_per_second: 10, bitrate_kbps: 30 };
 const INTERVAL: Nanos = SECOND / 10;
 const KEY_EACH: usize = 10;
-const COUNT: usize = 40;
+const COUNT: usize = 60;
 
 /// When it is enlarged: in the middle between two key pictures.
-const ENLARGED: usize = 25;
+const ENLARGED: usize = 45;
 
 /// Pictures with so much in them that little of it fits into the bit rate.
 fn stream() -> (Vec<Packet>, Parameters) {
