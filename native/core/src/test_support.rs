@@ -23,3 +23,9 @@ impl Drop for Scratch {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Bytes without a pattern, the same each time.
+pub fn noise() -> impl Iterator<Item = u8> {
+    let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    std::iter::successors(next(&1), next).map(|state| state.to_le_bytes()[3])
+}

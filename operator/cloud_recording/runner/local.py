@@ -98,7 +98,7 @@ class LocalRun:
         with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
             configure(process="supervisor", redactor=redactor, stream=log)
             self._supervisor = self._supervisor_of(redactor)
-            self._limit()
+            self._limit(self._supervisor.vitals().state.facts)
             summary = await self._supervise(self._supervisor)
             logging.shutdown()
         return self._conclude(summary)
@@ -151,13 +151,12 @@ class LocalRun:
             await asyncio.sleep(_SHOW_SECONDS)
 
     def _hear(self, told: Mapping[str, Any]) -> None:
-        if told["type"] == "RecordingStarted":
-            self._limit()
+        if told["type"] == "RecordingStarted" and self._supervisor is not None:
+            self._limit(self._supervisor.vitals().state.facts)
 
-    def _limit(self) -> None:
+    def _limit(self, facts: Facts) -> None:
         """Does what the operator would do: counts the longest duration from the start, whichever process saw that."""
         limit = self._manifest.spec.max_duration_seconds
-        facts = self._supervisor.vitals().state.facts if self._supervisor else Facts()
         if limit is None or facts.started_at is None or facts.stopped_at is not None:
             return
         left = limit - (time.time() - facts.started_at / 1000)

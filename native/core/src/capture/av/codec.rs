@@ -48,6 +48,13 @@ impl Decoder {
         unsafe { (*self.0.as_ptr()).codec_id }
     }
 
+    /// Width and height of its pictures, as far as the container or the stream has told; 0 where neither has.
+    pub fn size(&self) -> (u32, u32) {
+        // SAFETY: the context is open.
+        let (width, height) = unsafe { ((*self.0.as_ptr()).width, (*self.0.as_ptr()).height) };
+        (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0))
+    }
+
     /// Whether the packets from now on are decoded with the filter that smooths the edges of blocks; at first they are. Codecs
     /// without such a filter, and libraries that do not let it be left out, take no notice.
     pub fn deblock(&mut self, wanted: bool) {

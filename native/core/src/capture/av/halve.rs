@@ -74,6 +74,7 @@ fn mean(sum_of_four: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::noise;
 
     #[test]
     fn an_odd_size_is_halved_only_where_next_to_nothing_is_lost() {
@@ -84,12 +85,11 @@ mod tests {
 
     #[test]
     fn every_even_size_is_halved_to_its_last_sample() {
-        let mut noise = 1_u32;
+        let mut noise = noise();
         let mut from = Frame::i420(260, 6).expect("a picture");
         for index in 0..3 {
             for byte in from.plane_mut(index).expect("a plane").0 {
-                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                *byte = noise.to_le_bytes()[3];
+                *byte = noise.next().expect("noise");
             }
         }
         for width in (2..=260).step_by(2) {

@@ -140,8 +140,8 @@ impl Drop for Scaler {
     }
 }
 
-/// Halves as often as that leaves twice of what is wanted and loses nothing, into pictures that are kept for the next time. Returns how many were used,
-/// and the part of the last one (or of `from`) that is left to be scaled.
+/// Halves as often as that leaves twice of what is wanted and loses next to nothing, into pictures that are kept for the next
+/// time. Returns how many were used, and the part of the last one (or of `from`) that is left to be scaled.
 fn halve_down(from: &Frame, crop: Crop, wanted: (u32, u32), halves: &mut Vec<Frame>) -> Result<(usize, Crop), AvError> {
     let (mut crop, mut steps) = (crop, 0);
     while from.is_i420() && may_be_halved(crop, wanted) {

@@ -21,20 +21,14 @@ const IN_A_ROW: u32 = 3;
 
 #[derive(Default)]
 pub struct Deblocking {
-    picture: (u32, u32),
     last_key: Option<Nanos>,
     close_in_a_row: u32,
 }
 
 impl Deblocking {
-    /// Takes note of a decoded picture's size.
-    pub fn note_size(&mut self, width: u32, height: u32) {
-        self.picture = (width, height);
-    }
-
-    /// Whether the packet that is due at `at` has to be decoded with the filter. Each of the stream's packets is asked for, in
-    /// order.
-    pub fn is_needed(&mut self, is_key: bool, at: Nanos, shown_in: Option<Region>) -> bool {
+    /// Whether the packet that is due at `at`, of a stream of pictures of this size, has to be decoded with the filter. Each of
+    /// the stream's packets is asked for, in order.
+    pub fn is_needed(&mut self, is_key: bool, at: Nanos, size: (u32, u32), shown_in: Option<Region>) -> bool {
         let is_close = self.last_key.is_some_and(|key| (0..=CLOSELY).contains(&at.saturating_sub(key)));
         if !is_close {
             self.close_in_a_row = 0;
@@ -44,13 +38,12 @@ impl Deblocking {
         if is_key {
             self.last_key = Some(at);
         }
-        self.close_in_a_row < IN_A_ROW || !shown_in.is_some_and(|region| self.is_small_in(region))
+        self.close_in_a_row < IN_A_ROW || !shown_in.is_some_and(|region| is_small_in(region, size))
     }
+}
 
-    fn is_small_in(&self, region: Region) -> bool {
-        let (width, height) = self.picture;
-        region.width.saturating_mul(SMALL) <= width && region.height.saturating_mul(SMALL) <= height
-    }
+fn is_small_in(region: Region, (width, height): (u32, u32)) -> bool {
+    region.width.saturating_mul(SMALL) <= width && region.height.saturating_mul(SMALL) <= height
 }
 
 #[cfg(test)]
@@ -62,8 +55,7 @@ mod tests {
     /// Whether each of the packets needs the filter; they are (second, is key, region).
     fn needed(packets: &[(i64, bool, Option<Region>)]) -> Vec<bool> {
         let mut deblocking = Deblocking::default();
-        deblocking.note_size(640, 360);
-        packets.iter().map(|(at, key, region)| deblocking.is_needed(*key, at * SECOND, *region)).collect()
+        packets.iter().map(|(at, key, region)| deblocking.is_needed(*key, at * SECOND, (640, 360), *region)).collect()
     }
 
     fn keys_each(seconds: i64, region: Option<Region>) -> Vec<bool> {

@@ -64,7 +64,8 @@ impl TrackDecoder {
     pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, AvError> {
         if let Line::Video(line) = &mut self.line {
             let shown_in = feed.shown_in().map(|(region, _)| region);
-            self.decoder.deblock(line.deblocking.is_needed(packet.is_key(), due.decode, shown_in));
+            let needed = line.deblocking.is_needed(packet.is_key(), due.decode, self.decoder.size(), shown_in);
+            self.decoder.deblock(needed);
         }
         let raw = packet.raw_mut();
         // A packet without times follows the one before; the decoder must not take an estimate for the truth.
@@ -141,7 +142,6 @@ impl PictureLine {
         if frame.width() < 2 || frame.height() < 2 {
             return None;
         }
-        self.deblocking.note_size(frame.width(), frame.height());
         feed.push_picture(due, self.fitter.fit(frame, feed.shown_in()));
         Some(due)
     }

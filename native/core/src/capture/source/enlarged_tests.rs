@@ -8,6 +8,7 @@ use crate::capture::av::parameters::Parameters;
 use crate::capture::encode::x264::X264;
 use crate::capture::encode::VideoEncoder;
 use crate::capture::geometry::{Fill, Region};
+use crate::test_support::noise;
 
 const CANVAS: Canvas = Canvas { width: 64, height: 64, frames_per_second: 10, bitrate_kbps: 30 };
 const INTERVAL: Nanos = SECOND / 10;
@@ -21,13 +22,12 @@ const ENLARGED: usize = 45;
 fn stream() -> (Vec<Packet>, Parameters) {
     av::prepare();
     let mut encoder = X264::open(CANVAS).expect("an encoder");
-    let mut noise = 1_u32;
+    let mut noise = noise();
     let packets = (0..COUNT).map(|index| {
         let mut picture = Frame::i420(CANVAS.width, CANVAS.height).expect("a picture");
         for plane in 0..3 {
             for (at, byte) in picture.plane_mut(plane).expect("a plane").0.iter_mut().enumerate() {
-                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                *byte = u8::try_from((at / 7 + index * 5) % 128).unwrap() + (noise >> 26) as u8;
+                *byte = u8::try_from((at / 7 + index * 5) % 128).unwrap() + (noise.next().expect("noise") >> 2);
             }
         }
         encoder.encode(&picture, index % KEY_EACH == 0).expect("a packet")
