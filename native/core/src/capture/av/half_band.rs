@@ -61,77 +61,113 @@ impl Window<'_> {
     }
 }
 
-/// A row that is half as high already, with its samples of even and of odd place apart and two more at either end.
+/// A row that is half as high already, with its samples of even and of odd place apart and two more at either end. They may lie
+/// beyond what a byte holds, as the weights of some samples are negative.
 struct Row {
-    samples: Vec<u8>,
     even: Vec<i16>,
     odd: Vec<i16>,
 }
 
+/// Samples of `Row` before its first.
+const LEFT: usize = 2;
+
 impl Row {
     fn new(width: usize) -> Self {
-        let padded = || vec![0; width / 2 + 4];
-        Self { samples: vec![0; width], even: padded(), odd: padded() }
+        let padded = || vec![0; width / 2 + 2 * LEFT];
+        Self { even: padded(), odd: padded() }
     }
 
     /// Weighs the lines around the place between `y` and the next.
     #[inline(always)]
     fn gather(&mut self, window: &Window, y: usize) {
-        let line = |line: usize| window.line(line);
-        let before = |lines: usize| y.saturating_sub(lines);
-        let lines = [before(3), before(2), before(1), y, y + 1, y + 2, y + 3, y + 4].map(line);
-        weigh(lines, &mut self.samples);
-        let inner = self.even[2..].iter_mut().zip(&mut self.odd[2..]);
-        for ((even, odd), pair) in inner.zip(self.samples.chunks_exact(2)) {
-            (*even, *odd) = (i16::from(pair[0]), i16::from(pair[1]));
-        }
-        let last = self.even.len() - 2;
-        let (left, right) = (i16::from(self.samples[0]), i16::from(self.samples[self.samples.len() - 1]));
+        let before = |lines: usize| window.line(y.saturating_sub(lines));
+        let after = |lines: usize| window.line(y + lines);
+        let lines = [before(3), before(2), before(1), before(0), after(1), after(2), after(3), after(4)];
+        let inner = LEFT..LEFT + window.width / 2;
+        weigh_lines(lines, &mut self.even[inner.clone()], &mut self.odd[inner.clone()]);
+        let (first, last) = (self.even[inner.start], self.odd[inner.end - 1]);
         for side in [&mut self.even, &mut self.odd] {
-            side[..2].fill(left);
-            side[last..].fill(right);
+            side[..inner.start].fill(first);
+            side[inner.end..].fill(last);
         }
     }
 
     /// Weighs the samples of each pair and its neighbours.
     #[inline(always)]
     fn narrow(&self, target: &mut [u8]) {
-        let (even, odd) = (&self.even, &self.odd);
-        weigh([odd, &even[1..], &odd[1..], &even[2..], &odd[2..], &even[3..], &odd[3..], &even[4..]], target);
+        let (even, odd) = (&self.even[..], &self.odd[..]);
+        let around = [odd, &even[1..], &odd[1..], &even[2..], &odd[2..], &even[3..], &odd[3..], &even[4..]];
+        let mut blocks = target.chunks_exact_mut(BLOCK);
+        let mut start = 0;
+        for target in &mut blocks {
+            let around = cut(around, start, BLOCK);
+            for (index, target) in target.iter_mut().enumerate() {
+                *target = byte(weighed(|which| around[which][index]));
+            }
+            start += BLOCK;
+        }
+        for (index, target) in blocks.into_remainder().iter_mut().enumerate() {
+            *target = byte(weighed(|which| around[which][start + index]));
+        }
     }
 }
 
-/// Samples that are weighed together. With a fixed number of them compilers write vector code.
-const BLOCK: usize = 32;
+/// Results that are worked out together. With a fixed number of them compilers write vector code; with twice as many it would
+/// need more registers than there are.
+const BLOCK: usize = 16;
 
 #[inline(always)]
-fn weigh<T: Copy + Into<i16>>(lines: [&[T]; 8], target: &mut [u8]) {
-    let lines = lines.map(|line| &line[..target.len()]);
-    let mut blocks = target.chunks_exact_mut(BLOCK);
+fn weigh_lines(lines: [&[u8]; 8], even: &mut [i16], odd: &mut [i16]) {
+    let (mut even, mut odd) = (even.chunks_exact_mut(BLOCK), odd.chunks_exact_mut(BLOCK));
     let mut start = 0;
-    for target in &mut blocks {
-        let lines = lines.map(|line| &line[start..start + BLOCK]);
-        let weighed: [u8; BLOCK] = std::array::from_fn(|index| weighed(lines.map(|line| line[index].into())));
-        target.copy_from_slice(&weighed);
-        start += BLOCK;
+    for (even, odd) in (&mut even).zip(&mut odd) {
+        let lines = cut(lines, start, 2 * BLOCK);
+        for (index, (even, odd)) in even.iter_mut().zip(odd).enumerate() {
+            *even = weighed(|line| pair(lines[line], index)[0]);
+            *odd = weighed(|line| pair(lines[line], index)[1]);
+        }
+        start += 2 * BLOCK;
     }
-    for (index, target) in blocks.into_remainder().iter_mut().enumerate() {
-        *target = weighed(lines.map(|line| line[start + index].into()));
+    for (index, (even, odd)) in even.into_remainder().iter_mut().zip(odd.into_remainder()).enumerate() {
+        *even = weighed(|line| pair(&lines[line][start..], index)[0]);
+        *odd = weighed(|line| pair(&lines[line][start..], index)[1]);
     }
 }
 
+/// The part of each that begins at `start`. An array's `map` would be a call each time, as it is compiled for any processor.
 #[inline(always)]
-fn weighed(samples: [i16; 8]) -> u8 {
-    let pair = |distance: usize| samples[3 - distance] + samples[4 + distance];
+fn cut<T>(lines: [&[T]; 8], start: usize, length: usize) -> [&[T]; 8] {
+    let cut = |line: usize| &lines[line][start..start + length];
+    [cut(0), cut(1), cut(2), cut(3), cut(4), cut(5), cut(6), cut(7)]
+}
+
+/// Two neighbours, read as one number: vectors of those come apart by a mask and a shift.
+#[inline(always)]
+fn pair(line: &[u8], index: usize) -> [i16; 2] {
+    let both = line[2 * index..].first_chunk().map_or(0, |pair| u16::from_le_bytes(*pair));
+    #[allow(clippy::cast_possible_wrap)] // both are bytes
+    [(both & 0xff) as i16, (both >> 8) as i16]
+}
+
+/// The sum of the weighted samples, in whole numbers.
+#[inline(always)]
+fn weighed(samples: impl Fn(usize) -> i16) -> i16 {
+    let pair = |distance: usize| samples(3 - distance) + samples(4 + distance);
     let sum = WEIGHTS[0] * pair(0) + WEIGHTS[1] * pair(1) + WEIGHTS[2] * pair(2) + WEIGHTS[3] * pair(3);
+    (sum + 32) >> 6
+}
+
+#[inline(always)]
+fn byte(sample: i16) -> u8 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded just before
-    let sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
-    sample
+    let byte = sample.clamp(0, 255) as u8;
+    byte
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::noise;
 
     fn picture(width: u32, height: u32, sample: impl Fn(usize, usize) -> usize) -> Frame {
         let mut frame = Frame::i420(width, height).expect("a picture");
@@ -156,6 +192,32 @@ mod tests {
         assert_eq!(found(into.plane(0).expect("luma"), 36), expected(16, 36));
         // Chroma begins at half the crop's place: x is 2, 3 and y is 5, 6.
         assert_eq!(found(into.plane(1).expect("chroma"), 18), expected(11, 18));
+    }
+
+    #[test]
+    fn each_sample_is_the_weighted_mean_of_eight_by_eight_to_the_edges() {
+        let mut noise = noise();
+        let mut from = Frame::i420(92, 20).expect("a picture");
+        for index in 0..3 {
+            from.plane_mut(index).expect("a plane").0.fill_with(|| noise.next().expect("noise"));
+        }
+        let mut into = Frame::i420(42, 8).expect("a picture");
+        halve_well(&from, Crop { x: 4, y: 2, width: 84, height: 16 }, &mut into);
+        let weights = [-1, -3, 8, 28, 28, 8, -3, -1];
+        let around = |place: usize, of: usize| (0..8).map(move |tap| (2 * place + tap).saturating_sub(3).min(of - 1));
+        let mean = |samples: &mut dyn Iterator<Item = i32>| {
+            (samples.zip(weights).map(|(sample, weight)| sample * weight).sum::<i32>() + 32) >> 6
+        };
+        for (index, (width, height), (left, top)) in [(0, (84, 16), (4, 2)), (1, (42, 8), (2, 1)), (2, (42, 8), (2, 1))]
+        {
+            let (source, target) = (from.plane(index).unwrap(), into.plane(index).unwrap());
+            let sample = |x: usize, y: usize| i32::from(source.bytes[(top + y) * source.stride + left + x]);
+            for (x, y) in (0..height / 2).flat_map(|y| (0..width / 2).map(move |x| (x, y))) {
+                let column = |x: usize| mean(&mut around(y, height).map(|y| sample(x, y)));
+                let expected = mean(&mut around(x, width).map(column)).clamp(0, 255);
+                assert_eq!(i32::from(target.bytes[y * target.stride + x]), expected, "{x}, {y} of plane {index}");
+            }
+        }
     }
 
     #[test]
