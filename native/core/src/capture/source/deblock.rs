@@ -4,13 +4,18 @@
 //! The filter is a fifth of what decoding costs, and nobody sees its work in a picture that is shown at a quarter of its size.
 //! But each picture is made from those before it: without the filter they stray further and further from what was sent, until
 //! a key picture begins anew. So it is left out only of streams whose key pictures have followed each other closely for a
-//! while, and a participant that is enlarged looks as it should from the next one on.
+//! while, and a participant that is enlarged looks as it should from the next one on. Where the size is no less than halved,
+//! straying for long would be seen; it is left out of the last pictures before the next key picture alone.
 
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::geometry::Region;
 
-/// A picture is shown small when it has at least so many times the width and the height of its region.
+/// A picture is shown small, or halved, when it has at least so many times the width and the height of its region.
 const SMALL: u32 = 4;
+const HALVED: u32 = 2;
+
+/// One in so many of the pictures between two key pictures, the last, may stray where they are shown halved.
+const LAST: Nanos = 4;
 
 /// How far apart key pictures may be. Where the next one does not come in time, the filter is back, but pictures have strayed.
 const CLOSELY: Nanos = 3 * SECOND;
@@ -22,6 +27,8 @@ const IN_A_ROW: u32 = 3;
 #[derive(Default)]
 pub struct Deblocking {
     last_key: Option<Nanos>,
+    /// How far that was from the one before.
+    apart: Nanos,
     close_in_a_row: u32,
 }
 
@@ -29,21 +36,26 @@ impl Deblocking {
     /// Whether the packet that is due at `at`, of a stream of pictures of this size, has to be decoded with the filter. Each of
     /// the stream's packets is asked for, in order.
     pub fn is_needed(&mut self, is_key: bool, at: Nanos, size: (u32, u32), shown_in: Option<Region>) -> bool {
-        let is_close = self.last_key.is_some_and(|key| (0..=CLOSELY).contains(&at.saturating_sub(key)));
-        if !is_close {
+        let since = self.last_key.map(|key| at.saturating_sub(key)).filter(|since| (0..=CLOSELY).contains(since));
+        if since.is_none() {
             self.close_in_a_row = 0;
         } else if is_key {
             self.close_in_a_row = self.close_in_a_row.saturating_add(1);
         }
         if is_key {
-            self.last_key = Some(at);
+            (self.last_key, self.apart) = (Some(at), since.unwrap_or(0));
         }
-        self.close_in_a_row < IN_A_ROW || !shown_in.is_some_and(|region| is_small_in(region, size))
+        let strayed = if is_key { 0 } else { since.unwrap_or(0) };
+        self.close_in_a_row < IN_A_ROW || !shown_in.is_some_and(|region| self.may_stray(strayed, region, size))
     }
-}
 
-fn is_small_in(region: Region, (width, height): (u32, u32)) -> bool {
-    region.width.saturating_mul(SMALL) <= width && region.height.saturating_mul(SMALL) <= height
+    /// Whether a picture that comes so long after its key picture may stray, where it is shown there.
+    fn may_stray(&self, strayed: Nanos, region: Region, (width, height): (u32, u32)) -> bool {
+        let fits =
+            |times: u32| region.width.saturating_mul(times) <= width && region.height.saturating_mul(times) <= height;
+        let last = self.apart - self.apart / LAST..=self.apart;
+        fits(SMALL) || fits(HALVED) && last.contains(&strayed)
+    }
 }
 
 #[cfg(test)]
@@ -79,11 +91,27 @@ mod tests {
 
     #[test]
     fn it_is_needed_where_pictures_are_seen_well_or_it_is_not_known_how() {
-        for (width, height) in [(640, 360), (320, 180), (162, 90), (160, 92)] {
+        for (width, height) in [(640, 360), (322, 180), (320, 182), (162, 90), (160, 92)] {
             assert_eq!(keys_each(1, Some(Region { width, height, ..SMALL_REGION })), [true; 12], "{width}x{height}");
         }
         assert_eq!(keys_each(1, None), [true; 12]);
         assert!(!keys_each(1, Some(Region { width: 160, height: 90, ..SMALL_REGION }))[11]);
+    }
+
+    #[test]
+    fn it_is_left_out_of_halved_pictures_in_the_last_quarter_before_the_next_key_picture_is_due() {
+        let halved = Region { width: 320, height: 180, ..SMALL_REGION };
+        let frames_per_second = 4;
+        let mut deblocking = Deblocking::default();
+        let mut needed = |frame: i64, is_key: bool| {
+            deblocking.is_needed(is_key, frame * SECOND / frames_per_second, (640, 360), Some(halved))
+        };
+        let regular: Vec<bool> = (0..40).map(|frame| needed(frame, frame % 8 == 0)).collect();
+        assert_eq!(regular[..24], [true; 24]);
+        assert_eq!(regular[24..32], [true, true, true, true, true, true, false, false]);
+        assert_eq!(regular[32..], regular[24..32]);
+        // The next one stays away.
+        assert_eq!([40, 41, 42].map(|frame| needed(frame, false)), [false, true, true]);
     }
 
     /// The filter's need after four key pictures in three seconds.
