@@ -16,9 +16,6 @@ use crate::capture::feed::{Feed, LONGEST_HOLD};
 use crate::capture::roster::Member;
 use crate::capture::timeline::{Due, Pace, Stamp, Timeline, Track, LEAD};
 
-/// So much before the next packet is due, decoding goes on.
-const REST: Nanos = LEAD / 2;
-
 pub struct Session<'a> {
     input: Input,
     pace: Pace,
@@ -123,8 +120,8 @@ impl<'a> Session<'a> {
         self.expect_media()
     }
 
-    /// Decodes what is due soon, until it is time to read on. It rests until no more than `REST` of its lead is left: waking up
-    /// for each packet would cost a tenth of the decoding.
+    /// Decodes what is due soon, until it is time to read on. It rests until half of its lead is used up: waking up for each
+    /// packet would cost a tenth of the decoding.
     fn catch_up(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.around.clock.now();
@@ -137,7 +134,7 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
             let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - lead));
-            self.around.clock.wait_until(next + lead - REST, &self.around.stop);
+            self.around.clock.wait_until(next + lead / 2, &self.around.stop);
         }
     }
 
