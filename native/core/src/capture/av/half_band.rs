@@ -22,7 +22,7 @@ pub fn halve_well(from: &Frame, crop: Crop, into: &mut Frame) {
     halve(from, crop, into);
 }
 
-/// The same loops with vectors of 32 bytes, which take half of the time.
+/// The same loops with vectors of 32 bytes, which take little more than half of the time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn halve_by_wide_vectors(from: &Frame, crop: Crop, into: &mut Frame) {
@@ -68,12 +68,12 @@ struct Row {
     odd: Vec<i16>,
 }
 
-/// Samples of `Row` before its first.
-const LEFT: usize = 2;
+/// Samples of `Row` beyond either end.
+const BEYOND: usize = 2;
 
 impl Row {
     fn new(width: usize) -> Self {
-        let padded = || vec![0; width / 2 + 2 * LEFT];
+        let padded = || vec![0; width / 2 + 2 * BEYOND];
         Self { even: padded(), odd: padded() }
     }
 
@@ -83,7 +83,7 @@ impl Row {
         let before = |lines: usize| window.line(y.saturating_sub(lines));
         let after = |lines: usize| window.line(y + lines);
         let lines = [before(3), before(2), before(1), before(0), after(1), after(2), after(3), after(4)];
-        let inner = LEFT..LEFT + window.width / 2;
+        let inner = BEYOND..BEYOND + window.width / 2;
         weigh_lines(lines, &mut self.even[inner.clone()], &mut self.odd[inner.clone()]);
         let (first, last) = (self.even[inner.start], self.odd[inner.end - 1]);
         for side in [&mut self.even, &mut self.odd] {

@@ -4,8 +4,9 @@
 //! The filter is a fifth of what decoding costs, and nobody sees its work in a picture that is shown at a quarter of its size.
 //! But each picture is made from those before it: without the filter they stray further and further from what was sent, until
 //! a key picture begins anew. So it is left out only of streams whose key pictures have followed each other closely for a
-//! while, and a participant that is enlarged looks as it should from the next one on. Where the size is no less than halved,
-//! straying for long would be seen; it is left out of the last pictures before the next key picture alone.
+//! while, and a participant that is enlarged looks as it should from the next one on. Where it is shown at
+//! half of its size, straying for long would be seen: the filter is left out of the last pictures before a key picture alone,
+//! and only once key pictures have come for so long that the next one can be counted on.
 
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::geometry::Region;
@@ -21,13 +22,14 @@ const LAST: Nanos = 4;
 const CLOSELY: Nanos = 3 * SECOND;
 
 /// So many in a row, after another, make it likely that the next one is close, too: some streams have key pictures when
-/// somebody joins, and then none for long.
+/// somebody joins, and then none for long. Where straying would be seen, there have to be more.
 const IN_A_ROW: u32 = 3;
+const IN_A_LONG_ROW: u32 = 10;
 
 #[derive(Default)]
 pub struct Deblocking {
     last_key: Option<Nanos>,
-    /// How far that was from the one before.
+    /// The farthest that one of the row was from the one before.
     apart: Nanos,
     close_in_a_row: u32,
 }
@@ -43,18 +45,19 @@ impl Deblocking {
             self.close_in_a_row = self.close_in_a_row.saturating_add(1);
         }
         if is_key {
-            (self.last_key, self.apart) = (Some(at), since.unwrap_or(0));
+            (self.last_key, self.apart) = (Some(at), since.map_or(0, |since| since.max(self.apart)));
         }
         let strayed = if is_key { 0 } else { since.unwrap_or(0) };
-        self.close_in_a_row < IN_A_ROW || !shown_in.is_some_and(|region| self.may_stray(strayed, region, size))
+        !shown_in.is_some_and(|region| self.may_stray(strayed, region, size))
     }
 
     /// Whether a picture that comes so long after its key picture may stray, where it is shown there.
     fn may_stray(&self, strayed: Nanos, region: Region, (width, height): (u32, u32)) -> bool {
         let fits =
             |times: u32| region.width.saturating_mul(times) <= width && region.height.saturating_mul(times) <= height;
-        let last = self.apart - self.apart / LAST..=self.apart;
-        fits(SMALL) || fits(HALVED) && last.contains(&strayed)
+        let is_last = strayed > 0 && (self.apart - self.apart / LAST..=self.apart).contains(&strayed);
+        self.close_in_a_row >= IN_A_ROW && fits(SMALL)
+            || self.close_in_a_row >= IN_A_LONG_ROW && fits(HALVED) && is_last
     }
 }
 
@@ -91,27 +94,42 @@ mod tests {
 
     #[test]
     fn it_is_needed_where_pictures_are_seen_well_or_it_is_not_known_how() {
-        for (width, height) in [(640, 360), (322, 180), (320, 182), (162, 90), (160, 92)] {
+        for (width, height) in [(640, 360), (320, 180), (162, 90), (160, 92)] {
             assert_eq!(keys_each(1, Some(Region { width, height, ..SMALL_REGION })), [true; 12], "{width}x{height}");
         }
         assert_eq!(keys_each(1, None), [true; 12]);
         assert!(!keys_each(1, Some(Region { width: 160, height: 90, ..SMALL_REGION }))[11]);
     }
 
+    /// Which of the packets, four a second, need the filter; those of `keys` are key pictures.
+    fn needed_beside_others(keys: &[i64], count: i64, (width, height): (u32, u32)) -> Vec<bool> {
+        let mut deblocking = Deblocking::default();
+        let region = Region { width, height, ..SMALL_REGION };
+        let need =
+            |packet: i64| deblocking.is_needed(keys.contains(&packet), packet * SECOND / 4, (640, 360), Some(region));
+        (0..count).map(need).collect()
+    }
+
     #[test]
     fn it_is_left_out_of_halved_pictures_in_the_last_quarter_before_the_next_key_picture_is_due() {
-        let halved = Region { width: 320, height: 180, ..SMALL_REGION };
-        let frames_per_second = 4;
-        let mut deblocking = Deblocking::default();
-        let mut needed = |frame: i64, is_key: bool| {
-            deblocking.is_needed(is_key, frame * SECOND / frames_per_second, (640, 360), Some(halved))
-        };
-        let regular: Vec<bool> = (0..40).map(|frame| needed(frame, frame % 8 == 0)).collect();
-        assert_eq!(regular[..24], [true; 24]);
-        assert_eq!(regular[24..32], [true, true, true, true, true, true, false, false]);
-        assert_eq!(regular[32..], regular[24..32]);
+        let keys: Vec<i64> = (0..=12).map(|group| 8 * group).collect();
+        let needed = needed_beside_others(&keys, 107, (320, 180));
+        assert_eq!(needed[..80], [true; 80]);
+        assert_eq!(needed[80..88], [true, true, true, true, true, true, false, false]);
+        assert_eq!(needed[88..96], needed[80..88]);
         // The next one stays away.
-        assert_eq!([40, 41, 42].map(|frame| needed(frame, false)), [false, true, true]);
+        assert_eq!(needed[96..], [true, true, true, true, true, true, false, false, false, true, true]);
+        for size in [(322, 180), (320, 182)] {
+            assert_eq!(needed_beside_others(&keys, 107, size), [true; 107]);
+        }
+    }
+
+    #[test]
+    fn a_key_picture_between_two_does_not_make_halved_pictures_stray_earlier() {
+        let keys: Vec<i64> = (0..=11).map(|group| 8 * group).chain([91, 99]).collect();
+        let needed = needed_beside_others(&keys, 99, (320, 180));
+        assert_eq!(needed[88..91], [true; 3]);
+        assert_eq!(needed[91..], [true, true, true, true, true, true, false, false]);
     }
 
     /// The filter's need after four key pictures in three seconds.
