@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::capture::av::frame::Frame;
+
 /// A directory of a test's own, removed with it.
 pub struct Scratch(PathBuf);
 
@@ -22,6 +24,16 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A picture of noise.
+pub fn noisy_picture(width: u32, height: u32) -> Frame {
+    let mut picture = Frame::i420(width, height).expect("a picture");
+    let mut noise = noise();
+    for index in 0..3 {
+        picture.plane_mut(index).expect("a plane").0.fill_with(|| noise.next().expect("noise"));
+    }
+    picture
 }
 
 /// Bytes without a pattern, the same each time.

@@ -167,7 +167,7 @@ fn byte(sample: i16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::noise;
+    use crate::test_support::noisy_picture;
 
     fn picture(width: u32, height: u32, sample: impl Fn(usize, usize) -> usize) -> Frame {
         let mut frame = Frame::i420(width, height).expect("a picture");
@@ -196,11 +196,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_the_weighted_mean_of_eight_by_eight_to_the_edges() {
-        let mut noise = noise();
-        let mut from = Frame::i420(92, 20).expect("a picture");
-        for index in 0..3 {
-            from.plane_mut(index).expect("a plane").0.fill_with(|| noise.next().expect("noise"));
-        }
+        let from = noisy_picture(92, 20);
         let mut into = Frame::i420(42, 8).expect("a picture");
         halve_well(&from, Crop { x: 4, y: 2, width: 84, height: 16 }, &mut into);
         let weights = [-1, -3, 8, 28, 28, 8, -3, -1];

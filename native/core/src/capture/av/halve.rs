@@ -74,7 +74,7 @@ fn mean(sum_of_four: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::noise;
+    use crate::test_support::noisy_picture;
 
     #[test]
     fn an_odd_size_is_halved_only_where_next_to_nothing_is_lost() {
@@ -85,13 +85,7 @@ mod tests {
 
     #[test]
     fn every_even_size_is_halved_to_its_last_sample() {
-        let mut noise = noise();
-        let mut from = Frame::i420(260, 6).expect("a picture");
-        for index in 0..3 {
-            for byte in from.plane_mut(index).expect("a plane").0 {
-                *byte = noise.next().expect("noise");
-            }
-        }
+        let from = noisy_picture(260, 6);
         for width in (2..=260).step_by(2) {
             let mut into = Frame::i420(width / 2, 3).expect("a picture");
             (0..3).for_each(|index| into.plane_mut(index).expect("a plane").0.fill(1));

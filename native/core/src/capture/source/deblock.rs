@@ -4,9 +4,9 @@
 //! The filter is a fifth of what decoding costs, and nobody sees its work in a picture that is shown at a quarter of its size.
 //! But each picture is made from those before it: without the filter they stray further and further from what was sent, until
 //! a key picture begins anew. So it is left out only of streams whose key pictures have followed each other closely for a
-//! while, and a participant that is enlarged looks as it should from the next one on. Where it is shown at
-//! half of its size, straying for long would be seen: the filter is left out of the last pictures before a key picture alone,
-//! and only once key pictures have come for so long that the next one can be counted on.
+//! while, and a participant that is enlarged looks as it should from the next one on. Where it is shown at half of its size,
+//! straying for long would be seen: the filter is left out of the last pictures before a key picture alone, and only once key
+//! pictures have come for so long that the next one can be counted on.
 
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::geometry::Region;
@@ -47,7 +47,7 @@ impl Deblocking {
         if is_key {
             (self.last_key, self.apart) = (Some(at), since.map_or(0, |since| since.max(self.apart)));
         }
-        let strayed = if is_key { 0 } else { since.unwrap_or(0) };
+        let strayed = self.last_key.map_or(0, |key| at.saturating_sub(key));
         !shown_in.is_some_and(|region| self.may_stray(strayed, region, size))
     }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     /// Which of the packets, four a second, need the filter; those of `keys` are key pictures.
-    fn needed_beside_others(keys: &[i64], count: i64, (width, height): (u32, u32)) -> Vec<bool> {
+    fn needed_of_four_a_second(keys: &[i64], count: i64, (width, height): (u32, u32)) -> Vec<bool> {
         let mut deblocking = Deblocking::default();
         let region = Region { width, height, ..SMALL_REGION };
         let need =
@@ -113,21 +113,21 @@ mod tests {
     #[test]
     fn it_is_left_out_of_halved_pictures_in_the_last_quarter_before_the_next_key_picture_is_due() {
         let keys: Vec<i64> = (0..=12).map(|group| 8 * group).collect();
-        let needed = needed_beside_others(&keys, 107, (320, 180));
+        let needed = needed_of_four_a_second(&keys, 107, (320, 180));
         assert_eq!(needed[..80], [true; 80]);
         assert_eq!(needed[80..88], [true, true, true, true, true, true, false, false]);
         assert_eq!(needed[88..96], needed[80..88]);
         // The next one stays away.
         assert_eq!(needed[96..], [true, true, true, true, true, true, false, false, false, true, true]);
         for size in [(322, 180), (320, 182)] {
-            assert_eq!(needed_beside_others(&keys, 107, size), [true; 107]);
+            assert_eq!(needed_of_four_a_second(&keys, 107, size), [true; 107]);
         }
     }
 
     #[test]
     fn a_key_picture_between_two_does_not_make_halved_pictures_stray_earlier() {
         let keys: Vec<i64> = (0..=11).map(|group| 8 * group).chain([91, 99]).collect();
-        let needed = needed_beside_others(&keys, 99, (320, 180));
+        let needed = needed_of_four_a_second(&keys, 99, (320, 180));
         assert_eq!(needed[88..91], [true; 3]);
         assert_eq!(needed[91..], [true, true, true, true, true, true, false, false]);
     }
