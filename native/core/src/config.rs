@@ -46,6 +46,38 @@ pub struct Document {
     pub backup: Option<Backup>,
     #[serde(default)]
     pub channels: Vec<Channel>,
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Where the recording's log goes, which says what happened to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Log {
+    pub to: LogTo,
+    /// Of the file `<recording id>.log`; `cloud_recording_log` below the current directory unless said.
+    pub directory: Option<PathBuf>,
+    pub level: LogLevel,
+    /// Whether libav's own words are wanted, too. Its log is the whole process's: for programs that have nothing else
+    /// to do with libav.
+    pub libav: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum LogTo {
+    /// Lines of text.
+    #[default]
+    File,
+    /// A JSON object for each line.
+    StandardError,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum LogLevel {
+    #[default]
+    Info,
+    Debug,
 }
 
 /// What is made of a recording.

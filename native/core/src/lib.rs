@@ -2,6 +2,7 @@
 //! The recorder's core: captures a channel, cuts it into slices and delivers them to a bucket.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(clippy::pedantic)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 // The crate is the inside of one shared library: its errors are explained where they are made.
 #![allow(clippy::missing_errors_doc)]
 
@@ -11,6 +12,7 @@ pub mod config;
 pub mod error;
 mod ffi;
 mod locked;
+pub mod log;
 pub mod mp4;
 pub mod names;
 pub mod recorder;

@@ -32,7 +32,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use api::{CaptureConfig, CaptureEvent, CaptureFigures, CaptureSink, Layout, UtcMillis};
 use clock::{duration, lock, Clock, MonotonicClock, Presence, Stop};
@@ -46,6 +46,7 @@ use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
 
 use crate::error::{Code, Error};
+use crate::log;
 
 /// A channel being recorded. Dropping it stops it, too.
 pub struct Capture {
@@ -154,8 +155,10 @@ impl Capture {
         for (stream, presence) in config.sources.iter().zip(presences) {
             let around = self.parts.surroundings(roster);
             let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
+            let span = tracing::info_span!("source", participant = stream.uid);
             self.threads.push(self.parts.spawn(&format!("source-{}", stream.uid), move || {
                 let _presence = presence;
+                let _span = span.entered();
                 source.run();
                 Ok(())
             })?);
@@ -166,7 +169,9 @@ impl Capture {
     fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Error> {
         let presence = Presence::new(&self.parts.clock);
         let (config, parts) = (config.clone(), self.parts.clone());
-        self.threads.push(self.parts.spawn("source", move || passthrough::run(&config, &parts, presence))?);
+        let span = tracing::info_span!("source", participant = config.sources.first().map(|stream| stream.uid));
+        let run = move || span.in_scope(|| passthrough::run(&config, &parts, presence));
+        self.threads.push(self.parts.spawn("source", run)?);
         Ok(())
     }
 }
@@ -206,7 +211,7 @@ impl Parts {
         work: impl FnOnce() -> Result<(), Error> + Send + 'static,
     ) -> Result<JoinHandle<()>, Error> {
         let (sink, stop) = (Arc::clone(&self.sink), Arc::clone(&self.stop));
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = log::spawn(name, move || {
             let worked = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)));
             if let Err(error) = worked {
                 stop.raise();

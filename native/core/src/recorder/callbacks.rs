@@ -9,6 +9,7 @@ use std::sync::{mpsc, Arc};
 use std::thread::JoinHandle;
 
 use crate::error::Code;
+use crate::log;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Callback {
@@ -78,7 +79,7 @@ impl Deliverer {
         let closed = Arc::new(AtomicBool::new(false));
         let id = text(recording_id);
         let of_thread = Arc::clone(&closed);
-        let thread = std::thread::Builder::new().name("callbacks".to_owned()).spawn(move || {
+        let thread = log::spawn("callbacks", move || {
             deliver(&id, observer, &receiver, &of_thread);
         })?;
         let line = Line(sender);

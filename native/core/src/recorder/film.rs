@@ -14,6 +14,7 @@ use crate::books::ledger::{self, Ledger};
 use crate::books::record::Record;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
+use crate::log;
 use crate::mp4::{self, Slice};
 use crate::names;
 use crate::recorder::parcel::{self, Parcel};
@@ -128,7 +129,7 @@ impl Order {
         let (give, mut take) = mpsc::channel(1);
         let called_off = CallOff::default();
         let stop = Arc::clone(&called_off.0);
-        let making = tokio::task::spawn_blocking(move || {
+        let making = log::spawn_blocking(move || {
             let slices = std::iter::from_fn(|| take.blocking_recv());
             make(slices, count, &partial, &path, &stop)
         });

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex};
 use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
+use crate::log::Log;
 use callbacks::{Callback, Deliverer, Line, Observer};
 use registry::Worker;
 use session::Session;
@@ -38,6 +39,7 @@ pub struct Recorder {
     observer: Observer,
     document: Result<Document, Error>,
     shared: Arc<Shared>,
+    log: Log,
     start_capture: capturing::Start,
     life: Mutex<Life>,
 }
@@ -56,7 +58,9 @@ impl Recorder {
         let document = registry::configuration();
         let wanted = document.as_ref().ok().and_then(|document| document.recording_id.clone());
         let shared = registry::enter(wanted);
+        let settings = document.as_ref().map(|document| document.log.clone()).unwrap_or_default();
         Self {
+            log: Log::new(&settings, &shared.recording_id),
             id: CString::new(shared.recording_id.clone()).unwrap_or_default(),
             observer,
             document,
@@ -73,6 +77,7 @@ impl Recorder {
 
     /// Starts once; what prevents it is returned, and is the recording's fatal error.
     pub fn start(&self, request: &Request) -> Result<(), Error> {
+        let _log = self.log.enter();
         let mut life = self.life.locked();
         if life.deliverer.is_some() {
             return Err(Error::new(Code::InvalidOperation, "a recorder starts once: record again with a new one"));
@@ -95,6 +100,7 @@ impl Recorder {
 
     /// Stops once, and only what was started and has not ended by itself.
     pub fn stop(&self) -> Result<(), Error> {
+        let _log = self.log.enter();
         let mut life = self.life.locked();
         if life.stop_asked || !self.shared.state().captures() || !self.shared.send(Control::Stop) {
             return Err(Error::new(Code::InvalidOperation, "nothing is being recorded"));
@@ -106,6 +112,7 @@ impl Recorder {
     /// No callback comes after this has returned. What is left to do, a drainer of the process does; after a
     /// cancellation nothing is left.
     pub fn release(&self, cancel: bool) {
+        let _log = self.log.enter();
         let (deliverer, worker) = {
             let mut life = self.life.locked();
             (life.deliverer.take(), life.worker.take())
@@ -165,6 +172,7 @@ mod tests {
         let scratch = Scratch::new();
         let text = serde_json::json!({
             "workDir": scratch.path(),
+            "log": {"to": "Off"},
             "storage": {"endpoint": "http://127.0.0.1:9"},
             "channels": [{"streams": [{"uid": 1, "url": "tcp://127.0.0.1:9"}]}],
         });

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
+use crate::log;
 use crate::names;
 use crate::recorder::session::{self, Session};
 use crate::recorder::shared::Shared;
@@ -44,7 +45,7 @@ impl Worker {
     pub fn start(session: Session) -> std::io::Result<Self> {
         let done = Arc::new(AtomicBool::new(false));
         let of_thread = Arc::clone(&done);
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+        let thread = log::spawn("recorder", move || {
             session::run(session);
             // Under the lock: nobody is then about to wait, and who sees it may join this thread under the lock.
             let _registry = REGISTRY.locked();

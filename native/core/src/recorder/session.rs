@@ -18,6 +18,7 @@ use crate::books::Books;
 use crate::capture::api::{CaptureConfig, CaptureEvent, UtcMillis};
 use crate::error::{Code, Error};
 use crate::locked::Locked;
+use crate::log;
 use crate::names;
 use crate::recorder::callbacks::{Callback, Line};
 use crate::recorder::capturing::{Capturing, Start};
@@ -299,7 +300,7 @@ impl Session {
     /// Capture ends beside this thread, as it waits for its own.
     fn stop_capture(&mut self) {
         if let Some(capture) = self.capture.take() {
-            self.stopping = Some(tokio::task::spawn_blocking(move || {
+            self.stopping = Some(log::spawn_blocking(move || {
                 let at = capture.now();
                 capture.stop();
                 at
