@@ -14,6 +14,9 @@ LONG_SIDE: Final = 1920
 SHORT_SIDE: Final = 1080
 """Canvas bounds: 1080p in either orientation, as the interface has it."""
 
+MIN_BITRATE_KBPS: Final = 10
+MAX_BITRATE_KBPS: Final = 20000
+
 
 class StreamKinds(StrEnum):
     AUDIO_ONLY = "AudioOnly"
@@ -61,25 +64,27 @@ class Video(SpecModel):
     )
 
     width: Side = Field(
-        default=360,
+        default=1280,
         description="Width of the canvas in pixels, an even number.",
         json_schema_extra=kubernetes(fixed=True),
     )
     height: Side = Field(
-        default=640,
+        default=720,
         description="Height of the canvas in pixels, an even number.",
         json_schema_extra=kubernetes(fixed=True),
     )
     frames_per_second: Annotated[int, Field(ge=1, le=60)] = Field(
         default=15, description="Frames per second of the recording.", json_schema_extra=kubernetes(fixed=True)
     )
-    bitrate_kbps: Annotated[int, Field(ge=10, le=20000)] = Field(
-        default=500,
-        description="Bit rate of the video in 1000 bits per second.",
+    bitrate_kbps: Annotated[int, Field(ge=MIN_BITRATE_KBPS, le=MAX_BITRATE_KBPS)] | None = Field(
+        default=None,
+        description="Bit rate of the video in 1000 bits per second. If left out, it follows from the picture and the "
+        "channel's type: 400 x (width x height / 230400)^0.75 x (framesPerSecond / 15)^0.585, twice that for Live, "
+        "rounded to tens; 1130 for 1280x720 at 15 frames per second.",
         json_schema_extra=kubernetes(fixed=True),
     )
     layout: Layout = Field(
-        default=Layout.FLOAT,
+        default=Layout.BEST_FIT,
         description="How participants are placed. Float: the first fills the canvas, others lie on top in small "
         "regions. BestFit: a grid of equal regions. Vertical: `maxResolutionUid` large at the left, others down the "
         "right edge.",

@@ -19,8 +19,9 @@ BASE_MILLICPU: Final = 100
 DECODE_MILLICPU: Final = 40
 """One participant's picture, decoded and scaled into its region."""
 
-ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND: Final = 45
-"""Composing and encoding a million pixels in one second."""
+ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND: Final = 20
+"""Composing and encoding a million pixels in one second: three times what ordinary content takes (docs/benchmarks.md), as
+noise and large movements take more."""
 
 AUDIO_MILLICPU: Final = 5
 """One participant's sound, decoded and mixed."""

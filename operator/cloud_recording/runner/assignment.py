@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_recording.api.bitrate import bitrate_kbps
 from cloud_recording.api.channel import ChannelType
 from cloud_recording.api.media import AudioProfile, Layout, StreamKinds, VideoStream
 from cloud_recording.api.regions import region_name, region_number
@@ -122,7 +123,7 @@ class Assignment:
             "width": video.width,
             "height": video.height,
             "frames_per_second": video.frames_per_second,
-            "bitrate_kbps": video.bitrate_kbps,
+            "bitrate_kbps": bitrate_kbps(video, spec.channel.type),
             "max_resolution_uid": desired.max_resolution_uid or 0,
             "layout": list(Layout).index(desired.layout),
             "vendor": _VENDORS[storage.vendor],

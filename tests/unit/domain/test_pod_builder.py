@@ -100,19 +100,19 @@ def test_no_secret_is_in_the_environment_and_every_one_may_be_missing(name: str)
         pytest.param(
             {},
             {},
-            {"requests": {"cpu": "300m", "memory": "181Mi"}, "limits": {"memory": "362Mi"}},
+            {"requests": {"cpu": "421m", "memory": "208Mi"}, "limits": {"memory": "416Mi"}},
             id="the-table-alone",
         ),
         pytest.param(
             {"limits": {"memory": "128Mi"}},
             {},
-            {"requests": {"cpu": "300m"}, "limits": {"memory": "128Mi"}},
+            {"requests": {"cpu": "421m"}, "limits": {"memory": "128Mi"}},
             id="a-limit-below-the-table-takes-its-request-away",
         ),
         pytest.param(
             {"requests": {"memory": "1Gi"}},
             {},
-            {"requests": {"cpu": "300m", "memory": "1Gi"}},
+            {"requests": {"cpu": "421m", "memory": "1Gi"}},
             id="a-request-above-the-table-takes-its-limit-away",
         ),
         pytest.param(
