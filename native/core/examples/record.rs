@@ -101,9 +101,9 @@ impl CaptureSink for Listener {
             CaptureEvent::Joined { uid, .. } => told.joined.push(uid),
             CaptureEvent::Left { .. } => told.left += 1,
             CaptureEvent::Gap { .. } => told.gaps += 1,
-            CaptureEvent::Broken(error) => give_up(&format!("the capture broke: {}", error.message)),
+            CaptureEvent::Broken(error) => give_up(&format!("the capture broke: {error}")),
             CaptureEvent::Transcoding { reason, .. } => give_up(&format!("the source cannot be copied: {reason}")),
-            CaptureEvent::MediaChanged { .. } | CaptureEvent::Unavailable { .. } => {}
+            CaptureEvent::MediaChanged { .. } | CaptureEvent::TrackLost { .. } | CaptureEvent::Unavailable { .. } => {}
         }
         self.changed.notify_all();
     }

@@ -321,8 +321,8 @@ fn a_work_volume_that_cannot_be_written_breaks_the_capture_and_not_the_process()
     memory.wait_for("the capture to break", |told| {
         told.events.iter().find_map(|event| match event {
             CaptureEvent::Broken(error) => {
-                assert_eq!(error.code, Code::RecorderFailed);
-                assert!(error.message.contains("work volume"), "{error}");
+                assert_eq!(error.error().code, Code::RecorderFailed);
+                assert!(error.to_string().contains("work volume"), "{error}");
                 Some(())
             }
             _ => None,

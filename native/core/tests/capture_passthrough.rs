@@ -352,7 +352,7 @@ fn a_work_volume_that_cannot_be_written_breaks_the_copy() {
     let (capture, memory) = start(config);
     let code = memory.wait_for("the capture to break", |told| {
         told.events.iter().find_map(|event| match event {
-            CaptureEvent::Broken(error) => Some(error.code),
+            CaptureEvent::Broken(error) => Some(error.error().code),
             _ => None,
         })
     });

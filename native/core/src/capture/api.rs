@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::fault::Fatal;
 use crate::error::Error;
 
 /// Milliseconds since the Unix epoch, UTC; derived from one anchor plus a monotonic clock, so it never runs backwards.
@@ -130,12 +131,14 @@ pub enum CaptureEvent {
     Left { uid: u32, at: UtcMillis, lost: bool, message: String },
     /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
     Unavailable { uid: u32, refused: bool, message: String },
+    /// One kind of media of a participant cannot be recorded, at least for now; the other may well be.
+    TrackLost { uid: u32, track: TrackKind, reason: String },
     /// A stream that was to be recorded as it is cannot be, and is transcoded from now on.
     Transcoding { uid: u32, reason: String },
     /// Nothing could be recorded in [start, stop).
     Gap { start: UtcMillis, stop: UtcMillis, reason: String },
     /// Capture cannot go on; its threads end by themselves.
-    Broken(Error),
+    Broken(Fatal),
 }
 
 /// What capture tells delivery. Called from capture's threads; implementations must not block on the network.

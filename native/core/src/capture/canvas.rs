@@ -3,11 +3,13 @@
 //! do not, once each, and reuses the whole canvas while nothing on it changed.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::av::frame::{blacken, blit, Frame};
 use super::av::pool::Pool;
-use super::av::scale::Scaler;
+use super::av::scale::{ScaleError, Scaler};
 use super::av::AvError;
+use super::fault::{contained, Panic};
 use super::feed::Picture;
 use super::geometry::{Place, Region};
 use super::view::View;
@@ -19,6 +21,37 @@ pub enum Content {
     Black,
     /// The participant sends no video; what lies behind shows.
     Transparent,
+}
+
+/// The canvas' own pictures cannot be had: there is no memory for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SceneError(AvError);
+
+/// Why one participant's picture is not on the canvas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unpaintable {
+    Scale(ScaleError),
+    Memory(AvError),
+    Panicked(Panic),
+}
+
+impl fmt::Display for Unpaintable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scale(error) => error.fmt(f),
+            Self::Memory(error) => error.fmt(f),
+            Self::Panicked(panic) => write!(f, "an internal error: {panic}"),
+        }
+    }
+}
+
+/// What became of a composition.
+#[derive(Default)]
+pub struct Composed {
+    /// Nothing when the encoder still holds every picture of the pool.
+    pub picture: Option<Frame>,
+    /// Whose pictures could not be painted: their places are black.
+    pub unpainted: Vec<(u32, Unpaintable)>,
 }
 
 pub struct Canvas {
@@ -43,24 +76,25 @@ impl Canvas {
         Self { width, height, painters: HashMap::new(), pool: Pool::new(width, height, pictures), last: None }
     }
 
-    /// The composed picture, or `None` when the encoder still holds every one of the pool.
-    pub fn compose(&mut self, contents: &[(Place, Content)]) -> Result<Option<Frame>, AvError> {
+    /// The composed picture, whatever single participants sent.
+    pub fn compose(&mut self, contents: &[(Place, Content)]) -> Result<Composed, SceneError> {
+        self.composed(contents).map_err(SceneError)
+    }
+
+    fn composed(&mut self, contents: &[(Place, Content)]) -> Result<Composed, AvError> {
         let drawn: Vec<Drawn> = contents.iter().filter_map(Drawn::of).collect();
-        if let Some((last, frame)) = &self.last {
-            if *last == drawn {
-                return frame.share().map(Some);
-            }
+        if let Some((_, frame)) = self.last.as_ref().filter(|(last, _)| *last == drawn) {
+            return Ok(Composed { picture: Some(frame.share()?), unpainted: Vec::new() });
         }
-        let frame = match self.untouched(contents)? {
-            Some(frame) => frame,
-            None => match self.painted(contents)? {
-                Some(frame) => frame,
-                None => return Ok(None),
-            },
+        let composed = match self.untouched(contents)? {
+            Some(frame) => Composed { picture: Some(frame), unpainted: Vec::new() },
+            None => self.painted(contents)?,
         };
-        self.last = Some((drawn, frame.share()?));
-        self.painters.retain(|uid, _| contents.iter().any(|(place, _)| place.uid == *uid));
-        Ok(Some(frame))
+        if let Some(frame) = &composed.picture {
+            self.last = Some((drawn, frame.share()?));
+            self.painters.retain(|uid, _| contents.iter().any(|(place, _)| place.uid == *uid));
+        }
+        Ok(composed)
     }
 
     /// One picture that is as large as the canvas is the canvas.
@@ -73,11 +107,11 @@ impl Canvas {
         Ok(None)
     }
 
-    fn painted(&mut self, contents: &[(Place, Content)]) -> Result<Option<Frame>, AvError> {
-        let Some(mut frame) = self.pool.take()? else { return Ok(None) };
-        self.paint(contents, &mut frame)?;
+    fn painted(&mut self, contents: &[(Place, Content)]) -> Result<Composed, AvError> {
+        let Some(mut frame) = self.pool.take()? else { return Ok(Composed::default()) };
+        let unpainted = self.paint(contents, &mut frame);
         self.pool.put(frame.share()?);
-        Ok(Some(frame))
+        Ok(Composed { picture: Some(frame), unpainted })
     }
 
     /// Whether pictures side by side leave nothing of the canvas to be seen, as in a full grid.
@@ -99,20 +133,28 @@ impl Canvas {
         all_apart && area == self.width * self.height
     }
 
-    fn paint(&mut self, contents: &[(Place, Content)], frame: &mut Frame) -> Result<(), AvError> {
+    /// Paints all that can be painted; returns what cannot.
+    fn paint(&mut self, contents: &[(Place, Content)], frame: &mut Frame) -> Vec<(u32, Unpaintable)> {
+        let mut unpainted = Vec::new();
         if !self.is_covered(contents) {
             blacken(frame);
         }
         for (place, content) in contents {
             match content {
                 Content::Picture(picture) => {
-                    self.painters.entry(place.uid).or_insert_with(Painter::new).paint(picture, *place, frame)?;
+                    let painter = self.painters.entry(place.uid).or_insert_with(Painter::new);
+                    let done = contained(|| painter.paint(picture, *place, frame));
+                    if let Err(error) = done.unwrap_or_else(|panic| Err(Unpaintable::Panicked(panic))) {
+                        self.painters.remove(&place.uid);
+                        blacken_region(frame, place.region);
+                        unpainted.push((place.uid, error));
+                    }
                 }
                 Content::Black => blacken_region(frame, place.region),
                 Content::Transparent => {}
             }
         }
-        Ok(())
+        unpainted
     }
 }
 
@@ -137,12 +179,12 @@ impl Painter {
         Self { scaler: Scaler::default(), scaled: None }
     }
 
-    fn paint(&mut self, picture: &Picture, place: Place, canvas: &mut Frame) -> Result<(), AvError> {
+    fn paint(&mut self, picture: &Picture, place: Place, canvas: &mut Frame) -> Result<(), Unpaintable> {
         let view = View::of(&picture.frame, place.region, place.fill);
         let View { crop, target } = view;
         let size = (target.width, target.height);
         if view.covers(canvas.width(), canvas.height()) && !view.is_plain(&picture.frame) {
-            return self.scaler.scale(&picture.frame, view.source(), canvas);
+            return self.scaler.scale(&picture.frame, view.source(), canvas).map_err(Unpaintable::Scale);
         }
         if view.is_plain(&picture.frame) {
             blit(&picture.frame, (crop.x, crop.y), canvas, (target.x, target.y), size);
@@ -154,7 +196,7 @@ impl Painter {
     }
 
     /// The picture at the wanted size, from the last time when nothing of it changed.
-    fn scaled(&mut self, picture: &Picture, view: &View) -> Result<&Frame, AvError> {
+    fn scaled(&mut self, picture: &Picture, view: &View) -> Result<&Frame, Unpaintable> {
         let target = view.target;
         let known = self.scaled.take_if(|(serial, region, _)| *serial == picture.serial && *region == target);
         let entry = if let Some(known) = known {
@@ -164,9 +206,9 @@ impl Painter {
             let fits = |frame: &Frame| (frame.width(), frame.height()) == (target.width, target.height);
             let mut frame = match reusable.filter(fits) {
                 Some(frame) => frame,
-                None => Frame::i420(target.width, target.height)?,
+                None => Frame::i420(target.width, target.height).map_err(Unpaintable::Memory)?,
             };
-            self.scaler.scale(&picture.frame, view.source(), &mut frame)?;
+            self.scaler.scale(&picture.frame, view.source(), &mut frame).map_err(Unpaintable::Scale)?;
             (picture.serial, target, frame)
         };
         Ok(&self.scaled.insert(entry).2)
@@ -181,5 +223,33 @@ fn blacken_region(canvas: &mut Frame, region: Region) {
         for row in bytes.chunks_mut(stride).skip(at(region.y)).take(at(region.height)) {
             row[at(region.x)..at(region.x + region.width)].fill(value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ffmpeg_next::ffi::AVPixelFormat;
+
+    use super::*;
+    use crate::capture::geometry::Fill;
+
+    fn content(uid: u32, x: u32, frame: Frame) -> (Place, Content) {
+        let region = Region { x, y: 0, width: 32, height: 64 };
+        (Place { uid, region, fill: Fill::Crop }, Content::Picture(Picture { frame, serial: u64::from(uid) }))
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_painted_is_its_sender_s_alone() {
+        let mut good = Frame::i420(32, 64).expect("a picture");
+        (0..3).for_each(|index| good.plane_mut(index).expect("a plane").0.fill(200));
+        let bad = Frame::picture(AVPixelFormat::AV_PIX_FMT_UYYVYY411, 32, 64).expect("a picture");
+        let mut canvas = Canvas::new(64, 64, 2);
+        let contents = [content(1, 0, good), content(2, 32, bad)];
+        let Composed { picture, unpainted } = canvas.compose(&contents).expect("a composition");
+        let picture = picture.expect("a picture");
+        let luma = picture.plane(0).expect("luma");
+        assert_eq!((luma.bytes[0], luma.bytes[40]), (200, 16), "the good one is seen, the other is black");
+        let [(2, why)] = &unpainted[..] else { panic!("{unpainted:?}") };
+        assert_eq!(why.to_string(), "pixels of the format uyyvyy411 cannot be converted");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
 use super::av::frame::Frame;
+use super::canvas::Unpaintable;
 use super::clock::{lock, Nanos, SECOND};
 use super::geometry::{Fill, Region};
 
@@ -48,6 +49,7 @@ struct Pictures {
     bytes: usize,
     shown: Option<Shown>,
     shown_in: Option<(Region, Fill)>,
+    refused: Option<Unpaintable>,
 }
 
 struct Shown {
@@ -115,6 +117,18 @@ impl Feed {
             return None;
         }
         Some(Picture { frame: shown.frame.share().ok()?, serial: shown.serial })
+    }
+
+    /// The picture that is shown cannot be painted: it is forgotten, and its source is to hear of it.
+    pub fn refuse_picture(&self, why: Unpaintable) {
+        let mut pictures = lock(&self.pictures);
+        pictures.shown = None;
+        pictures.refused = Some(why);
+    }
+
+    /// Why a picture was refused since this was asked last.
+    pub fn take_refused(&self) -> Option<Unpaintable> {
+        lock(&self.pictures).refused.take()
     }
 
     pub fn push_samples(&self, at: i64, planes: &[Vec<f32>]) {

@@ -11,6 +11,7 @@ mod canvas;
 pub mod clock;
 #[allow(clippy::must_use_candidate)] // likewise
 pub mod encode;
+pub mod fault;
 mod feed;
 pub mod geometry;
 mod mixer;
@@ -27,8 +28,6 @@ mod timeline;
 mod utc;
 mod view;
 
-use std::any::Any;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -37,6 +36,7 @@ use std::thread::JoinHandle;
 use api::{CaptureConfig, CaptureEvent, CaptureFigures, CaptureSink, Layout, UtcMillis};
 use clock::{duration, lock, Clock, MonotonicClock, Presence, Stop};
 use encode::aac;
+use fault::{contained, Fatal};
 use output::Output;
 pub use repair::repair;
 use roster::Roster;
@@ -45,7 +45,6 @@ pub use source::{try_out, Failure, Guard, Refusal};
 use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
 
-use crate::error::{Code, Error};
 use crate::log;
 
 /// A channel being recorded. Dropping it stops it, too.
@@ -76,7 +75,7 @@ impl Capture {
     /// # Errors
     /// When the encoders or the threads cannot be had.
     #[allow(clippy::needless_pass_by_value)] // a capture is handed its configuration and its listener
-    pub fn start(config: CaptureConfig, sink: Arc<dyn CaptureSink>) -> Result<Self, Error> {
+    pub fn start(config: CaptureConfig, sink: Arc<dyn CaptureSink>) -> Result<Self, Fatal> {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         Self::start_at(&config, &sink, &clock)
     }
@@ -89,7 +88,7 @@ impl Capture {
         config: &CaptureConfig,
         sink: &Arc<dyn CaptureSink>,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Fatal> {
         av::prepare();
         let settings = Settings { layout: config.layout, max_resolution_uid: config.max_resolution_uid, paused: false };
         let settings = Arc::new(Mutex::new(settings));
@@ -151,12 +150,13 @@ impl Capture {
         config: &CaptureConfig,
         presences: Vec<Presence>,
         roster: &Arc<Roster>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fatal> {
         for (stream, presence) in config.sources.iter().zip(presences) {
             let around = self.parts.surroundings(roster);
             let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
             let span = tracing::info_span!("source", participant = stream.uid);
-            self.threads.push(self.parts.spawn(&format!("source-{}", stream.uid), move || {
+            let name = format!("source-{}", stream.uid);
+            self.threads.push(self.parts.spawn(&name, move || {
                 let _presence = presence;
                 let _span = span.entered();
                 source.run();
@@ -166,7 +166,7 @@ impl Capture {
         Ok(())
     }
 
-    fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Error> {
+    fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Fatal> {
         let presence = Presence::new(&self.parts.clock);
         let (config, parts) = (config.clone(), self.parts.clone());
         let span = tracing::info_span!("source", participant = config.sources.first().map(|stream| stream.uid));
@@ -188,7 +188,7 @@ impl Parts {
     }
 
     /// Starts what composes and mixes the members of `roster`, and what encodes and cuts that.
-    fn compose(&self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<Composing, Error> {
+    fn compose(&self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<Composing, Fatal> {
         let (sender, receiver) = sync_channel(tick::backlog(config, &*self.clock));
         let position = Arc::clone(&self.position);
         let output = Output::open(config, Arc::clone(&self.clock), Arc::clone(&self.sink), position)?;
@@ -199,7 +199,8 @@ impl Parts {
         let tick = Tick::new(config, time, scene, Arc::clone(&self.lateness), sender);
         let tick = self.spawn("tick", move || {
             let _presence = presence;
-            tick.run()
+            tick.run();
+            Ok(())
         })?;
         Ok(Composing(vec![output, tick]))
     }
@@ -208,18 +209,17 @@ impl Parts {
     fn spawn(
         &self,
         name: &str,
-        work: impl FnOnce() -> Result<(), Error> + Send + 'static,
-    ) -> Result<JoinHandle<()>, Error> {
+        work: impl FnOnce() -> Result<(), Fatal> + Send + 'static,
+    ) -> Result<JoinHandle<()>, Fatal> {
         let (sink, stop) = (Arc::clone(&self.sink), Arc::clone(&self.stop));
         let thread = log::spawn(name, move || {
-            let worked = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)));
-            if let Err(error) = worked {
+            let worked = contained(work).unwrap_or_else(|panic| Err(Fatal::panicked(&panic)));
+            if let Err(fatal) = worked {
                 stop.raise();
-                sink.event(CaptureEvent::Broken(error));
+                sink.event(CaptureEvent::Broken(fatal));
             }
         });
-        thread
-            .map_err(|error| Error::new(Code::RecorderInit, format!("the system gives no thread for capture: {error}")))
+        thread.map_err(|error| Fatal::no_thread(&error))
     }
 }
 
@@ -238,10 +238,4 @@ impl Drop for Capture {
         self.parts.stop.raise();
         Composing(std::mem::take(&mut self.threads)).join();
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    Error::new(Code::GeneralError, format!("an internal error ended the capture: {text}"))
 }

@@ -5,6 +5,7 @@
 //! program tables, so it can be played alone.
 
 use std::ffi::{c_int, c_void};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ptr::{self, NonNull};
@@ -67,6 +68,24 @@ impl SliceFile {
     }
 }
 
+/// Why something was not multiplexed.
+#[derive(Debug)]
+pub enum MuxError {
+    /// Its bytes could not be written.
+    Disk(io::Error),
+    /// The multiplexer does not take it.
+    Refused(AvError),
+}
+
+impl fmt::Display for MuxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(error) => error.fmt(f),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
 /// Where the multiplexer's bytes go; libav holds a pointer to it.
 #[derive(Default)]
 struct Target {
@@ -86,19 +105,21 @@ unsafe impl Send for Muxer {}
 
 impl Muxer {
     /// A multiplexer for streams as these encoders give them, numbered in this order.
-    pub fn new(encoders: &[&EncoderContext]) -> Result<Self, AvError> {
-        Self::with_streams(encoders, |encoder, parameters| {
+    pub fn new(encoders: &[&EncoderContext]) -> Result<Self, MuxError> {
+        let made = Self::with_streams(encoders, |encoder, parameters| {
             // SAFETY: both are valid; the function copies.
             unsafe { ffi::avcodec_parameters_from_context(parameters, encoder.as_ptr()) }
-        })
+        });
+        made.map_err(MuxError::Refused)
     }
 
     /// A multiplexer for streams that are copied from a source, numbered in this order.
-    pub fn of_copies(streams: &[&Parameters]) -> Result<Self, AvError> {
-        Self::with_streams(streams, |original, parameters| {
+    pub fn of_copies(streams: &[&Parameters]) -> Result<Self, MuxError> {
+        let made = Self::with_streams(streams, |original, parameters| {
             // SAFETY: both are valid; the function copies.
             unsafe { ffi::avcodec_parameters_copy(parameters, original.as_ptr()) }
-        })
+        });
+        made.map_err(MuxError::Refused)
     }
 
     fn with_streams<T>(
@@ -127,8 +148,13 @@ impl Muxer {
     }
 
     /// From now on bytes go into `file`, beginning with the program tables.
-    pub fn begin(&mut self, file: SliceFile) -> Result<(), AvError> {
+    pub fn begin(&mut self, file: SliceFile) -> Result<(), MuxError> {
         self.target.file = Some(file);
+        let begun = self.write_tables();
+        self.judge(begun)
+    }
+
+    fn write_tables(&mut self) -> Result<(), AvError> {
         if self.header_written {
             let (name, value) = (c_string("mpegts_flags")?, c_string("+resend_headers")?);
             // SAFETY: the context is valid; the option belongs to the muxer's private data.
@@ -149,7 +175,7 @@ impl Muxer {
     }
 
     /// Writes a packet of the stream `stream`; packets of a stream come in the order of decoding.
-    pub fn write(&mut self, packet: &mut Packet, stream: usize, present: i64, decode: i64) -> Result<(), AvError> {
+    pub fn write(&mut self, packet: &mut Packet, stream: usize, present: i64, decode: i64) -> Result<(), MuxError> {
         debug_assert!(stream < self.streams);
         let raw = packet.raw_mut();
         raw.stream_index = c_int::try_from(stream).unwrap_or(0);
@@ -157,26 +183,35 @@ impl Muxer {
         raw.dts = decode;
         raw.duration = 0;
         // SAFETY: context and packet are valid; the stream index was checked; MPEG-TS streams count in 90 kHz.
-        AvError::check(unsafe { ffi::av_write_frame(self.context.as_ptr(), packet.as_mut_ptr()) }).map(drop)
+        let written = unsafe { ffi::av_write_frame(self.context.as_ptr(), packet.as_mut_ptr()) };
+        self.judge(AvError::check(written).map(drop))
     }
 
     /// Hands whole packets that are still buffered to the file.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self) -> Result<(), MuxError> {
         // SAFETY: the context and its output are valid.
         unsafe { ffi::avio_flush((*self.context.as_ptr()).pb) };
+        self.judge(Ok(()))
     }
 
     /// Ends the current slice's file and gives it back.
-    pub fn end(&mut self) -> Result<Option<SliceFile>, AvError> {
+    pub fn end(&mut self) -> Result<Option<SliceFile>, MuxError> {
+        if !self.header_written {
+            return Ok(self.target.file.take());
+        }
         // SAFETY: the context is valid; a null packet flushes the sound that the muxer gathers.
-        AvError::check(unsafe { ffi::av_write_frame(self.context.as_ptr(), no_packet()) })?;
-        self.flush();
+        let flushed = unsafe { ffi::av_write_frame(self.context.as_ptr(), no_packet()) };
+        self.judge(AvError::check(flushed).map(drop))?;
+        self.flush()?;
         Ok(self.target.file.take())
     }
 
-    /// Why writing to the file failed, if it did: libav's own error says less.
-    pub fn take_failure(&mut self) -> Option<io::Error> {
-        self.target.failure.take()
+    /// Why writing to the file failed, if it did: libav's own error says less, and may come later.
+    fn judge(&mut self, done: Result<(), AvError>) -> Result<(), MuxError> {
+        match self.target.failure.take() {
+            Some(failure) => Err(MuxError::Disk(failure)),
+            None => done.map_err(MuxError::Refused),
+        }
     }
 }
 

@@ -10,15 +10,14 @@ use std::sync::Arc;
 
 use super::api::{AudioProfile, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, TrackKind, UtcMillis};
 use super::av::frame::{Frame, Packet};
-use super::av::AvError;
 use super::clock::{nanos, Clock, Nanos, SECOND};
 use super::encode::aac::Aac;
 use super::encode::x264::X264;
-use super::encode::{AudioEncoder, VideoEncoder};
+use super::encode::{AudioEncoder, EncodeError, VideoEncoder};
+use super::fault::Fatal;
 use super::feed::SAMPLE_RATE;
 use super::mux::{Muxer, TICKS_PER_SECOND};
-use super::slicer::{Beginning, Naming, Slicer};
-use crate::error::{Code, Error};
+use super::slicer::{Beginning, Naming, Slicer, Unwritten};
 
 /// Presentation time of the recording's first picture. Not zero, as time stamps of early sound may lie before it.
 const ORIGIN: i64 = TICKS_PER_SECOND;
@@ -104,23 +103,22 @@ impl Output {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn CaptureSink>,
         position: Arc<AtomicI64>,
-    ) -> Result<Self, Error> {
-        let failed = |error: AvError| error.into_error(Code::RecorderInit, "the encoders could not be opened");
+    ) -> Result<Self, Fatal> {
         let mut kinds = Vec::new();
         let mut video: Option<Box<dyn VideoEncoder>> = None;
         if config.kinds != StreamKinds::AudioOnly {
-            video = Some(Box::new(X264::open(config.canvas).map_err(failed)?));
+            video = Some(Box::new(X264::open(config.canvas).map_err(Fatal::no_encoders)?));
             kinds.push(TrackKind::Video);
         }
         let profile = (config.kinds != StreamKinds::VideoOnly).then_some(config.audio_profile);
         let mut audio = None;
         if let Some(profile) = profile {
-            audio = Some(open_audio(profile).map_err(failed)?);
+            audio = Some(open_audio(profile).map_err(Fatal::no_encoders)?);
             kinds.push(TrackKind::Audio);
         }
         let parameters: Vec<_> =
             video.iter().map(|encoder| encoder.parameters()).chain(audio.iter().map(|e| e.parameters())).collect();
-        let muxer = Muxer::new(&parameters).map_err(failed)?;
+        let muxer = Muxer::new(&parameters).map_err(|error| Fatal::no_muxer(&error))?;
         let naming = Naming { directory: config.directory.clone(), stem: config.file_stem.clone() };
         Ok(Self {
             grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
@@ -139,7 +137,7 @@ impl Output {
     }
 
     /// Works until the recording is over or the tick has gone.
-    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Error> {
+    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Fatal> {
         let mut last = None;
         for job in jobs {
             match job {
@@ -159,7 +157,7 @@ impl Output {
         last.map_or(Ok(()), |index| self.end_stretch(index + 1, &[], None))
     }
 
-    fn tick(&mut self, index: i64, picture: Option<&Frame>, samples: &[Vec<f32>]) -> Result<(), Error> {
+    fn tick(&mut self, index: i64, picture: Option<&Frame>, samples: &[Vec<f32>]) -> Result<(), Fatal> {
         if self.stretch.is_none() {
             self.begin_stretch(index)?;
         }
@@ -172,7 +170,7 @@ impl Output {
             if cut {
                 stretch.next_cut = ticks + self.slice_ticks;
             }
-            let packet = encoder.encode(picture, cut).map_err(encoding_failed)?;
+            let packet = encoder.encode(picture, cut)?;
             self.interleaver.video.push_back(Timed { ticks, packet, cut });
         }
         self.write_ready()?;
@@ -183,21 +181,21 @@ impl Output {
         Ok(())
     }
 
-    fn begin_stretch(&mut self, index: i64) -> Result<(), Error> {
+    fn begin_stretch(&mut self, index: i64) -> Result<(), Fatal> {
         let ticks = self.grid.ticks(index);
         if let Some((start, reason)) = self.gap.take() {
             self.report_gap(start, self.grid.utc(&*self.clock, ticks), reason);
         }
         if let (Some(profile), None) = (self.profile, &self.audio) {
-            self.audio = Some(open_audio(profile).map_err(encoding_failed)?);
+            self.audio = Some(open_audio(profile)?);
         }
         self.stretch = Some(Stretch { first: index, next: index, next_cut: ticks, restart: true });
         Ok(())
     }
 
-    fn encode_samples(&mut self, samples: &[Vec<f32>]) -> Result<(), Error> {
+    fn encode_samples(&mut self, samples: &[Vec<f32>]) -> Result<(), Fatal> {
         let Some(encoder) = self.audio.as_mut().filter(|_| !samples.is_empty()) else { return Ok(()) };
-        let packets = encoder.encode(samples).map_err(encoding_failed)?;
+        let packets = encoder.encode(samples)?;
         self.queue_sound(packets, i64::MAX);
         Ok(())
     }
@@ -219,21 +217,21 @@ impl Output {
         }
     }
 
-    fn write_ready(&mut self) -> Result<(), Error> {
+    fn write_ready(&mut self) -> Result<(), Fatal> {
         while let Some((kind, timed)) = self.interleaver.next() {
             self.write(kind, timed)?;
         }
         Ok(())
     }
 
-    fn write(&mut self, kind: TrackKind, mut timed: Timed) -> Result<(), Error> {
+    fn write(&mut self, kind: TrackKind, mut timed: Timed) -> Result<(), Fatal> {
         if timed.cut {
             if self.slicer.is_open() {
                 self.slicer.close(timed.ticks)?;
             }
             let restart = self.stretch.as_mut().is_some_and(|stretch| std::mem::take(&mut stretch.restart));
             let utc = self.grid.utc(&*self.clock, timed.ticks);
-            self.slicer.open(Beginning { ticks: timed.ticks, utc, restart })?;
+            self.slicer.open(Beginning { ticks: timed.ticks, utc, restart }).map_err(Unwritten::of_our_own)?;
         }
         if self.slicer.is_open() {
             self.slicer.write(&mut timed.packet, kind, timed.ticks)?;
@@ -241,14 +239,14 @@ impl Output {
         Ok(())
     }
 
-    fn end_stretch(&mut self, end: i64, samples: &[Vec<f32>], reason: Option<String>) -> Result<(), Error> {
+    fn end_stretch(&mut self, end: i64, samples: &[Vec<f32>], reason: Option<String>) -> Result<(), Fatal> {
         if self.stretch.is_none() {
             return Ok(());
         }
         self.encode_samples(samples)?;
         let end_ticks = self.grid.ticks(end);
         if let Some(mut encoder) = self.audio.take() {
-            let packets = encoder.finish().map_err(encoding_failed)?;
+            let packets = encoder.finish()?;
             self.queue_sound(packets, end_ticks);
         }
         while let Some((kind, timed)) = self.interleaver.drain() {
@@ -277,13 +275,8 @@ impl Output {
     }
 }
 
-fn open_audio(profile: AudioProfile) -> Result<Box<dyn AudioEncoder>, AvError> {
+fn open_audio(profile: AudioProfile) -> Result<Box<dyn AudioEncoder>, EncodeError> {
     Ok(Box::new(Aac::open(profile)?))
-}
-
-#[allow(clippy::needless_pass_by_value)] // the shape map_err wants
-fn encoding_failed(error: AvError) -> Error {
-    error.into_error(Code::RecorderFailed, "encoding failed")
 }
 
 struct Timed {

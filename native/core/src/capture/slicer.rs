@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::api::{CaptureSink, ClosedSlice, OpenSlice, TrackKind, TrackStart, UtcMillis};
 use super::av::frame::Packet;
 use super::av::AvError;
-use super::mux::{Muxer, SliceFile};
+use super::fault::Fatal;
+use super::mux::{MuxError, Muxer, SliceFile};
 use super::utc;
-use crate::error::{Code, Error};
 
 /// Where slices lie and how they are called.
 pub struct Naming {
@@ -47,81 +47,92 @@ impl Slicer {
     }
 
     /// Opens the next slice; the one before must be closed.
-    pub fn open(&mut self, beginning: Beginning) -> Result<(), Error> {
+    pub fn open(&mut self, beginning: Beginning) -> Result<(), Unwritten> {
         let Beginning { ticks, utc, restart } = beginning;
         let file_name = format!("{}_{}.ts", self.naming.stem, utc::compact(utc));
         let track_starts =
             self.kinds.iter().filter(|_| restart).map(|kind| TrackStart { kind: *kind, at: utc }).collect();
         let path = self.naming.directory.join(&file_name);
         let slice = OpenSlice { file_name, path, start: utc, discontinuity: restart, track_starts };
-        self.sink.slice_opened(&slice)?;
+        self.sink.slice_opened(&slice).map_err(Fatal::books)?;
         let file = OpenOptions::new().write(true).create_new(true).open(&slice.path);
-        let file = file.map_err(|error| storage_error(&slice.path, &error))?;
+        let file = file.map_err(|error| Fatal::disk(&slice.path, &error))?;
         self.current = Some((slice, ticks));
         let begun = self.muxer.begin(SliceFile::new(file));
-        begun.map_err(|error| self.explain(error))
+        begun.map_err(|error| self.unwritten(error))
     }
 
-    pub fn write(&mut self, packet: &mut Packet, kind: TrackKind, ticks: i64) -> Result<(), Error> {
-        self.write_reordered(packet, kind, ticks, ticks)
+    /// Writes a packet that our own encoders made.
+    pub fn write(&mut self, packet: &mut Packet, kind: TrackKind, ticks: i64) -> Result<(), Fatal> {
+        self.copy(packet, kind, ticks, ticks).map_err(Unwritten::of_our_own)
     }
 
-    pub fn write_reordered(
-        &mut self,
-        packet: &mut Packet,
-        kind: TrackKind,
-        present: i64,
-        decode: i64,
-    ) -> Result<(), Error> {
-        let stream = self.kinds.iter().position(|known| *known == kind).unwrap_or(0);
-        let written = self.muxer.write(packet, stream, present, decode);
-        written.map_err(|error| self.explain(error))
+    /// Writes a participant's packet as it came.
+    pub fn copy(&mut self, packet: &mut Packet, kind: TrackKind, present: i64, decode: i64) -> Result<(), Unwritten> {
+        let written = self.muxer.write(packet, self.stream(kind), present, decode);
+        written.map_err(|error| self.unwritten(error))
     }
 
     /// Gives what is buffered to the operating system, so that a killed process loses little.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        self.muxer.flush();
-        self.muxer.take_failure().map_or(Ok(()), |error| Err(self.storage_error(&error)))
+    pub fn flush(&mut self) -> Result<(), Fatal> {
+        self.muxer.flush().map_err(|error| self.unwritten(error).of_our_own())
     }
 
     /// Closes the slice at `ticks`: complete, fsynced, and told to the sink. Returns how long it is.
-    pub fn close(&mut self, ticks: i64) -> Result<i64, Error> {
+    pub fn close(&mut self, ticks: i64) -> Result<i64, Fatal> {
         let ended = self.muxer.end();
-        let file = ended.map_err(|error| self.explain(error))?;
-        if let Some(error) = self.muxer.take_failure() {
-            return Err(self.storage_error(&error));
-        }
+        let file = ended.map_err(|error| self.unwritten(error).of_our_own())?;
         let (Some((open, start)), Some(file)) = (self.current.take(), file) else { return Ok(0) };
         let sealed = file.seal().and_then(|sealed| sync_directory(&self.naming.directory).map(|()| sealed));
-        let sealed = sealed.map_err(|error| storage_error(&open.path, &error))?;
-        self.sink.slice_closed(ClosedSlice {
+        let sealed = sealed.map_err(|error| Fatal::disk(&open.path, &error))?;
+        let closed = self.sink.slice_closed(ClosedSlice {
             open,
             duration_ticks: u64::try_from(ticks - start).unwrap_or(0),
             bytes: sealed.bytes,
             sha256: sealed.sha256,
             md5: sealed.md5,
-        })?;
-        Ok(ticks - start)
+        });
+        closed.map_err(Fatal::books).map(|()| ticks - start)
     }
 
-    fn explain(&mut self, error: AvError) -> Error {
-        match self.muxer.take_failure() {
-            Some(failure) => self.storage_error(&failure),
-            None => error.into_error(Code::RecorderFailed, "the slice could not be multiplexed"),
+    fn stream(&self, kind: TrackKind) -> usize {
+        self.kinds.iter().position(|known| *known == kind).unwrap_or(0)
+    }
+
+    fn unwritten(&self, error: MuxError) -> Unwritten {
+        let path = self.current.as_ref().map_or(self.naming.directory.as_path(), |(slice, _)| slice.path.as_path());
+        match error {
+            MuxError::Disk(failure) => Unwritten::Fatal(Fatal::disk(path, &failure)),
+            MuxError::Refused(error) => Unwritten::Refused(error),
         }
     }
+}
 
-    fn storage_error(&self, error: &io::Error) -> Error {
-        let path = self.current.as_ref().map_or(self.naming.directory.as_path(), |(slice, _)| slice.path.as_path());
-        storage_error(path, error)
+/// Why something is not in the slice.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// The multiplexer does not take it: whose it is has to answer for that.
+    Refused(AvError),
+    Fatal(Fatal),
+}
+
+impl Unwritten {
+    /// What it means where the packets are our own encoders', and not a participant's.
+    pub fn of_our_own(self) -> Fatal {
+        match self {
+            Self::Refused(error) => Fatal::unmuxed(error),
+            Self::Fatal(fatal) => fatal,
+        }
+    }
+}
+
+impl From<Fatal> for Unwritten {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
     }
 }
 
 /// Makes the directory's entries durable.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
-}
-
-fn storage_error(path: &Path, error: &io::Error) -> Error {
-    Error::new(Code::RecorderFailed, format!("the work volume cannot be written at {}: {error}", path.display()))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::api::{CaptureConfig, Layout, StreamKinds};
 use super::av::frame::Frame;
-use super::canvas::{Canvas, Content};
+use super::canvas::{Canvas, Composed, Content};
 use super::clock::{duration, lock, Clock, Nanos, Stop, MILLISECOND, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
@@ -17,7 +17,6 @@ use super::mixer::Mixer;
 use super::output::{Grid, Job};
 use super::roster::{Member, Roster};
 use super::seating::Seating;
-use crate::error::{Code, Error};
 
 /// A tick this late is not made up for: the time until then is a gap.
 const STANDSTILL: Nanos = 2 * SECOND;
@@ -101,12 +100,8 @@ pub struct Tick {
     overdue: Option<Job>,
 }
 
-/// Why the heartbeat ends before the stop.
-enum End {
-    /// The encoder's thread has ended; it has said why.
-    EncoderGone,
-    Failed(Error),
-}
+/// The encoder's thread has ended before the stop; it has said why.
+struct EncoderGone;
 
 impl Tick {
     pub fn new(
@@ -134,12 +129,12 @@ impl Tick {
         }
     }
 
-    /// Ticks from the first media until the stop.
-    pub fn run(mut self) -> Result<(), Error> {
-        let Some(origin) = self.first_media() else { return Ok(()) };
+    /// Ticks from the first media until the stop, or until nobody encodes any more. Nothing that sources send ends it.
+    pub fn run(mut self) {
+        let Some(origin) = self.first_media() else { return };
         self.grid.origin = origin;
         if self.jobs.send(Job::Begin { origin }).is_err() {
-            return Ok(());
+            return;
         }
         let mut index = 0;
         loop {
@@ -147,8 +142,7 @@ impl Tick {
             let beaten = if self.stop.is_raised() { self.finish().map(|()| None) } else { self.beat(index).map(Some) };
             match beaten {
                 Ok(Some(next)) => index = next,
-                Ok(None) | Err(End::EncoderGone) => return Ok(()),
-                Err(End::Failed(error)) => return Err(error),
+                Ok(None) | Err(EncoderGone) => return,
             }
         }
     }
@@ -166,7 +160,7 @@ impl Tick {
     }
 
     /// One tick; returns the index of the next.
-    fn beat(&mut self, index: i64) -> Result<i64, End> {
+    fn beat(&mut self, index: i64) -> Result<i64, EncoderGone> {
         let (at, now) = (self.grid.time(index), self.clock.now());
         let late = now - at;
         self.lateness.record(late.max(0));
@@ -186,14 +180,15 @@ impl Tick {
             }
             return Ok(index + 1);
         }
-        let picture = self.compose(&members, at).map_err(End::Failed)?;
+        let picture = self.compose(&members, at);
         let samples = self.running.map_or_else(Vec::new, |_| self.samples_before(index, &members));
         self.send(Job::Tick { index, picture, samples }, index)?;
         Ok(index + 1)
     }
 
-    fn compose(&mut self, members: &[Member], at: Nanos) -> Result<Option<Frame>, Error> {
-        let Some(canvas) = &mut self.canvas else { return Ok(None) };
+    /// The picture of the moment; none where there is no memory for it now.
+    fn compose(&mut self, members: &[Member], at: Nanos) -> Option<Frame> {
+        let canvas = self.canvas.as_mut()?;
         let slack = MOST_SLACK.min(SECOND / self.grid.per_second / 3);
         let contents = self.seating.seat(members).into_iter().filter_map(|place| {
             let member = members.iter().find(|member| member.uid == place.uid)?;
@@ -204,8 +199,13 @@ impl Tick {
             };
             Some((place, content))
         });
-        let composed = canvas.compose(&contents.collect::<Vec<_>>());
-        composed.map_err(|error| error.into_error(Code::RecorderFailed, "the picture could not be composed"))
+        let Composed { picture, unpainted } = canvas.compose(&contents.collect::<Vec<_>>()).unwrap_or_default();
+        for (uid, error) in unpainted {
+            for member in members.iter().filter(|member| member.uid == uid) {
+                member.feed.refuse_picture(error.clone());
+            }
+        }
+        picture
     }
 
     /// The mix of the interval that ends with tick `index`.
@@ -218,14 +218,14 @@ impl Tick {
     }
 
     /// Hands a tick on. An encoder that is hopelessly behind breaks the output off instead of the heartbeat.
-    fn send(&mut self, job: Job, index: i64) -> Result<(), End> {
+    fn send(&mut self, job: Job, index: i64) -> Result<(), EncoderGone> {
         if !self.clock.is_live() {
             self.running = Some(index + 1);
-            return self.jobs.send(job).map_err(|_| End::EncoderGone);
+            return self.jobs.send(job).map_err(|_| EncoderGone);
         }
         match self.jobs.try_send(job) {
             Ok(()) => self.running = Some(index + 1),
-            Err(TrySendError::Disconnected(_)) => return Err(End::EncoderGone),
+            Err(TrySendError::Disconnected(_)) => return Err(EncoderGone),
             Err(TrySendError::Full(_)) => {
                 let reason = "the processor or the work volume was too slow to keep up".to_owned();
                 let running = self.running.take();
@@ -236,33 +236,33 @@ impl Tick {
     }
 
     /// Ends the running output, if any, after its last tick.
-    fn break_off(&mut self, reason: Option<String>) -> Result<(), End> {
+    fn break_off(&mut self, reason: Option<String>) -> Result<(), EncoderGone> {
         self.hand_over_overdue_blocking()?;
         let Some(end) = self.running.take() else { return Ok(()) };
         let members = self.roster.members();
         let samples = self.samples_before(end, &members);
-        self.jobs.send(Job::Break { end, samples, reason }).map_err(|_| End::EncoderGone)
+        self.jobs.send(Job::Break { end, samples, reason }).map_err(|_| EncoderGone)
     }
 
     /// True when nothing is overdue any more.
-    fn hand_over_overdue(&mut self) -> Result<bool, End> {
+    fn hand_over_overdue(&mut self) -> Result<bool, EncoderGone> {
         match self.overdue.take().map(|job| self.jobs.try_send(job)) {
             None | Some(Ok(())) => Ok(true),
             Some(Err(TrySendError::Full(job))) => {
                 self.overdue = Some(job);
                 Ok(false)
             }
-            Some(Err(TrySendError::Disconnected(_))) => Err(End::EncoderGone),
+            Some(Err(TrySendError::Disconnected(_))) => Err(EncoderGone),
         }
     }
 
-    fn hand_over_overdue_blocking(&mut self) -> Result<(), End> {
-        self.overdue.take().map_or(Ok(()), |job| self.jobs.send(job).map_err(|_| End::EncoderGone))
+    fn hand_over_overdue_blocking(&mut self) -> Result<(), EncoderGone> {
+        self.overdue.take().map_or(Ok(()), |job| self.jobs.send(job).map_err(|_| EncoderGone))
     }
 
-    fn finish(&mut self) -> Result<(), End> {
+    fn finish(&mut self) -> Result<(), EncoderGone> {
         let at = self.clock.now();
         self.break_off(None)?;
-        self.jobs.send(Job::Finish { at }).map_err(|_| End::EncoderGone)
+        self.jobs.send(Job::Finish { at }).map_err(|_| EncoderGone)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::capture::api::CaptureEvent;
+use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::roster::Roster;
@@ -158,7 +158,8 @@ impl Machine {
                 let message = format!("participant {uid} is transcoded and not passed through: {reason}");
                 self.recorder_failure(Code::RecorderFailed, message);
             }
-            CaptureEvent::Broken(error) => self.fail(error.clone()),
+            CaptureEvent::TrackLost { uid, track, reason } => self.track_lost(*uid, *track, reason),
+            CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
             CaptureEvent::Gap { .. } => {}
         }
     }
@@ -283,6 +284,15 @@ impl Machine {
         if lost && self.state.captures() && self.roster.is_empty() {
             let message = format!("the connection to everybody in the channel was lost; reconnecting ({message})");
             self.recorder_failure(Code::Disconnected, message);
+        }
+    }
+
+    /// Told by name: what is not recorded of somebody is not seen to be missing until it is too late.
+    fn track_lost(&mut self, uid: u32, track: TrackKind, reason: &str) {
+        let what = if track == TrackKind::Audio { "sound" } else { "picture" };
+        let message = format!("the {what} cannot be recorded: {reason}");
+        if self.roster.complain(uid, &message) {
+            self.recorder_failure(Code::RecorderFailed, format!("participant {}: {message}", self.roster.name(uid)));
         }
     }
 
@@ -483,6 +493,20 @@ mod tests {
         machine.event(&unavailable(1, true));
         machine.event(&unavailable(2, true));
         assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
+    }
+
+    #[test]
+    fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
+        let expected = [Expected { uid: 1, name: Some("alice".into()) }];
+        let mut machine = Machine::new(Roster::new(&expected, false), "p.m3u8".into(), Duration::from_secs(30));
+        let lost = |reason: &str| CaptureEvent::TrackLost { uid: 1, track: TrackKind::Video, reason: reason.into() };
+        machine.event(&joined(1));
+        machine.event(&lost("no decoder"));
+        machine.event(&lost("no decoder"));
+        let message = "participant 1 (alice): the picture cannot be recorded: no decoder".to_owned();
+        let told = Callback::RecorderFailure { code: Code::RecorderFailed, message };
+        assert_eq!(orders(&mut machine), [Order::Tell(told)]);
+        assert_eq!(machine.roster().participants()[0].message, "the picture cannot be recorded: no decoder");
     }
 
     #[test]

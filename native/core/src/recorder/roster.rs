@@ -93,6 +93,25 @@ impl Roster {
         }
     }
 
+    /// Notes what is wrong with a participant's media; false where that is known already.
+    pub fn complain(&mut self, uid: u32, message: &str) -> bool {
+        let Some(participant) = self.find(uid).filter(|participant| participant.message != message) else {
+            return false;
+        };
+        message.clone_into(&mut participant.message);
+        true
+    }
+
+    /// How a message calls a participant: the number, and the name where there is one.
+    #[must_use]
+    pub fn name(&self, uid: u32) -> String {
+        let known = self.participants.iter().find(|participant| participant.uid == uid);
+        match known.and_then(|participant| participant.name.as_ref()) {
+            Some(name) => format!("{uid} ({name})"),
+            None => uid.to_string(),
+        }
+    }
+
     /// Everybody leaves as the recorder does.
     pub fn end(&mut self, at: i64) {
         for participant in self.participants.iter_mut().filter(|each| each.state == Presence::Joined) {

@@ -33,11 +33,16 @@ impl Frame {
     /// A picture in I420 with its own buffers, contents undefined. Where width or height is odd, its chroma has half a
     /// sample more than half as many.
     pub fn i420(width: u32, height: u32) -> Result<Self, AvError> {
+        Self::picture(ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, width, height)
+    }
+
+    /// A picture of any format with its own buffers, contents undefined.
+    pub fn picture(format: ffi::AVPixelFormat, width: u32, height: u32) -> Result<Self, AvError> {
         let mut frame = Self::empty()?;
         let raw = frame.raw_mut();
         raw.width = to_c_int(width)?;
         raw.height = to_c_int(height)?;
-        raw.format = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int;
+        raw.format = format as c_int;
         // SAFETY: size and format are set, as the function requires.
         AvError::check(unsafe { ffi::av_frame_get_buffer(frame.as_mut_ptr(), 0) })?;
         Ok(frame)

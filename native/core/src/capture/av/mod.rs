@@ -20,7 +20,6 @@ use std::sync::{Mutex, Once};
 
 use ffmpeg_next::ffi;
 
-use crate::error::{Code, Error};
 use crate::locked::Locked;
 
 /// The time base of every timestamp that capture hands to libav: nanoseconds.
@@ -72,7 +71,7 @@ impl Drop for LargeAllocations {
     }
 }
 
-/// A negative return value of libav. Decisions look at the code; the text is for people.
+/// A negative return value of libav. Decisions look at the code; the text is for people. Whom it concerns, the caller says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvError(pub c_int);
 
@@ -90,11 +89,6 @@ impl AvError {
         } else {
             Ok(value)
         }
-    }
-
-    /// The same failure as an error of the recorder, told as what could not be done.
-    pub fn into_error(self, code: Code, what: &str) -> Error {
-        Error::new(code, format!("{what}: {self}"))
     }
 }
 

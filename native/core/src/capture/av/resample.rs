@@ -2,6 +2,7 @@
 //! Samples of any rate, format and number of channels into planar 32 bit float at the output's rate.
 
 use std::ffi::c_int;
+use std::fmt;
 use std::ptr::{self, NonNull};
 
 use ffmpeg_next::ffi;
@@ -12,6 +13,32 @@ use super::AvError;
 /// Layouts beyond this, or rates outside the range, come only from broken or hostile streams.
 const MOST_CHANNELS: c_int = 16;
 const RATES: std::ops::RangeInclusive<c_int> = 4_000..=192_000;
+
+/// Why a participant's samples cannot be brought into the form of the mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResampleError {
+    Channels(c_int),
+    Rate(c_int),
+    Failed(AvError),
+}
+
+impl fmt::Display for ResampleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channels(count) => write!(f, "{count} channels, where 1 to {MOST_CHANNELS} are taken"),
+            Self::Rate(rate) => {
+                write!(f, "{rate} samples a second, where {} to {} are taken", RATES.start(), RATES.end())
+            }
+            Self::Failed(error) => write!(f, "it could not be resampled: {error}"),
+        }
+    }
+}
+
+impl From<AvError> for ResampleError {
+    fn from(error: AvError) -> Self {
+        Self::Failed(error)
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -33,7 +60,7 @@ unsafe impl Send for Resampler {}
 
 impl Resampler {
     /// A resampler for frames like `like`.
-    pub fn new(like: &Frame, rate: u32, channels: usize) -> Result<Self, AvError> {
+    pub fn new(like: &Frame, rate: u32, channels: usize) -> Result<Self, ResampleError> {
         let shape = Shape::of(like)?;
         let mut raw: *mut ffi::SwrContext = ptr::null_mut();
         // SAFETY: zeroed layouts are valid to initialise by av_channel_layout_default; the input layout is the frame's
@@ -83,13 +110,14 @@ impl Resampler {
     }
 
     /// From now on adds `delta` samples (or takes them away) over the next `distance` samples of output.
-    pub fn stretch(&mut self, delta: i32, distance: i32) -> Result<(), AvError> {
+    pub fn stretch(&mut self, delta: i32, distance: i32) -> Result<(), ResampleError> {
         // SAFETY: the context is initialised.
-        AvError::check(unsafe { ffi::swr_set_compensation(self.context.as_ptr(), delta, distance) }).map(drop)
+        AvError::check(unsafe { ffi::swr_set_compensation(self.context.as_ptr(), delta, distance) })?;
+        Ok(())
     }
 
     /// Converts one frame, appending to one vector per channel; returns how many samples each got.
-    pub fn convert(&mut self, frame: &Frame, output: &mut [Vec<f32>]) -> Result<usize, AvError> {
+    pub fn convert(&mut self, frame: &Frame, output: &mut [Vec<f32>]) -> Result<usize, ResampleError> {
         let raw = frame.raw();
         // SAFETY: the context is initialised.
         let room = AvError::check(unsafe { ffi::swr_get_out_samples(self.context.as_ptr(), raw.nb_samples) })?;
@@ -111,7 +139,7 @@ impl Resampler {
         for samples in output {
             samples.truncate(kept);
         }
-        written
+        Ok(written?)
     }
 }
 
@@ -136,13 +164,15 @@ impl Drop for Resampler {
 }
 
 impl Shape {
-    fn of(frame: &Frame) -> Result<Self, AvError> {
+    fn of(frame: &Frame) -> Result<Self, ResampleError> {
         let raw = frame.raw();
         let shape = Self { format: raw.format, rate: raw.sample_rate, channels: raw.ch_layout.nb_channels };
-        if RATES.contains(&shape.rate) && (1..=MOST_CHANNELS).contains(&shape.channels) {
-            Ok(shape)
-        } else {
-            Err(AvError(ffi::AVERROR_INVALIDDATA))
+        if !RATES.contains(&shape.rate) {
+            return Err(ResampleError::Rate(shape.rate));
         }
+        if !(1..=MOST_CHANNELS).contains(&shape.channels) {
+            return Err(ResampleError::Channels(shape.channels));
+        }
+        Ok(shape)
     }
 }

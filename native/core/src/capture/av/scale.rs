@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Scaling a part of a picture, of any pixel format, into an I420 picture of a wanted size.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, CStr};
+use std::fmt;
 use std::ptr::{self, NonNull};
 
 use ffmpeg_next::ffi;
@@ -18,6 +19,23 @@ pub struct Crop {
     pub y: u32,
     pub width: u32,
     pub height: u32,
+}
+
+/// Why a participant's picture cannot be brought into the form of the canvas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScaleError {
+    /// There is nothing that reads pixels of this format.
+    Format(String),
+    Failed(AvError),
+}
+
+impl fmt::Display for ScaleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(name) => write!(f, "pixels of the format {name} cannot be converted"),
+            Self::Failed(error) => write!(f, "a picture could not be scaled: {error}"),
+        }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -44,10 +62,12 @@ unsafe impl Send for Scaler {}
 
 impl Scaler {
     /// Scales `crop` of `from` over all of `into`, which must be I420 and exclusive.
-    pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame) -> Result<(), AvError> {
+    pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame) -> Result<(), ScaleError> {
+        is_readable(from)?;
         let full_range = from.is_full_range();
         let mut halves = std::mem::take(&mut self.halves);
-        let (steps, rest) = halve_down(from, crop, (into.width(), into.height()), &mut halves)?;
+        let (steps, rest) =
+            halve_down(from, crop, (into.width(), into.height()), &mut halves).map_err(ScaleError::Failed)?;
         let start = halves[..steps].last().unwrap_or(from);
         let done = if start.is_i420() && !full_range && (rest.width, rest.height) == (into.width(), into.height()) {
             blit(start, (rest.x, rest.y), into, (0, 0), (rest.width, rest.height));
@@ -56,7 +76,7 @@ impl Scaler {
             halve_well(start, rest, into);
             Ok(())
         } else {
-            self.convert(start, rest, full_range, into)
+            self.convert(start, rest, full_range, into).map_err(ScaleError::Failed)
         };
         self.halves = halves;
         done
@@ -137,6 +157,24 @@ impl Scaler {
 impl Drop for Scaler {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// Whether libswscale reads the picture's format at all.
+pub fn is_readable(frame: &Frame) -> Result<(), ScaleError> {
+    let format = frame.raw().format;
+    if frame.is_i420() {
+        return Ok(());
+    }
+    // SAFETY: the format comes from a decoded frame, so it is one of libav's; the name is static, or null.
+    unsafe {
+        let format = std::mem::transmute::<c_int, ffi::AVPixelFormat>(format);
+        if ffi::sws_isSupportedInput(format) != 0 {
+            return Ok(());
+        }
+        let name = ffi::av_get_pix_fmt_name(format);
+        let name = if name.is_null() { "unknown".into() } else { CStr::from_ptr(name).to_string_lossy() };
+        Err(ScaleError::Format(name.into_owned()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use ffmpeg_next::ffi;
 
-use super::{int, AudioEncoder, EncoderContext};
+use super::{int, AudioEncoder, EncodeError, EncoderContext};
 use crate::capture::api::AudioProfile;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::AvError;
@@ -44,7 +44,7 @@ fn search(profile: AudioProfile) -> &'static str {
 }
 
 impl Aac {
-    pub fn open(profile: AudioProfile) -> Result<Self, AvError> {
+    pub fn open(profile: AudioProfile) -> Result<Self, EncodeError> {
         let channels = channels(profile);
         let context = EncoderContext::open("aac", &[("aac_coder", search(profile))], |context| {
             context.sample_rate = int(SAMPLE_RATE);
@@ -53,7 +53,8 @@ impl Aac {
             context.time_base = ffi::AVRational { num: 1, den: int(SAMPLE_RATE) };
             // SAFETY: the layout is a field of the context, zeroed by its allocation.
             unsafe { ffi::av_channel_layout_default(&raw mut context.ch_layout, int(channels)) };
-        })?;
+        });
+        let context = context.map_err(EncodeError)?;
         // SAFETY: the context is open.
         let block = usize::try_from(unsafe { (*context.as_ptr()).frame_size }).unwrap_or(1024);
         Ok(Self { context, block, pending: vec![Vec::new(); channels], count: 0 })
@@ -83,25 +84,24 @@ impl Aac {
 }
 
 impl AudioEncoder for Aac {
-    fn encode(&mut self, planes: &[Vec<f32>]) -> Result<Vec<Packet>, AvError> {
+    fn encode(&mut self, planes: &[Vec<f32>]) -> Result<Vec<Packet>, EncodeError> {
         for (pending, plane) in self.pending.iter_mut().zip(planes) {
             pending.extend_from_slice(plane);
         }
         let mut packets = Vec::new();
         while self.pending[0].len() >= self.block {
-            self.submit(self.block)?;
-            packets.extend(self.context.receive_all()?);
+            self.submit(self.block).map_err(EncodeError)?;
+            packets.extend(self.context.receive_all().map_err(EncodeError)?);
         }
         Ok(packets)
     }
 
-    fn finish(&mut self) -> Result<Vec<Packet>, AvError> {
+    fn finish(&mut self) -> Result<Vec<Packet>, EncodeError> {
         let rest = self.pending[0].len();
         if rest > 0 {
-            self.submit(rest)?;
+            self.submit(rest).map_err(EncodeError)?;
         }
-        self.context.send(None)?;
-        self.context.receive_all()
+        self.context.send(None).and_then(|()| self.context.receive_all()).map_err(EncodeError)
     }
 
     fn parameters(&self) -> &EncoderContext {

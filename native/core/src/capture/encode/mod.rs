@@ -5,6 +5,7 @@ pub mod aac;
 pub mod x264;
 
 use std::ffi::c_int;
+use std::fmt;
 use std::ptr::NonNull;
 
 use ffmpeg_next::ffi;
@@ -12,10 +13,20 @@ use ffmpeg_next::ffi;
 use super::av::frame::{Frame, Packet};
 use super::av::{c_string, AvError, Options};
 
+/// An encoder failed, which it does for all participants at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodeError(AvError);
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Encodes one picture after another, each to exactly one packet: no reordering, no look-ahead.
 pub trait VideoEncoder: Send {
     /// `key` makes it a picture at which a slice can begin.
-    fn encode(&mut self, picture: &Frame, key: bool) -> Result<Packet, AvError>;
+    fn encode(&mut self, picture: &Frame, key: bool) -> Result<Packet, EncodeError>;
 
     /// What a muxer has to know.
     fn parameters(&self) -> &EncoderContext;
@@ -25,10 +36,10 @@ pub trait VideoEncoder: Send {
 pub trait AudioEncoder: Send {
     /// Takes samples (one vector per channel), gives the packets that are complete. A packet's time stamp counts the
     /// samples since the encoder began.
-    fn encode(&mut self, planes: &[Vec<f32>]) -> Result<Vec<Packet>, AvError>;
+    fn encode(&mut self, planes: &[Vec<f32>]) -> Result<Vec<Packet>, EncodeError>;
 
     /// Gives what is still inside; the encoder is of no use afterwards.
-    fn finish(&mut self) -> Result<Vec<Packet>, AvError>;
+    fn finish(&mut self) -> Result<Vec<Packet>, EncodeError>;
 
     /// What a muxer has to know.
     fn parameters(&self) -> &EncoderContext;

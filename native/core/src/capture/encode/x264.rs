@@ -3,7 +3,7 @@
 
 use ffmpeg_next::ffi;
 
-use super::{int, EncoderContext, VideoEncoder};
+use super::{int, EncodeError, EncoderContext, VideoEncoder};
 use crate::capture::api::Canvas;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::AvError;
@@ -19,7 +19,7 @@ pub struct X264 {
 impl X264 {
     /// `zerolatency` gives one packet per picture; no scene cuts, as they would move the key frames that slices are cut
     /// at; one thread, as a machine records many channels at once; VBV with a buffer of one second holds the rate.
-    pub fn open(canvas: Canvas) -> Result<Self, AvError> {
+    pub fn open(canvas: Canvas) -> Result<Self, EncodeError> {
         let options = [("preset", "superfast"), ("tune", "zerolatency"), ("sc_threshold", "0"), ("forced-idr", "1")];
         let rate = i64::from(canvas.bitrate_kbps) * 1000;
         let context = EncoderContext::open("libx264", &options, |context| {
@@ -34,13 +34,11 @@ impl X264 {
             context.rc_max_rate = rate;
             context.rc_buffer_size = int(rate);
             context.thread_count = 1;
-        })?;
-        Ok(Self { context, count: 0 })
+        });
+        Ok(Self { context: context.map_err(EncodeError)?, count: 0 })
     }
-}
 
-impl VideoEncoder for X264 {
-    fn encode(&mut self, picture: &Frame, key: bool) -> Result<Packet, AvError> {
+    fn packet(&mut self, picture: &Frame, key: bool) -> Result<Packet, AvError> {
         // A reference of our own, so that the fields below are not written into a frame that others read.
         let mut picture = picture.share()?;
         let raw = picture.raw_mut();
@@ -52,6 +50,12 @@ impl VideoEncoder for X264 {
         self.count += 1;
         self.context.send(Some(&picture))?;
         self.context.receive()?.ok_or(AvError(ffi::AVERROR_BUG))
+    }
+}
+
+impl VideoEncoder for X264 {
+    fn encode(&mut self, picture: &Frame, key: bool) -> Result<Packet, EncodeError> {
+        self.packet(picture, key).map_err(EncodeError)
     }
 
     fn parameters(&self) -> &EncoderContext {

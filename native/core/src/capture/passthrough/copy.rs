@@ -12,6 +12,7 @@ use super::output::{Flow, Job, Piece};
 use crate::capture::api::CaptureEvent;
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
+use crate::capture::fault::contained;
 use crate::capture::source::open::{Failure, Input};
 use crate::capture::source::settle::settle;
 use crate::capture::source::{Played, Source, CONNECT, SILENCE};
@@ -71,7 +72,7 @@ impl Copier {
     pub fn play(&mut self, input: Input, source: &Source, parts: &Parts, jobs: &SyncSender<Job>) -> End {
         let finite = input.is_finite();
         let mut connection = Connection::new(input, source, parts, jobs, self);
-        let halt = connection.play();
+        let halt = contained(|| connection.play()).unwrap_or_else(|panic| Halt::Failure(Failure::Panicked(panic)));
         let joined = connection.told.is_some();
         match halt {
             Halt::Failure(failure) => {
@@ -163,7 +164,8 @@ impl<'a> Connection<'a> {
     }
 
     fn take(&mut self, packet: Packet, line: &mut Line) -> Result<(), Halt> {
-        if let Some(reason) = self.choose_streams() {
+        let unfit = lock(&self.copier.flow.misfit).take();
+        if let Some(reason) = unfit.or_else(|| self.choose_streams()) {
             return Err(Halt::Misfit { packet, reason });
         }
         let Some(track) = self.input.track(packet.stream()) else { return Ok(()) };

@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, OpenSlice, UtcMillis};
 use super::clock::{lock, Nanos, Presence, SECOND};
 use super::encode::aac;
+use super::fault::Fatal;
 use super::roster::Roster;
 use super::source::open::{Failure, Input};
 use super::source::{Played, Source};
@@ -38,7 +39,7 @@ const OFFLINE_BACKLOG: usize = 64;
 const A_WHILE: Nanos = 3600 * SECOND;
 
 /// Records the only stream of `config` until the stop.
-pub fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<(), Error> {
+pub fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<(), Fatal> {
     let Some(stream) = config.sources.first() else { return Ok(()) };
     let bridge = Arc::new(Bridge { sink: Arc::clone(&parts.sink), change: Mutex::default() });
     let parts = &Parts { sink: Arc::clone(&bridge) as _, ..parts.clone() };
@@ -65,7 +66,7 @@ enum Way {
 }
 
 impl Way {
-    fn start(config: &CaptureConfig, parts: &Parts) -> Result<Self, Error> {
+    fn start(config: &CaptureConfig, parts: &Parts) -> Result<Self, Fatal> {
         let (jobs, received) = sync_channel(if parts.clock.is_live() { BACKLOG } else { OFFLINE_BACKLOG });
         let flow = Arc::<Flow>::default();
         let output = Output::new(config, parts, Arc::clone(&flow));
@@ -80,27 +81,34 @@ struct Recording<'a> {
     source: &'a Source,
     bridge: Arc<Bridge>,
     way: Way,
-    failed: Option<Error>,
+    failed: Option<Fatal>,
 }
 
 impl Recording<'_> {
     fn play(&mut self, input: Input) -> Played {
-        let Way::Copying { jobs, copier, .. } = &mut self.way else { return self.source.play(input) };
+        let Way::Copying { jobs, copier, .. } = &mut self.way else { return self.compose(input) };
         match copier.play(input, self.source, self.parts, jobs) {
             End::Over(played) => played,
             End::Misfit { input, reason, joined } => {
-                if let Err(error) = self.transcode(reason, joined) {
-                    self.failed = Some(error);
-                    self.parts.stop.raise();
-                    return Played { joined: false, finite: false, failure: Failure::Stopped };
+                if let Err(fatal) = self.transcode(reason, joined) {
+                    self.failed = Some(fatal);
                 }
-                self.source.play(*input)
+                self.compose(*input)
             }
         }
     }
 
+    /// Plays what is composed; where that could not begin, nothing can be recorded.
+    fn compose(&mut self, input: Input) -> Played {
+        if matches!(self.way, Way::Composing(_)) {
+            return self.source.play(input);
+        }
+        self.parts.stop.raise();
+        Played { joined: false, finite: false, failure: Failure::Stopped }
+    }
+
     /// Changes over to composing; what was copied is in closed slices by then.
-    fn transcode(&mut self, reason: String, joined: bool) -> Result<(), Error> {
+    fn transcode(&mut self, reason: String, joined: bool) -> Result<(), Fatal> {
         let end = self.end_copying(false);
         let uid = self.source.stream.uid;
         self.parts.sink.event(CaptureEvent::Transcoding { uid, reason: reason.clone() });
@@ -121,7 +129,7 @@ impl Recording<'_> {
     }
 
     /// A source that has ended leaves a recording that goes on until the stop.
-    fn finish(mut self) -> Result<(), Error> {
+    fn finish(mut self) -> Result<(), Fatal> {
         let clock = &self.parts.clock;
         while clock.is_live() && !self.parts.stop.is_raised() {
             clock.wait_until(clock.now() + A_WHILE, &self.parts.stop);

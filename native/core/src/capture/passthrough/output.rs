@@ -14,11 +14,11 @@ use super::order::Order;
 use crate::capture::api::{CaptureConfig, CaptureEvent, TrackKind, UtcMillis};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{lock, nanos, Nanos, SECOND};
+use crate::capture::fault::Fatal;
 use crate::capture::mux::{Muxer, TICKS_PER_SECOND};
-use crate::capture::slicer::{Beginning, Naming, Slicer};
+use crate::capture::slicer::{Beginning, Naming, Slicer, Unwritten};
 use crate::capture::timeline::Track;
 use crate::capture::Parts;
-use crate::error::{Code, Error};
 
 /// Time of the first packet in the output. Far from zero, as pictures are decoded before they are presented.
 const ORIGIN: i64 = 10 * TICKS_PER_SECOND;
@@ -49,6 +49,8 @@ pub struct Flow {
     pub bytes: AtomicUsize,
     /// Where the last closed slice ends.
     pub end: Mutex<Option<UtcMillis>>,
+    /// Why nothing more can be copied, once it is so.
+    pub misfit: Mutex<Option<String>>,
 }
 
 /// A packet on the recording's clock.
@@ -75,6 +77,8 @@ pub struct Output {
     /// Ticks in closed slices.
     written: i64,
     flushed: i64,
+    /// The multiplexer did not take a packet: what follows it is left out.
+    refused: bool,
 }
 
 impl Output {
@@ -94,29 +98,44 @@ impl Output {
             gap: None,
             written: 0,
             flushed: 0,
+            refused: false,
         }
     }
 
     /// Works until the copy is over.
-    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Error> {
+    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Fatal> {
         for job in jobs {
             match job {
-                Job::Write(piece) => self.take(piece)?,
-                Job::Break { reason, ended } => self.break_off(Some(reason), ended)?,
+                Job::Write(piece) => self.copied(|output| output.take(piece))?,
+                Job::Break { reason, ended } => self.copied(|output| output.break_off(Some(reason), ended))?,
                 Job::Finish { at, whole } => {
                     if self.cutter.open_slice().is_none() && !whole {
                         self.interleaver.clear();
                     }
-                    self.break_off(None, false)?;
+                    self.copied(|output| output.break_off(None, false))?;
                     self.report_gap(self.parts.clock.utc(at));
                     return Ok(());
                 }
             }
         }
-        self.break_off(None, false)
+        self.copied(|output| output.break_off(None, false))
     }
 
-    fn take(&mut self, piece: Piece) -> Result<(), Error> {
+    /// Works on what the source sent. What the multiplexer does not take of it ends the copy, not the recording.
+    fn copied(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Unwritten>) -> Result<(), Fatal> {
+        match work(self) {
+            Ok(()) => Ok(()),
+            Err(Unwritten::Fatal(fatal)) => Err(fatal),
+            Err(Unwritten::Refused(error)) => {
+                let reason = format!("a transport stream does not take its packets: {error}");
+                lock(&self.flow.misfit).get_or_insert(reason);
+                self.refused = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn take(&mut self, piece: Piece) -> Result<(), Unwritten> {
         self.origin.get_or_insert(piece.placed.decode);
         self.formats[piece.track as usize] = Some(Arc::clone(&piece.format));
         if piece.track == Track::Video {
@@ -135,7 +154,7 @@ impl Output {
         Ok(())
     }
 
-    fn break_off(&mut self, reason: Option<String>, ended: bool) -> Result<(), Error> {
+    fn break_off(&mut self, reason: Option<String>, ended: bool) -> Result<(), Unwritten> {
         for picture in self.order.drain() {
             if ended {
                 self.interleaver.push(Track::Video, picture.placed.decode, picture);
@@ -153,8 +172,11 @@ impl Output {
         Ok(())
     }
 
-    fn write(&mut self, mut piece: Piece) -> Result<(), Error> {
+    fn write(&mut self, mut piece: Piece) -> Result<(), Unwritten> {
         self.flow.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
+        if self.refused {
+            return Ok(());
+        }
         let facts = self.facts(&piece);
         loop {
             let other = if piece.track == Track::Video { Track::Audio } else { Track::Video };
@@ -179,7 +201,7 @@ impl Output {
             }
         }
         let Some(slicer) = &mut self.slicer else { return Ok(()) };
-        slicer.write_reordered(&mut piece.packet, kind(piece.track), facts.present, facts.decode)?;
+        slicer.copy(&mut piece.packet, kind(piece.track), facts.present, facts.decode)?;
         if facts.decode - self.flushed >= FLUSH {
             self.flushed = facts.decode;
             slicer.flush()?;
@@ -189,7 +211,7 @@ impl Output {
     }
 
     /// Sound before `at`, and the last of a format that changes with the pictures, belongs to the old slice.
-    fn finish_old_sound(&mut self, at: i64) -> Result<(), Error> {
+    fn finish_old_sound(&mut self, at: i64) -> Result<(), Unwritten> {
         let before = self.time(at);
         let newest = self.formats[Track::Audio as usize].as_ref().map(|format| format.serial);
         while let Some(mut piece) = self
@@ -199,7 +221,7 @@ impl Output {
             self.flow.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
             let Facts { present, decode, .. } = self.facts(&piece);
             if let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) {
-                slicer.write_reordered(&mut piece.packet, TrackKind::Audio, present, decode)?;
+                slicer.copy(&mut piece.packet, TrackKind::Audio, present, decode)?;
             }
         }
         Ok(())
@@ -213,7 +235,7 @@ impl Output {
     }
 
     /// A multiplexer of its own for each piece of output: its streams are what they are from here on.
-    fn begin(&mut self, piece: &Piece, at: i64, tracks: Tracks) -> Result<(), Error> {
+    fn begin(&mut self, piece: &Piece, at: i64, tracks: Tracks) -> Result<(), Unwritten> {
         self.report_gap(self.utc(at));
         let mut formats = Vec::new();
         let mut kinds = Vec::new();
@@ -226,21 +248,19 @@ impl Output {
             }
         }
         let muxer = Muxer::of_copies(&formats);
-        let muxer = muxer.map_err(|error| {
-            error.into_error(Code::RecorderInit, "a transport stream of the source's packets could not be begun")
-        })?;
+        let muxer = muxer.map_err(|error| Fatal::no_muxer(&error))?;
         let (directory, stem) = self.naming.clone();
         let sink = Arc::clone(&self.parts.sink);
         self.slicer = Some(Slicer::new(Naming { directory, stem }, sink, muxer, kinds));
         self.open(at, true)
     }
 
-    fn open(&mut self, at: i64, restart: bool) -> Result<(), Error> {
+    fn open(&mut self, at: i64, restart: bool) -> Result<(), Unwritten> {
         let utc = self.utc(at);
         self.slicer.as_mut().map_or(Ok(()), |slicer| slicer.open(Beginning { ticks: at, utc, restart }))
     }
 
-    fn close(&mut self, at: i64) -> Result<(), Error> {
+    fn close(&mut self, at: i64) -> Result<(), Fatal> {
         let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) else { return Ok(()) };
         self.written += slicer.close(at)?;
         *lock(&self.flow.end) = Some(self.utc(at));

@@ -5,9 +5,11 @@ use ffmpeg_next::ffi;
 
 use super::deblock::Deblocking;
 use super::fit::Fitter;
+use super::track::TrackFailure;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::frame::{Frame, Packet};
-use crate::capture::av::resample::Resampler;
+use crate::capture::av::resample::{ResampleError, Resampler};
+use crate::capture::av::scale::is_readable;
 use crate::capture::av::AvError;
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::feed::{sample_at, Feed, SAMPLE_RATE};
@@ -22,7 +24,7 @@ const TOLERANCE: i64 = SAMPLE_RATE / 100;
 /// Gentle means that one sample in so many is added or left out.
 const STRETCH: i64 = 200;
 
-/// Errors in a row, without anything decoded, after which a track is given up.
+/// Errors in a row, without anything decoded, after which a track counts as lost.
 const ERRORS: u32 = 250;
 
 /// How far apart pictures are taken to be while their times do not tell.
@@ -60,8 +62,9 @@ impl TrackDecoder {
     }
 
     /// Decodes a packet that is due at `due` into the feed; returns when the first of its frames is due, if any came.
-    /// Broken packets are passed over until there are too many of them.
-    pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, AvError> {
+    /// Broken packets are passed over, and told of once there are many of them; frames that cannot be used at once. The
+    /// next packet may be a good one again.
+    pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, TrackFailure> {
         if let Line::Video(line) = &mut self.line {
             let shown_in = feed.shown_in().map(|(region, _)| region);
             let needed = line.deblocking.is_needed(packet.is_key(), due.decode, self.decoder.size(), shown_in);
@@ -85,25 +88,27 @@ impl TrackDecoder {
         }
     }
 
-    fn drain(&mut self, feed: &Feed) -> Result<Option<Nanos>, AvError> {
-        let mut first = None;
+    fn drain(&mut self, feed: &Feed) -> Result<Option<Nanos>, TrackFailure> {
+        let (mut first, mut unusable) = (None, None);
         loop {
             match self.decoder.receive() {
-                Ok(Some(frame)) => {
-                    let due = self.line.put(frame, feed);
-                    first = first.or(due);
-                    self.errors = if due.is_some() { 0 } else { self.errors + 1 };
-                }
-                Ok(None) => return Ok(first),
+                Ok(Some(frame)) => match self.line.put(frame, feed) {
+                    Ok(due) => {
+                        first = first.or(Some(due));
+                        self.errors = 0;
+                    }
+                    Err(failure) => unusable = Some(failure),
+                },
+                Ok(None) => return first.map_or_else(|| unusable.map_or(Ok(None), Err), |due| Ok(Some(due))),
                 Err(error) => return self.endure(error).map(|()| first),
             }
         }
     }
 
-    fn endure(&mut self, error: AvError) -> Result<(), AvError> {
+    fn endure(&mut self, error: AvError) -> Result<(), TrackFailure> {
         self.errors += 1;
         if self.errors > ERRORS {
-            Err(error)
+            Err(TrackFailure::Undecodable(error))
         } else {
             Ok(())
         }
@@ -111,12 +116,12 @@ impl TrackDecoder {
 }
 
 impl Line {
-    /// Puts a frame into the feed; returns when it is due, or nothing if it could not be used.
-    fn put(&mut self, frame: Frame, feed: &Feed) -> Option<Nanos> {
+    /// Puts a frame into the feed; returns when it is due.
+    fn put(&mut self, frame: Frame, feed: &Feed) -> Result<Nanos, TrackFailure> {
         let stamped = frame.raw().best_effort_timestamp;
         match self {
             Self::Video(line) => line.put(frame, stamped, feed),
-            Self::Audio(line) => line.put(&frame, stamped, feed).ok(),
+            Self::Audio(line) => Ok(line.put(&frame, stamped, feed)?),
         }
     }
 }
@@ -134,16 +139,17 @@ impl PictureLine {
         Self { last: 0, interval: USUAL_INTERVAL, fitter: Fitter::new(), deblocking: Deblocking::default() }
     }
 
-    fn put(&mut self, frame: Frame, stamped: Nanos, feed: &Feed) -> Option<Nanos> {
+    fn put(&mut self, frame: Frame, stamped: Nanos, feed: &Feed) -> Result<Nanos, TrackFailure> {
         let due = if stamped == ffi::AV_NOPTS_VALUE { self.last + self.interval } else { stamped };
         let interval = due - self.last;
         self.interval = if (1..SECOND).contains(&interval) { interval } else { self.interval };
         self.last = due;
         if frame.width() < 2 || frame.height() < 2 {
-            return None;
+            return Err(TrackFailure::Size(frame.width(), frame.height()));
         }
+        is_readable(&frame)?;
         feed.push_picture(due, self.fitter.fit(frame, feed.shown_in()));
-        Some(due)
+        Ok(due)
     }
 }
 
@@ -161,7 +167,7 @@ impl SampleLine {
         Self { channels, resampler: None, next: None, stretching: false, planes: vec![Vec::new(); channels] }
     }
 
-    fn put(&mut self, frame: &Frame, stamped: i64, feed: &Feed) -> Result<Nanos, AvError> {
+    fn put(&mut self, frame: &Frame, stamped: i64, feed: &Feed) -> Result<Nanos, ResampleError> {
         let rate = u32::try_from(SAMPLE_RATE).unwrap_or(48_000);
         let mut resampler = match self.resampler.take().filter(|resampler| resampler.takes(frame)) {
             Some(resampler) => resampler,
@@ -170,7 +176,7 @@ impl SampleLine {
         let (wanted, at) = match (stamped, self.next) {
             // Whoever tells no time tells nothing of an error either: what is being corrected goes on.
             (ffi::AV_NOPTS_VALUE, Some(next)) => (next, next),
-            (ffi::AV_NOPTS_VALUE, None) => return Err(AvError(ffi::AVERROR_INVALIDDATA)),
+            (ffi::AV_NOPTS_VALUE, None) => return Err(AvError(ffi::AVERROR_INVALIDDATA).into()),
             (stamped, _) => {
                 let wanted = sample_at(stamped) - resampler.delay();
                 (wanted, self.place(wanted, &mut resampler)?)
@@ -185,7 +191,7 @@ impl SampleLine {
     }
 
     /// Where the next samples go: behind the last ones, unless that is too far from where they should be.
-    fn place(&mut self, wanted: i64, resampler: &mut Resampler) -> Result<i64, AvError> {
+    fn place(&mut self, wanted: i64, resampler: &mut Resampler) -> Result<i64, ResampleError> {
         let Some(next) = self.next else { return Ok(wanted) };
         let error = wanted - next;
         if error.abs() > RESYNC {

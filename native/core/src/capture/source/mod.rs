@@ -13,6 +13,7 @@ mod reach;
 mod redirect;
 mod session;
 pub mod settle;
+mod track;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
 use super::av;
 use super::clock::{nanos, Clock, Stop, SECOND};
+use super::fault::contained;
 use super::roster::Roster;
 use super::seating::Seating;
 use super::timeline::Track;
@@ -95,10 +97,9 @@ impl Source {
         let mut pause = FIRST_PAUSE;
         let mut failing: Option<(Failure, u32)> = None;
         while !self.around.stop.is_raised() {
-            let Played { joined, finite, failure } = match self.open() {
-                Ok(input) => play(input),
-                Err(failure) => Played { joined: false, finite: false, failure },
-            };
+            let fail = |failure| Played { joined: false, finite: false, failure };
+            let played = contained(|| self.open().map_or_else(fail, &mut play));
+            let Played { joined, finite, failure } = played.unwrap_or_else(|panic| fail(Failure::Panicked(panic)));
             if failure == Failure::Stopped || joined && finite && failure == Failure::Ended {
                 return;
             }
@@ -133,7 +134,7 @@ impl Source {
     pub fn play(&self, input: Input) -> Played {
         let finite = input.is_finite();
         let mut session = Session::new(input, self.stream.uid, self.wanted, &self.around);
-        let failure = session.play();
+        let failure = contained(|| session.play()).unwrap_or_else(Failure::Panicked);
         let joined = session.has_joined();
         // At a stop nobody leaves: the recording does.
         if joined && failure != Failure::Stopped {

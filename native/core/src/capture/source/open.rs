@@ -21,6 +21,7 @@ use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
 use crate::capture::clock::Stop;
+use crate::capture::fault::Panic;
 use crate::capture::timeline::{Pace, Stamp, Track};
 
 /// Containers that are looked for. Scripts of files, session descriptions, devices and the like are not among them.
@@ -66,6 +67,8 @@ pub enum Failure {
     Undecodable,
     /// The source said that it is over.
     Ended,
+    /// Our own code failed on what it sent.
+    Panicked(Panic),
     /// The capture is being stopped.
     Stopped,
 }
@@ -74,7 +77,7 @@ impl Failure {
     /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
     #[must_use]
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::HungUp(_) | Self::Denied(_))
+        matches!(self, Self::Unavailable(_) | Self::HungUp(_) | Self::Denied(_) | Self::Panicked(_))
     }
 
     /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
@@ -100,6 +103,7 @@ impl fmt::Display for Failure {
             Self::Endless => f.write_str("the source's headers or lists do not end; its server is broken or hostile"),
             Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
             Self::Ended => f.write_str("the source has ended"),
+            Self::Panicked(panic) => write!(f, "an internal error, worth reporting: {panic}"),
             Self::Stopped => f.write_str("recording was stopped"),
         }
     }
@@ -308,6 +312,11 @@ impl Input {
     pub fn codec(&self, index: usize) -> Option<ffi::AVCodecID> {
         // SAFETY: every stream has parameters.
         self.stream(index).map(|stream| unsafe { (*stream.codecpar).codec_id })
+    }
+
+    /// The name libav has for the codec of the stream.
+    pub fn codec_name(&self, index: usize) -> String {
+        self.parameters(index).map_or_else(|_| "an unknown codec".to_owned(), |parameters| parameters.codec_name())
     }
 
     /// Stops receiving a stream, where the container can do without it.

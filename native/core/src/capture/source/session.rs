@@ -8,8 +8,9 @@ use super::ahead::Ahead;
 use super::decode::TrackDecoder;
 use super::open::{Failure, Input};
 use super::settle::settle;
+use super::track::TrackFailure;
 use super::{Surroundings, Wanted, CONNECT, SILENCE};
-use crate::capture::api::CaptureEvent;
+use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos};
 use crate::capture::feed::{Feed, LONGEST_HOLD};
@@ -35,6 +36,8 @@ pub struct Session<'a> {
     began: Option<Nanos>,
     ahead: Ahead,
     told: Option<(bool, bool)>,
+    /// Why each track is not recorded, as it was told last.
+    lost: [Option<TrackFailure>; 2],
     streams_known: usize,
     opened: Instant,
 }
@@ -55,6 +58,7 @@ impl<'a> Session<'a> {
             began: None,
             ahead: Ahead::default(),
             told: None,
+            lost: [None, None],
             streams_known: 0,
             opened: Instant::now(),
         }
@@ -116,22 +120,22 @@ impl<'a> Session<'a> {
         self.reached[track as usize] = Some(due.decode);
         self.began = self.began.or(Some(due.decode));
         self.ahead.push(track, due, packet);
-        self.catch_up()?;
+        self.catch_up();
         self.expect_media()
     }
 
     /// Decodes what is due soon, until it is time to read on. It rests until half of its lead is used up: waking up for each
     /// packet would cost a tenth of the decoding.
-    fn catch_up(&mut self) -> Result<(), Failure> {
+    fn catch_up(&mut self) {
         loop {
             let now = self.around.clock.now();
             while let Some((track, due, packet)) = self.ahead.pop(now + self.lead()) {
-                self.decode(track, due, packet)?;
+                self.decode(track, due, packet);
             }
             let lead = self.lead();
             let turn = self.turn(now, lead);
             if turn <= now || self.around.stop.is_raised() {
-                return Ok(());
+                return;
             }
             let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - lead));
             self.around.clock.wait_until(next + lead / 2, &self.around.stop);
@@ -153,9 +157,7 @@ impl<'a> Session<'a> {
         while let Some(due) = self.ahead.next_due().filter(|_| !self.around.stop.is_raised()) {
             self.around.clock.wait_until(due - LEAD, &self.around.stop);
             let Some((track, due, packet)) = self.ahead.pop(due) else { return };
-            if self.decode(track, due, packet).is_err() {
-                return;
-            }
+            self.decode(track, due, packet);
         }
     }
 
@@ -173,15 +175,24 @@ impl<'a> Session<'a> {
         alive.min().unwrap_or(newest) - lead
     }
 
-    fn decode(&mut self, track: Track, due: Due, mut packet: Packet) -> Result<(), Failure> {
+    fn decode(&mut self, track: Track, due: Due, mut packet: Packet) {
         self.wait_for_room();
-        let Some((_, decoder)) = &mut self.chosen[track as usize] else { return Ok(()) };
+        let Some((_, decoder)) = &mut self.chosen[track as usize] else { return };
         match decoder.decode(&mut packet, due, &self.feed) {
             Ok(Some(first)) => self.note(track, first),
             Ok(None) => {}
-            Err(_) => return Err(Failure::Undecodable),
+            Err(failure) => self.lose(track, failure),
         }
-        Ok(())
+    }
+
+    /// A track is not recorded, at least for now; tells so once for each reason.
+    fn lose(&mut self, track: Track, failure: TrackFailure) {
+        if self.lost[track as usize].as_ref() != Some(&failure) {
+            let (uid, reason) = (self.uid, failure.to_string());
+            let track_kind = if track == Track::Audio { TrackKind::Audio } else { TrackKind::Video };
+            self.around.sink.event(CaptureEvent::TrackLost { uid, track: track_kind, reason });
+            self.lost[track as usize] = Some(failure);
+        }
     }
 
     /// Picks a stream for each wanted track when streams have appeared.
@@ -216,8 +227,7 @@ impl<'a> Session<'a> {
             return false;
         }
         while let Some((track, due, packet)) = self.ahead.pop(Nanos::MAX) {
-            // What cannot be decoded of the end of the old is no loss to the new.
-            let _ = self.decode(track, due, packet);
+            self.decode(track, due, packet);
         }
         let Some((index, decoder)) = &mut self.chosen[track as usize] else { return false };
         // What cannot be decoded is passed over, so that the rest of the source is still recorded.
@@ -233,8 +243,11 @@ impl<'a> Session<'a> {
     fn choose(&mut self, track: Track) {
         let Some(index) = self.input.best(track, self.wanted.video) else { return };
         // A track that cannot be decoded is as good as none; without any other the source counts as undecodable.
-        if let Ok(decoder) = self.input.decoder(index) {
-            self.chosen[track as usize] = Some((index, TrackDecoder::new(track, decoder, self.wanted.channels)));
+        match self.input.decoder(index) {
+            Ok(decoder) => {
+                self.chosen[track as usize] = Some((index, TrackDecoder::new(track, decoder, self.wanted.channels)));
+            }
+            Err(_) => self.lose(track, TrackFailure::NoDecoder(self.input.codec_name(index))),
         }
     }
 
@@ -277,6 +290,9 @@ impl<'a> Session<'a> {
 
     /// Packets are no media: fails when nothing decodable came for too long, and tells when a track came or went.
     fn expect_media(&mut self) -> Result<(), Failure> {
+        if let Some(refused) = self.feed.take_refused() {
+            self.lose(Track::Video, TrackFailure::Unpaintable(refused));
+        }
         let Some(told) = self.told else {
             return if self.opened.elapsed() > CONNECT { Err(Failure::Undecodable) } else { Ok(()) };
         };

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why one track of a participant is not recorded, while the other may well be.
+
+use std::fmt;
+
+use crate::capture::av::resample::ResampleError;
+use crate::capture::av::scale::ScaleError;
+use crate::capture::av::AvError;
+use crate::capture::canvas::Unpaintable;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrackFailure {
+    /// libav has no decoder for it, or does not open it.
+    NoDecoder(String),
+    /// Its packets are nothing but errors.
+    Undecodable(AvError),
+    /// Pictures of this width and height.
+    Size(u32, u32),
+    Scale(ScaleError),
+    Unpaintable(Unpaintable),
+    Resample(ResampleError),
+}
+
+impl fmt::Display for TrackFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDecoder(codec) => write!(f, "there is no decoder for {codec}"),
+            Self::Undecodable(error) => write!(f, "it cannot be decoded: {error}"),
+            Self::Size(width, height) => write!(f, "a picture of {width}x{height} is too small to be shown"),
+            Self::Scale(error) => error.fmt(f),
+            Self::Unpaintable(error) => error.fmt(f),
+            Self::Resample(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<ScaleError> for TrackFailure {
+    fn from(error: ScaleError) -> Self {
+        Self::Scale(error)
+    }
+}
+
+impl From<ResampleError> for TrackFailure {
+    fn from(error: ResampleError) -> Self {
+        Self::Resample(error)
+    }
+}
