@@ -81,6 +81,43 @@ def test_names_and_times_stay_in_order_while_the_clock_is_set(
     assert abs(datetime.fromisoformat(manifest["stopTime"]) - end) <= timedelta(seconds=2)
 
 
+def test_a_recording_goes_on_in_order_although_the_clock_was_set_back_between_two_processes(
+    alice: str,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    set_clock: Callable[[int], None],
+    record: Callable[..., Any],
+) -> None:
+    """Promise: whoever takes a recording up goes on from its last moment: no time in any file runs backwards."""
+    recording_id = "0123456789abcdef0123456789abcdef"
+    document = configuration(alice, recordingId=recording_id)
+    set_clock(JUMP_SECONDS)
+    with record(document) as killed:
+        bucket.await_keys(".ts", 2)
+        killed.process.kill()
+        killed.wait()
+    set_clock(0)
+    with record(document) as resumed:
+        resumed.await_line("started")
+        bucket.await_keys(".ts", len(bucket.objects()) + 2)
+        resumed.stop()
+        assert resumed.wait() == 0
+    stem = f"{recording_id}_room"
+    playlist = m3u8.loads(bucket.read(f"{stem}.m3u8").decode())
+    names = [segment.uri for segment in playlist.segments]
+    assert names == sorted(names)
+    stated = [segment.program_date_time for segment in playlist.segments if segment.program_date_time]
+    assert stated == sorted(stated)
+    manifest = json.loads(bucket.read(f"{stem}_manifest.json"))
+    assert manifest["startTime"] < manifest["stopTime"]
+    starts = [file["startTime"] for file in manifest["files"] if file["name"].endswith(".ts")]
+    assert starts == sorted(starts)
+    ends = [time for gap in manifest["gaps"] for time in (gap["startTime"], gap["stopTime"])]
+    assert ends == sorted(ends)
+    for presence in manifest["participants"][0]["presences"]:
+        assert presence["joinTime"] <= presence["leaveTime"]
+
+
 def test_a_recorder_that_stood_still_for_longer_than_the_idle_time_goes_on(
     alice: str, bucket: Bucket, configuration: Callable[..., Any], record: Callable[..., Any]
 ) -> None:

@@ -51,6 +51,31 @@ def test_a_killed_recorder_resumes_and_keeps_the_open_slice(
     check_played(play(bucket, f"{files.stem}.m3u8", directory=tmp_path), files)
 
 
+def test_a_recording_goes_on_in_its_place_alone_and_keeps_the_length_that_it_declared(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make
+) -> None:
+    """Promise: a start that names another bucket is refused with both names; shorter slices fit the same playlist."""
+    s3.bucket("elsewhere")
+    with record(configuration(alice, recordingId=RECORDING_ID, sliceSeconds=8)) as killed:
+        bucket.await_key(".m3u8")
+        killed.process.kill()
+        killed.wait()
+    document = configuration(alice, recordingId=RECORDING_ID, sliceSeconds=2)
+    with record(document, bucket="elsewhere") as refused:
+        assert refused.wait() == 2
+    assert refused.callbacks()[-1] == "refused"
+    assert "fatal 432" in refused.callbacks()
+    with record(document) as resumed:
+        resumed.await_line("started")
+        bucket.await_keys(".ts", len(bucket.objects()) + 2)
+        resumed.stop()
+        assert resumed.wait() == 0
+    files = Files(bucket, f"{RECORDING_ID}_room")
+    files.check_playlist(slice_seconds=8)
+    files.check_manifest()
+    assert s3.bucket("elsewhere").objects() == []
+
+
 def test_a_recording_that_was_stopped_is_only_uploaded(
     alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
 ) -> None:

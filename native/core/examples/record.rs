@@ -137,6 +137,7 @@ impl Request {
             passthrough: self
                 .passthrough_seconds
                 .map(|seconds| Passthrough { longest_slice: Duration::from_secs(seconds) }),
+            earliest: UtcMillis(0),
             directory: self.directory.clone(),
             file_stem: "bench_room".to_owned(),
         }

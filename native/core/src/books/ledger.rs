@@ -82,6 +82,8 @@ pub struct Ledger {
     stated: Vec<Gap>,
     presences: Vec<Presence>,
     resumed: Vec<i64>,
+    /// The last moment that was told.
+    latest: i64,
     stopped: Option<i64>,
     concluded_in_backup: bool,
     late_playlists: Vec<String>,
@@ -114,6 +116,7 @@ impl Slice {
 
 impl Ledger {
     pub fn apply(&mut self, record: Record) {
+        self.latest = self.latest.max(record.latest().unwrap_or(0));
         match record {
             Record::Begun(begun) => self.begun = Some(*begun),
             Record::Resumed { at } => {
@@ -127,6 +130,7 @@ impl Ledger {
             Record::Closed { file, ticks, bytes, sha256, md5 } => {
                 let complete = Complete { ticks, bytes, sha256, md5, delivered: false, backed_up: false };
                 self.set(&file, Content::Complete(complete));
+                self.latest = self.latest.max(self.end_of_slices().unwrap_or(0));
             }
             Record::Empty { file } => {
                 if let Some(content) = self.content(&file) {
@@ -149,9 +153,10 @@ impl Ledger {
             Record::Gap { start, stop, reason } => self.stated.push(Gap { start, stop, reason }),
             Record::Joined { uid, at } => self.presences.push(Presence { uid, joined: at, left: None }),
             Record::Left { uid, at } => self.leave(uid, at),
-            Record::Stopped { at } => {
-                self.stopped = Some(at);
-                self.leave_all(at);
+            Record::Stopped { .. } => {
+                // A wall clock that was set back ends nothing before it was recorded.
+                self.stopped = Some(self.latest);
+                self.leave_all(self.latest);
             }
             Record::Filmed { file, bytes, sha256 } => self.film = Some(Film::Delivered { file, bytes, sha256 }),
             Record::NotFilmed { file, reason } => self.film = Some(Film::GivenUp { file, reason }),
@@ -172,6 +177,26 @@ impl Ledger {
     #[must_use]
     pub fn presences(&self) -> &[Presence] {
         &self.presences
+    }
+
+    /// The last moment that the books tell of: whoever takes the recording up goes on from there, whatever became of the
+    /// wall clock.
+    #[must_use]
+    pub fn latest(&self) -> i64 {
+        self.latest
+    }
+
+    /// How long the playlist says that slices are, where it lists any: players rely on it, so it stays.
+    #[must_use]
+    pub fn declared_slice_seconds(&self) -> Option<u32> {
+        let recorded = self.slices.iter().any(|slice| slice.complete().is_some());
+        self.begun.as_ref().filter(|_| recorded).map(|begun| begun.slice_seconds)
+    }
+
+    /// Whether the bucket has any file of the recording.
+    #[must_use]
+    pub fn has_reached_bucket(&self) -> bool {
+        self.concluded || self.slices.iter().filter_map(Slice::complete).any(|complete| complete.delivered)
     }
 
     #[must_use]
@@ -506,6 +531,12 @@ pub(crate) mod tests {
         );
         assert_eq!((ledger.start(), ledger.stop()), (Some(0), Some(80_000)));
         assert_eq!(ledger.recorded_milliseconds(), 44_999);
+    }
+
+    #[test]
+    fn nothing_ends_before_it_was_recorded() {
+        let ledger = ledger(slice("a", 100_000, 15_000).into_iter().chain([Record::Stopped { at: 50_000 }]));
+        assert_eq!((ledger.start(), ledger.stop(), ledger.latest()), (Some(100_000), Some(115_000), 115_000));
     }
 
     #[test]

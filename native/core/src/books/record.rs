@@ -136,6 +136,17 @@ impl Record {
         }
     }
 
+    /// The last moment that the fact tells of; a slice's end follows from its start.
+    #[must_use]
+    pub fn latest(&self) -> Option<i64> {
+        match self {
+            Self::Opened { start, .. } => Some(*start),
+            Self::Gap { stop, .. } => Some(*stop),
+            Self::Resumed { at } | Self::Joined { at, .. } | Self::Left { at, .. } | Self::Stopped { at } => Some(*at),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn opened(slice: &OpenSlice) -> Self {
         let track = |start: &TrackStart| Track { audio: start.kind == TrackKind::Audio, at: start.at.0 };

@@ -82,6 +82,8 @@ pub struct CaptureConfig {
     pub slice: Duration,
     /// Record the only source as it is, where it can be.
     pub passthrough: Option<Passthrough>,
+    /// The recording's time does not begin before, whatever the wall clock says.
+    pub earliest: UtcMillis,
     pub directory: PathBuf,
     /// `<filePrefix><sid>_<safe channel>`; a slice is `<stem>_<yyyyMMddHHmmssSSS>.ts`.
     pub file_stem: String,

@@ -104,8 +104,16 @@ pub struct MonotonicClock {
 impl MonotonicClock {
     #[must_use]
     pub fn new() -> Self {
+        Self::not_before(UtcMillis(0))
+    }
+
+    /// A clock that begins at `earliest` where the wall clock is behind that: it may have been set back since an earlier
+    /// process recorded up to there.
+    #[must_use]
+    pub fn not_before(earliest: UtcMillis) -> Self {
         let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { origin: Instant::now(), anchor: UtcMillis(i64::try_from(utc.as_millis()).unwrap_or(0)) }
+        let utc = UtcMillis(i64::try_from(utc.as_millis()).unwrap_or(0));
+        Self { origin: Instant::now(), anchor: utc.max(earliest) }
     }
 }
 

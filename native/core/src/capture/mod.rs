@@ -76,7 +76,7 @@ impl Capture {
     /// When the encoders or the threads cannot be had.
     #[allow(clippy::needless_pass_by_value)] // a capture is handed its configuration and its listener
     pub fn start(config: CaptureConfig, sink: Arc<dyn CaptureSink>) -> Result<Self, Fatal> {
-        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::not_before(config.earliest));
         Self::start_at(&config, &sink, &clock)
     }
 

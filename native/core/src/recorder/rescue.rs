@@ -61,10 +61,8 @@ async fn rescue_one(
     let mut books = Books::open(directory, prefix)?;
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = books.ledger().begun().cloned() else { return Ok(()) };
-    if document.backup.is_none() && resume::is_away(&books) {
-        let message = "backup: is required, as files of the recording are in a backup store";
-        return Err(Error::new(Code::InvalidParameter, message));
-    }
+    let backup = document.backup.as_ref().map(Backup::new);
+    resume::check_backup(books.ledger(), backup.as_ref().map(|backup| &backup.target))?;
     resume::settle(&mut books, directory)?;
     if !books.ledger().is_stopped() {
         let at = books.ledger().end_of_slices().unwrap_or_default();
@@ -85,7 +83,7 @@ async fn rescue_one(
         },
         target,
         credentials: credentials.clone(),
-        backup: document.backup.as_ref().map(Backup::new),
+        backup,
         wake,
     };
     let books = Arc::clone(&uploader.stock.books);

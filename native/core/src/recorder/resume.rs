@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use crate::books::ledger::{Content, Slice};
+use crate::books::ledger::{Content, Ledger, Slice};
 use crate::books::record::{Begun, Record};
 use crate::books::Books;
 use crate::capture::api::{OpenSlice, TrackKind, TrackStart, UtcMillis};
 use crate::capture::repair;
 use crate::error::{Code, Error};
+use crate::storage::target::Target;
 
 /// What the books say about the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,38 +22,79 @@ pub enum Past {
     Stopped,
 }
 
+/// A recording's books in order.
+pub struct Opened {
+    pub books: Books,
+    pub past: Past,
+    /// What was written into them as the beginning.
+    pub begun: Begun,
+    /// Nothing is recorded before.
+    pub earliest: UtcMillis,
+}
+
 /// The recording's books, with this beginning written into them.
-pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<(Books, Past), Error> {
+pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<Opened, Error> {
     let mut books = Books::open(directory, &begun.file_prefix)?;
     let past = match books.ledger().begun() {
         None => Past::None,
-        Some(earlier) if earlier.stem != begun.stem => {
-            let message = format!("{}: holds the recording of another channel", directory.display());
-            return Err(Error::new(Code::RecorderInit, message));
+        Some(earlier) => {
+            check(books.ledger(), earlier, begun, directory)?;
+            if books.ledger().is_stopped() {
+                Past::Stopped
+            } else {
+                Past::Died
+            }
         }
-        Some(_) if begun.backup.is_none() && is_away(&books) => {
-            let message = "backup: is left out, but files of this recording are in a backup store; name it again";
-            return Err(Error::new(Code::InvalidParameter, message));
-        }
-        Some(_) if books.ledger().is_stopped() => Past::Stopped,
-        Some(_) => Past::Died,
     };
-    let changed = books.ledger().begun() != Some(begun);
+    let declared = books.ledger().declared_slice_seconds();
+    let begun = Begun { slice_seconds: declared.unwrap_or(begun.slice_seconds), ..begun.clone() };
+    let changed = books.ledger().begun() != Some(&begun);
     if changed && !books.ledger().is_concluded() {
         books.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
     }
     settle(&mut books, directory).map_err(at_start)?;
+    let latest = UtcMillis(books.ledger().latest());
     // Behind what was repaired: the end of that is the end of the earlier process.
     if past == Past::Died {
-        books.write(Record::Resumed { at: now.0 }).map_err(at_start)?;
+        books.write(Record::Resumed { at: now.max(latest).0 }).map_err(at_start)?;
     }
-    Ok((books, past))
+    let earliest = UtcMillis(books.ledger().latest());
+    Ok(Opened { books, past, begun, earliest })
 }
 
-/// Whether the backup store has what the bucket has not.
-#[must_use]
-pub fn is_away(books: &Books) -> bool {
-    books.ledger().counts().0.away > 0
+/// Whether the recording may go on like this. A place stays the place: what was delivered is said to be there.
+fn check(ledger: &Ledger, earlier: &Begun, begun: &Begun, directory: &Path) -> Result<(), Error> {
+    if earlier.stem != begun.stem {
+        let message = format!("{}: holds the recording of another channel", directory.display());
+        return Err(Error::new(Code::RecorderInit, message));
+    }
+    if ledger.has_reached_bucket() && !earlier.target.is_at(&begun.target) {
+        let (here, there) = (earlier.target.place(), begun.target.place());
+        let message = format!(
+            "storage: files of this recording are in {here}, so it cannot go on in {there}; name the first, or begin \
+             another recording"
+        );
+        return Err(Error::new(Code::InvalidParameter, message));
+    }
+    check_backup(ledger, begun.backup.as_ref())
+}
+
+/// Whether what is only in a backup store can be brought home from the one that is named.
+pub fn check_backup(ledger: &Ledger, named: Option<&Target>) -> Result<(), Error> {
+    let there = ledger.begun().and_then(|begun| begun.backup.as_ref());
+    let message = match (there.filter(|_| ledger.counts().0.away > 0), named) {
+        (None, _) => return Ok(()),
+        (Some(there), Some(named)) if there.is_at(named) => return Ok(()),
+        (Some(there), None) => {
+            format!("backup: is left out, but files of this recording are in {}; name it again", there.place())
+        }
+        (Some(there), Some(named)) => format!(
+            "backup: files of this recording are in {}, so they cannot be brought home from {}; name the first",
+            there.place(),
+            named.place()
+        ),
+    };
+    Err(Error::new(Code::InvalidParameter, message))
 }
 
 /// Closes in the books what no process writes any more: the playable part of it is kept.
@@ -92,4 +134,88 @@ fn open_slice(slice: &Slice, directory: &Path) -> OpenSlice {
 /// What fails before the recording has begun is a failure to begin.
 fn at_start(error: Error) -> Error {
     Error { code: Code::RecorderInit, ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::ledger::tests::{begun, delivered, slice};
+    use crate::config::Storage;
+    use crate::storage::vendor::Vendor;
+    use crate::test_support::Scratch;
+
+    fn at(bucket: &str, endpoint: &str) -> Target {
+        let storage = Storage { endpoint: Some(endpoint.to_owned()), ..Storage::default() };
+        Target::new(Vendor::Aws, "us-east-1", bucket, &storage)
+    }
+
+    /// Books that an earlier process left with these facts.
+    fn left(scratch: &Scratch, begun: Begun, records: impl IntoIterator<Item = Record>) {
+        let mut books = Books::open(scratch.path(), "").unwrap();
+        books.write(Record::Begun(Box::new(begun))).unwrap();
+        records.into_iter().for_each(|record| books.write(record).unwrap());
+    }
+
+    fn refusal(scratch: &Scratch, begun: &Begun) -> String {
+        let error = open(scratch.path(), begun, UtcMillis(1)).err().expect("it is refused");
+        assert_eq!(error.code, Code::InvalidParameter);
+        error.message
+    }
+
+    #[test]
+    fn a_recording_goes_on_in_another_place_only_while_the_first_has_nothing() {
+        let scratch = Scratch::new();
+        let here = Begun { target: at("films", "http://s3.one"), ..begun() };
+        let there = |bucket: &str, endpoint: &str| Begun { target: at(bucket, endpoint), ..begun() };
+        left(&scratch, here.clone(), slice("a", 1, 15_000));
+        assert!(open(scratch.path(), &there("corrected", "http://s3.one"), UtcMillis(1)).is_ok());
+        left(&scratch, here.clone(), [delivered("a")]);
+        for (bucket, endpoint) in [("other", "http://s3.one"), ("films", "http://s3.two")] {
+            let message = refusal(&scratch, &there(bucket, endpoint));
+            for place in [here.target.place(), at(bucket, endpoint).place()] {
+                assert!(message.contains(&place), "{message}");
+            }
+        }
+        assert!(open(scratch.path(), &here, UtcMillis(1)).is_ok());
+        left(&scratch, here.clone(), [Record::Stopped { at: 15_001 }, Record::Concluded]);
+        refusal(&scratch, &there("other", "http://s3.one"));
+    }
+
+    #[test]
+    fn what_is_in_a_backup_store_comes_home_from_there() {
+        let scratch = Scratch::new();
+        let backed = |bucket: &str| Begun { backup: Some(at(bucket, "http://s3.two")), ..begun() };
+        left(&scratch, backed("spare"), slice("a", 1, 15_000));
+        assert!(open(scratch.path(), &begun(), UtcMillis(1)).is_ok());
+        left(&scratch, backed("spare"), [Record::BackedUp { file: "a".into() }]);
+        assert!(refusal(&scratch, &begun()).contains(r#"are in bucket "spare" at http://s3.two; name it again"#));
+        assert!(refusal(&scratch, &backed("other")).contains(r#"bucket "other""#));
+        assert!(open(scratch.path(), &backed("spare"), UtcMillis(1)).is_ok());
+    }
+
+    #[test]
+    fn the_playlist_keeps_what_it_declared_once_it_has_slices() {
+        for (earlier, later) in [(8, 2), (2, 8)] {
+            let scratch = Scratch::new();
+            let lasting = |slice_seconds| Begun { slice_seconds, ..begun() };
+            left(&scratch, lasting(60), []);
+            assert_eq!(open(scratch.path(), &lasting(earlier), UtcMillis(1)).unwrap().begun, lasting(earlier));
+            left(&scratch, lasting(earlier), slice("a", 1, 1000));
+            let opened = open(scratch.path(), &lasting(later), UtcMillis(1)).unwrap();
+            assert_eq!(opened.begun, lasting(earlier));
+            assert_eq!(opened.books.ledger().begun(), Some(&lasting(earlier)));
+        }
+    }
+
+    #[test]
+    fn time_goes_on_from_what_was_recorded_although_the_clock_was_set_back() {
+        let scratch = Scratch::new();
+        left(&scratch, begun(), slice("a", 100_000, 15_000));
+        let opened = open(scratch.path(), &begun(), UtcMillis(50_000)).unwrap();
+        assert_eq!((opened.past, opened.earliest), (Past::Died, UtcMillis(115_000)));
+        assert_eq!(opened.books.ledger().latest(), 115_000);
+        drop(opened);
+        let opened = open(scratch.path(), &begun(), UtcMillis(200_000)).unwrap();
+        assert_eq!(opened.earliest, UtcMillis(200_000));
+    }
 }

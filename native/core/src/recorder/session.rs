@@ -23,7 +23,7 @@ use crate::names;
 use crate::recorder::callbacks::{Callback, Line};
 use crate::recorder::capturing::{Capturing, Start};
 use crate::recorder::machine::{Machine, Order, Pause};
-use crate::recorder::resume::{self, Past};
+use crate::recorder::resume::{self, Opened, Past};
 use crate::recorder::roster::Roster;
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
@@ -75,8 +75,9 @@ struct Hold {
 
 impl Session {
     /// A session for the plan, its books opened; the recording begins with `run`.
-    pub fn new(shared: Arc<Shared>, plan: Plan, line: Line, start_capture: Start) -> Result<Self, Error> {
-        let (books, past) = resume::open(&plan.directory, &plan.begun, wall_clock())?;
+    pub fn new(shared: Arc<Shared>, mut plan: Plan, line: Line, start_capture: Start) -> Result<Self, Error> {
+        let Opened { books, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
+        plan.go_on(&begun, earliest);
         let roster = Roster::new(&plan.begun.participants, !books.ledger().presences().is_empty());
         let mut machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.max_idle);
         match past {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::books::record::{Begun, Expected, VERSION};
 use crate::capture::api::{
-    AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, VideoStream,
+    AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use crate::config::{Channel, Document, Output, Storage, Stream};
 use crate::error::{Code, Error};
@@ -111,6 +111,17 @@ impl Plan {
             directory,
         })
     }
+
+    /// Goes on from what an earlier process recorded: no earlier, and with slices as long as its playlist has declared.
+    pub fn go_on(&mut self, begun: &Begun, earliest: UtcMillis) {
+        let longest = Duration::from_secs(u64::from(begun.slice_seconds));
+        self.begun.slice_seconds = begun.slice_seconds;
+        self.capture.slice = self.capture.slice.min(longest);
+        if let Some(passthrough) = &mut self.capture.passthrough {
+            passthrough.longest_slice = passthrough.longest_slice.min(longest);
+        }
+        self.capture.earliest = earliest;
+    }
 }
 
 fn capture(
@@ -140,6 +151,7 @@ fn capture(
         max_resolution_uid: request.max_resolution_uid,
         slice: document.slice(),
         passthrough: None,
+        earliest: UtcMillis(0),
         directory: directory.to_owned(),
         file_stem,
     })
@@ -207,8 +219,7 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
 /// A backup store that is the bucket would be none, and its playlist would overwrite the bucket's.
 fn backup(document: &Document, bucket: &Target) -> Result<Option<Backup>, Error> {
     let backup = document.backup.as_ref().map(Backup::new);
-    let place = |target: &Target| (target.url(), target.bucket.clone(), target.prefix.clone());
-    if backup.as_ref().is_some_and(|backup| place(&backup.target) == place(bucket)) {
+    if backup.as_ref().is_some_and(|backup| backup.target.is_at(bucket)) {
         return Err(invalid("backup: is the bucket itself; name another bucket, endpoint or prefix"));
     }
     Ok(backup)
@@ -401,8 +412,10 @@ pub(crate) mod tests {
             );
             Document::parse(&text).unwrap()
         };
-        let error = Plan::new(ID, &document(r#""bucket": "films""#), &request()).unwrap_err();
-        assert!(error.message.starts_with("backup: is the bucket itself"), "{}", error.message);
+        for same in [r#""bucket": "films""#, r#""bucket": "films", "pathStyle": false"#] {
+            let error = Plan::new(ID, &document(same), &request()).unwrap_err();
+            assert!(error.message.starts_with("backup: is the bucket itself"), "{}", error.message);
+        }
         for other in [r#""bucket": "spare""#, r#""bucket": "films", "prefix": "late""#] {
             let plan = Plan::new(ID, &document(other), &request()).unwrap();
             assert!(plan.backup.is_some() && plan.begun.backup.is_some());

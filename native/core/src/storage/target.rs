@@ -66,6 +66,21 @@ impl Target {
         Self::new(vendor, region, &backup.bucket, &backup.storage())
     }
 
+    /// Whether files of this name are the same objects, however requests are addressed and signed.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        let place =
+            |target: &Self| (target.endpoint.to_ascii_lowercase(), target.bucket.clone(), target.prefix.clone());
+        place(self) == place(other)
+    }
+
+    /// The place in words.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let prefix = self.prefix.as_ref().map_or(String::new(), |prefix| format!(", prefix {prefix:?}"));
+        format!("bucket {:?} at {}{prefix}", self.bucket, self.endpoint)
+    }
+
     /// The object's key for the file of this name.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
@@ -114,6 +129,27 @@ mod tests {
         assert_eq!(url(r#""vendor": "Aliyun", "region": "hangzhou""#), "https://spare.s3.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(url(r#""vendor": "AWS", "region": "eu-west-1""#), "https://spare.s3.eu-west-1.amazonaws.com");
         assert_eq!(url(r#""endpoint": "http://127.0.0.1:7071""#), "http://127.0.0.1:7071");
+    }
+
+    #[test]
+    fn a_place_is_endpoint_bucket_and_prefix() {
+        let at = |bucket: &str, storage: &str| target(Vendor::Aws, "eu-west-1", bucket, storage);
+        let place = at("films", r#"{"endpoint": "http://s3.test:1", "prefix": "a"}"#);
+        assert_eq!(place.place(), r#"bucket "films" at http://s3.test:1, prefix "a""#);
+        assert_eq!(at("films", "{}").place(), r#"bucket "films" at https://s3.eu-west-1.amazonaws.com"#);
+        let same =
+            r#"{"endpoint": "http://S3.test:1/", "prefix": "a", "pathStyle": false, "region": "x", "caFile": "/c"}"#;
+        assert!(place.is_at(&at("films", same)));
+        let elsewhere = [
+            ("other", r#"{"endpoint": "http://s3.test:1", "prefix": "a"}"#),
+            ("films", r#"{"endpoint": "http://s3.test:2", "prefix": "a"}"#),
+            ("films", r#"{"endpoint": "http://s3.test:1", "prefix": "b"}"#),
+            ("films", r#"{"endpoint": "http://s3.test:1"}"#),
+            ("films", "{}"),
+        ];
+        for (bucket, storage) in elsewhere {
+            assert!(!place.is_at(&at(bucket, storage)), "{bucket} {storage}");
+        }
     }
 
     #[test]

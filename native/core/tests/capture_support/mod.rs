@@ -134,6 +134,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
         max_resolution_uid: 0,
         slice: Duration::from_secs(15),
         passthrough: None,
+        earliest: UtcMillis(0),
         directory: directory.to_owned(),
         file_stem: "0123_room".to_owned(),
     }
