@@ -43,7 +43,7 @@ class BareControlPlane:
     def kubeconfig(self) -> Path:
         return self.layout.kubeconfig
 
-    def up(self) -> None:
+    def up(self, *, garbage_collector: bool = False) -> None:
         """Returns when the API server answers; starts only what does not run already."""
         with alone(self.layout):
             if not processes_of(self.layout.name):
@@ -61,6 +61,8 @@ class BareControlPlane:
             )
             runner = Runner(layout=self.layout, site=site, authority=control_plane.authority.pair.certificate)
             runner.ensure((control_plane.etcd(), control_plane.api_server(with_nodes=False)))
+            if garbage_collector:
+                runner.ensure((control_plane.garbage_collector(),))
             control_plane.kubeconfig("administrator", group=ADMINISTRATORS, path=self.kubeconfig)
 
     def down(self) -> None:

@@ -104,6 +104,17 @@ class ControlPlane:
         )
         return Component(command, f"https://{self._address}:{self._ports.controller_manager}/healthz")
 
+    def garbage_collector(self) -> Component:
+        """Of all controllers those that take away what nobody needs any more."""
+        kubeconfig = self.kubeconfig("garbage-collector", group=ADMINISTRATORS)
+        controllers = "garbage-collector-controller,persistentvolumeclaim-protection-controller"
+        command = (
+            *(self._binaries["kube-controller-manager"], f"--kubeconfig={kubeconfig}", "--leader-elect=false"),
+            *(f"--bind-address={self._address}", f"--secure-port={self._ports.controller_manager}"),
+            *(*self._serving_flags(), f"--controllers={controllers}"),
+        )
+        return Component(command, f"https://{self._address}:{self._ports.controller_manager}/healthz")
+
     def scheduler(self) -> Component:
         kubeconfig = self.kubeconfig("system:kube-scheduler")
         command = (

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_recording.api.recording import KIND
 from cloud_recording.api.wire import CALLBACK_AUDIENCE
 from cloud_recording.controller.keys import RecordingKey
-from cloud_recording.domain.pod_view import PodView, owner
+from cloud_recording.domain.pod_view import PodView, recording_of
 from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.tokens import PodIdentity, TokenReviews
 
@@ -64,8 +63,8 @@ class Identities:
         nobody = Caller(pod=identity, recording=None, recording_uid=None)
         if pod is None or pod["metadata"]["uid"] != identity.uid:
             return nobody
-        kind, name = owner(pod) or ("", "")
-        if kind != KIND:
+        name = recording_of(pod)
+        if name is None:
             return nobody
         key = RecordingKey(identity.namespace, name)
-        return Caller(pod=identity, recording=key, recording_uid=PodView.of(pod).owner_uid)
+        return Caller(pod=identity, recording=key, recording_uid=PodView.of(pod).recording_uid)

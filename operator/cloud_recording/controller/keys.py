@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the work-queue is made of: the names of recordings, and what the watch has told of their pods."""
+"""What the work-queue is made of: the names of recordings, and what was seen of the objects made for them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ class RecordingKey(NamedTuple):
     name: str
 
 
-class HeldPods:
-    """Pods that our finalizer holds, by recording, as the watch tells them.
+class HeldObjects:
+    """Objects that our finalizer holds, by recording, as far as they were seen.
 
-    Only a hint of where to look: a pass reads each pod live before it does anything about it. It is how the pods of a
-    recording are found that is finished, or gone.
+    Only a hint of where to look: a pass reads each one live before it does anything about it. It is how the pods and
+    the PodTemplate of a recording are found that is finished, or gone.
     """
 
     def __init__(self) -> None:
         self._names: dict[RecordingKey, set[str]] = {}
 
-    def note(self, key: RecordingKey, pod: str, *, held: bool) -> None:
-        """Takes in what was seen of a pod; one that is gone is not held."""
+    def note(self, key: RecordingKey, name: str, *, held: bool) -> None:
+        """Takes in what was seen of an object; one that is gone is not held."""
         known = self._names.setdefault(key, set())
         if held:
-            known.add(pod)
+            known.add(name)
         else:
-            known.discard(pod)
+            known.discard(name)
         if not known:
             del self._names[key]
 
     def of(self, key: RecordingKey) -> frozenset[str]:
-        """The pods that were last seen to be held."""
+        """The objects that were last seen to be held."""
         return frozenset(self._names.get(key, ()))

@@ -24,7 +24,7 @@ from cloud_recording.controller import probes
 from cloud_recording.controller.authority import CallbackAuthority
 from cloud_recording.controller.callbacks import CallbackServer
 from cloud_recording.controller.identities import Identities
-from cloud_recording.controller.keys import HeldPods, RecordingKey
+from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.queue import WorkQueue
@@ -82,7 +82,7 @@ class Operator:
         self._settings = settings
         self._place = place
         self._metrics = Metrics()
-        self._held = HeldPods()
+        self._held = HeldObjects()
         self._locks: KeyedLocks[RecordingKey] = KeyedLocks()
         self._stop = asyncio.Event()
         self._status = 0
@@ -227,6 +227,9 @@ class Operator:
             pod_seen=pod_seen,
             ended=self._fail,
         )
+        for namespace in self._settings.watch_namespaces or (None,):
+            async for key in reconciler.left_behind(namespace):
+                queue.add(key)
         watching.start()
         try:
             await self._unless_stopped(queue.run())

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
 from pydantic import ValidationError
 
 from cloud_recording.api.reasons import Reason
-from cloud_recording.api.recording import DURABLE_FINALIZER, KIND, CloudRecording
+from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.wire import SUMMARY_FINALIZER
-from cloud_recording.controller.keys import HeldPods, RecordingKey
+from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
 from cloud_recording.controller.statuses import StatusWriter, with_status
-from cloud_recording.domain import parts
+from cloud_recording.domain import names, parts
 from cloud_recording.domain.decide import Refusal, Surroundings, decide
 from cloud_recording.domain.decision import (
     Action,
@@ -35,8 +35,8 @@ from cloud_recording.domain.decision import (
 )
 from cloud_recording.domain.desired import desired_state, recording_document
 from cloud_recording.domain.invalid import unreadable
-from cloud_recording.domain.pod_builder import build_claim, build_pod
-from cloud_recording.domain.pod_view import PodView, owner
+from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template, owner_of_template
+from cloud_recording.domain.pod_view import PodView, recording_of
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
 from cloud_recording.kube.pods import ForeignObjectError, Pods
@@ -63,7 +63,7 @@ class Reconciler:
         pods: Pods,
         statuses: StatusWriter,
         surroundings: Callable[[], Surroundings],
-        held: HeldPods,
+        held: HeldObjects,
         locks: KeyedLocks[RecordingKey],
         clock: Callable[[], datetime],
     ) -> None:
@@ -72,6 +72,7 @@ class Reconciler:
         self._statuses = statuses
         self._surroundings = surroundings
         self._held = held
+        self._templates = HeldObjects()
         self._locks = locks
         self._clock = clock
         self._versions: dict[RecordingKey, str] = {}
@@ -103,8 +104,10 @@ class Reconciler:
             body = await self._recordings.read(namespace=key.namespace, name=key.name)
         except NotFound:
             self.forget(key)
-            await self._release_orphans(key)
+            await self._read_pods(key, None)
+            await self._end_strays(key, but=None)
             return None
+        await self._end_strays(key, but=body["metadata"]["uid"])
         try:
             recording = CloudRecording.model_validate(body)
         except ValidationError as error:
@@ -158,6 +161,7 @@ class Reconciler:
             case ReleasePod(pod=pod):
                 await self._release(pods[pod.name])
             case ReleaseRecording():
+                await self._hand_over(recording)
                 kept = [one for one in body["metadata"].get("finalizers", []) if one != DURABLE_FINALIZER]
                 await self._recordings.set_finalizers(body, kept)
             case DeleteRecording():
@@ -168,23 +172,37 @@ class Reconciler:
 
     async def _create(self, recording: CloudRecording, action: CreatePod) -> Refusal | None:
         surroundings, part = self._surroundings(), action.part
-        pod = build_pod(
-            recording,
-            part,
-            document=recording_document(recording, part, surroundings.settings),
-            desired=desired_state(recording, recording.status, part, now=self._clock()),
-            callback_ca=surroundings.callback_ca,
-            settings=surroundings.settings,
-        )
-        claim = build_claim(recording, part)
         try:
+            template = await self._template(recording, surroundings)
+            claim = build_claim(recording, part, template=template)
             if claim is not None:
                 await self._pods.create_claim(claim)
+            pod = build_pod(
+                recording,
+                part,
+                template=template,
+                document=recording_document(recording, part, surroundings.settings),
+                desired=desired_state(recording, recording.status, part, now=self._clock()),
+                callback_ca=surroundings.callback_ca,
+                settings=surroundings.settings,
+            )
             await self._pods.create(pod)
         except (Refused, ForeignObjectError) as error:
             return Refusal(part=part.number, reason=_refusal_reason(error.message), message=error.message)
         logger.info("pod created", extra={"recording": recording.metadata.name, "pod": part.pod})
         return None
+
+    async def _template(self, recording: CloudRecording, surroundings: Surroundings) -> Json:
+        template = await self._pods.create_template(build_template(recording, surroundings.settings))
+        self._note_template(template)
+        return template
+
+    async def _hand_over(self, recording: CloudRecording) -> None:
+        namespace = recording.metadata.namespace
+        name = names.template_name(recording=recording.metadata.name, uid=recording.metadata.uid)
+        owner = owner_of_template(recording)
+        await self._pods.hand_over_template(namespace=namespace, name=name, finalizer=DURABLE_FINALIZER, owner=owner)
+        self._templates.note(RecordingKey(namespace, recording.metadata.name), name, held=False)
 
     async def _release(self, pod: Json) -> None:
         # A pod that was told to end just now has another version than the one that was read.
@@ -193,23 +211,50 @@ class Reconciler:
         if live is not None and live["metadata"]["uid"] == metadata["uid"]:
             await self._pods.remove_finalizer(pod=live, finalizer=SUMMARY_FINALIZER)
 
-    async def _read_pods(self, key: RecordingKey, recording: CloudRecording) -> dict[str, Json]:
-        """Every pod of the recording that matters: those of unfinished parts, and those that we still hold."""
-        wanted = {part.pod for part in recording.status.parts if part.state not in parts.OVER} | self._held.of(key)
+    async def _read_pods(self, key: RecordingKey, recording: CloudRecording | None) -> dict[str, Json]:
+        """Every pod of the recording that matters: those of unfinished parts, and those that we still hold.
+
+        A pod of a recording of this name that is gone is ended on the way. A recording goes before its pods only when
+        somebody takes our finalizer off it by hand.
+        """
+        listed = recording.status.parts if recording is not None else ()
+        wanted = {part.pod for part in listed if part.state not in parts.OVER} | self._held.of(key)
+        uid = recording.metadata.uid if recording is not None else None
         found = {}
         for name in sorted(wanted):
             pod = await self._pods.read(namespace=key.namespace, name=name)
-            if pod is not None and PodView.of(pod).owner_uid == recording.metadata.uid:
+            view = PodView.of(pod) if pod is not None else None
+            if pod is None or view is None or recording_of(pod) != key.name:
+                continue
+            if view.recording_uid == uid:
                 found[name] = pod
+            else:
+                await self._pods.delete(namespace=key.namespace, name=name, uid=view.uid)
+                await self._release(pod)
         return found
 
-    async def _release_orphans(self, key: RecordingKey) -> None:
-        """Lets go of pods whose recording is gone: somebody took our finalizer off it by hand."""
-        for name in self._held.of(key):
-            pod = await self._pods.read(namespace=key.namespace, name=name)
-            if pod is None or owner(pod) != (KIND, key.name):
-                continue
-            await self._pods.remove_finalizer(pod=pod, finalizer=SUMMARY_FINALIZER)
+    def _note_template(self, template: Json) -> RecordingKey | None:
+        metadata = template["metadata"]
+        recording = recording_of(template)
+        if recording is None or DURABLE_FINALIZER not in metadata.get("finalizers", []):
+            return None
+        key = RecordingKey(metadata["namespace"], recording)
+        self._templates.note(key, metadata["name"], held=True)
+        return key
+
+    async def left_behind(self, namespace: str | None) -> AsyncIterator[RecordingKey]:
+        """The recordings for which something is held: the watch does not tell of one that went in the meantime."""
+        async for template in self._pods.templates(namespace=namespace, selector=names.TEMPLATE_SELECTOR):
+            key = self._note_template(template)
+            if key is not None:
+                yield key
+
+    async def _end_strays(self, key: RecordingKey, *, but: str | None) -> None:
+        """Has the PodTemplates of recordings of this name go that are gone, `but` not the one of that UID."""
+        kept = but and names.template_name(recording=key.name, uid=but)
+        for name in self._templates.of(key) - {kept}:
+            await self._pods.delete_template(namespace=key.namespace, name=name, finalizer=DURABLE_FINALIZER)
+            self._templates.note(key, name, held=False)
 
     async def _refuse(self, body: Json, error: ValidationError) -> None:
         before = CloudRecordingStatus.model_validate(body.get("status") or {})

@@ -18,11 +18,11 @@ import kopf
 from kopf._core.engines.peering import Identity  # the one type of its signature that Kopf does not export
 
 from cloud_recording.api.base import GROUP, VERSION
-from cloud_recording.api.recording import KIND, PLURAL
+from cloud_recording.api.recording import PLURAL
 from cloud_recording.api.wire import SUMMARY_FINALIZER
 from cloud_recording.controller.keys import RecordingKey
 from cloud_recording.domain import names
-from cloud_recording.domain.pod_view import owner
+from cloud_recording.domain.pod_view import recording_of
 
 CREDENTIALS_LAST: Final = timedelta(minutes=10)
 """How long Kopf uses one reading of the service account's token; the kubelet replaces the file in time for it."""
@@ -91,8 +91,8 @@ def _registry(*, recording_seen: RecordingSeen, pod_seen: PodSeen) -> kopf.Opera
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def pod_event(event: kopf.RawEvent, **_: object) -> None:
         body: dict[str, Any] = dict(event["object"])
-        kind, name = owner(body) or ("", "")
-        if kind == KIND:
+        name = recording_of(body)
+        if name is not None:
             metadata = body["metadata"]
             held = event["type"] != "DELETED" and SUMMARY_FINALIZER in metadata.get("finalizers", ())
             pod_seen(RecordingKey(metadata["namespace"], name), metadata["name"], held)

@@ -340,9 +340,9 @@ def _settled(
             actions.append(ReleasePod(pod=pod))
         else:
             actions += _release(pod, lost=part is None or part.state is PartState.LOST)
+    if DURABLE_FINALIZER in recording.metadata.finalizers:
+        actions.append(ReleaseRecording())
     if recording.metadata.deletion_timestamp is not None:
-        if DURABLE_FINALIZER in recording.metadata.finalizers:
-            actions.append(ReleaseRecording())
         return Decision(status=status, actions=tuple(actions))
     ttl, completed = recording.spec.ttl_seconds_after_finished, status.completion_time
     if ttl is None or completed is None:

@@ -46,7 +46,10 @@ class ReleasePod:
 
 @dataclass(frozen=True)
 class ReleaseRecording:
-    """Nothing more is to be waited for: the recording's finalizer goes."""
+    """Nothing more is to be waited for: what was made for the recording becomes its own, and its finalizer goes.
+
+    From then on everything goes with the recording, whether an operator is there or not.
+    """
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from cloud_recording.api.base import GROUP
 NAME_LENGTH: Final = 63
 """A pod's name is its host name too, and that is a DNS label."""
 
-_HASH_LENGTH: Final = 5
+_HASH_LENGTH: Final = 8
 _HASH_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' own alphabet for generated names: no vowels, so no words, and nothing that looks like another."""
 
@@ -24,9 +24,17 @@ COMPONENT: Final = "recorder"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_RECORDING: Final = f"{GROUP}/recording"
 LABEL_RECORDING_UID: Final = f"{GROUP}/recording-uid"
 LABEL_PART: Final = f"{GROUP}/part"
-POD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_COMPONENT}={COMPONENT}"
+POD_SELECTOR: Final = f"{LABEL_RECORDING_UID},{LABEL_PART}"
+"""Pods with both of these labels: a policy that writes labels of others' domains takes no pod from our sight."""
+
+TEMPLATE_SELECTOR: Final = f"{LABEL_RECORDING_UID},!{LABEL_PART}"
+RECORDING_NAME_ANNOTATION: Final = f"{GROUP}/recording-name"
+"""The recording's name, whole: a label holds no more than 63 characters of it."""
+
+LABEL_LENGTH: Final = 63
 
 POD_DOCUMENTS_PATH: Final = "/etc/cloud-recording/pod"
 SECRETS_PATH: Final = "/etc/cloud-recording/secrets"
@@ -48,9 +56,12 @@ def pod_name(*, recording: str, uid: str, part: int) -> str:
     The hash is always there. Without it, two recordings of one name, one after the other, would share a pod name
     while the first one's pod still uploads; and the recording `a-p1` could get in the way of part 1 of `a`.
     """
-    suffix = f"-{_short_hash(f'{uid}/{part}')}-p{part}"
-    stem = re.sub(r"[^a-z0-9-]+", "-", recording.lower())[: NAME_LENGTH - len(suffix)].strip("-")
-    return (stem or "r") + suffix
+    return _hashed(recording, suffix=f"-{_short_hash(f'{uid}/{part}')}-p{part}")
+
+
+def template_name(*, recording: str, uid: str) -> str:
+    """The name of the PodTemplate that the recording's pods and claims belong to."""
+    return _hashed(recording, suffix=f"-{_short_hash(uid)}")
 
 
 def file_prefix(part: int) -> str:
@@ -58,15 +69,32 @@ def file_prefix(part: int) -> str:
     return "" if part == 0 else f"bak{part - 1}_"
 
 
-def pod_labels(*, uid: str, part: int) -> dict[str, str]:
-    """The labels by which a recording's pods are found, and by which people find them."""
+def recording_labels(*, recording: str, uid: str) -> dict[str, str]:
+    """The labels of everything that is made for a recording."""
     return {
         LABEL_NAME: MANAGED_BY,
         LABEL_MANAGED_BY: MANAGED_BY,
         LABEL_COMPONENT: COMPONENT,
+        LABEL_RECORDING: label_value(recording),
         LABEL_RECORDING_UID: uid,
-        LABEL_PART: str(part),
     }
+
+
+def pod_labels(*, recording: str, uid: str, part: int) -> dict[str, str]:
+    """The labels by which a recording's pods are found, and by which people find them."""
+    return {**recording_labels(recording=recording, uid=uid), LABEL_PART: str(part)}
+
+
+def label_value(recording: str) -> str:
+    """The recording's name as the value of a label: whole where it fits, else cut, with a hash of the whole."""
+    if len(recording) <= LABEL_LENGTH:
+        return recording
+    return _hashed(recording, suffix=f"-{_short_hash(recording)}")
+
+
+def _hashed(recording: str, *, suffix: str) -> str:
+    stem = re.sub(r"[^a-z0-9-]+", "-", recording.lower())[: NAME_LENGTH - len(suffix)].strip("-")
+    return (stem or "r") + suffix
 
 
 def _short_hash(text: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from cloud_recording.api.base import API_VERSION
 from cloud_recording.api.pod import PodOptions, Resources
-from cloud_recording.api.recording import KIND, CloudRecording, CloudRecordingSpec
+from cloud_recording.api.recording import DURABLE_FINALIZER, KIND, CloudRecording, CloudRecordingSpec
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Part
 from cloud_recording.api.wire import (
@@ -51,6 +51,21 @@ UNHEALTHY_AFTER: Final = 15
 LIVENESS_PERIOD_SECONDS: Final = 10
 TMP_SIZE: Final = "64Mi"
 
+_POD_SECURITY: Final[Json] = {
+    "runAsNonRoot": True,
+    "runAsUser": RUN_AS,
+    "runAsGroup": RUN_AS,
+    "fsGroup": RUN_AS,
+    # A volume of gigabytes must not be walked through at each start of a pod.
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_CONTAINER_SECURITY: Final[Json] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
 DO_NOT_DISTURB: Final = {
     "argocd.argoproj.io/ignore-restart-policy": "true",
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -64,12 +79,13 @@ def build_pod(
     recording: CloudRecording,
     part: Part,
     *,
+    template: Json,
     document: RecordingDocument,
     desired: DesiredState,
     callback_ca: str,
     settings: OperatorSettings,
 ) -> Json:
-    """The pod that makes this part."""
+    """The pod that makes this part. `template` is the recording's PodTemplate as the API server has it."""
     spec, options = recording.spec, recording.spec.pod or PodOptions()
     runner = settings.runner
     return {
@@ -81,18 +97,19 @@ def build_pod(
             "labels": {
                 **runner.pod_labels,
                 **options.labels,
-                **names.pod_labels(uid=recording.metadata.uid, part=part.number),
+                **_labels(recording, part),
             },
             "annotations": {
                 **runner.pod_annotations,
                 **options.annotations,
                 **DO_NOT_DISTURB,
+                names.RECORDING_NAME_ANNOTATION: recording.metadata.name,
                 RECORDING_ANNOTATION: compact_json(_dump(document)),
                 DESIRED_ANNOTATION: compact_json(_dump(desired)),
                 CALLBACK_CA_ANNOTATION: callback_ca,
             },
             "finalizers": [SUMMARY_FINALIZER],
-            "ownerReferences": [_owner(recording)],
+            "ownerReferences": [_controller(template)],
         },
         "spec": {
             "restartPolicy": "OnFailure",
@@ -106,15 +123,7 @@ def build_pod(
             **_given("affinity", _dump(options.affinity) if options.affinity else None),
             "tolerations": _tolerations(options, node_lost_seconds=runner.node_lost_seconds),
             **_given("imagePullSecrets", [{"name": name} for name in runner.image_pull_secrets]),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": RUN_AS,
-                "runAsGroup": RUN_AS,
-                "fsGroup": RUN_AS,
-                # A volume of gigabytes must not be walked through at each start of a pod.
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": _POD_SECURITY,
             "containers": [_container(spec, options, settings=settings)],
             "volumes": [
                 {"name": "work", **_work_volume(spec, claim=part.pod)},
@@ -127,10 +136,61 @@ def build_pod(
     }
 
 
-def build_claim(recording: CloudRecording, part: Part) -> Json | None:
+def build_template(recording: CloudRecording, settings: OperatorSettings) -> Json:
+    """The PodTemplate that the recording's pods and claims belong to.
+
+    Pods must have a controller, or `kubectl drain` refuses to move them. While the recording is not over that must not
+    be the recording: deleted in the foreground, as GitOps tools prune, the garbage collector would end the pods at
+    once instead of waiting for our finalizer. So it is this object, which belongs to nobody until the recording is
+    over, and to the recording from then on.
+    """
+    metadata = recording.metadata
+    labels = names.recording_labels(recording=metadata.name, uid=metadata.uid)
+    return {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": {
+            "name": names.template_name(recording=metadata.name, uid=metadata.uid),
+            "namespace": metadata.namespace,
+            "labels": labels,
+            "annotations": {names.RECORDING_NAME_ANNOTATION: metadata.name},
+            "finalizers": [DURABLE_FINALIZER],
+        },
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "restartPolicy": "OnFailure",
+                "automountServiceAccountToken": False,
+                "securityContext": _POD_SECURITY,
+                "containers": [
+                    {
+                        "name": names.RECORDER_CONTAINER,
+                        "image": settings.runner.image,
+                        "args": ["runner"],
+                        "securityContext": _CONTAINER_SECURITY,
+                    }
+                ],
+            },
+        },
+    }
+
+
+def owner_of_template(recording: CloudRecording) -> Json:
+    """What makes the PodTemplate, and with it pods and claims, go with a recording that is over."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": recording.metadata.name,
+        "uid": recording.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def build_claim(recording: CloudRecording, part: Part, *, template: Json) -> Json | None:
     """The claim for the part's work volume, named like its pod; None when the volume lives in the pod.
 
-    It belongs to the recording and not to the pod, so that what could not be uploaded outlives the pod.
+    It belongs to the recording's PodTemplate and not to the pod, so that what could not be uploaded outlives the pod.
     """
     claim = recording.spec.work.persistent_volume_claim
     if claim is None:
@@ -141,8 +201,9 @@ def build_claim(recording: CloudRecording, part: Part) -> Json | None:
         "metadata": {
             "name": part.pod,
             "namespace": recording.metadata.namespace,
-            "labels": names.pod_labels(uid=recording.metadata.uid, part=part.number),
-            "ownerReferences": [_owner(recording)],
+            "labels": _labels(recording, part),
+            "annotations": {names.RECORDING_NAME_ANNOTATION: recording.metadata.name},
+            "ownerReferences": [_controller(template)],
         },
         "spec": {
             "accessModes": ["ReadWriteOnce"],
@@ -167,11 +228,7 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
         ],
         "ports": [{"name": "http", "containerPort": names.PROBE_PORT}],
         "resources": _resources(spec, options, settings=settings),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": _CONTAINER_SECURITY,
         "startupProbe": {
             "httpGet": {"path": "/healthz", "port": "http"},
             "periodSeconds": 1,
@@ -201,15 +258,16 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
     }
 
 
-def _owner(recording: CloudRecording) -> Json:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "name": recording.metadata.name,
-        "uid": recording.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+def _labels(recording: CloudRecording, part: Part) -> dict[str, str]:
+    metadata = recording.metadata
+    return names.pod_labels(recording=metadata.name, uid=metadata.uid, part=part.number)
+
+
+def _controller(template: Json) -> Json:
+    metadata = template["metadata"]
+    owner = {"apiVersion": "v1", "kind": "PodTemplate", "name": metadata["name"], "uid": metadata["uid"]}
+    # It blocks nothing: where owners are checked, that would take a right to the finalizers of PodTemplates.
+    return {**owner, "controller": True, "blockOwnerDeletion": False}
 
 
 def _grace_seconds(spec: CloudRecordingSpec) -> int:

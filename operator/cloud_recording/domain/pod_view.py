@@ -38,7 +38,8 @@ class PodView:
 
     name: str
     uid: str
-    owner_uid: str | None
+    recording_uid: str | None
+    """The recording that the pod was made for, by its label: a reference to an owner can be taken away."""
     phase: str
     reason: str
     message: str
@@ -80,7 +81,7 @@ class PodView:
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
-            owner_uid=_controller_uid(metadata),
+            recording_uid=(metadata.get("labels") or {}).get(names.LABEL_RECORDING_UID),
             phase=status.get("phase", "Pending"),
             reason=status.get("reason", ""),
             message=status.get("message", ""),
@@ -109,22 +110,18 @@ class PodView:
         return parsed if isinstance(parsed, dict) else None
 
 
-def owner(body: Json) -> tuple[str, str] | None:
-    """Kind and name of the controller that a pod belongs to."""
-    for reference in body["metadata"].get("ownerReferences") or []:
-        if reference.get("controller"):
-            return str(reference["kind"]), str(reference["name"])
-    return None
+def recording_of(body: Json) -> str | None:
+    """The name of the recording that a pod or PodTemplate was made for; None when it is none of ours."""
+    metadata = body["metadata"]
+    if names.LABEL_RECORDING_UID not in (metadata.get("labels") or {}):
+        return None
+    name: str | None = (metadata.get("annotations") or {}).get(names.RECORDING_NAME_ANNOTATION)
+    return name
 
 
 def _recorder(status: Json) -> Json:
     containers: list[Json] = status.get("containerStatuses") or []
     return next((one for one in containers if one.get("name") == names.RECORDER_CONTAINER), {})
-
-
-def _controller_uid(metadata: Json) -> str | None:
-    owners = metadata.get("ownerReferences") or []
-    return next((str(reference["uid"]) for reference in owners if reference.get("controller")), None)
 
 
 def _node_silent_since(conditions: dict[str, Json]) -> datetime | None:

@@ -1,10 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods and their volume claims in the API server: created at most once, annotated, deleted, released."""
+"""Pods, their volume claims and the PodTemplates they belong to: created at most once, annotated, deleted, released.
+
+Whose an object is tells its label with the recording's UID. References to owners do not: whoever deletes with
+`--cascade=orphan` has them taken away.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import urlencode
+
+from cloud_recording.domain.names import LABEL_RECORDING_UID
 from cloud_recording.kube.client import Json, KubeClient, path
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
+
+LIST_LIMIT: Final = 500
+"""Objects per page of a list."""
 
 
 class ForeignObjectError(Exception):
@@ -41,6 +53,47 @@ class Pods:
         url = path("api", "v1", "namespaces", namespace, "persistentvolumeclaims")
         return await self._create_once("persistentvolumeclaim", url, claim)
 
+    async def create_template(self, template: Json) -> Json:
+        """Returns the PodTemplate of this name, as `create` does for pods."""
+        namespace = template["metadata"]["namespace"]
+        return await self._create_once(
+            "podtemplate", path("api", "v1", "namespaces", namespace, "podtemplates"), template
+        )
+
+    async def templates(self, *, namespace: str | None, selector: str) -> AsyncIterator[Json]:
+        """Every PodTemplate with these labels, in one namespace or in all."""
+        where = ("api", "v1", "podtemplates") if namespace is None else _templates(namespace)
+        more = ""
+        while True:
+            query = {"labelSelector": selector, "limit": LIST_LIMIT, "continue": more}
+            listed = await self._client.get(f"{path(*where)}?{urlencode(query)}")
+            for item in listed["items"]:
+                yield item
+            more = listed["metadata"].get("continue", "")
+            if not more:
+                return
+
+    async def hand_over_template(self, *, namespace: str, name: str, finalizer: str, owner: Json) -> None:
+        """Makes the PodTemplate, if there is one, the owner's, and lets go of it."""
+        url = path(*_templates(namespace), name)
+        try:
+            metadata = (await self._client.get(url))["metadata"]
+            patch = _without(metadata, finalizer)
+            await self._client.patch(url, {"metadata": {**patch, "ownerReferences": [owner]}})
+        except NotFound:
+            return
+
+    async def delete_template(self, *, namespace: str, name: str, finalizer: str) -> None:
+        """Deletes the PodTemplate, and with it what belongs to it; one that is gone is no error."""
+        url = path(*_templates(namespace), name)
+        try:
+            metadata = (await self._client.get(url))["metadata"]
+            await self._client.patch(url, {"metadata": _without(metadata, finalizer)})
+            preconditions = {"uid": metadata["uid"]}
+            await self._client.delete(url, {"preconditions": preconditions, "propagationPolicy": "Background"})
+        except NotFound:
+            return
+
     async def annotate(self, *, namespace: str, name: str, uid: str, annotations: dict[str, str]) -> None:
         """Sets annotations on this very pod; one that is gone, or was replaced, needs none."""
         # A uid in a merge patch must be the object's own: that of another pod of the name is refused as a change of it.
@@ -65,8 +118,7 @@ class Pods:
     async def remove_finalizer(self, *, pod: Json, finalizer: str) -> None:
         """Lets go of a pod whose summary is counted; raises Conflict when it changed since it was read."""
         metadata = pod["metadata"]
-        left = [name for name in metadata.get("finalizers", []) if name != finalizer]
-        patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": left or None}}
+        patch = {"metadata": _without(metadata, finalizer)}
         try:
             await self._client.patch(_pod(metadata["namespace"], metadata["name"]), patch)
         except NotFound:
@@ -78,7 +130,7 @@ class Pods:
         except Conflict:
             metadata = body["metadata"]
             existing = await self._client.get(collection + path(metadata["name"]))
-            if _owner_uids(existing) != _owner_uids(body):
+            if _recording_uid(existing) not in {_recording_uid(body)} - {None}:
                 raise ForeignObjectError(kind, namespace=metadata["namespace"], name=metadata["name"]) from None
             return existing
 
@@ -87,8 +139,19 @@ def _pod(namespace: str, name: str) -> str:
     return path("api", "v1", "namespaces", namespace, "pods", name)
 
 
-def _owner_uids(body: Json) -> set[str]:
-    return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
+def _templates(namespace: str) -> tuple[str, ...]:
+    return ("api", "v1", "namespaces", namespace, "podtemplates")
+
+
+def _recording_uid(body: Json) -> str | None:
+    uid: str | None = (body["metadata"].get("labels") or {}).get(LABEL_RECORDING_UID)
+    return uid
+
+
+def _without(metadata: Json, finalizer: str) -> Json:
+    """The patch of an object's metadata that takes the finalizer off it, if the object is as it was read."""
+    left = [name for name in metadata.get("finalizers", []) if name != finalizer]
+    return {"resourceVersion": metadata["resourceVersion"], "finalizers": left or None}
 
 
 def _is_another(error: Refused) -> bool:

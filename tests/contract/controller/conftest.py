@@ -24,14 +24,14 @@ CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
 
 @pytest.fixture(scope="package")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The kubeconfig of an API server that knows CloudRecordings.
+    """The kubeconfig of an API server that knows CloudRecordings, with the garbage collector at work.
 
     One of these tests' own: what they leave behind (recordings held by finalizers, our CRD applied without Helm) would
     be in the way of the tests that install the chart.
     """
     plane = BareControlPlane(tmp_path_factory.mktemp("controller-plane"))
     try:
-        plane.up()
+        plane.up(garbage_collector=True)
         kubectl = Kubectl(plane.kubeconfig)
         kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
         kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")

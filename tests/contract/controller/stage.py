@@ -8,6 +8,7 @@ with a token that the API server issued for that very pod, over TLS checked with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from cloud_recording.kube.errors import NotFound
 
 Json = dict[str, Any]
 
-WAIT_SECONDS: Final = 60.0
+WAIT_SECONDS: Final = 90.0
 LOOK_SECONDS: Final = 0.1
 RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
 SPEC: Final[Json] = {
@@ -62,8 +63,9 @@ class Stage:
     async def edit(self, name: str = "stand-up", **spec: Any) -> None:
         await self.client.patch(self.recordings(name), {"spec": spec})
 
-    async def delete(self, name: str = "stand-up") -> None:
-        await self.client.delete(self.recordings(name), {})
+    async def delete(self, name: str = "stand-up", *, propagation: str | None = None) -> None:
+        options = {} if propagation is None else {"propagationPolicy": propagation}
+        await self.client.delete(self.recordings(name), options)
 
     async def recording(self, name: str = "stand-up") -> Json | None:
         return await self.found(self.recordings(name))
@@ -110,6 +112,46 @@ class Stage:
         pod = await self.pod(known["status"]["parts"][part]["pod"])
         assert pod is not None
         return pod
+
+    async def place(self, pod: Json, node: str = "node-1") -> None:
+        """Puts the pod on a node, as the scheduler does: one without a node goes at once when it is deleted."""
+        name = pod["metadata"]["name"]
+        target = {"metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+        await self.client.post(self.core("pods", name) + "/binding", target)
+
+    async def end(self, pod: Json) -> None:
+        """Waits until the pod is told to end and nothing holds it, and then ends it, as its kubelet does."""
+        name = pod["metadata"]["name"]
+        await self.until_pod(
+            name,
+            lambda seen: (
+                seen is None or (seen["metadata"].get("deletionTimestamp") and not seen["metadata"].get("finalizers"))
+            ),
+        )
+        with contextlib.suppress(NotFound):
+            await self.client.delete(self.core("pods", name), {"gracePeriodSeconds": 0})
+
+    async def until_collected(self) -> None:
+        """Returns when the garbage collector has had its say about every recording that was deleted before.
+
+        It may know of recordings for half a minute only after their definition. So it is shown one more that is deleted
+        in the foreground, which it alone can let go.
+        """
+        await self.apply("canary", desiredState="Stopped")
+        owner = await self.until(lambda seen: is_true(seen, "Finished"), name="canary")
+        reference = {key: owner[key] for key in ("apiVersion", "kind")}
+        reference |= {key: owner["metadata"][key] for key in ("name", "uid")} | {"blockOwnerDeletion": True}
+        dependent = {"metadata": {"name": "of-the-canary", "ownerReferences": [reference]}}
+        await self.client.post(self.core("configmaps"), dependent)
+        await self.delete("canary", propagation="Foreground")
+        await self.until_gone("canary")
+
+    async def until_empty(self, *kinds: str) -> None:
+        """Returns when the namespace has no object of these kinds."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            for kind in kinds:
+                while (await self.client.get(self.core(kind)))["items"]:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(LOOK_SECONDS)
 
     async def report(self, pod: Json, **status: Any) -> None:
         """Writes a pod's status, as its kubelet does."""

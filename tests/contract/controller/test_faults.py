@@ -16,7 +16,7 @@ import pytest_asyncio
 import yaml
 from kubernetes.aio.client import Configuration
 
-from cloud_recording.controller.keys import HeldPods, RecordingKey
+from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.queue import WorkQueue
@@ -48,6 +48,7 @@ def api_server(kmock: mock.KubernetesEmulator, tmp_path: Path, monkeypatch: pyte
     """The emulator knows our resource, and KUBECONFIG leads to it."""
     kmock.resources["v1/namespaces"] = resource("Namespace", namespaced=False)
     kmock.resources["v1/pods"] = resource("Pod")
+    kmock.resources["v1/podtemplates"] = resource("PodTemplate")
     kmock.resources["apiextensions.k8s.io/v1/customresourcedefinitions"] = resource(
         "CustomResourceDefinition", namespaced=False
     )
@@ -72,6 +73,10 @@ def resource(kind: str, *, namespaced: bool = True) -> mock.ResourceDict:
         "subresources": set(),
         "namespaced": namespaced,
     }
+
+
+def with_uid(request: Any) -> Json:
+    return {**request.data, "metadata": {**request.data["metadata"], "uid": "made"}}
 
 
 def body_of(builder: RecordingBuilder) -> Json:
@@ -152,6 +157,7 @@ async def test_an_outage_of_the_api_server_delays_a_recording_and_does_no_more(
     outage = kmock["get", mock.resource(RECORDINGS)][:4]
     outage << 503
     kmock["put", mock.resource(RECORDINGS)] << (lambda request: request.data)
+    kmock["post", mock.resource("v1/podtemplates")] << with_uid
     queue = queue_over(client)
     working = asyncio.create_task(queue.run())
     queue.add(KEY)
@@ -172,7 +178,7 @@ def queue_over(client: KubeClient) -> WorkQueue[RecordingKey]:
         pods=Pods(client),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         surroundings=surroundings,
-        held=HeldPods(),
+        held=HeldObjects(),
         locks=KeyedLocks(),
         clock=lambda: datetime.now(UTC),
     )

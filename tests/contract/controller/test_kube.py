@@ -70,19 +70,11 @@ async def test_a_newer_recording_of_the_same_name_is_not_deleted(stage: Stage) -
 
 async def test_a_pod_is_created_once_and_never_taken_from_somebody_else(stage: Stage) -> None:
     pods = Pods(stage.client)
-    owner = await stage.apply()
-    reference = {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": "stand-up",
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-    }
     pod = stranger_pod()
-    pod["metadata"] |= {"namespace": stage.namespace, "ownerReferences": [reference]}
+    pod["metadata"] |= {"namespace": stage.namespace, "labels": {"cloudrecording.dev/recording-uid": "one"}}
     first, second = await pods.create(pod), await pods.create(pod)
     assert first["metadata"]["uid"] == second["metadata"]["uid"]
-    pod["metadata"]["ownerReferences"] = [{**reference, "uid": "another"}]
+    pod["metadata"]["labels"] = {"cloudrecording.dev/recording-uid": "another"}
     with pytest.raises(ForeignObjectError):
         await pods.create(pod)
 

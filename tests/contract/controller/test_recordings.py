@@ -38,9 +38,12 @@ async def test_a_recording_gets_one_restricted_pod_and_the_status_knows_it(stage
     recording = await stage.recording()
     assert recording is not None
     assert recording["metadata"]["finalizers"] == ["cloudrecording.dev/durable"]
+    (template,) = (await stage.client.get(stage.core("podtemplates")))["items"]
     assert recording["status"]["recordingId"] == applied["metadata"]["uid"].replace("-", "")
     assert (reason(recording), recording["status"]["observedGeneration"]) == ("Pending", 1)
-    assert pod["metadata"]["ownerReferences"][0]["uid"] == applied["metadata"]["uid"]
+    (owner,) = pod["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["controller"]) == (template["metadata"]["uid"], True)
+    assert "ownerReferences" not in template["metadata"]
     listed = await stage.client.get(stage.core("pods"))
     assert [one["metadata"]["name"] for one in listed["items"]] == [pod["metadata"]["name"]]
 
@@ -208,11 +211,7 @@ async def test_a_drained_pod_is_followed_by_a_new_part_when_it_stopped_and_not_b
 ) -> None:
     await stage.apply()
     first = await stage.new_pod()
-    # A pod without a node goes at once when it is deleted; this one is to have its time.
-    await stage.client.post(
-        stage.core("pods", first["metadata"]["name"]) + "/binding",
-        {"metadata": {"name": first["metadata"]["name"]}, "target": {"kind": "Node", "name": "node-1"}},
-    )
+    await stage.place(first)
     await stage.report_running(first)
     recorder = await stage.recorder(first, url=operator.url)
     await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))

@@ -221,9 +221,10 @@ class PodBuilder:
             "uid": pod_uid(self.number),
             "creationTimestamp": time(NOW),
             "finalizers": ["cloudrecording.dev/summary"],
-            "ownerReferences": [{"kind": "CloudRecording", "name": "stand-up", "uid": UID, "controller": True}],
+            "labels": names.pod_labels(recording="stand-up", uid=UID, part=self.number),
             **self.metadata,
         }
+        metadata["annotations"] = {"cloudrecording.dev/recording-name": "stand-up", **metadata.get("annotations", {})}
         statuses = [{"name": "recorder", **self.container}] if self.container else []
         status = {**self.status, "conditions": self.conditions, "containerStatuses": statuses}
         return {"metadata": metadata, "spec": self.spec, "status": status}

@@ -168,7 +168,7 @@ CASES = {
         a_recording().stopped().build(),
         {},
         NOW,
-        Expected(reason=Reason.NOTHING_RECORDED, ready="True", finished=True),
+        Expected(reason=Reason.NOTHING_RECORDED, ready="True", actions=["ReleaseRecording"], finished=True),
     ),
     "a stop while the pod has no node removes the pod": (
         a_recording().stopped().parts(a_part(state=PartState.PENDING)).build(),
@@ -184,7 +184,7 @@ CASES = {
             reason=Reason.NOTHING_RECORDED,
             ready="True",
             parts=[PartState.CONCLUDED],
-            actions=["ReleasePod"],
+            actions=["ReleasePod", "ReleaseRecording"],
             finished=True,
         ),
     ),
@@ -199,7 +199,11 @@ CASES = {
         pods(a_pod().ended(UPLOADED)),
         after(60),
         Expected(
-            reason=Reason.COMPLETED, ready="True", parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
         ),
     ),
     "slices that are in no store make the recording incomplete": (
@@ -210,7 +214,12 @@ CASES = {
             )
         ),
         after(60),
-        Expected(reason=Reason.UPLOAD_INCOMPLETE, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+        Expected(
+            reason=Reason.UPLOAD_INCOMPLETE,
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
     ),
     "an idle channel that people had been in is a success": (
         a_recording().parts(a_part(state=PartState.UPLOADING, start_time=NOW, error_code=434)).build(),
@@ -220,7 +229,7 @@ CASES = {
             reason=Reason.CHANNEL_IDLE,
             ready="True",
             parts=[PartState.CONCLUDED],
-            actions=["ReleasePod"],
+            actions=["ReleasePod", "ReleaseRecording"],
             finished=True,
         ),
     ),
@@ -228,7 +237,12 @@ CASES = {
         a_recording().parts(a_part(state=PartState.CONNECTING, error_code=434)).build(),
         pods(a_pod().ended(a_summary("Idle", code=434).termination_message())),
         after(60),
-        Expected(reason=Reason.NO_USERS, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+        Expected(
+            reason=Reason.NO_USERS,
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
     ),
     "a fatal error that may pass is tried again after a while": (
         a_recording().parts(a_part(state=PartState.CONNECTING)).build(),
@@ -240,19 +254,34 @@ CASES = {
         a_recording().parts(a_part(state=PartState.CONNECTING)).build(),
         pods(a_pod().ended(a_summary("Fatal", code=432, message="width").termination_message())),
         after(60),
-        Expected(reason=Reason.INVALID_PARAMETER, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+        Expected(
+            reason=Reason.INVALID_PARAMETER,
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
     ),
     "restart policy Never ends the recording at the first failure": (
         a_recording().spec(restart={"policy": "Never"}).parts(a_part(state=PartState.CONNECTING)).build(),
         pods(a_pod().ended(FATAL_RETRY)),
         after(60),
-        Expected(reason=Reason.PARTS_EXHAUSTED, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+        Expected(
+            reason=Reason.PARTS_EXHAUSTED,
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
     ),
     "maxParts ends the recording when it is used up": (
         a_recording().spec(restart={"maxParts": 1}).parts(a_part(state=PartState.CONNECTING)).build(),
         pods(a_pod().ended(FATAL_RETRY)),
         after(60),
-        Expected(reason=Reason.PARTS_EXHAUSTED, parts=[PartState.CONCLUDED], actions=["ReleasePod"], finished=True),
+        Expected(
+            reason=Reason.PARTS_EXHAUSTED,
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
     ),
     "maxDurationSeconds is due by the clock": (
         a_recording().spec(maxDurationSeconds=90).parts(a_part(**RECORDING), start_time=NOW).build(),
@@ -352,7 +381,7 @@ def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> N
 
 def test_finished_recordings_are_deleted_when_their_time_is_over() -> None:
     done = decide(a_recording().stopped().build(), {}, now=NOW, surroundings=surroundings()).status
-    recording = a_recording().stopped().spec(ttlSecondsAfterFinished=60).status(done).build()
+    recording = a_recording().unheld().stopped().spec(ttlSecondsAfterFinished=60).status(done).build()
     waiting = decide(recording, {}, now=after(20), surroundings=surroundings())
     over = decide(recording, {}, now=after(60), surroundings=surroundings())
     assert (gist(waiting).due, gist(waiting).actions) == (40, [])

@@ -12,11 +12,12 @@ import yaml
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.domain.desired import desired_state, recording_document
-from cloud_recording.domain.pod_builder import build_claim, build_pod
+from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template
 from tests.unit.domain.builders import CA, NOW, SETTINGS, a_part, a_recording
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = "CLOUD_RECORDING_UPDATE_GOLDEN"
+TEMPLATE = {"metadata": {"name": "stand-up-template", "uid": "99999999-0000-0000-0000-000000000000"}}
 
 RECORDINGS = {
     "minimal": (a_recording().build(), 0),
@@ -64,6 +65,7 @@ def built(recording: CloudRecording, number: int) -> dict[str, Any]:
     return build_pod(
         recording,
         part,
+        template=TEMPLATE,
         document=recording_document(recording, part, SETTINGS),
         desired=desired_state(recording, recording.status, part, now=NOW),
         callback_ca=CA,
@@ -75,8 +77,9 @@ def built(recording: CloudRecording, number: int) -> dict[str, Any]:
 def test_pod_is_the_golden_one(name: str) -> None:
     recording, number = RECORDINGS[name]
     documents = [built(recording, number)]
-    claim = build_claim(recording, a_part(number))
+    claim = build_claim(recording, a_part(number), template=TEMPLATE)
     documents += [claim] if claim else []
+    documents.append(build_template(recording, SETTINGS))
     text = yaml.safe_dump_all(documents, sort_keys=True, width=120, allow_unicode=True)
     golden = GOLDEN / f"{name}.yaml"
     if os.environ.get(UPDATE):
@@ -135,6 +138,7 @@ def test_resources_never_contradict_themselves(
     pod = build_pod(
         recording,
         part,
+        template=TEMPLATE,
         document=recording_document(recording, part, settings),
         desired=desired_state(recording, recording.status, part, now=NOW),
         callback_ca=CA,
