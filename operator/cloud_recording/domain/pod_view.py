@@ -50,6 +50,10 @@ class PodView:
     held: bool
     """Whether our finalizer keeps it."""
     ready: bool
+    """Whether the recorder's container is ready, and its node is heard of.
+
+    Conditions that others have put on the pod, and containers that they have put into it, say nothing of the recorder.
+    """
     node_silent_since: datetime | None
     """Since when the node, and not the container, makes the pod unready."""
     unscheduled: Waiting | None
@@ -63,12 +67,20 @@ class PodView:
 
     @property
     def over(self) -> bool:
-        """Whether no container of the pod runs or will run again.
+        """Whether the recorder's container does not run and will not run again, whatever other containers do.
 
         A deleted pod on a node is over when its kubelet says so, however little has been heard of it; one that never
         had a node has no kubelet to say it.
         """
-        return self.phase in {"Succeeded", "Failed"} or (self.deleted_at is not None and self.node is None)
+        if self.ended or (self.deleted_at is not None and self.node is None):
+            return True
+        # A container that failed is started again, except in a pod that was told to end.
+        return self.terminated is not None and (self.terminated.exit_code == 0 or self.deleted_at is not None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no container of the pod runs."""
+        return self.phase in {"Succeeded", "Failed"}
 
     @classmethod
     def of(cls, body: Json) -> PodView:
@@ -78,6 +90,7 @@ class PodView:
         conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
         container = _recorder(status)
         state: Json = container.get("state") or {}
+        node_silent_since = _node_silent_since(body.get("spec") or {}, conditions)
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -89,8 +102,8 @@ class PodView:
             created_at=_time(metadata.get("creationTimestamp")),
             deleted_at=_time(metadata.get("deletionTimestamp")),
             held=SUMMARY_FINALIZER in (metadata.get("finalizers") or []),
-            ready=_is(conditions.get("Ready"), "True"),
-            node_silent_since=_node_silent_since(conditions),
+            ready=bool(container.get("ready")) and node_silent_since is None,
+            node_silent_since=node_silent_since,
             unscheduled=_unscheduled(conditions.get("PodScheduled")),
             waiting=_waiting(state.get("waiting")),
             running_since=_time((state.get("running") or {}).get("startedAt")),
@@ -124,11 +137,14 @@ def _recorder(status: Json) -> Json:
     return next((one for one in containers if one.get("name") == names.RECORDER_CONTAINER), {})
 
 
-def _node_silent_since(conditions: dict[str, Json]) -> datetime | None:
+def _node_silent_since(spec: Json, conditions: dict[str, Json]) -> datetime | None:
     # When a node stops reporting, the node controller makes its pods unready and leaves ContainersReady as the kubelet
-    # last wrote it. Nothing else makes these two differ in a pod without readiness gates, so that no right to read
-    # nodes is needed to tell a silent node from a recorder that stands still.
+    # last wrote it. Nothing but a readiness gate makes these two differ besides, so that no right to read nodes is
+    # needed to tell a silent node from a recorder that stands still. Behind a gate that is not met a silent node shows
+    # by the pod's deletion alone, which Kubernetes asks for after as long a time.
     ready = conditions.get("Ready")
+    if not all(_is(conditions.get(gate["conditionType"]), "True") for gate in spec.get("readinessGates") or []):
+        return None
     if _is(ready, "True") or not _is(conditions.get("ContainersReady"), "True") or ready is None:
         return None
     return _time(ready.get("lastTransitionTime"))

@@ -2,16 +2,20 @@
 """What the API server's refusals mean to us; a caller catches the one it has an answer to and lets the others go.
 
 KubeError
-├── NotFound        404: the object is not there
+├── NotFound        404, in a Status that names it: the object is not there
 ├── Conflict        409: it changed since it was read, or exists already
 ├── Refused         403, 400 or 422: asking the same again has the same answer until somebody changes something
-└── Unavailable     429, 5xx, a timeout or no connection: the same request may succeed later
+└── Unavailable     429, 5xx, a timeout, no connection, or any answer that is not the API server's own: the same request
+                    may succeed later
+
+What stands between us and the API server may answer, too, for example a proxy with a page for 404. What the API server
+says is a Status object; only from such a one anything follows for pods and recordings.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 
 class KubeError(Exception):
@@ -48,20 +52,22 @@ def error_from(status: int, body: str) -> KubeError:
         parsed = None
     details: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     message = str(details.get("message") or body.strip()[:512] or f"HTTP status {status}")
-    return _class_of(status)(message, status=status, details=details)
+    return _class_of(status, details)(message, status=status, details=details)
 
 
-def _class_of(status: int) -> type[KubeError]:
-    match status:
-        case 404 | 410:
-            return NotFound
-        case 409:
-            return Conflict
-        case 400 | 403 | 413 | 422:
-            return Refused
-        case 429:
-            return Unavailable
-        case _ if status >= 500:
-            return Unavailable
-        case _:
-            return KubeError
+def _class_of(status: int, details: dict[str, Any]) -> type[KubeError]:
+    if details.get("kind") != "Status" or details.get("apiVersion") != "v1":
+        return Unavailable
+    # A kind that is not served is not found either, and then no object is named.
+    if status in _GONE and not (details.get("details") or {}).get("name"):
+        return Unavailable
+    return Unavailable if status >= 500 else _CLASSES.get(status, KubeError)
+
+
+_GONE: Final = frozenset({404, 410})
+_CLASSES: Final[dict[int, type[KubeError]]] = {
+    **dict.fromkeys(_GONE, NotFound),
+    409: Conflict,
+    **dict.fromkeys((400, 403, 413, 422), Refused),
+    429: Unavailable,
+}

@@ -120,6 +120,10 @@ async def test_the_watch_tells_of_recordings_and_of_our_pods_and_writes_nothing(
     [
         pytest.param(503, b"<html>bad gateway</html>", "<html>bad gateway</html>", id="a-gateways-page"),
         pytest.param(429, json.dumps({"message": "slow down"}).encode(), "slow down", id="too-many-requests"),
+        pytest.param(404, b"<html>no such page</html>", "<html>no such page</html>", id="a-proxys-page-for-404"),
+        pytest.param(410, b"gone", "gone", id="a-proxys-gone"),
+        pytest.param(403, b"<html>blocked</html>", "<html>blocked</html>", id="a-firewalls-page"),
+        pytest.param(404, b"404 page not found\n", "404 page not found", id="a-kind-that-is-not-served"),
         pytest.param(500, b"", "HTTP status 500", id="nothing-at-all"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 from cloud_recording.domain.names import pod_name
 from tests.contract.controller.operator_process import OperatorProcess
-from tests.contract.controller.stage import Stage, is_true, now, pod_uid, reason
+from tests.contract.controller.stage import Stage, container, is_true, now, pod_uid, reason
 
 Json = dict[str, Any]
 
@@ -226,6 +226,31 @@ async def test_a_drained_pod_is_followed_by_a_new_part_when_it_stopped_and_not_b
     uploading = await stage.recording()
     assert uploading is not None
     assert [part["state"] for part in uploading["status"]["parts"]] == ["Uploading", "Pending"]
+
+
+async def test_a_recording_bears_what_others_put_into_its_pod(stage: Stage, operator: OperatorProcess) -> None:
+    """A readiness gate, labels and a sidecar, as admission webhooks inject them: they are written before the pod is."""
+    await stage.apply()
+    pod = await stage.new_pod()
+    await stage.place(pod)
+    name = pod["metadata"]["name"]
+    other = {"app.kubernetes.io/managed-by": "a-policy", "app.kubernetes.io/component": None}
+    await stage.client.patch(stage.core("pods", name), {"metadata": {"labels": other}})
+    recorder = await stage.recorder(pod, url=operator.url)
+    await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
+    sidecar = {**container(state={"running": {"startedAt": now()}}, ready=False), "name": "proxy"}
+    waits = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": now()}
+    running = container(state={"running": {"startedAt": now()}}, ready=True)
+    await stage.report(pod, phase="Running", conditions=[waits], containerStatuses=[sidecar, running])
+    recording = await stage.until(lambda seen: is_true(seen, "Recording") and is_true(seen, "Ready"))
+
+    await stage.edit(desiredState="Stopped")
+    await recorder.tell(("RecordingStopped", {}))
+    ended = {"exitCode": 0, "reason": "Completed", "message": json.dumps(summary(recording)), "finishedAt": now()}
+    await stage.report(pod, containerStatuses=[sidecar, container(state={"terminated": ended})])
+    await stage.until(lambda seen: is_true(seen, "Succeeded"))
+    await stage.end(pod)
+    await stage.until_pod(name, lambda seen: seen is None)
 
 
 @pytest.mark.usefixtures("operator")

@@ -164,7 +164,7 @@ class PodBuilder:
     def running(self, *, ready: bool = True) -> Self:
         self.spec["nodeName"] = "node-1"
         self.status["phase"] = "Running"
-        self.container["state"] = {"running": {"startedAt": time(NOW)}}
+        self.container.update({"state": {"running": {"startedAt": time(NOW)}}, "ready": ready})
         value = "True" if ready else "False"
         self.conditions += [{"type": "Ready", "status": value}, {"type": "ContainersReady", "status": value}]
         return self
@@ -175,6 +175,19 @@ class PodBuilder:
             {"type": "Ready", "status": "False", "lastTransitionTime": time(since)},
             {"type": "ContainersReady", "status": "True"},
         ]
+        return self
+
+    def gated(self) -> Self:
+        """Somebody put a readiness gate on it that is not met."""
+        self.spec["readinessGates"] = [{"conditionType": "example.com/healthy"}]
+        for condition in self.conditions:
+            if condition["type"] == "Ready":
+                condition |= {"status": "False", "reason": "ReadinessGatesNotReady", "lastTransitionTime": time(NOW)}
+        return self
+
+    def beside_a_sidecar(self) -> Self:
+        """Somebody put a container into it that runs on."""
+        self.status["phase"] = "Running"
         return self
 
     def restarted(self, times: int, *, reason: str = "Error", exit_code: int = 1) -> Self:

@@ -121,6 +121,42 @@ CASES = {
             due=2,
         ),
     ),
+    "a readiness gate of somebody else is no silence of the node, and the recorder is as ready as it was": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().running().gated()),
+        after(4000),
+        Expected(reason=Reason.RECORDING, ready="True", parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "a part is over when its recorder is, and the sidecar that runs on is ended": (
+        a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
+        pods(a_pod().ended(UPLOADED).beside_a_sidecar()),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["DeletePod", "ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
+    "a recorder that failed beside a sidecar is started again by its kubelet": (
+        a_recording().parts(a_part(**RECORDING)).build(),
+        pods(a_pod().ended("", exit_code=1).beside_a_sidecar()),
+        after(60),
+        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    ),
+    "a drained pod is over when its recorder is, while its sidecar takes its time": (
+        a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
+        pods(a_pod().ended(UPLOADED, exit_code=0).beside_a_sidecar().deleted(after(330))),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
     "a pod that vanished is lost; what it had recorded long makes no haste with the next": (
         a_recording().parts(a_part(**RECORDING)).build(),
         {},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ def test_any_other_token_is_nobodys(status: dict[str, Any]) -> None:
     [(404, NotFound), (409, Conflict), (403, Refused), (422, Refused), (429, Unavailable), (503, Unavailable)],
 )
 def test_refusals_are_told_apart_and_keep_the_api_servers_words(status: int, kind: type[KubeError]) -> None:
-    error = error_from(status, '{"kind": "Status", "message": "exceeded quota: pods"}')
+    said = {"kind": "Status", "apiVersion": "v1", "message": "exceeded quota: pods", "details": {"name": "p"}}
+    error = error_from(status, json.dumps(said))
     assert (type(error), error.message) == (kind, "exceeded quota: pods")
     assert error_from(status, "<html>gateway</html>").message == "<html>gateway</html>"
