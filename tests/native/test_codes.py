@@ -71,7 +71,7 @@ def _disconnected(scene: Scene) -> Recorder:
     with contextlib.ExitStack() as life:
         server = life.enter_context(rtmp_server(scene.directory / "mortal"))
         bob = server.url("bob")
-        with participant(bob, log=scene.directory / "bob.log"), scene.recorder(bob) as recorder:
+        with participant(bob, log=scene.directory / "bob.log"), scene.recorder(bob, reconnectSeconds=1) as recorder:
             recorder.await_line("started")
             life.close()
             recorder.await_line("recorder-failure")

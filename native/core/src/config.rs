@@ -20,6 +20,8 @@ const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
 const LONGEST_SLICE_SECONDS: u32 = 120;
 /// How long after its asked length a slice waits for a key frame, if nothing else is said.
 const KEY_FRAME_SECONDS: u32 = 15;
+const RECONNECT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
+const SILENCE_SECONDS: std::ops::RangeInclusive<u32> = 3..=600;
 const LONGEST_FILE_PREFIX: usize = 32;
 const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 
@@ -35,6 +37,9 @@ pub struct Document {
     pub work_bytes: Option<u64>,
     #[serde(default = "default_slice_seconds")]
     pub slice_seconds: u32,
+    /// How long a channel whose last connection broke is only interrupted.
+    #[serde(default = "default_reconnect_seconds")]
+    pub reconnect_seconds: u32,
     #[serde(default = "default_outputs")]
     pub outputs: Vec<Output>,
     #[serde(default = "default_protocols")]
@@ -185,10 +190,21 @@ pub struct Stream {
     /// A file that holds the URL, for URLs that carry a key.
     pub url_file: Option<PathBuf>,
     pub name: Option<String>,
+    /// Whose connection brings no media for so long has left.
+    #[serde(default = "default_silence_seconds")]
+    pub silence_seconds: u32,
 }
 
 fn default_slice_seconds() -> u32 {
     15
+}
+
+fn default_reconnect_seconds() -> u32 {
+    60
+}
+
+fn default_silence_seconds() -> u32 {
+    30
 }
 
 fn default_after_seconds() -> u32 {
@@ -252,6 +268,11 @@ impl Document {
         Duration::from_secs(u64::from(self.slice_seconds))
     }
 
+    #[must_use]
+    pub fn reconnect(&self) -> Duration {
+        Duration::from_secs(u64::from(self.reconnect_seconds))
+    }
+
     /// The longest that a slice of the channel can be.
     #[must_use]
     pub fn longest_slice_seconds(&self, channel: &Channel) -> u32 {
@@ -270,10 +291,8 @@ impl Document {
                 "filePrefix: must be at most {LONGEST_FILE_PREFIX} of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
             )));
         }
-        if !SLICE_SECONDS.contains(&self.slice_seconds) {
-            let (least, most) = (SLICE_SECONDS.start(), SLICE_SECONDS.end());
-            return Err(invalid(&format!("sliceSeconds: must be from {least} to {most}")));
-        }
+        within(self.slice_seconds, &SLICE_SECONDS, || "sliceSeconds".to_owned())?;
+        within(self.reconnect_seconds, &RECONNECT_SECONDS, || "reconnectSeconds".to_owned())?;
         if !self.outputs.contains(&Output::Hls) {
             return Err(invalid("outputs: must have \"HLS\", and may have \"MP4\" beside it"));
         }
@@ -395,9 +414,17 @@ impl Channel {
             if stream.url.is_some() == stream.url_file.is_some() {
                 return Err(invalid(&format!("{field}[{place}]: must have either url or urlFile")));
             }
+            within(stream.silence_seconds, &SILENCE_SECONDS, || format!("{field}[{place}].silenceSeconds"))?;
         }
         Ok(())
     }
+}
+
+fn within(value: u32, range: &std::ops::RangeInclusive<u32>, field: impl FnOnce() -> String) -> Result<(), Error> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(&format!("{}: must be from {} to {}", field(), range.start(), range.end())))
 }
 
 const CHANNEL_FILE: &str = "CLOUD_RECORDING_CHANNEL_FILE";
@@ -445,7 +472,8 @@ mod tests {
     #[test]
     fn a_short_document_has_its_defaults() {
         let document = Document::parse(GOOD).unwrap();
-        assert_eq!(document.slice(), Duration::from_secs(15));
+        assert_eq!((document.slice(), document.reconnect()), (Duration::from_secs(15), Duration::from_secs(60)));
+        assert_eq!(document.channels[0].streams[0].silence_seconds, 30);
         assert_eq!(document.protocols.len(), PROTOCOLS.len());
         assert!(!document.allow_link_local);
         assert_eq!(document.channel("any at all").unwrap().0, 0);
@@ -510,6 +538,11 @@ mod tests {
             (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
             (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
             (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),
+            (r#"{"reconnectSeconds": 0}"#.into(), "reconnectSeconds: must be from 1 to 3600"),
+            (
+                stream(r#"{"uid": 1, "url": "a", "silenceSeconds": 2}"#),
+                "channels[0].streams[0].silenceSeconds: must be from 3 to 600",
+            ),
             (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
             (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
             (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),

@@ -53,7 +53,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.DISCONNECTED: ErrorFacts(
             Reason.DISCONNECTED,
-            "The connection to the channel broke; the recorder keeps trying to come back.",
+            "The connection to everybody in the channel was lost, and could not be made again for a minute; unless somebody "
+            "comes within `maxIdleSeconds`, the recording ends.",
             "Check the App ID's permission, the media server and the network between it and the pod's node.",
         ),
         RecordingErrorCode.INVALID_PARAMETER: ErrorFacts(

@@ -141,7 +141,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             "Set `desiredState` to 'Recording' to go on.",
         ),
         Reason.RECONNECTING: ReasonFacts(
-            "The connection to the channel broke and the recorder is trying to come back."
+            "The connection to everybody in the channel broke, or the recorder died; it is trying to come back."
         ),
         Reason.RECORDER_NOT_READY: ReasonFacts(
             "The recorder's last word was that it records, but its pod is not ready now, so it is not known.",

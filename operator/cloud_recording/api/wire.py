@@ -84,6 +84,7 @@ class EngineState(StrEnum):
     IDLE = "Idle"
     CONNECTING = "Connecting"
     RECORDING = "Recording"
+    RECONNECTING = "Reconnecting"
     PAUSED = "Paused"
     STOPPING = "Stopping"
     UPLOADING = "Uploading"

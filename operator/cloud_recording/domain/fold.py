@@ -44,6 +44,8 @@ from cloud_recording.domain import counting, parts
 _PART_STATES: Final = {
     EngineState.CONNECTING: PartState.CONNECTING,
     EngineState.RECORDING: PartState.RECORDING,
+    # Nobody is heard: a part that has begun and connects is on its way back.
+    EngineState.RECONNECTING: PartState.CONNECTING,
     EngineState.PAUSED: PartState.PAUSED,
     EngineState.STOPPING: PartState.STOPPING,
     EngineState.UPLOADING: PartState.UPLOADING,

@@ -204,6 +204,23 @@ def test_known_callbacks_change_nothing() -> None:
     assert fold(status, number=0, callbacks=callbacks) == status
 
 
+def test_a_broken_connection_shows_as_reconnecting_until_somebody_is_back() -> None:
+    """Promise: the status says Reconnecting as soon as the snapshot does, and no error as long as it may come back."""
+    told = [
+        a_callback("RecordingStarted"),
+        a_callback("Snapshot", 2, snapshot=a_snapshot(state="Reconnecting")),
+        a_callback("Snapshot", 3, snapshot=a_snapshot(state="Recording")),
+    ]
+    reasons = []
+    for count in (2, 3):
+        status = folded(*told[:count])
+        ready = conditions.get(summarized(a_recording().build(), status, now=NOW), ConditionType.READY)
+        assert ready is not None
+        assert status.last_error is None
+        reasons.append(ready.reason)
+    assert reasons == [Reason.RECONNECTING, Reason.RECORDER_NOT_READY]
+
+
 def test_a_concluded_part_hears_no_more() -> None:
     status = folded(
         a_callback("RecordingStarted"),

@@ -17,6 +17,8 @@ pub enum State {
     Idle,
     Connecting,
     Recording,
+    /// The connection to everybody who was there broke, and is being made again.
+    Reconnecting,
     Paused,
     Stopping,
     Uploading,
@@ -29,7 +31,7 @@ impl State {
     /// Whether the recorder is in the channel.
     #[must_use]
     pub fn captures(self) -> bool {
-        matches!(self, Self::Connecting | Self::Recording | Self::Paused)
+        matches!(self, Self::Connecting | Self::Recording | Self::Reconnecting | Self::Paused)
     }
 }
 
@@ -58,6 +60,22 @@ pub enum Order {
     StopCapture,
 }
 
+/// How long the recorder waits for participants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// With nobody in the channel.
+    pub idle: Duration,
+    /// For connections that broke, before they count as lost for good.
+    pub reconnect: Duration,
+}
+
+/// The connection to everybody broke.
+struct Loss {
+    cause: String,
+    /// How much longer it is only an interruption.
+    left: Duration,
+}
+
 /// How what is being stopped shall end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ending {
@@ -70,8 +88,9 @@ pub struct Machine {
     state: State,
     roster: Roster,
     playlist: String,
-    max_idle: Duration,
+    patience: Patience,
     idle_left: Duration,
+    loss: Option<Loss>,
     paused: bool,
     volume_full: bool,
     ending: Ending,
@@ -81,13 +100,14 @@ pub struct Machine {
 
 impl Machine {
     #[must_use]
-    pub fn new(roster: Roster, playlist: String, max_idle: Duration) -> Self {
+    pub fn new(roster: Roster, playlist: String, patience: Patience) -> Self {
         Self {
             state: State::Idle,
             roster,
             playlist,
-            max_idle,
-            idle_left: max_idle,
+            patience,
+            idle_left: patience.idle,
+            loss: None,
             paused: false,
             volume_full: false,
             ending: Ending::Stopped,
@@ -138,8 +158,10 @@ impl Machine {
         match event {
             CaptureEvent::Joined { uid, at, audio, video } => {
                 self.roster.joined(*uid, at.0, *audio, *video);
-                self.idle_left = self.max_idle;
+                self.idle_left = self.patience.idle;
+                self.loss = None;
                 self.forget(&[Code::Disconnected]);
+                self.settle();
                 if self.state == State::Connecting {
                     self.state = State::Recording;
                     self.tell(Callback::Started);
@@ -166,14 +188,21 @@ impl Machine {
 
     /// Time went by. The idle clock runs only where somebody could be heard.
     pub fn pass(&mut self, elapsed: Duration) {
-        if !matches!(self.state, State::Connecting | State::Recording) || self.is_held() || !self.roster.is_empty() {
+        if !self.state.captures() || !self.roster.is_empty() {
             return;
         }
-        self.idle_left = self.idle_left.saturating_sub(elapsed);
-        if self.idle_left.is_zero() {
-            let seconds = self.max_idle.as_secs();
-            self.recorder_failure(Code::NoUsers, format!("nobody was in the channel for {seconds} s"));
-            self.leave(Ending::Idle);
+        if let Some(loss) = &mut self.loss {
+            loss.left = loss.left.saturating_sub(elapsed);
+            if loss.left.is_zero() {
+                self.give_up_reconnecting();
+            }
+        } else if !self.is_held() {
+            self.idle_left = self.idle_left.saturating_sub(elapsed);
+            if self.idle_left.is_zero() {
+                let seconds = self.patience.idle.as_secs();
+                self.recorder_failure(Code::NoUsers, format!("nobody was in the channel for {seconds} s"));
+                self.leave(Ending::Idle);
+            }
         }
     }
 
@@ -277,13 +306,13 @@ impl Machine {
         }
     }
 
-    /// The channel is its participants' connections: it is lost with the last of them. The sources are tried again
-    /// while the idle clock runs, as a participant whose machine is gone looks the same from here.
+    /// The channel is its participants' connections: it is lost with the last of them. Their sources are tried again in any
+    /// case.
     fn left(&mut self, uid: u32, at: i64, lost: bool, message: &str) {
         self.roster.left(uid, at, message.to_owned());
         if lost && self.state.captures() && self.roster.is_empty() {
-            let message = format!("the connection to everybody in the channel was lost; reconnecting ({message})");
-            self.recorder_failure(Code::Disconnected, message);
+            self.loss = Some(Loss { cause: message.to_owned(), left: self.patience.reconnect });
+            self.settle();
         }
     }
 
@@ -294,6 +323,18 @@ impl Machine {
         if self.roster.complain(uid, &message) {
             self.recorder_failure(Code::RecorderFailed, format!("participant {}: {message}", self.roster.name(uid)));
         }
+    }
+
+    /// From here on it is as if everybody had left: a participant whose machine is gone looks the same.
+    fn give_up_reconnecting(&mut self) {
+        let Some(Loss { cause, .. }) = self.loss.take() else { return };
+        let (tried, idle) = (self.patience.reconnect.as_secs(), self.patience.idle.as_secs());
+        let message = format!(
+            "the connection to everybody in the channel was lost and could not be made again for {tried} s ({cause}); \
+             unless somebody comes within {idle} s, the recording ends"
+        );
+        self.recorder_failure(Code::Disconnected, message);
+        self.settle();
     }
 
     /// What was wrong is so no longer.
@@ -320,13 +361,23 @@ impl Machine {
             (false, true) => Some(Pause::Asked),
             (false, false) => None,
         };
-        match (self.state, pause.is_some()) {
-            (State::Recording, true) => self.state = State::Paused,
-            (State::Paused, false) => self.state = State::Recording,
-            (State::Paused, true) => {}
-            _ => return,
+        let was_held = self.state == State::Paused;
+        if self.settle() && (was_held || pause.is_some()) {
+            self.orders.push_back(Order::SetPaused(pause));
         }
-        self.orders.push_back(Order::SetPaused(pause));
+    }
+
+    /// Where a recording stands that has begun and is not being ended; false for any other.
+    fn settle(&mut self) -> bool {
+        let is_under_way = matches!(self.state, State::Recording | State::Reconnecting | State::Paused);
+        if is_under_way {
+            self.state = match (self.is_held(), &self.loss) {
+                (true, _) => State::Paused,
+                (false, Some(_)) => State::Reconnecting,
+                (false, None) => State::Recording,
+            };
+        }
+        is_under_way
     }
 
     fn recorder_failure(&mut self, code: Code, message: String) {
@@ -347,7 +398,8 @@ mod tests {
 
     fn machine() -> Machine {
         let expected = [1, 2].map(|uid| Expected { uid, name: None });
-        Machine::new(Roster::new(&expected, false), "p.m3u8".into(), Duration::from_secs(30))
+        let patience = Patience { idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) };
+        Machine::new(Roster::new(&expected, false), "p.m3u8".into(), patience)
     }
 
     fn orders(machine: &mut Machine) -> Vec<Order> {
@@ -446,23 +498,60 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_channel_is_told_once_and_the_idle_clock_runs() {
+    fn a_lost_channel_is_reconnected_to_in_silence_while_the_idle_clock_stands_still() {
         let mut machine = recording();
         machine.event(&joined(2));
         machine.event(&lost(1));
-        assert_eq!(orders(&mut machine), []);
+        assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
         machine.event(&lost(2));
+        machine.event(&unavailable(2, false));
+        machine.pass(Duration::from_secs(59));
+        assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Reconnecting));
+        machine.event(&joined(1));
+        machine.pass(Duration::from_secs(3600));
+        assert_eq!((orders(&mut machine), machine.state(), machine.last_error()), (vec![], State::Recording, None));
+    }
+
+    #[test]
+    fn a_channel_that_is_lost_for_good_is_told_once_and_a_whole_idle_time_before_the_end() {
+        let mut machine = recording();
+        machine.event(&lost(1));
+        machine.pass(Duration::from_secs(60));
         let told = orders(&mut machine);
         assert!(matches!(
             &told[..],
-            [Order::Tell(Callback::RecorderFailure { code: Code::Disconnected, message })] if message.ends_with("(reset)")
+            [Order::Tell(Callback::RecorderFailure { code: Code::Disconnected, message })] if message.contains("(reset)")
         ));
-        machine.event(&unavailable(2, false));
+        assert_eq!(machine.state(), State::Recording);
+        machine.pass(Duration::from_secs(29));
+        assert_eq!(orders(&mut machine), []);
         machine.event(&joined(1));
         assert_eq!((orders(&mut machine), machine.last_error()), (vec![], None));
         machine.event(&lost(1));
-        assert_eq!(orders(&mut machine).len(), 1);
+        machine.pass(Duration::from_secs(60));
+        assert_eq!(orders(&mut machine).len(), 1, "another loss is told again");
         machine.pass(Duration::from_secs(30));
+        assert_eq!(machine.state(), State::Stopping);
+    }
+
+    #[test]
+    fn a_pause_outranks_reconnecting_and_leaves_it_as_it_was() {
+        let mut machine = recording();
+        machine.event(&lost(1));
+        machine.set_paused(true);
+        assert_eq!(machine.state(), State::Paused);
+        machine.set_paused(false);
+        assert_eq!(machine.state(), State::Reconnecting);
+        let pause = |pause| Order::SetPaused(pause);
+        assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
+        machine.set_paused(true);
+        machine.event(&joined(1));
+        assert_eq!(machine.state(), State::Paused);
+        machine.set_paused(false);
+        assert_eq!(machine.state(), State::Recording);
+        machine.event(&lost(1));
+        machine.stop();
+        machine.pass(Duration::from_secs(60));
         assert_eq!(machine.state(), State::Stopping);
     }
 

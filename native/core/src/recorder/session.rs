@@ -79,7 +79,7 @@ impl Session {
         let Opened { books, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
         plan.go_on(&begun, earliest);
         let roster = Roster::new(&plan.begun.participants, !books.ledger().presences().is_empty());
-        let mut machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.max_idle);
+        let mut machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.patience);
         match past {
             Past::None => machine.connect(),
             Past::Died => machine.resume(),

@@ -13,6 +13,7 @@ use crate::config::{Channel, Document, Output, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::backup::Backup;
+use crate::recorder::machine::Patience;
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
@@ -60,7 +61,7 @@ pub struct Plan {
     pub capture: CaptureConfig,
     pub credentials: Credentials,
     pub backup: Option<Backup>,
-    pub max_idle: Duration,
+    pub patience: Patience,
     pub directory: PathBuf,
     pub work_bytes: Option<u64>,
 }
@@ -102,7 +103,7 @@ impl Plan {
             },
             credentials: credentials(&document.storage, request)?,
             backup,
-            max_idle: max_idle(request.max_idle_time)?,
+            patience: Patience { idle: max_idle(request.max_idle_time)?, reconnect: document.reconnect() },
             work_bytes: document.work_bytes,
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
@@ -321,7 +322,7 @@ pub(crate) mod tests {
     #[test]
     fn a_good_request_becomes_a_plan() {
         let plan = Plan::new(ID, &document(), &Request { max_idle_time: 0, ..request() }).unwrap();
-        assert_eq!(plan.max_idle, Duration::from_secs(30));
+        assert_eq!(plan.patience, Patience { idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) });
         assert_eq!(plan.directory, Path::new("/w").join(ID));
         assert_eq!(plan.begun.stem, format!("{ID}_room"));
         assert_eq!(plan.begun.target.url(), "https://films.s3.us-east-1.amazonaws.com");
