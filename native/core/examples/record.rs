@@ -103,7 +103,10 @@ impl CaptureSink for Listener {
             CaptureEvent::Gap { .. } => told.gaps += 1,
             CaptureEvent::Broken(error) => give_up(&format!("the capture broke: {error}")),
             CaptureEvent::Transcoding { reason, .. } => give_up(&format!("the source cannot be copied: {reason}")),
-            CaptureEvent::MediaChanged { .. } | CaptureEvent::TrackLost { .. } | CaptureEvent::Unavailable { .. } => {}
+            CaptureEvent::MediaChanged { .. }
+            | CaptureEvent::Remark { .. }
+            | CaptureEvent::TrackLost { .. }
+            | CaptureEvent::Unavailable { .. } => {}
         }
         self.changed.notify_all();
     }
@@ -117,7 +120,12 @@ fn give_up(reason: &str) -> ! {
 
 impl Request {
     fn config(&self) -> CaptureConfig {
-        let source = |(uid, url): (u32, &String)| StreamSource { uid, name: None, url: url.clone() };
+        let source = |(uid, url): (u32, &String)| StreamSource {
+            uid,
+            name: None,
+            url: url.clone(),
+            silence: Duration::from_secs(30),
+        };
         CaptureConfig {
             sources: (1..).zip(&self.urls).map(source).collect(),
             protocols: ["file", "udp", "srt", "rtmp"].map(str::to_owned).to_vec(),

@@ -78,6 +78,11 @@ class Stream(SpecModel):
     name: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="What the participant is called in the status and in the manifest."
     )
+    silence_seconds: Annotated[int, Field(ge=3, le=600)] = Field(
+        default=30,
+        description="A participant whose connection brings no media for so many seconds has left; until then the last "
+        "picture stays. Media servers keep the recorder connected after the publisher is gone.",
+    )
 
 
 AppId = Annotated[str, Field(min_length=1, max_length=128)]

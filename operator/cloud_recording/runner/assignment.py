@@ -154,7 +154,8 @@ class Assignment:
         for stream in self._document.spec.channel.streams:
             secret = stream.url_secret_ref
             source = {"urlFile": str(self._path(secret))} if secret else {"url": stream.url}
-            yield {"uid": stream.uid, **source, **({"name": stream.name} if stream.name else {})}
+            name = {"name": stream.name} if stream.name else {}
+            yield {"uid": stream.uid, **source, **name, "silenceSeconds": stream.silence_seconds}
 
     def _storage(self, storage: Storage) -> dict[str, Any]:
         bucket = storage.credentials.secret_ref

@@ -28,7 +28,7 @@ def document(*, bucket: dict[str, Any] | None = None, **spec: Any) -> dict[str, 
         "tokenSecretRef": {"name": "channel", "key": "token"},
         "streams": [
             {"uid": 11, "url": "rtsp://example.com/a", "name": "alice"},
-            {"uid": 12, "urlSecretRef": {"name": "streams", "key": "bob"}},
+            {"silenceSeconds": 5, "uid": 12, "urlSecretRef": {"name": "streams", "key": "bob"}},
         ],
     }
     return {

@@ -51,8 +51,8 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
             {
                 "name": "room 1",
                 "streams": [
-                    {"uid": 11, "url": "rtsp://example.com/a", "name": "alice"},
-                    {"uid": 12, "urlFile": str(tmp_path / "streams" / "bob")},
+                    {"uid": 11, "url": "rtsp://example.com/a", "name": "alice", "silenceSeconds": 30},
+                    {"uid": 12, "urlFile": str(tmp_path / "streams" / "bob"), "silenceSeconds": 5},
                 ],
             }
         ],

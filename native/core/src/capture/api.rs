@@ -57,6 +57,8 @@ pub struct StreamSource {
     pub uid: u32,
     pub name: Option<String>,
     pub url: String,
+    /// Whose connection brings no media for so long has left.
+    pub silence: Duration,
 }
 
 /// Recording without transcoding: slices end where the source has key frames.
@@ -131,6 +133,8 @@ pub enum CaptureEvent {
     MediaChanged { uid: u32, audio: bool, video: bool },
     /// `lost`: the connection broke; else the source said that it is over, or fell silent.
     Left { uid: u32, at: UtcMillis, lost: bool, message: String },
+    /// What a person wants to know of a participant whose connection stands; empty when it is so no longer.
+    Remark { uid: u32, message: String },
     /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
     Unavailable { uid: u32, refused: bool, message: String },
     /// One kind of media of a participant cannot be recorded, at least for now; the other may well be.

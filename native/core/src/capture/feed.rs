@@ -13,11 +13,8 @@ use super::geometry::{Fill, Region};
 /// Output's samples per second.
 pub const SAMPLE_RATE: i64 = 48_000;
 
-/// A picture is shown for at least this long after it was due, if no other follows; then the region is black.
-const HOLD: Nanos = SECOND;
-
-/// The longest a slow slide show may hold its picture.
-pub const LONGEST_HOLD: Nanos = 10 * SECOND;
+/// A picture that no other follows for so long, or for twice the time since the one before it, has stood still.
+const LONG_HOLD: Nanos = 10 * SECOND;
 
 /// Pictures of one source that wait for their time may take so many bytes; the source waits beyond.
 const PICTURE_BUDGET: usize = 48 << 20;
@@ -55,7 +52,8 @@ struct Pictures {
 struct Shown {
     frame: Frame,
     due: Nanos,
-    interval: Nanos,
+    /// How long it is shown before it counts as standing still.
+    usual: Nanos,
     serial: u64,
 }
 
@@ -104,7 +102,7 @@ impl Feed {
         lock(&self.pictures).bytes < SMALL
     }
 
-    /// The picture for the moment `at`, unless it is too old to be shown: the newest that is due.
+    /// The picture for the moment `at`, if there was any yet: the newest that is due. The last one stays.
     ///
     /// Where that would leave one out or show one twice, a picture due up to `slack` apart from the moment is as good:
     /// a source with as many pictures a second as the output must not stutter because its times are rounded.
@@ -112,10 +110,6 @@ impl Feed {
         let mut pictures = lock(&self.pictures);
         pictures.advance(at, slack);
         let shown = pictures.shown.as_ref()?;
-        let hold = (2 * shown.interval).clamp(HOLD, LONGEST_HOLD);
-        if at - shown.due > hold {
-            return None;
-        }
         Some(Picture { frame: shown.frame.share().ok()?, serial: shown.serial })
     }
 
@@ -129,6 +123,11 @@ impl Feed {
     /// Why a picture was refused since this was asked last.
     pub fn take_refused(&self) -> Option<Unpaintable> {
         lock(&self.pictures).refused.take()
+    }
+
+    /// Whether the picture that is shown at `at` has been there for longer than is usual for its source.
+    pub fn stands_still(&self, at: Nanos) -> bool {
+        lock(&self.pictures).shown.as_ref().is_some_and(|shown| at - shown.due > shown.usual)
     }
 
     pub fn push_samples(&self, at: i64, planes: &[Vec<f32>]) {
@@ -167,7 +166,7 @@ impl Pictures {
         self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let interval = self.shown.as_ref().map_or(0, |last| due - last.due);
-        self.shown = Some(Shown { frame, due, interval, serial });
+        self.shown = Some(Shown { frame, due, usual: LONG_HOLD.max(2 * interval), serial });
     }
 }
 
@@ -353,13 +352,16 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_held_for_a_while_and_then_black() {
+    fn a_picture_stays_until_the_next_and_stands_still_after_a_while() {
         let feed = Feed::new(1);
         feed.push_picture(10 * SECOND, Frame::i420(16, 16).expect("a small picture"));
         assert!(feed.picture(9 * SECOND, 0).is_none(), "not due yet");
         assert!(feed.picture(10 * SECOND, 0).is_some());
-        assert!(feed.picture(11 * SECOND, 0).is_some(), "held");
-        assert!(feed.picture(12 * SECOND, 0).is_none(), "too old");
+        assert!(feed.picture(3600 * SECOND, 0).is_some(), "held");
+        assert!(!feed.stands_still(20 * SECOND) && feed.stands_still(20 * SECOND + 1));
+        feed.push_picture(40 * SECOND, Frame::i420(16, 16).expect("a small picture"));
+        assert!(feed.picture(40 * SECOND, 0).is_some() && !feed.stands_still(40 * SECOND));
+        assert!(!feed.stands_still(100 * SECOND) && feed.stands_still(101 * SECOND), "slides have a pace of their own");
     }
 
     /// The index of the picture that each of the first ticks shows, one tick a 15th of a second.

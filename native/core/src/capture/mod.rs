@@ -106,7 +106,7 @@ impl Capture {
         if config.passthrough.is_some() {
             capture.start_copying(config)?;
         } else {
-            let roster = Arc::<Roster>::default();
+            let roster = Arc::new(Roster::of(config.sources.iter().map(|stream| stream.uid)));
             // Every thread is counted before the first runs: a virtual clock would run away with the ones that wait.
             let presences = config.sources.iter().map(|_| Presence::new(clock)).collect();
             capture.threads = capture.parts.compose(config, &roster)?.0;
@@ -196,7 +196,7 @@ impl Parts {
         let presence = Presence::new(&self.clock);
         let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));
         let scene = (Arc::clone(roster), Arc::clone(&self.seating), Arc::clone(&self.settings));
-        let tick = Tick::new(config, time, scene, Arc::clone(&self.lateness), sender);
+        let tick = Tick::new(config, time, scene, Arc::clone(&self.lateness), (Arc::clone(&self.sink), sender));
         let tick = self.spawn("tick", move || {
             let _presence = presence;
             tick.run();

@@ -3,11 +3,12 @@
 //!
 //! Nothing here waits for a source, an encoder or a disk.
 
+use std::collections::HashSet;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::api::{CaptureConfig, Layout, StreamKinds};
+use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, StreamKinds};
 use super::av::frame::Frame;
 use super::canvas::{Canvas, Composed, Content};
 use super::clock::{duration, lock, Clock, Nanos, Stop, MILLISECOND, SECOND};
@@ -94,6 +95,9 @@ pub struct Tick {
     grid: Grid,
     canvas: Option<Canvas>,
     mixer: Option<Mixer>,
+    sink: Arc<dyn CaptureSink>,
+    /// Whose picture has stood still for long, as was told.
+    still: HashSet<u32>,
     /// The index that follows the last tick handed on, while the output runs on.
     running: Option<i64>,
     /// A break that the encoder could not take yet.
@@ -109,7 +113,7 @@ impl Tick {
         (clock, stop): (Arc<dyn Clock>, Arc<Stop>),
         (roster, seating, settings): (Arc<Roster>, Arc<Seating>, Arc<Mutex<Settings>>),
         lateness: Arc<Lateness>,
-        jobs: SyncSender<Job>,
+        (sink, jobs): (Arc<dyn CaptureSink>, SyncSender<Job>),
     ) -> Self {
         let video = config.kinds != StreamKinds::AudioOnly;
         let audio = config.kinds != StreamKinds::VideoOnly;
@@ -124,6 +128,8 @@ impl Tick {
             grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
             canvas: video.then(|| Canvas::new(config.canvas.width, config.canvas.height, pool_size(config))),
             mixer: audio.then(|| Mixer::new(aac::channels(config.audio_profile))),
+            sink,
+            still: HashSet::new(),
             running: None,
             overdue: None,
         }
@@ -181,6 +187,7 @@ impl Tick {
             return Ok(index + 1);
         }
         let picture = self.compose(&members, at);
+        self.watch_stills(&members, at);
         let samples = self.running.map_or_else(Vec::new, |_| self.samples_before(index, &members));
         self.send(Job::Tick { index, picture, samples }, index)?;
         Ok(index + 1)
@@ -192,10 +199,10 @@ impl Tick {
         let slack = MOST_SLACK.min(SECOND / self.grid.per_second / 3);
         let contents = self.seating.seat(members).into_iter().filter_map(|place| {
             let member = members.iter().find(|member| member.uid == place.uid)?;
-            let content = match (member.video, member.feed.picture(at, slack)) {
-                (true, Some(picture)) => Content::Picture(picture),
-                (true, None) => Content::Black,
-                (false, _) => Content::Transparent,
+            let content = match (member.feed.picture(at, slack), member.video) {
+                (Some(picture), _) => Content::Picture(picture),
+                (None, true) => Content::Black,
+                (None, false) => Content::Transparent,
             };
             Some((place, content))
         });
@@ -206,6 +213,26 @@ impl Tick {
             }
         }
         picture
+    }
+
+    /// Tells whose picture has begun to stand still, or moves again.
+    fn watch_stills(&mut self, members: &[Member], at: Nanos) {
+        self.still.retain(|uid| members.iter().any(|member| member.uid == *uid));
+        for Member { uid, feed, .. } in members {
+            let message = match (feed.stands_still(at), self.still.contains(uid)) {
+                (true, false) => "no new picture comes: the last one stays",
+                (false, true) => "",
+                _ => continue,
+            };
+            if message.is_empty() {
+                self.still.remove(uid);
+                tracing::info!(participant = uid, "pictures come again");
+            } else {
+                self.still.insert(*uid);
+                tracing::info!(participant = uid, "{message}");
+            }
+            self.sink.event(CaptureEvent::Remark { uid: *uid, message: message.to_owned() });
+        }
     }
 
     /// The mix of the interval that ends with tick `index`.

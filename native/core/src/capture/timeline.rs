@@ -18,6 +18,9 @@ const STORED_LEAD: Nanos = SECOND;
 /// Timestamps further ahead than this, beyond what is read ahead, are a jump and no hole.
 const FORWARD_JUMP: Nanos = 3 * SECOND;
 
+/// The same where pictures alone are stored: slides are as far apart.
+const FORWARD_JUMP_OF_SLIDES: Nanos = 10 * SECOND;
+
 /// Decoding timestamps may not run back; more than this is a jump or a wrap, less is a sender's rounding.
 const BACKWARD_JUMP: Nanos = 300 * MILLISECOND;
 
@@ -173,7 +176,8 @@ impl Timeline {
     /// new one that continues where the track ended.
     fn epoch_for(&mut self, last: Option<Last>, decode: Nanos, continued: Nanos, now: Nanos) -> usize {
         let earliest = last.map_or(now - FORWARD_JUMP, |last| last.due - BACKWARD_JUMP);
-        let plausible = |offset: Nanos| (earliest..=now + self.pace.lead() + FORWARD_JUMP).contains(&(decode + offset));
+        let latest = now + self.pace.lead() + self.forward_jump();
+        let plausible = |offset: Nanos| (earliest..=latest).contains(&(decode + offset));
         let own = last.map_or(self.newest_epoch(), |last| last.epoch);
         for epoch in [own, self.newest_epoch()] {
             if plausible(self.epochs[epoch]) {
@@ -186,6 +190,13 @@ impl Timeline {
         self.epochs.push(resumed - decode);
         self.forget_old_epochs();
         self.newest_epoch()
+    }
+
+    fn forward_jump(&self) -> Nanos {
+        match (self.pace, self.tracks[Track::Audio as usize]) {
+            (Pace::Stored { .. }, None) => FORWARD_JUMP_OF_SLIDES,
+            _ => FORWARD_JUMP,
+        }
     }
 
     /// A source whose timestamps jump all the time must not make the list grow.

@@ -176,6 +176,7 @@ impl Machine {
                     self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
                 }
             }
+            CaptureEvent::Remark { uid, message } => self.roster.remark(*uid, message.clone()),
             CaptureEvent::Transcoding { uid, reason } => {
                 let message = format!("participant {uid} is transcoded and not passed through: {reason}");
                 self.recorder_failure(Code::RecorderFailed, message);
@@ -396,10 +397,11 @@ mod tests {
     use crate::books::record::Expected;
     use crate::capture::api::UtcMillis;
 
+    const PATIENCE: Patience = Patience { idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) };
+
     fn machine() -> Machine {
         let expected = [1, 2].map(|uid| Expected { uid, name: None });
-        let patience = Patience { idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) };
-        Machine::new(Roster::new(&expected, false), "p.m3u8".into(), patience)
+        Machine::new(Roster::new(&expected, false), "p.m3u8".into(), PATIENCE)
     }
 
     fn orders(machine: &mut Machine) -> Vec<Order> {
@@ -587,7 +589,7 @@ mod tests {
     #[test]
     fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
         let expected = [Expected { uid: 1, name: Some("alice".into()) }];
-        let mut machine = Machine::new(Roster::new(&expected, false), "p.m3u8".into(), Duration::from_secs(30));
+        let mut machine = Machine::new(Roster::new(&expected, false), "p.m3u8".into(), PATIENCE);
         let lost = |reason: &str| CaptureEvent::TrackLost { uid: 1, track: TrackKind::Video, reason: reason.into() };
         machine.event(&joined(1));
         machine.event(&lost("no decoder"));

@@ -72,6 +72,16 @@ impl Roster {
         }
     }
 
+    /// The connection stands, so whoever was out of reach is on the way.
+    pub fn remark(&mut self, uid: u32, message: String) {
+        if let Some(participant) = self.find(uid) {
+            if matches!(participant.state, Presence::Failed | Presence::Refused) {
+                participant.state = Presence::Connecting;
+            }
+            participant.message = message;
+        }
+    }
+
     pub fn left(&mut self, uid: u32, at: i64, message: String) {
         if let Some(participant) = self.find(uid) {
             participant.state = Presence::Left;
@@ -149,6 +159,20 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_participant_is_waited_for_is_shown_until_it_is_there() {
+        let mut roster = Roster::new(&[Expected { uid: 1, name: None }], false);
+        let shown = |roster: &Roster| (roster.participants()[0].state, roster.participants()[0].message.clone());
+        roster.unavailable(1, false, "not there yet".to_owned());
+        roster.remark(1, "waiting".to_owned());
+        assert_eq!(shown(&roster), (Presence::Connecting, "waiting".to_owned()));
+        roster.joined(1, 10, true, false);
+        roster.remark(1, "waiting".to_owned());
+        assert_eq!(shown(&roster), (Presence::Joined, "waiting".to_owned()));
+        roster.remark(1, String::new());
+        assert_eq!(shown(&roster), (Presence::Joined, String::new()));
+    }
 
     #[test]
     fn a_participant_who_left_stays_left_while_nobody_answers() {

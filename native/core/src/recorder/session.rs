@@ -22,7 +22,7 @@ use crate::log;
 use crate::names;
 use crate::recorder::callbacks::{Callback, Line};
 use crate::recorder::capturing::{Capturing, Start};
-use crate::recorder::machine::{Machine, Order, Pause};
+use crate::recorder::machine::{Machine, Order, Pause, State};
 use crate::recorder::resume::{self, Opened, Past};
 use crate::recorder::roster::Roster;
 use crate::recorder::shared::{Control, Shared};
@@ -224,7 +224,15 @@ impl Session {
             }
             _ => None,
         };
+        let before = self.machine.state();
         self.machine.event(event);
+        match (before, self.machine.state()) {
+            (State::Reconnecting, State::Recording) => tracing::info!("reconnected"),
+            (State::Recording, State::Reconnecting) => {
+                tracing::info!("the connection to everybody in the channel broke: reconnecting");
+            }
+            _ => {}
+        }
         if let Some(record) = record {
             self.write(record);
         }

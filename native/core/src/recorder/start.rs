@@ -245,7 +245,8 @@ fn sources(document: &Document, channel: usize, streams: &[Stream]) -> Result<Ve
             let allowed = document.protocols.join(", ");
             return Err(invalid(&format!("{field}: its URL must begin with one of {allowed}, and ://")));
         }
-        Ok(StreamSource { uid: stream.uid, name: stream.name.clone(), url })
+        let silence = Duration::from_secs(u64::from(stream.silence_seconds));
+        Ok(StreamSource { uid: stream.uid, name: stream.name.clone(), url, silence })
     };
     streams.iter().enumerate().map(source).collect()
 }

@@ -121,6 +121,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
         uid: u32::try_from(index).unwrap() + 1,
         name: None,
         url: (*url).to_owned(),
+        silence: Duration::from_secs(5),
     };
     CaptureConfig {
         sources: urls.iter().enumerate().map(source).collect(),

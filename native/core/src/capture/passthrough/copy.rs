@@ -15,15 +15,12 @@ use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
 use crate::capture::fault::contained;
 use crate::capture::source::open::{Failure, Input};
 use crate::capture::source::settle::settle;
-use crate::capture::source::{Played, Source, CONNECT, SILENCE};
+use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE, LATELY};
 use crate::capture::timeline::{Pace, Stamp, Track, LEAD};
 use crate::capture::Parts;
 
 /// Packets that wait for the disk may take so many bytes.
 const MOST_BYTES: usize = 64 << 20;
-
-/// Streams that were there but gave nothing to begin with: pictures without a key frame, say.
-const MOST_WAITING: Duration = Duration::from_secs(60);
 
 const TRACKS: [Track; 2] = [Track::Audio, Track::Video];
 
@@ -136,12 +133,15 @@ impl<'a> Connection<'a> {
     fn play_on(&mut self) -> Result<(), Halt> {
         let mut line = self.settle()?;
         while !self.parts.stop.is_raised() {
-            let silence = if self.told.is_some() { SILENCE } else { CONNECT };
+            let silence = if self.told.is_some() { self.source.stream.silence } else { CONNECT };
             let ahead = match self.pace {
                 Pace::Stored { lateness } => duration(line.end().unwrap_or(0) - self.parts.clock.now() + lateness),
                 Pace::Live => Duration::ZERO,
             };
-            let packet = self.input.read(silence + ahead)?;
+            let packet = self.input.read(silence + ahead).map_err(|failure| match failure {
+                Failure::TimedOut(_) => Failure::TimedOut(silence),
+                failure => failure,
+            })?;
             self.take(packet, &mut line)?;
             self.expect_media()?;
         }
@@ -190,6 +190,7 @@ impl<'a> Connection<'a> {
             self.parts.clock.wait_until(placed.decode - LEAD / 2, &self.parts.stop);
         }
         self.note(track);
+        self.break_off_silence(placed.decode);
         let Ready { packet: copy, format, .. } = ready;
         self.copier.reached = self.copier.reached.max(Some(placed.end()));
         self.hand_on(Piece { track, key: packet.is_key(), placed, packet: copy, format })
@@ -214,6 +215,14 @@ impl<'a> Connection<'a> {
         let chosen: Vec<usize> = self.chosen.iter().flatten().map(|(index, _)| *index).collect();
         (0..count).filter(|index| !chosen.contains(index)).for_each(|index| self.input.discard(index));
         None
+    }
+
+    /// Where sound is sent and nothing came for a while, nothing was recorded: what follows is another stretch.
+    fn break_off_silence(&mut self, next: Nanos) {
+        let hole = self.copier.reached.map_or(0, |reached| next - reached);
+        if hole > nanos(LATELY) && self.chosen[Track::Audio as usize].is_some() && self.copier.overdue.is_none() {
+            self.copier.overdue = Some(("no media came".to_owned(), false));
+        }
     }
 
     /// Gives a packet to the writing half. One that is hopelessly behind ends the output instead of the reading.
@@ -278,7 +287,7 @@ impl<'a> Connection<'a> {
 
     /// The kinds of media that came lately.
     fn present(&self) -> (bool, bool) {
-        let oldest = self.parts.clock.now() - nanos(SILENCE);
+        let oldest = self.parts.clock.now() - nanos(LATELY);
         let present = |track: Track| self.seen[track as usize].is_some_and(|at| at >= oldest);
         (present(Track::Audio), present(Track::Video))
     }
@@ -286,13 +295,15 @@ impl<'a> Connection<'a> {
     /// Fails when nothing usable came for too long, and tells when a track came or went.
     fn expect_media(&mut self) -> Result<(), Halt> {
         let Some(told) = self.told else {
-            let limit = if self.chosen.iter().flatten().count() > 0 { MOST_WAITING } else { CONNECT };
+            let limit = if self.chosen.iter().flatten().count() > 0 { KEY_PICTURE } else { CONNECT };
             return if self.opened.elapsed() > limit { Err(Failure::Undecodable.into()) } else { Ok(()) };
         };
-        let present = self.present();
-        if present == (false, false) {
-            return Err(Failure::TimedOut(SILENCE).into());
+        let silence = self.source.stream.silence;
+        let seen = self.seen.into_iter().flatten().max().unwrap_or(0);
+        if self.parts.clock.now() - seen > nanos(silence) {
+            return Err(Failure::TimedOut(silence).into());
         }
+        let present = self.present();
         if present != told {
             self.told = Some(present);
             let (uid, (audio, video)) = (self.source.stream.uid, present);

@@ -43,7 +43,7 @@ pub fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<
     let Some(stream) = config.sources.first() else { return Ok(()) };
     let bridge = Arc::new(Bridge { sink: Arc::clone(&parts.sink), change: Mutex::default() });
     let parts = &Parts { sink: Arc::clone(&bridge) as _, ..parts.clone() };
-    let around = parts.surroundings(&Arc::<Roster>::default());
+    let around = parts.surroundings(&Arc::new(Roster::of([stream.uid].into_iter())));
     let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
     let way = Way::start(config, parts)?;
     let mut recording = Recording { config, parts, source: &source, bridge, way, failed: None };

@@ -34,6 +34,10 @@ const USUAL_INTERVAL: Nanos = SECOND / 30;
 pub struct TrackDecoder {
     decoder: Decoder,
     errors: u32,
+    /// Whether anything came of it yet.
+    decoded: bool,
+    /// Whether there was anything yet that decoding can begin with.
+    entered: bool,
     line: Line,
 }
 
@@ -48,23 +52,33 @@ impl TrackDecoder {
             Track::Video => Line::Video(Box::new(PictureLine::new())),
             Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
         };
-        Self { decoder, errors: 0, line }
+        Self { decoder, errors: 0, decoded: false, entered: false, line }
     }
 
     pub fn codec(&self) -> ffi::AVCodecID {
         self.decoder.codec()
     }
 
+    /// Whether decoding cannot begin before a key picture has come.
+    pub fn lacks_key_picture(&self) -> bool {
+        !self.decoded && !self.entered
+    }
+
+    pub fn has_decoded(&self) -> bool {
+        self.decoded
+    }
+
     /// Goes on with another decoder, for a source that has changed its codec, on the same line of time.
     pub fn change(&mut self, decoder: Decoder, feed: &Feed) {
         self.finish(feed);
-        (self.decoder, self.errors) = (decoder, 0);
+        (self.decoder, self.errors, self.decoded, self.entered) = (decoder, 0, false, false);
     }
 
     /// Decodes a packet that is due at `due` into the feed; returns when the first of its frames is due, if any came.
     /// Broken packets are passed over, and told of once there are many of them; frames that cannot be used at once. The
-    /// next packet may be a good one again.
+    /// next packet may be a good one again. Before anything that decoding can begin with nothing counts as broken.
     pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, TrackFailure> {
+        self.entered |= packet.is_key();
         if let Line::Video(line) = &mut self.line {
             let shown_in = feed.shown_in().map(|(region, _)| region);
             let needed = line.deblocking.is_needed(packet.is_key(), due.decode, self.decoder.size(), shown_in);
@@ -96,6 +110,7 @@ impl TrackDecoder {
                     Ok(due) => {
                         first = first.or(Some(due));
                         self.errors = 0;
+                        self.decoded = true;
                     }
                     Err(failure) => unusable = Some(failure),
                 },
@@ -107,7 +122,7 @@ impl TrackDecoder {
 
     fn endure(&mut self, error: AvError) -> Result<(), TrackFailure> {
         self.errors += 1;
-        if self.errors > ERRORS {
+        if self.errors > ERRORS && !self.lacks_key_picture() {
             Err(TrackFailure::Undecodable(error))
         } else {
             Ok(())

@@ -33,8 +33,12 @@ use session::Session;
 /// A source that cannot be opened in this time, or sends no media in it, is unavailable.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
-/// Without media for this long after the last was due, the participant has left.
-pub const SILENCE: Duration = Duration::from_secs(3);
+/// A source that sends pictures, none of which can be decoded before a key picture, is waited for so long: cameras that
+/// save bits send one a minute.
+pub const KEY_PICTURE: Duration = Duration::from_secs(60);
+
+/// A track that nothing came of for this long is not being sent.
+pub const LATELY: Duration = Duration::from_secs(3);
 
 /// Pauses between attempts grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -133,7 +137,7 @@ impl Source {
     /// One connection to its end, into a feed of the roster.
     pub fn play(&self, input: Input) -> Played {
         let finite = input.is_finite();
-        let mut session = Session::new(input, self.stream.uid, self.wanted, &self.around);
+        let mut session = Session::new(input, (self.stream.uid, self.stream.silence), self.wanted, &self.around);
         let failure = contained(|| session.play()).unwrap_or_else(Failure::Panicked);
         let joined = session.has_joined();
         // At a stop nobody leaves: the recording does.

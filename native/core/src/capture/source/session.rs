@@ -2,25 +2,32 @@
 //! One connection to a source: finds its pace, maps its times, decodes, and notices when it joins, changes, or is silent.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::decode::TrackDecoder;
 use super::open::{Failure, Input};
 use super::settle::settle;
 use super::track::TrackFailure;
-use super::{Surroundings, Wanted, CONNECT, SILENCE};
+use super::{Surroundings, Wanted, CONNECT, KEY_PICTURE, LATELY};
 use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::capture::av::frame::Packet;
-use crate::capture::clock::{duration, nanos, Nanos};
-use crate::capture::feed::{Feed, LONGEST_HOLD};
+use crate::capture::clock::{duration, nanos, Nanos, SECOND};
+use crate::capture::feed::Feed;
 use crate::capture::roster::Member;
 use crate::capture::timeline::{Due, Pace, Stamp, Timeline, Track, LEAD};
+
+/// Pictures that come slowly still come.
+const SLOWEST_PACE: Nanos = 10 * SECOND;
+
+/// That a key picture is waited for is not told before so long: mostly it comes within a second or two.
+const WORTH_TELLING: Nanos = 3 * SECOND;
 
 pub struct Session<'a> {
     input: Input,
     pace: Pace,
     uid: u32,
+    silence: Duration,
     wanted: Wanted,
     around: &'a Surroundings,
     feed: Arc<Feed>,
@@ -32,6 +39,11 @@ pub struct Session<'a> {
     patience: [Nanos; 2],
     /// When each track's last packet is due.
     reached: [Option<Nanos>; 2],
+    /// When the last packet came that is one of media.
+    heard: Nanos,
+    told_wait: bool,
+    /// A track that was there cannot be decoded any more.
+    spoiled: bool,
     /// When the very first packet was due.
     began: Option<Nanos>,
     ahead: Ahead,
@@ -43,18 +55,22 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(input: Input, uid: u32, wanted: Wanted, around: &'a Surroundings) -> Self {
+    pub fn new(input: Input, (uid, silence): (u32, Duration), wanted: Wanted, around: &'a Surroundings) -> Self {
         Self {
             input,
             pace: Pace::Live,
             uid,
+            silence,
             wanted,
             around,
             feed: Arc::new(Feed::new(wanted.channels)),
             chosen: [None, None],
             seen: [None, None],
-            patience: [nanos(SILENCE); 2],
+            patience: [nanos(LATELY); 2],
             reached: [None, None],
+            heard: around.clock.now(),
+            told_wait: false,
+            spoiled: false,
             began: None,
             ahead: Ahead::default(),
             told: None,
@@ -98,13 +114,29 @@ impl<'a> Session<'a> {
             self.take(packet, &mut timeline)?;
         }
         while !self.around.stop.is_raised() {
-            let silence = if self.has_joined() { self.patience.map(duration).into_iter().max() } else { None };
-            let silence = silence.unwrap_or(CONNECT);
-            let ahead = duration(self.last_due() - self.around.clock.now() + self.pace.lateness());
-            let packet = self.input.read(silence + ahead)?;
+            let packet = self.input.read(self.limit()).map_err(|failure| self.silent(failure))?;
             self.take(packet, &mut timeline)?;
         }
         Ok(())
+    }
+
+    /// How long the next packet may take.
+    fn limit(&self) -> Duration {
+        if !self.has_joined() {
+            return CONNECT;
+        }
+        let now = self.around.clock.now();
+        // What is in store already makes no silence.
+        let ahead = duration(self.last_due() - now + self.pace.lateness());
+        self.silence.saturating_sub(duration(now - self.heard)) + ahead
+    }
+
+    /// Says of a participant who has fallen silent for how long.
+    fn silent(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::TimedOut(_) if self.has_joined() => Failure::TimedOut(self.silence),
+            failure => failure,
+        }
     }
 
     fn take(&mut self, packet: Packet, timeline: &mut Timeline) -> Result<(), Failure> {
@@ -117,6 +149,7 @@ impl<'a> Session<'a> {
         }
         let stamp: Stamp = self.input.stamp(&packet);
         let due = timeline.map(track, stamp, self.around.clock.now());
+        self.heard = self.around.clock.now();
         self.reached[track as usize] = Some(due.decode);
         self.began = self.began.or(Some(due.decode));
         self.ahead.push(track, due, packet);
@@ -171,7 +204,7 @@ impl<'a> Session<'a> {
         let tracks = self.chosen.iter().zip(self.reached).filter(|(chosen, _)| chosen.is_some());
         // A track that has not shown up yet may still begin where the other did.
         let reached = tracks.map(|(_, reached)| reached.or(self.began).unwrap_or(now));
-        let alive = reached.filter(|reached| newest - reached < nanos(SILENCE));
+        let alive = reached.filter(|reached| newest - reached < nanos(LATELY));
         alive.min().unwrap_or(newest) - lead
     }
 
@@ -181,7 +214,11 @@ impl<'a> Session<'a> {
         match decoder.decode(&mut packet, due, &self.feed) {
             Ok(Some(first)) => self.note(track, first),
             Ok(None) => {}
-            Err(failure) => self.lose(track, failure),
+            Err(failure) => {
+                // What could be decoded before has changed into something else, which a new connection tells.
+                self.spoiled |= decoder.has_decoded() && matches!(failure, TrackFailure::Undecodable(_));
+                self.lose(track, failure);
+            }
         }
     }
 
@@ -266,17 +303,20 @@ impl<'a> Session<'a> {
     fn note(&mut self, track: Track, due: Nanos) {
         let first = self.told.is_none();
         if let Some(before) = self.seen[track as usize].replace(due) {
-            self.patience[track as usize] = (2 * (due - before)).clamp(nanos(SILENCE), LONGEST_HOLD);
+            self.patience[track as usize] = (2 * (due - before)).clamp(nanos(LATELY), SLOWEST_PACE);
         }
         if first {
             let (audio, video) = self.present();
             let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
+            let now = self.around.clock.now();
             self.told = Some((audio, video));
-            let at = self.around.clock.utc(self.around.clock.now());
+            let at = self.around.clock.utc(now);
             let joined = CaptureEvent::Joined { uid: self.uid, at, audio, video };
-            self.around.roster.join(member, due, || self.around.sink.event(joined));
+            self.around.roster.join(member, (now, due), || self.around.sink.event(joined));
             // The first tick is a lead away, and pictures of full size would wait for it.
             self.around.seating.seat(&self.around.roster.members());
+            // Whoever joins begins without a remark.
+            self.told_wait = false;
         }
     }
 
@@ -288,18 +328,24 @@ impl<'a> Session<'a> {
         (present(Track::Audio), present(Track::Video))
     }
 
-    /// Packets are no media: fails when nothing decodable came for too long, and tells when a track came or went.
+    /// Fails when no media came for too long, or nothing that can be decoded; tells when a track came or went, and what is
+    /// waited for.
     fn expect_media(&mut self) -> Result<(), Failure> {
         if let Some(refused) = self.feed.take_refused() {
             self.lose(Track::Video, TrackFailure::Unpaintable(refused));
         }
+        self.tell_wait();
         let Some(told) = self.told else {
-            return if self.opened.elapsed() > CONNECT { Err(Failure::Undecodable) } else { Ok(()) };
+            return if self.opened.elapsed() > self.beginning() { Err(Failure::Undecodable) } else { Ok(()) };
         };
-        let present = self.present();
-        if present == (false, false) {
-            return Err(Failure::TimedOut(SILENCE));
+        let now = self.around.clock.now();
+        if now - self.heard.max(self.last_due()) > nanos(self.silence) + self.pace.lateness() {
+            return Err(Failure::TimedOut(self.silence));
         }
+        if self.spoiled || now - self.last_due() > nanos(self.silence.max(KEY_PICTURE)) {
+            return Err(Failure::Undecodable);
+        }
+        let present = self.present();
         if present != told {
             self.told = Some(present);
             self.around.roster.change(self.uid, present.0, present.1);
@@ -307,5 +353,32 @@ impl<'a> Session<'a> {
             self.around.sink.event(CaptureEvent::MediaChanged { uid: self.uid, audio, video });
         }
         Ok(())
+    }
+
+    /// How long it may take until the first of this connection is decoded.
+    fn beginning(&self) -> Duration {
+        if self.waits_for_key_picture() {
+            KEY_PICTURE
+        } else {
+            CONNECT
+        }
+    }
+
+    fn waits_for_key_picture(&self) -> bool {
+        let comes = self.reached[Track::Video as usize].is_some();
+        comes && self.chosen[Track::Video as usize].as_ref().is_some_and(|(_, decoder)| decoder.lacks_key_picture())
+    }
+
+    fn tell_wait(&mut self) {
+        let begun = self.began.is_some_and(|began| self.around.clock.now() - began >= WORTH_TELLING);
+        let waits = begun && self.waits_for_key_picture();
+        if std::mem::replace(&mut self.told_wait, waits) == waits {
+            return;
+        }
+        let message = if waits { "waiting for a key picture" } else { "" };
+        if waits {
+            tracing::info!("{message}");
+        }
+        self.around.sink.event(CaptureEvent::Remark { uid: self.uid, message: message.to_owned() });
     }
 }
