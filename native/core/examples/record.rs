@@ -106,6 +106,7 @@ impl CaptureSink for Listener {
             CaptureEvent::MediaChanged { .. }
             | CaptureEvent::Remark { .. }
             | CaptureEvent::TrackLost { .. }
+            | CaptureEvent::TrackDamaged { .. }
             | CaptureEvent::Unavailable { .. } => {}
         }
         self.changed.notify_all();

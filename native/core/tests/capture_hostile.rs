@@ -225,3 +225,102 @@ fn sources_that_are_mad_but_alive_hurt_nobody_else() {
     assert!(lateness < Duration::from_secs(1), "the tick goes on: {lateness:?}");
     assert!(peak_memory() < MOST_MEMORY, "{} MB", peak_memory() >> 20);
 }
+
+/// A WAVE file of 32 bit floats: a tone in which every thousandth sample is `odd`.
+fn float_wav(odd: f32) -> Vec<u8> {
+    let sample = |index: u16| if index % 1000 == 999 { odd } else { 0.3 * (f32::from(index % 48) * 0.1309).sin() };
+    let samples: Vec<u8> = (0..48_000).flat_map(|index| sample(index).to_le_bytes()).collect();
+    let length = u32::try_from(samples.len()).unwrap();
+    let mut file = [&b"RIFF"[..], &(36 + length).to_le_bytes(), b"WAVEfmt ", &16_u32.to_le_bytes()].concat();
+    [3_u16, 1].iter().for_each(|word| file.extend(word.to_le_bytes()));
+    [48_000_u32, 192_000].iter().for_each(|word| file.extend(word.to_le_bytes()));
+    [4_u16, 32].iter().for_each(|word| file.extend(word.to_le_bytes()));
+    [&file[..], b"data", &length.to_le_bytes(), &samples].concat()
+}
+
+/// A file of these pictures with a tone beside them.
+fn with_a_tone(scratch: &Scratch, name: &str, pictures: &str, video: &str) -> String {
+    source(
+        scratch,
+        name,
+        &format!("{pictures} -f lavfi -i sine=frequency=3000:duration=6 {video} -allow_raw_vfw 1 -c:a aac"),
+    )
+}
+
+/// The file with its pixels said to be of another format of the same size.
+fn renamed(path: &str, from: &[u8; 4], to: &[u8; 4]) -> String {
+    let mut file = fs::read(path).expect("a file");
+    let at = file.windows(4).position(|window| window == from).expect("the format's name");
+    file[at..at + 4].copy_from_slice(to);
+    fs::write(path, file).expect("a file");
+    path.to_owned()
+}
+
+fn odd_pictures(scratch: &Scratch, name: &str, size: &str, video: &str) -> String {
+    with_a_tone(scratch, name, &format!("-f lavfi -i testsrc=size={size}:rate=10:duration=6"), video)
+}
+
+#[test]
+fn media_that_nothing_can_use_is_its_sender_s_loss_alone_and_told_once_by_name() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = Scratch::new("odd");
+    let wav = |name: &str, odd: f32| {
+        let path = scratch.path(name);
+        fs::write(&path, float_wav(odd)).expect("a file");
+        path.to_str().unwrap().to_owned()
+    };
+    let raw = |format: &str| {
+        let pictures = format!("-f rawvideo -pixel_format {format} -video_size 64x64 -framerate 10 -t 6 -i /dev/zero");
+        with_a_tone(&scratch, &format!("{format}.mkv"), &pictures, "-c:v copy")
+    };
+    let silence = "recorded as silence";
+    let sources = [
+        (source(&scratch, "good.mkv", &colour_and_tone("lime", 440, 6.0)), ""),
+        (wav("nan.wav", f32::NAN), silence),
+        (wav("infinite.wav", f32::INFINITY), silence),
+        (wav("loud.wav", 1e30), silence),
+        (wav("tiny.wav", 1e-40), ""),
+        (raw("uyyvyy411"), "pixels of the format uyyvyy411 cannot be converted"),
+        (renamed(&raw("yuyv422"), b"YUY2", b"ZZZZ"), "the decoder for rawvideo does not open"),
+        (odd_pictures(&scratch, "thin.mkv", "1x240", "-c:v rawvideo -pix_fmt yuv420p"), "1x240 is too small"),
+        (odd_pictures(&scratch, "flat.mkv", "240x1", "-c:v rawvideo -pix_fmt yuv420p"), "240x1 is too small"),
+        (odd_pictures(&scratch, "odd.mkv", "33x35", "-c:v rawvideo -pix_fmt yuv410p"), ""),
+        (odd_pictures(&scratch, "wide.mkv", "16384x16", "-c:v mjpeg -pix_fmt yuvj420p"), ""),
+        (odd_pictures(&scratch, "tall.mkv", "16x16384", "-c:v mjpeg -pix_fmt yuvj420p"), ""),
+        (odd_pictures(&scratch, "grey.mkv", "62x34", "-c:v rawvideo -pix_fmt monow"), ""),
+        (odd_pictures(&scratch, "png.mkv", "64x64", "-c:v png"), "png is not decoded by this recorder"),
+    ];
+    let urls: Vec<&str> = sources.iter().map(|(url, _)| url.as_str()).collect();
+    let told = record_offline(&config(&scratch.path("work"), &urls));
+    let ends = |event: &&CaptureEvent| matches!(event, CaptureEvent::Broken(_) | CaptureEvent::Gap { .. });
+    assert!(told.events.iter().find(ends).is_none(), "{:?}", told.events);
+    for (index, (url, expected)) in sources.iter().enumerate() {
+        let complaints: Vec<&str> = told.events.iter().filter_map(|event| complaint(event, index + 1)).collect();
+        let expected: &[&str] = if expected.is_empty() { &[] } else { &[expected] };
+        assert!(complaints.len() == expected.len(), "{url}: {complaints:?}");
+        assert!(
+            complaints.iter().zip(expected).all(|(words, expected)| words.contains(expected)),
+            "{url}: {complaints:?}"
+        );
+        joined(u32::try_from(index + 1).unwrap())(&told).expect("everybody's sound is there");
+    }
+    let sound = samples(&joined_file(&scratch, &told.closed), 0);
+    assert!(sound.iter().all(|sample| sample.is_finite() && sample.abs() <= 1.1), "nothing of it is in the mix");
+    let heard = [440.0, 1000.0, 3000.0].map(|hertz| tone(&sound[12_000..36_000], hertz));
+    assert!(
+        heard.iter().all(|tone| *tone > 0.02),
+        "the good one, the broken ones and those without pictures: {heard:?}"
+    );
+}
+
+/// What is said of a participant's media.
+fn complaint(event: &CaptureEvent, of: usize) -> Option<&str> {
+    match event {
+        CaptureEvent::TrackLost { uid, reason, .. } | CaptureEvent::TrackDamaged { uid, reason, .. }
+            if *uid as usize == of =>
+        {
+            Some(reason)
+        }
+        _ => None,
+    }
+}

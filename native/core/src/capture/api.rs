@@ -139,6 +139,8 @@ pub enum CaptureEvent {
     Unavailable { uid: u32, refused: bool, message: String },
     /// One kind of media of a participant cannot be recorded, at least for now; the other may well be.
     TrackLost { uid: u32, track: TrackKind, reason: String },
+    /// What a participant sends of one kind is wrong in part; the rest of it is recorded.
+    TrackDamaged { uid: u32, track: TrackKind, reason: String },
     /// A stream that was to be recorded as it is cannot be, and is transcoded from now on.
     Transcoding { uid: u32, reason: String },
     /// Nothing could be recorded in [start, stop).

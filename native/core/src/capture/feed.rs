@@ -9,6 +9,7 @@ use super::av::frame::Frame;
 use super::canvas::Unpaintable;
 use super::clock::{lock, Nanos, SECOND};
 use super::geometry::{Fill, Region};
+use super::mixer::gate;
 
 /// Output's samples per second.
 pub const SAMPLE_RATE: i64 = 48_000;
@@ -130,8 +131,11 @@ impl Feed {
         lock(&self.pictures).shown.as_ref().is_some_and(|shown| at - shown.due > shown.usual)
     }
 
-    pub fn push_samples(&self, at: i64, planes: &[Vec<f32>]) {
+    /// Takes samples, one vector per channel, through the mixer's gate; tells whether it had to silence any.
+    pub fn push_samples(&self, at: i64, planes: &mut [Vec<f32>]) -> bool {
+        let silenced = gate(planes);
         lock(&self.samples).push(at, planes);
+        silenced
     }
 
     /// Adds the samples of [from, from + length of a plane) to `mix`, and forgets them and all before.

@@ -14,6 +14,25 @@ const BLOCK: usize = 64;
 /// The share of its loss that the gain wins back per block: about 200 ms to recover.
 const RECOVERY: f32 = 0.0067;
 
+/// What lies further beyond full scale (18 dB) is no sound, but a broken decoder or a wrong format.
+const LOUDEST: f32 = 8.0;
+
+/// Nobody hears less; processors are slow with numbers that are nearly zero.
+const SOFTEST: f32 = 1e-15;
+
+/// The gate that every sample of a participant passes on its way into the mix: what is no number, or beyond all measure, is
+/// silence. Tells whether there was any such.
+pub fn gate(planes: &mut [Vec<f32>]) -> bool {
+    let mut wrong = false;
+    for sample in planes.iter_mut().flatten() {
+        // Of a number that is none, every comparison is false.
+        let sound = sample.abs() <= LOUDEST;
+        wrong |= !sound;
+        *sample = if sound && sample.abs() >= SOFTEST { *sample } else { 0.0 };
+    }
+    wrong
+}
+
 /// Mixes blocks of samples; one per recording, as the limiter remembers its gain.
 pub struct Mixer {
     channels: usize,
@@ -66,6 +85,19 @@ mod tests {
 
     fn sine(amplitude: f32, count: usize) -> Vec<f32> {
         (0..count).map(|index| amplitude * (f32::from(u16::try_from(index % 480).unwrap()) * 0.0131).sin()).collect()
+    }
+
+    #[test]
+    fn only_numbers_of_a_sensible_size_pass_the_gate() {
+        let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -9.0];
+        for value in bad {
+            let mut planes = vec![vec![0.5, value, -0.5]];
+            assert!(gate(&mut planes), "{value}");
+            assert_eq!(planes, [vec![0.5, 0.0, -0.5]], "{value}");
+        }
+        let mut planes = vec![vec![1.5, f32::MIN_POSITIVE / 2.0, -8.0, 1e-6]];
+        assert!(!gate(&mut planes), "loud or soft is nothing wrong");
+        assert_eq!(planes, [vec![1.5, 0.0, -8.0, 1e-6]]);
     }
 
     #[test]

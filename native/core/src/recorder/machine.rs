@@ -181,7 +181,12 @@ impl Machine {
                 let message = format!("participant {uid} is transcoded and not passed through: {reason}");
                 self.recorder_failure(Code::RecorderFailed, message);
             }
-            CaptureEvent::TrackLost { uid, track, reason } => self.track_lost(*uid, *track, reason),
+            CaptureEvent::TrackLost { uid, track, reason } => {
+                self.complain(*uid, *track, &format!("cannot be recorded: {reason}"));
+            }
+            CaptureEvent::TrackDamaged { uid, track, reason } => {
+                self.complain(*uid, *track, &format!("is damaged: {reason}"));
+            }
             CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
             CaptureEvent::Gap { .. } => {}
         }
@@ -318,9 +323,9 @@ impl Machine {
     }
 
     /// Told by name: what is not recorded of somebody is not seen to be missing until it is too late.
-    fn track_lost(&mut self, uid: u32, track: TrackKind, reason: &str) {
+    fn complain(&mut self, uid: u32, track: TrackKind, words: &str) {
         let what = if track == TrackKind::Audio { "sound" } else { "picture" };
-        let message = format!("the {what} cannot be recorded: {reason}");
+        let message = format!("the {what} {words}");
         if self.roster.complain(uid, &message) {
             self.recorder_failure(Code::RecorderFailed, format!("participant {}: {message}", self.roster.name(uid)));
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A decoder for one track of one source, bounded against hostile streams.
 
+use std::ffi::CStr;
 use std::ptr::NonNull;
 
 use ffmpeg_next::ffi;
@@ -10,6 +11,14 @@ use super::{AvError, NANOSECONDS};
 
 /// Pictures with more pixels are refused: 4096x2304 and its portrait twin fit, nothing a conference sends is larger.
 const MOST_PIXELS: i64 = 4096 * 2304;
+
+/// The decoders that media of live sources needs, by libav's names, as libav takes such a list. Others are not opened:
+/// libav has hundreds for old games and editing suites, which few have looked into and no conference sends.
+pub const WANTED: &str = "aac,aac_latm,ac3,adpcm_ima_wav,adpcm_ms,adpcm_swf,alac,amrnb,amrwb,av1,dca,dvvideo,eac3,flac,flv,\
+    g722,g726,g726le,gsm,h261,h263,h263p,h264,hevc,libaom-av1,libdav1d,libopus,libspeex,libvpx,libvpx-vp9,mjpeg,mp1float,\
+    mp2,mp2float,mp3,mp3float,mpeg1video,mpeg2video,mpeg4,nellymoser,opus,pcm_alaw,pcm_f32be,pcm_f32le,pcm_f64be,\
+    pcm_f64le,pcm_mulaw,pcm_s8,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_u8,rawvideo,speex,theora,\
+    vc1,vorbis,vp6,vp6a,vp6f,vp8,vp9,wmv3";
 
 /// Decodes packets whose timestamps are nanoseconds into frames whose timestamps are nanoseconds.
 pub struct Decoder(NonNull<ffi::AVCodecContext>);
@@ -23,12 +32,12 @@ impl Decoder {
     /// # Safety
     /// `parameters` must point to the valid parameters of a demuxer's stream.
     pub unsafe fn open(parameters: *const ffi::AVCodecParameters) -> Result<Self, AvError> {
-        // SAFETY: the caller vouches for `parameters`; the codec pointer is checked before use, and the new context is
+        // SAFETY: the caller vouches for `parameters`; the codec pointer is checked before use, its name is a C string, and the new context is
         // owned by `decoder` from its first moment, so that every early return frees it.
         unsafe {
             let codec = ffi::avcodec_find_decoder((*parameters).codec_id);
-            if codec.is_null() {
-                return Err(AvError(ffi::AVERROR_DECODER_NOT_FOUND));
+            if codec.is_null() || !is_wanted(CStr::from_ptr((*codec).name)) {
+                return Err(AvError::NO_DECODER);
             }
             let context = NonNull::new(ffi::avcodec_alloc_context3(codec)).ok_or(AvError::OUT_OF_MEMORY)?;
             let decoder = Self(context);
@@ -80,6 +89,10 @@ impl Decoder {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_wanted(name: &CStr) -> bool {
+    name.to_str().is_ok_and(|name| WANTED.split(',').any(|wanted| wanted == name))
 }
 
 impl Drop for Decoder {

@@ -80,6 +80,7 @@ impl AvError {
     pub const END_OF_FILE: Self = Self(ffi::AVERROR_EOF);
     pub const INTERRUPTED: Self = Self(ffi::AVERROR_EXIT);
     pub const INVALID: Self = Self(ffi::AVERROR(ffi::EINVAL));
+    pub const NO_DECODER: Self = Self(ffi::AVERROR_DECODER_NOT_FOUND);
     pub const OUT_OF_MEMORY: Self = Self(ffi::AVERROR(ffi::ENOMEM));
 
     /// `Ok` with the value when it is not negative.

@@ -232,3 +232,27 @@ fn cropped_planes(from: &Frame, crop: Crop) -> Result<([*const u8; 4], [c_int; 4
     }
     Ok((data, strides))
 }
+
+#[cfg(test)]
+mod tests {
+    use ffi::AVPixelFormat::*;
+
+    use super::*;
+
+    #[test]
+    fn pixels_that_nothing_reads_are_refused_by_name_and_common_ones_are_read() {
+        for (format, name) in
+            [(AV_PIX_FMT_UYYVYY411, "uyyvyy411"), (AV_PIX_FMT_NV16, "nv16"), (AV_PIX_FMT_NV20LE, "nv20le")]
+        {
+            let picture = Frame::picture(format, 32, 32).expect("a picture");
+            let mut into = Frame::i420(16, 16).expect("a picture");
+            let whole = Crop { x: 0, y: 0, width: 32, height: 32 };
+            let refused = Scaler::default().scale(&picture, whole, &mut into);
+            assert_eq!(refused, Err(ScaleError::Format(name.to_owned())));
+        }
+        for format in [AV_PIX_FMT_YUV444P10LE, AV_PIX_FMT_NV12, AV_PIX_FMT_RGB24, AV_PIX_FMT_GRAY8, AV_PIX_FMT_YUVA420P]
+        {
+            assert_eq!(is_readable(&Frame::picture(format, 32, 32).expect("a picture")), Ok(()));
+        }
+    }
+}

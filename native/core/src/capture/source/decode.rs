@@ -94,6 +94,13 @@ impl TrackDecoder {
         self.drain(feed)
     }
 
+    /// What was wrong with the frames since this was asked last, though they were used.
+    pub fn take_damage(&mut self) -> Option<&'static str> {
+        let Line::Audio(line) = &mut self.line else { return None };
+        let damage = "samples that are no numbers, or far beyond full scale, are recorded as silence";
+        std::mem::take(&mut line.silenced).then_some(damage)
+    }
+
     /// Brings out what the decoder holds at the end of a source.
     pub fn finish(&mut self, feed: &Feed) {
         // Whatever comes is welcome, and nothing is lost by an error at the end.
@@ -175,11 +182,13 @@ struct SampleLine {
     next: Option<i64>,
     stretching: bool,
     planes: Vec<Vec<f32>>,
+    silenced: bool,
 }
 
 impl SampleLine {
     fn new(channels: usize) -> Self {
-        Self { channels, resampler: None, next: None, stretching: false, planes: vec![Vec::new(); channels] }
+        let planes = vec![Vec::new(); channels];
+        Self { channels, resampler: None, next: None, stretching: false, planes, silenced: false }
     }
 
     fn put(&mut self, frame: &Frame, stamped: i64, feed: &Feed) -> Result<Nanos, ResampleError> {
@@ -200,7 +209,7 @@ impl SampleLine {
         self.planes.iter_mut().for_each(Vec::clear);
         let count = resampler.convert(frame, &mut self.planes)?;
         self.resampler = Some(resampler);
-        feed.push_samples(at, &self.planes);
+        self.silenced |= feed.push_samples(at, &mut self.planes);
         self.next = Some(at + i64::try_from(count).unwrap_or(0));
         Ok(crate::capture::feed::time_of_sample(wanted))
     }

@@ -2,6 +2,7 @@
 //! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
 
 mod ahead;
+mod complaints;
 mod deblock;
 mod decode;
 mod fit;
@@ -25,6 +26,7 @@ use super::fault::contained;
 use super::roster::Roster;
 use super::seating::Seating;
 use super::timeline::Track;
+use complaints::Complaints;
 pub use guard::{Guard, Refusal};
 pub use open::Failure;
 use open::Input;
@@ -43,6 +45,9 @@ pub const LATELY: Duration = Duration::from_secs(3);
 /// Pauses between attempts grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// Who leaves sooner after joining is flapping: the next pause is longer, as after a failure.
+const STEADY: Duration = Duration::from_secs(20);
 
 /// What all sources of a capture share.
 pub struct Surroundings {
@@ -82,13 +87,14 @@ pub struct Source {
     guard: Guard,
     pub wanted: Wanted,
     pub around: Surroundings,
+    complaints: Complaints,
 }
 
 impl Source {
     pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, around: Surroundings) -> Self {
         let guard = Guard::new(&config.protocols, config.allow_link_local);
         let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels };
-        Self { stream, guard, wanted, around }
+        Self { stream, guard, wanted, around, complaints: Complaints::default() }
     }
 
     /// Plays the source again and again until the stop, or until a source that has an end has ended.
@@ -100,7 +106,9 @@ impl Source {
     pub fn run_with(&self, mut play: impl FnMut(Input) -> Played) {
         let mut pause = FIRST_PAUSE;
         let mut failing: Option<(Failure, u32)> = None;
+        let clock = &self.around.clock;
         while !self.around.stop.is_raised() {
+            let began = clock.now();
             let fail = |failure| Played { joined: false, finite: false, failure };
             let played = contained(|| self.open().map_or_else(fail, &mut play));
             let Played { joined, finite, failure } = played.unwrap_or_else(|panic| fail(Failure::Panicked(panic)));
@@ -108,11 +116,11 @@ impl Source {
                 return;
             }
             if joined {
-                (pause, failing) = (FIRST_PAUSE, None);
+                failing = None;
+                pause = if clock.now() - began < nanos(STEADY) { pause } else { FIRST_PAUSE };
             } else {
                 failing = Some(self.fail_again(failure, failing));
             }
-            let clock = &self.around.clock;
             clock.wait_until(clock.now() + nanos(pause), &self.around.stop);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -137,7 +145,8 @@ impl Source {
     /// One connection to its end, into a feed of the roster.
     pub fn play(&self, input: Input) -> Played {
         let finite = input.is_finite();
-        let mut session = Session::new(input, (self.stream.uid, self.stream.silence), self.wanted, &self.around);
+        let who = (self.stream.uid, self.stream.silence);
+        let mut session = Session::new(input, who, self.wanted, &self.around, &self.complaints);
         let failure = contained(|| session.play()).unwrap_or_else(Failure::Panicked);
         let joined = session.has_joined();
         // At a stop nobody leaves: the recording does.
@@ -178,4 +187,107 @@ pub fn try_out(url: &str, guard: &Guard, packets: usize, limit: Duration) -> Res
     av::prepare();
     let mut input = Input::open(url, guard, &Arc::default(), limit)?;
     (0..packets).try_for_each(|_| input.read(limit).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::capture::api::{ClosedSlice, Layout, OpenSlice, UtcMillis};
+    use crate::capture::clock::{lock, Nanos, Presence, VirtualClock};
+    use crate::capture::tick::Settings;
+    use crate::error::Error;
+    use crate::test_support::Scratch;
+
+    #[derive(Default)]
+    struct Events(Mutex<Vec<CaptureEvent>>);
+
+    impl CaptureSink for Events {
+        fn slice_opened(&self, _: &OpenSlice) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn slice_closed(&self, _: ClosedSlice) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn event(&self, event: CaptureEvent) {
+            lock(&self.0).push(event);
+        }
+    }
+
+    /// A quarter of a second of silence, as a WAVE file.
+    fn silence() -> Vec<u8> {
+        let head = b"RIFF\x24\x1f\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\0\x1f\0\0";
+        [&head[..], &[128; 0x1f00]].concat()
+    }
+
+    /// Plays a source of that file in virtual time, each connection as `play` says, and returns when each began, and what
+    /// was told.
+    fn played(mut play: impl FnMut(&Source, Input, usize) -> Played) -> (Vec<Nanos>, Vec<CaptureEvent>) {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("silence.wav");
+        std::fs::write(&path, silence()).unwrap();
+        let stream = StreamSource { uid: 7, name: None, url: path.to_str().unwrap().to_owned(), silence: CONNECT };
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
+        let _presence = Presence::new(&clock);
+        let events = Arc::<Events>::default();
+        let settings = Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
+        let around = Surroundings {
+            clock: Arc::clone(&clock),
+            stop: Arc::default(),
+            roster: Arc::new(Roster::of([7].into_iter())),
+            seating: Arc::new(Seating::new((64, 64), Arc::new(Mutex::new(settings)))),
+            sink: Arc::clone(&events) as _,
+        };
+        let wanted = Wanted { kinds: StreamKinds::AudioVideo, video: VideoStream::High, channels: 1 };
+        let guard = Guard::new(&["file".to_owned()], false);
+        let source = Source { stream, guard, wanted, around, complaints: Complaints::default() };
+        let mut began = Vec::new();
+        source.run_with(|input| {
+            began.push(clock.now());
+            play(&source, input, began.len())
+        });
+        let told = std::mem::take(&mut *lock(&events.0));
+        (began, told)
+    }
+
+    fn ended(joined: bool, failure: Failure) -> Played {
+        Played { joined, finite: false, failure }
+    }
+
+    #[test]
+    fn a_panic_ends_one_connection_is_told_and_tried_again() {
+        let (began, told) = played(|source, input, count| match count {
+            1 | 2 => panic!("a sample too many"),
+            _ => source.play(input),
+        });
+        assert_eq!(began.len(), 3);
+        let unavailable: Vec<&str> = told
+            .iter()
+            .filter_map(|event| {
+                if let CaptureEvent::Unavailable { message, .. } = event {
+                    Some(message.as_str())
+                } else {
+                    None
+                }
+            })
+            .collect();
+        assert_eq!(unavailable, ["an internal error, worth reporting: a sample too many"]);
+        assert!(told.iter().any(|event| matches!(event, CaptureEvent::Joined { uid: 7, .. })), "{told:?}");
+    }
+
+    #[test]
+    fn who_joins_and_leaves_again_and_again_is_asked_for_less_and_less_often() {
+        let (began, _) = played(|source, _, count| {
+            let clock = &source.around.clock;
+            let (lasting, stopped) = (if count == 20 { 60 * SECOND } else { SECOND }, count == 30);
+            clock.wait_until(clock.now() + lasting, &source.around.stop);
+            ended(true, if stopped { Failure::Stopped } else { Failure::Ended })
+        });
+        let pauses: Vec<Nanos> = began.windows(2).map(|pair| (pair[1] - pair[0]) / (SECOND / 2) - 2).collect();
+        assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 16], "in half seconds");
+        assert_eq!(pauses[18..22], [16, 1 + 2 * 59, 2, 4], "who stayed for long comes back at once");
+    }
 }

@@ -16,7 +16,7 @@ use super::guard::{self, Guard, Refusal};
 use super::playlist::Cadence;
 use super::reach::Watch;
 use crate::capture::api::VideoStream;
-use crate::capture::av::codec::Decoder;
+use crate::capture::av::codec::{Decoder, WANTED};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
@@ -33,7 +33,8 @@ const SEGMENTS: &str =
     "max_streams=8:format_whitelist=aac,ac3,flac,h264,hevc,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,wav";
 
 /// Bounds on what is looked at before the first packet, and on what a source may announce.
-const LIMITS: [(&str, &str); 7] = [
+const LIMITS: [(&str, &str); 8] = [
+    ("codec_whitelist", WANTED),
     ("probesize", "1000000"),
     ("analyzeduration", "1000000"),
     ("seg_format_options", SEGMENTS),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
+use super::complaints::Complaints;
 use super::decode::TrackDecoder;
 use super::open::{Failure, Input};
 use super::settle::settle;
@@ -30,6 +31,7 @@ pub struct Session<'a> {
     silence: Duration,
     wanted: Wanted,
     around: &'a Surroundings,
+    complaints: &'a Complaints,
     feed: Arc<Feed>,
     /// The chosen stream of each track with its decoder, by `Track as usize`.
     chosen: [Option<(usize, TrackDecoder)>; 2],
@@ -48,14 +50,18 @@ pub struct Session<'a> {
     began: Option<Nanos>,
     ahead: Ahead,
     told: Option<(bool, bool)>,
-    /// Why each track is not recorded, as it was told last.
-    lost: [Option<TrackFailure>; 2],
     streams_known: usize,
     opened: Instant,
 }
 
 impl<'a> Session<'a> {
-    pub fn new(input: Input, (uid, silence): (u32, Duration), wanted: Wanted, around: &'a Surroundings) -> Self {
+    pub fn new(
+        input: Input,
+        (uid, silence): (u32, Duration),
+        wanted: Wanted,
+        around: &'a Surroundings,
+        complaints: &'a Complaints,
+    ) -> Self {
         Self {
             input,
             pace: Pace::Live,
@@ -63,6 +69,7 @@ impl<'a> Session<'a> {
             silence,
             wanted,
             around,
+            complaints,
             feed: Arc::new(Feed::new(wanted.channels)),
             chosen: [None, None],
             seen: [None, None],
@@ -74,7 +81,6 @@ impl<'a> Session<'a> {
             began: None,
             ahead: Ahead::default(),
             told: None,
-            lost: [None, None],
             streams_known: 0,
             opened: Instant::now(),
         }
@@ -211,24 +217,32 @@ impl<'a> Session<'a> {
     fn decode(&mut self, track: Track, due: Due, mut packet: Packet) {
         self.wait_for_room();
         let Some((_, decoder)) = &mut self.chosen[track as usize] else { return };
-        match decoder.decode(&mut packet, due, &self.feed) {
+        let result = decoder.decode(&mut packet, due, &self.feed);
+        let damage = decoder.take_damage();
+        match result {
             Ok(Some(first)) => self.note(track, first),
             Ok(None) => {}
             Err(failure) => {
                 // What could be decoded before has changed into something else, which a new connection tells.
                 self.spoiled |= decoder.has_decoded() && matches!(failure, TrackFailure::Undecodable(_));
-                self.lose(track, failure);
+                self.lose(track, &failure);
             }
+        }
+        if let Some(damage) = damage {
+            self.complain(track, damage, |uid, track, reason| CaptureEvent::TrackDamaged { uid, track, reason });
         }
     }
 
-    /// A track is not recorded, at least for now; tells so once for each reason.
-    fn lose(&mut self, track: Track, failure: TrackFailure) {
-        if self.lost[track as usize].as_ref() != Some(&failure) {
-            let (uid, reason) = (self.uid, failure.to_string());
-            let track_kind = if track == Track::Audio { TrackKind::Audio } else { TrackKind::Video };
-            self.around.sink.event(CaptureEvent::TrackLost { uid, track: track_kind, reason });
-            self.lost[track as usize] = Some(failure);
+    /// A track is not recorded, at least for now.
+    fn lose(&self, track: Track, failure: &TrackFailure) {
+        let words = failure.to_string();
+        self.complain(track, &words, |uid, track, reason| CaptureEvent::TrackLost { uid, track, reason });
+    }
+
+    fn complain(&self, track: Track, words: &str, event: impl FnOnce(u32, TrackKind, String) -> CaptureEvent) {
+        if self.complaints.is_news(track, words, self.around.clock.now()) {
+            let kind = if track == Track::Audio { TrackKind::Audio } else { TrackKind::Video };
+            self.around.sink.event(event(self.uid, kind, words.to_owned()));
         }
     }
 
@@ -266,9 +280,15 @@ impl<'a> Session<'a> {
         while let Some((track, due, packet)) = self.ahead.pop(Nanos::MAX) {
             self.decode(track, due, packet);
         }
-        let Some((index, decoder)) = &mut self.chosen[track as usize] else { return false };
         // What cannot be decoded is passed over, so that the rest of the source is still recorded.
-        let Ok(changed) = self.input.decoder(stream) else { return false };
+        let changed = match self.input.decoder(stream) {
+            Ok(changed) => changed,
+            Err(error) => {
+                self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(stream), error));
+                return false;
+            }
+        };
+        let Some((index, decoder)) = &mut self.chosen[track as usize] else { return false };
         decoder.change(changed, &self.feed);
         let old = std::mem::replace(index, stream);
         if old != stream {
@@ -284,7 +304,7 @@ impl<'a> Session<'a> {
             Ok(decoder) => {
                 self.chosen[track as usize] = Some((index, TrackDecoder::new(track, decoder, self.wanted.channels)));
             }
-            Err(_) => self.lose(track, TrackFailure::NoDecoder(self.input.codec_name(index))),
+            Err(error) => self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(index), error)),
         }
     }
 
@@ -332,7 +352,7 @@ impl<'a> Session<'a> {
     /// waited for.
     fn expect_media(&mut self) -> Result<(), Failure> {
         if let Some(refused) = self.feed.take_refused() {
-            self.lose(Track::Video, TrackFailure::Unpaintable(refused));
+            self.lose(Track::Video, &TrackFailure::Unpaintable(refused));
         }
         self.tell_wait();
         let Some(told) = self.told else {

@@ -10,8 +10,8 @@ use crate::capture::canvas::Unpaintable;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackFailure {
-    /// libav has no decoder for it, or does not open it.
-    NoDecoder(String),
+    /// Nothing decodes this codec here, or the decoder does not open.
+    NoDecoder(String, AvError),
     /// Its packets are nothing but errors.
     Undecodable(AvError),
     /// Pictures of this width and height.
@@ -24,7 +24,8 @@ pub enum TrackFailure {
 impl fmt::Display for TrackFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDecoder(codec) => write!(f, "there is no decoder for {codec}"),
+            Self::NoDecoder(codec, AvError::NO_DECODER) => write!(f, "{codec} is not decoded by this recorder"),
+            Self::NoDecoder(codec, error) => write!(f, "the decoder for {codec} does not open: {error}"),
             Self::Undecodable(error) => write!(f, "it cannot be decoded: {error}"),
             Self::Size(width, height) => write!(f, "a picture of {width}x{height} is too small to be shown"),
             Self::Scale(error) => error.fmt(f),
