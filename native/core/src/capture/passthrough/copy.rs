@@ -198,6 +198,9 @@ impl<'a> Connection<'a> {
 
     /// Picks a stream for each wanted track when streams have appeared; says why one cannot be copied.
     fn choose_streams(&mut self) -> Option<String> {
+        if self.input.is_bare_pictures() {
+            return Some("its pictures carry no time stamps".to_owned());
+        }
         let count = self.input.stream_count();
         if std::mem::replace(&mut self.streams_known, count) == count {
             return None;

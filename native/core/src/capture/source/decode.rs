@@ -38,6 +38,8 @@ pub struct TrackDecoder {
     decoded: bool,
     /// Whether there was anything yet that decoding can begin with.
     entered: bool,
+    /// Whether packets carry no time at all, so that the one they are decoded at is the truth.
+    untimed: bool,
     line: Line,
 }
 
@@ -52,7 +54,11 @@ impl TrackDecoder {
             Track::Video => Line::Video(Box::new(PictureLine::new())),
             Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
         };
-        Self { decoder, errors: 0, decoded: false, entered: false, line }
+        Self { decoder, errors: 0, decoded: false, entered: false, untimed: false, line }
+    }
+
+    pub fn untimed(self, untimed: bool) -> Self {
+        Self { untimed, ..self }
     }
 
     pub fn codec(&self) -> ffi::AVCodecID {
@@ -87,7 +93,8 @@ impl TrackDecoder {
         let raw = packet.raw_mut();
         // A packet without times follows the one before; the decoder must not take an estimate for the truth.
         raw.pts = due.present.unwrap_or(ffi::AV_NOPTS_VALUE);
-        raw.dts = due.present.map_or(ffi::AV_NOPTS_VALUE, |_| due.decode);
+        let is_known = self.untimed || due.present.is_some();
+        raw.dts = if is_known { due.decode } else { ffi::AV_NOPTS_VALUE };
         if let Err(error) = self.decoder.send(Some(packet)) {
             return self.endure(error).map(|()| None);
         }

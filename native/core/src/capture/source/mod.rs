@@ -10,6 +10,7 @@ mod guard;
 pub mod open;
 mod peek;
 mod playlist;
+mod pulse;
 mod reach;
 mod redirect;
 mod session;
@@ -139,6 +140,7 @@ impl Source {
     fn open(&self) -> Result<Input, Failure> {
         let mut input = Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT)?;
         input.tell_pictures_apart(CONNECT);
+        input.learn_bare_sound(CONNECT);
         Ok(input)
     }
 

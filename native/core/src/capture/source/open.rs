@@ -28,6 +28,10 @@ use crate::capture::timeline::{Pace, Stamp, Track};
 const FORMATS: &str =
     "aac,ac3,flac,flv,live_flv,h264,hevc,hls,matroska,webm,mov,mp4,mp3,mpeg,mpegts,mpegvideo,ogg,rtp,rtsp,wav";
 
+/// Sound and pictures in no container: nothing says when they are due.
+const BARE_SOUND: [&str; 4] = ["aac", "ac3", "flac", "mp3"];
+const BARE_PICTURES: [&str; 3] = ["h264", "hevc", "mpegvideo"];
+
 /// What a playlist may lead to: media, and no further playlist of playlists.
 const SEGMENTS: &str =
     "max_streams=8:format_whitelist=aac,ac3,flac,h264,hevc,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,wav";
@@ -197,8 +201,18 @@ impl Input {
     }
 
     fn is_segmented(&self) -> bool {
+        self.is_in(&["hls"])
+    }
+
+    /// Whether it consists of pictures that carry no time.
+    pub fn is_bare_pictures(&self) -> bool {
+        self.is_in(&BARE_PICTURES)
+    }
+
+    fn is_in(&self, formats: &[&str]) -> bool {
         // SAFETY: an opened context has a format, whose name is a static C string.
-        unsafe { CStr::from_ptr((*self.context().iformat).name) }.to_bytes() == b"hls"
+        let name = unsafe { CStr::from_ptr((*self.context().iformat).name) }.to_bytes();
+        formats.iter().any(|format| format.as_bytes() == name)
     }
 
     fn context(&self) -> &ffi::AVFormatContext {
@@ -244,6 +258,17 @@ impl Input {
         if !hidden && (pictures.len() < 2 || told) {
             return;
         }
+        self.learn(limit);
+    }
+
+    /// Has libav find out how long the blocks of bare sound last, by which it gives them their times.
+    pub fn learn_bare_sound(&mut self, limit: Duration) {
+        if self.is_in(&BARE_SOUND) {
+            self.learn(limit);
+        }
+    }
+
+    fn learn(&mut self, limit: Duration) {
         self.watch.allow(limit);
         // SAFETY: the context is open. What is read is kept and read again; what is not learned stays unknown.
         unsafe { ffi::avformat_find_stream_info(self.context.as_ptr(), ptr::null_mut()) };

@@ -8,6 +8,7 @@ use super::ahead::Ahead;
 use super::complaints::Complaints;
 use super::decode::TrackDecoder;
 use super::open::{Failure, Input};
+use super::pulse::Pulse;
 use super::settle::settle;
 use super::track::TrackFailure;
 use super::{Surroundings, Wanted, CONNECT, KEY_PICTURE, LATELY};
@@ -27,6 +28,8 @@ const WORTH_TELLING: Nanos = 3 * SECOND;
 pub struct Session<'a> {
     input: Input,
     pace: Pace,
+    /// Where packets carry no time.
+    pulse: Option<Pulse>,
     uid: u32,
     silence: Duration,
     wanted: Wanted,
@@ -65,6 +68,7 @@ impl<'a> Session<'a> {
         Self {
             input,
             pace: Pace::Live,
+            pulse: None,
             uid,
             silence,
             wanted,
@@ -116,6 +120,7 @@ impl<'a> Session<'a> {
         let start = self.around.clock.now() + settled.head_start;
         self.pace = settled.pace;
         let mut timeline = Timeline::new(settled.pace, settled.anchor, start);
+        self.pulse = self.input.is_bare_pictures().then(|| Pulse::new(settled.pace, settled.backlog.len()));
         for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
         }
@@ -153,9 +158,13 @@ impl<'a> Session<'a> {
         if !self.follow_change(track, packet.stream()) {
             return self.expect_media();
         }
+        let now = self.around.clock.now();
         let stamp: Stamp = self.input.stamp(&packet);
-        let due = timeline.map(track, stamp, self.around.clock.now());
-        self.heard = self.around.clock.now();
+        let due = match &mut self.pulse {
+            Some(pulse) => Due { decode: pulse.next(stamp.duration, now), present: None },
+            None => timeline.map(track, stamp, now),
+        };
+        self.heard = now;
         self.reached[track as usize] = Some(due.decode);
         self.began = self.began.or(Some(due.decode));
         self.ahead.push(track, due, packet);
@@ -302,7 +311,8 @@ impl<'a> Session<'a> {
         // A track that cannot be decoded is as good as none; without any other the source counts as undecodable.
         match self.input.decoder(index) {
             Ok(decoder) => {
-                self.chosen[track as usize] = Some((index, TrackDecoder::new(track, decoder, self.wanted.channels)));
+                let decoder = TrackDecoder::new(track, decoder, self.wanted.channels);
+                self.chosen[track as usize] = Some((index, decoder.untimed(self.input.is_bare_pictures())));
             }
             Err(error) => self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(index), error)),
         }

@@ -29,7 +29,7 @@ pub struct Settled {
 
 /// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
 pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settled, Failure> {
-    let mut backlog = Vec::new();
+    let (mut backlog, began) = (Vec::new(), Instant::now());
     let (mut oldest, mut newest, mut bytes) = (Nanos::MAX, Nanos::MIN, 0);
     let mut pace = input.pace();
     loop {
@@ -44,8 +44,17 @@ pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settle
             (oldest, newest) = (oldest.min(stamp), newest.max(stamp));
         }
         backlog.push(packet);
+        if input.is_bare_pictures() {
+            if pace == Pace::Live && bytes > MOST_BACKLOG_BYTES {
+                pace = Pace::Stored { lateness: 0 };
+            }
+            if blocked || pace != Pace::Live {
+                return Ok(Settled { backlog, pace, anchor: 0, head_start: 0 });
+            }
+            continue;
+        }
         if newest < oldest {
-            if bytes > MOST_BACKLOG_BYTES {
+            if bytes > MOST_BACKLOG_BYTES || began.elapsed() > CONNECT {
                 return Err(Failure::Undecodable);
             }
             continue;
