@@ -94,20 +94,32 @@ fn a_mono_source_is_as_loud_in_both_channels_of_a_stereo_recording() {
 }
 
 #[test]
-fn the_centre_of_surround_sound_is_kept_in_mono_and_on_both_sides_in_stereo() {
+fn surround_sound_is_mixed_as_bs_775_says_and_does_not_go_beyond_full_scale() {
     // Left front speaks at 440 Hz, the centre at 1 kHz, the right rear at 3 kHz.
     let arguments =
         "-f lavfi -i aevalsrc=0.2*sin(2*PI*440*t)|0|0.2*sin(2*PI*1000*t)|0|0|0.2*sin(2*PI*3000*t):c=5.1:s=48000:d=5 \
                      -c:a ac3 -b:a 640k";
-    for (profile, channels) in [(AudioProfile::MusicHighQuality, 1), (AudioProfile::MusicHighQualityStereo, 2)] {
+    // How loud each is to be on the left and on the right: one, 0.7071 and 0.7071 parts of 2.414.
+    let mono = [[0.207, 0.207], [0.293, 0.293], [0.146, 0.146]];
+    let stereo = [[0.414, 0.0], [0.293, 0.293], [0.0, 0.293]];
+    for (profile, channels, shares) in
+        [(AudioProfile::MusicHighQuality, 1, mono), (AudioProfile::MusicHighQualityStereo, 2, stereo)]
+    {
         let scratch = Scratch::new(&format!("surround-{channels}"));
         let file = recorded_sound(&scratch, profile, arguments);
-        let heard = [440.0, 1000.0, 3000.0]
-            .map(|hertz| [0, channels - 1].map(|channel| tone(&samples(&file, channel)[96_000..144_000], hertz)));
-        assert!(heard[1].iter().all(|tone| *tone > 0.12), "the centre: {heard:?}");
-        assert!((heard[1][0] - heard[1][1]).abs() < 0.01, "in the middle: {heard:?}");
-        assert!(heard[0][0] > 0.12 && heard[2][channels - 1] > 0.05, "front and rear: {heard:?}");
-        assert!(channels == 1 || heard[0][1] < 0.01, "left is not right: {heard:?}");
+        for (hertz, shares) in [440.0, 1000.0, 3000.0].into_iter().zip(shares) {
+            let heard = [0, channels - 1].map(|channel| tone(&samples(&file, channel)[96_000..144_000], hertz));
+            let alike = heard.iter().zip(shares).all(|(heard, share): (&f32, f32)| (heard - 0.2 * share).abs() < 0.006);
+            assert!(alike, "{hertz} Hz in {channels}: {heard:?}, not a fifth of {shares:?}");
+        }
+    }
+    let scratch = Scratch::new("surround-loud");
+    let loud = ["0.999*sin(2*PI*440*t)"; 6].join("|");
+    let arguments = format!("-f lavfi -i aevalsrc={loud}:c=5.1:s=48000:d=5 -c:a pcm_f32le");
+    let file = recorded_sound(&scratch, AudioProfile::MusicHighQualityStereo, &arguments);
+    for channel in tones(&file, 2, [440.0, 1320.0]) {
+        assert!((channel[0] - 0.95).abs() < 0.03, "all channels at full scale are full scale: {channel:?}");
+        assert!(channel[1] < 0.003, "a cut peak would be heard as a third harmonic: {channel:?}");
     }
 }
 

@@ -4,18 +4,10 @@
 use std::sync::Arc;
 
 use super::feed::Feed;
+use super::limiter::{Limiter, AHEAD};
 
-/// Peaks above this are turned down; everything below passes bit by bit as it is.
-const CEILING: f32 = 0.95;
-
-/// The gain follows peaks of blocks of this many samples (1.3 ms), ramping over a block so that no step is heard.
-const BLOCK: usize = 64;
-
-/// The share of its loss that the gain wins back per block: about 200 ms to recover.
-const RECOVERY: f32 = 0.0067;
-
-/// What lies further beyond full scale (18 dB) is no sound, but a broken decoder or a wrong format.
-const LOUDEST: f32 = 8.0;
+/// What lies further beyond full scale (12 dB) is no sound, but a broken decoder or a wrong format.
+const LOUDEST: f32 = 4.0;
 
 /// Nobody hears less; processors are slow with numbers that are nearly zero.
 const SOFTEST: f32 = 1e-15;
@@ -35,88 +27,89 @@ pub fn gate(planes: &mut [Vec<f32>]) -> bool {
 
 /// Mixes blocks of samples; one per recording, as the limiter remembers its gain.
 pub struct Mixer {
-    channels: usize,
-    gain: f32,
+    limiter: Limiter,
+    /// What was mixed beyond the last block already, and the sample that follows it.
+    ahead: Vec<Vec<f32>>,
+    next: i64,
 }
 
 impl Mixer {
     pub fn new(channels: usize) -> Self {
-        Self { channels, gain: 1.0 }
+        Self { limiter: Limiter::default(), ahead: vec![Vec::new(); channels], next: 0 }
     }
 
-    /// The mix of all feeds over `count` samples from the index `from` on.
+    /// The mix of all feeds over `count` samples from the index `from` on. The limiter sees a little more, so that the gain
+    /// is down when a peak comes: the sources have decoded that long before it is due.
     pub fn mix<'a>(&mut self, feeds: impl Iterator<Item = &'a Arc<Feed>>, from: i64, count: usize) -> Vec<Vec<f32>> {
-        let mut planes = vec![vec![0.0; count]; self.channels];
-        feeds.for_each(|feed| feed.mix_into(from, &mut planes));
-        self.limit(&mut planes);
-        planes
-    }
-
-    fn limit(&mut self, planes: &mut [Vec<f32>]) {
-        let count = planes[0].len();
-        for start in (0..count).step_by(BLOCK) {
-            let range = start..(start + BLOCK).min(count);
-            let peak = planes.iter().flat_map(|plane| &plane[range.clone()]).fold(0.0_f32, |peak, s| peak.max(s.abs()));
-            let wanted = if peak > CEILING { CEILING / peak } else { 1.0 };
-            let next = wanted.min(self.gain + (1.0 - self.gain) * RECOVERY);
-            if self.gain < 1.0 || next < 1.0 {
-                ramp(planes, range, self.gain.min(wanted), next);
-            }
-            self.gain = if next > 0.9999 { 1.0 } else { next };
+        if from + signed(self.ahead[0].len()) != self.next {
+            self.ahead.iter_mut().for_each(Vec::clear);
+            self.limiter = Limiter::default();
         }
+        let known = self.ahead[0].len();
+        let start = from + signed(known);
+        let mut fresh = vec![vec![0.0; count + AHEAD - known]; self.ahead.len()];
+        feeds.for_each(|feed| feed.mix_into(start, &mut fresh));
+        self.next = from + signed(count + AHEAD);
+        let mut planes = std::mem::take(&mut self.ahead);
+        planes.iter_mut().zip(&fresh).for_each(|(plane, fresh)| plane.extend_from_slice(fresh));
+        self.ahead = planes.iter().map(|plane| plane[count..].to_vec()).collect();
+        self.limiter.limit(&mut planes, count);
+        for plane in &mut planes {
+            plane.truncate(count);
+        }
+        planes
     }
 }
 
-fn ramp(planes: &mut [Vec<f32>], range: std::ops::Range<usize>, from: f32, to: f32) {
-    #[allow(clippy::cast_precision_loss)] // blocks are short
-    let step = (to - from) / range.len() as f32;
-    for plane in planes {
-        let mut gain = from;
-        for sample in &mut plane[range.clone()] {
-            *sample *= gain;
-            gain += step;
-        }
-    }
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sine(amplitude: f32, count: usize) -> Vec<f32> {
-        (0..count).map(|index| amplitude * (f32::from(u16::try_from(index % 480).unwrap()) * 0.0131).sin()).collect()
-    }
-
     #[test]
     fn only_numbers_of_a_sensible_size_pass_the_gate() {
-        let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -9.0];
+        let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -4.1];
         for value in bad {
             let mut planes = vec![vec![0.5, value, -0.5]];
             assert!(gate(&mut planes), "{value}");
             assert_eq!(planes, [vec![0.5, 0.0, -0.5]], "{value}");
         }
-        let mut planes = vec![vec![1.5, f32::MIN_POSITIVE / 2.0, -8.0, 1e-6]];
+        let mut planes = vec![vec![1.5, f32::MIN_POSITIVE / 2.0, -4.0, 1e-6]];
         assert!(!gate(&mut planes), "loud or soft is nothing wrong");
-        assert_eq!(planes, [vec![1.5, 0.0, -8.0, 1e-6]]);
+        assert_eq!(planes, [vec![1.5, 0.0, -4.0, 1e-6]]);
+    }
+
+    fn fed(samples: &[f32]) -> Arc<Feed> {
+        let feed = Arc::new(Feed::new(1));
+        feed.push_samples(0, &mut [samples.to_vec()]);
+        feed
     }
 
     #[test]
-    fn quiet_sound_is_not_touched() {
+    fn blocks_of_any_size_join_to_what_one_block_would_be() {
+        let samples: Vec<f32> = (0..9600_u16).map(|index| f32::from(index % 97) / 30.0 - 1.5).collect();
+        let whole = Mixer::new(1).mix([&fed(&samples)].into_iter(), 0, 9000);
+        let (mut mixer, feed, mut at) = (Mixer::new(1), fed(&samples), 0);
+        let mut pieces = Vec::new();
+        for count in [1, 960, 3200, 7, AHEAD, 4000] {
+            pieces.extend(mixer.mix([&feed].into_iter(), at, count).remove(0));
+            at += signed(count);
+        }
+        assert!(whole[0].iter().zip(&pieces).all(|(one, other)| (one - other).abs() < 1e-5));
+        assert!(pieces.iter().all(|sample| sample.abs() <= 1.0));
+    }
+
+    #[test]
+    fn sound_is_where_it_is_due() {
+        let mut samples = vec![0.0; 9600];
+        samples[5000] = 0.5;
+        let feed = fed(&samples);
         let mut mixer = Mixer::new(1);
-        let before = vec![sine(0.9, 4800)];
-        let mut after = before.clone();
-        mixer.limit(&mut after);
-        assert_eq!(before, after);
-    }
-
-    #[test]
-    fn loud_sound_stays_below_full_scale_and_the_gain_recovers() {
-        let mut mixer = Mixer::new(2);
-        let mut loud = vec![sine(4.0, 48_000), sine(3.0, 48_000)];
-        mixer.limit(&mut loud);
-        assert!(loud.iter().flatten().all(|sample| sample.abs() <= 1.0));
-        let mut quiet = vec![sine(0.5, 96_000), sine(0.5, 96_000)];
-        mixer.limit(&mut quiet);
-        assert!((mixer.gain - 1.0).abs() < f32::EPSILON, "gain {}", mixer.gain);
+        let blocks = [0, 3200].map(|from| mixer.mix([&feed].into_iter(), from, 3200).remove(0));
+        let heard = blocks.concat();
+        assert_eq!(heard.iter().position(|sample| *sample != 0.0), Some(5000));
     }
 }

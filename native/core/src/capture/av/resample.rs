@@ -11,7 +11,7 @@ use super::frame::Frame;
 use super::AvError;
 
 /// Layouts beyond this, or rates outside the range, come only from broken or hostile streams.
-const MOST_CHANNELS: c_int = 16;
+const MOST_CHANNELS: usize = 16;
 const RATES: std::ops::RangeInclusive<c_int> = 4_000..=192_000;
 
 /// Why a participant's samples cannot be brought into the form of the mix.
@@ -44,7 +44,9 @@ impl From<AvError> for ResampleError {
 struct Shape {
     format: c_int,
     rate: c_int,
-    channels: c_int,
+    count: usize,
+    /// What each channel is; those beyond `count` are nothing.
+    channels: [c_int; MOST_CHANNELS],
 }
 
 /// Converts, and stretches by a hair when asked, so that a drifting source can be followed without clicks.
@@ -70,7 +72,7 @@ impl Resampler {
             ffi::av_channel_layout_default(&raw mut output, c_int::try_from(channels).unwrap_or(1));
             let mut input: ffi::AVChannelLayout = std::mem::zeroed();
             if like.raw().ch_layout.order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
-                ffi::av_channel_layout_default(&raw mut input, shape.channels);
+                ffi::av_channel_layout_default(&raw mut input, like.raw().ch_layout.nb_channels);
             } else {
                 AvError::check(ffi::av_channel_layout_copy(&raw mut input, &raw const like.raw().ch_layout))?;
             }
@@ -89,8 +91,8 @@ impl Resampler {
             AvError::check(made)?;
             let context = NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)?;
             let resampler = Self { context, shape, channels, rate };
-            if let Some(matrix) = matrix(shape.channels, channels) {
-                let stride = c_int::from(shape.channels == 2) + 1;
+            if let Some(matrix) = matrix(&shape.channels[..shape.count], channels) {
+                let stride = c_int::try_from(shape.count).unwrap_or(0);
                 AvError::check(ffi::swr_set_matrix(context.as_ptr(), matrix.as_ptr(), stride))?;
             }
             AvError::check(ffi::swr_init(context.as_ptr()))?;
@@ -143,15 +145,50 @@ impl Resampler {
     }
 }
 
-/// How much of each input channel goes into each output channel, row by row, where it is not left to libswresample.
+/// How much of each input channel goes into each output channel, row by row, where that is not simply one to one.
 ///
-/// Its own matrices keep the power: what is in both channels would come out 3 dB louder in one, and peaks would be cut;
-/// what is in one would come out 3 dB softer in both. People who speak in the middle keep their loudness here.
-fn matrix(from: c_int, into: usize) -> Option<[f64; 2]> {
-    match (from, into) {
-        (1, 2) => Some([1.0, 1.0]),
-        (2, 1) => Some([0.5, 0.5]),
-        _ => None,
+/// libswresample's own matrices keep the power: what is in both channels would come out 3 dB louder in one, and peaks
+/// would be cut; what is in one would come out 3 dB softer in both. People who speak in the middle keep their loudness
+/// here. Surround sound is mixed by ITU-R BS.775, turned down so far that all channels at full scale are just full scale.
+fn matrix(from: &[c_int], into: usize) -> Option<Vec<f64>> {
+    match (from.len(), into) {
+        (1, 1) | (2, 2) => return None,
+        (1, _) => return Some(vec![1.0; into]),
+        (2, 1) => return Some(vec![0.5, 0.5]),
+        _ => {}
+    }
+    let sides: Vec<[f64; 2]> = from.iter().map(|channel| sides(*channel)).collect();
+    let rows: Vec<Vec<f64>> = if into == 1 {
+        vec![sides.iter().map(|[left, right]| (left + right) / 2.0).collect()]
+    } else {
+        (0..2).map(|side| sides.iter().map(|both| both[side]).collect()).collect()
+    };
+    let loudest = rows.iter().map(|row| row.iter().sum::<f64>()).fold(1.0, f64::max);
+    Some(rows.concat().into_iter().map(|share| share / loudest).collect())
+}
+
+/// How much of a channel of surround sound goes to the left and to the right.
+fn sides(channel: c_int) -> [f64; 2] {
+    #[allow(clippy::enum_glob_use)] // a table of its values
+    use ffi::AVChannel::*;
+    use std::f64::consts::FRAC_1_SQRT_2 as LESS;
+    let is = |known: &[ffi::AVChannel]| known.iter().any(|known| *known as c_int == channel);
+    if is(&[AV_CHAN_FRONT_LEFT, AV_CHAN_FRONT_LEFT_OF_CENTER, AV_CHAN_STEREO_LEFT, AV_CHAN_WIDE_LEFT]) {
+        [1.0, 0.0]
+    } else if is(&[AV_CHAN_FRONT_RIGHT, AV_CHAN_FRONT_RIGHT_OF_CENTER, AV_CHAN_STEREO_RIGHT, AV_CHAN_WIDE_RIGHT]) {
+        [0.0, 1.0]
+    } else if is(&[AV_CHAN_BACK_LEFT, AV_CHAN_SIDE_LEFT, AV_CHAN_TOP_FRONT_LEFT, AV_CHAN_TOP_BACK_LEFT]) {
+        [LESS, 0.0]
+    } else if is(&[AV_CHAN_BACK_RIGHT, AV_CHAN_SIDE_RIGHT, AV_CHAN_TOP_FRONT_RIGHT, AV_CHAN_TOP_BACK_RIGHT]) {
+        [0.0, LESS]
+    } else if is(&[AV_CHAN_FRONT_CENTER]) {
+        [LESS, LESS]
+    } else if is(&[AV_CHAN_LOW_FREQUENCY, AV_CHAN_LOW_FREQUENCY_2]) {
+        // Effects that most loudspeakers of two do not play.
+        [0.0, 0.0]
+    } else {
+        // The middle of the back or above, and what has no name.
+        [0.5, 0.5]
     }
 }
 
@@ -166,13 +203,75 @@ impl Drop for Resampler {
 impl Shape {
     fn of(frame: &Frame) -> Result<Self, ResampleError> {
         let raw = frame.raw();
-        let shape = Self { format: raw.format, rate: raw.sample_rate, channels: raw.ch_layout.nb_channels };
-        if !RATES.contains(&shape.rate) {
-            return Err(ResampleError::Rate(shape.rate));
+        if !RATES.contains(&raw.sample_rate) {
+            return Err(ResampleError::Rate(raw.sample_rate));
         }
-        if !(1..=MOST_CHANNELS).contains(&shape.channels) {
-            return Err(ResampleError::Channels(shape.channels));
+        let layout = &raw.ch_layout;
+        let count = usize::try_from(layout.nb_channels).unwrap_or(0);
+        if !(1..=MOST_CHANNELS).contains(&count) {
+            return Err(ResampleError::Channels(layout.nb_channels));
         }
-        Ok(shape)
+        Ok(Self { format: raw.format, rate: raw.sample_rate, count, channels: channels(layout, count) })
+    }
+}
+
+/// What each channel is; of a layout that does not tell, what it usually is.
+fn channels(layout: &ffi::AVChannelLayout, count: usize) -> [c_int; MOST_CHANNELS] {
+    let mut channels = [ffi::AVChannel::AV_CHAN_NONE as c_int; MOST_CHANNELS];
+    // SAFETY: zeroed layouts are valid to initialise, and the usual ones own nothing; the frame's own layout is valid, and
+    // every index is below its number of channels.
+    unsafe {
+        let mut usual: ffi::AVChannelLayout = std::mem::zeroed();
+        ffi::av_channel_layout_default(&raw mut usual, layout.nb_channels);
+        let told = layout.order != ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC;
+        let layout = if told { std::ptr::from_ref(layout) } else { &raw const usual };
+        for (channel, index) in channels[..count].iter_mut().zip(0..) {
+            *channel = ffi::av_channel_layout_channel_from_index(layout, index) as c_int;
+        }
+    }
+    channels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The matrix for the usual layout of so many channels.
+    fn of(count: usize, into: usize) -> Vec<f64> {
+        // SAFETY: a zeroed layout is valid to initialise, and a usual one owns nothing.
+        let layout = unsafe {
+            let mut layout: ffi::AVChannelLayout = std::mem::zeroed();
+            ffi::av_channel_layout_default(&raw mut layout, c_int::try_from(count).unwrap());
+            layout
+        };
+        matrix(&channels(&layout, count)[..count], into).expect("a matrix")
+    }
+
+    fn are(found: &[f64], expected: &[f64]) {
+        let alike = found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3);
+        assert!(alike, "{found:?} is not {expected:?}");
+    }
+
+    #[test]
+    fn surround_sound_is_mixed_as_bs_775_says_and_never_above_full_scale() {
+        // Left, right, centre, low frequencies, left and right behind: one, 0.7071 and 0.7071, over their sum of 2.414.
+        are(&of(6, 2), &[0.414, 0.0, 0.293, 0.0, 0.293, 0.0, 0.0, 0.414, 0.293, 0.0, 0.0, 0.293]);
+        are(&of(6, 1), &[0.207, 0.207, 0.293, 0.0, 0.146, 0.146]);
+        for count in 1..=8 {
+            for into in [1, 2] {
+                let Some(matrix) = (count != into).then(|| of(count, into)) else { continue };
+                for row in matrix.chunks(count) {
+                    let sum: f64 = row.iter().sum();
+                    assert!(sum <= 1.0 + 1e-9, "{count} channels into {into} at full scale: {sum}");
+                    assert!(sum > 0.7, "{count} channels into {into} are no softer than they have to be: {sum}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn channels_without_a_name_are_heard_in_the_middle() {
+        let nameless = [ffi::AVChannel::AV_CHAN_UNKNOWN as c_int; 4];
+        are(&matrix(&nameless, 2).expect("a matrix"), &[0.25; 8]);
     }
 }
