@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The ledger: a recording's slices, gaps and participants, as its journal tells them. Pure: no file, no clock.
 
+use std::collections::HashMap;
+
 use crate::books::record::{Begun, Record, Track};
 use crate::names;
 
@@ -57,7 +59,12 @@ pub struct Presence {
     pub uid: u32,
     pub joined: i64,
     pub left: Option<i64>,
+    /// How often the participant was away for a moment meanwhile.
+    pub returns: u32,
 }
+
+/// So many presences of one participant are kept, the last among them.
+const MOST_PRESENCES: usize = 1000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
@@ -81,6 +88,8 @@ pub struct Ledger {
     slices: Vec<Slice>,
     stated: Vec<Gap>,
     presences: Vec<Presence>,
+    /// How many presences of a participant are not among them.
+    left_out: HashMap<u32, u64>,
     resumed: Vec<i64>,
     /// The last moment that was told.
     latest: i64,
@@ -151,8 +160,8 @@ impl Ledger {
             Record::ConcludedInBackup => self.concluded_in_backup = true,
             Record::ComingHome { playlist } => self.late_playlists.push(playlist),
             Record::Gap { start, stop, reason } => self.stated.push(Gap { start, stop, reason }),
-            Record::Joined { uid, at } => self.presences.push(Presence { uid, joined: at, left: None }),
-            Record::Left { uid, at } => self.leave(uid, at),
+            Record::Joined { uid, at } => self.join(uid, at),
+            Record::Left { uid, at, returns } => self.leave(uid, at, returns),
             Record::Stopped { .. } => {
                 // A wall clock that was set back ends nothing before it was recorded.
                 self.stopped = Some(self.latest);
@@ -177,6 +186,12 @@ impl Ledger {
     #[must_use]
     pub fn presences(&self) -> &[Presence] {
         &self.presences
+    }
+
+    /// How many presences of the participant there were beside those.
+    #[must_use]
+    pub fn presences_left_out(&self, uid: u32) -> u64 {
+        self.left_out.get(&uid).copied().unwrap_or(0)
     }
 
     /// The last moment that the books tell of: whoever takes the recording up goes on from there, whatever became of the
@@ -370,9 +385,20 @@ impl Ledger {
         Gap { start, stop, reason: reason.to_owned() }
     }
 
-    fn leave(&mut self, uid: u32, at: i64) {
+    fn join(&mut self, uid: u32, at: i64) {
+        let of = |presence: &Presence| presence.uid == uid;
+        if self.presences.iter().filter(|presence| of(presence)).count() >= MOST_PRESENCES {
+            let last = self.presences.iter().rposition(of);
+            last.map(|last| self.presences.remove(last));
+            *self.left_out.entry(uid).or_default() += 1;
+        }
+        self.presences.push(Presence { uid, joined: at, left: None, returns: 0 });
+    }
+
+    fn leave(&mut self, uid: u32, at: i64, returns: u32) {
         if let Some(presence) = self.presences.iter_mut().rev().find(|presence| presence.uid == uid) {
             presence.left = presence.left.or(Some(at));
+            presence.returns = presence.returns.max(returns);
         }
     }
 
@@ -552,12 +578,21 @@ pub(crate) mod tests {
         let ledger = ledger([
             joined(1, 5),
             joined(2, 6),
-            Record::Left { uid: 1, at: 7 },
+            Record::Left { uid: 1, at: 7, returns: 3 },
             joined(1, 8),
             Record::Stopped { at: 9 },
         ]);
-        let presence = |uid, joined, left| Presence { uid, joined, left: Some(left) };
-        assert_eq!(ledger.presences(), [presence(1, 5, 7), presence(2, 6, 9), presence(1, 8, 9)]);
+        let presence = |uid, joined, left, returns| Presence { uid, joined, left: Some(left), returns };
+        assert_eq!(ledger.presences(), [presence(1, 5, 7, 3), presence(2, 6, 9, 0), presence(1, 8, 9, 0)]);
+    }
+
+    #[test]
+    fn of_a_participant_who_comes_without_end_the_first_and_the_last_presence_are_kept_and_the_others_counted() {
+        let come_and_go = |at| [Record::Joined { uid: 1, at }, Record::Left { uid: 1, at: at + 1, returns: 0 }];
+        let ledger = ledger((0..5000).flat_map(|round| come_and_go(round * 100)));
+        let kept = ledger.presences();
+        assert_eq!((kept.len(), kept[0].joined, kept[MOST_PRESENCES - 1].joined), (MOST_PRESENCES, 0, 499_900));
+        assert_eq!(ledger.presences_left_out(1), 5000 - MOST_PRESENCES as u64);
     }
 
     #[test]
@@ -566,7 +601,7 @@ pub(crate) mod tests {
         let records = [joined(1, 5)].into_iter().chain(slice("a", 5, 15_000)).chain([joined(2, 15_010)]);
         let again = [Record::Resumed { at: 55_000 }, joined(1, 56_000), Record::Stopped { at: 60_000 }];
         let ledger = ledger(records.chain(again));
-        let presence = |uid, joined, left| Presence { uid, joined, left: Some(left) };
+        let presence = |uid, joined, left| Presence { uid, joined, left: Some(left), returns: 0 };
         let expected = [presence(1, 5, 15_005), presence(2, 15_010, 15_010), presence(1, 56_000, 60_000)];
         assert_eq!(ledger.presences(), expected);
     }

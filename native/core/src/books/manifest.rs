@@ -66,6 +66,9 @@ struct Participant<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     presences: Vec<Presence>,
+    /// Presences that are not listed, as there were too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    presences_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -73,6 +76,14 @@ struct Participant<'a> {
 struct Presence {
     join_time: String,
     leave_time: Option<String>,
+    /// How often the participant was away for less than a minute meanwhile.
+    #[serde(skip_serializing_if = "is_zero")]
+    returns: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape serde wants
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The playlist's part in the manifest.
@@ -120,8 +131,13 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
                     .presences()
                     .iter()
                     .filter(|presence| presence.uid == expected.uid)
-                    .map(|presence| Presence { join_time: time(presence.joined), leave_time: presence.left.map(time) })
+                    .map(|presence| Presence {
+                        join_time: time(presence.joined),
+                        leave_time: presence.left.map(time),
+                        returns: presence.returns.into(),
+                    })
                     .collect(),
+                presences_left_out: ledger.presences_left_out(expected.uid),
             })
             .collect(),
         missing: missing(ledger),

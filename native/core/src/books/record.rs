@@ -51,6 +51,9 @@ pub enum Record {
     Left {
         uid: u32,
         at: i64,
+        /// How often the participant was away for a moment and came back.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        returns: u32,
     },
     /// The recorder left the channel; nothing is recorded any more.
     Stopped {
@@ -113,6 +116,11 @@ pub struct Expected {
 pub struct Track {
     pub audio: bool,
     pub at: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape serde wants
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Times are milliseconds of the years 1970 to 9999, and no slice is longer than a year: sums of them hold in their types.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A recorder: one instance of the published interface, and one recording.
 
+mod attendance;
 pub mod backup;
 pub mod callbacks;
 pub mod capturing;

@@ -20,6 +20,7 @@ use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log;
 use crate::names;
+use crate::recorder::attendance::Attendance;
 use crate::recorder::callbacks::{Callback, Line};
 use crate::recorder::capturing::{Capturing, Start};
 use crate::recorder::machine::{Machine, Order, Pause, State};
@@ -54,6 +55,7 @@ pub struct Session {
     /// Neither recorded nor uploaded any more.
     cancelled: bool,
     holds: Vec<Hold>,
+    attendance: Attendance,
     uploader: Option<Uploader>,
     wake_uploader: Arc<watch::Sender<()>>,
     directory: PathBuf,
@@ -124,6 +126,7 @@ impl Session {
             detached: false,
             cancelled: false,
             holds: Vec::new(),
+            attendance: Attendance::default(),
             uploader: Some(uploader),
             wake_uploader,
             shed: 0,
@@ -217,8 +220,11 @@ impl Session {
 
     fn event(&mut self, event: &CaptureEvent) {
         let record = match event {
-            CaptureEvent::Joined { uid, at, .. } => Some(Record::Joined { uid: *uid, at: at.0 }),
-            CaptureEvent::Left { uid, at, .. } => Some(Record::Left { uid: *uid, at: at.0 }),
+            CaptureEvent::Joined { uid, at, .. } => self.attendance.joined(*uid, at.0),
+            CaptureEvent::Left { uid, at, .. } => {
+                self.attendance.left(*uid, at.0);
+                None
+            }
             CaptureEvent::Gap { start, stop, reason } => {
                 Some(Record::gap(*start, *stop, self.held(*start, *stop).unwrap_or(reason)))
             }
@@ -264,6 +270,12 @@ impl Session {
             self.shed();
             let full = self.volume.is_full();
             self.machine.set_volume_full(full);
+        }
+        if let Some(now) = self.capture.as_ref().map(|capture| capture.now()) {
+            let gone = self.attendance.gone(now.0);
+            for record in gone {
+                self.write(record);
+            }
         }
     }
 
@@ -329,6 +341,9 @@ impl Session {
         let settled = resume::settle(&mut self.books.locked(), &self.directory);
         if let Err(error) = settled {
             self.machine.fail(error);
+        }
+        for record in self.attendance.end(at.0) {
+            self.write(record);
         }
         if !self.cancelled {
             self.write(Record::Stopped { at: at.0 });
