@@ -49,6 +49,15 @@ class Kubectl:
         found: dict[str, Any] = json.loads(self("get", kind, name, "--output=json", *_namespaced(namespace)))
         return found
 
+    def until_established(self, definition: str) -> None:
+        """Returns when the API server serves the resources of a CustomResourceDefinition.
+
+        `kubectl wait` fails by itself where the list of conditions is not there yet, as a moment after the creation.
+        """
+        crd = f"crd/{definition}"
+        self("wait", "--for=jsonpath={.status.acceptedNames.kind}", crd, "--timeout=60s")
+        self("wait", "--for=condition=Established", crd, "--timeout=60s")
+
     def list(self, kind: str, *, namespace: str | None = None, selector: str = "") -> list[dict[str, Any]]:
         output = self("get", kind, "--output=json", f"--selector={selector}", *_namespaced(namespace))
         items: list[dict[str, Any]] = json.loads(output)["items"]

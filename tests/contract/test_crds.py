@@ -26,9 +26,7 @@ def kubectl(control_plane: BareControlPlane) -> Iterator[Kubectl]:
     """kubectl on an API server that knows what lies in crds/, applied as a person would."""
     kubectl = Kubectl(control_plane.kubeconfig)
     kubectl("apply", f"--filename={REPOSITORY / 'crds'}")
-    # kubectl's own --for=condition fails where the list of conditions is not there yet.
-    established = '{.status.conditions[?(@.type=="Established")].status}'
-    kubectl("wait", f"--for=jsonpath={established}=True", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+    kubectl.until_established("cloudrecordings.cloudrecording.dev")
     yield kubectl
     kubectl("delete", f"--filename={REPOSITORY / 'crds'}")
 

@@ -13,7 +13,7 @@ def _bob_is_there(scene: Scene) -> None:
 
 
 def test_a_channel_that_nobody_ever_joins_ends_as_no_users(scene: Scene) -> None:
-    scene.record("nobody", streams=[ALICE.stream()], recording={"maxIdleSeconds": 5})
+    scene.record("nobody", streams=[ALICE.stream()], recording={"maxWaitSeconds": 5})
     ended = scene.finished("nobody")
     assert condition(ended, "Succeeded")["status"] == "False"
     assert condition(ended, "Succeeded")["reason"] == "NoUsers"

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cloud_recording_core::capture::api::{
-    AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Layout, OpenSlice, Passthrough,
+    AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice, Passthrough,
     StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, VirtualClock};
@@ -142,6 +142,7 @@ impl Request {
             },
             layout: self.layout(),
             max_resolution_uid: self.max_resolution_uid,
+            fit: Fit::Crop,
             slice: Duration::from_secs(15),
             passthrough: self
                 .passthrough_seconds

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::api::Fit;
 use crate::error::{Code, Error};
 use crate::names;
 
@@ -17,6 +18,7 @@ pub const MOST_STREAMS: usize = 17;
 
 const PROTOCOLS: &[&str] = &["rtmp", "rtmps", "rtsp", "rtsps", "srt", "http", "https", "udp", "rtp", "tcp", "file"];
 const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
+const WAIT_SECONDS: std::ops::RangeInclusive<u32> = 1..=2_592_000;
 const LONGEST_SLICE_SECONDS: u32 = 120;
 /// How long after its asked length a slice waits for a key frame, if nothing else is said.
 const KEY_FRAME_SECONDS: u32 = 15;
@@ -40,6 +42,10 @@ pub struct Document {
     /// How long a channel whose last connection broke is only interrupted.
     #[serde(default = "default_reconnect_seconds")]
     pub reconnect_seconds: u32,
+    /// How long nobody may come at first, where that is not the interface's `max_idle_time`.
+    pub max_wait_seconds: Option<u32>,
+    #[serde(default)]
+    pub fit: Fit,
     #[serde(default = "default_outputs")]
     pub outputs: Vec<Output>,
     #[serde(default = "default_protocols")]
@@ -230,6 +236,12 @@ impl Document {
         Ok(document)
     }
 
+    /// How long nobody may come at first, if the document says so.
+    #[must_use]
+    pub fn max_wait(&self) -> Option<Duration> {
+        self.max_wait_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
     /// The document in the file that `CLOUD_RECORDING_CHANNEL_FILE` names.
     pub fn from_environment() -> Result<Self, Error> {
         let Some(path) = std::env::var_os(CHANNEL_FILE) else {
@@ -292,6 +304,8 @@ impl Document {
             )));
         }
         within(self.slice_seconds, &SLICE_SECONDS, || "sliceSeconds".to_owned())?;
+        self.max_wait_seconds
+            .map_or(Ok(()), |seconds| within(seconds, &WAIT_SECONDS, || "maxWaitSeconds".to_owned()))?;
         within(self.reconnect_seconds, &RECONNECT_SECONDS, || "reconnectSeconds".to_owned())?;
         if !self.outputs.contains(&Output::Hls) {
             return Err(invalid("outputs: must have \"HLS\", and may have \"MP4\" beside it"));
@@ -483,7 +497,7 @@ mod tests {
     fn a_full_document_is_taken() {
         let document = Document::parse(
             r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
-                "workBytes": 1000000, "sliceSeconds": 10, "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
+                "workBytes": 1000000, "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
                 "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
                   "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
                   "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
@@ -543,6 +557,8 @@ mod tests {
                 stream(r#"{"uid": 1, "url": "a", "silenceSeconds": 2}"#),
                 "channels[0].streams[0].silenceSeconds: must be from 3 to 600",
             ),
+            (r#"{"maxWaitSeconds": 0}"#.into(), "maxWaitSeconds: must be from 1 to 2592000"),
+            (r#"{"fit": "Stretch"}"#.into(), "fit: must be `Crop` or `Contain`"),
             (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
             (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
             (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),

@@ -70,9 +70,10 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.NO_USERS: ErrorFacts(
             Reason.NO_USERS,
-            "Nobody was in the channel for `recording.maxIdleSeconds`, so the recorder left it.",
-            "Check that the participants publish to the URLs named in the spec, or allow a longer "
-            "`recording.maxIdleSeconds`. What was recorded before is uploaded.",
+            "Nobody came within `recording.maxWaitSeconds`, or everybody had left for `recording.maxIdleSeconds`, so the "
+            "recorder left the channel.",
+            "What was recorded before is uploaded. If people were to be there, check that they publish to the URLs "
+            "named in the spec, and create the recording again with longer times.",
         ),
         RecordingErrorCode.NO_RECORDED_DATA: ErrorFacts(
             Reason.NO_RECORDED_DATA,

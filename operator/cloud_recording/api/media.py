@@ -35,6 +35,11 @@ class VideoStream(StrEnum):
     LOW = "Low"
 
 
+class Fit(StrEnum):
+    CROP = "Crop"
+    CONTAIN = "Contain"
+
+
 class Layout(StrEnum):
     FLOAT = "Float"
     BEST_FIT = "BestFit"
@@ -89,6 +94,12 @@ class Video(SpecModel):
         "regions. BestFit: a grid of equal regions. Vertical: `maxResolutionUid` large at the left, others down the "
         "right edge.",
     )
+    fit: Fit = Field(
+        default=Fit.CROP,
+        description="How a picture fills its region. Crop: what does not fit is cut off, but in the large region of "
+        "Vertical. Contain: every picture is seen whole, between black bars where its shape is another.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
     max_resolution_uid: Uid | None = Field(
         default=None,
         description="The participant that gets the large region of the layout Vertical; its region shows the "
@@ -117,8 +128,15 @@ class RecordingOptions(SpecModel):
     )
     max_idle_seconds: Annotated[int, Field(ge=5, le=2_592_000)] = Field(
         default=30,
-        description="How long nobody may be in the channel before the recorder leaves it. If somebody had been there, "
-        "the recording then succeeds with the reason ChannelIdle, else it fails with NoUsers.",
+        description="How long nobody may be in the channel, after somebody was, before the recorder leaves it. The "
+        "recording then succeeds with the reason ChannelIdle.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    max_wait_seconds: Annotated[int, Field(ge=5, le=2_592_000)] = Field(
+        default=3600,
+        description="How long the recorder waits for the first participant, so that a recording may be created before "
+        "its meeting. If nobody comes, the recording fails with the reason NoUsers. Another engine than the default one waits "
+        "`maxIdleSeconds`.",
         json_schema_extra=kubernetes(fixed=True),
     )
     slice_seconds: Annotated[int, Field(ge=2, le=60)] = Field(

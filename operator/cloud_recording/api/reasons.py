@@ -162,9 +162,9 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.NOTHING_RECORDED: ReasonFacts("The recording was stopped before anything had been recorded."),
         Reason.NO_USERS: ReasonFacts(
-            "Nobody ever joined within `recording.maxIdleSeconds`.",
-            "Check that the participants publish to the URLs named in the spec, or allow a longer "
-            "`recording.maxIdleSeconds`.",
+            "Nobody ever joined within `recording.maxWaitSeconds`.",
+            "Check that the participants publish to the URLs named in the spec, and create the recording again, with a "
+            "longer `recording.maxWaitSeconds` if they come later.",
         ),
         Reason.EVICTED: ReasonFacts(
             "The node or an administrator put the pod out; a new part follows unless `restart` says otherwise.",

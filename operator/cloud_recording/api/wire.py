@@ -66,6 +66,8 @@ class RecordingDocument(RecordModel):
     engine: EngineLibrary
     protocols: tuple[str, ...]
     allow_link_local: bool = False
+    max_wait_seconds: Count | None = None
+    """How long to wait for the first participant; left out where somebody has been in the channel already."""
 
 
 class DesiredState(RecordModel):

@@ -28,6 +28,7 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
         engine=EngineLibrary(name=spec.engine.name, library_path=settings.engines[spec.engine.name]),
         protocols=tuple(settings.allowed.protocols),
         allow_link_local=settings.allowed.link_local,
+        max_wait_seconds=None if recording.status.start_time else spec.recording.max_wait_seconds,
     )
 
 

@@ -138,6 +138,8 @@ class Assignment:
             **prefix,
             "workDir": str(self._work),
             **self._work_bytes(),
+            **self._max_wait(),
+            "fit": document.spec.recording.video.fit.value,
             "sliceSeconds": document.spec.recording.slice_seconds,
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
@@ -149,6 +151,10 @@ class Assignment:
         """The kubelet's limit on an emptyDir, which the volume itself does not show: beyond it the pod is evicted."""
         empty_dir = self._document.spec.work.empty_dir
         return {"workBytes": empty_dir.size_limit_bytes} if empty_dir else {}
+
+    def _max_wait(self) -> dict[str, int]:
+        seconds = self._document.max_wait_seconds
+        return {} if seconds is None else {"maxWaitSeconds": seconds}
 
     def _streams(self) -> Iterator[dict[str, Any]]:
         for stream in self._document.spec.channel.streams:

@@ -214,6 +214,7 @@ class LocalRun:
             engine=EngineLibrary(name=spec.engine.name, library_path=self._machine.engine),
             protocols=(*URL_SCHEMES, "file"),
             allow_link_local=True,
+            max_wait_seconds=spec.recording.max_wait_seconds,
         )
 
     def _conclude(self, summary: Summary) -> int:
@@ -234,7 +235,7 @@ def verdict(summary: Summary) -> tuple[int, str]:
         case Outcome.IDLE:
             return (
                 EXIT_NOBODY_CAME,
-                "nobody ever joined: check the participants' URLs, or allow a longer maxIdleSeconds",
+                "nobody ever joined: check the participants' URLs, or allow a longer maxWaitSeconds",
             )
         case Outcome.INCOMPLETE | Outcome.DISCARDED:
             return EXIT_INCOMPLETE, f"incomplete: {summary.message}"

@@ -34,7 +34,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         plane.up(garbage_collector=True)
         kubectl = Kubectl(plane.kubeconfig)
         kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
-        kubectl("wait", "--for=condition=Established", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+        kubectl.until_established("cloudrecordings.cloudrecording.dev")
         yield plane.kubeconfig
     finally:
         plane.down()

@@ -37,11 +37,12 @@ def rtmp(tmp_path: Path) -> Iterator[RtmpServer]:
         yield server
 
 
-def document(stage: Stage, bucket: Bucket, **options: Any) -> dict[str, Any]:
+def document(stage: Stage, bucket: Bucket, **options: int) -> dict[str, Any]:
     """What the pod is told: one participant by a secret URL, short slices."""
     told = recording(engine=ENGINE, script="streams", callback_url=stage.operator.url)
     told["storage"]["endpoint"] = bucket.server.endpoint
-    told["spec"]["recording"] = {"sliceSeconds": SLICE_SECONDS, "video": {"width": 320, "height": 240}, **options}
+    told["spec"]["recording"] = {"sliceSeconds": SLICE_SECONDS, "video": {"width": 320, "height": 240}}
+    told |= options
     return told
 
 
@@ -164,7 +165,7 @@ async def test_a_bucket_key_that_is_mended_heals_the_upload(stage: Stage, bucket
 async def test_an_empty_channel_ends_by_itself_and_says_that_nobody_came(
     stage: Stage, bucket: Bucket, rtmp: RtmpServer
 ) -> None:
-    await start(stage, document(stage, bucket, maxIdleSeconds=5), url=rtmp.url("nobody"))
+    await start(stage, document(stage, bucket, maxWaitSeconds=5), url=rtmp.url("nobody"))
     assert await stage.pod.ended(seconds=120) == 0
     summary = stage.pod.summary()
     assert (summary.outcome, summary.code, summary.somebody_joined) == (Outcome.IDLE, 434, False)
@@ -174,7 +175,7 @@ async def test_no_stream_url_or_key_is_in_the_log_of_the_real_engine(
     stage: Stage, bucket: Bucket, rtmp: RtmpServer
 ) -> None:
     """G8: libraries below the engine print what they are given."""
-    await start(stage, document(stage, bucket, maxIdleSeconds=5), url=rtmp.url("a-stream-key-nobody-may-read"))
+    await start(stage, document(stage, bucket, maxWaitSeconds=5), url=rtmp.url("a-stream-key-nobody-may-read"))
     assert await stage.pod.ended(seconds=120) == 0
     texts = [stage.pod.log.read_text(), *stage.operator.bodies, stage.pod.termination_message.read_text()]
     assert not any("a-stream-key-nobody-may-read" in text or SECRET_KEY in text for text in texts)

@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::fault::Fatal;
 use crate::error::Error;
 
@@ -40,6 +42,16 @@ pub enum Layout {
     Float,
     BestFit,
     Vertical,
+}
+
+/// How a picture fills its region.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Fit {
+    /// As the layout has it: what does not fit is cut off, but in Vertical's large region.
+    #[default]
+    Crop,
+    /// Every picture is seen whole, beside background.
+    Contain,
 }
 
 /// The composed picture: even width and height in pixels, at most 1920x1080 in either orientation.
@@ -81,6 +93,7 @@ pub struct CaptureConfig {
     pub layout: Layout,
     /// 0 means nobody.
     pub max_resolution_uid: u32,
+    pub fit: Fit,
     pub slice: Duration,
     /// Record the only source as it is, where it can be.
     pub passthrough: Option<Passthrough>,

@@ -98,7 +98,7 @@ impl Capture {
             clock: Arc::clone(clock),
             stop: Arc::default(),
             sink: Arc::clone(sink),
-            seating: Arc::new(Seating::new(canvas, Arc::clone(&settings))),
+            seating: Arc::new(Seating::new(canvas, config.fit, Arc::clone(&settings))),
             settings,
             lateness: Arc::default(),
             position: Arc::default(),

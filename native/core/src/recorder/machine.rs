@@ -63,7 +63,9 @@ pub enum Order {
 /// How long the recorder waits for participants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// With nobody in the channel.
+    /// With nobody in the channel before anybody came.
+    pub first: Duration,
+    /// With nobody in the channel after somebody was.
     pub idle: Duration,
     /// For connections that broke, before they count as lost for good.
     pub reconnect: Duration,
@@ -101,12 +103,13 @@ pub struct Machine {
 impl Machine {
     #[must_use]
     pub fn new(roster: Roster, playlist: String, patience: Patience) -> Self {
+        let idle_left = if roster.somebody_joined() { patience.idle } else { patience.first };
         Self {
             state: State::Idle,
             roster,
             playlist,
             patience,
-            idle_left: patience.idle,
+            idle_left,
             loss: None,
             paused: false,
             volume_full: false,
@@ -205,8 +208,7 @@ impl Machine {
         } else if !self.is_held() {
             self.idle_left = self.idle_left.saturating_sub(elapsed);
             if self.idle_left.is_zero() {
-                let seconds = self.patience.idle.as_secs();
-                self.recorder_failure(Code::NoUsers, format!("nobody was in the channel for {seconds} s"));
+                self.recorder_failure(Code::NoUsers, self.loneliness());
                 self.leave(Ending::Idle);
             }
         }
@@ -343,6 +345,14 @@ impl Machine {
         self.settle();
     }
 
+    fn loneliness(&self) -> String {
+        if self.roster.somebody_joined() {
+            format!("nobody was in the channel for {} s", self.patience.idle.as_secs())
+        } else {
+            format!("nobody came to the channel within {} s", self.patience.first.as_secs())
+        }
+    }
+
     /// What was wrong is so no longer.
     fn forget(&mut self, codes: &[Code]) {
         if self.last_error.as_ref().is_some_and(|error| codes.contains(&error.code)) {
@@ -402,7 +412,8 @@ mod tests {
     use crate::books::record::Expected;
     use crate::capture::api::UtcMillis;
 
-    const PATIENCE: Patience = Patience { idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) };
+    const PATIENCE: Patience =
+        Patience { first: Duration::from_secs(90), idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) };
 
     fn machine() -> Machine {
         let expected = [1, 2].map(|uid| Expected { uid, name: None });
@@ -467,18 +478,21 @@ mod tests {
     }
 
     #[test]
-    fn nobody_ever_and_everybody_left_both_end_the_recording() {
-        for somebody in [false, true] {
+    fn nobody_ever_and_everybody_left_both_end_the_recording_each_in_its_own_time() {
+        let table = [
+            (false, Duration::from_secs(90), "nobody came to the channel within 90 s"),
+            (true, Duration::from_secs(30), "nobody was in the channel for 30 s"),
+        ];
+        for (somebody, patience, message) in table {
             let mut machine = if somebody { recording() } else { connected() };
             if somebody {
                 machine.pass(Duration::from_secs(3600));
                 machine.event(&left(1));
             }
-            machine.pass(Duration::from_secs(29));
+            machine.pass(patience.checked_sub(Duration::from_secs(1)).unwrap());
             assert_eq!(orders(&mut machine), []);
             machine.pass(Duration::from_secs(1));
-            let message = "nobody was in the channel for 30 s".to_owned();
-            let failure = Callback::RecorderFailure { code: Code::NoUsers, message };
+            let failure = Callback::RecorderFailure { code: Code::NoUsers, message: message.to_owned() };
             assert_eq!(orders(&mut machine), [Order::Tell(failure), Order::StopCapture]);
             machine.capture_stopped(somebody, 5);
             assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);

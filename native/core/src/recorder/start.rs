@@ -103,7 +103,7 @@ impl Plan {
             },
             credentials: credentials(&document.storage, request)?,
             backup,
-            patience: Patience { idle: max_idle(request.max_idle_time)?, reconnect: document.reconnect() },
+            patience: patience(document, request)?,
             work_bytes: document.work_bytes,
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
@@ -136,6 +136,7 @@ fn capture(
         sources,
         protocols: document.protocols.clone(),
         allow_link_local: document.allow_link_local,
+        fit: document.fit,
         kinds: among(
             "RecordingStreamType",
             request.stream_types,
@@ -197,6 +198,11 @@ fn canvas(request: &Request) -> Result<Canvas, Error> {
         return Err(invalid(&format!("transcoding_config.bitrate: must be from 1 to {MOST_KBPS} kbit/s")));
     }
     Ok(Canvas { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
+}
+
+fn patience(document: &Document, request: &Request) -> Result<Patience, Error> {
+    let idle = max_idle(request.max_idle_time)?;
+    Ok(Patience { first: document.max_wait().unwrap_or(idle), idle, reconnect: document.reconnect() })
 }
 
 fn max_idle(seconds: u32) -> Result<Duration, Error> {
@@ -323,7 +329,14 @@ pub(crate) mod tests {
     #[test]
     fn a_good_request_becomes_a_plan() {
         let plan = Plan::new(ID, &document(), &Request { max_idle_time: 0, ..request() }).unwrap();
-        assert_eq!(plan.patience, Patience { idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) });
+        assert_eq!(
+            plan.patience,
+            Patience {
+                first: Duration::from_secs(30),
+                idle: Duration::from_secs(30),
+                reconnect: Duration::from_secs(60)
+            }
+        );
         assert_eq!(plan.directory, Path::new("/w").join(ID));
         assert_eq!(plan.begun.stem, format!("{ID}_room"));
         assert_eq!(plan.begun.target.url(), "https://films.s3.us-east-1.amazonaws.com");

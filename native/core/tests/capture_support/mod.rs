@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_recording_core::capture::api::{
-    AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Layout, OpenSlice, StreamKinds,
+    AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice, StreamKinds,
     StreamSource, VideoStream,
 };
 use cloud_recording_core::capture::clock::{Clock, VirtualClock};
@@ -133,6 +133,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
         canvas: CANVAS,
         layout: Layout::BestFit,
         max_resolution_uid: 0,
+        fit: Fit::Crop,
         slice: Duration::from_secs(15),
         passthrough: None,
         earliest: UtcMillis(0),

@@ -196,7 +196,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::capture::api::{ClosedSlice, Layout, OpenSlice, UtcMillis};
+    use crate::capture::api::{ClosedSlice, Fit, Layout, OpenSlice, UtcMillis};
     use crate::capture::clock::{lock, Nanos, Presence, VirtualClock};
     use crate::capture::tick::Settings;
     use crate::error::Error;
@@ -240,7 +240,7 @@ mod tests {
             clock: Arc::clone(&clock),
             stop: Arc::default(),
             roster: Arc::new(Roster::of([7].into_iter())),
-            seating: Arc::new(Seating::new((64, 64), Arc::new(Mutex::new(settings)))),
+            seating: Arc::new(Seating::new((64, 64), Fit::Crop, Arc::new(Mutex::new(settings)))),
             sink: Arc::clone(&events) as _,
         };
         let wanted = Wanted { kinds: StreamKinds::AudioVideo, video: VideoStream::High, channels: 1 };
