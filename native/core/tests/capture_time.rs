@@ -176,3 +176,41 @@ fn assert_steady(file: &Path) {
     let runs = white.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[bool]>::len);
     assert!(runs.clone().all(|length| (2..=4).contains(&length)), "{:?}", runs.collect::<Vec<_>>());
 }
+
+/// A white flash and a beep of 200 ms each second, both to the sample, in pictures of this rate.
+fn exact_flash_and_beep(scratch: &Scratch, rate: &str, container: &str) -> String {
+    let name = format!("exact-{}.{container}", rate.replace('/', "-"));
+    source(
+        scratch,
+        &name,
+        &format!(
+            "-f lavfi -i color=c=black:size=320x180:rate={rate}:duration=10,drawbox=t=fill:c=white:enable='lt(mod(t+0.001,1),0.2)' \
+             -f lavfi -i aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.2)':s=48000:d=10 \
+             -pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -c:a aac -b:a 128k"
+        ),
+    )
+}
+
+#[test]
+fn the_composed_picture_is_within_half_a_picture_of_its_sound() {
+    let scratch = Scratch::new("skew");
+    // Matroska begins with the sound that the encoder needs before the first, so that no picture is due at a tick.
+    let sources = [("10", "ts"), ("15", "ts"), ("15", "mkv"), ("24", "ts"), ("25", "mkv"), ("30", "ts"), ("50", "mkv")]
+        .map(|(rate, container)| exact_flash_and_beep(&scratch, rate, container));
+    for per_second in [15, 25, 30] {
+        for url in &sources {
+            let mut configuration = config(&scratch.path("work"), &[url]);
+            configuration.canvas.frames_per_second = per_second;
+            let told = record_offline(&configuration);
+            let (flashes, beeps) = flashes_and_beeps_at(&scratch, &told, f64::from(per_second));
+            fs::remove_dir_all(scratch.path("work")).unwrap();
+            // The first begins with the recording itself.
+            assert!(flashes.len() >= 8, "{url} at {per_second}: {flashes:?}");
+            for flash in &flashes[1..] {
+                let skews = beeps.iter().map(|beep| flash - beep);
+                let skew = skews.min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+                assert!(skew.abs() <= 0.5 / f64::from(per_second) + 0.006, "{url} at {per_second}: {skew} s");
+            }
+        }
+    }
+}

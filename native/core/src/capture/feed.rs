@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::av::frame::Frame;
 use super::canvas::Unpaintable;
-use super::clock::{lock, Nanos, SECOND};
+use super::clock::{lock, Nanos, MILLISECOND, SECOND};
 use super::geometry::{Fill, Region};
 use super::mixer::gate;
 
@@ -16,6 +16,9 @@ pub const SAMPLE_RATE: i64 = 48_000;
 
 /// A picture that no other follows for so long, or for twice the time since the one before it, has stood still.
 const LONG_HOLD: Nanos = 10 * SECOND;
+
+/// By how much more than half a step a picture may be off, so that a rounded time is no reason to leave one out.
+const MOST_SLACK: Nanos = 5 * MILLISECOND;
 
 /// Pictures of one source that wait for their time may take so many bytes; the source waits beyond.
 const PICTURE_BUDGET: usize = 48 << 20;
@@ -46,6 +49,8 @@ struct Pictures {
     waiting: VecDeque<(Nanos, Frame)>,
     bytes: usize,
     shown: Option<Shown>,
+    /// How long after their moments pictures are due, lately.
+    phase: Nanos,
     shown_in: Option<(Region, Fill)>,
     refused: Option<Unpaintable>,
 }
@@ -103,13 +108,12 @@ impl Feed {
         lock(&self.pictures).bytes < SMALL
     }
 
-    /// The picture for the moment `at`, if there was any yet: the newest that is due. The last one stays.
+    /// The picture for the moment `at`, if there was any yet. The last one stays.
     ///
-    /// Where that would leave one out or show one twice, a picture due up to `slack` apart from the moment is as good:
-    /// a source with as many pictures a second as the output must not stutter because its times are rounded.
-    pub fn picture(&self, at: Nanos, slack: Nanos) -> Option<Picture> {
+    /// Pictures are asked for every `step`; each appears at the moment that is nearest to its time.
+    pub fn picture(&self, at: Nanos, step: Nanos) -> Option<Picture> {
         let mut pictures = lock(&self.pictures);
-        pictures.advance(at, slack);
+        pictures.advance(at, step);
         let shown = pictures.shown.as_ref()?;
         Some(Picture { frame: shown.frame.share().ok()?, serial: shown.serial })
     }
@@ -158,19 +162,34 @@ impl Pictures {
         self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
     }
 
-    fn advance(&mut self, at: Nanos, slack: Nanos) {
-        let due = self.waiting.partition_point(|(due, _)| *due <= at);
-        let is_about = |index: usize| self.waiting.get(index).is_some_and(|(due, _)| (due - at).abs() < slack);
-        let gone = match due {
-            0 => usize::from(is_about(0)),
-            1 => 1,
-            _ => due - usize::from(is_about(due - 1)),
-        };
+    fn advance(&mut self, at: Nanos, step: Nanos) {
+        let gone = self.choose(at, step);
         let Some((due, frame)) = self.waiting.drain(..gone).next_back() else { return };
         self.bytes = self.waiting.iter().map(|(_, frame)| frame.footprint()).sum();
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let interval = self.shown.as_ref().map_or(0, |last| due - last.due);
+        self.phase = (self.phase + (due - at - self.phase) / 4).clamp(-step / 2, step / 2);
         self.shown = Some(Shown { frame, due, usual: LONG_HOLD.max(2 * interval), serial });
+    }
+
+    /// How many waiting pictures are over when the one for the moment `at` is taken: none, where the shown one stays.
+    ///
+    /// It is the newest that is due within half a step: so each appears within half a step of its time. Where rounding would
+    /// decide, it is the one that is as far from the moment as those before it were: or a source with as many pictures a
+    /// second as are asked for, or twice as many, would stutter.
+    fn choose(&self, at: Nanos, step: Nanos) -> usize {
+        let (latest, slack) = (at + step / 2, (step / 8).min(MOST_SLACK));
+        let until = |time: Nanos| self.waiting.partition_point(|(due, _)| *due <= time);
+        let distance = |index: &usize| self.due(*index).map_or(Nanos::MAX, |due| (due - at - self.phase).abs());
+        (until(latest - slack)..=until(latest + slack)).min_by_key(distance).unwrap_or(0)
+    }
+
+    /// When the shown picture is due (0), or a waiting one (counted from 1).
+    fn due(&self, index: usize) -> Option<Nanos> {
+        match index.checked_sub(1) {
+            None => self.shown.as_ref().map(|shown| shown.due),
+            Some(index) => self.waiting.get(index).map(|(due, _)| *due),
+        }
     }
 }
 
@@ -376,7 +395,7 @@ mod tests {
             frame.raw_mut().pts = index;
             feed.push_picture(due, frame);
         }
-        let shown = |tick| feed.picture(tick * SECOND / 15, SECOND / 45).expect("a picture").frame.raw().pts;
+        let shown = |tick| feed.picture(tick * SECOND / 15, SECOND / 15).expect("a picture").frame.raw().pts;
         (0..ticks).map(shown).collect()
     }
 
@@ -389,9 +408,29 @@ mod tests {
 
     #[test]
     fn a_source_with_more_or_fewer_pictures_than_ticks_keeps_its_pace() {
-        let double = shown_at_ticks((0..120).map(|index| index * SECOND / 30), 50);
-        assert!(double.windows(2).all(|pair| pair[1] - pair[0] == 2 || pair[0] == 0), "{double:?}");
+        for shift in [0, 16, 17, 33, -16] {
+            let dues = |rate: i64| {
+                (0..120).map(move |index| index * SECOND / rate + shift * MILLISECOND + index % 2 * MILLISECOND)
+            };
+            let double = shown_at_ticks(dues(30), 50);
+            assert!(double.windows(2).skip(2).all(|pair| pair[1] - pair[0] == 2), "{shift}: {double:?}");
+            let same = shown_at_ticks(dues(15), 50);
+            assert!(same.windows(2).skip(2).all(|pair| pair[1] - pair[0] == 1), "{shift}: {same:?}");
+        }
         let fewer = shown_at_ticks((0..60).map(|index| index * SECOND / 10), 50);
         assert!(fewer.iter().zip(0..).all(|(shown, tick): (&i64, i64)| (shown - tick * 2 / 3).abs() <= 1), "{fewer:?}");
+    }
+
+    #[test]
+    fn each_picture_appears_within_half_a_tick_of_its_time() {
+        let step = SECOND / 15;
+        for (rate, shift) in [(5, 0), (10, 20), (15, 30), (24, 7), (25, 0), (30, 16), (50, 3), (60, 8)] {
+            let due = |index: i64| index * SECOND / rate + shift * MILLISECOND;
+            let shown = shown_at_ticks((0..200).map(due), 45);
+            for (pair, tick) in shown.windows(2).zip(1..).skip(2).filter(|(pair, _)| pair[0] != pair[1]) {
+                let off = tick * step - due(pair[1]);
+                assert!(off.abs() <= step / 2 + 6 * MILLISECOND, "{rate}: {} ms at {tick}", off / MILLISECOND);
+            }
+        }
     }
 }

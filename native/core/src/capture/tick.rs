@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, StreamKinds};
 use super::av::frame::Frame;
 use super::canvas::{Canvas, Composed, Content};
-use super::clock::{duration, lock, Clock, Nanos, Stop, MILLISECOND, SECOND};
+use super::clock::{duration, lock, Clock, Nanos, Stop, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
 use super::mixer::Mixer;
@@ -27,9 +27,6 @@ const BACKLOG_SECONDS: usize = 30;
 
 /// Composed pictures on their way to the encoder take at most this much memory.
 const PICTURES_BUDGET: usize = 48 << 20;
-
-/// How far from its time a picture may be shown, so that none is left out or shown twice: a part of what skew may be.
-const MOST_SLACK: Nanos = 25 * MILLISECOND;
 
 /// Ticks that lateness is reported over.
 const LATENESS_WINDOW: usize = 1024;
@@ -196,10 +193,10 @@ impl Tick {
     /// The picture of the moment; none where there is no memory for it now.
     fn compose(&mut self, members: &[Member], at: Nanos) -> Option<Frame> {
         let canvas = self.canvas.as_mut()?;
-        let slack = MOST_SLACK.min(SECOND / self.grid.per_second / 3);
+        let step = SECOND / self.grid.per_second;
         let contents = self.seating.seat(members).into_iter().filter_map(|place| {
             let member = members.iter().find(|member| member.uid == place.uid)?;
-            let content = match (member.feed.picture(at, slack), member.video) {
+            let content = match (member.feed.picture(at, step), member.video) {
                 (Some(picture), _) => Content::Picture(picture),
                 (None, true) => Content::Black,
                 (None, false) => Content::Transparent,
