@@ -35,7 +35,7 @@ from cloud_recording.runner.delivery import Delivery, OperatorAddress, OperatorR
 from cloud_recording.runner.job import Command
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
-from cloud_recording.runner.outbox import News, Outbox, Stored, Writer
+from cloud_recording.runner.outbox import News, Outbox, Stored, Writer, is_damaged, put_aside
 from cloud_recording.runner.part import (
     Action,
     At,
@@ -88,13 +88,24 @@ class Place:
 class Supervisor:
     """One part, from its documents to its summary."""
 
-    def __init__(self, place: Place, *, receiver: Receiver, redactor: Redactor, reopen: bool = False) -> None:
-        """`reopen` gives a part that has ended another try to upload what it left."""
+    def __init__(
+        self,
+        place: Place,
+        *,
+        receiver: Receiver,
+        redactor: Redactor,
+        reopen: bool = False,
+        outbox: Path | None = None,
+    ) -> None:
+        """`reopen` gives a part that has ended another try to upload what it left.
+
+        The outbox is on the work volume unless another path is given.
+        """
         self._place = place
         self._document = place.mounts.recording()
         self._assignment = Assignment(self._document, secrets=place.mounts.secrets, work=place.work)
         self._redactor = redactor
-        self._outbox_path = place.work / OUTBOX
+        self._outbox_path = outbox or place.work / OUTBOX
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
         self._outbox.claim(place.pod_uid)
         facts = reopened(self._remembered()) if reopen else self._remembered()
@@ -119,6 +130,16 @@ class Supervisor:
             callbacks_waiting=self._outbox.waiting(),
             callbacks_delivered=self._delivery.sent,
         )
+
+    def begin_unknowing(self) -> None:
+        """Begins without the outbox that knew what the part had come to, before anything else has begun.
+
+        What is on the volume is delivered in any case: by the engine's own journal while the recording is still wanted,
+        else by a rescue. Whether it is, the operator knows.
+        """
+        self._outbox.begin_after(_now().wall_ms)
+        self._state = replace(self._state, facts=Facts(captured=True))
+        self._outbox.append([], facts={FACTS: json.dumps(self._state.facts.as_json())})
 
     def conclude_as_broken(self, message: str) -> None:
         """Concludes the part as fatal before anything has begun."""
@@ -287,7 +308,11 @@ class Supervisor:
 
     def _remembered(self) -> Facts:
         stored = self._outbox.fact(FACTS)
-        return Facts() if stored is None else Facts.from_json(json.loads(stored))
+        try:
+            return Facts() if stored is None else Facts.from_json(json.loads(stored))
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("what was known of the part cannot be read", extra={"error": str(error)})
+            return Facts(captured=True)
 
 
 def _lasting(facts: Facts) -> Facts:
@@ -337,16 +362,41 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _supervisor(place: Place, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
-    """The part's supervisor; on a volume that cannot be written it has one thing to say, from elsewhere."""
+    """The part's supervisor, whatever has become of its outbox: what waits on the volume is worth more."""
+    elsewhere = Path(tempfile.gettempdir()) / "cloud-recording" / OUTBOX
+    if elsewhere.exists():
+        return Supervisor(place, receiver=receiver, redactor=redactor, outbox=elsewhere)
     try:
         return Supervisor(place, receiver=receiver, redactor=redactor)
-    except (OSError, sqlite3.Error) as error:
-        reason = f"the work volume {place.work} cannot be written: {error}"
-    logger.error("the work volume cannot be written", extra={"error": reason})
-    elsewhere = replace(place, work=Path(tempfile.mkdtemp(prefix="cloud-recording-")))
-    supervisor = Supervisor(elsewhere, receiver=receiver, redactor=redactor)
-    supervisor.conclude_as_broken(reason)
+    except sqlite3.Error as error:
+        reason = str(error)
+        damaged = is_damaged(error)
+    except OSError as error:
+        reason = str(error)
+        damaged = False
+    outbox = None if damaged else elsewhere
+    try:
+        aside = put_aside(place.work / OUTBOX, now_ms=_now().wall_ms) if damaged else None
+        logger.error("the outbox cannot be used; a new one is begun", extra={"error": reason, "aside": str(aside)})
+        supervisor = Supervisor(place, receiver=receiver, redactor=redactor, outbox=outbox)
+    except (OSError, sqlite3.Error):
+        outbox = elsewhere
+        supervisor = Supervisor(place, receiver=receiver, redactor=redactor, outbox=outbox)
+    if outbox is elsewhere and not _holds_anything(place.work):
+        reason = f"the work volume {place.work} cannot be written: {reason}"
+        logger.error("the work volume cannot be written", extra={"error": reason})
+        supervisor.conclude_as_broken(reason)
+    else:
+        supervisor.begin_unknowing()
     return supervisor
+
+
+def _holds_anything(work: Path) -> bool:
+    """Whether a recorder left something on the volume, as far as that can be told."""
+    try:
+        return any(not entry.name.startswith(OUTBOX) for entry in work.iterdir())
+    except OSError:
+        return False
 
 
 async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:

@@ -100,7 +100,10 @@ async def test_a_library_that_cannot_be_used_is_fatal_and_named(stage: Stage, li
     assert words in summary.message
 
 
-async def test_a_work_volume_that_cannot_be_written_is_fatal_and_told(stage: Stage) -> None:
+async def test_a_work_volume_that_cannot_be_written_is_fatal_and_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     stage.pod.work.rmdir()
     stage.pod.work.write_text("no directory")
     await stage.record("connecting")
@@ -110,6 +113,41 @@ async def test_a_work_volume_that_cannot_be_written_is_fatal_and_told(stage: Sta
     assert (summary.outcome, summary.code) == (Outcome.FATAL, RecordingErrorCode.RECORDER_INIT)
     assert summary.message is not None
     assert str(stage.pod.work) in summary.message
+
+
+async def test_a_broken_outbox_is_put_aside_and_what_waits_is_delivered(stage: Stage) -> None:
+    await stage.record("connecting,started")
+    started = await stage.operator.until_told("RecordingStarted")
+    stage.pod.signal(signal.SIGKILL)
+    await stage.pod.ended()
+    outbox = stage.pod.work / "outbox.sqlite3"
+    for file in stage.pod.work.glob("outbox.sqlite3*"):
+        file.write_bytes(b"not a database " * 1000)
+    await stage.pod.start()
+    await stage.operator.until(lambda: _started_after(stage, started["sequence"]))
+    assert [file.name for file in stage.pod.work.glob("outbox.sqlite3.broken-*") if file.suffix != "-wal"]
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended() == 0
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
+    assert outbox.exists()
+
+
+async def test_a_volume_without_room_for_the_outbox_keeps_what_it_holds(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The outbox that cannot be written is replaced by one elsewhere, which is found again."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (stage.pod.work / "slice.ts").write_bytes(b"media")
+    (stage.pod.work / "outbox.sqlite3").mkdir()
+    await stage.record("connecting,started")
+    await stage.operator.until_told("RecordingStarted")
+    stage.pod.signal(signal.SIGKILL)
+    await stage.pod.ended()
+    await stage.pod.start()
+    await stage.operator.until_told("RecordingStarted", times=2)
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended() == 0
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
 
 
 async def test_an_idle_channel_ends_the_part_by_itself(stage: Stage) -> None:
