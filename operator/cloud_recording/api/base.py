@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from enum import StrEnum
+from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.config import JsonDict
@@ -49,6 +50,29 @@ class RecordModel(BaseModel):
     model_config = ConfigDict(
         alias_generator=camel_case, validate_by_name=True, validate_by_alias=True, frozen=True, extra="ignore"
     )
+
+
+class KeptModel(RecordModel):
+    """What this operator and others of its kind wrote: fields of a newer one are not known, and kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class OpenEnum(StrEnum):
+    """Words that a newer release may have more of: one that is not known is kept as it is, and equals none of these."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word
+
+    @property
+    def known(self) -> bool:
+        """Whether this release has the word."""
+        return self.value in type(self)._value2member_map_
 
 
 class Rule(NamedTuple):

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from cloud_recording.api.base import OpenEnum
 
-class ConditionType(StrEnum):
+
+class ConditionType(OpenEnum):
     """The conditions of a CloudRecording; `CONDITIONS` says what each one tells."""
 
     READY = "Ready"
@@ -44,7 +45,7 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
 )
 
 
-class Reason(StrEnum):
+class Reason(OpenEnum):
     """Every reason the operator writes; `REASONS` explains each."""
 
     PENDING = "Pending"
@@ -213,3 +214,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.GENERAL_ERROR: ReasonFacts("Error 442.", _SEE_ERROR),
     }
 )
+
+
+def reason_facts(reason: Reason) -> ReasonFacts:
+    """The facts of any reason that a status may have; of one that a newer operator wrote nothing is known."""
+    return REASONS.get(reason, ReasonFacts(f"'{reason}', which this release does not know."))

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from cloud_recording.api.base import Count, Message, RecordModel, Tail, Time, kubernetes
+from cloud_recording.api.base import Count, KeptModel, Message, OpenEnum, Tail, Time, kubernetes
 from cloud_recording.api.reasons import ConditionType, Reason
 
 FileName = Annotated[str, Field(max_length=512)]
@@ -18,13 +17,13 @@ ObjectName = Annotated[str, Field(max_length=253)]
 Ordinal = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
-class ConditionStatus(StrEnum):
+class ConditionStatus(OpenEnum):
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
 
 
-class Condition(RecordModel):
+class Condition(KeptModel):
     """One aspect of the recording's state."""
 
     type: ConditionType = Field(description="Which aspect.")
@@ -35,7 +34,7 @@ class Condition(RecordModel):
     message: Message = Field(description="Why, in a sentence for people. May be empty.")
 
 
-class Amounts(RecordModel):
+class Amounts(KeptModel):
     """How much was written, and where it is now."""
 
     written: Count = Field(default=0, description="Closed on the work volume so far.")
@@ -44,7 +43,7 @@ class Amounts(RecordModel):
     pending: Count = Field(default=0, description="On the work volume only.")
 
 
-class Gap(RecordModel):
+class Gap(KeptModel):
     """A span of time that is not in the recording."""
 
     start_time: Time = Field(description="First moment that is missing.")
@@ -52,7 +51,7 @@ class Gap(RecordModel):
     reason: Message = Field(description="Why it is missing.")
 
 
-class ParticipantState(StrEnum):
+class ParticipantState(OpenEnum):
     CONNECTING = "Connecting"
     JOINED = "Joined"
     LEFT = "Left"
@@ -60,7 +59,7 @@ class ParticipantState(StrEnum):
     FAILED = "Failed"
 
 
-class Participant(RecordModel):
+class Participant(KeptModel):
     """Somebody in the channel, as the recorder sees them."""
 
     uid: Count = Field(description="Number of the participant.")
@@ -76,7 +75,7 @@ class Participant(RecordModel):
     message: Message | None = Field(default=None, description="What is wrong, if anything is.")
 
 
-class PartState(StrEnum):
+class PartState(OpenEnum):
     PLANNED = "Planned"
     PENDING = "Pending"
     STARTING = "Starting"
@@ -89,7 +88,7 @@ class PartState(StrEnum):
     LOST = "Lost"
 
 
-class Outcome(StrEnum):
+class Outcome(OpenEnum):
     """How a part ended, in the runner's own words; a lost part has none."""
 
     UPLOADED = "Uploaded"
@@ -101,7 +100,7 @@ class Outcome(StrEnum):
     DRAINED = "Drained"
 
 
-class Part(RecordModel):
+class Part(KeptModel):
     """One pod's share of the recording."""
 
     number: Ordinal = Field(description="Number of the part, from 0.")
@@ -149,7 +148,7 @@ class Part(RecordModel):
     runner_restarts: Ordinal = Field(default=0, description="How often the pod's container was started again.")
 
 
-class EarlierParts(RecordModel):
+class EarlierParts(KeptModel):
     """Totals of the parts that are no longer listed."""
 
     count: Count = Field(default=0, description="Number of those parts.")
@@ -161,7 +160,7 @@ class EarlierParts(RecordModel):
     somebody_joined: bool = Field(default=False, description="Whether anybody was in the channel during one of them.")
 
 
-class LastError(RecordModel):
+class LastError(KeptModel):
     """The newest error, and the way out. It stays after the cause is gone, with the time it happened."""
 
     code: Annotated[int, Field(ge=0, le=65535)] | None = Field(
@@ -173,7 +172,7 @@ class LastError(RecordModel):
     time: Time = Field(description="When it happened.")
 
 
-class CloudRecordingStatus(RecordModel):
+class CloudRecordingStatus(KeptModel):
     """What is known about the recording. Written by the operator alone."""
 
     observed_generation: Count | None = Field(

@@ -7,12 +7,11 @@ unknown callbacks are kept as such, so that an operator can be rolled back under
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
-from cloud_recording.api.base import API_VERSION, Count, Message, PreciseTime, RecordModel, Tail
+from cloud_recording.api.base import API_VERSION, Count, Message, OpenEnum, PreciseTime, RecordModel, Tail
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome, ParticipantState
@@ -82,7 +81,7 @@ class DesiredState(RecordModel):
     credentials_generation: Count = 0
 
 
-class EngineState(StrEnum):
+class EngineState(OpenEnum):
     IDLE = "Idle"
     CONNECTING = "Connecting"
     RECORDING = "Recording"

@@ -19,7 +19,6 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 from pydantic import ValidationError
 
-from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
 from cloud_recording.controller.backoff import Backoff
@@ -29,7 +28,10 @@ from cloud_recording.controller.locks import KeyedLocks
 from cloud_recording.controller.statuses import StatusWriter
 from cloud_recording.domain import parts
 from cloud_recording.domain.fold import fold
+from cloud_recording.domain.invalid import unreadable
+from cloud_recording.domain.reading import Reading, read
 from cloud_recording.domain.summarize import summarized
+from cloud_recording.domain.totals import with_totals
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
 from cloud_recording.kube.recordings import Recordings
 
@@ -142,7 +144,8 @@ class CallbackServer:
             raise GoneError from None
         if body["metadata"]["uid"] != caller.recording_uid:
             raise GoneError
-        recording = CloudRecording.model_validate(body)
+        reading = read(body)
+        recording = reading.recording
         part = parts.find(recording.status, pod_name=caller.pod.name, pod_uid=caller.pod.uid)
         if part is None or part.state is PartState.LOST:
             raise GoneError
@@ -150,14 +153,18 @@ class CallbackServer:
         if part.state is PartState.CONCLUDED:
             return max(highest, part.sequence)
         known = parts.changed(part, pod_uid=caller.pod.uid)
-        after = self._after(recording, parts.replaced(recording.status, known), part.number, callbacks)
+        after = self._after(reading, parts.replaced(recording.status, known), part.number, callbacks)
         await self._statuses.write(body, before=recording.status, after=after)
         return max(highest, part.sequence)
 
     def _after(
-        self, recording: CloudRecording, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
+        self, reading: Reading, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
     ) -> CloudRecordingStatus:
-        return summarized(recording, fold(status, number=number, callbacks=callbacks), now=self._clock())
+        recording = reading.recording
+        folded = fold(status, number=number, callbacks=callbacks)
+        if reading.objection is not None and recording.metadata.deletion_timestamp is None:
+            return unreadable(recording, with_totals(folded), reading.objection, now=self._clock())
+        return summarized(recording, folded, now=self._clock())
 
 
 class _InvalidError(Exception):

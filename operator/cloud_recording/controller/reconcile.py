@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
-from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.wire import SUMMARY_FINALIZER
 from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
@@ -37,6 +36,7 @@ from cloud_recording.domain.desired import desired_state, recording_document
 from cloud_recording.domain.invalid import unreadable
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template, owner_of_template
 from cloud_recording.domain.pod_view import PodView, recording_of
+from cloud_recording.domain.reading import read
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
 from cloud_recording.kube.pods import ForeignObjectError, Pods
@@ -108,10 +108,11 @@ class Reconciler:
             await self._end_strays(key, but=None)
             return None
         await self._end_strays(key, but=body["metadata"]["uid"])
-        try:
-            recording = CloudRecording.model_validate(body)
-        except ValidationError as error:
-            await self._refuse(body, error)
+        reading = read(body)
+        recording = reading.recording
+        over = finished(recording.status) or recording.metadata.deletion_timestamp is not None
+        if reading.objection is not None and not over:
+            await self._refuse(body, recording, reading.objection)
             return None
         pods = await self._read_pods(key, recording)
         decision = await self._decide_and_do(key, body, recording, pods)
@@ -127,7 +128,7 @@ class Reconciler:
             if decision.hold:
                 finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER]
                 body = await self._recordings.set_finalizers(body, finalizers)
-                recording = CloudRecording.model_validate(body)
+                recording = read(body).recording
             body = await self._statuses.write(body, before=recording.status, after=decision.status)
             self._versions[key] = body["metadata"]["resourceVersion"]
             recording = with_status(recording, decision.status)
@@ -256,11 +257,9 @@ class Reconciler:
             await self._pods.delete_template(namespace=key.namespace, name=name, finalizer=DURABLE_FINALIZER)
             self._templates.note(key, name, held=False)
 
-    async def _refuse(self, body: Json, error: ValidationError) -> None:
-        before = CloudRecordingStatus.model_validate(body.get("status") or {})
-        generation = body["metadata"].get("generation", 1)
-        after = unreadable(before, error, generation=generation, now=self._clock())
-        await self._statuses.write(body, before=before, after=after)
+    async def _refuse(self, body: Json, recording: CloudRecording, error: ValidationError) -> None:
+        after = unreadable(recording, recording.status, error, now=self._clock())
+        await self._statuses.write(body, before=recording.status, after=after)
 
     def _look_again(self, key: RecordingKey, decision: Decision) -> float | None:
         due = decision.look_again.total_seconds() if decision.look_again is not None else None

@@ -49,4 +49,4 @@ class Conditions:
 
     def as_tuple(self) -> tuple[Condition, ...]:
         """The conditions, always in the same order, so that equal ones compare equal."""
-        return tuple(sorted(self._conditions.values(), key=lambda condition: _ORDER[condition.type]))
+        return tuple(sorted(self._conditions.values(), key=lambda condition: _ORDER.get(condition.type, len(_ORDER))))

@@ -192,7 +192,7 @@ def _next_step(  # noqa: PLR0911 - one way out for each thing that may come next
         if stopping:
             return _ending(status, End(Reason.NOTHING_RECORDED, "", succeeded=True))
         return _beginning(recording, status, settings=settings)
-    if part.state in parts.CAPTURING:
+    if parts.captures(part):
         if stopping and part.state is PartState.PLANNED and part.pod not in pods:
             return _ending(_withdrawn(status, part, now=now), End(Reason.NOTHING_RECORDED, "", succeeded=True))
         return Proceed(status=status)
@@ -315,7 +315,7 @@ def _due(
 ) -> timedelta | None:
     """After what time something is due by the clock alone; what is overdue was dealt with by this very decision."""
     limit = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
-    capturing = any(part.state in parts.CAPTURING for part in status.parts)
+    capturing = any(parts.captures(part) for part in status.parts)
     moments = [
         step.due,
         duration_limit(recording, status) if capturing else None,

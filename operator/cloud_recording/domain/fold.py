@@ -225,7 +225,7 @@ def _with_engine_state(status: CloudRecordingStatus, part: Part, snapshot: Snaps
     # Whenever a snapshot was taken, it never brings a part back to work that has stopped, and never puts one to work
     # that has not begun: the engine has callbacks of their own for that.
     state = _PART_STATES.get(snapshot.state) if snapshot else None
-    if state is None or part.state not in _ENGINE_AT_WORK:
+    if state is None or (part.state.known and part.state not in _ENGINE_AT_WORK):
         return status
     return parts.replaced(status, parts.changed(part, state=state))
 

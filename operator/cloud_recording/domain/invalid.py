@@ -8,16 +8,18 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus
 from cloud_recording.domain.conditions import Conditions
 
 
 def unreadable(
-    status: CloudRecordingStatus, error: ValidationError, *, generation: int, now: datetime
+    recording: CloudRecording, status: CloudRecordingStatus, error: ValidationError, *, now: datetime
 ) -> CloudRecordingStatus:
     """The status with the first of the errors told, and everything else as it was: a running pod is left to run."""
     first = error.errors(include_url=False, include_input=False)[0]
     message = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+    generation = recording.metadata.generation
     conditions = Conditions(status.conditions, generation=generation, now=now)
     conditions.set(ConditionType.READY, ConditionStatus.FALSE, Reason.INVALID_SPEC, message)
     conditions.set(ConditionType.STALLED, ConditionStatus.TRUE, Reason.INVALID_SPEC, message)

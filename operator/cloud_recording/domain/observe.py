@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cloud_recording.api.errors import RecordingErrorCode
-from cloud_recording.api.reasons import REASONS, Reason
+from cloud_recording.api.reasons import REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.domain import counting, parts
 from cloud_recording.domain.pod_view import PodView, Termination
@@ -146,7 +146,7 @@ def _lost(
         end_time=moment,
         stop_time=part.stop_time or _last_known(status, part, moment),
     )
-    error = LastError(reason=reason, message=message, remedy=REASONS[reason].remedy, time=moment)
+    error = LastError(reason=reason, message=message, remedy=reason_facts(reason).remedy, time=moment)
     return parts.replaced(status.model_copy(update={"last_error": error}), lost)
 
 

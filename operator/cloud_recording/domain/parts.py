@@ -13,16 +13,16 @@ from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState
 from cloud_recording.domain import names
 
-BEFORE_CAPTURE: Final = frozenset({PartState.PLANNED, PartState.PENDING, PartState.STARTING})
-"""Nothing was asked of the channel yet."""
-
-CAPTURING: Final = frozenset(
-    {PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING} | BEFORE_CAPTURE
-)
-"""The part's pod captures, or may begin to at any time: no other part may."""
-
 OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})
 """Nothing more will come of the part."""
+
+
+def captures(part: Part) -> bool:
+    """Whether the part's pod captures, or may begin to at any time: no other part may.
+
+    So does one in a state that only a newer operator knows: its pod will tell how it goes on.
+    """
+    return part.state is not PartState.UPLOADING and part.state not in OVER
 
 
 def current(status: CloudRecordingStatus) -> Part | None:

@@ -132,6 +132,9 @@ def _headline(  # noqa: PLR0911 - one way out for each state of a part
             return Headline(reason=Reason.STOPPING, message=part.message or "")
         case PartState.UPLOADING | PartState.CONCLUDED | PartState.LOST:
             return _between_parts(status, part, stopping=stopping)
+        case _:
+            message = f"part {part.number} is '{part.state}', which this release of the operator does not know"
+            return Headline(reason=Reason.RECORDER_NOT_READY, message=message)
 
 
 def _connecting(status: CloudRecordingStatus, part: Part) -> Headline:

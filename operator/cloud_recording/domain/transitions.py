@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_recording.api.reasons import REASONS, ConditionType, Reason
+from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus
 from cloud_recording.domain import conditions, parts
 
@@ -57,7 +57,7 @@ def _headline(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Tran
         warning=failed or (not over and new.reason in _TROUBLE),
         reason=new.reason,
         action="Finish" if over else "Reconcile",
-        message=new.message or REASONS[new.reason].meaning,
+        message=new.message or reason_facts(new.reason).meaning,
     )
 
 

@@ -102,9 +102,12 @@ class Delivery:
             logger.warning("the operator says that this pod owns no part; nothing more is sent")
             self.unwanted = True
         except Unreadable as error:
-            # One callback that a release does not understand must not hold up all that follow.
-            logger.error("the operator cannot read a callback; it is dropped", extra=_about(error))  # noqa: TRY400
-            self._outbox.drop(error.sequence)
+            # One that only informs must not hold up all that follow. What decides a status waits for a release that
+            # can read it.
+            if self._outbox.drop(error.sequence):
+                logger.error("the operator cannot read a callback; it is dropped", extra=_about(error))  # noqa: TRY400
+            else:
+                await self._wait(f"the operator cannot read callback {error.sequence}: {error}")
         except DeliveryError as error:
             await self._wait(str(error))
         else:

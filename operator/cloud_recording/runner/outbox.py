@@ -175,10 +175,11 @@ class Outbox:
         with self._transaction():
             self._connection.execute("DELETE FROM callbacks WHERE sequence <= ?", (sequence,))
 
-    def drop(self, sequence: int) -> None:
-        """Forgets one callback."""
+    def drop(self, sequence: int) -> bool:
+        """Forgets one callback, unless it decides a status; returns whether it is forgotten."""
         with self._transaction():
-            self._connection.execute("DELETE FROM callbacks WHERE sequence = ?", (sequence,))
+            found = "DELETE FROM callbacks WHERE sequence = ? AND keep != ?"
+            return self._connection.execute(found, (sequence, _ALWAYS)).rowcount > 0
 
     def last_sequence(self) -> int:
         """The last sequence ever given, 0 if none was."""

@@ -50,10 +50,20 @@ def test_an_unknown_field_of_a_spec_is_an_error() -> None:
         CloudRecordingSpec.model_validate(SPEC | {"desired": "Recording"})
 
 
-def test_an_unknown_field_of_a_status_or_of_metadata_is_left_out() -> None:
-    body = {"metadata": METADATA | {"selfLink": "x"}, "spec": SPEC, "status": {"phase": "Running"}}
+def test_what_a_newer_release_wrote_into_a_status_is_kept_and_unknown_metadata_is_left_out() -> None:
+    condition = {"type": "Sparkling", "status": "Perhaps", "observedGeneration": 1, "reason": "Bubbles", "message": ""}
+    newer = {
+        "phase": "Running",
+        "conditions": [{**condition, "lastTransitionTime": "2026-05-04T12:00:00Z"}],
+        "parts": [
+            {"number": 0, "pod": "p", "state": "Fermenting", "outcome": "Wine", "reason": "Bubbles", "vintage": 7}
+        ],
+    }
+    body = {"metadata": METADATA | {"selfLink": "x"}, "spec": SPEC, "status": newer}
     recording = CloudRecording.model_validate(body)
-    assert recording.status.model_dump(exclude_none=True, exclude_defaults=True) == {}
+    assert recording.status.model_dump(mode="json", by_alias=True, exclude_unset=True) == newer
+    assert not hasattr(recording.metadata, "selfLink")
+    assert not recording.status.parts[0].state.known
 
 
 def test_a_spec_reads_as_it_was_written() -> None:

@@ -145,7 +145,7 @@ def _written(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRe
 def test_never_two_parts_capture(data: st.DataObject, later: int) -> None:
     recording = data.draw(recordings())
     decision = decide(recording, data.draw(pods_of(recording)), now=after(later), surroundings=surroundings())
-    assert sum(part.state in parts.CAPTURING for part in decision.status.parts) <= 1
+    assert sum(parts.captures(part) for part in decision.status.parts) <= 1
     created = [action.part for action in decision.actions if isinstance(action, CreatePod)]
     assert all(part in decision.status.parts for part in created)
 

@@ -114,3 +114,10 @@ def test_another_pods_outbox_is_begun_anew_but_for_its_numbers(opened: OpenOutbo
     assert (waiting(outbox), outbox.fact("facts")) == ([], None)
     outbox.append([news("RecordingConnecting")])
     assert waiting(outbox) == [(2, "RecordingConnecting")]
+
+
+def test_only_what_informs_can_be_dropped(opened: Callable[[Writer], Outbox]) -> None:
+    outbox = opened(Writer.RECORDER)
+    outbox.append([news("UploaderFailure", code=439, message="no"), news("RecordingStopped"), news("Snapshot")])
+    assert [outbox.drop(sequence) for sequence in (1, 2, 3)] == [True, False, True]
+    assert waiting(outbox) == [(2, "RecordingStopped")]
