@@ -129,6 +129,9 @@ class Part(KeptModel):
     desired_generation: Count | None = Field(
         default=None, description="Newest generation of the spec whose changes the part has taken over."
     )
+    offset_seconds: Count = Field(
+        default=0, description="How much of `spec.maxDurationSeconds` was over when the part began."
+    )
     create_time: Time | None = Field(default=None, description="When the pod was created.")
     start_time: Time | None = Field(default=None, description="When the part began to record.")
     stop_time: Time | None = Field(default=None, description="When the part stopped recording.")

@@ -191,7 +191,7 @@ def _next_step(  # noqa: PLR0911 - one way out for each thing that may come next
     if part is None:
         if stopping:
             return _ending(status, End(Reason.NOTHING_RECORDED, "", succeeded=True))
-        return _beginning(recording, status, settings=settings)
+        return _beginning(recording, status, now=now, settings=settings)
     if parts.captures(part):
         if stopping and part.state is PartState.PLANNED and part.pod not in pods:
             return _ending(_withdrawn(status, part, now=now), End(Reason.NOTHING_RECORDED, "", succeeded=True))
@@ -204,7 +204,7 @@ def _next_step(  # noqa: PLR0911 - one way out for each thing that may come next
         case GoOn(at=at) if now < at:
             return Proceed(status=status, due=at)
         case GoOn():
-            return _beginning(recording, status, settings=settings)
+            return _beginning(recording, status, now=now, settings=settings)
         case Wait():
             return Proceed(status=status)
 
@@ -217,11 +217,13 @@ def _stopped_end(recording: CloudRecording, status: CloudRecordingStatus, part: 
     return End(Reason.COMPLETED, "", succeeded=True)
 
 
-def _beginning(recording: CloudRecording, status: CloudRecordingStatus, *, settings: OperatorSettings) -> Proceed:
+def _beginning(
+    recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime, settings: OperatorSettings
+) -> Proceed:
     forbidden = objection(recording.spec, settings)
     if forbidden is not None:
         return Proceed(status=status, obstacle=Headline(reason=Reason.NOT_ALLOWED, message=forbidden))
-    return Proceed(status=parts.begun(recording, status))
+    return Proceed(status=parts.begun(recording, status, now=now))
 
 
 def _withdrawn(status: CloudRecordingStatus, part: Part, *, now: datetime) -> CloudRecordingStatus:
@@ -315,10 +317,9 @@ def _due(
 ) -> timedelta | None:
     """After what time something is due by the clock alone; what is overdue was dealt with by this very decision."""
     limit = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
-    capturing = any(parts.captures(part) for part in status.parts)
     moments = [
         step.due,
-        duration_limit(recording, status) if capturing else None,
+        duration_limit(recording, status, now=now),
         deletion_deadline(recording),
         *(node_deadline(pod, limit=limit) for pod in pods.values() if not pod.over),
     ]

@@ -10,7 +10,7 @@ from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
 from cloud_recording.domain import names, parts
-from cloud_recording.domain.wanted import wanted
+from cloud_recording.domain.wanted import duration_left, wanted
 
 
 def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
@@ -43,7 +43,6 @@ def desired_state(
         state=wanted(recording, status, now=now) if newest else DesiredRecordingState.STOPPED,
         layout=spec.recording.video.layout,
         max_resolution_uid=spec.recording.video.max_resolution_uid,
-        # The limit is the recording's. A later part starts in the middle of it, and the operator's clock ends that.
-        max_duration_seconds=spec.max_duration_seconds if part.number == 0 else None,
+        max_duration_seconds=duration_left(recording, part),
         upload_grace_seconds=spec.upload_grace_seconds,
     )

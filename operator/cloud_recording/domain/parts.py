@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
@@ -52,13 +52,33 @@ def replaced(status: CloudRecordingStatus, part: Part) -> CloudRecordingStatus:
     return status.model_copy(update={"parts": parts})
 
 
-def begun(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecordingStatus:
+def over_at(part: Part, *, now: datetime) -> datetime:
+    """When a part that captures no more stopped, by the cluster's clock: never before its pod was made, nor after now.
+
+    The clock of the pod's node may be wrong by hours.
+    """
+    # What a lost part recorded may have ended long before it was known to be lost.
+    told = part.end_time if part.state is PartState.LOST else part.stop_time or part.end_time
+    return min(max(told or now, part.create_time or told or now), now)
+
+
+def elapsed(part: Part, *, now: datetime) -> timedelta:
+    """How long after the recording's start the part stopped: its own count, which no clock that is set can change."""
+    counted = timedelta(milliseconds=part.recorded_milliseconds + part.gap_milliseconds)
+    if part.state is PartState.LOST and part.start_time is not None:
+        # The last count that was heard is older than the loss.
+        counted = max(counted, over_at(part, now=now) - max(part.start_time, part.create_time or part.start_time))
+    return timedelta(seconds=part.offset_seconds) + counted
+
+
+def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> CloudRecordingStatus:
     """The status with one more part, planned; of too many parts the oldest are kept as totals only."""
     number = count(status)
     part = Part(
         number=number,
         pod=names.pod_name(recording=recording.metadata.name, uid=recording.metadata.uid, part=number),
         file_prefix=names.file_prefix(number),
+        offset_seconds=_offset(current(status), now=now),
     )
     parts = (*status.parts, part)
     earlier = status.earlier_parts
@@ -74,6 +94,13 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecor
     # Who was in the channel is told anew by the part that is to capture.
     nobody: dict[str, object] = {"participants": (), "participant_count": 0} if number else {}
     return status.model_copy(update={"parts": parts, "earlier_parts": earlier, **nobody})
+
+
+def _offset(former: Part | None, *, now: datetime) -> int:
+    """How much of the recording's time is over when a part begins after this one, in seconds."""
+    if former is None or (former.start_time is None and not former.offset_seconds):
+        return 0
+    return int((elapsed(former, now=now) + (now - over_at(former, now=now))).total_seconds())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ def after(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *
     exhausted = _exhausted(recording, status, part)
     if exhausted is not None:
         return exhausted
-    return GoOn(_ended_at(part, now=now) + delay(status.parts))
+    return GoOn(parts.over_at(part, now=now) + delay(status.parts))
 
 
 def delay(listed: Sequence[Part]) -> timedelta:
@@ -111,9 +111,3 @@ def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Pa
     if most is not None and parts.count(status) >= most:
         return End(Reason.PARTS_EXHAUSTED, f"`restart.maxParts` is {most} and {cause}", succeeded=False)
     return None
-
-
-def _ended_at(part: Part, *, now: datetime) -> datetime:
-    # What a lost part recorded may have ended long before it was known to be lost.
-    known = part.end_time if part.state is PartState.LOST else part.stop_time or part.end_time
-    return known or now

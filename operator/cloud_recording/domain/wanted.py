@@ -6,24 +6,39 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
-from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.domain import parts
 
 
 def wanted(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> DesiredRecordingState:
     """The state to bring about; once it is Stopped it stays so."""
     if recording.metadata.deletion_timestamp is not None:
         return DesiredRecordingState.STOPPED
-    limit = duration_limit(recording, status)
+    limit = duration_limit(recording, status, now=now)
     if limit is not None and now >= limit:
         return DesiredRecordingState.STOPPED
     return recording.spec.desired_state
 
 
-def duration_limit(recording: CloudRecording, status: CloudRecordingStatus) -> datetime | None:
-    """When `maxDurationSeconds` is over; it runs from the first media of the first part."""
-    if recording.spec.max_duration_seconds is None or status.start_time is None:
+def duration_limit(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> datetime | None:
+    """When `maxDurationSeconds` is over, where no recorder is at work that keeps it by its own clock.
+
+    It runs from the first media of the first part.
+    """
+    part, seconds = parts.current(status), recording.spec.max_duration_seconds
+    if part is None or seconds is None or (part.start_time is None and not part.offset_seconds):
         return None
-    return status.start_time + timedelta(seconds=recording.spec.max_duration_seconds)
+    if not parts.captures(part):
+        return parts.over_at(part, now=now) + timedelta(seconds=seconds) - parts.elapsed(part, now=now)
+    if part.start_time is None and part.create_time is not None:
+        return part.create_time + timedelta(seconds=seconds - part.offset_seconds)
+    return None
+
+
+def duration_left(recording: CloudRecording, part: Part) -> int | None:
+    """For how many seconds from its own start the part may record; None for any time."""
+    seconds = recording.spec.max_duration_seconds
+    return None if seconds is None else max(0, seconds - part.offset_seconds)
 
 
 def deletion_deadline(recording: CloudRecording) -> datetime | None:

@@ -51,6 +51,14 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
     )
 
 
+def resumed(facts: Facts, *, boot: str, at: At) -> Facts:
+    """The facts in a supervisor that was started again: on a machine that was, too, only the wall clock went on."""
+    since = facts.started_monotonic
+    if facts.boot != boot and since is not None and facts.started_at is not None:
+        since = at.monotonic - max(0.0, (at.wall_ms - facts.started_at) / 1000)
+    return replace(facts, boot=boot, started_monotonic=since)
+
+
 def reopened(facts: Facts) -> Facts:
     """The facts from which another try of a part begins that has no operator to remember for it.
 

@@ -129,17 +129,20 @@ def _fold_callback(state: State, told: ProcessTold, at: At) -> State:
         awaited.pop(Awaited.STOP, None)
     if told.type in _LAST:
         awaited[Awaited.RELEASE] = at.monotonic
-    facts = _facts_after(state, told)
+    facts = _facts_after(state, told, at)
     # A process that died told its last account of itself here and nowhere else.
     facts = replace(facts, read_up_to=told.sequence, snapshot=told.snapshot or facts.snapshot)
     return replace(state, awaited=awaited, facts=facts)
 
 
-def _facts_after(state: State, told: ProcessTold) -> Facts:  # noqa: PLR0911 - one line for each callback that counts
+def _facts_after(state: State, told: ProcessTold, at: At) -> Facts:  # noqa: PLR0911 - one line for each callback that counts
     facts = state.facts
     match told.type:
         case "RecordingStarted":
-            return replace(facts, started_at=told.time_ms if facts.started_at is None else facts.started_at)
+            if facts.started_at is not None:
+                return facts
+            ago = max(0.0, (at.wall_ms - told.time_ms) / 1000)
+            return replace(facts, started_at=told.time_ms, started_monotonic=at.monotonic - ago)
         case "RecordingStopped":
             return replace(facts, stopped_at=told.time_ms)
         case "RecordingUploaded":

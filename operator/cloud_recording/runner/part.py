@@ -24,6 +24,7 @@ class Ending(StrEnum):
     TERMINATED = "Terminated"
     IDLE = "Idle"
     FATAL = "Fatal"
+    LIMIT = "Limit"
 
 
 class Process(StrEnum):
@@ -63,6 +64,10 @@ class Facts:
     """An engine was told to record: there may be slices on the volume."""
     started_at: int | None = None
     stopped_at: int | None = None
+    started_monotonic: float | None = None
+    """When the part began to record, by the clock of `boot` that nobody sets."""
+    boot: str = ""
+    """The boot of the machine that monotonic moments are of."""
     ending: Ending | None = None
     code: int | None = None
     message: str = ""

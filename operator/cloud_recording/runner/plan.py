@@ -57,7 +57,7 @@ def react(state: State, event: Event, at: At) -> Step:
 
 def _advance(state: State, at: At) -> Step:
     """What has to be done now, from the state alone."""
-    state, told = _announce(state)
+    state, told = _announce(_limited(state, at))
     match state.process:
         case Process.ABSENT:
             state, ordered = _without_process(state, at)
@@ -70,6 +70,14 @@ def _advance(state: State, at: At) -> Step:
         case _:
             assert_never(state.process)
     return state, told + ordered
+
+
+def _limited(state: State, at: At) -> State:
+    """Keeps `maxDurationSeconds`: with the operator away, too, and whatever happens to the wall clock."""
+    limit, since = state.desired.max_duration_seconds, state.facts.started_monotonic
+    if limit is None or since is None or state.stop_wanted or at.monotonic - since < limit:
+        return state
+    return replace(state, facts=replace(state.facts, ending=Ending.LIMIT))
 
 
 def _announce(state: State) -> Step:

@@ -30,7 +30,7 @@ from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.wire import Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.child import RecorderChild
-from cloud_recording.runner.conclusion import readiness, reopened, summarise
+from cloud_recording.runner.conclusion import readiness, reopened, resumed, summarise
 from cloud_recording.runner.delivery import Delivery, OperatorAddress, OperatorReceiver, Receiver
 from cloud_recording.runner.job import Command
 from cloud_recording.runner.logs import Redactor, configure
@@ -108,7 +108,8 @@ class Supervisor:
         self._outbox_path = outbox or place.work / OUTBOX
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
         self._outbox.claim(place.pod_uid)
-        facts = reopened(self._remembered()) if reopen else self._remembered()
+        remembered = resumed(self._remembered(), boot=_boot(), at=_now())
+        facts = reopened(remembered) if reopen else remembered
         self._state = State(desired=place.mounts.desired(), facts=facts, concluded=facts.summary is not None)
         self._receiver = receiver
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
@@ -138,7 +139,7 @@ class Supervisor:
         else by a rescue. Whether it is, the operator knows.
         """
         self._outbox.begin_after(_now().wall_ms)
-        self._state = replace(self._state, facts=Facts(captured=True))
+        self._state = replace(self._state, facts=Facts(captured=True, boot=_boot()))
         self._outbox.append([], facts={FACTS: json.dumps(self._state.facts.as_json())})
 
     def conclude_as_broken(self, message: str) -> None:
@@ -335,6 +336,14 @@ def _told(stored: Stored) -> ProcessTold:
         payload=document,
         snapshot=document.get("snapshot"),
     )
+
+
+def _boot() -> str:
+    """Names the machine's boot, since which monotonic time is counted."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _now() -> At:

@@ -109,7 +109,12 @@ def recording(bucket: Bucket, url: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": "talk"},
         "spec": {
             "channel": {"name": "room", "uid": 1, "streams": [{"uid": 2, "url": url}]},
-            "recording": {"sliceSeconds": 2, "maxIdleSeconds": 5, "maxWaitSeconds": 5, "video": {"width": 320, "height": 240}},
+            "recording": {
+                "sliceSeconds": 2,
+                "maxIdleSeconds": 5,
+                "maxWaitSeconds": 5,
+                "video": {"width": 320, "height": 240},
+            },
             "storage": {"bucket": bucket.name, "endpoint": bucket.server.endpoint, "credentials": secret},
             **spec,
         },

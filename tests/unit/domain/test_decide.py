@@ -12,11 +12,13 @@ import pytest
 
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import CloudRecordingStatus, Outcome, PartState
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
 from cloud_recording.domain import conditions
 from cloud_recording.domain.decide import RETRY_REFUSED, Refusal, decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
+from cloud_recording.domain.desired import desired_state
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.wanted import duration_left
 from tests.unit.domain.builders import (
     NOW,
     a_part,
@@ -58,6 +60,17 @@ def gist(decision: Decision) -> Expected:
 
 
 RECORDING: dict[str, Any] = {"state": PartState.RECORDING, "start_time": NOW, "pod_ready": True}
+EARLY: dict[str, Any] = {**RECORDING, "start_time": after(-3600), "create_time": NOW}
+DRAINED: dict[str, Any] = {
+    "state": PartState.CONCLUDED,
+    "outcome": Outcome.DRAINED,
+    "create_time": NOW,
+    "start_time": NOW,
+    "stop_time": after(60),
+    "end_time": after(60),
+    "recorded_milliseconds": 60_000,
+    "slices": Amounts(written=4, uploaded=4),
+}
 UPLOADED = a_summary("Uploaded", slices={"written": 4, "uploaded": 4}, somebodyJoined=True).termination_message()
 FATAL_RETRY = a_summary("Fatal", code=430, message="the channel refused").termination_message()
 
@@ -319,17 +332,40 @@ CASES = {
             finished=True,
         ),
     ),
-    "maxDurationSeconds is due by the clock": (
-        a_recording().spec(maxDurationSeconds=90).parts(a_part(**RECORDING), start_time=NOW).build(),
+    "maxDurationSeconds is kept by the recorder, whose clock may be an hour behind": (
+        a_recording().spec(maxDurationSeconds=90).parts(a_part(**EARLY), start_time=after(-3600)).build(),
         pods(a_pod().running()),
         after(30),
-        Expected(reason=Reason.RECORDING, ready="True", parts=[PartState.RECORDING], actions=["AnnotatePod"], due=60),
+        Expected(reason=Reason.RECORDING, ready="True", parts=[PartState.RECORDING], actions=["AnnotatePod"]),
     ),
-    "maxDurationSeconds stops the recording": (
-        a_recording().spec(maxDurationSeconds=90).parts(a_part(**RECORDING), start_time=NOW).build(),
-        pods(a_pod().running()),
-        after(90),
-        Expected(reason=Reason.STOPPING, parts=[PartState.RECORDING], actions=["AnnotatePod"]),
+    "maxDurationSeconds is over between two parts": (
+        a_recording().spec(maxDurationSeconds=90).parts(a_part(**DRAINED), start_time=NOW).build(),
+        {},
+        after(60 + 30),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleaseRecording"],
+            finished=True,
+        ),
+    ),
+    "a part that waits for a node does not wait beyond maxDurationSeconds": (
+        a_recording()
+        .spec(maxDurationSeconds=90)
+        .parts(a_part(**DRAINED), a_part(1, state=PartState.PENDING, offset_seconds=60, create_time=after(60)))
+        .build(),
+        pods(a_pod(1).unschedulable("no room")),
+        after(60 + 30),
+        Expected(reason=Reason.UNSCHEDULABLE, parts=[PartState.CONCLUDED, PartState.PENDING], actions=["DeletePod"]),
+    ),
+    "the next part is not late though the last one's clock was an hour ahead": (
+        a_recording()
+        .parts(a_part(**DRAINED | {"start_time": after(3600), "stop_time": after(3660), "end_time": after(3660)}))
+        .build(),
+        {},
+        after(61),
+        Expected(reason=Reason.RESTARTING, parts=[PartState.CONCLUDED, PartState.PLANNED], actions=["CreatePod"]),
     ),
     "deletion stops the recording and waits for its files until the deadline": (
         a_recording().deleted().parts(a_part(**RECORDING)).build(),
@@ -480,3 +516,13 @@ def test_parts_beyond_the_list_are_kept_as_totals() -> None:
     assert settled.slices is not None
     assert (settled.slices.uploaded, settled.recorded_seconds) == (150, 2250)
     assert (settled.gap_seconds, settled.gap_count) == (240, 24)
+
+
+def test_a_later_part_is_handed_what_is_left_of_the_longest_duration() -> None:
+    """Sixty seconds recorded, ten between the parts: of two minutes fifty seconds are left, and an edit counts."""
+    recording = a_recording().spec(maxDurationSeconds=120).parts(a_part(**DRAINED)).build()
+    status = decide(recording, {}, now=after(70), surroundings=surroundings()).status
+    (_, part) = status.parts
+    edited = a_recording().edited(maxDurationSeconds=600).status(status).build()
+    assert [duration_left(one, part) for one in (recording, edited)] == [50, 530]
+    assert desired_state(recording, status, part, now=after(70)).max_duration_seconds == 50

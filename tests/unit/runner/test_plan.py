@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret
 from cloud_recording.runner import fold, plan
-from cloud_recording.runner.conclusion import outcome_of
+from cloud_recording.runner.conclusion import outcome_of, resumed
 from cloud_recording.runner.job import Command, Mode
 from cloud_recording.runner.part import (
     Action,
@@ -373,3 +374,20 @@ def test_nothing_is_recorded_any_more_once_a_stop_was_wanted(events: list[Event]
         stopped = story.state.stop_wanted
         actions = story.then(event).actions
         assert not stopped or not any(isinstance(action, Begin) and action.mode is Mode.RECORD for action in actions)
+
+
+def test_the_longest_duration_is_kept_though_nobody_says_stop() -> None:
+    story = Story(wanted=desired(max_duration_seconds=3600)).recording()
+    assert Send(command=Command.STOP) not in story.then(snapshot(position=2000), after=3599).orders()
+    story.then(Tick(), after=1)
+    assert Send(command=Command.STOP) in story.orders()
+    story.then(told("RecordingStopped"), told("RecordingUploaded"))
+    assert story.outcome is Outcome.UPLOADED
+
+
+def test_the_longest_duration_runs_on_while_a_supervisor_is_started_again() -> None:
+    first = Story(wanted=desired(max_duration_seconds=3600)).recording()
+    facts = Facts.from_json(replace(first.state.facts, boot="b", started_at=100_000).as_json())
+    same = resumed(facts, boot="b", at=At(monotonic=5000.0, wall_ms=0))
+    rebooted = resumed(facts, boot="c", at=At(monotonic=7.0, wall_ms=160_000))
+    assert (same.started_monotonic, rebooted.started_monotonic) == (facts.started_monotonic, -53.0)
