@@ -76,7 +76,7 @@ def decide(
 ) -> Decision:
     """What is to become of the recording. `pods` holds every pod of it that is there, by name."""
     if finished(recording.status):
-        return _settled(recording, pods, recording.status, now=now)
+        return _settled(recording, pods, _edited(recording, recording.status), now=now)
     status = _identified(recording)
     status = _with_pods(recording, status, pods, now=now, surroundings=surroundings)
     if refusal is not None:
@@ -327,6 +327,18 @@ def _due(
     if any(part.state is PartState.PLANNED and part.reason is not None for part in status.parts):
         left.append(RETRY_REFUSED)
     return min(left, default=None)
+
+
+def _edited(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecordingStatus:
+    """The status of a recording that is over, of the newest generation: an edit changes nothing, and was seen.
+
+    Who goes by `observedGeneration`, as GitOps tools do, would wait for ever otherwise.
+    """
+    generation = recording.metadata.generation
+    if (status.observed_generation or 0) >= generation:
+        return status
+    conditions = tuple(one.model_copy(update={"observed_generation": generation}) for one in status.conditions)
+    return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
 
 def _settled(

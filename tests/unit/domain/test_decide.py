@@ -526,3 +526,14 @@ def test_a_later_part_is_handed_what_is_left_of_the_longest_duration() -> None:
     edited = a_recording().edited(maxDurationSeconds=600).status(status).build()
     assert [duration_left(one, part) for one in (recording, edited)] == [50, 530]
     assert desired_state(recording, status, part, now=after(70)).max_duration_seconds == 50
+
+
+def test_an_edit_of_a_finished_recording_was_seen_and_changes_nothing() -> None:
+    done = decide(a_recording().edited(1, desiredState="Stopped").build(), {}, now=NOW, surroundings=surroundings())
+    edited = a_recording().edited(5, maxDurationSeconds=1).status(done.status).build()
+    seen = decide(edited, {}, now=after(60), surroundings=surroundings()).status
+    assert seen.observed_generation == 5
+    assert {one.observed_generation for one in seen.conditions} == {5}
+    assert [(one.type, one.status, one.reason, one.last_transition_time) for one in seen.conditions] == [
+        (one.type, one.status, one.reason, one.last_transition_time) for one in done.status.conditions
+    ]
