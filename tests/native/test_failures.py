@@ -51,8 +51,8 @@ def test_everybody_leaving_the_channel_ends_the_recording(
 def test_a_connection_to_everybody_that_is_lost_for_good_is_told_once_and_ends_the_recording(
     bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
 ) -> None:
-    """Promise: a server that dies and does not come back is Disconnected, and a whole idle time later the recording ends
-    with what was recorded."""
+    """Promise: a server that dies and does not come back is Disconnected, and a whole idle time later the recording
+    ends with what was recorded."""
     with contextlib.ExitStack() as life:
         url = life.enter_context(rtmp_server(tmp_path / "rtmp")).url("alice")
         document = configuration(url, reconnectSeconds=2)

@@ -20,8 +20,8 @@ def bitrate_kbps(video: Video, channel_type: ChannelType) -> int:
     """The bit rate in 1000 bits per second: the manifest's, or what the formula says, rounded to tens."""
     if video.bitrate_kbps is not None:
         return video.bitrate_kbps
-    size = (video.width * video.height / (640 * 360)) ** 0.75
-    pace = (video.frames_per_second / 15) ** 0.585
+    size: float = (video.width * video.height / (640 * 360)) ** 0.75
+    pace: float = (video.frames_per_second / 15) ** 0.585
     factor = _LIVE_FACTOR if channel_type is ChannelType.LIVE else 1
     rounded = round(400 * size * pace * factor / _STEP_KBPS) * _STEP_KBPS
     return min(max(rounded, MIN_BITRATE_KBPS), MAX_BITRATE_KBPS)

@@ -53,8 +53,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.DISCONNECTED: ErrorFacts(
             Reason.DISCONNECTED,
-            "The connection to everybody in the channel was lost, and could not be made again for a minute; unless somebody "
-            "comes within `maxIdleSeconds`, the recording ends.",
+            "The connection to everybody in the channel was lost, and could not be made again for a minute; unless "
+            "somebody comes within `maxIdleSeconds`, the recording ends.",
             "Check the App ID's permission, the media server and the network between it and the pod's node.",
         ),
         RecordingErrorCode.INVALID_PARAMETER: ErrorFacts(
@@ -70,8 +70,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.NO_USERS: ErrorFacts(
             Reason.NO_USERS,
-            "Nobody came within `recording.maxWaitSeconds`, or everybody had left for `recording.maxIdleSeconds`, so the "
-            "recorder left the channel.",
+            "Nobody came within `recording.maxWaitSeconds`, or everybody had left for `recording.maxIdleSeconds`, so "
+            "the recorder left the channel.",
             "What was recorded before is uploaded. If people were to be there, check that they publish to the URLs "
             "named in the spec, and create the recording again with longer times.",
         ),

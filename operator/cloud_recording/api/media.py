@@ -135,8 +135,8 @@ class RecordingOptions(SpecModel):
     max_wait_seconds: Annotated[int, Field(ge=5, le=2_592_000)] = Field(
         default=3600,
         description="How long the recorder waits for the first participant, so that a recording may be created before "
-        "its meeting. If nobody comes, the recording fails with the reason NoUsers. Another engine than the default one waits "
-        "`maxIdleSeconds`.",
+        "its meeting. If nobody comes, the recording fails with the reason NoUsers. Another engine than the default "
+        "one waits `maxIdleSeconds`.",
         json_schema_extra=kubernetes(fixed=True),
     )
     slice_seconds: Annotated[int, Field(ge=2, le=60)] = Field(

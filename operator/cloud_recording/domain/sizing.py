@@ -20,8 +20,8 @@ DECODE_MILLICPU: Final = 40
 """One participant's picture, decoded and scaled into its region."""
 
 ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND: Final = 20
-"""Composing and encoding a million pixels in one second: three times what ordinary content takes (docs/benchmarks.md), as
-noise and large movements take more."""
+"""Composing and encoding a million pixels in one second: three times what ordinary content takes (docs/benchmarks.md),
+as noise and large movements take more."""
 
 AUDIO_MILLICPU: Final = 5
 """One participant's sound, decoded and mixed."""

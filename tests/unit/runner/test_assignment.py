@@ -84,7 +84,7 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
 def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness(tmp_path: Path) -> None:
     def configured(told: dict[str, Any]) -> dict[str, Any]:
         part = Assignment(RecordingDocument.model_validate(told), secrets=tmp_path, work=Path("/work"))
-        return part.job(Mode.RECORD, DESIRED).configuration
+        return dict(part.job(Mode.RECORD, DESIRED).configuration)
 
     assert configured({**document(), "maxWaitSeconds": 3600})["maxWaitSeconds"] == 3600
     assert "maxWaitSeconds" not in configured(document())
