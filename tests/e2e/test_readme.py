@@ -23,24 +23,39 @@ def test_every_command_for_a_cluster_of_ones_own_works(scene: Scene, tmp_path: P
     section = SECTION.search((REPOSITORY / "README.md").read_text())
     assert section is not None
     commands = [line for block in BLOCK.findall(section[1]) for line in _commands(block)]
-    assert [command.split()[0] for command in commands] == ["helm"] + ["kubectl"] * 6
+    programs = ["helm", *["kubectl"] * 5, "AWS_ACCESS_KEY_ID=YOURS", "ffplay"]
+    assert [command.split()[0] for command in commands] == programs
     scene.join(ALICE)
     scene.target.kubectl("delete", "secret", "bucket-credentials", f"--namespace={scene.namespace}")
     environment = _environment(scene, tmp_path)
     checkout = _checkout(scene, tmp_path)
-    for command in commands:
-        # The chart is installed already: rendering it by the same words shows that they are right.
-        runnable = re.sub(r"^helm install ", "helm template ", command)
-        for key, value in (("access", scene.credentials.access_key), ("secret", scene.credentials.secret_key)):
-            runnable = runnable.replace(f"{key}Key=YOURS", f"{key}Key={value}")
-        if " patch " in runnable:
-            scene.until_condition("minimal", "Recording", "True")
-        result = subprocess.run(
-            ["bash", "-c", runnable], cwd=checkout, env=environment, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, f"{command}: {result.stderr}"
-    assert condition(scene.get("minimal"), "Succeeded")["status"] == "True"
-    assert result.stdout.endswith("_room-1.m3u8")
+    with scene.bucket() as address:
+        for command in commands:
+            if " patch " in command:
+                scene.until_condition("minimal", "Recording", "True")
+            runnable = _filled_in(command, scene, address)
+            result = subprocess.run(
+                ["bash", "-c", runnable], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+            )
+            assert result.returncode == 0, f"{command}: {result.stderr}"
+    ended = scene.get("minimal")
+    assert condition(ended, "Succeeded")["status"] == "True"
+    assert ended["status"]["playlist"] in {file.name for file in (checkout / "recording").iterdir()}
+    # What ffplay says of what it plays: both tracks, and nothing that went wrong.
+    assert "Video: h264" in result.stderr
+    assert "Audio: aac" in result.stderr
+
+
+def _filled_in(command: str, scene: Scene, bucket: str) -> str:
+    """The command with this scene's key and addresses; the chart is there already, and rendered by the same words."""
+    runnable = re.sub(r"^helm install ", "helm template ", command).replace(
+        "https://s3.example.com", f"http://{bucket}"
+    )
+    keys = {"access": scene.credentials.access_key, "secret": scene.credentials.secret_key}
+    for kind, value in keys.items():
+        for name in (f"{kind}Key", f"AWS_{kind.upper()}_{'KEY_ID' if kind == 'access' else 'ACCESS_KEY'}"):
+            runnable = runnable.replace(f"{name}=YOURS", f"{name}={value}")
+    return runnable
 
 
 def _checkout(scene: Scene, tmp_path: Path) -> Path:
@@ -73,4 +88,5 @@ def _environment(scene: Scene, tmp_path: Path) -> dict[str, str]:
         context["context"]["namespace"] = scene.namespace
     file = tmp_path / "kubeconfig"
     file.write_text(yaml.safe_dump(configuration))
-    return {**os.environ, "KUBECONFIG": str(file), "PATH": f"{BUILT}{os.pathsep}{os.environ['PATH']}"}
+    silent = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+    return {**os.environ, **silent, "KUBECONFIG": str(file), "PATH": f"{BUILT}{os.pathsep}{os.environ['PATH']}"}
