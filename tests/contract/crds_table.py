@@ -16,9 +16,16 @@ class Mistake(NamedTuple):
     changes: Mapping[str, Any]
     field: str
     rule: str
+    kept: str = "Traceback"
+    """What the answer must not repeat."""
 
 
 _ONE_OF_URL: Final = "must have exactly one of `url` and `urlSecretRef`"
+SECRET_PARAMETERS: Final = (
+    *("pass", "passphrase", "passwd", "password", "pwd", "secret", "token", "key", "signature", "auth", "sig", "sign"),
+    *("X-Amz-Signature", "X-Amz-Security-Token", "X-Goog-Signature", "jwt", "access_token", "auth_key", "apikey"),
+    *("api-key", "txSecret", "wsSecret", "stream_key", "streamKey", "hdnts"),
+)
 _SECRET_REF: Final = {"name": "streams", "key": "alice"}
 
 CREATION_MISTAKES: Final = (
@@ -82,7 +89,38 @@ CREATION_MISTAKES: Final = (
         "a passphrase in a stream's query",
         {"channel.streams.0.url": "srt://cam.example.com:9000?mode=caller&passphrase=0123456789"},
         "spec.channel.streams[0].url",
-        "must not carry a password, key or token in its query",
+        "must not carry a password, key, token or signature in its query",
+    ),
+    *(
+        Mistake(
+            f"a secret in a stream's URL: {url.partition('://')[2]}",
+            {"channel.streams.0.url": url},
+            "spec.channel.streams[0].url",
+            "must not carry",
+            kept="hunter2",
+        )
+        for url in (
+            *(f"https://cdn.example.com/a.m3u8?b=1&{name}=hunter2" for name in SECRET_PARAMETERS),
+            "rtmp://me:hunter2@media.example.com/live/a",
+            "srt://media.example.com:9000?streamid=#!::r=a,m=request,p=hunter2",
+            "srt://media.example.com:9000?streamid=%23!::r%3Da%2Cpassword%3Dhunter2&latency=200",
+            "srt://media.example.com:9000?streamid=read:stage:me:hunter2",
+            "srt://media.example.com:9000?streamid=live/a?token=hunter2",
+            "ftp://me:hunter2@media.example.com/a",
+        )
+    ),
+    Mistake(
+        "a password in the endpoint",
+        {"storage.endpoint": "https://me:hunter2@s3.example.com"},
+        "spec.storage.endpoint",
+        "must not carry credentials",
+        kept="hunter2",
+    ),
+    Mistake(
+        "a metadata service as a stream",
+        {"channel.streams.0.url": "http://100.100.100.200/latest/meta-data"},
+        "spec.channel.streams[0].url",
+        "metadata service",
     ),
     Mistake(
         "a link-local address as a stream",
@@ -284,6 +322,12 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "a channel name in any script": {"channel.name": "会议 №1 / 🎥?#%"},
     "the largest uid": {"channel.uid": 2**32 - 1},
     "seventeen participants": {"channel.streams": [a_stream(uid) for uid in range(1, 18)]},
+    "parameters that only look like secrets": {
+        "channel.streams.0.url": "srt://a.example.com:9000?streamid=live:stage&pbkeylen=16&latency=200&author=me&design=1"
+    },
+    "an access control of SRT without a password": {
+        "channel.streams.0.url": "srt://a.example.com:9000?streamid=#!::r=stage,m=request,u=me"
+    },
     "a multicast group": {"channel.streams.0.url": "udp://@239.0.0.1:1234"},
     "a URL from a Secret": {"channel.streams": [{"uid": 1, "urlSecretRef": _SECRET_REF}]},
     "1080p upright": {"recording.video": {"width": 1080, "height": 1920}},

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
 from cloud_recording.api.secrets import SecretKeyRef
+from cloud_recording.api.url_rules import NO_LINK_LOCAL, no_secrets, of_field
 
 MAX_STREAMS: Final = 17
 """The layouts of the interface place up to seventeen users."""
@@ -25,33 +26,15 @@ class ChannelType(StrEnum):
 
 _SCHEME_LIST: Final = ", ".join(f"'{scheme}'" for scheme in URL_SCHEMES)
 
-StreamUrl = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=2048,
-        json_schema_extra=kubernetes(
-            Rule(
-                f"self.matches('^({'|'.join(URL_SCHEMES)})://')",
-                f"must be a URL whose scheme is one of {_SCHEME_LIST}",
-            ),
-            Rule(
-                "!self.matches('^[a-z]+://[^/?#@]+@')",
-                "must not carry credentials before '@'; put the whole URL into a Secret and name it in `urlSecretRef`",
-            ),
-            Rule(
-                "!self.matches('(?i)[?&](pass|passphrase|passwd|password|pwd|secret|token|key|signature|auth)=')",
-                "must not carry a password, key or token in its query; put the whole URL into a Secret and name it in "
-                "`urlSecretRef`",
-            ),
-            Rule(
-                r"!self.matches('^[a-z]+://@?(169[.]254[.]|\\[[fF][eE][89abAB])')",
-                "must not name a link-local address",
-            ),
-            Rule(r"!self.matches('[\\s\\x00-\\x1f\\x7f]')", "must not contain white space or control characters"),
-        ),
-    ),
-]
+_URL_RULES: Final = of_field(
+    "url",
+    Rule(f"self.matches('^({'|'.join(URL_SCHEMES)})://')", f"must be a URL whose scheme is one of {_SCHEME_LIST}"),
+    *no_secrets("put the whole URL into a Secret and name it in `urlSecretRef`"),
+    NO_LINK_LOCAL,
+    Rule(r"!self.matches('[\\s\\x00-\\x1f\\x7f]')", "must not contain white space or control characters"),
+)
+
+StreamUrl = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
 class Stream(SpecModel):
@@ -59,7 +42,8 @@ class Stream(SpecModel):
 
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
-            Rule("has(self.url) != has(self.urlSecretRef)", "must have exactly one of `url` and `urlSecretRef`")
+            Rule("has(self.url) != has(self.urlSecretRef)", "must have exactly one of `url` and `urlSecretRef`"),
+            *_URL_RULES,
         )
     )
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, kubernetes
 from cloud_recording.api.secrets import SecretKey, SecretKeyRef, SecretName
+from cloud_recording.api.url_rules import NO_LINK_LOCAL, of_field
 
 
 class StorageVendor(StrEnum):
@@ -58,27 +59,21 @@ Bucket = Annotated[
         ),
     ),
 ]
-Endpoint = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=512,
-        json_schema_extra=kubernetes(
-            Rule(
-                "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",
-                "must be a URL with the scheme 'https' or 'http' and a host",
-            ),
-            Rule("!self.contains('@')", "must not carry credentials; they belong in `credentials.secretRef`"),
-            Rule(
-                r"self.matches('^[a-z]+://[^/?#]*/?$')",
-                "must not have a path, query or fragment; use `bucket` and `prefix`",
-            ),
-            Rule(
-                r"!self.matches('^[a-z]+://(169[.]254[.]|\\[[fF][eE][89abAB])')", "must not name a link-local address"
-            ),
-        ),
+_ENDPOINT_RULES: Final = of_field(
+    "endpoint",
+    Rule(
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",
+        "must be a URL with the scheme 'https' or 'http' and a host",
     ),
-]
+    Rule("!self.contains('@')", "must not carry credentials; they belong in `credentials.secretRef`"),
+    Rule(
+        r"self.matches('^[a-z]+://[^/?#]*/?$')",
+        "must not have a path, query or fragment; use `bucket` and `prefix`",
+    ),
+    NO_LINK_LOCAL,
+)
+
+Endpoint = Annotated[str, Field(min_length=1, max_length=512)]
 Prefix = Annotated[
     str,
     Field(
@@ -129,7 +124,7 @@ _STORAGE_RULES = (
 class Storage(SpecModel):
     """A bucket and the way to it."""
 
-    model_config = ConfigDict(json_schema_extra=kubernetes(*_STORAGE_RULES))
+    model_config = ConfigDict(json_schema_extra=kubernetes(*_STORAGE_RULES, *_ENDPOINT_RULES))
 
     vendor: StorageVendor = Field(
         default=StorageVendor.S3,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
 
 
 def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness(tmp_path: Path) -> None:
-    def configured(told: dict[str, Any]) -> dict[str, Any]:
+    def configured(told: dict[str, Any]) -> Mapping[str, Any]:
         part = Assignment(RecordingDocument.model_validate(told), secrets=tmp_path, work=Path("/work"))
         return dict(part.job(Mode.RECORD, DESIRED).configuration)
 
