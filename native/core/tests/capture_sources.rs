@@ -4,8 +4,11 @@
 
 mod capture_support;
 
+use std::fs;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use capture_support::hostile::{reply, Server};
 use capture_support::servers::free_port;
 use capture_support::*;
 
@@ -64,4 +67,68 @@ fn pictures_without_time_stamps_are_shown_at_the_pace_they_come() {
         let whole = &runs[3..runs.len() - 1];
         assert!(whole.len() >= 5 && whole.iter().all(|length| (13..=17).contains(length)), "{name}: {runs:?}");
     }
+}
+
+/// A live packager: it lists the last five of its segments of a second each, and after some begins with others from 0.
+struct Packager {
+    begun: OnceLock<Instant>,
+}
+
+/// How many segments the first packager has, how many of them there are when it is first asked, and of how many it lists.
+const FIRST: usize = 10;
+const READY: usize = 7;
+const LISTED: usize = 5;
+
+impl Packager {
+    /// The playlist now; `names` are those of the two packagers' segments.
+    fn playlist(&self, names: [&str; 2]) -> String {
+        let seconds = self.begun.get_or_init(Instant::now).elapsed().as_secs() as usize;
+        let count = READY + seconds;
+        let (name, count) = if count <= FIRST { (names[0], count) } else { (names[1], count - FIRST) };
+        let first = count.saturating_sub(LISTED);
+        let segments = (first..count).map(|number| format!("#EXTINF:1.000000,\n{name}{number}.ts\n"));
+        let head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n";
+        format!("{head}#EXT-X-MEDIA-SEQUENCE:{first}\n{}", segments.collect::<String>())
+    }
+}
+
+fn segments(scratch: &Scratch, name: &str, colour: &str, hertz: u32) {
+    let media = colour_and_tone(colour, hertz, 30.0);
+    let files = scratch.path(&format!("{name}%d.ts"));
+    let list = scratch.path(&format!("{name}.m3u8"));
+    ffmpeg(&format!(
+        "{media} -f hls -hls_time 1 -hls_list_size 0 -hls_segment_filename {} {}",
+        files.display(),
+        list.display()
+    ));
+}
+
+#[test]
+fn a_packager_that_begins_its_numbers_anew_is_recorded_without_a_loss() {
+    let scratch = Scratch::new("renumbering");
+    segments(&scratch, "a", "red", 440);
+    segments(&scratch, "b", "blue", 880);
+    let directory = scratch.0.clone();
+    let packager = Packager { begun: OnceLock::new() };
+    let server = Server::start(move |path, stream| {
+        if path == "live.m3u8" {
+            return reply(stream, "200 OK", "", packager.playlist(["a", "b"]).as_bytes());
+        }
+        reply(stream, "200 OK", "", &fs::read(directory.join(path))?)
+    });
+    let (capture, memory) = start(config(&scratch.path("work"), &[&server.url("live.m3u8")]));
+    memory.wait_for("the source to join", joined(1));
+    record_for(&capture, Duration::from_secs(12));
+    capture.stop();
+    let told = memory.take();
+    assert!(left(1)(&told).is_none(), "{:?}", told.events);
+    let sound = samples(&joined_file(&scratch, &told.closed), 0);
+    let heard = |hertz| sound.chunks_exact(2400).filter(|block| tone(block, hertz) > 0.04).count();
+    let silent = sound.chunks_exact(2400).filter(|block| tone(block, 440.0).max(tone(block, 880.0)) < 0.04).count();
+    // Of the first packager everything from three segments before its end then, of the second everything from its first.
+    let expected = 20 * (FIRST - READY + 3);
+    assert!(heard(440.0).abs_diff(expected) <= 3, "{} of {expected}", heard(440.0));
+    assert!(silent <= 3 && heard(880.0) > 100, "{silent} silent, {} of the second", heard(880.0));
+    let asked = server.requests();
+    assert!((0..3).all(|number| asked.iter().any(|head| head.contains(&format!("/b{number}.ts")))), "{asked:?}");
 }

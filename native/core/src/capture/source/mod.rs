@@ -7,6 +7,7 @@ mod deblock;
 mod decode;
 mod fit;
 mod guard;
+mod numbering;
 pub mod open;
 mod peek;
 mod playlist;

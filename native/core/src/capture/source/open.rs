@@ -45,7 +45,8 @@ const LIMITS: [(&str, &str); 8] = [
     // Requests on a connection that stays go past our rules.
     ("http_persistent", "0"),
     ("max_probe_packets", "500"),
-    ("max_reload", "10"),
+    // A playlist that does not grow is one that is silent, which has a limit of its own.
+    ("max_reload", "100000"),
     // Datagrams that wait to be read: 1.5 MB, where the default is 5.
     ("fifo_size", "8192"),
 ];

@@ -48,6 +48,20 @@ impl Peek {
         }
     }
 
+    /// Has libav read this text instead, where all there was has been looked at.
+    pub fn replace(&mut self, text: &[u8]) -> Result<(), AvError> {
+        self.make_room(text.len() + 2 * READ)?;
+        // SAFETY: the buffer has room for the text, whatever it held is given up, and no pointer of the input lies behind it.
+        unsafe {
+            let io = &mut *self.0;
+            std::ptr::copy_nonoverlapping(text.as_ptr(), io.buffer, text.len());
+            io.buf_ptr = io.buffer;
+            io.buf_end = io.buffer.add(text.len());
+            io.pos = i64::try_from(text.len()).unwrap_or(i64::MAX);
+        }
+        Ok(())
+    }
+
     /// Moves what the input holds into a buffer of at least this size.
     fn make_room(&mut self, size: usize) -> Result<(), AvError> {
         // SAFETY: the buffer belongs to the input, which was allocated by libav as the new one is; all pointers into it move

@@ -13,7 +13,7 @@ pub const HEAD: &[u8] = b"#EXTM3U";
 pub const MOST_BYTES: usize = 4 << 20;
 
 /// Variants and renditions in a list of lists. libav takes some kilobytes for each, and opens all.
-const MOST_CHOICES: usize = 64;
+pub const MOST_CHOICES: usize = 64;
 
 /// No segment is waited for longer, whatever a playlist says of their length.
 const MOST_LATENESS: Nanos = 5 * SECOND;

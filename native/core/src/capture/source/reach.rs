@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What libav may do for a source: how long a call of it may last, how much memory it may take, and what it may open.
 
+use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use ffmpeg_next::ffi;
 
 use super::guard::{self, Guard, Refusal};
+use super::numbering::Numbering;
 use super::peek::Peek;
 use super::playlist::{self, Cadence};
 use super::redirect;
@@ -46,6 +48,8 @@ pub struct Watch {
     is_entered: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
     cadence: Mutex<Option<Cadence>>,
+    /// By the address that libav asked for.
+    numberings: Mutex<HashMap<String, Numbering>>,
 }
 
 impl Watch {
@@ -61,6 +65,7 @@ impl Watch {
             is_entered: AtomicBool::new(false),
             refusal: Mutex::default(),
             cadence: Mutex::default(),
+            numberings: Mutex::default(),
         }
     }
 
@@ -143,8 +148,8 @@ impl Watch {
     ///
     /// # Safety
     /// As for `open`, from which the arguments come.
-    unsafe fn open_within_rules(&self, call: &Call, wrapping: &str, target: &str) -> c_int {
-        let (mut target, mut cookies) = (target.to_owned(), String::new());
+    unsafe fn open_within_rules(&self, call: &Call, wrapping: &str, asked: &str) -> c_int {
+        let (mut target, mut cookies) = (asked.to_owned(), String::new());
         for _ in 0..=MOST_REDIRECTS {
             if let Err(refusal) = self.guard.check_reference(&self.url, &target) {
                 return self.refuse(refusal);
@@ -153,7 +158,7 @@ impl Watch {
             let opened = unsafe { call.attempt(&format!("{wrapping}{target}"), &cookies) };
             if opened >= 0 {
                 // SAFETY: it was opened just now.
-                return unsafe { self.look_into(call, &target) };
+                return unsafe { self.look_into(call, asked, &target) };
             }
             // A redirect that is not followed is an input/output error like many another.
             if opened != ffi::AVERROR(ffi::EIO) || !is_http(&target) {
@@ -176,11 +181,24 @@ impl Watch {
 }
 
 impl Watch {
+    /// The playlist as libav is to read it, if not as it is.
+    fn follow(&self, asked: &str, text: &str) -> Option<String> {
+        let mut numberings = lock(&self.numberings);
+        if numberings.len() >= playlist::MOST_CHOICES && !numberings.contains_key(asked) {
+            return None;
+        }
+        let (other, anew) = numberings.entry(asked.to_owned()).or_default().follow(text);
+        if anew {
+            tracing::info!("the playlist's numbering begins anew: its segments are read on from there");
+        }
+        other
+    }
+
     /// Closes what must not be read by libav: an unsound playlist.
     ///
     /// # Safety
     /// What the call asked for was opened, and nothing was read of it.
-    unsafe fn look_into(&self, call: &Call, target: &str) -> c_int {
+    unsafe fn look_into(&self, call: &Call, asked: &str, target: &str) -> c_int {
         if !is_http(target) && !guard::is_file(target) {
             return 0;
         }
@@ -188,7 +206,7 @@ impl Watch {
         let is_root = !self.is_entered.swap(true, Ordering::Relaxed);
         // SAFETY: the caller's promise; it is closed only when it is not looked into any more.
         unsafe {
-            let judged = judge(&mut Peek::new(*call.io), is_root);
+            let judged = judge(&mut Peek::new(*call.io), is_root, |text| self.follow(asked, text));
             if judged.is_err() {
                 ffi::avio_closep(call.io);
             }
@@ -213,7 +231,11 @@ enum Unsound {
     Broken(AvError),
 }
 
-fn judge(peek: &mut Peek, is_root: bool) -> Result<Option<Cadence>, Unsound> {
+fn judge(
+    peek: &mut Peek,
+    is_root: bool,
+    follow: impl FnOnce(&str) -> Option<String>,
+) -> Result<Option<Cadence>, Unsound> {
     if peek.beginning(playlist::HEAD.len()).map_err(Unsound::Broken)? != playlist::HEAD {
         return Ok(None);
     }
@@ -221,8 +243,14 @@ fn judge(peek: &mut Peek, is_root: bool) -> Result<Option<Cadence>, Unsound> {
     if text.len() > playlist::MOST_BYTES {
         return Err(Unsound::Endless);
     }
-    let sound = playlist::is_sound(text, is_root);
-    sound.then(|| Cadence::of(text)).ok_or(Unsound::Broken(AvError(ffi::AVERROR_INVALIDDATA)))
+    if !playlist::is_sound(text, is_root) {
+        return Err(Unsound::Broken(AvError(ffi::AVERROR_INVALIDDATA)));
+    }
+    let cadence = Cadence::of(text);
+    if let Some(other) = std::str::from_utf8(text).ok().and_then(follow) {
+        peek.replace(other.as_bytes()).map_err(Unsound::Broken)?;
+    }
+    Ok(cadence)
 }
 
 /// The arguments with which libav asks for something to be opened.
