@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cloud_recording.api.base import SpecModel
 from cloud_recording.api.channel import URL_SCHEMES
+from cloud_recording.api.hosts import ANY_HOST, HostPattern
 from cloud_recording.api.pod import Resources
 from cloud_recording.api.recording import DEFAULT_ENGINE
 
@@ -76,10 +77,16 @@ class LeaderElectionSettings(SpecModel):
 
 
 class AllowedSettings(SpecModel):
-    """What a user may ask for in a recording. An entry of `labels` or `annotations` is a key; `*` ends a prefix."""
+    """What a user may ask for in a recording.
+
+    An entry of `secrets`, `labels` or `annotations` is a name or key; `*` ends a prefix.
+    """
 
     protocols: tuple[str, ...] = URL_SCHEMES
     link_local: bool = False
+    stream_hosts: tuple[HostPattern, ...] = (ANY_HOST,)
+    endpoints: tuple[HostPattern, ...] = (ANY_HOST,)
+    secrets: tuple[str, ...] = ("*",)
     service_accounts: tuple[Name, ...] = ()
     priority_classes: tuple[Name, ...] = ()
     labels: tuple[str, ...] = ("*",)

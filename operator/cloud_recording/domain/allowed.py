@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
+from cloud_recording.api.hosts import is_listed
 from cloud_recording.api.pod import PodOptions
 from cloud_recording.api.recording import CloudRecordingSpec
 from cloud_recording.api.settings import AllowedSettings, OperatorSettings
+from cloud_recording.domain import location
+from cloud_recording.domain.pod_builder import secret_keys
 
 
 def objection(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
@@ -23,8 +27,26 @@ def _objections(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterato
         scheme = (stream.url or "").partition("://")[0]
         if stream.url is not None and scheme not in settings.allowed.protocols:
             yield f"`spec.channel.streams[{index}].url` must not use '{scheme}': the administrator does not allow it"
+        elif stream.url is not None and not is_listed(
+            urlsplit(stream.url).hostname or "", settings.allowed.stream_hosts
+        ):
+            yield (
+                f"`spec.channel.streams[{index}].url` must not lead to '{urlsplit(stream.url).hostname}': the "
+                "administrator does not allow it"
+            )
+    yield from _storage_objections(spec, settings.allowed)
     if spec.pod is not None:
         yield from _pod_objections(spec.pod, settings.allowed)
+
+
+def _storage_objections(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
+    """Who may make recordings could otherwise have any Secret of the namespace sent to a server of their own."""
+    host = location.host(spec.storage)
+    if not is_listed(host, allowed.endpoints):
+        yield f"`spec.storage` must not lead to '{host}': the administrator does not allow it"
+    for name in sorted({name for name, _ in secret_keys(spec)}):
+        if not _matches(name, allowed.secrets):
+            yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
 
 
 def _pod_objections(pod: PodOptions, allowed: AllowedSettings) -> Iterator[str]:

@@ -7,7 +7,6 @@ leads to one that asks for nothing more. A finished recording stays as it is, wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
-from cloud_recording.domain.desired import desired_state
+from cloud_recording.domain.desired import compact_json, desired_state
 from cloud_recording.domain.observe import node_deadline, observed
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.restart import End, GoOn, Wait, after
@@ -282,11 +281,6 @@ def _part_actions(
     if pod.annotations.get(CALLBACK_CA_ANNOTATION) != surroundings.callback_ca:
         changes[CALLBACK_CA_ANNOTATION] = surroundings.callback_ca
     return [AnnotatePod(pod=pod, annotations=changes)] if changes else []
-
-
-def compact_json(document: object) -> str:
-    """JSON in as few bytes as it takes, always in the same order."""
-    return json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
 def _release(pod: PodView | None, *, lost: bool) -> list[Action]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
@@ -46,3 +47,8 @@ def desired_state(
         max_duration_seconds=duration_left(recording, part),
         upload_grace_seconds=spec.upload_grace_seconds,
     )
+
+
+def compact_json(document: object) -> str:
+    """JSON in as few bytes as it takes, always in the same order."""
+    return json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)

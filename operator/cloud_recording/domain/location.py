@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+
+_VENDOR_DOMAINS: Final[Mapping[StorageVendor, str]] = {
+    StorageVendor.QINIU: "qiniucs.com",
+    StorageVendor.ALIYUN: "aliyuncs.com",
+}
 
 
 def url(storage: Storage, name: str) -> str | None:
@@ -19,6 +26,14 @@ def url(storage: Storage, name: str) -> str | None:
     if storage.effective_addressing is Addressing.VIRTUAL_HOSTED:
         return f"{scheme}://{storage.bucket}.{host}/{key}"
     return f"{scheme}://{host}/{storage.bucket}/{key}"
+
+
+def host(storage: Storage) -> str:
+    """The host that the bucket's keys are sent to, without the bucket; for vendors by their domain."""
+    endpoint = _endpoint(storage)
+    if endpoint is not None:
+        return urlsplit(endpoint).hostname or ""
+    return f"{storage.region}.{_VENDOR_DOMAINS[storage.vendor]}"
 
 
 def _endpoint(storage: Storage) -> str | None:

@@ -28,7 +28,7 @@ from cloud_recording.api.wire import (
     RecordingDocument,
 )
 from cloud_recording.domain import names
-from cloud_recording.domain.decide import compact_json
+from cloud_recording.domain.desired import compact_json
 from cloud_recording.domain.sizing import default_resources
 
 Json = dict[str, Any]

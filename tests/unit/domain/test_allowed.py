@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an administrator forbids is named by its field before there is a pod, and nothing else is."""
+
+from typing import Any
+
+import pytest
+
+from cloud_recording.domain.allowed import objection
+from tests.unit.domain.builders import SETTINGS, a_recording
+
+KEYS = {"secretRef": {"name": "team-a-bucket"}}
+OWN = {"endpoint": "https://s3.example.com", "bucket": "recordings", "credentials": KEYS}
+STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "spec", "named"),
+    [
+        ({}, {}, None),
+        ({"endpoints": ("*.example.com",)}, {"storage": OWN}, None),
+        ({"endpoints": ("s3.example.org",)}, {"storage": OWN}, "must not lead to 's3.example.com'"),
+        (
+            {"endpoints": ("*.example.com",)},
+            {"storage": {"vendor": "AWS", "region": "eu-west-3", "bucket": "mine", "credentials": KEYS}},
+            "must not lead to 's3.eu-west-3.amazonaws.com'",
+        ),
+        (
+            {"endpoints": ("*.aliyuncs.com",)},
+            {"storage": {"vendor": "Aliyun", "region": "beijing", "bucket": "mine", "credentials": KEYS}},
+            None,
+        ),
+        ({"secrets": ("team-a-*",)}, {"storage": OWN}, None),
+        ({"secrets": ("recording-*",)}, {"storage": OWN}, "must not name the Secret 'team-a-bucket'"),
+        (
+            {"secrets": ("team-a-*",)},
+            {
+                "storage": OWN,
+                "channel": {
+                    "name": "room-1",
+                    "uid": 1000,
+                    "streams": [{"uid": 1, "urlSecretRef": {"name": "database", "key": "password"}}],
+                },
+            },
+            "must not name the Secret 'database'",
+        ),
+        (
+            {"stream_hosts": ("10.0.0.0/8", "*.media.internal")},
+            {"channel": {"name": "room-1", "uid": 1000, "streams": [STREAM]}},
+            "`spec.channel.streams[0].url` must not lead to 'media.example.com'",
+        ),
+        (
+            {"stream_hosts": ("media.example.com",)},
+            {"channel": {"name": "room-1", "uid": 1000, "streams": [STREAM]}},
+            None,
+        ),
+    ],
+)
+def test_destinations_and_secrets_are_the_administrators_to_allow(
+    allowed: dict[str, Any], spec: dict[str, Any], named: str | None
+) -> None:
+    settings = SETTINGS.model_copy(update={"allowed": SETTINGS.allowed.model_copy(update=allowed)})
+    said = objection(a_recording().spec(**spec).build().spec, settings)
+    assert said is None if named is None else said is not None and named in said
