@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureConfig, ClosedSlice, StreamKinds};
+use cloud_recording_core::capture::api::{CaptureConfig, ClosedSlice, Passthrough, StreamKinds};
 use cloud_recording_core::mp4::{self, Failure, Slice};
 
 fn slices(closed: &[ClosedSlice]) -> Vec<Slice> {
@@ -134,4 +134,22 @@ fn a_temporary_slice_goes_once_it_was_read() {
     make(&scratch, &slices).unwrap();
     let left: Vec<bool> = slices.iter().map(|slice| slice.path.exists()).collect();
     assert_eq!(left[..3], [true, false, true]);
+}
+
+#[test]
+fn slides_last_as_long_as_the_playlist_says() {
+    let scratch = Scratch::new("mp4-slides");
+    let slides = "-f lavfi -i testsrc=size=320x180:rate=1/20:duration=60 -f lavfi -i sine=duration=49.9 \
+         -pix_fmt yuv420p -c:v libx264 -tune zerolatency -g 1 -c:a aac";
+    let url = source(&scratch, "slides.flv", slides);
+    let mut config = config(&scratch.path("work"), &[&url]);
+    config.slice = std::time::Duration::from_secs(15);
+    config.passthrough = Some(Passthrough { longest_slice: std::time::Duration::from_secs(30) });
+    let closed = record_offline(&config).closed;
+    let listed: f64 = closed.iter().map(|slice| slice.duration_ticks as f64 / 90_000.0).sum();
+    let film = make(&scratch, &slices(&closed)).unwrap();
+    assert_eq!(times(&film, "v"), [0.0, 20.0, 40.0]);
+    let told: f64 = probe(&film, "v", "format=duration")[0].parse().unwrap();
+    assert!((told - listed).abs() < 0.1, "{told} s, but the playlist lists {listed} s");
+    assert!((listed - 49.9).abs() < 0.3, "{listed} s of 49.9");
 }

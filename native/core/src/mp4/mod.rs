@@ -116,6 +116,7 @@ fn copy(slice: &Slice, at: i64, film: &mut Film, stop: &AtomicBool) -> Result<()
     let unreadable = |error| Failure::Unreadable(slice.path.clone(), error);
     let mut piece = open(slice)?;
     let Some(start) = piece.start() else { return Ok(()) };
+    let end = at + i64::try_from(slice.ticks).unwrap_or(i64::MAX / 4);
     if !film.takes(&piece) {
         return Err(Failure::Changed(slice.path.clone()));
     }
@@ -123,7 +124,7 @@ fn copy(slice: &Slice, at: i64, film: &mut Film, stop: &AtomicBool) -> Result<()
         if stop.load(Ordering::Relaxed) {
             return Err(Failure::Stopped);
         }
-        film.write(kind, &mut packet, at - start).map_err(unwritable)?;
+        film.write(kind, &mut packet, at - start, end).map_err(unwritable)?;
     }
     Ok(())
 }

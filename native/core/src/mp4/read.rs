@@ -7,7 +7,11 @@ use std::ptr::{self, NonNull};
 use ffmpeg_next::ffi;
 
 use crate::capture::av::frame::Packet;
-use crate::capture::av::{c_string, AvError};
+use crate::capture::av::{c_string, AvError, Options};
+
+/// A picture shows itself only with what follows it: of slides, that may be the end of the slice. So all of it is looked at, if
+/// need be, but not for the number of pictures a second.
+const WHOLE: [(&str, &str); 3] = [("analyzeduration", "600000000"), ("probesize", "268435456"), ("fpsprobesize", "0")];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -57,7 +61,8 @@ impl Piece {
         // SAFETY: the strings live through the calls; a context that could not be opened is freed by libav.
         unsafe {
             let format = ffi::av_find_input_format(format.as_ptr());
-            AvError::check(ffi::avformat_open_input(&raw mut raw, url.as_ptr(), format, ptr::null_mut()))?;
+            let mut options = Options::new(&WHOLE)?;
+            AvError::check(ffi::avformat_open_input(&raw mut raw, url.as_ptr(), format, options.as_mut_ptr()))?;
             let piece = Self { context: NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)? };
             AvError::check(ffi::avformat_find_stream_info(raw, ptr::null_mut()))?;
             Ok(piece)

@@ -65,8 +65,8 @@ impl<'a> Film<'a> {
         })
     }
 
-    /// Writes the packet `shift` ticks later than its own times say.
-    pub fn write(&mut self, kind: Kind, packet: &mut Packet, shift: i64) -> Result<(), AvError> {
+    /// Writes the packet `shift` ticks later than its own times say, into a file that ends at `end` as far as is known.
+    pub fn write(&mut self, kind: Kind, packet: &mut Packet, shift: i64, end: i64) -> Result<(), AvError> {
         let Some(index) = self.index(kind) else { return Ok(()) };
         // SAFETY: a track has the stream of its number.
         let base = unsafe { (**(*self.context.as_ptr()).streams.add(index)).time_base };
@@ -79,6 +79,10 @@ impl<'a> Film<'a> {
         raw.pts += shift;
         raw.dts += shift;
         raw.pos = -1;
+        if kind == Kind::Video {
+            // A picture is seen until the next one. Of the last one, what is read back guesses how long that is.
+            raw.duration = (end - raw.pts).max(1);
+        }
         // SAFETY: the packet is valid and borrowed exclusively.
         unsafe { ffi::av_packet_rescale_ts(raw, TICKS, base) };
         // Where two slices meet after a hole, the reordering of pictures may reach back into the one before.
