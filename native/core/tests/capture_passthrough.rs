@@ -213,6 +213,57 @@ fn another_picture_size_or_sound_begins_another_slice_with_a_discontinuity() {
     assert_eq!(payload(&file, "v"), payload(Path::new(&url), "v"));
 }
 
+/// So many pictures of the size, from that time on.
+fn pictures(scratch: &Scratch, name: &str, (size, count): (&str, u32), at: f64) -> String {
+    let arguments = format!(
+        "-f lavfi -i testsrc2=size={size}:rate=25 -frames:v {count} -pix_fmt yuv420p {H264} -bf 0 -g 25 -muxdelay 0 \
+         -output_ts_offset {at:.4}"
+    );
+    source(scratch, name, &arguments)
+}
+
+#[test]
+fn slices_that_begin_within_a_millisecond_have_names_of_their_own() {
+    let scratch = Scratch::new("copy-names");
+    let parts = [
+        pictures(&scratch, "first.ts", ("320x180", 150), 0.0),
+        pictures(&scratch, "second.ts", ("640x360", 1), 6.0),
+        pictures(&scratch, "third.ts", ("320x180", 150), 6.0004),
+    ];
+    let url = one_after_the_other(&scratch, "all.ts", &parts);
+    let mut config = passed_through(&scratch.path("work"), &url);
+    config.kinds = StreamKinds::VideoOnly;
+    let told = record_offline(&config);
+    assert!(!told.events.iter().any(|event| matches!(event, CaptureEvent::Broken(_))), "{:?}", told.events);
+    let starts: Vec<i64> = told.closed.iter().map(|slice| slice.open.start.0).collect();
+    assert!(starts.windows(2).any(|pair| pair[1] - pair[0] == 1), "{starts:?}");
+    assert!(starts.windows(2).all(|pair| pair[1] > pair[0]), "{starts:?}");
+    let file = joined_file(&scratch, &told.closed);
+    assert_eq!(payload(&file, "v"), payload(Path::new(&url), "v"));
+}
+
+#[test]
+fn a_stream_whose_format_changes_at_each_key_frame_is_transcoded_and_the_reason_told() {
+    let scratch = Scratch::new("copy-changes");
+    let part = |index: u32| {
+        let size = if index % 2 == 0 { "320x180" } else { "640x360" };
+        pictures(&scratch, &format!("{index}.ts"), (size, 10), f64::from(index) * 0.4)
+    };
+    let parts: Vec<String> = (0..30).map(part).collect();
+    let url = one_after_the_other(&scratch, "all.ts", &parts);
+    let mut config = passed_through(&scratch.path("work"), &url);
+    config.kinds = StreamKinds::VideoOnly;
+    let told = record_offline(&config);
+    let reason = told.events.iter().find_map(|event| match event {
+        CaptureEvent::Transcoding { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    assert_eq!(reason, Some("its format changes again and again, and each change would begin a slice"));
+    assert!(told.closed.len() <= 16, "{} slices of 12 s", told.closed.len());
+    let recorded: f64 = seconds(&told.closed).iter().sum();
+    assert!(recorded > 10.0, "{recorded} s of 12: {:?}", told.events);
+}
+
 #[test]
 fn jumping_time_stamps_leave_no_trace_in_the_copy() {
     for offset in ["5000", "0", "95443.2"] {

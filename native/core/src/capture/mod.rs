@@ -42,6 +42,7 @@ use output::Output;
 pub use repair::repair;
 use roster::Roster;
 use seating::Seating;
+use slicer::Naming;
 pub use source::{try_out, Failure, Guard, Refusal};
 use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
@@ -63,6 +64,7 @@ struct Parts {
     settings: Arc<Mutex<Settings>>,
     seating: Arc<Seating>,
     lateness: Arc<Lateness>,
+    naming: Arc<Naming>,
     /// Nanoseconds of media written.
     position: Arc<AtomicI64>,
 }
@@ -101,6 +103,7 @@ impl Capture {
             seating: Arc::new(Seating::new(canvas, config.fit, Arc::clone(&settings))),
             settings,
             lateness: Arc::default(),
+            naming: Arc::new(Naming::new(config)),
             position: Arc::default(),
         };
         let mut capture = Self { parts, threads: Vec::new() };
@@ -192,7 +195,8 @@ impl Parts {
     fn compose(&self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<Composing, Fatal> {
         let (sender, receiver) = sync_channel(tick::backlog(config, &*self.clock));
         let position = Arc::clone(&self.position);
-        let output = Output::open(config, Arc::clone(&self.clock), Arc::clone(&self.sink), position)?;
+        let output =
+            Output::open(config, Arc::clone(&self.naming), Arc::clone(&self.clock), Arc::clone(&self.sink), position)?;
         let output = self.spawn("output", move || output.run(&receiver))?;
         let presence = Presence::new(&self.clock);
         let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));

@@ -100,6 +100,7 @@ impl Output {
     /// Opens the encoders; `position` is kept at the nanoseconds of media written.
     pub fn open(
         config: &CaptureConfig,
+        naming: Arc<Naming>,
         clock: Arc<dyn Clock>,
         sink: Arc<dyn CaptureSink>,
         position: Arc<AtomicI64>,
@@ -119,7 +120,6 @@ impl Output {
         let parameters: Vec<_> =
             video.iter().map(|encoder| encoder.parameters()).chain(audio.iter().map(|e| e.parameters())).collect();
         let muxer = Muxer::new(&parameters).map_err(|error| Fatal::no_muxer(&error))?;
-        let naming = Naming { directory: config.directory.clone(), stem: config.file_stem.clone() };
         Ok(Self {
             grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
             slicer: Slicer::new(naming, Arc::clone(&sink), muxer, kinds),

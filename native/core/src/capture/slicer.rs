@@ -4,23 +4,39 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
 
-use super::api::{CaptureSink, ClosedSlice, OpenSlice, TrackKind, TrackStart, UtcMillis};
+use super::api::{CaptureConfig, CaptureSink, ClosedSlice, OpenSlice, TrackKind, TrackStart, UtcMillis};
 use super::av::frame::Packet;
 use super::av::AvError;
 use super::fault::Fatal;
 use super::mux::{MuxError, Muxer, SliceFile};
 use super::utc;
 
-/// Where slices lie and how they are called.
+/// Where slices lie and how they are called: one for all of a capture, as no two slices may share a name.
 pub struct Naming {
-    pub directory: PathBuf,
-    pub stem: String,
+    directory: PathBuf,
+    stem: String,
+    newest: AtomicI64,
+}
+
+impl Naming {
+    pub fn new(config: &CaptureConfig) -> Self {
+        Self { directory: config.directory.clone(), stem: config.file_stem.clone(), newest: AtomicI64::new(i64::MIN) }
+    }
+
+    /// The start by which a slice is called that begins at `utc`: a millisecond after that of the slice before, if need be.
+    fn start(&self, utc: UtcMillis) -> UtcMillis {
+        let newest = self.newest.load(Ordering::Relaxed);
+        let start = utc.0.max(newest.saturating_add(1));
+        self.newest.store(start, Ordering::Relaxed);
+        UtcMillis(start)
+    }
 }
 
 pub struct Slicer {
-    naming: Naming,
+    naming: Arc<Naming>,
     sink: Arc<dyn CaptureSink>,
     muxer: Muxer,
     kinds: Vec<TrackKind>,
@@ -38,7 +54,7 @@ pub struct Beginning {
 
 impl Slicer {
     /// `kinds` are the output's tracks in the order of the muxer's streams.
-    pub fn new(naming: Naming, sink: Arc<dyn CaptureSink>, muxer: Muxer, kinds: Vec<TrackKind>) -> Self {
+    pub fn new(naming: Arc<Naming>, sink: Arc<dyn CaptureSink>, muxer: Muxer, kinds: Vec<TrackKind>) -> Self {
         Self { naming, sink, muxer, kinds, current: None }
     }
 
@@ -49,6 +65,7 @@ impl Slicer {
     /// Opens the next slice; the one before must be closed.
     pub fn open(&mut self, beginning: Beginning) -> Result<(), Unwritten> {
         let Beginning { ticks, utc, restart } = beginning;
+        let utc = self.naming.start(utc);
         let file_name = format!("{}_{}.ts", self.naming.stem, utc::compact(utc));
         let track_starts =
             self.kinds.iter().filter(|_| restart).map(|kind| TrackStart { kind: *kind, at: utc }).collect();

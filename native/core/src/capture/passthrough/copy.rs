@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::format::{misfit, Formats, Ready};
+use super::format::{misfit, Changes, Formats, Ready};
 use super::line::{Line, Unordered};
 use super::output::{Flow, Job, Piece};
 use crate::capture::api::CaptureEvent;
@@ -57,13 +57,15 @@ pub struct Copier {
     /// Until when there has been media.
     reached: Option<Nanos>,
     paused: bool,
+    changes: Changes,
     /// Why the output is to end before the next packet, as long as nobody could take that.
     overdue: Option<Overdue>,
 }
 
 impl Copier {
-    pub fn new(flow: Arc<Flow>) -> Self {
-        Self { flow, reached: None, paused: false, overdue: None }
+    /// For slices of that length.
+    pub fn new(flow: Arc<Flow>, slice: Nanos) -> Self {
+        Self { flow, reached: None, paused: false, changes: Changes::new(slice), overdue: None }
     }
 
     pub fn play(&mut self, input: Input, source: &Source, parts: &Parts, jobs: &SyncSender<Job>) -> End {
@@ -98,6 +100,8 @@ struct Connection<'a> {
     chosen: [Option<(usize, Formats)>; 2],
     /// When each track's last packet came.
     seen: [Option<Nanos>; 2],
+    /// The format of each track's last packet.
+    formats: [Option<u64>; 2],
     told: Option<(bool, bool)>,
     streams_known: usize,
     opened: Instant,
@@ -120,6 +124,7 @@ impl<'a> Connection<'a> {
             pace: Pace::Live,
             chosen: [None, None],
             seen: [None; 2],
+            formats: [None; 2],
             told: None,
             streams_known: 0,
             opened: Instant::now(),
@@ -178,6 +183,12 @@ impl<'a> Connection<'a> {
             Ok(None) => return Ok(()),
             Err(reason) => return Err(Halt::Misfit { packet, reason }),
         };
+        let before = self.formats[track as usize].replace(ready.format.serial);
+        if before.is_some_and(|before| before != ready.format.serial) {
+            if let Some(reason) = self.copier.changes.note(self.parts.clock.now()) {
+                return Err(Halt::Misfit { packet, reason });
+            }
+        }
         let stamp = self.input.stamp(&packet);
         let stamp = Stamp { duration: ready.duration.unwrap_or(stamp.duration), ..stamp };
         let Ok(placed) = line.place(track, stamp, self.parts.clock.now()) else {

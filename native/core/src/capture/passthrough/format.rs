@@ -36,6 +36,30 @@ fn explain(error: AvError) -> String {
     error.to_string()
 }
 
+/// So many changes of its format a stream may make at once, and one more in the length of a slice: each begins a slice, and
+/// each slice is a file, requests, and a line of the playlist.
+const MOST_CHANGES: i64 = 8;
+
+/// How often the format has changed lately.
+pub struct Changes {
+    /// The time that changes have used up, one slice's length each.
+    until: Nanos,
+    each: Nanos,
+}
+
+impl Changes {
+    pub fn new(slice: Nanos) -> Self {
+        Self { until: Nanos::MIN / 2, each: slice }
+    }
+
+    /// Takes note of a change at `now`; why the stream cannot be copied, if there were too many.
+    pub fn note(&mut self, now: Nanos) -> Option<String> {
+        self.until = self.until.max(now) + self.each;
+        let too_many = self.until - now > MOST_CHANGES.saturating_mul(self.each);
+        too_many.then(|| "its format changes again and again, and each change would begin a slice".to_owned())
+    }
+}
+
 /// Why a stream with these parameters cannot be copied, if so.
 pub fn misfit(track: Track, parameters: &Parameters) -> Option<String> {
     let name = parameters.codec_name();
@@ -171,5 +195,22 @@ impl Sound {
     fn new_format(&mut self, adts: Adts) -> Result<Arc<Format>, String> {
         self.original.set_sample_rate(adts.rate());
         Format::new(&self.original, &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::clock::SECOND;
+
+    #[test]
+    fn a_stream_may_change_now_and_then_but_not_at_each_key_frame() {
+        let mut rare = Changes::new(15 * SECOND);
+        assert!((0..1000).all(|index| rare.note(index * 20 * SECOND).is_none()));
+        let mut burst = Changes::new(15 * SECOND);
+        let first = (0..100).position(|_| burst.note(0).is_some());
+        assert_eq!(first, Some(8));
+        let mut steady = Changes::new(15 * SECOND);
+        assert!((0..100).any(|index| steady.note(index * 2 * SECOND).is_some()));
     }
 }

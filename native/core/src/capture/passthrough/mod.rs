@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, OpenSlice, UtcMillis};
-use super::clock::{lock, Nanos, Presence, SECOND};
+use super::clock::{lock, nanos, Nanos, Presence, SECOND};
 use super::encode::aac;
 use super::fault::Fatal;
 use super::roster::Roster;
@@ -71,7 +71,7 @@ impl Way {
         let flow = Arc::<Flow>::default();
         let output = Output::new(config, parts, Arc::clone(&flow));
         let output = parts.spawn("copy", move || output.run(&received))?;
-        Ok(Self::Copying { jobs, copier: Copier::new(Arc::clone(&flow)), flow, output })
+        Ok(Self::Copying { jobs, copier: Copier::new(Arc::clone(&flow), nanos(config.slice)), flow, output })
     }
 }
 

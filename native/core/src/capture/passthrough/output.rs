@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The writing half: interleaves what was read, and cuts it into slices as the cutter says.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -16,7 +15,7 @@ use crate::capture::av::frame::Packet;
 use crate::capture::clock::{lock, nanos, Nanos, SECOND};
 use crate::capture::fault::Fatal;
 use crate::capture::mux::{Muxer, TICKS_PER_SECOND};
-use crate::capture::slicer::{Beginning, Naming, Slicer, Unwritten};
+use crate::capture::slicer::{Beginning, Slicer, Unwritten};
 use crate::capture::timeline::Track;
 use crate::capture::Parts;
 
@@ -65,7 +64,6 @@ pub struct Piece {
 pub struct Output {
     parts: Parts,
     flow: Arc<Flow>,
-    naming: (PathBuf, String),
     origin: Option<Nanos>,
     order: Order<Piece>,
     interleaver: Interleaver<Piece>,
@@ -88,7 +86,6 @@ impl Output {
         Self {
             parts: parts.clone(),
             flow,
-            naming: (config.directory.clone(), config.file_stem.clone()),
             origin: None,
             order: Order::default(),
             interleaver: Interleaver::default(),
@@ -249,9 +246,8 @@ impl Output {
         }
         let muxer = Muxer::of_copies(&formats);
         let muxer = muxer.map_err(|error| Fatal::no_muxer(&error))?;
-        let (directory, stem) = self.naming.clone();
         let sink = Arc::clone(&self.parts.sink);
-        self.slicer = Some(Slicer::new(Naming { directory, stem }, sink, muxer, kinds));
+        self.slicer = Some(Slicer::new(Arc::clone(&self.parts.naming), sink, muxer, kinds));
         self.open(at, true)
     }
 
