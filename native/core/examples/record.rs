@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cloud_recording_core::capture::api::{
-    AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice, Passthrough,
-    StreamKinds, StreamSource, UtcMillis, VideoStream,
+    Access, AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
+    Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, VirtualClock};
 use cloud_recording_core::capture::geometry::{places, Fill, Place};
@@ -125,6 +125,7 @@ impl Request {
             uid,
             name: None,
             url: url.clone(),
+            access: Access::default(),
             silence: Duration::from_secs(30),
         };
         CaptureConfig {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cloud_recording_core::capture::api::Access;
 use cloud_recording_core::capture::{try_out, Guard};
 
 const PRETENCES: [&str; 8] = ["a.m3u8", "a.ts", "a.mp4", "a.flv", "a.mkv", "a.aac", "a.h264", "a"];
@@ -34,7 +35,7 @@ pub fn run(data: &[u8]) {
     let url = format!("http://127.0.0.1:{}/{}", servers.port, PRETENCES[usize::from(*first) % PRETENCES.len()]);
     let guard = Guard::new(&["http".to_owned()], false).refusing([127, 9, 9, 9].into()).within_loopback();
     let started = Instant::now();
-    let outcome = try_out(&url, &guard, PACKETS, LIMIT);
+    let outcome = try_out(&url, &Access::default(), &guard, PACKETS, LIMIT);
     let most = LIMIT * (u32::try_from(PACKETS).unwrap() + 1) + Duration::from_secs(10);
     assert!(started.elapsed() < most, "{:?}", started.elapsed());
     assert_eq!(servers.trespasses.load(Ordering::SeqCst), 0, "the forbidden address was asked");

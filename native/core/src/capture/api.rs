@@ -4,6 +4,7 @@
 //! Capture produces closed slices and facts; delivery decides what they mean for a recording. Neither calls into the
 //! other by any other way than the types here, so that each can be tested alone.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,6 +72,34 @@ pub struct StreamSource {
     pub url: String,
     /// Whose connection brings no media for so long has left.
     pub silence: Duration,
+    pub access: Access,
+}
+
+/// What a source's server asks for, and what it is asked for, beside the URL.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Headers of HTTP by name, in the order in which they are sent. Values may be secret.
+    pub headers: Vec<(String, String)>,
+    pub trust: Trust,
+}
+
+/// How a server proves over TLS that it is the one of the URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// By a certificate for its name, signed by an authority of the system.
+    #[default]
+    System,
+    /// The same, or by one of the authorities in this PEM file.
+    Authorities(PathBuf),
+    /// By the certificate with this SHA-256 of its DER form.
+    Certificate([u8; 32]),
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Access").field("headers", &names).field("trust", &self.trust).finish()
+    }
 }
 
 /// Recording without transcoding: slices end where the source has key frames.

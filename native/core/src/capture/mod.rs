@@ -43,7 +43,7 @@ pub use repair::repair;
 use roster::Roster;
 use seating::Seating;
 use slicer::Naming;
-pub use source::{try_out, Failure, Guard, Refusal};
+pub use source::{try_out, Cause, Failure, Guard, Refusal, TlsCause};
 use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
 

@@ -12,8 +12,6 @@ use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::CertificateDer;
 use rustls::ClientConfig;
 
 use crate::storage::failure::{Cause, Failure, HostUnknown};
@@ -36,16 +34,11 @@ pub fn connector(ca_file: Option<&Path>) -> Result<impl HttpConnector, Failure> 
 }
 
 fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
-    let mut roots = tls::system_roots();
-    if let Some(path) = ca_file {
-        let unusable = |why: String| Failure::new(Cause::Setup, format!("caFile {}: {why}", path.display()));
-        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|error| unusable(error.to_string()))?;
-        if roots.add_parsable_certificates(certificates).0 == 0 {
-            return Err(unusable("holds no certificate".to_owned()));
-        }
-    }
+    let roots = match ca_file {
+        Some(path) => tls::roots_with(path)
+            .map_err(|why| Failure::new(Cause::Setup, format!("caFile {}: {why}", path.display())))?,
+        None => tls::system_roots(),
+    };
     tls::config(roots).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
 }
 

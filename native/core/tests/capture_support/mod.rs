@@ -5,6 +5,7 @@
 pub mod hostile;
 pub mod restamp;
 pub mod servers;
+pub mod tls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_recording_core::capture::api::{
-    AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice, StreamKinds,
-    StreamSource, VideoStream,
+    Access, AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
+    StreamKinds, StreamSource, VideoStream,
 };
 use cloud_recording_core::capture::clock::{Clock, VirtualClock};
 use cloud_recording_core::capture::{api::UtcMillis, Capture};
@@ -121,6 +122,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
         uid: u32::try_from(index).unwrap() + 1,
         name: None,
         url: (*url).to_owned(),
+        access: Access::default(),
         silence: Duration::from_secs(5),
     };
     CaptureConfig {
@@ -192,6 +194,10 @@ pub struct Running(pub Child);
 impl Running {
     pub fn ffmpeg(arguments: &str) -> Self {
         Self(ffmpeg_command(arguments).spawn().expect("ffmpeg starts"))
+    }
+
+    pub fn program(program: &Path, arguments: &[&str]) -> Self {
+        Self(Command::new(program).args(arguments).stdin(Stdio::null()).spawn().expect("the program starts"))
     }
 }
 

@@ -68,7 +68,7 @@ fn configuration_text(root: &str, rtmp: u16, http: u16) -> String {
     )
 }
 
-fn wait_for_listener(port: u16) {
+pub fn wait_for_listener(port: u16) {
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < deadline, "nothing listens on {port}");

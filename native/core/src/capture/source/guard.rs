@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a source's URL may reach: allowed protocols only, and no link-local address by whatever name.
 //!
-//! Clouds serve credentials on link-local addresses, so a recording must not be a way to ask for them.
+//! Clouds serve credentials on link-local addresses, so a recording must not be a way to ask for them. What was judged
+//! here are addresses, and those are what is connected to (`aim`): a name may mean another one a moment later.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::ops::Range;
 
-/// Protocols that others are carried by: allowed below an allowed protocol, never by themselves.
+/// Protocols that others are carried by: allowed below an allowed protocol, never by themselves. TLS is not among them: it
+/// is no matter of libav's (`forward`).
 const CARRIERS: [(&str, &[&str]); 7] = [
     ("rtmp", &["tcp"]),
-    ("rtmps", &["tls", "tcp"]),
+    ("rtmps", &["rtmp", "tcp"]),
     ("rtsp", &["rtp", "udp", "tcp"]),
-    ("rtsps", &["rtp", "udp", "tls", "tcp"]),
+    ("rtsps", &["rtp", "tcp"]),
     ("http", &["tcp"]),
-    ("https", &["tls", "tcp"]),
+    ("https", &["http", "tcp"]),
     ("rtp", &["udp"]),
 ];
 
@@ -25,11 +28,19 @@ const UNSLASHED: [&str; 9] = ["async", "cache", "concat", "concatf", "crypto", "
 const LONGEST_URL: usize = 4095;
 const LONGEST_HOST: usize = 253;
 
+/// Metadata services that are not link-local: of Alibaba Cloud and Azure, and of AWS and Google Cloud by IPv6.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+const METADATA_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
 /// Why a URL is not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     Protocol(String),
+    /// A link-local address, or another one that clouds serve credentials at.
     LinkLocal,
+    /// A source that is reached by TLS would send on to one that is not.
+    Downgrade,
     /// Something that came over a network refers to a file of this machine.
     LocalFile,
     Unresolved,
@@ -40,7 +51,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Protocol(protocol) => write!(f, "the protocol '{protocol}' is not allowed here"),
-            Self::LinkLocal => f.write_str("the URL leads to a link-local address, which is not allowed here"),
+            Self::LinkLocal => f.write_str(
+                "the URL leads to a link-local address or to a cloud's metadata service, which is not allowed here",
+            ),
+            Self::Downgrade => f.write_str("the source redirects from TLS to a connection without it"),
             Self::LocalFile => {
                 f.write_str("the source refers to a file of the recorder's machine, which is not allowed")
             }
@@ -60,13 +74,18 @@ pub struct Guard {
 }
 
 /// A URL taken apart as far as the rules go. Without "//" there is no host; only a file's URL is complete then.
-#[derive(Debug, PartialEq, Eq)]
-struct Parts<'a> {
-    scheme: &'a str,
-    host: Option<&'a str>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts<'a> {
+    pub scheme: &'a str,
+    pub host: Option<&'a str>,
+    pub port: Option<u16>,
+    /// User name and password as they are written, without the sign after them.
+    pub credentials: Option<&'a str>,
+    /// Where host and port lie in the URL, brackets and colon included.
+    pub place: Range<usize>,
 }
 
-const FILE: Parts<'static> = Parts { scheme: "file", host: None };
+const FILE: Parts<'static> = Parts { scheme: "file", host: None, port: None, credentials: None, place: 0..0 };
 
 impl Guard {
     #[must_use]
@@ -89,37 +108,38 @@ impl Guard {
         self
     }
 
-    /// Checks a URL that the configuration named. Resolves its host's name.
-    pub fn check(&self, url: &str) -> Result<(), Refusal> {
+    /// Checks a URL that the configuration named. Resolves its host's name, and returns the addresses that were judged: a
+    /// file and a listener have none.
+    pub fn check(&self, url: &str) -> Result<Vec<IpAddr>, Refusal> {
         // Ports play no part in resolving.
         self.judge(url, |host| Some((host, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect()))
     }
 
     /// The same with another way to resolve names.
-    pub fn judge(&self, url: &str, resolve: impl FnOnce(&str) -> Option<Vec<IpAddr>>) -> Result<(), Refusal> {
+    pub fn judge(&self, url: &str, resolve: impl FnOnce(&str) -> Option<Vec<IpAddr>>) -> Result<Vec<IpAddr>, Refusal> {
         let parts = parts(url)?;
         if !self.allowed.iter().any(|allowed| allowed == parts.scheme) {
             return Err(Refusal::Protocol(parts.scheme.to_owned()));
         }
         let Some(host) = parts.host else {
             // libav would find a host in it all the same.
-            return if parts == FILE { Ok(()) } else { Err(Refusal::Malformed) };
+            return if parts == FILE { Ok(Vec::new()) } else { Err(Refusal::Malformed) };
         };
         if self.loopback_alone && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
             return Err(Refusal::Unresolved);
         }
-        if self.allow_link_local && self.refused.is_empty() || host.is_empty() {
-            return Ok(());
+        if host.is_empty() {
+            return Ok(Vec::new());
         }
-        let addresses = resolve(host).ok_or(Refusal::Unresolved)?;
-        if addresses.into_iter().any(|address| self.refuses(address)) {
+        let addresses = resolve(host).filter(|addresses| !addresses.is_empty()).ok_or(Refusal::Unresolved)?;
+        if addresses.iter().any(|address| self.refuses(*address)) {
             return Err(Refusal::LinkLocal);
         }
-        Ok(())
+        Ok(addresses)
     }
 
     /// Checks a URL that a source at `root` named: a playlist's segment, a redirect's target. Only a file leads to files.
-    pub fn check_reference(&self, root: &str, url: &str) -> Result<(), Refusal> {
+    pub fn check_reference(&self, root: &str, url: &str) -> Result<Vec<IpAddr>, Refusal> {
         if is_file(url) && !is_file(root) {
             return Err(Refusal::LocalFile);
         }
@@ -127,7 +147,7 @@ impl Guard {
     }
 
     fn refuses(&self, address: IpAddr) -> bool {
-        self.refused.contains(&address) || !self.allow_link_local && is_link_local(address)
+        self.refused.contains(&address) || !self.allow_link_local && serves_credentials(address)
     }
 
     /// Everything libav may open for an allowed URL, in its list syntax.
@@ -153,14 +173,14 @@ pub fn is_file(url: &str) -> bool {
 }
 
 /// The scheme in the form that libav takes it, and the host without brackets; a bare path is a file.
-fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
+pub fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
     if url.len() > LONGEST_URL {
         return Err(Refusal::Malformed);
     }
     let Some((scheme, rest)) = url.split_once("://") else {
         return match url.split_once(':') {
             Some(("file", _)) => Ok(FILE),
-            Some((scheme, _)) if UNSLASHED.contains(&scheme) => Ok(Parts { scheme, host: None }),
+            Some((scheme, _)) if UNSLASHED.contains(&scheme) => Ok(Parts { scheme, ..FILE }),
             Some((scheme, _)) if is_scheme(scheme) => Err(Refusal::Malformed),
             _ => Ok(FILE),
         };
@@ -174,35 +194,50 @@ fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
         return Ok(FILE);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(literal) => literal.split_once(']').ok_or(Refusal::Malformed)?.0,
-        None => host.split(':').next().unwrap_or_default(),
+    let (credentials, place) = match authority.rsplit_once('@') {
+        Some((credentials, place)) => (Some(credentials), place),
+        None => (None, authority),
+    };
+    let (host, port) = match place.strip_prefix('[') {
+        Some(literal) => literal.split_once(']').ok_or(Refusal::Malformed)?,
+        None => place.split_at(place.find(':').unwrap_or(place.len())),
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => Some(port.parse().map_err(|_| Refusal::Malformed)?),
+        None if port.is_empty() => None,
+        None => return Err(Refusal::Malformed),
     };
     if host.len() > LONGEST_HOST {
         return Err(Refusal::Malformed);
     }
-    Ok(Parts { scheme, host: Some(host) })
+    let end = url.len() - rest.len() + authority.len();
+    Ok(Parts { scheme, host: Some(host), port, credentials, place: end - place.len()..end })
 }
 
 fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.')
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+fn serves_credentials(address: IpAddr) -> bool {
+    let v4 = |address: Ipv4Addr| address.is_link_local() || METADATA_V4.contains(&address);
     match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => embedded_v4(address).map_or(address.is_unicast_link_local(), |v4| v4.is_link_local()),
+        IpAddr::V4(address) => v4(address),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local() || METADATA_V6.contains(&address) || embedded_v4(address).is_some_and(v4)
+        }
     }
 }
 
-/// The IPv4 address inside a mapped one, or inside NAT64's well-known prefix.
-fn embedded_v4(address: Ipv6Addr) -> Option<std::net::Ipv4Addr> {
-    const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
-    let [prefix @ .., high, low] = address.segments();
-    let nat64 = prefix == NAT64;
-    let embedded = || std::net::Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    nat64.then(embedded).or_else(|| address.to_ipv4_mapped())
+/// The IPv4 address that an IPv6 address leads to: a mapped or compatible one, by NAT64 (its well-known and its local
+/// prefix), or by 6to4.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let joined = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] | [0x2002, high, low, ..] => {
+            joined(high, low)
+        }
+        _ => address.to_ipv4(),
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +251,7 @@ mod tests {
     #[test]
     fn only_listed_protocols_are_opened() {
         let guard = guard(&["rtmp", "http"]);
-        assert_eq!(guard.check("rtmp://127.0.0.1/live/a"), Ok(()));
+        assert_eq!(guard.check("rtmp://127.0.0.1/live/a"), Ok(vec![[127, 0, 0, 1].into()]));
         for url in ["file:///etc/passwd", "/etc/passwd", "tcp://127.0.0.1:80", "concat:a|b", "https://127.0.0.1/"] {
             assert!(matches!(guard.check(url), Err(Refusal::Protocol(_))), "{url}");
         }
@@ -233,6 +268,8 @@ mod tests {
             "http:169.254.169.254/latest/",
             "http:/169.254.169.254/",
             "http:127.0.0.1",
+            "http://127.0.0.1:80x/",
+            "http://[::1]x/",
             &long,
         ];
         for url in malformed.into_iter().chain(["user:hunter2@host/a", "subfile,,start,0,end,9,,:file:///etc/passwd"]) {
@@ -247,9 +284,9 @@ mod tests {
         let (network, local) = ("http://127.0.0.1/a.m3u8", "/var/lib/a.m3u8");
         for url in ["file:///etc/passwd", "/etc/passwd", "file:/etc/passwd", "a.ts", "Hunter:2"] {
             assert_eq!(guard.check_reference(network, url), Err(Refusal::LocalFile), "{url}");
-            assert_eq!(guard.check_reference(local, url), Ok(()), "{url}");
+            assert_eq!(guard.check_reference(local, url), Ok(Vec::new()), "{url}");
         }
-        assert_eq!(guard.check_reference(network, "http://127.0.0.1/a.ts"), Ok(()));
+        assert!(guard.check_reference(network, "http://127.0.0.1/a.ts").is_ok());
         assert_eq!(guard.check_reference(local, "data:a"), Err(Refusal::Protocol("data".to_owned())));
     }
 
@@ -264,10 +301,37 @@ mod tests {
             "http://[::ffff:169.254.169.254]:80/",
             "http://[64:ff9b::a9fe:a9fe]/",
             "udp://169.254.1.1:5000",
+            "http://100.100.100.200/latest/",
+            "http://168.63.129.16/",
+            "http://[fd00:ec2::254]/latest/",
+            "http://[fd20:ce::254]/",
+            "http://[::ffff:100.100.100.200]/",
+            "http://[64:ff9b::6464:64c8]/",
+            "http://[64:ff9b:1::a9fe:a9fe]/",
+            "http://[2002:a9fe:a9fe::1]/",
+            "http://[::169.254.169.254]/",
         ] {
             assert_eq!(guard.check(url), Err(Refusal::LinkLocal), "{url}");
         }
-        assert_eq!(guard.check("rtmp://127.0.0.1:1935/live"), Ok(()));
-        assert_eq!(guard.check("udp://@:5000"), Ok(()), "a listener has no host");
+        for url in ["rtmp://127.0.0.1:1935/live", "http://100.100.100.201/", "http://[::1]/", "http://[fd00:ec2::253]/"]
+        {
+            assert!(guard.check(url).is_ok(), "{url}");
+        }
+        assert_eq!(guard.check("udp://@:5000"), Ok(Vec::new()), "a listener has no host");
+    }
+
+    #[test]
+    fn a_url_is_taken_apart_where_libav_does_it() {
+        let table = [
+            ("rtsps://u:p@cam.example:322/a?b@c", Some("cam.example"), Some(322), Some("u:p"), "cam.example:322"),
+            ("http://[::1]:8080/a", Some("::1"), Some(8080), None, "[::1]:8080"),
+            ("srt://host", Some("host"), None, None, "host"),
+            ("udp://@:5000", Some(""), Some(5000), Some(""), ":5000"),
+        ];
+        for (url, host, port, credentials, place) in table {
+            let found = parts(url).unwrap();
+            assert_eq!((found.host, found.port, found.credentials), (host, port, credentials), "{url}");
+            assert_eq!(&url[found.place], place, "{url}");
+        }
     }
 }

@@ -2,10 +2,14 @@
 //! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
 
 mod ahead;
+mod aim;
+mod cause;
 mod complaints;
+mod cookies;
 mod deblock;
 mod decode;
 mod fit;
+mod forward;
 mod guard;
 mod numbering;
 pub mod open;
@@ -14,6 +18,7 @@ mod playlist;
 mod pulse;
 mod reach;
 mod redirect;
+mod rtsp;
 mod session;
 pub mod settle;
 mod track;
@@ -21,13 +26,14 @@ mod track;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
+use super::api::{Access, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
 use super::av;
 use super::clock::{nanos, Clock, Stop, SECOND};
 use super::fault::contained;
 use super::roster::Roster;
 use super::seating::Seating;
 use super::timeline::Track;
+pub use cause::{Cause, TlsCause};
 use complaints::Complaints;
 pub use guard::{Guard, Refusal};
 pub use open::Failure;
@@ -139,7 +145,7 @@ impl Source {
     }
 
     fn open(&self) -> Result<Input, Failure> {
-        let mut input = Input::open(&self.stream.url, &self.guard, &self.around.stop, CONNECT)?;
+        let mut input = Input::open(&self.stream.url, &self.stream.access, &self.guard, &self.around.stop, CONNECT)?;
         input.tell_pictures_apart(CONNECT);
         input.learn_bare_sound(CONNECT);
         Ok(input)
@@ -186,9 +192,9 @@ impl Source {
 ///
 /// # Errors
 /// As the participant's error would tell.
-pub fn try_out(url: &str, guard: &Guard, packets: usize, limit: Duration) -> Result<(), Failure> {
+pub fn try_out(url: &str, access: &Access, guard: &Guard, packets: usize, limit: Duration) -> Result<(), Failure> {
     av::prepare();
-    let mut input = Input::open(url, guard, &Arc::default(), limit)?;
+    let mut input = Input::open(url, access, guard, &Arc::default(), limit)?;
     (0..packets).try_for_each(|_| input.read(limit).map(drop))
 }
 
@@ -232,7 +238,13 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path().join("silence.wav");
         std::fs::write(&path, silence()).unwrap();
-        let stream = StreamSource { uid: 7, name: None, url: path.to_str().unwrap().to_owned(), silence: CONNECT };
+        let stream = StreamSource {
+            uid: 7,
+            name: None,
+            url: path.to_str().unwrap().to_owned(),
+            access: Access::default(),
+            silence: CONNECT,
+        };
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
         let _presence = Presence::new(&clock);
         let events = Arc::<Events>::default();

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An opened source: libavformat under deadlines, within the guard's rules.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::fmt;
-use std::path::Path;
+use std::net::IpAddr;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ffmpeg_next::ffi;
 
+use super::aim::Aim;
+use super::cause::{Cause, Stage};
 use super::guard::{self, Guard, Refusal};
 use super::playlist::Cadence;
-use super::reach::Watch;
-use crate::capture::api::VideoStream;
+use super::reach::{Watch, MOST_REDIRECTS};
+use crate::capture::api::{Access, VideoStream};
 use crate::capture::av::codec::{Decoder, WANTED};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
@@ -37,8 +38,14 @@ const SEGMENTS: &str =
     "max_streams=8:format_whitelist=aac,ac3,flac,h264,hevc,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,wav";
 
 /// Bounds on what is looked at before the first packet, and on what a source may announce.
-const LIMITS: [(&str, &str); 8] = [
+const LIMITS: [(&str, &str); 11] = [
     ("codec_whitelist", WANTED),
+    ("format_whitelist", FORMATS),
+    // Each stream may take as much memory as the largest allocation, before libav can be interrupted again. Transport
+    // streams and playlists are allowed more when they are opened.
+    ("max_streams", "8"),
+    // What a playlist leads to is bounded by its content, and not by its name.
+    ("extension_picky", "0"),
     ("probesize", "1000000"),
     ("analyzeduration", "1000000"),
     ("seg_format_options", SEGMENTS),
@@ -51,21 +58,16 @@ const LIMITS: [(&str, &str); 8] = [
     ("fifo_size", "8192"),
 ];
 
-/// Each stream may take as much memory as the largest allocation, before libav can be interrupted again. Only a playlist,
-/// which is no medium itself, offers many.
-const MOST_STREAMS: [(&str, &str); 2] = [("format_whitelist", FORMATS), ("max_streams", "8")];
-const MOST_STREAMS_OF_A_PLAYLIST: [(&str, &str); 2] = [("format_whitelist", "hls"), ("max_streams", "64")];
+/// Pictures that are chosen from: each has a decoder while their sizes are learnt.
+const MOST_PICTURES: usize = 8;
 
 /// Why a source gives nothing (any more).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// Our own rules forbid it.
     Forbidden(Refusal),
-    /// The far end said no.
-    Denied(AvError),
-    /// The far end was there and ended the talk before any media: a no, if it does so again and again.
-    HungUp(AvError),
-    Unavailable(AvError),
+    /// It cannot be fetched.
+    Failed(Cause),
     TimedOut(Duration),
     /// Its headers or lists took more memory than any live source's.
     Endless,
@@ -83,15 +85,16 @@ impl Failure {
     /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
     #[must_use]
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::HungUp(_) | Self::Denied(_) | Self::Panicked(_))
+        matches!(self, Self::Failed(_) | Self::Panicked(_))
     }
 
     /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
     #[must_use]
     pub fn is_refusal(&self, times: u32) -> bool {
         match self {
-            Self::Denied(_) | Self::Forbidden(_) => true,
-            Self::HungUp(_) => times >= 3,
+            Self::Forbidden(_) => true,
+            Self::Failed(Cause::HungUp) => times >= 3,
+            Self::Failed(cause) => cause.is_refusal(),
             _ => false,
         }
     }
@@ -100,11 +103,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forbidden(Refusal::Unresolved) => write!(f, "{}", Refusal::Unresolved),
-            Self::Forbidden(refusal) => write!(f, "{refusal}"),
-            Self::Denied(error) => write!(f, "the source refuses: {error}"),
-            Self::HungUp(error) => write!(f, "the source hangs up: {error}"),
-            Self::Unavailable(error) => write!(f, "the source cannot be read: {error}"),
+            Self::Forbidden(refusal) => refusal.fmt(f),
+            Self::Failed(cause) => cause.fmt(f),
             Self::TimedOut(limit) => write!(f, "no media for {} s", limit.as_secs()),
             Self::Endless => f.write_str("the source's headers or lists do not end; its server is broken or hostile"),
             Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
@@ -118,6 +118,7 @@ impl fmt::Display for Failure {
 pub struct Input {
     context: NonNull<ffi::AVFormatContext>,
     watch: Box<Watch>,
+    is_local_file: bool,
     unread: VecDeque<Packet>,
 }
 
@@ -126,21 +127,36 @@ unsafe impl Send for Input {}
 
 impl Input {
     /// Connects within `limit`.
-    pub fn open(url: &str, guard: &Guard, stop: &Arc<Stop>, limit: Duration) -> Result<Self, Failure> {
-        guard.check(url).map_err(|refusal| match refusal {
-            Refusal::Unresolved => Failure::Unavailable(AvError(ffi::AVERROR(ffi::EHOSTUNREACH))),
+    pub fn open(url: &str, access: &Access, guard: &Guard, stop: &Arc<Stop>, limit: Duration) -> Result<Self, Failure> {
+        let mut url = url.to_owned();
+        for _ in 0..=MOST_REDIRECTS {
+            match Self::open_at(&url, access, guard, stop, limit) {
+                Err(Unopened::Failed(failure)) => return Err(failure),
+                Err(Unopened::Redirected(to)) => url = redirected(&url, &to).map_err(Failure::Forbidden)?,
+                Ok(input) => return Ok(input),
+            }
+        }
+        Err(Failure::Failed(Cause::RedirectedForEver))
+    }
+
+    fn open_at(url: &str, access: &Access, guard: &Guard, stop: &Arc<Stop>, limit: Duration) -> Result<Self, Unopened> {
+        let addresses = guard.check(url).map_err(|refusal| match refusal {
+            Refusal::Unresolved => Failure::Failed(Cause::NameUnknown),
             refusal => Failure::Forbidden(refusal),
         })?;
-        let watch = Box::new(Watch::new(url, guard, stop));
+        let watch = Box::new(Watch::new(url, addresses.clone(), access, guard, stop));
         watch.allow(limit);
-        let opened = open_context(url, &watch);
-        let context = opened.map_err(|error| {
-            watch.give_back();
-            refine(classify(error, &watch, limit), url)
-        })?;
-        let input = Self { context, watch, unread: VecDeque::new() };
-        input.watch.judge_arrival(&input.url()).map_err(Failure::Forbidden)?;
-        Ok(input)
+        let local = self_opened(url, addresses, &watch)?;
+        match open_context(url, local.as_deref(), &watch) {
+            Ok(context) => Ok(Self { context, watch, is_local_file: guard::is_file(url), unread: VecDeque::new() }),
+            Err(error) => {
+                watch.give_back();
+                if let Some(to) = watch.forwarding.findings.take_redirect() {
+                    return Err(Unopened::Redirected(to));
+                }
+                Err(classify(error, &watch, limit, url, Stage::Opening).into())
+            }
+        }
     }
 
     /// Reads the next packet, waiting at most `limit` for it.
@@ -148,14 +164,14 @@ impl Input {
         if let Some(packet) = self.unread.pop_front() {
             return Ok(packet);
         }
-        let mut packet = Packet::empty().map_err(Failure::Unavailable)?;
+        let mut packet = Packet::empty().map_err(|error| Failure::Failed(Cause::Other(error)))?;
         self.watch.allow(limit);
         loop {
             // SAFETY: context and packet are valid.
             match AvError::check(unsafe { ffi::av_read_frame(self.context.as_ptr(), packet.as_mut_ptr()) }) {
                 Ok(_) => return Ok(packet),
                 Err(AvError::AGAIN) if !self.watch.is_over() => {}
-                Err(error) => return Err(classify(error, &self.watch, limit)),
+                Err(error) => return Err(classify(error, &self.watch, limit, self.watch.url(), Stage::Reading)),
             }
         }
     }
@@ -184,21 +200,7 @@ impl Input {
         let context = self.context();
         // SAFETY: a non-null output belongs to the context.
         let seekable = self.is_segmented() || unsafe { context.pb.as_ref() }.is_some_and(|input| input.seekable != 0);
-        seekable && context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0 || self.is_local_file()
-    }
-
-    fn is_local_file(&self) -> bool {
-        guard::is_file(&self.url())
-    }
-
-    /// As the demuxer knows it: of RTSP, the one that it was redirected to.
-    fn url(&self) -> Cow<'_, str> {
-        let url = self.context().url;
-        if url.is_null() {
-            return Cow::default();
-        }
-        // SAFETY: the URL is a C string owned by the context; null was checked.
-        unsafe { CStr::from_ptr(url) }.to_string_lossy()
+        seekable && context.duration != ffi::AV_NOPTS_VALUE && context.duration > 0 || self.is_local_file
     }
 
     fn is_segmented(&self) -> bool {
@@ -252,6 +254,10 @@ impl Input {
     /// Learns the sizes of pictures where there is a choice between several and the container does not tell them. Of
     /// several programs, all but one may show themselves only later.
     pub fn tell_pictures_apart(&mut self, limit: Duration) {
+        let needless: Vec<usize> = self.candidates(Track::Video).skip(MOST_PICTURES).collect();
+        for index in needless {
+            self.discard(index);
+        }
         let pictures: Vec<usize> = self.candidates(Track::Video).collect();
         let programs = self.programs();
         let hidden = programs.len() > 1 && programs.iter().any(Vec::is_empty);
@@ -291,7 +297,11 @@ impl Input {
     }
 
     fn candidates(&self, track: Track) -> impl DoubleEndedIterator<Item = usize> + '_ {
-        (0..self.streams().len()).filter(move |index| self.track(*index) == Some(track))
+        (0..self.streams().len()).filter(move |index| self.track(*index) == Some(track) && self.is_received(*index))
+    }
+
+    fn is_received(&self, index: usize) -> bool {
+        self.stream(index).is_some_and(|stream| stream.discard != ffi::AVDiscard::AVDISCARD_ALL)
     }
 
     /// Orders streams of one kind by quality: by size, then by the bit rate that a playlist or the stream tells.
@@ -327,10 +337,9 @@ impl Input {
 
     /// Whether stream `new`, which appeared later, takes the place of `old`: sources that change their codec do so.
     pub fn succeeds(&self, new: usize, old: usize) -> bool {
-        let received = |index| self.stream(index).is_some_and(|s| s.discard != ffi::AVDiscard::AVDISCARD_ALL);
         let alone = !self.programs().iter().any(|program| program.contains(&old));
         new > old
-            && received(new)
+            && self.is_received(new)
             && self.track(new) == self.track(old)
             && (alone || self.belong_together(Some(old), new))
     }
@@ -401,18 +410,50 @@ fn variant_rate(stream: &ffi::AVStream) -> Option<i64> {
     }
 }
 
-fn is_playlist(url: &str) -> bool {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let extension = Path::new(path).extension().unwrap_or_default();
-    ["m3u8", "m3u"].iter().any(|playlist| extension.eq_ignore_ascii_case(playlist))
+/// Why there is no input.
+enum Unopened {
+    Failed(Failure),
+    /// The server sends on to this URL.
+    Redirected(String),
 }
 
-fn open_context(text: &str, watch: &Watch) -> Result<NonNull<ffi::AVFormatContext>, AvError> {
-    let url = c_string(text)?;
+impl From<Failure> for Unopened {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Where an RTSP server's redirect leads from `url`, with the credentials if it stays there.
+fn redirected(url: &str, to: &str) -> Result<String, Refusal> {
+    let (from, target) = (Aim::new(url, Vec::new())?, Aim::new(to, Vec::new())?);
+    if !target.is_rtsp() {
+        return Err(Refusal::Malformed);
+    }
+    if from.is_over_tls() && !target.is_over_tls() {
+        return Err(Refusal::Downgrade);
+    }
+    Ok(if from.is_of_one_server(&target) { target.with_credentials_of(&from) } else { to.to_owned() })
+}
+
+/// The URL for the demuxers that connect by themselves, past the rules: to what was judged.
+fn self_opened(url: &str, addresses: Vec<IpAddr>, watch: &Watch) -> Result<Option<String>, Failure> {
+    let aim = Aim::new(url, addresses).map_err(Failure::Forbidden)?;
+    if aim.is_rtsp() {
+        let Some(server) = aim.server() else { return Err(Failure::Forbidden(Refusal::Malformed)) };
+        let port = watch.forwarding.port_to(server).map_err(Failure::Failed)?;
+        return Ok(Some(aim.through(port)));
+    }
+    Ok(if url.starts_with("rtp://") { aim.direct().into_iter().next() } else { None })
+}
+
+/// Opens the URL, or instead of it the local one.
+fn open_context(text: &str, local: Option<&str>, watch: &Watch) -> Result<NonNull<ffi::AVFormatContext>, AvError> {
+    let url = c_string(local.unwrap_or(text))?;
     let whitelist = watch.whitelist();
-    let mut pairs = vec![("protocol_whitelist", whitelist.as_str()), ("rtsp_flags", "prefer_tcp"), ("tls_verify", "1")];
+    // There is no media by UDP within TLS.
+    let transport = if text.starts_with("rtsps:") { ("rtsp_transport", "tcp") } else { ("rtsp_flags", "prefer_tcp") };
+    let mut pairs = vec![("protocol_whitelist", whitelist.as_str()), transport];
     pairs.extend(LIMITS);
-    pairs.extend(if is_playlist(text) { MOST_STREAMS_OF_A_PLAYLIST } else { MOST_STREAMS });
     let mut options = Options::new(&pairs)?;
     // SAFETY: the new context is checked for null; the pointers that it keeps (to the watch) stay valid until it is
     // closed, as `Input` owns both and closes the context first. A failed opening frees the context itself.
@@ -427,13 +468,8 @@ fn open_context(text: &str, watch: &Watch) -> Result<NonNull<ffi::AVFormatContex
     }
 }
 
-/// What an error of libav means for the participant, told by its code alone.
-fn classify(error: AvError, watch: &Watch, limit: Duration) -> Failure {
-    const DENIED: [AvError; 3] = [
-        AvError(ffi::AVERROR_HTTP_UNAUTHORIZED),
-        AvError(ffi::AVERROR_HTTP_FORBIDDEN),
-        AvError(ffi::AVERROR(ffi::EACCES)),
-    ];
+/// What an error of libav means for the participant.
+fn classify(error: AvError, watch: &Watch, limit: Duration, url: &str, stage: Stage) -> Failure {
     if watch.stop.is_raised() {
         return Failure::Stopped;
     }
@@ -441,24 +477,19 @@ fn classify(error: AvError, watch: &Watch, limit: Duration) -> Failure {
         return Failure::Forbidden(refusal);
     }
     if watch.is_gorged() {
-        Failure::Endless
-    } else if DENIED.contains(&error) {
-        Failure::Denied(error)
-    } else if error == AvError::END_OF_FILE {
-        Failure::Ended
-    } else if error == AvError::INTERRUPTED || watch.is_over() {
-        Failure::TimedOut(limit)
-    } else {
-        Failure::Unavailable(error)
+        return Failure::Endless;
     }
-}
-
-/// RTMP servers refuse by hanging up; a stream that nobody publishes yet gets an answer instead.
-fn refine(failure: Failure, url: &str) -> Failure {
-    match failure {
-        Failure::Unavailable(error) if error == AvError(ffi::AVERROR(ffi::EIO)) && url.starts_with("rtmp") => {
-            Failure::HungUp(error)
+    let is_late = error == AvError::INTERRUPTED || watch.is_over();
+    if error == AvError::END_OF_FILE && stage == Stage::Reading {
+        return watch.take_cause().map_or(Failure::Ended, Failure::Failed);
+    }
+    match watch.waits_because() {
+        Some(cause) => Failure::Failed(cause),
+        None if is_late => Failure::TimedOut(limit),
+        None if error == AvError::END_OF_FILE => Failure::Ended,
+        None => {
+            tracing::debug!(detail = %error, "the source fails");
+            Failure::Failed(Cause::of(error, url, stage))
         }
-        failure => failure,
     }
 }

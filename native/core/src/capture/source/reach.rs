@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void, CStr};
+use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,16 +11,29 @@ use std::time::{Duration, Instant};
 
 use ffmpeg_next::ffi;
 
+use super::aim::Aim;
+use super::cause::{Cause, Stage};
+use super::cookies::Cookies;
+use super::forward::Forwarding;
 use super::guard::{self, Guard, Refusal};
 use super::numbering::Numbering;
 use super::peek::Peek;
 use super::playlist::{self, Cadence};
 use super::redirect;
-use crate::capture::av::{AvError, Options};
+use crate::capture::api::Access;
+use crate::capture::av::{c_string, AvError, Options};
 use crate::capture::clock::{lock, Stop};
 
 /// Redirects that are followed in a row.
-const MOST_REDIRECTS: usize = 8;
+pub const MOST_REDIRECTS: usize = 8;
+
+/// Headers that are no secret of the source's server: those that its playlist names get them, too.
+const OPEN_HEADERS: [&str; 2] = ["user-agent", "referer"];
+
+/// Transport streams have many streams and spend little on those that are not received; so have playlists. Others may ask
+/// for the largest allocation with each stream, before libav can be interrupted again.
+const MOST_STREAMS_OF_A_TRANSPORT: &str = "256";
+const MOST_STREAMS_OF_A_PLAYLIST: &str = "64";
 
 /// All calls of libav that are under way may take so much memory together. Containers are read into memory as far as their
 /// headers and lists go, and a hostile one never ends.
@@ -40,7 +54,16 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 pub struct Watch {
     pub stop: Arc<Stop>,
     url: String,
+    /// The addresses that the source's own URL was judged by, until they are used.
+    addresses: Mutex<Option<Vec<IpAddr>>>,
     guard: Guard,
+    access: Access,
+    pub forwarding: Forwarding,
+    cookies: Mutex<Cookies>,
+    /// Why what was to be opened last was not.
+    cause: Mutex<Option<Cause>>,
+    /// Whether the source's own server has sent on to another.
+    has_strayed: AtomicBool,
     origin: Instant,
     deadline_millis: AtomicU64,
     growth: Mutex<Growth>,
@@ -53,11 +76,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(url: &str, guard: &Guard, stop: &Arc<Stop>) -> Self {
+    pub fn new(url: &str, addresses: Vec<IpAddr>, access: &Access, guard: &Guard, stop: &Arc<Stop>) -> Self {
         Self {
             stop: Arc::clone(stop),
             url: url.to_owned(),
+            addresses: Mutex::new(Some(addresses)),
             guard: guard.clone(),
+            access: access.clone(),
+            forwarding: Forwarding::new(access.trust.clone()),
+            cookies: Mutex::default(),
+            cause: Mutex::default(),
+            has_strayed: AtomicBool::new(false),
             origin: Instant::now(),
             deadline_millis: AtomicU64::new(0),
             growth: Mutex::default(),
@@ -67,6 +96,10 @@ impl Watch {
             cadence: Mutex::default(),
             numberings: Mutex::default(),
         }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// A call begins that may last this long.
@@ -111,12 +144,14 @@ impl Watch {
         }
     }
 
-    /// Looks where a protocol that follows redirects by itself has ended up.
-    pub fn judge_arrival(&self, url: &str) -> Result<(), Refusal> {
-        if url == self.url {
-            return Ok(());
-        }
-        self.guard.check_reference(&self.url, url)
+    /// Why a connection could not be made or was lost, if that was found out beside libav.
+    pub fn take_cause(&self) -> Option<Cause> {
+        self.forwarding.findings.take_cause()
+    }
+
+    /// Why what was to be opened last was not, so that libav waits for it.
+    pub fn waits_because(&self) -> Option<Cause> {
+        self.take_cause().or_else(|| lock(&self.cause).clone())
     }
 
     pub fn whitelist(&self) -> String {
@@ -124,8 +159,16 @@ impl Watch {
     }
 
     fn refuse(&self, refusal: Refusal) -> c_int {
+        if refusal == Refusal::Unresolved {
+            return self.fail(Cause::NameUnknown);
+        }
         lock(&self.refusal).get_or_insert(refusal);
         ffi::AVERROR(ffi::EPERM)
+    }
+
+    fn fail(&self, cause: Cause) -> c_int {
+        *lock(&self.cause) = Some(cause);
+        ffi::AVERROR(ffi::EIO)
     }
 
     /// A call has failed, and what it had allocated is free again.
@@ -144,40 +187,169 @@ impl Watch {
         }
     }
 
+    /// The addresses of something that the source led to, if it may go there.
+    fn judge(&self, target: &str) -> Result<Vec<IpAddr>, Refusal> {
+        let judged = if target == self.url { lock(&self.addresses).take() } else { None };
+        judged.map_or_else(|| self.guard.check_reference(&self.url, target), Ok)
+    }
+
     /// Opens `target`, or where it redirects to, through the protocol `wrapping` if there is one.
     ///
     /// # Safety
     /// As for `open`, from which the arguments come.
     unsafe fn open_within_rules(&self, call: &Call, wrapping: &str, asked: &str) -> c_int {
-        let (mut target, mut cookies) = (asked.to_owned(), String::new());
+        let is_root = !self.is_entered.load(Ordering::Relaxed);
+        let (mut target, mut is_redirected) = (asked.to_owned(), false);
         for _ in 0..=MOST_REDIRECTS {
-            if let Err(refusal) = self.guard.check_reference(&self.url, &target) {
-                return self.refuse(refusal);
-            }
+            let aim = match self.judge(&target).and_then(|addresses| Aim::new(&target, addresses)) {
+                Ok(aim) => aim,
+                Err(refusal) => return self.refuse(refusal),
+            };
+            let headers = self.headers_for(&aim, is_redirected);
             // SAFETY: the caller's promise.
-            let opened = unsafe { call.attempt(&format!("{wrapping}{target}"), &cookies) };
-            if opened >= 0 {
+            let opened = unsafe { self.attempt(call, wrapping, &aim, &headers) };
+            let Err(cause) = opened else {
+                *lock(&self.cause) = None;
                 // SAFETY: it was opened just now.
                 return unsafe { self.look_into(call, asked, &target) };
-            }
-            // A redirect that is not followed is an input/output error like many another.
-            if opened != ffi::AVERROR(ffi::EIO) || !is_http(&target) {
-                return opened;
-            }
-            match redirect::ask(&target, || self.is_over()) {
-                Some(redirect) if is_http(&redirect.url) => {
-                    target = redirect.url;
-                    cookies.push_str(&redirect.cookies);
-                }
-                Some(redirect) => {
-                    let refusal = self.guard.check_reference(&self.url, &redirect.url).err();
-                    return self.refuse(refusal.unwrap_or(Refusal::Malformed));
-                }
-                None => return opened,
+            };
+            let answer = self.redirect_behind(&cause, &aim, &headers);
+            let Some(answer) = answer else {
+                return self.give_up(cause, is_root);
+            };
+            match self.follow_redirect(&aim, answer, is_root) {
+                Ok(next) => (target, is_redirected) = (next, true),
+                Err(refusal) => return self.refuse(refusal),
             }
         }
-        ffi::AVERROR(ffi::EIO)
+        self.fail(Cause::RedirectedForEver)
     }
+
+    fn give_up(&self, unopened: Unopened, is_root: bool) -> c_int {
+        let Unopened { error, cause } = unopened;
+        // Who interrupted it knows why.
+        if error != AvError::INTERRUPTED {
+            *lock(&self.cause) = Some(if is_root { cause } else { cause.of_reference() });
+        }
+        error.0
+    }
+
+    /// A redirect that is not followed is an input/output error like many another.
+    fn redirect_behind(
+        &self,
+        unopened: &Unopened,
+        aim: &Aim,
+        headers: &[(String, String)],
+    ) -> Option<redirect::Redirect> {
+        let may_be =
+            aim.is_http() && unopened.error == AvError(ffi::AVERROR(ffi::EIO)) && unopened.cause == Cause::Broken;
+        may_be.then(|| redirect::ask(aim, headers, &self.access.trust, || self.is_over())).flatten()
+    }
+
+    /// Where a redirect leads, if it is to be followed.
+    fn follow_redirect(&self, from: &Aim, answer: redirect::Redirect, is_root: bool) -> Result<String, Refusal> {
+        let addresses = self.guard.check_reference(&self.url, &answer.url)?;
+        let to = Aim::new(&answer.url, addresses)?;
+        if !to.is_http() {
+            return Err(Refusal::Malformed);
+        }
+        if from.is_over_tls() && !to.is_over_tls() {
+            return Err(Refusal::Downgrade);
+        }
+        if is_root && !from.is_of_one_server(&to) {
+            self.has_strayed.store(true, Ordering::Relaxed);
+        }
+        lock(&self.cookies).keep(from.host(), &answer.cookies);
+        Ok(answer.url)
+    }
+
+    /// What a server is told of the configured headers: its own all, those that a playlist names what is no secret, and
+    /// those that a redirect leads to nothing.
+    fn headers_for(&self, aim: &Aim, is_redirected: bool) -> Vec<(String, String)> {
+        let is_home = Aim::new(&self.url, Vec::new()).is_ok_and(|home| home.is_of_one_server(aim));
+        let is_named = !is_redirected && !self.has_strayed.load(Ordering::Relaxed);
+        let is_open = |name: &str| OPEN_HEADERS.iter().any(|open| name.eq_ignore_ascii_case(open));
+        let headers = self.access.headers.iter();
+        headers.filter(|(name, _)| is_home || is_named && is_open(name)).cloned().collect()
+    }
+
+    /// Opens what is aimed at, at the first of its addresses that takes the connection.
+    ///
+    /// # Safety
+    /// As for `open`, from which the arguments come.
+    unsafe fn attempt(
+        &self,
+        call: &Call,
+        wrapping: &str,
+        aim: &Aim,
+        headers: &[(String, String)],
+    ) -> Result<(), Unopened> {
+        let failed = |cause| Unopened { error: AvError(ffi::AVERROR(ffi::EIO)), cause };
+        let urls = match aim.server() {
+            Some(server) => vec![aim.through(self.forwarding.port_to(server).map_err(failed)?)],
+            None => aim.direct(),
+        };
+        let options = self.options_for(aim, headers);
+        let options: Vec<(&str, &str)> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.forwarding.findings.take_cause();
+        let mut unopened = failed(Cause::NoRoute);
+        for url in urls {
+            // SAFETY: the caller's promise.
+            let opened = AvError::check(unsafe { call.attempt(&format!("{wrapping}{url}"), &options) });
+            let Err(error) = opened else {
+                // SAFETY: it was opened just now.
+                unsafe { self.remember(call, aim) };
+                return Ok(());
+            };
+            let cause = self.take_cause().unwrap_or_else(|| Cause::of(error, &url, Stage::Opening));
+            tracing::debug!(detail = %error, "{cause}");
+            let is_reached = !matches!(cause, Cause::Refused | Cause::NoRoute | Cause::NoAnswer);
+            unopened = Unopened { error, cause };
+            if is_reached {
+                break;
+            }
+        }
+        Err(unopened)
+    }
+
+    fn options_for(&self, aim: &Aim, headers: &[(String, String)]) -> Vec<(&'static str, String)> {
+        if let Some(location) = aim.rtmp_location() {
+            return vec![("rtmp_tcurl", location)];
+        }
+        if !aim.is_http() {
+            return PATIENT_SRT.map(|(name, value)| (name, value.to_owned())).to_vec();
+        }
+        let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let lines: String = lines.chain([format!("Host: {}\r\n", aim.place())]).collect();
+        vec![
+            ("max_redirects", "0".to_owned()),
+            ("headers", lines),
+            ("cookies", lock(&self.cookies).lines_for(aim.host())),
+            // What was judged is connected to, whatever the environment says.
+            ("http_proxy", String::new()),
+        ]
+    }
+
+    /// Takes note of the cookies that came with an answer.
+    ///
+    /// # Safety
+    /// What the call asked for was opened.
+    unsafe fn remember(&self, call: &Call, aim: &Aim) {
+        if aim.is_http() {
+            // SAFETY: the caller's promise.
+            let cookies = unsafe { call.option(c"cookies") };
+            lock(&self.cookies).keep(aim.host(), &cookies.unwrap_or_default());
+        }
+    }
+}
+
+/// SRT gives up by itself after three seconds: left to our own limit, an error is a server's no.
+const PATIENT_SRT: [(&str, &str); 1] = [("connect_timeout", "60000")];
+
+/// libav's error with its cause.
+struct Unopened {
+    error: AvError,
+    cause: Cause,
 }
 
 impl Watch {
@@ -194,16 +366,17 @@ impl Watch {
         other
     }
 
-    /// Closes what must not be read by libav: an unsound playlist.
+    /// Closes what must not be read by libav: an unsound playlist. Tells libav what it is, where a name may not.
     ///
     /// # Safety
     /// What the call asked for was opened, and nothing was read of it.
     unsafe fn look_into(&self, call: &Call, asked: &str, target: &str) -> c_int {
-        if !is_http(target) && !guard::is_file(target) {
-            return 0;
-        }
         // The source itself is opened first.
         let is_root = !self.is_entered.swap(true, Ordering::Relaxed);
+        let is_rtmp = target.starts_with("rtmp");
+        if is_rtmp || !is_root && !is_http(target) && !guard::is_file(target) {
+            return 0;
+        }
         // SAFETY: the caller's promise; it is closed only when it is not looked into any more.
         unsafe {
             let judged = judge(&mut Peek::new(*call.io), is_root, |text| self.follow(asked, text));
@@ -211,19 +384,31 @@ impl Watch {
                 ffi::avio_closep(call.io);
             }
             match judged {
-                Ok(cadence) => {
+                Ok(Content::Playlist(cadence)) => {
                     let mut known = lock(&self.cadence);
                     *known = cadence.or(*known);
-                    0
+                    call.take_for_playlist(target, is_root)
                 }
+                Ok(Content::TransportStream) if is_root => call.limit("mpegts", MOST_STREAMS_OF_A_TRANSPORT),
+                Ok(_) => 0,
                 Err(Unsound::Endless) => {
                     self.gorged.store(true, Ordering::Relaxed);
                     AvError::INTERRUPTED.0
                 }
-                Err(Unsound::Broken(error)) => error.0,
+                Err(Unsound::Broken(error)) => {
+                    let cause = Cause::of(error, target, Stage::Opening);
+                    self.give_up(Unopened { error, cause }, is_root)
+                }
             }
         }
     }
+}
+
+/// What something is by its first bytes.
+enum Content {
+    Playlist(Option<Cadence>),
+    TransportStream,
+    Other,
 }
 
 enum Unsound {
@@ -231,13 +416,13 @@ enum Unsound {
     Broken(AvError),
 }
 
-fn judge(
-    peek: &mut Peek,
-    is_root: bool,
-    follow: impl FnOnce(&str) -> Option<String>,
-) -> Result<Option<Cadence>, Unsound> {
+fn judge(peek: &mut Peek, is_root: bool, follow: impl FnOnce(&str) -> Option<String>) -> Result<Content, Unsound> {
     if peek.beginning(playlist::HEAD.len()).map_err(Unsound::Broken)? != playlist::HEAD {
-        return Ok(None);
+        if !is_root {
+            return Ok(Content::Other);
+        }
+        let beginning = peek.beginning(SYNC_LENGTH).map_err(Unsound::Broken)?;
+        return Ok(if is_transport_stream(beginning) { Content::TransportStream } else { Content::Other });
     }
     let text = peek.beginning(playlist::MOST_BYTES + 1).map_err(Unsound::Broken)?;
     if text.len() > playlist::MOST_BYTES {
@@ -250,7 +435,16 @@ fn judge(
     if let Some(other) = std::str::from_utf8(text).ok().and_then(follow) {
         peek.replace(other.as_bytes()).map_err(Unsound::Broken)?;
     }
-    Ok(cadence)
+    Ok(Content::Playlist(cadence))
+}
+
+/// Three packets, of 188 bytes or of 192, and what may come before the first.
+const SYNC_LENGTH: usize = 4 * 192;
+
+fn is_transport_stream(beginning: &[u8]) -> bool {
+    let is_sync = |at: usize| beginning.get(at) == Some(&0x47);
+    let begins = |at: usize, packet: usize| (0..3).all(|index| is_sync(at + index * packet));
+    [188, 192].into_iter().any(|packet| (0..packet).any(|at| begins(at, packet)))
 }
 
 /// The arguments with which libav asks for something to be opened.
@@ -266,12 +460,8 @@ impl Call {
     ///
     /// # Safety
     /// The pointers are those of libav's call, which lasts.
-    unsafe fn attempt(&self, url: &str, cookies: &str) -> c_int {
-        let mut pairs = vec![("max_redirects", "0")];
-        if !cookies.is_empty() {
-            pairs.push(("cookies", cookies));
-        }
-        let (Ok(url), Ok(mut options)) = (crate::capture::av::c_string(url), Options::new(&pairs)) else {
+    unsafe fn attempt(&self, url: &str, options: &[(&str, &str)]) -> c_int {
+        let (Ok(url), Ok(mut options)) = (c_string(url), Options::new(options)) else {
             return ffi::AVERROR(ffi::EINVAL);
         };
         // SAFETY: the caller's promise; options are copied into a dictionary of our own, and handed back whole.
@@ -290,6 +480,62 @@ impl Call {
                 ptr::swap(self.options, options.as_mut_ptr());
             }
             opened
+        }
+    }
+}
+
+impl Call {
+    /// A text that the opened protocol has found out.
+    ///
+    /// # Safety
+    /// What the call asked for was opened.
+    unsafe fn option(&self, name: &CStr) -> Option<String> {
+        let mut value = ptr::null_mut();
+        // SAFETY: the caller's promise; the text is libav's to allocate and ours to free.
+        unsafe {
+            let search = ffi::AV_OPT_SEARCH_CHILDREN as c_int;
+            AvError::check(ffi::av_opt_get((*self.io).cast(), name.as_ptr(), search, &raw mut value)).ok()?;
+            if value.is_null() {
+                return None;
+            }
+            let text = CStr::from_ptr(value.cast()).to_string_lossy().into_owned();
+            ffi::av_free(value.cast());
+            Some(text)
+        }
+    }
+
+    /// Has libav take what was opened for this format alone, with so many streams at most.
+    ///
+    /// # Safety
+    /// What the call asked for was opened for this context itself.
+    unsafe fn limit(&self, format: &str, streams: &str) -> c_int {
+        for (name, value) in [(c"format_whitelist", format), (c"max_streams", streams)] {
+            let Ok(value) = c_string(value) else { return AvError::INVALID.0 };
+            // SAFETY: the caller's promise.
+            let set = unsafe { ffi::av_opt_set(self.context.cast(), name.as_ptr(), value.as_ptr(), 0) };
+            if set < 0 {
+                return set;
+            }
+        }
+        0
+    }
+
+    /// A playlist is one whatever its name; what it refers to is looked for where it was found, and not where libav was
+    /// brought to.
+    ///
+    /// # Safety
+    /// A playlist was opened, and has been read whole.
+    unsafe fn take_for_playlist(&self, target: &str, is_root: bool) -> c_int {
+        let Ok(target) = c_string(target) else { return AvError::INVALID.0 };
+        // SAFETY: the caller's promise; a protocol without such an option is left as it is.
+        unsafe {
+            let search = ffi::AV_OPT_SEARCH_CHILDREN as c_int;
+            ffi::av_opt_set((*self.io).cast(), c"location".as_ptr(), target.as_ptr(), search);
+            if !is_root {
+                return 0;
+            }
+            (*self.context).iformat = ffi::av_find_input_format(c"hls".as_ptr()).cast_mut();
+            self.limit("hls", MOST_STREAMS_OF_A_PLAYLIST)
         }
     }
 }

@@ -3,14 +3,17 @@
 //! and the question is asked again here.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ffmpeg_next::ffi;
-use reqwest::header::{HeaderMap, ACCEPT, LOCATION, RANGE, SET_COOKIE};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, ACCEPT, LOCATION, RANGE, SET_COOKIE, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use crate::tls;
+use super::aim::Aim;
+use super::forward::client_config;
+use crate::capture::api::Trust;
 
 /// How often it is looked whether an answer is still wanted.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -24,12 +27,9 @@ pub struct Redirect {
 }
 
 /// Asks as libav does, and returns where the answer leads, if it is a redirect. Gives up when `is_over` says so.
-pub fn ask(url: &str, is_over: impl Fn() -> bool) -> Option<Redirect> {
+pub fn ask(aim: &Aim, headers: &[(String, String)], trust: &Trust, is_over: impl Fn() -> bool) -> Option<Redirect> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let redirect = runtime.block_on(unless(is_over, answer(url)));
-    // A name that is still being looked up is not waited for.
-    runtime.shutdown_background();
-    redirect
+    runtime.block_on(unless(is_over, answer(aim, headers, trust)))
 }
 
 async fn unless<T>(is_over: impl Fn() -> bool, work: impl Future<Output = Option<T>>) -> Option<T> {
@@ -44,15 +44,18 @@ async fn unless<T>(is_over: impl Fn() -> bool, work: impl Future<Output = Option
     }
 }
 
-async fn answer(url: &str) -> Option<Redirect> {
+async fn answer(aim: &Aim<'_>, headers: &[(String, String)], trust: &Trust) -> Option<Redirect> {
+    // The port of the URL holds, whatever is said here.
+    let addresses: Vec<SocketAddr> = aim.addresses().iter().map(|address| SocketAddr::new(*address, 0)).collect();
     let client = Client::builder()
-        .tls_backend_preconfigured(tls::config(tls::system_roots()).ok()?)
+        .tls_backend_preconfigured(client_config(trust).ok()?)
         .redirect(Policy::none())
         .http1_only()
-        .user_agent(user_agent())
+        .no_proxy()
+        .resolve_to_addrs(aim.host(), &addresses)
         .build()
         .ok()?;
-    let request = client.get(Url::parse(url).ok()?).header(ACCEPT, "*/*").header(RANGE, "bytes=0-");
+    let request = client.get(Url::parse(aim.url()).ok()?).headers(with_ours(headers));
     let answer = request.send().await.ok()?;
     let location = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
     let target = answer.url().join(location.to_str().ok()?).ok()?;
@@ -62,6 +65,15 @@ async fn answer(url: &str) -> Option<Redirect> {
 fn cookies(headers: &HeaderMap) -> String {
     let lines = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The configured headers, and those of libav's that are not among them.
+fn with_ours(headers: &[(String, String)]) -> HeaderMap {
+    let ours = [(ACCEPT, "*/*".to_owned()), (RANGE, "bytes=0-".to_owned()), (USER_AGENT, user_agent())];
+    let parsed = |name: &str, value: &str| Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?));
+    let configured = headers.iter().filter_map(|(name, value)| parsed(name, value));
+    let ours = ours.into_iter().filter_map(|(name, value)| Some((name, value.parse::<HeaderValue>().ok()?)));
+    ours.chain(configured).collect()
 }
 
 /// libav's own, as servers may choose by it.

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a source cannot be fetched, and the words for it. What libav or TLS say themselves is a detail for the log: their
+//! texts name neither the object nor the cause.
+
+use std::fmt;
+use std::io;
+
+use ffmpeg_next::ffi;
+use rustls::CertificateError;
+
+use crate::capture::av::AvError;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    NameUnknown,
+    Refused,
+    NoRoute,
+    NoAnswer,
+    Broken,
+    HungUp,
+    Tls(TlsCause),
+    /// A status of HTTP or RTSP; libav tells some by their hundreds alone.
+    Status(u16),
+    /// The same, for what a playlist refers to.
+    ReferenceStatus(u16),
+    SrtRejected {
+        with_passphrase: bool,
+    },
+    RtmpRefused,
+    NoMedia,
+    Container,
+    EnhancedRtmp,
+    RedirectedForEver,
+    Memory,
+    NoFile,
+    FileDenied,
+    /// None of these; libav's number for it.
+    Other(AvError),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsCause {
+    Untrusted,
+    Expired,
+    NotYetValid,
+    WrongName,
+    /// It is not the pinned one.
+    OtherCertificate,
+    Unacceptable,
+    Handshake,
+    /// The configuration's file of authorities cannot be used.
+    Authorities,
+}
+
+/// Where libav was when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Opening,
+    Reading,
+}
+
+impl Cause {
+    /// What an error of libav means for a source of this URL.
+    #[must_use]
+    pub fn of(error: AvError, url: &str, stage: Stage) -> Self {
+        let scheme = url.split("://").next().unwrap_or_default();
+        if let Some(status) = status(error) {
+            return Self::Status(status);
+        }
+        let opening = stage == Stage::Opening;
+        match -error.0 {
+            ffi::ECONNREFUSED => Self::Refused,
+            ffi::EHOSTUNREACH | ffi::ENETUNREACH | ffi::EADDRNOTAVAIL => Self::NoRoute,
+            ffi::ETIMEDOUT => Self::NoAnswer,
+            ffi::EIO if scheme == "srt" && opening => {
+                Self::SrtRejected { with_passphrase: url.contains("passphrase=") }
+            }
+            ffi::EPERM if is_rtmp(scheme) => Self::RtmpRefused,
+            ffi::EIO if is_rtmp(scheme) && opening => Self::HungUp,
+            ffi::EIO | ffi::ECONNRESET | ffi::EPIPE | ffi::ECONNABORTED if url.contains("://") => Self::Broken,
+            ffi::ENOENT if !url.contains("://") || scheme == "file" => Self::NoFile,
+            ffi::EACCES => Self::FileDenied,
+            // The list of containers is ours, so that nothing else is an invalid argument of opening.
+            ffi::EINVAL if opening => Self::Container,
+            ffi::ENOMEM => Self::Memory,
+            _ if error == AvError(ffi::AVERROR_PATCHWELCOME) && is_rtmp(scheme) => Self::EnhancedRtmp,
+            _ if error == AvError(ffi::AVERROR_INVALIDDATA) && opening => Self::NoMedia,
+            _ => Self::Other(error),
+        }
+    }
+
+    /// What the system says of a connection that could not be made.
+    #[must_use]
+    pub fn of_connecting(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+                Self::NoRoute
+            }
+            io::ErrorKind::TimedOut => Self::NoAnswer,
+            _ => Self::Broken,
+        }
+    }
+
+    /// Whether the answer was a no, by the far end or by us.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Status(status) | Self::ReferenceStatus(status) => matches!(status, 401 | 403),
+            Self::Tls(tls) => *tls != TlsCause::Handshake,
+            Self::FileDenied | Self::SrtRejected { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Of something that the source's playlist led to.
+    #[must_use]
+    pub fn of_reference(self) -> Self {
+        match self {
+            Self::Status(status) => Self::ReferenceStatus(status),
+            cause => cause,
+        }
+    }
+}
+
+impl From<TlsCause> for Cause {
+    fn from(cause: TlsCause) -> Self {
+        Self::Tls(cause)
+    }
+}
+
+impl TlsCause {
+    #[must_use]
+    pub fn of(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(error) = error else { return Self::Handshake };
+        match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::WrongName,
+            CertificateError::ApplicationVerificationFailure => Self::OtherCertificate,
+            // A certificate that is its own authority is of the latter kind.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_) => {
+                Self::Untrusted
+            }
+            _ => Self::Unacceptable,
+        }
+    }
+}
+
+fn is_rtmp(scheme: &str) -> bool {
+    scheme == "rtmp" || scheme == "rtmps"
+}
+
+fn status(error: AvError) -> Option<u16> {
+    let table = [
+        (ffi::AVERROR_HTTP_BAD_REQUEST, 400),
+        (ffi::AVERROR_HTTP_UNAUTHORIZED, 401),
+        (ffi::AVERROR_HTTP_FORBIDDEN, 403),
+        (ffi::AVERROR_HTTP_NOT_FOUND, 404),
+        (ffi::AVERROR_HTTP_TOO_MANY_REQUESTS, 429),
+        (ffi::AVERROR_HTTP_OTHER_4XX, 4),
+        (ffi::AVERROR_HTTP_SERVER_ERROR, 5),
+    ];
+    table.into_iter().find(|(code, _)| *code == error.0).map(|(_, status)| status)
+}
+
+/// A status in words, with its number as far as it is known.
+struct Answer(u16);
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            400 => f.write_str("the server does not understand the request (400)"),
+            401 => f.write_str("the server asks for a user name and password, or does not take those given (401)"),
+            403 => f.write_str("the server forbids it (403)"),
+            404 => f.write_str("the server has nothing at this URL (404)"),
+            429 => f.write_str("the server was asked too often (429)"),
+            5 | 500.. => f.write_str("the server has failed (5xx)"),
+            _ => f.write_str("the server does not take the request (4xx)"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(cause) => return cause.fmt(f),
+            Self::Status(status) => return Answer(*status).fmt(f),
+            Self::ReferenceStatus(status) => {
+                return write!(f, "what the source's playlist refers to cannot be fetched: {}", Answer(*status));
+            }
+            Self::Other(AvError(number)) => return write!(f, "the source cannot be read (FFmpeg's error {number})"),
+            Self::EnhancedRtmp => return write!(f, "{} 6.1 and newer do", enhanced_rtmp()),
+            _ => {}
+        }
+        f.write_str(match self {
+            Self::NameUnknown => "the host's name cannot be resolved",
+            Self::Refused => "the host refuses the connection: nothing listens at the URL's port",
+            Self::NoRoute => "there is no route to the host",
+            Self::NoAnswer => "the host does not answer",
+            Self::Broken => "the connection broke",
+            Self::HungUp => "the server hangs up before it sends any media",
+            Self::SrtRejected { with_passphrase: true } => {
+                "the SRT server rejects the connection: the passphrase is wrong, or the stream ID is not allowed"
+            }
+            Self::SrtRejected { with_passphrase: false } => {
+                "the SRT server rejects the connection: it asks for a passphrase, or does not allow the stream ID"
+            }
+            Self::RtmpRefused => "the RTMP server has no such stream, or does not let it be played",
+            Self::NoMedia => "what the source sends is no media that is known here",
+            Self::Container => "the source's container format is none that is recorded",
+            Self::RedirectedForEver => "the source redirects again and again",
+            Self::Memory => "the source has more streams, or larger headers, than any live source's",
+            Self::NoFile => "there is no such file",
+            Self::FileDenied => "the file may not be read",
+            _ => "the source cannot be read",
+        })
+    }
+}
+
+fn enhanced_rtmp() -> String {
+    // SAFETY: returns a static C string.
+    let version = unsafe { std::ffi::CStr::from_ptr(ffi::av_version_info()) }.to_string_lossy().into_owned();
+    format!("the picture is HEVC, AV1 or VP9 by enhanced RTMP, which this FFmpeg ({version}) does not read;")
+}
+
+impl fmt::Display for TlsCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untrusted => {
+                "the server's certificate is signed by no trusted authority: give the authority's certificate \
+                 (caFile, caSecretRef), or the digest of the server's own (certificateSha256)"
+            }
+            Self::Expired => "the server's certificate has expired",
+            Self::NotYetValid => "the server's certificate is not valid yet",
+            Self::WrongName => "the server's certificate is for another name than the URL's host",
+            Self::OtherCertificate => "the server's certificate is not the one of certificateSha256",
+            Self::Unacceptable => "the server's certificate is not acceptable",
+            Self::Handshake => "the server and the recorder cannot agree on a TLS connection",
+            Self::Authorities => "caFile (caSecretRef) cannot be read, or holds no certificate",
+        })
+    }
+}
