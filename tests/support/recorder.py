@@ -24,6 +24,7 @@ class Recorder:
     """A running recorder and what it has printed so far."""
 
     process: subprocess.Popen[str]
+    directory: Path
     lines: list[str] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ended: bool = False
@@ -47,6 +48,11 @@ class Recorder:
             if len(found()) < occurrence:
                 raise AssertionError(f"no {start!r} among {self.lines}")
             return found()[occurrence - 1]
+
+    def log(self) -> list[str]:
+        """The lines of the recording's log, without their time."""
+        file = self.directory / "cloud_recording_log" / f"{self.recording_id}.log"
+        return [line.split(" ", 1)[1] for line in file.read_text(encoding="utf-8").splitlines()]
 
     def stop(self) -> None:
         """Asks the recorder to stop, upload and end."""
@@ -101,10 +107,11 @@ def recorder(
             stderr=log,
             text=True,
             env=environment,
+            cwd=directory,
             preexec_fn=prepare,  # noqa: PLW1509 # the tests start it from their main thread
             restore_signals=False,
         )
-    started = Recorder(process)
+    started = Recorder(process, directory)
     reader = threading.Thread(target=started.read)
     reader.start()
     try:

@@ -77,7 +77,9 @@ class Cycles {
     recording.SetTranscodingWidth(64);
     recording.SetTranscodingHeight(64);
     const CloudStorageConfig storage = {kCloudStorageVendorAws, 0, &bucket_[0], &access_key_[0], &secret_key_[0]};
-    CHECK(recorder->StartCloudRecording("app", "room", nullptr, 99, recording, storage) == kRecordingErrorOk);
+    // Everybody is somebody else, or each would take up what those before it could not upload.
+    const unsigned uid = ++uid_;
+    CHECK(recorder->StartCloudRecording("app", "room", nullptr, uid, recording, storage) == kRecordingErrorOk);
     CHECK(memory.Await("started"));
     const char *id = recorder->GetRecordingId();
     CHECK(Settles([id] { return AnythingRecorded(id); }));
@@ -91,6 +93,7 @@ class Cycles {
   std::string access_key_;
   std::string secret_key_;
   bool has_bucket_;
+  std::atomic<unsigned> uid_{1000};
   const Scratch directory_{"cycles"};
   std::string document_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A directory of a program's own, gone with all that is in it when the program is done; a failed check leaves it to be
+// A directory of a program's own, which it works in, gone with all that is in it when the program is done; a failed check leaves it to be
 // looked at.
 #ifndef CLOUD_RECORDING_ABI_TESTS_SCRATCH_H
 #define CLOUD_RECORDING_ABI_TESTS_SCRATCH_H
@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -17,7 +18,7 @@
 class Scratch {
  public:
   explicit Scratch(const std::string &name) : path_("/tmp/" + name + "-XXXXXX") {
-    CHECK(mkdtemp(&path_[0]) != nullptr);
+    CHECK(mkdtemp(&path_[0]) != nullptr && chdir(path_.c_str()) == 0);
   }
   // What an upload in the background still writes there comes to an end.
   ~Scratch() {

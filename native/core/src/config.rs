@@ -25,6 +25,7 @@ const KEY_FRAME_SECONDS: u32 = 15;
 const RECONNECT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
 const SILENCE_SECONDS: std::ops::RangeInclusive<u32> = 3..=600;
 const LONGEST_FILE_PREFIX: usize = 32;
+const FINAL_UPLOAD_SECONDS: std::ops::RangeInclusive<u32> = 1..=30 * 24 * 3600;
 const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -57,6 +58,12 @@ pub struct Document {
     pub backup: Option<Backup>,
     #[serde(default)]
     pub channels: Vec<Channel>,
+    /// How long after the stop the stores may take nothing before that is fatal; null is for ever.
+    #[serde(default = "default_final_upload_seconds")]
+    pub final_upload_seconds: Option<u32>,
+    /// Whether the recording's directory stays when everything in it is delivered and the recorder is released.
+    #[serde(default)]
+    pub keep_directory: bool,
     #[serde(default)]
     pub log: Log,
 }
@@ -217,6 +224,11 @@ fn default_after_seconds() -> u32 {
     60
 }
 
+#[allow(clippy::unnecessary_wraps)] // null is another value than none
+fn default_final_upload_seconds() -> Option<u32> {
+    Some(300)
+}
+
 fn default_outputs() -> Vec<Output> {
     vec![Output::Hls]
 }
@@ -276,6 +288,11 @@ impl Document {
     }
 
     #[must_use]
+    pub fn final_upload(&self) -> Option<Duration> {
+        self.final_upload_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
+    #[must_use]
     pub fn slice(&self) -> Duration {
         Duration::from_secs(u64::from(self.slice_seconds))
     }
@@ -307,6 +324,10 @@ impl Document {
         self.max_wait_seconds
             .map_or(Ok(()), |seconds| within(seconds, &WAIT_SECONDS, || "maxWaitSeconds".to_owned()))?;
         within(self.reconnect_seconds, &RECONNECT_SECONDS, || "reconnectSeconds".to_owned())?;
+        if self.final_upload_seconds.is_some_and(|seconds| !FINAL_UPLOAD_SECONDS.contains(&seconds)) {
+            let (least, most) = (FINAL_UPLOAD_SECONDS.start(), FINAL_UPLOAD_SECONDS.end());
+            return Err(invalid(&format!("finalUploadSeconds: must be from {least} to {most}, or null for ever")));
+        }
         if !self.outputs.contains(&Output::Hls) {
             return Err(invalid("outputs: must have \"HLS\", and may have \"MP4\" beside it"));
         }
@@ -580,6 +601,8 @@ mod tests {
             (backup(r#""bucket": "b", "endpoint": "host""#), "backup.endpoint: must be"),
             (backup(r#""bucket": "b", "endpoint": "http://h", "prefix": "/""#), "backup.prefix: must be"),
             (backup(r#""bucket": "b", "endpoint": "http://h", "afterSeconds": 86401"#), "backup.afterSeconds: must be"),
+            (r#"{"finalUploadSeconds": 0}"#.into(), "finalUploadSeconds: must be from 1 to"),
+            (r#"{"log": {"to": "hunter2"}}"#.into(), "log.to: "),
             (backup(r#""bucket": "b", "colour": 1"#), "backup.colour: unknown field"),
             (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: missing field `credentialFiles`"),
             ("{".into(), "EOF while parsing an object"),

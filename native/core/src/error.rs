@@ -34,6 +34,12 @@ impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    /// A panic, which its hook has reported.
+    #[must_use]
+    pub fn unexpected() -> Self {
+        Self::new(Code::GeneralError, "the recorder failed in a way it should not have; please report it")
+    }
 }
 
 impl fmt::Display for Error {

@@ -14,7 +14,7 @@ use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::start::{layout, Request};
-use crate::recorder::{registry, rescue, Recorder};
+use crate::recorder::{registry, rescue, story, Recorder};
 
 const API_VERSION: u32 = 1;
 
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn cr_status(recording_id: *const c_char, buf: *mut c_char
 pub unsafe extern "C" fn cr_set_layout(recording_id: *const c_char, number: c_int, max_resolution_uid: u32) -> c_int {
     // SAFETY: the caller's promise.
     let id = unsafe { text(recording_id) };
-    code(|| change(id, Control::SetLayout(layout(number)?, max_resolution_uid)))
+    change("cr_set_layout", id, || Ok(Control::SetLayout(layout(number)?, max_resolution_uid)))
 }
 
 /// # Safety
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn cr_set_layout(recording_id: *const c_char, number: c_in
 pub unsafe extern "C" fn cr_set_paused(recording_id: *const c_char, paused: c_int) -> c_int {
     // SAFETY: the caller's promise.
     let id = unsafe { text(recording_id) };
-    code(|| change(id, Control::SetPaused(paused != 0)))
+    change("cr_set_paused", id, || Ok(Control::SetPaused(paused != 0)))
 }
 
 #[no_mangle]
@@ -193,16 +193,25 @@ fn document(text: Option<&str>) -> Result<Document, Error> {
     Document::parse(text.ok_or_else(|| Error::new(Code::InvalidParameter, "the configuration must be UTF-8 text"))?)
 }
 
-fn change(recording_id: Option<&str>, control: Control) -> Result<(), Error> {
-    let shared: Option<Arc<Shared>> = recording_id.and_then(registry::find);
-    match shared {
-        Some(shared) if matches!(control, Control::SetLayout(..)) && shared.is_passed_through() => {
-            Err(Error::new(Code::InvalidOperation, "what is passed through has no layout"))
-        }
-        Some(shared) if shared.state().captures() && shared.send(control) => Ok(()),
-        Some(_) => Err(Error::new(Code::InvalidOperation, "nothing is being recorded")),
-        None => Err(Error::new(Code::InvalidParameter, "no such recording")),
+/// Does `control`, which `function` asks for; a refusal's reason is in the recording's log.
+fn change(function: &str, recording_id: Option<&str>, control: impl FnOnce() -> Result<Control, Error>) -> i32 {
+    code(|| {
+        let shared = recording_id.and_then(registry::find);
+        let shared = shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?;
+        let _log = shared.log.enter();
+        let done = control().and_then(|control| order(&shared, control));
+        done.inspect_err(|error| story::refused(function, error))
+    })
+}
+
+fn order(shared: &Shared, control: Control) -> Result<(), Error> {
+    if matches!(control, Control::SetLayout(..)) && shared.is_passed_through() {
+        return Err(Error::new(Code::InvalidOperation, "what is passed through has no layout"));
     }
+    if shared.state().captures() && shared.send(control) {
+        return Ok(());
+    }
+    Err(Error::new(Code::InvalidOperation, "nothing is being recorded"))
 }
 
 fn code(call: impl FnOnce() -> Result<(), Error>) -> i32 {
@@ -211,8 +220,7 @@ fn code(call: impl FnOnce() -> Result<(), Error>) -> i32 {
 
 /// The call's outcome as a number, its error's words given to `explain`; a panic is a general error.
 fn explained(call: impl FnOnce() -> Result<(), Error>, explain: impl FnOnce(&str)) -> i32 {
-    let panicked = |_| Err(Error::new(Code::GeneralError, "the library failed in a way it should not have"));
-    match catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(panicked) {
+    match catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(Error::unexpected())) {
         Ok(()) => 0,
         Err(error) => {
             explain(&error.message);

@@ -32,6 +32,14 @@ _USUAL_REGION: Final = "us-east-1"
 """What requests to a server of one's own are signed with when nobody says otherwise."""
 _NO_APP: Final = "streams"
 """The interface wants an App ID in any case; channels made of streams have none."""
+_OF_A_POD: Final[Mapping[str, Any]] = {
+    # The operator's deadlines hold.
+    "finalUploadSeconds": None,
+    # A process that is started after a crash finds there that everything was delivered; it goes with the pod or claim.
+    "keepDirectory": True,
+    # The process has nothing else to do with libav.
+    "log": {"to": "StandardError", "libav": True},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +152,7 @@ class Assignment:
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
             "storage": self._storage(document.storage),
+            **_OF_A_POD,
             "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],
         }
 

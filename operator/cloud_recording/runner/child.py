@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.runner.job import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
-from cloud_recording.runner.logs import Redactor, relay
+from cloud_recording.runner.logs import relay
 from cloud_recording.runner.part import (
     Event,
     ProcessAnswered,
@@ -44,13 +43,11 @@ class RecorderChild:
         *,
         library: str,
         outbox: Path,
-        redactor: Redactor,
         heard: Callable[[Event], None],
         bell: Callable[[], None],
     ) -> None:
         self._library = library
         self._outbox = outbox
-        self._redactor = redactor
         self._heard = heard
         self._bell = bell
         self._writer: asyncio.StreamWriter | None = None
@@ -142,9 +139,7 @@ class RecorderChild:
     def _pass_on(self, line: str) -> None:
         if not line.strip():
             return
-        if _is_record(line):
-            relay(line, redactor=self._redactor)
-        else:
+        if not relay(line):
             engine_logger.info("output", extra={"line": line})
 
 
@@ -160,13 +155,3 @@ def _event(report: Report, message: Mapping[str, Any]) -> Event:
             return ProcessEnded(drained=message["drained"])
         case Report.NEWS:
             raise ValueError("news is read from the outbox")
-
-
-def _is_record(line: str) -> bool:
-    if not line.startswith("{"):
-        return False
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(record, dict) and record.get("process") == "recorder"

@@ -36,7 +36,7 @@ from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.manifest import Manifest, ManifestError, load
 from cloud_recording.runner.mounts import Mounts
 from cloud_recording.runner.part import Facts
-from cloud_recording.runner.supervisor import OUTBOX, Place, Supervisor
+from cloud_recording.runner.supervisor import OUTBOX, Place, Supervisor, log_fields
 from cloud_recording.runner.terminal import Terminal
 
 EXIT_RECORDED: Final = 0
@@ -96,7 +96,8 @@ class LocalRun:
         self._work.mkdir(parents=True, exist_ok=True)
         redactor = Redactor()
         with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
-            configure(process="supervisor", redactor=redactor, stream=log)
+            fields = log_fields(self._mounts.recording())
+            configure(process="supervisor", redactor=redactor, stream=log, fields=fields)
             self._supervisor = self._supervisor_of(redactor)
             self._limit(self._supervisor.vitals().state.facts)
             summary = await self._supervise(self._supervisor)

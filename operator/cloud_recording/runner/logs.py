@@ -13,16 +13,18 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 REDACTED: Final = "[redacted]"
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#@\s]+@")
 _URL_QUERY: Final = re.compile(r"(?<=[a-z]://)([^\s?#\"']+)[?#][^\s\"']*")
+_LEVELS: Final[Mapping[object, str]] = {"debug": "debug", "info": "info", "warn": "warning", "error": "error"}
+"""The engine's names of levels, and Python's."""
 _SHORTEST: Final = 4
 """A shorter content is no secret worth the name, and hiding it everywhere would garble the log."""
 
@@ -53,12 +55,13 @@ class Redactor:
 
 
 class JsonFormatter(logging.Formatter):
-    """One object per line: time, level, logger, message and the fields given as `extra`."""
+    """One object per line: time, level, logger, message, the fields given as `extra`, and those of every line."""
 
-    def __init__(self, *, process: str, redactor: Redactor) -> None:
+    def __init__(self, *, process: str, redactor: Redactor, fields: Mapping[str, object] | None = None) -> None:
         super().__init__()
         self._process = process
         self._redactor = redactor
+        self._fields = dict(fields or {})
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
@@ -73,7 +76,12 @@ class JsonFormatter(logging.Formatter):
         line.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps({name: self._clean(value) for name, value in line.items()}, ensure_ascii=False, default=str)
+        return self.line(line)
+
+    def line(self, fields: Mapping[str, object]) -> str:
+        """The line of these fields."""
+        cleaned = {name: self._clean(value) for name, value in {**fields, **self._fields}.items()}
+        return json.dumps(cleaned, ensure_ascii=False, default=str)
 
     def _clean(self, value: object) -> object:
         if isinstance(value, (int, float, type(None))):
@@ -82,18 +90,44 @@ class JsonFormatter(logging.Formatter):
         return self._redactor.redact(text)
 
 
-def configure(*, process: str, redactor: Redactor, stream: TextIO = sys.stderr) -> None:
-    """Sends every log record of this process through the formatter to the stream."""
+def configure(
+    *,
+    process: str,
+    redactor: Redactor,
+    stream: TextIO = sys.stderr,
+    fields: Mapping[str, object] | None = None,
+) -> None:
+    """Sends every log record of this process through the formatter to the stream, each with the fields."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter(process=process, redactor=redactor))
+    handler.setFormatter(JsonFormatter(process=process, redactor=redactor, fields=fields))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
 
 
-def relay(line: str, *, redactor: Redactor) -> None:
-    """Adds a line that another process formatted to this one's log."""
+def relay(text: str) -> bool:
+    """Adds a line of the recorder process to this process's log; False where it is no line of a log.
+
+    Such are what the process's own formatter made, and what our engine's log has, which comes from its `engine`.
+    """
+    line = _line(text)
+    if line is None or not ({"process", "recordingId"} & line.keys()):
+        return False
+    if "process" not in line:
+        head = {"time": line.pop("time", None), "level": _LEVELS.get(line.pop("level", None), "info")}
+        line = {**head, "process": "recorder", "logger": "engine", **line}
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.stream.write(redactor.redact(line) + "\n")
+        if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, JsonFormatter):
+            handler.stream.write(handler.formatter.line(line) + "\n")
             handler.flush()
+    return True
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None

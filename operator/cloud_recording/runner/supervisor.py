@@ -27,7 +27,7 @@ from typing import Any, Final, assert_never
 
 from cloud_recording import __version__
 from cloud_recording.api.errors import RecordingErrorCode
-from cloud_recording.api.wire import Summary
+from cloud_recording.api.wire import RecordingDocument, Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.child import RecorderChild
 from cloud_recording.runner.conclusion import readiness, reopened, resumed, summarise
@@ -254,7 +254,6 @@ class Supervisor:
                 self._child = RecorderChild(
                     library=self._document.engine.library_path,
                     outbox=self._outbox_path,
-                    redactor=self._redactor,
                     heard=self._events.put_nowait,
                     bell=self._bell.set,
                 )
@@ -263,6 +262,8 @@ class Supervisor:
                 job = self._assignment.job(action.mode, action.desired)
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
             case Send():
+                by = "the pod's end" if self._state.terminated_at is not None else "spec.desiredState"
+                logger.info("the recorder is told to %s", action.command, extra={"by": by, **action.arguments})
                 self._send({"command": action.command, **action.arguments})
             case Kill():
                 logger.warning("ending the recorder process", extra={"reason": action.reason})
@@ -350,6 +351,11 @@ def _now() -> At:
     return At(monotonic=time.monotonic(), wall_ms=time.time_ns() // 1_000_000)
 
 
+def log_fields(document: RecordingDocument) -> dict[str, object]:
+    """What every line of a part's log says: whose it is."""
+    return {"namespace": document.namespace, "recording": document.name, "part": document.part.number}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cloud-recording runner",
@@ -410,8 +416,10 @@ def _holds_anything(work: Path) -> bool:
 
 async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=options.token)
+    document = mounts.recording()
+    configure(process="supervisor", redactor=redactor, fields=log_fields(document))
     address = OperatorAddress(
-        url=mounts.recording().callback_url,
+        url=document.callback_url,
         pod_uid=options.pod_uid,
         token=mounts.token,
         authorities=mounts.authorities,

@@ -49,6 +49,9 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
                 "secretKey": str(tmp_path / "bucket" / "secretKey"),
             },
         },
+        "finalUploadSeconds": None,
+        "keepDirectory": True,
+        "log": {"to": "StandardError", "libav": True},
         "channels": [
             {
                 "name": "room 1",

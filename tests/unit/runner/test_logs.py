@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cloud_recording.runner.logs import JsonFormatter, Redactor
+from cloud_recording.runner.logs import JsonFormatter, Redactor, configure, relay
 
 
 def line(redactor: Redactor, message: str, *arguments: object, **fields: object) -> dict[str, object]:
@@ -62,3 +64,54 @@ def test_a_traceback_is_a_field_and_is_redacted(tmp_path: Path) -> None:
     except ValueError:
         seen = line(redactor, "failed", exc_info=sys.exc_info())
     assert "[redacted]" in str(seen["exception"])
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[io.StringIO]:
+    """What a supervisor of the recording `demo` logs, to which `s3cr3t-key` is a secret."""
+    (tmp_path / "key").write_text("s3cr3t-key")
+    redactor, stream, root = Redactor(), io.StringIO(), logging.getLogger()
+    redactor.learn([tmp_path / "key"])
+    handlers, level = root.handlers, root.level
+    configure(process="supervisor", redactor=redactor, stream=stream, fields={"namespace": "ns", "recording": "demo"})
+    yield stream
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_every_line_says_whose_it_is(log: io.StringIO) -> None:
+    logging.getLogger("runner").info("told")
+    assert relay('{"time": "t", "level": "info", "process": "recorder", "logger": "a", "message": "s3cr3t-key"}')
+    ours, other = (json.loads(line) for line in log.getvalue().splitlines())
+    assert (ours["namespace"], ours["recording"], ours["process"]) == ("ns", "demo", "supervisor")
+    assert other == {
+        "time": "t",
+        "level": "info",
+        "process": "recorder",
+        "logger": "a",
+        "message": "[redacted]",
+        "namespace": "ns",
+        "recording": "demo",
+    }
+
+
+def test_a_line_of_the_engine_s_log_becomes_one_of_ours(log: io.StringIO) -> None:
+    line = {"time": "t", "level": "warn", "recordingId": "0f", "message": "refused: s3cr3t-key", "participant": 7}
+    assert relay(json.dumps(line))
+    assert json.loads(log.getvalue()) == {
+        "time": "t",
+        "level": "warning",
+        "process": "recorder",
+        "logger": "engine",
+        "recordingId": "0f",
+        "message": "refused: [redacted]",
+        "participant": 7,
+        "namespace": "ns",
+        "recording": "demo",
+    }
+
+
+@pytest.mark.parametrize("text", ["[mpegts @ 0x1] late", "{", "[1]", '{"a": 1}', '{"recordingId": '])
+def test_what_is_no_line_of_a_log_is_not_passed_on_as_one(text: str, log: io.StringIO) -> None:
+    assert not relay(text)
+    assert log.getvalue() == ""

@@ -15,7 +15,8 @@ use crate::books::record::{Record, VERSION};
 use crate::error::{Code, Error};
 use crate::names;
 
-const FILE: &str = "index";
+/// What the journal is called, behind the file prefix.
+pub const FILE: &str = "index";
 
 pub struct Journal {
     file: File,

@@ -22,6 +22,7 @@ use crate::locked::Locked;
 use crate::names;
 use crate::recorder::parcel::{self, Parcel};
 use crate::recorder::stock::{News, Stock, Stop};
+use crate::recorder::story;
 use crate::recorder::trouble::Trouble;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::Failure;
@@ -139,7 +140,9 @@ impl Retreat {
                     if trouble.is_new(&failure.cause) {
                         self.stock.tell(News::Failed(self.backup.error(&failure)));
                     }
-                    tokio::time::sleep(trouble.pause()).await;
+                    let pause = trouble.pause();
+                    story::retried("backup", &failure, pause);
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
@@ -193,6 +196,8 @@ impl Retreat {
     }
 
     fn note(&self, file: String) -> Result<(), Error> {
+        story::stored("backup", &file);
+        self.stock.tell(News::Answered);
         let mut books = self.stock.books.locked();
         // What the bucket took meanwhile is home already.
         if books.ledger().is_stored(&file) {
@@ -226,6 +231,7 @@ impl Retreat {
             let store = self.store()?;
             let text = lists(self.stock.books.locked().ledger(), begun.slice_seconds, true).0;
             put_text(&store, &name, Kind::Playlist, &text).await?;
+            self.stock.tell(News::Answered);
             let sha256 = names::hex(&Sha256::digest(&text));
             let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
             let manifest = manifest::manifest(self.stock.books.locked().ledger(), &list);

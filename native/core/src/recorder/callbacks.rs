@@ -2,26 +2,57 @@
 //! Delivers a recorder's callbacks: in order, one at a time, from one thread of the recorder's own, and none after
 //! `close` has returned.
 
-use std::ffi::{c_char, c_void, CString};
+use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{mpsc, Arc};
 use std::thread::JoinHandle;
 
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::log;
+use crate::recorder::{story, texts};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Callback {
     Connecting,
     Started,
     Stopped,
-    Uploaded { playlist: String },
-    BackedUp { playlist: String },
-    UploadingProgress { percent: u32, playlist: String },
-    RecorderFailure { code: Code, message: String },
-    UploaderFailure { code: Code, message: String },
-    FatalError { code: Code },
+    Uploaded {
+        playlist: String,
+    },
+    BackedUp {
+        playlist: String,
+    },
+    UploadingProgress {
+        percent: u32,
+        playlist: String,
+    },
+    RecorderFailure {
+        code: Code,
+        message: String,
+    },
+    UploaderFailure {
+        code: Code,
+        message: String,
+    },
+    /// The interface has no room for the message: it is in the log.
+    FatalError {
+        code: Code,
+        message: String,
+    },
+}
+
+impl Callback {
+    /// Of these exactly one comes, as the last callback.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Uploaded { .. } | Self::BackedUp { .. } | Self::FatalError { .. })
+    }
+}
+
+impl From<Error> for Callback {
+    fn from(Error { code, message }: Error) -> Self {
+        Self::FatalError { code, message }
+    }
 }
 
 /// `RecorderCoreEvent` of abi/src/core.h.
@@ -57,13 +88,25 @@ unsafe impl Send for Observer {}
 
 /// The way to the callbacks' thread.
 #[derive(Clone)]
-pub struct Line(Sender<Option<Callback>>);
+pub struct Line {
+    queue: Sender<Option<Callback>>,
+    /// Whether the final callback was sent.
+    ended: Arc<AtomicBool>,
+}
 
 impl Line {
-    /// Never blocks; a callback that nobody is to hear any more is dropped.
+    /// Never blocks; a callback that nobody is to hear any more is dropped, and so is one after the final one.
     pub fn send(&self, callback: Callback) {
-        // The thread is gone only after `close`, when nothing may be heard.
-        let _ = self.0.send(Some(callback));
+        let is_late = if callback.is_final() { self.ended.swap(true, Ordering::SeqCst) } else { self.has_ended() };
+        if !is_late {
+            // The thread is gone only after `close`, when nothing may be heard.
+            let _ = self.queue.send(Some(callback));
+        }
+    }
+
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
     }
 }
 
@@ -77,12 +120,12 @@ impl Deliverer {
     pub fn start(recording_id: &str, observer: Observer) -> std::io::Result<(Self, Line)> {
         let (sender, receiver) = mpsc::channel();
         let closed = Arc::new(AtomicBool::new(false));
-        let id = text(recording_id);
+        let id = recording_id.to_owned();
         let of_thread = Arc::clone(&closed);
         let thread = log::spawn("callbacks", move || {
             deliver(&id, observer, &receiver, &of_thread);
         })?;
-        let line = Line(sender);
+        let line = Line { queue: sender, ended: Arc::default() };
         Ok((Self { closed, line: line.clone(), thread }, line))
     }
 
@@ -90,7 +133,7 @@ impl Deliverer {
     pub fn close(self) {
         self.closed.store(true, Ordering::SeqCst);
         // Wakes the thread; nothing it still finds in the queue is delivered.
-        let _ = self.line.0.send(None);
+        let _ = self.line.queue.send(None);
         if !self.is_current() {
             // A panic of the thread was reported by its hook; there is nothing left to wait for.
             let _ = self.thread.join();
@@ -104,40 +147,57 @@ impl Deliverer {
     }
 }
 
-fn deliver(id: &CString, observer: Observer, receiver: &Receiver<Option<Callback>>, closed: &AtomicBool) {
+fn deliver(id: &str, observer: Observer, receiver: &Receiver<Option<Callback>>, closed: &AtomicBool) {
     // Bound as a whole, as only the whole may be moved between threads.
     let Observer { context, notify } = observer;
     while let Ok(Some(callback)) = receiver.recv() {
         if closed.load(Ordering::SeqCst) {
             return;
         }
+        story::callback(&callback);
         let Some(notify) = notify else { continue };
-        let (event, _text) = event(id, &callback);
-        // SAFETY: the observer lives until `close` has returned, which waits for this call; the event and what it points
-        // to live until the end of this turn.
+        let event = event(id, &callback);
+        // SAFETY: the observer lives until `close` has returned, which waits for this call; the event lives until the end
+        // of this turn, and its texts for longer.
         unsafe { notify(context, &raw const event) };
     }
 }
 
-fn event(id: &CString, callback: &Callback) -> (CoreEvent, CString) {
-    let (number, code, percent, words) = match callback {
-        Callback::Connecting => (0, 0, 0, ""),
-        Callback::Started => (1, 0, 0, ""),
-        Callback::Stopped => (2, 0, 0, ""),
-        Callback::Uploaded { playlist } => (3, 0, 0, playlist.as_str()),
-        Callback::BackedUp { playlist } => (4, 0, 0, playlist.as_str()),
-        Callback::UploadingProgress { percent, playlist } => (5, 0, *percent, playlist.as_str()),
-        Callback::RecorderFailure { code, message } => (6, *code as i32, 0, message.as_str()),
-        Callback::UploaderFailure { code, message } => (7, *code as i32, 0, message.as_str()),
-        Callback::FatalError { code } => (8, *code as i32, 0, ""),
+fn event(id: &str, callback: &Callback) -> CoreEvent {
+    let (number, code, percent, text) = match callback {
+        Callback::Connecting => (0, 0, 0, none()),
+        Callback::Started => (1, 0, 0, none()),
+        Callback::Stopped => (2, 0, 0, none()),
+        Callback::Uploaded { playlist } => (3, 0, 0, texts::name(playlist).as_ptr()),
+        Callback::BackedUp { playlist } => (4, 0, 0, texts::name(playlist).as_ptr()),
+        Callback::UploadingProgress { percent, playlist } => (5, 0, *percent, texts::name(playlist).as_ptr()),
+        Callback::RecorderFailure { code, message } => (6, *code as i32, 0, texts::message(message)),
+        Callback::UploaderFailure { code, message } => (7, *code as i32, 0, texts::message(message)),
+        Callback::FatalError { code, .. } => (8, *code as i32, 0, none()),
     };
-    let text = text(words);
-    let event = CoreEvent { callback: number, code, number: percent, recording_id: id.as_ptr(), text: text.as_ptr() };
-    (event, text)
+    CoreEvent { callback: number, code, number: percent, recording_id: texts::name(id).as_ptr(), text }
 }
 
-/// The words as C text: up to a NUL, if a server's words hold one.
-fn text(words: &str) -> CString {
-    let words = words.split('\0').next().unwrap_or_default();
-    CString::new(words).unwrap_or_default()
+fn none() -> *const c_char {
+    c"".as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_after_a_final_callback() {
+        let (queue, heard) = mpsc::channel();
+        let line = Line { queue, ended: Arc::default() };
+        let fatal = || Callback::FatalError { code: Code::GeneralError, message: String::new() };
+        line.clone().send(Callback::Stopped);
+        line.clone().send(fatal());
+        line.send(Callback::Uploaded { playlist: "p".into() });
+        line.send(fatal());
+        line.send(Callback::Stopped);
+        assert!(line.has_ended());
+        let heard: Vec<_> = heard.try_iter().flatten().collect();
+        assert_eq!(heard, [Callback::Stopped, fatal()]);
+    }
 }

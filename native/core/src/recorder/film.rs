@@ -84,7 +84,7 @@ impl Order {
             self.make_room(stock)?;
             self.make(stock, store, &path).await?;
         }
-        Ok(store.put_file(&self.file, Kind::Film, &path).await?)
+        Ok(store.put_file(&self.file, Kind::Film, &path, &|| stock.tell(News::Answered)).await?)
     }
 
     fn give_up(&self, reason: String, stock: &Stock) -> Record {
@@ -142,6 +142,8 @@ impl Order {
     async fn feed(&self, give: mpsc::Sender<Slice>, stock: &Stock, store: &Store) -> Result<(), Hitch> {
         for parcel in &self.parcels {
             let slice = provide(parcel, stock, store).await?;
+            // It may be long before the bucket gets anything.
+            stock.tell(News::Answered);
             if give.send(slice).await.is_err() {
                 // Who makes the film has failed, and says why.
                 break;

@@ -60,7 +60,7 @@ pub enum Order {
     StopCapture,
 }
 
-/// How long the recorder waits for participants.
+/// How long the recorder waits for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// With nobody in the channel before anybody came.
@@ -69,6 +69,8 @@ pub struct Patience {
     pub idle: Duration,
     /// For connections that broke, before they count as lost for good.
     pub reconnect: Duration,
+    /// For stores that take nothing after the stop; for ever, where that is left out.
+    pub stores: Option<Duration>,
 }
 
 /// The connection to everybody broke.
@@ -93,6 +95,7 @@ pub struct Machine {
     patience: Patience,
     idle_left: Duration,
     loss: Option<Loss>,
+    upload_left: Option<Duration>,
     paused: bool,
     volume_full: bool,
     ending: Ending,
@@ -111,6 +114,7 @@ impl Machine {
             patience,
             idle_left,
             loss: None,
+            upload_left: patience.stores,
             paused: false,
             volume_full: false,
             ending: Ending::Stopped,
@@ -195,8 +199,33 @@ impl Machine {
         }
     }
 
-    /// Time went by. The idle clock runs only where somebody could be heard.
+    /// Time went by.
     pub fn pass(&mut self, elapsed: Duration) {
+        if self.state == State::Uploading {
+            self.wait_for_stores(elapsed);
+        } else {
+            self.wait_for_users(elapsed);
+        }
+    }
+
+    /// A program waits for the end of the upload, but not for ever.
+    fn wait_for_stores(&mut self, elapsed: Duration) {
+        let Some((most, left)) = self.patience.stores.zip(self.upload_left.as_mut()) else { return };
+        *left = left.saturating_sub(elapsed);
+        if left.is_zero() {
+            let last = self.last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+            let message = format!("no store took anything for {} s after the stop{last}", most.as_secs());
+            self.fail(Error::new(Code::UploaderFailed, message));
+        }
+    }
+
+    /// A store took or gave something.
+    pub fn store_answered(&mut self) {
+        self.upload_left = self.patience.stores;
+    }
+
+    /// The idle clock runs only where somebody could be heard.
+    fn wait_for_users(&mut self, elapsed: Duration) {
         if !self.state.captures() || !self.roster.is_empty() {
             return;
         }
@@ -237,18 +266,25 @@ impl Machine {
         }
     }
 
-    /// Nothing can be recorded any more; what was is still uploaded.
+    /// The recording cannot be carried on to its end. What was recorded is still uploaded, if it can be.
     pub fn fail(&mut self, error: Error) {
-        let captured = self.state.captures();
-        if captured || self.state == State::Idle {
-            self.tell(Callback::FatalError { code: error.code });
-            self.last_error = Some(error);
-            self.ending = Ending::Fatal;
-            self.state = State::Failed;
-            if captured {
+        match self.state {
+            // It has had its end, and nothing is told any more.
+            State::Uploaded | State::Failed => return,
+            State::BackedUp => {}
+            State::Connecting | State::Recording | State::Reconnecting | State::Paused => {
+                self.end_fatally(&error);
                 self.orders.push_back(Order::StopCapture);
             }
+            State::Idle | State::Stopping | State::Uploading => self.end_fatally(&error),
         }
+        self.last_error = Some(error);
+    }
+
+    fn end_fatally(&mut self, error: &Error) {
+        self.tell(error.clone().into());
+        self.ending = Ending::Fatal;
+        self.state = State::Failed;
     }
 
     /// Capture has ended, and everything it made is in the books.
@@ -283,8 +319,9 @@ impl Machine {
         self.forget(&[Code::BackupFailed]);
     }
 
+    /// Told while the recorder is in the channel: after the stop nothing comes but how it ends, and what fails.
     pub fn upload_progressed(&mut self, percent: u32) {
-        if self.state.captures() || matches!(self.state, State::Stopping | State::Uploading) {
+        if self.state.captures() {
             self.tell(Callback::UploadingProgress { percent, playlist: self.playlist.clone() });
         }
     }
@@ -301,8 +338,6 @@ impl Machine {
     pub fn upload_concluded(&mut self, playlist: String) {
         match self.state {
             State::Uploading => {
-                self.playlist.clone_from(&playlist);
-                self.upload_progressed(100);
                 self.state = State::Uploaded;
                 self.tell(Callback::Uploaded { playlist });
             }
@@ -412,8 +447,12 @@ mod tests {
     use crate::books::record::Expected;
     use crate::capture::api::UtcMillis;
 
-    const PATIENCE: Patience =
-        Patience { first: Duration::from_secs(90), idle: Duration::from_secs(30), reconnect: Duration::from_secs(60) };
+    const PATIENCE: Patience = Patience {
+        first: Duration::from_secs(90),
+        idle: Duration::from_secs(30),
+        reconnect: Duration::from_secs(60),
+        stores: Some(Duration::from_secs(300)),
+    };
 
     fn machine() -> Machine {
         let expected = [1, 2].map(|uid| Expected { uid, name: None });
@@ -454,12 +493,20 @@ mod tests {
         CaptureEvent::Unavailable { uid, refused, message: "no".into() }
     }
 
-    fn uploaded() -> [Order; 2] {
-        let playlist = || "p.m3u8".to_owned();
-        [
-            Order::Tell(Callback::UploadingProgress { percent: 100, playlist: playlist() }),
-            Order::Tell(Callback::Uploaded { playlist: playlist() }),
-        ]
+    fn uploaded() -> [Order; 1] {
+        [Order::Tell(Callback::Uploaded { playlist: "p.m3u8".into() })]
+    }
+
+    fn fatal(code: Code, message: &str) -> Order {
+        Order::Tell(Callback::FatalError { code, message: message.into() })
+    }
+
+    fn uploading() -> Machine {
+        let mut machine = recording();
+        machine.stop();
+        machine.capture_stopped(true, 5);
+        assert_eq!(orders(&mut machine), [Order::StopCapture, Order::Tell(Callback::Stopped)]);
+        machine
     }
 
     #[test]
@@ -592,7 +639,7 @@ mod tests {
         machine.event(&unavailable(2, false));
         assert_eq!(machine.state(), State::Connecting);
         machine.event(&unavailable(2, true));
-        let fatal = Order::Tell(Callback::FatalError { code: Code::ConnectError });
+        let fatal = fatal(Code::ConnectError, "the channel refuses the recorder: no");
         assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
         machine.capture_stopped(false, 5);
         machine.upload_concluded("p.m3u8".into());
@@ -629,9 +676,82 @@ mod tests {
         machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
         machine.upload_progressed(50);
         machine.upload_concluded("p.m3u8".into());
-        let fatal = Order::Tell(Callback::FatalError { code: Code::RecorderFailed });
-        assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
+        assert_eq!(orders(&mut machine), [fatal(Code::RecorderFailed, "disk"), Order::StopCapture]);
         assert_eq!(machine.last_error().unwrap().message, "disk");
+    }
+
+    #[test]
+    fn a_failure_after_the_stop_is_fatal_until_the_recording_has_ended() {
+        let error = || Error::new(Code::RecorderFailed, "journal");
+        let mut stopping = recording();
+        stopping.stop();
+        orders(&mut stopping);
+        stopping.fail(error());
+        stopping.capture_stopped(true, 5);
+        assert_eq!(orders(&mut stopping), [fatal(Code::RecorderFailed, "journal")]);
+
+        let mut machine = uploading();
+        machine.fail(error());
+        machine.fail(error());
+        machine.upload_concluded("p.m3u8".into());
+        assert_eq!(orders(&mut machine), [fatal(Code::RecorderFailed, "journal")]);
+
+        let mut uploaded = uploading();
+        uploaded.upload_concluded("p.m3u8".into());
+        orders(&mut uploaded);
+        uploaded.fail(error());
+        assert_eq!((orders(&mut uploaded), uploaded.last_error()), (vec![], None));
+
+        let mut backed_up = uploading();
+        backed_up.backed_up("p.m3u8".into());
+        orders(&mut backed_up);
+        backed_up.fail(error());
+        assert_eq!((orders(&mut backed_up), backed_up.last_error()), (vec![], Some(&error())));
+    }
+
+    #[test]
+    fn stores_that_take_nothing_after_the_stop_for_too_long_are_fatal() {
+        let mut machine = uploading();
+        machine.pass(Duration::from_secs(299));
+        machine.store_answered();
+        machine.upload_failed(Error::new(Code::UploaderFailed, "no such bucket"));
+        orders(&mut machine);
+        machine.pass(Duration::from_secs(299));
+        assert_eq!(orders(&mut machine), []);
+        machine.pass(Duration::from_secs(1));
+        let message = "no store took anything for 300 s after the stop (no such bucket)";
+        assert_eq!(orders(&mut machine), [fatal(Code::UploaderFailed, message)]);
+        machine.pass(Duration::from_secs(300));
+        assert_eq!(orders(&mut machine), []);
+    }
+
+    #[test]
+    fn while_it_records_and_once_it_is_stored_the_stores_have_time() {
+        let mut machine = recording();
+        machine.pass(Duration::from_secs(3600));
+        assert_eq!(orders(&mut machine), []);
+        let mut machine = uploading();
+        machine.backed_up("p.m3u8".into());
+        orders(&mut machine);
+        machine.pass(Duration::from_secs(3600));
+        assert_eq!(orders(&mut machine), []);
+
+        let mut machine = Machine::new(Roster::new(&[], false), "p.m3u8".into(), Patience { stores: None, ..PATIENCE });
+        machine.resume_stopped();
+        orders(&mut machine);
+        machine.pass(Duration::from_secs(1_000_000));
+        assert_eq!(orders(&mut machine), []);
+    }
+
+    #[test]
+    fn progress_is_told_while_it_records() {
+        let mut machine = recording();
+        machine.upload_progressed(50);
+        let told = Order::Tell(Callback::UploadingProgress { percent: 50, playlist: "p.m3u8".into() });
+        assert_eq!(orders(&mut machine), [told]);
+        let mut machine = uploading();
+        machine.upload_progressed(60);
+        assert_eq!(orders(&mut machine), []);
     }
 
     #[test]

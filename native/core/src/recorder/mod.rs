@@ -10,6 +10,7 @@ pub mod film;
 pub mod machine;
 pub mod parcel;
 pub mod registry;
+pub mod remains;
 pub mod rescue;
 pub mod resume;
 pub mod roster;
@@ -18,29 +19,30 @@ pub mod shared;
 pub mod sink;
 pub mod start;
 pub mod stock;
+pub mod story;
+pub mod texts;
 pub mod trouble;
 pub mod uploader;
 pub mod volume;
 
-use std::ffi::CString;
+use std::ffi::CStr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 
 use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
-use crate::log::Log;
-use callbacks::{Callback, Deliverer, Line, Observer};
+use callbacks::{Deliverer, Line, Observer};
 use registry::Worker;
 use session::Session;
 use shared::{Control, Shared};
 use start::{Plan, Request};
 
 pub struct Recorder {
-    id: CString,
+    id: &'static CStr,
     observer: Observer,
     document: Result<Document, Error>,
     shared: Arc<Shared>,
-    log: Log,
     start_capture: capturing::Start,
     life: Mutex<Life>,
 }
@@ -58,11 +60,10 @@ impl Recorder {
     pub fn new(observer: Observer, start_capture: capturing::Start) -> Self {
         let document = registry::configuration();
         let wanted = document.as_ref().ok().and_then(|document| document.recording_id.clone());
-        let shared = registry::enter(wanted);
-        let settings = document.as_ref().map(|document| document.log.clone()).unwrap_or_default();
+        let log = document.as_ref().map(|document| document.log.clone()).unwrap_or_default();
+        let shared = registry::enter(wanted, &log);
         Self {
-            log: Log::new(&settings, &shared.recording_id),
-            id: CString::new(shared.recording_id.clone()).unwrap_or_default(),
+            id: texts::name(&shared.recording_id),
             observer,
             document,
             shared,
@@ -72,13 +73,21 @@ impl Recorder {
     }
 
     #[must_use]
-    pub fn id(&self) -> &CString {
-        &self.id
+    pub fn id(&self) -> &'static CStr {
+        self.id
     }
 
     /// Starts once; what prevents it is returned, and is the recording's fatal error.
     pub fn start(&self, request: &Request) -> Result<(), Error> {
-        let _log = self.log.enter();
+        let _log = self.shared.log.enter();
+        let started = self.start_once(request);
+        if let Err(error) = &started {
+            story::refused("StartCloudRecording", error);
+        }
+        started
+    }
+
+    fn start_once(&self, request: &Request) -> Result<(), Error> {
         let mut life = self.life.locked();
         if life.deliverer.is_some() {
             return Err(Error::new(Code::InvalidOperation, "a recorder starts once: record again with a new one"));
@@ -86,14 +95,15 @@ impl Recorder {
         let (deliverer, callbacks) = Deliverer::start(&self.shared.recording_id, self.observer)
             .map_err(|error| Error::new(Code::RecorderInit, error.to_string()))?;
         life.deliverer = Some(deliverer);
-        match self.begin(request, callbacks.clone()) {
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin(request, callbacks.clone())));
+        match begun.unwrap_or_else(|_| Err(Error::unexpected())) {
             Ok(worker) => {
                 life.worker = Some(worker);
                 Ok(())
             }
             Err(error) => {
                 self.shared.publish_failure(error.clone());
-                callbacks.send(Callback::FatalError { code: error.code });
+                callbacks.send(error.clone().into());
                 Err(error)
             }
         }
@@ -101,10 +111,12 @@ impl Recorder {
 
     /// Stops once, and only what was started and has not ended by itself.
     pub fn stop(&self) -> Result<(), Error> {
-        let _log = self.log.enter();
+        let _log = self.shared.log.enter();
         let mut life = self.life.locked();
         if life.stop_asked || !self.shared.state().captures() || !self.shared.send(Control::Stop) {
-            return Err(Error::new(Code::InvalidOperation, "nothing is being recorded"));
+            let error = Error::new(Code::InvalidOperation, "nothing is being recorded");
+            story::refused("StopCloudRecording", &error);
+            return Err(error);
         }
         life.stop_asked = true;
         Ok(())
@@ -113,7 +125,7 @@ impl Recorder {
     /// No callback comes after this has returned. What is left to do, a drainer of the process does; after a
     /// cancellation nothing is left.
     pub fn release(&self, cancel: bool) {
-        let _log = self.log.enter();
+        let _log = self.shared.log.enter();
         let (deliverer, worker) = {
             let mut life = self.life.locked();
             (life.deliverer.take(), life.worker.take())
@@ -124,6 +136,7 @@ impl Recorder {
             deliverer.close();
         }
         self.shared.send(if cancel { Control::Cancel } else { Control::Detach });
+        self.shared.remains.released();
         match worker {
             // Inside a callback nothing may be waited for.
             Some(worker) if cancel && !from_callback => {
@@ -138,6 +151,7 @@ impl Recorder {
     fn begin(&self, request: &Request, line: Line) -> Result<Worker, Error> {
         let document = self.document.as_ref().map_err(Clone::clone)?;
         let plan = Plan::new(&self.shared.recording_id, document, request)?;
+        story::begins(&plan);
         let session = Session::new(Arc::clone(&self.shared), plan, line, self.start_capture)?;
         Worker::start(session).map_err(|error| Error::new(Code::RecorderInit, error.to_string()))
     }

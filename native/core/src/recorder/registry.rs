@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::config::Document;
+use crate::config::{self, Document};
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log;
@@ -86,12 +86,12 @@ pub fn configuration() -> Result<Document, Error> {
     Ok(document)
 }
 
-/// A new recorder's place, under the wanted id if nobody has it.
+/// A new recorder's place, under the wanted id if nobody has it, and with a log as these settings want it.
 #[must_use]
-pub fn enter(wanted: Option<String>) -> Arc<Shared> {
+pub fn enter(wanted: Option<String>, log: &config::Log) -> Arc<Shared> {
     let mut registry = REGISTRY.locked();
     let id = wanted.filter(|id| registry.find(id).is_none()).unwrap_or_else(names::random_recording_id);
-    let shared = Arc::new(Shared::new(id));
+    let shared = Arc::new(Shared::new(id, log));
     registry.present.push(Arc::clone(&shared));
     shared
 }

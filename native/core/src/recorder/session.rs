@@ -30,6 +30,7 @@ use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
 use crate::recorder::start::Plan;
 use crate::recorder::stock::{News, Stock};
+use crate::recorder::story;
 use crate::recorder::uploader::{percent, Uploader};
 use crate::recorder::volume::Volume;
 
@@ -50,15 +51,15 @@ pub struct Session {
     capture_config: Option<CaptureConfig>,
     capture: Option<Box<dyn Capturing>>,
     stopping: Option<JoinHandle<UtcMillis>>,
-    /// Nobody listens any more; what was recorded is still uploaded.
-    detached: bool,
-    /// Neither recorded nor uploaded any more.
-    cancelled: bool,
+    wanted: Wanted,
     holds: Vec<Hold>,
     attendance: Attendance,
     uploader: Option<Uploader>,
     wake_uploader: Arc<watch::Sender<()>>,
+    /// The books cannot be written.
+    broken: bool,
     directory: PathBuf,
+    keep_directory: bool,
     volume: Volume,
     /// How many slices were removed to make room.
     shed: usize,
@@ -66,6 +67,17 @@ pub struct Session {
     events: UnboundedReceiver<CaptureEvent>,
     news: UnboundedReceiver<News>,
     sink: Arc<Sink>,
+}
+
+/// What the program wants of the recorder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// To record and upload, and to tell of it.
+    All,
+    /// Nobody listens any more; what was recorded is still uploaded.
+    Upload,
+    /// Neither to record nor to upload any more.
+    Nothing,
 }
 
 /// A time during which capture was held by order.
@@ -123,13 +135,14 @@ impl Session {
             capture_config: (past != Past::Stopped).then_some(plan.capture),
             capture: None,
             stopping: None,
-            detached: false,
-            cancelled: false,
+            wanted: Wanted::All,
             holds: Vec::new(),
             attendance: Attendance::default(),
             uploader: Some(uploader),
             wake_uploader,
             shed: 0,
+            broken: false,
+            keep_directory: plan.keep_directory,
             volume: Volume::new(plan.directory.clone(), plan.work_bytes),
             directory: plan.directory,
             control,
@@ -139,8 +152,8 @@ impl Session {
         })
     }
 
-    /// Records and uploads; returns when both are over, or when the recording was cancelled.
-    pub async fn run(mut self) {
+    /// Records and uploads; returns when both are over, or nobody waits for that any more: then true.
+    pub async fn run(mut self) -> bool {
         self.begin();
         let uploading = self.uploader.take().map(Uploader::run);
         let mut uploading = pin!(optional(uploading));
@@ -159,7 +172,7 @@ impl Session {
                 Some(event) = self.events.recv() => self.event(&event),
                 Some(news) = self.news.recv() => self.news(news),
                 at = stopped(&mut self.stopping) => self.capture_ended(at),
-                () = &mut uploading, if !uploaded && !self.cancelled => uploaded = true,
+                () = &mut uploading, if !uploaded && self.wanted != Wanted::Nothing => uploaded = true,
                 now = tick.tick() => {
                     self.tick(now - last_tick);
                     last_tick = now;
@@ -168,6 +181,8 @@ impl Session {
             }
         }
         self.drain_news();
+        self.leave_behind();
+        self.is_given_up()
     }
 
     fn begin(&mut self) {
@@ -189,6 +204,9 @@ impl Session {
                 // Shown first: who is told may look.
                 Order::Tell(callback) => {
                     self.shared.publish(&self.machine, figures);
+                    if matches!(callback, Callback::FatalError { .. }) {
+                        story::kept(self.books.locked().ledger(), &self.directory);
+                    }
                     self.line.send(callback);
                 }
                 Order::SetPaused(pause) => self.hold(pause),
@@ -202,11 +220,11 @@ impl Session {
         match control {
             Control::Stop => self.machine.stop(),
             Control::Detach => {
-                self.detached = true;
+                self.wanted = Wanted::Upload;
                 self.machine.stop();
             }
             Control::Cancel => {
-                self.cancelled = true;
+                self.wanted = Wanted::Nothing;
                 self.machine.stop();
             }
             Control::SetPaused(paused) => self.machine.set_paused(paused),
@@ -231,6 +249,7 @@ impl Session {
             _ => None,
         };
         let before = self.machine.state();
+        story::event(event);
         self.machine.event(event);
         match (before, self.machine.state()) {
             (State::Reconnecting, State::Recording) => tracing::info!("reconnected"),
@@ -247,11 +266,12 @@ impl Session {
     fn news(&mut self, news: News) {
         match news {
             News::Failed(error) | News::Lost(error) => self.machine.upload_failed(error),
+            News::Answered => self.machine.store_answered(),
             News::BucketHealed => self.machine.upload_healed(),
             News::BackupHealed => self.machine.backup_healed(),
             News::BackedUp { playlist } => self.machine.backed_up(playlist),
             News::Concluded { playlist } => self.machine.upload_concluded(playlist),
-            News::Broken(error) => self.machine.fail(error),
+            News::Broken(error) => self.break_off(error),
         }
     }
 
@@ -263,9 +283,23 @@ impl Session {
         self.obey();
     }
 
+    /// Of what is delivered nothing stays, once nobody asks for it.
+    fn leave_behind(&self) {
+        let books = self.books.locked();
+        match books.ledger().begun() {
+            Some(begun) if books.ledger().is_concluded() && !self.keep_directory => {
+                self.shared.remains.delivered(self.directory.clone(), begun.clone());
+            }
+            _ => story::kept(books.ledger(), &self.directory),
+        }
+    }
+
     fn tick(&mut self, elapsed: Duration) {
-        // While the process stood still, nobody could be heard: that says nothing of who is there.
-        self.machine.pass(elapsed.min(LONGEST_TICK));
+        // Whoever let the recorder go waits for nothing.
+        if self.wanted == Wanted::All {
+            // While the process stood still, nobody could be heard: that says nothing of who is there.
+            self.machine.pass(elapsed.min(LONGEST_TICK));
+        }
         if self.machine.state().captures() {
             self.shed();
             let full = self.volume.is_full();
@@ -302,6 +336,7 @@ impl Session {
 
     fn hold(&mut self, pause: Option<Pause>) {
         let Some(capture) = &self.capture else { return };
+        story::held(pause);
         let now = capture.now().0;
         if let Some(hold) = self.holds.last_mut().filter(|hold| hold.stop.is_none()) {
             hold.stop = Some(now);
@@ -340,12 +375,12 @@ impl Session {
         }
         let settled = resume::settle(&mut self.books.locked(), &self.directory);
         if let Err(error) = settled {
-            self.machine.fail(error);
+            self.break_off(error);
         }
         for record in self.attendance.end(at.0) {
             self.write(record);
         }
-        if !self.cancelled {
+        if self.wanted != Wanted::Nothing {
             self.write(Record::Stopped { at: at.0 });
         }
         self.machine.capture_stopped(self.anything_recorded(), at.0);
@@ -356,37 +391,48 @@ impl Session {
         self.books.locked().ledger().start().is_some()
     }
 
-    /// Whether nobody waits for the upload any more: for an empty recording that nobody listens to, nobody does.
+    /// Whether nobody waits for the upload any more: for an empty recording that nobody listens to, nobody does, and one
+    /// whose books cannot be written comes to no end in this process.
     fn is_given_up(&self) -> bool {
-        self.cancelled || (self.detached && !self.anything_recorded())
+        match self.wanted {
+            Wanted::All => false,
+            Wanted::Upload => self.broken || !self.anything_recorded(),
+            Wanted::Nothing => true,
+        }
     }
 
     fn write(&mut self, record: Record) {
         let written = self.books.locked().write(record);
         if let Err(error) = written {
-            self.machine.fail(error);
+            self.break_off(error);
         }
+    }
+
+    fn break_off(&mut self, error: Error) {
+        self.broken = true;
+        self.machine.fail(error);
     }
 }
 
-/// Runs the session on the calling thread; a panic in it is a fatal error of the recording, never the end of the host.
+/// Runs the session on the calling thread; however it ends, its recording's final callback is told. A panic in it is never
+/// the end of the host.
 pub fn run(session: Session) {
     let shared = Arc::clone(&session.shared);
     let line = session.line.clone();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(session.run());
+        let given_up = runtime.block_on(session.run());
         // A look-up of a name that is under way cannot be called off, only left behind.
         runtime.shutdown_timeout(LAST_WORDS);
-        std::io::Result::Ok(())
+        std::io::Result::Ok(given_up)
     }));
-    let message = match outcome {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => format!("the recorder's thread cannot work: {error}"),
-        Err(_) => "the recorder failed in a way it should not have; please report it".to_owned(),
+    let error = match outcome {
+        Ok(Ok(given_up)) if given_up || line.has_ended() => return,
+        Ok(Err(error)) => Error::new(Code::GeneralError, format!("the recorder's thread cannot work: {error}")),
+        Ok(Ok(_)) | Err(_) => Error::unexpected(),
     };
-    shared.publish_failure(Error::new(Code::GeneralError, message));
-    line.send(Callback::FatalError { code: Code::GeneralError });
+    shared.publish_failure(error.clone());
+    line.send(error.into());
 }
 
 async fn optional(future: Option<impl Future<Output = ()>>) {

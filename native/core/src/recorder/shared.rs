@@ -10,11 +10,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::books::ledger::Count;
 use crate::books::Books;
 use crate::capture::api::{CaptureFigures, Layout};
+use crate::config;
 use crate::error::Error;
 use crate::locked::Locked;
+use crate::log::Log;
 use crate::recorder::machine::{Machine, State};
+use crate::recorder::remains::Remains;
 use crate::recorder::roster::{Participant, Roster};
-use crate::recorder::uploader;
+use crate::recorder::{story, uploader};
 
 /// Lists in a snapshot are the last so many; totals stand beside them.
 const LAST: usize = 20;
@@ -33,9 +36,11 @@ pub enum Control {
 
 pub struct Shared {
     pub recording_id: String,
+    pub log: Log,
     pub control: OnceLock<UnboundedSender<Control>>,
     /// Whether nothing is composed, so that there is no layout to change.
     passed_through: AtomicBool,
+    pub remains: Remains,
     books: OnceLock<Arc<Mutex<Books>>>,
     view: Mutex<View>,
 }
@@ -50,11 +55,13 @@ struct View {
 
 impl Shared {
     #[must_use]
-    pub fn new(recording_id: String) -> Self {
+    pub fn new(recording_id: String, log: &config::Log) -> Self {
         Self {
+            log: Log::new(log, &recording_id),
             recording_id,
             control: OnceLock::new(),
             passed_through: AtomicBool::default(),
+            remains: Remains::default(),
             books: OnceLock::new(),
             view: Mutex::default(),
         }
@@ -89,16 +96,20 @@ impl Shared {
         view.figures = figures.unwrap_or(view.figures);
     }
 
-    /// The session cannot say anything any more, or never began.
+    /// The session cannot say anything any more, or never began. What is stored stays so.
     pub fn publish_failure(&self, error: Error) {
         let mut view = self.view.locked();
-        view.state = State::Failed;
-        view.last_error = Some(error);
+        if view.state != State::Uploaded {
+            view.state = State::Failed;
+            view.last_error = Some(error);
+        }
     }
 
     /// False where no session is there to hear it.
     pub fn send(&self, control: Control) -> bool {
-        self.control.get().is_some_and(|sender| sender.send(control).is_ok())
+        let Some(sender) = self.control.get() else { return false };
+        story::asked(control);
+        sender.send(control).is_ok()
     }
 
     /// The snapshot of `cr_status`.

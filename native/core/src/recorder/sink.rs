@@ -21,11 +21,14 @@ pub struct Sink {
 
 impl CaptureSink for Sink {
     fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error> {
+        tracing::debug!(slice = slice.file_name, "slice opened");
         self.books.locked().write(Record::opened(slice))
     }
 
     fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error> {
         self.books.locked().write(Record::closed(&slice))?;
+        let milliseconds = slice.duration_ticks / 90;
+        tracing::info!(slice = slice.open.file_name, milliseconds, bytes = slice.bytes, "slice closed");
         self.uploader.send_replace(());
         Ok(())
     }

@@ -26,7 +26,6 @@ const FRAMES_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=60;
 /// Far more than 1080p at 60 frames a second can use.
 const MOST_KBPS: u32 = 100_000;
 const DEFAULT_IDLE: u32 = 30;
-const LEAST_IDLE: u32 = 5;
 
 /// The arguments as they came: enumerations are numbers, texts may be missing.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +62,7 @@ pub struct Plan {
     pub backup: Option<Backup>,
     pub patience: Patience,
     pub directory: PathBuf,
+    pub keep_directory: bool,
     pub work_bytes: Option<u64>,
 }
 
@@ -103,7 +103,8 @@ impl Plan {
             },
             credentials: credentials(&document.storage, request)?,
             backup,
-            patience: patience(document, request)?,
+            patience: patience(document, request),
+            keep_directory: document.keep_directory,
             work_bytes: document.work_bytes,
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
@@ -200,17 +201,19 @@ fn canvas(request: &Request) -> Result<Canvas, Error> {
     Ok(Canvas { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
 }
 
-fn patience(document: &Document, request: &Request) -> Result<Patience, Error> {
-    let idle = max_idle(request.max_idle_time)?;
-    Ok(Patience { first: document.max_wait().unwrap_or(idle), idle, reconnect: document.reconnect() })
+fn patience(document: &Document, request: &Request) -> Patience {
+    let idle = max_idle(request.max_idle_time);
+    Patience {
+        first: document.max_wait().unwrap_or(idle),
+        idle,
+        reconnect: document.reconnect(),
+        stores: document.final_upload(),
+    }
 }
 
-fn max_idle(seconds: u32) -> Result<Duration, Error> {
+fn max_idle(seconds: u32) -> Duration {
     let seconds = if seconds == 0 { DEFAULT_IDLE } else { seconds };
-    if seconds < LEAST_IDLE {
-        return Err(invalid(&format!("max_idle_time: must be at least {LEAST_IDLE} seconds, or 0 for {DEFAULT_IDLE}")));
-    }
-    Ok(Duration::from_secs(u64::from(seconds)))
+    Duration::from_secs(u64::from(seconds))
 }
 
 fn target(document: &Document, request: &Request) -> Result<Target, Error> {
@@ -328,15 +331,18 @@ pub(crate) mod tests {
 
     #[test]
     fn a_good_request_becomes_a_plan() {
-        let plan = Plan::new(ID, &document(), &Request { max_idle_time: 0, ..request() }).unwrap();
-        assert_eq!(
-            plan.patience,
-            Patience {
-                first: Duration::from_secs(30),
-                idle: Duration::from_secs(30),
-                reconnect: Duration::from_secs(60)
-            }
-        );
+        for (asked, seconds) in [(0, 30), (1, 1), (4, 4), (30, 30), (u32::MAX, u32::MAX)] {
+            let plan = Plan::new(ID, &document(), &Request { max_idle_time: asked, ..request() }).unwrap();
+            let idle = Duration::from_secs(u64::from(seconds));
+            let patience = Patience {
+                first: idle,
+                idle,
+                reconnect: Duration::from_secs(60),
+                stores: Some(Duration::from_secs(300)),
+            };
+            assert_eq!(plan.patience, patience);
+        }
+        let plan = Plan::new(ID, &document(), &request()).unwrap();
         assert_eq!(plan.directory, Path::new("/w").join(ID));
         assert_eq!(plan.begun.stem, format!("{ID}_room"));
         assert_eq!(plan.begun.target.url(), "https://films.s3.us-east-1.amazonaws.com");
@@ -366,7 +372,6 @@ pub(crate) mod tests {
             (Request { channel_type: 2, ..good }, "ChannelType"),
             (Request { audio_profile: 3, ..good }, "AudioProfile"),
             (Request { video_stream_type: 2, ..good }, "VideoStreamType"),
-            (Request { max_idle_time: 4, ..good }, "max_idle_time"),
             (Request { width: 0, ..good }, "transcoding_config.width"),
             (Request { width: 361, ..good }, "transcoding_config.width: must be even"),
             (Request { height: 14, ..good }, "transcoding_config.height"),

@@ -25,6 +25,8 @@ pub enum News {
     Failed(Error),
     /// A file is lost, or cannot be made; the rest goes on without it.
     Lost(Error),
+    /// A store took something, or gave it back.
+    Answered,
     BucketHealed,
     BackupHealed,
     /// Everything is stored, some of it in the backup store only; its playlist has this name.

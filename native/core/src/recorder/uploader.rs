@@ -23,6 +23,7 @@ use crate::recorder::depot::Depot;
 use crate::recorder::film;
 use crate::recorder::parcel::{self, Parcel};
 use crate::recorder::stock::{News, Stock, Stop};
+use crate::recorder::story;
 use crate::recorder::trouble::Trouble;
 use crate::storage::credentials::Credentials;
 use crate::storage::store::{Kind, Store};
@@ -98,7 +99,9 @@ impl Bucket {
                         let code = if self.store.is_some() { Code::UploaderFailed } else { Code::UploaderInit };
                         self.stock.tell(News::Failed(Error::new(code, failure.sentence(&self.target))));
                     }
-                    tokio::time::sleep(self.trouble.pause()).await;
+                    let pause = self.trouble.pause();
+                    story::retried("bucket", &failure, pause);
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
@@ -174,6 +177,7 @@ impl Bucket {
         while let Some(put) = puts.join_next().await {
             match put {
                 Ok((file, Ok(()))) => {
+                    story::stored("bucket", &file);
                     self.stock.write(Record::Delivered { file })?;
                     self.answered();
                 }
@@ -251,12 +255,14 @@ impl Bucket {
         self.stock.write_text(file, text)?;
         let content = Bytes::copy_from_slice(text.as_bytes());
         store.put(key, kind, content, &names::hex(&Md5::digest(text))).await?;
+        tracing::debug!(store = "bucket", file = key, "stored");
         self.answered();
         Ok(())
     }
 
     /// The bucket took something.
     fn answered(&mut self) {
+        self.stock.tell(News::Answered);
         self.failing.send_if_modified(|since| since.take().is_some());
         if self.trouble.heal() {
             self.stock.tell(News::BucketHealed);

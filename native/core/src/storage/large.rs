@@ -29,8 +29,14 @@ pub struct Sent {
 }
 
 impl Store {
-    /// Returns once the bucket has said that it holds the file, and proved it part by part.
-    pub async fn put_file(&self, name: &str, kind: Kind, path: &Path) -> Result<Sent, Failure> {
+    /// Returns once the bucket has said that it holds the file, and proved it part by part; `taken` hears of each.
+    pub async fn put_file(
+        &self,
+        name: &str,
+        kind: Kind,
+        path: &Path,
+        taken: &(dyn Fn() + Sync),
+    ) -> Result<Sent, Failure> {
         let mut source = Source::open(path)?;
         if source.size <= PART {
             let content = source.next(PART)?;
@@ -41,7 +47,7 @@ impl Store {
         let PutOptions { attributes, tags, .. } = self.options(kind);
         let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
         let id = self.ask(0, self.bucket.create_multipart_opts(&key, options)).await?;
-        let outcome = self.put_parts(&key, &id, &mut source).await;
+        let outcome = self.put_parts(&key, &id, &mut source, taken).await;
         if outcome.is_err() {
             // A store that does not answer keeps the parts, until a rule of its own removes them.
             let _ = self.ask(0, self.bucket.abort_multipart(&key, &id)).await;
@@ -49,7 +55,13 @@ impl Store {
         outcome.map(|()| source.sent())
     }
 
-    async fn put_parts(&self, key: &Key, id: &MultipartId, source: &mut Source<'_>) -> Result<(), Failure> {
+    async fn put_parts(
+        &self,
+        key: &Key,
+        id: &MultipartId,
+        source: &mut Source<'_>,
+        taken: &(dyn Fn() + Sync),
+    ) -> Result<(), Failure> {
         let size = part_size(source.size);
         let mut parts: Vec<PartId> = Vec::new();
         let mut digests = Md5::new();
@@ -61,6 +73,7 @@ impl Store {
             digests.update(Md5::digest(&content));
             let bytes = content.len() as u64;
             parts.push(self.ask(bytes, self.bucket.put_part(key, id, parts.len(), content.into())).await?);
+            taken();
         }
         let expected = format!("{}-{}", names::hex(&digests.finalize()), parts.len());
         let answer = self.ask(source.size, self.bucket.complete_multipart(key, id, parts)).await?;

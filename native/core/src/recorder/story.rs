@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a recording's log says of what happens to it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::books::ledger::Ledger;
+use crate::capture::api::CaptureEvent;
+use crate::error::Error;
+use crate::recorder::callbacks::Callback;
+use crate::recorder::machine::Pause;
+use crate::recorder::shared::Control;
+use crate::recorder::start::Plan;
+use crate::storage::failure::Failure;
+
+/// What was asked of `function` is not done.
+pub fn refused(function: &str, error: &Error) {
+    error!(code = error.code as i32, "{function} is refused: {error}");
+}
+
+/// What is about to be recorded.
+pub fn begins(plan: &Plan) {
+    let begun = &plan.begun;
+    info!(
+        directory = %plan.directory.display(),
+        bucket = begun.target.bucket,
+        endpoint = begun.target.endpoint,
+        participants = begun.participants.len(),
+        "channel {:?} is going to be recorded",
+        begun.channel
+    );
+}
+
+pub fn callback(callback: &Callback) {
+    match callback {
+        Callback::Connecting => info!("OnRecordingConnecting"),
+        Callback::Started => info!("OnRecordingStarted"),
+        Callback::Stopped => info!("OnRecordingStopped"),
+        Callback::Uploaded { playlist } => info!(file = playlist, "OnRecordingUploaded"),
+        Callback::BackedUp { playlist } => warn!(file = playlist, "OnRecordingBackedUp"),
+        Callback::UploadingProgress { percent, .. } => info!(percent, "OnRecordingUploadingProgress"),
+        Callback::RecorderFailure { code, message } => warn!(code = *code as i32, "OnRecorderFailure: {message}"),
+        Callback::UploaderFailure { code, message } => warn!(code = *code as i32, "OnUploaderFailure: {message}"),
+        Callback::FatalError { code, message } => error!(code = *code as i32, "OnRecordingFatalError: {message}"),
+    }
+}
+
+pub fn asked(control: Control) {
+    match control {
+        Control::Stop => info!("StopCloudRecording: the recorder leaves the channel"),
+        Control::Detach => info!("Release(false): nothing more is recorded or told; what is left is uploaded"),
+        Control::Cancel => info!("Release(true): nothing more is recorded, uploaded or told; what is left stays"),
+        Control::SetPaused(true) => info!("cr_set_paused: to pause"),
+        Control::SetPaused(false) => info!("cr_set_paused: to go on"),
+        Control::SetLayout(layout, uid) => info!(maxResolutionUid = uid, "cr_set_layout: {layout:?}"),
+    }
+}
+
+pub fn held(pause: Option<Pause>) {
+    match pause {
+        Some(Pause::Asked) => info!("recording is paused, as it was asked to"),
+        Some(Pause::WorkVolumeFull) => warn!("recording is paused, as the work volume is nearly full"),
+        None => info!("recording goes on"),
+    }
+}
+
+pub fn event(event: &CaptureEvent) {
+    match event {
+        CaptureEvent::Joined { uid, audio, video, .. } => info!(participant = uid, audio, video, "joined"),
+        CaptureEvent::MediaChanged { uid, audio, video } => info!(participant = uid, audio, video, "sends other media"),
+        CaptureEvent::Left { uid, lost: true, message, .. } => warn!(participant = uid, "connection lost: {message}"),
+        CaptureEvent::Left { uid, message, .. } => info!(participant = uid, "left: {message}"),
+        CaptureEvent::Unavailable { uid, refused: true, message } => warn!(participant = uid, "refused: {message}"),
+        CaptureEvent::Unavailable { uid, message, .. } => info!(participant = uid, "not there yet: {message}"),
+        // Told by a callback.
+        CaptureEvent::Transcoding { uid, reason } => debug!(participant = uid, "transcoded from now on: {reason}"),
+        CaptureEvent::TrackLost { uid, reason, .. } => debug!(participant = uid, "a track is lost: {reason}"),
+        CaptureEvent::TrackDamaged { uid, reason, .. } => debug!(participant = uid, "a track is damaged: {reason}"),
+        CaptureEvent::Remark { uid, message } => info!(participant = uid, "{message}"),
+        CaptureEvent::Gap { start, stop, reason } => {
+            info!(milliseconds = stop.0 - start.0, reason, "nothing was recorded for a while");
+        }
+        CaptureEvent::Broken(fatal) => error!(code = fatal.error().code as i32, "capture broke: {}", fatal.error()),
+    }
+}
+
+/// A store has verified the slice.
+pub fn stored(store: &str, file: &str) {
+    info!(store, slice = file, "stored");
+}
+
+/// A store did not take something, and is asked again after the pause.
+pub fn retried(store: &str, failure: &Failure, pause: Duration) {
+    let seconds = pause.as_secs_f64();
+    warn!(store, cause = ?failure.cause, detail = failure.detail, "not stored; tried again in {seconds:.1} s");
+}
+
+/// What the stores do not have yet stays, and this is how to deliver it.
+pub fn kept(ledger: &Ledger, directory: &Path) {
+    let (slices, _) = ledger.counts();
+    let slices = slices.written - slices.delivered;
+    if slices > 0 && !ledger.is_concluded() {
+        warn!(
+            slices,
+            "what the bucket does not have is kept in {}: start again with the same recordingId, or call cr_rescue",
+            directory.display()
+        );
+    }
+}
