@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
 from cloud_recording.controller.backoff import Backoff
+from cloud_recording.controller.callback_listener import RETRY_SECONDS
 from cloud_recording.controller.identities import Caller, Identities
 from cloud_recording.controller.keys import RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
@@ -48,8 +49,6 @@ ATTEMPTS: Final = 8
 PAUSES: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
 """Others write in bursts, which tries without a pause would all fall into."""
 
-RETRY_SECONDS: Final = 2
-
 
 class CallbackObserver(Protocol):
     """Who is told of requests; metrics are one."""
@@ -73,7 +72,9 @@ class CallbackServer:
         locks: KeyedLocks[RecordingKey],
         observer: CallbackObserver,
         clock: Callable[[], datetime],
+        body_seconds: float,
     ) -> None:
+        self._body_seconds = body_seconds
         self._identities = identities
         self._recordings = recordings
         self._statuses = statuses
@@ -81,18 +82,18 @@ class CallbackServer:
         self._observer = observer
         self._clock = clock
 
-    def application(self) -> web.Application:
-        """The server's one route."""
-        application = web.Application(client_max_size=LARGEST_REQUEST)
-        application.router.add_post(CALLBACK_PATH, self._handle)
-        return application
-
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """The answer to a request; there is one path, and one thing to do there."""
         started = time.monotonic()
         count = 0
         try:
+            if request.path != CALLBACK_PATH:
+                raise web.HTTPNotFound(text="there is nothing here")
+            if request.method != "POST":
+                raise web.HTTPMethodNotAllowed(request.method, ["POST"], text="callbacks are posted")
             caller = await self._authenticated(request)
-            body = await request.json()
+            async with asyncio.timeout(self._body_seconds):
+                body = await request.json()
             batch = _parsed(body)
             count = len(batch.callbacks)
             if batch.pod_uid != caller.pod.uid:
@@ -103,6 +104,9 @@ class CallbackServer:
             answer = web.json_response({"message": "this pod owns no part of a recording"}, status=410)
         except _InvalidError as error:
             answer = web.json_response({"invalid": error.sequence, "message": error.message}, status=400)
+        except TimeoutError:
+            answer = web.json_response({"message": "the request's body takes too long"}, status=408)
+            answer.force_close()
         except json.JSONDecodeError:
             answer = web.json_response({"invalid": None, "message": "the request is not JSON"}, status=400)
         except web.HTTPException as error:
@@ -114,7 +118,7 @@ class CallbackServer:
         self._observer.callbacks(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
         return answer
 
-    async def _authenticated(self, request: web.Request) -> Caller:
+    async def _authenticated(self, request: web.BaseRequest) -> Caller:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise web.HTTPUnauthorized(text="a bearer token is required")

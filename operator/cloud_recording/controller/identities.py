@@ -7,13 +7,14 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from cloud_recording.api.wire import CALLBACK_AUDIENCE
 from cloud_recording.controller.keys import RecordingKey
 from cloud_recording.domain.pod_view import PodView, recording_of
 from cloud_recording.kube.pods import Pods
-from cloud_recording.kube.tokens import PodIdentity, TokenReviews
+from cloud_recording.kube.tokens import PodIdentity, TokenReviews, may_be_valid
 
 TRUSTED_SECONDS: Final = 60.0
 DOUBTED_SECONDS: Final = 5.0
@@ -35,7 +36,10 @@ class Caller:
 class Identities:
     """Answers who holds a token. Tokens themselves are not kept, only their hashes."""
 
-    def __init__(self, tokens: TokenReviews, pods: Pods, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, tokens: TokenReviews, pods: Pods, *, clock: Callable[[], float], utc: Callable[[], datetime]
+    ) -> None:
+        self._utc = utc
         self._tokens = tokens
         self._pods = pods
         self._clock = clock
@@ -43,6 +47,8 @@ class Identities:
 
     async def caller(self, token: str) -> Caller | None:
         """The holder of the token, or None when the API server does not vouch for it."""
+        if not may_be_valid(token, audience=CALLBACK_AUDIENCE, now=self._utc()):
+            return None
         key = hashlib.sha256(token.encode()).digest()
         until, known = self._known.get(key, (0.0, None))
         if self._clock() < until:

@@ -22,7 +22,8 @@ from aiohttp import web
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.controller import probes
 from cloud_recording.controller.authority import CallbackAuthority
-from cloud_recording.controller.callbacks import CallbackServer
+from cloud_recording.controller.callback_listener import CallbackListener, Limits
+from cloud_recording.controller.callbacks import LARGEST_REQUEST, CallbackServer
 from cloud_recording.controller.identities import Identities
 from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
@@ -47,6 +48,8 @@ STUCK_SECONDS: Final = 300.0
 """A pass is some requests of half a minute at most; one that lasts longer than this will not end."""
 
 STOP_SECONDS: Final = 10.0
+
+LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +140,13 @@ class Operator:
         self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
     ) -> CallbackServer:
         return CallbackServer(
-            identities=Identities(TokenReviews(client), pods, clock=asyncio.get_running_loop().time),
+            identities=Identities(TokenReviews(client), pods, clock=asyncio.get_running_loop().time, utc=utc_now),
             recordings=recordings,
             statuses=statuses,
             locks=self._locks,
             observer=self._metrics,
             clock=utc_now,
+            body_seconds=LIMITS.body_seconds,
         )
 
     async def _serve(
@@ -163,14 +167,13 @@ class Operator:
             return None if expires is not None and expires > utc_now() else "the callback certificate is not valid"
 
         served = probes.application(metrics=self._metrics, healthy=healthy, ready=ready)
-        for application, port, context in (
-            (callbacks.application(), self._settings.callbacks.port, authority.context),
-            (served, self._settings.http.port, None),
-        ):
-            runner = web.AppRunner(application, access_log=None)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, port=port, ssl_context=context, shutdown_timeout=STOP_SECONDS).start()
+        runner = web.AppRunner(served, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, port=self._settings.http.port, shutdown_timeout=STOP_SECONDS).start()
+        listener = CallbackListener(callbacks.handle, largest_request=LARGEST_REQUEST, limits=LIMITS)
+        stack.push_async_callback(listener.close, patience_seconds=STOP_SECONDS)
+        await listener.open(port=self._settings.callbacks.port, context=authority.context)
         logger.info("servers opened", extra={"callbacks": self._settings.callbacks.port})
 
     async def _lead(

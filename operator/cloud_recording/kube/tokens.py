@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from cloud_recording.kube.client import Json, KubeClient, path
+
+LONGEST_TOKEN: Final = 16 * 1024
+JWT_PARTS: Final = 3
+"""Header, claims and signature (RFC 7519)."""
+LEEWAY_SECONDS: Final = 900.0
+"""How far the operator's clock may be off before it refuses what the API server would take."""
 
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _POD_UID: Final = "authentication.kubernetes.io/pod-uid"
@@ -20,6 +29,23 @@ class PodIdentity:
     namespace: str
     name: str
     uid: str
+
+
+def may_be_valid(token: str, *, audience: str, now: datetime) -> bool:
+    """Whether it is worth asking about a token: it claims to be for the audience, and not to have expired.
+
+    Nothing is believed: a token that claims both may be forged, which the API server sees.
+    """
+    parts = token.split(".")
+    if len(token) > LONGEST_TOKEN or len(parts) != JWT_PARTS:
+        return False
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        audiences, expires = claims["aud"], float(claims["exp"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    named = audiences if isinstance(audiences, list) else [audiences]
+    return audience in named and now.timestamp() < expires + LEEWAY_SECONDS
 
 
 class TokenReviews:
