@@ -34,24 +34,43 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: tuple[str, ...] = ()
+        self._files: dict[Path, tuple[int, ...]] = {}
 
     def learn(self, files: Iterable[Path]) -> None:
-        """Adds the present contents of files; an unreadable one has nothing to hide yet."""
-        found = set(self._secrets)
+        """Hides the contents of files from now on: what is in them, and what ever comes into them by a rotation."""
         for file in files:
+            self._files.setdefault(file, ())
+        self._look()
+
+    def _look(self) -> None:
+        """Adds what has come into the files; what was in them before may still be in a text."""
+        found = set(self._secrets)
+        for file, seen in self._files.items():
             try:
+                is_now = _version(file)
+                if is_now == seen:
+                    continue
                 content = file.read_text(encoding="utf-8", errors="replace").strip()
             except OSError:
                 continue
+            self._files[file] = is_now
             found.update(part for part in (content, *content.splitlines()) if len(part) >= _SHORTEST)
-        # The longest first: a secret that contains another must go as a whole.
-        self._secrets = tuple(sorted(found, key=len, reverse=True))
+        if len(found) != len(self._secrets):
+            # The longest first: a secret that contains another must go as a whole.
+            self._secrets = tuple(sorted(found, key=len, reverse=True))
 
     def redact(self, text: str) -> str:
         """The text with every known secret, and credentials and queries of URLs, taken out."""
+        self._look()
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
         return _URL_QUERY.sub(rf"\1?{REDACTED}", _URL_CREDENTIALS.sub(f"{REDACTED}@", text))
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """Another one whenever the file's content was written or replaced."""
+    now = file.stat()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
 
 
 class JsonFormatter(logging.Formatter):

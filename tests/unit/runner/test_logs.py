@@ -55,6 +55,20 @@ def test_a_rotated_secret_is_hidden_in_both_forms(tmp_path: Path) -> None:
     assert redactor.redact("the-old-one the-new-one") == "[redacted] [redacted]"
 
 
+def test_what_a_rotation_puts_into_a_file_is_hidden_from_then_on_beside_what_was_there(tmp_path: Path) -> None:
+    """As the kubelet does it: the name leads to another file."""
+    (tmp_path / "old").write_text("the-first-key")
+    (tmp_path / "new").write_text("the-other-one")
+    mounted = tmp_path / "key"
+    mounted.symlink_to("old")
+    redactor = Redactor()
+    redactor.learn([mounted])
+    assert redactor.redact("the-first-key the-other-one") == "[redacted] the-other-one"
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").rename(mounted)
+    assert redactor.redact("the-first-key the-other-one") == "[redacted] [redacted]"
+
+
 def test_a_traceback_is_a_field_and_is_redacted(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cr3t-key")
     redactor = Redactor()
