@@ -145,6 +145,9 @@ class Part(KeptModel):
     somebody_joined: bool = Field(
         default=False, description="Whether anybody was in the channel while the part recorded."
     )
+    nothing_left: bool = Field(
+        default=False, description="Whether the part ended with nothing on its work volume that is in no store."
+    )
     recorder_restarts: Ordinal = Field(
         default=0, description="How often the recorder process was started again inside the pod."
     )

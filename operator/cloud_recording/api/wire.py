@@ -169,6 +169,8 @@ class Summary(RecordModel):
     stop_time: Milliseconds | None = None
     last_sequence: Count = 0
     somebody_joined: bool = False
+    nothing_left: bool = False
+    """Whether everything that the part ever had on its work volume is in a store."""
 
     def termination_message(self) -> str:
         """JSON of at most 4,096 bytes: a message that is too long in bytes loses its end."""

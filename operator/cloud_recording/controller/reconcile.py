@@ -27,6 +27,8 @@ from cloud_recording.domain.decision import (
     AnnotatePod,
     CreatePod,
     Decision,
+    DeleteClaim,
+    DeleteEndedPod,
     DeletePod,
     DeleteRecording,
     ReleasePod,
@@ -159,6 +161,12 @@ class Reconciler:
                 await self._pods.annotate(namespace=namespace, name=pod.name, uid=pod.uid, annotations=annotations)
             case DeletePod(pod=pod, grace_seconds=grace):
                 await self._pods.delete(namespace=namespace, name=pod.name, uid=pod.uid, grace_seconds=grace)
+            case DeleteEndedPod(part=part) if part.pod_uid is not None:
+                await self._pods.delete(namespace=namespace, name=part.pod, uid=part.pod_uid)
+            case DeleteEndedPod():
+                pass
+            case DeleteClaim(part=part):
+                await self._pods.delete_claim(namespace=namespace, name=part.pod, recording_uid=recording.metadata.uid)
             case ReleasePod(pod=pod):
                 await self._release(pods[pod.name])
             case ReleaseRecording():

@@ -42,6 +42,7 @@ def with_summary(status: CloudRecordingStatus, part: Part, summary: Summary, *, 
         stop_time=optional_moment(summary.stop_time) or part.stop_time,
         end_time=part.end_time or now.replace(microsecond=0),
         somebody_joined=part.somebody_joined or summary.somebody_joined,
+        nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,
     )
     return parts.replaced(status, concluded)

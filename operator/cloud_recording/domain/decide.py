@@ -24,6 +24,8 @@ from cloud_recording.domain.decision import (
     AnnotatePod,
     CreatePod,
     Decision,
+    DeleteClaim,
+    DeleteEndedPod,
     DeletePod,
     DeleteRecording,
     ReleasePod,
@@ -222,6 +224,9 @@ def _beginning(
     forbidden = objection(recording.spec, settings)
     if forbidden is not None:
         return Proceed(status=status, obstacle=Headline(reason=Reason.NOT_ALLOWED, message=forbidden))
+    if parts.at_work(status) >= parts.MOST_AT_WORK:
+        message = f"{parts.MOST_AT_WORK} parts still upload; the next one begins when one of them has ended"
+        return Proceed(status=status, obstacle=Headline(reason=Reason.UPLOADING, message=message))
     return Proceed(status=parts.begun(recording, status, now=now))
 
 
@@ -267,9 +272,9 @@ def _part_actions(
     surroundings: Surroundings,
 ) -> list[Action]:
     if part.state in parts.OVER:
-        return _release(pod, lost=part.state is PartState.LOST)
+        return _let_go(recording, status, part, pod)
     if pod is None:
-        return [CreatePod(part=part)] if part.state is PartState.PLANNED else []
+        return [*_outdated(status), CreatePod(part=part)] if part.state is PartState.PLANNED else []
     stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
     if stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.
@@ -281,6 +286,25 @@ def _part_actions(
     if pod.annotations.get(CALLBACK_CA_ANNOTATION) != surroundings.callback_ca:
         changes[CALLBACK_CA_ANNOTATION] = surroundings.callback_ca
     return [AnnotatePod(pod=pod, annotations=changes)] if changes else []
+
+
+def _let_go(recording: CloudRecording, status: CloudRecordingStatus, part: Part, pod: PodView | None) -> list[Action]:
+    """What is done about pod and claim of a part that is over; as long as the pod is held, it is not done."""
+    if pod is None or not pod.held:
+        return []
+    actions: list[Action] = []
+    if recording.spec.work.persistent_volume_claim is not None and part.nothing_left:
+        actions.append(DeleteClaim(part=part))
+    released = _release(pod, lost=part.state is PartState.LOST)
+    if not parts.keeps_pod(status, part) and not any(isinstance(action, DeletePod) for action in released):
+        actions.append(DeletePod(pod=pod))
+    return actions + released
+
+
+def _outdated(status: CloudRecordingStatus) -> Iterable[Action]:
+    """The pod that is kept no longer once there is one more: that of the part that the newest takes the place of."""
+    number = status.parts[-1].number - parts.KEPT_PODS
+    return [DeleteEndedPod(part=part) for part in status.parts if part.number == number and part.state in parts.OVER]
 
 
 def _release(pod: PodView | None, *, lost: bool) -> list[Action]:
@@ -346,8 +370,10 @@ def _settled(
         if part is not None and part.reason in _GIVEN_UP and not pod.over and pod.held:
             actions.append(DeletePod(pod=pod, grace_seconds=GIVEN_UP_GRACE_SECONDS))
             actions.append(ReleasePod(pod=pod))
+        elif part is None:
+            actions += _release(pod, lost=True)
         else:
-            actions += _release(pod, lost=part is None or part.state is PartState.LOST)
+            actions += _let_go(recording, status, part, pod)
     if DURABLE_FINALIZER in recording.metadata.finalizers:
         actions.append(ReleaseRecording())
     if recording.metadata.deletion_timestamp is not None:

@@ -22,6 +22,20 @@ class CreatePod:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeleteEndedPod:
+    """The part's pod, which ended long ago, is kept no longer."""
+
+    part: Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteClaim:
+    """Nothing is left on the part's claim."""
+
+    part: Part
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnnotatePod:
     """The pod is to be told this."""
 
@@ -57,7 +71,9 @@ class DeleteRecording:
     """The finished recording has been kept for as long as it asked."""
 
 
-Action = CreatePod | AnnotatePod | DeletePod | ReleasePod | ReleaseRecording | DeleteRecording
+Action = (
+    CreatePod | AnnotatePod | DeletePod | DeleteEndedPod | DeleteClaim | ReleasePod | ReleaseRecording | DeleteRecording
+)
 
 
 @dataclass(frozen=True, kw_only=True)

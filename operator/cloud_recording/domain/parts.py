@@ -17,6 +17,23 @@ OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})
 """Nothing more will come of the part."""
 
 
+MOST_AT_WORK: Final = 10
+"""How many parts of a recording may be anything but over, uploading for example: each has a pod and a volume."""
+
+KEPT_PODS: Final = 3
+"""How many of the newest parts keep their pods when they are over, for people to look at."""
+
+
+def at_work(status: CloudRecordingStatus) -> int:
+    """How many parts are not over."""
+    return sum(part.state not in OVER for part in status.parts)
+
+
+def keeps_pod(status: CloudRecordingStatus, part: Part) -> bool:
+    """Whether the part is one of the newest."""
+    return part.number > status.parts[-1].number - KEPT_PODS
+
+
 def captures(part: Part) -> bool:
     """Whether the part's pod captures, or may begin to at any time: no other part may.
 
@@ -83,9 +100,11 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
     parts = (*status.parts, part)
     earlier = status.earlier_parts
     # The status must never forget a pod that still works, or nobody would count its summary: such a part stays and an
-    # older one of the others goes. Only the last two parts can be anything but over, so there always is one.
+    # older one of the others goes. No more than `MOST_AT_WORK` can be anything but over, so there always is one.
     while len(parts) > LIST_TAIL:
-        oldest = next(known for known in parts if known.state in OVER)
+        oldest = next((known for known in parts if known.state in OVER), None)
+        if oldest is None:
+            break
         left = tuple(known for known in parts if known.number != oldest.number)
         # The time after the part goes with it: neither total may change by what is listed.
         after = between(oldest, next(known for known in left if known.number > oldest.number))

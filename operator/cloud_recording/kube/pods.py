@@ -53,6 +53,16 @@ class Pods:
         url = path("api", "v1", "namespaces", namespace, "persistentvolumeclaims")
         return await self._create_once("persistentvolumeclaim", url, claim)
 
+    async def delete_claim(self, *, namespace: str, name: str, recording_uid: str) -> None:
+        """Deletes the claim if it is the recording's; its volume goes when no pod uses it any more."""
+        url = path("api", "v1", "namespaces", namespace, "persistentvolumeclaims", name)
+        try:
+            claim = await self._client.get(url)
+            if _recording_uid(claim) == recording_uid:
+                await self._client.delete(url, {"preconditions": {"uid": claim["metadata"]["uid"]}})
+        except (NotFound, Conflict):
+            return
+
     async def create_template(self, template: Json) -> Json:
         """Returns the PodTemplate of this name, as `create` does for pods."""
         namespace = template["metadata"]["namespace"]

@@ -18,14 +18,17 @@ def outcome_of(facts: Facts, *, pending: int) -> Outcome:
     """How the part ended. What is not in a store outweighs how capture ended, but for a fatal error."""
     if facts.ending is Ending.FATAL:
         return Outcome.FATAL
-    delivered = facts.upload is not None or facts.nothing_left or not facts.captured
-    if pending or not delivered:
+    if pending or not _delivered(facts):
         return Outcome.INCOMPLETE
     if facts.ending is Ending.IDLE:
         return Outcome.IDLE
     if facts.ending is Ending.TERMINATED:
         return Outcome.DRAINED
     return facts.upload or Outcome.UPLOADED
+
+
+def _delivered(facts: Facts) -> bool:
+    return facts.upload is not None or facts.nothing_left or not facts.captured
 
 
 def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) -> Summary:
@@ -48,6 +51,7 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
         stop_time=snapshot.stop_time if snapshot and snapshot.stop_time is not None else facts.stopped_at,
         last_sequence=last_sequence,
         somebody_joined=snapshot.somebody_joined if snapshot else facts.started_at is not None,
+        nothing_left=_delivered(facts) and not slices.pending,
     )
 
 

@@ -144,7 +144,9 @@ class Supervisor:
 
     def conclude_as_broken(self, message: str) -> None:
         """Concludes the part as fatal before anything has begun."""
-        facts = replace(self._state.facts, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
+        # What a volume holds that cannot be written is not known.
+        unknown = replace(self._state.facts, captured=True)
+        facts = replace(unknown, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
         self._state = replace(self._state, facts=facts)
         # Whatever was told from the outbox that is not to be had now has a lower number.
         self._outbox.begin_after(_now().wall_ms)

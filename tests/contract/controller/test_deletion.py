@@ -68,6 +68,8 @@ async def test_a_finished_recording_takes_all_of_its_own_along_though_no_operato
     pod, recorder = await recording_on_a_claim(stage, operator)
     await stage.edit(desiredState="Stopped")
     await concluded(stage, recorder, pod)
+    (claim,) = (await stage.client.get(stage.core("persistentvolumeclaims")))["items"]
+    assert "deletionTimestamp" not in claim["metadata"], "something may be left on it"
     finished = await stage.until(lambda seen: is_true(seen, "Finished") and not seen["metadata"].get("finalizers"))
     assert is_true(finished, "Succeeded")
     assert await asyncio.to_thread(operator.stop) == 0
@@ -75,6 +77,19 @@ async def test_a_finished_recording_takes_all_of_its_own_along_though_no_operato
     await stage.until_gone()
     await stage.end(pod)
     await stage.until_empty(*MADE)
+
+
+async def test_a_claim_on_which_nothing_is_left_goes_with_its_part(stage: Stage, operator: OperatorProcess) -> None:
+    pod, recorder = await recording_on_a_claim(stage, operator)
+    await stage.edit(desiredState="Stopped")
+    body = await stage.recording()
+    assert body is not None
+    last = summary(body, nothingLeft=True)
+    await recorder.tell(("RecordingStopped", {}), ("Finished", {"summary": last}))
+    await stage.report_ended(pod, json.dumps(last))
+    await stage.until(lambda seen: is_true(seen, "Finished"))
+    await stage.until_empty("persistentvolumeclaims")
+    assert await stage.pod(pod["metadata"]["name"]) is not None
 
 
 async def test_what_a_recording_left_that_was_torn_away_is_taken_away_later(

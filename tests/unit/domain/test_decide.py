@@ -13,7 +13,7 @@ import pytest
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
-from cloud_recording.domain import conditions
+from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.decide import RETRY_REFUSED, Refusal, decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
 from cloud_recording.domain.desired import desired_state
@@ -71,6 +71,14 @@ DRAINED: dict[str, Any] = {
     "recorded_milliseconds": 60_000,
     "slices": Amounts(written=4, uploaded=4),
 }
+FAILED: dict[str, Any] = {
+    "state": PartState.UPLOADING,
+    "error_code": 437,
+    "create_time": NOW,
+    "start_time": NOW,
+    "stop_time": NOW,
+}
+EMPTIED = a_summary("Uploaded", slices={"written": 4, "uploaded": 4}, nothingLeft=True).termination_message()
 UPLOADED = a_summary("Uploaded", slices={"written": 4, "uploaded": 4}, somebodyJoined=True).termination_message()
 FATAL_RETRY = a_summary("Fatal", code=430, message="the channel refused").termination_message()
 
@@ -169,6 +177,64 @@ CASES = {
             actions=["ReleasePod", "ReleaseRecording"],
             finished=True,
         ),
+    ),
+    "a claim on which nothing is left goes with the part's end": (
+        a_recording()
+        .stopped()
+        .spec(work={"persistentVolumeClaim": {"size": "1Gi"}})
+        .parts(a_part(state=PartState.UPLOADING, start_time=NOW))
+        .build(),
+        pods(a_pod().ended(EMPTIED)),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["DeleteClaim", "ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
+    "a claim on which something may be left stays": (
+        a_recording()
+        .spec(work={"persistentVolumeClaim": {"size": "1Gi"}})
+        .parts(a_part(state=PartState.CONNECTING))
+        .build(),
+        pods(a_pod().ended(FATAL_RETRY)),
+        after(60),
+        Expected(reason=Reason.RESTARTING, parts=[PartState.CONCLUDED], actions=["ReleasePod"], due=2),
+    ),
+    "of pods that have ended the newest three stay": (
+        a_recording().parts(*(a_part(number, **DRAINED) for number in range(3))).build(),
+        {},
+        after(61),
+        Expected(
+            reason=Reason.RESTARTING,
+            parts=[PartState.CONCLUDED] * 3 + [PartState.PLANNED],
+            actions=["DeleteEndedPod", "CreatePod"],
+        ),
+    ),
+    "an older pod goes when its part is over": (
+        a_recording()
+        .parts(
+            a_part(0, state=PartState.UPLOADING, start_time=NOW, stop_time=NOW),
+            *(a_part(number, **DRAINED) for number in (1, 2)),
+            a_part(3, **RECORDING),
+        )
+        .build(),
+        pods(a_pod().ended(UPLOADED), a_pod(3).running()),
+        after(61),
+        Expected(
+            reason=Reason.RECORDING,
+            ready="True",
+            parts=[PartState.CONCLUDED] * 3 + [PartState.RECORDING],
+            actions=["DeletePod", "ReleasePod", "AnnotatePod"],
+        ),
+    ),
+    "no more parts begin than may upload at once": (
+        a_recording().parts(*(a_part(number, **FAILED) for number in range(10))).build(),
+        {a_pod(number).build().name: a_pod(number).running().build() for number in range(10)},
+        after(4000),
+        Expected(reason=Reason.UPLOADING, parts=[PartState.UPLOADING] * 10, actions=["AnnotatePod"] * 10),
     ),
     "a pod that vanished is lost; what it had recorded long makes no haste with the next": (
         a_recording().parts(a_part(**RECORDING)).build(),
@@ -537,3 +603,10 @@ def test_an_edit_of_a_finished_recording_was_seen_and_changes_nothing() -> None:
     assert [(one.type, one.status, one.reason, one.last_transition_time) for one in seen.conditions] == [
         (one.type, one.status, one.reason, one.last_transition_time) for one in done.status.conditions
     ]
+
+
+def test_a_status_full_of_parts_that_upload_is_not_too_full_for_one_more() -> None:
+    """As an operator without the bound may have left it: nothing fails, and no part is forgotten."""
+    listed = tuple(a_part(number, **FAILED) for number in range(20))
+    begun = parts.begun(a_recording().build(), CloudRecordingStatus(parts=listed), now=NOW)
+    assert [part.number for part in begun.parts] == list(range(21))
