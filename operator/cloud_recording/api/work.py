@@ -29,9 +29,9 @@ class EmptyDirWork(SpecModel):
     """A volume that lives as long as the pod."""
 
     size_limit: VolumeSize = Field(
-        default="4Gi",
-        description="Most that the recording may keep on the node's disk. Capture pauses, with a stated gap, before it "
-        "would be exceeded.",
+        default="2Gi",
+        description="Most that the recording may keep on the node's disk, which is reserved there. Capture pauses, "
+        "with a stated gap, before it would be exceeded.",
     )
 
     @property

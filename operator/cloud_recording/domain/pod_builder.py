@@ -29,7 +29,7 @@ from cloud_recording.api.wire import (
 )
 from cloud_recording.domain import names
 from cloud_recording.domain.desired import compact_json
-from cloud_recording.domain.sizing import default_resources
+from cloud_recording.domain.sizing import TMP_MEBIBYTES, default_resources
 
 Json = dict[str, Any]
 
@@ -49,7 +49,6 @@ UNREADY_AFTER: Final = 3
 
 UNHEALTHY_AFTER: Final = 15
 LIVENESS_PERIOD_SECONDS: Final = 10
-TMP_SIZE: Final = "64Mi"
 
 _POD_SECURITY: Final[Json] = {
     "runAsNonRoot": True,
@@ -127,7 +126,7 @@ def build_pod(
             "containers": [_container(spec, options, settings=settings)],
             "volumes": [
                 {"name": "work", **_work_volume(spec, claim=part.pod)},
-                {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}},
+                {"name": "tmp", "emptyDir": {"sizeLimit": f"{TMP_MEBIBYTES}Mi"}},
                 {"name": "pod", "downwardAPI": {"items": list(_documents())}},
                 {"name": "token", "projected": {"defaultMode": 0o440, "sources": [_token()]}},
                 {"name": "secrets", "projected": {"defaultMode": 0o440, "sources": list(_secret_sources(spec))}},

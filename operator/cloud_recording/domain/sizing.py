@@ -38,15 +38,22 @@ CANVAS_MEBIBYTES_PER_MEGAPIXEL: Final = 40
 MEMORY_LIMIT_FACTOR: Final = 2
 """Room for bursts: slices that wait in the page cache count towards the limit, too."""
 
+TMP_MEBIBYTES: Final = 64
+"""The pod's volume for temporary files."""
+
+LOG_MEBIBYTES: Final = 64
+"""What kubelets keep of a container's log unless they are told otherwise: five files of 10 MiB, and one at work."""
+
 MILLION: Final = 1_000_000
+MEBIBYTE: Final = 1024 * 1024
 
 
 def default_resources(spec: CloudRecordingSpec) -> dict[str, dict[str, str]]:
     """Requests and limits of the recorder's container for this recording."""
-    memory = memory_mebibytes(spec)
+    memory, disk = memory_mebibytes(spec), disk_mebibytes(spec)
     return {
-        "requests": {"cpu": f"{millicpu(spec)}m", "memory": f"{memory}Mi"},
-        "limits": {"memory": f"{memory * MEMORY_LIMIT_FACTOR}Mi"},
+        "requests": {"cpu": f"{millicpu(spec)}m", "memory": f"{memory}Mi", "ephemeral-storage": f"{disk}Mi"},
+        "limits": {"memory": f"{memory * MEMORY_LIMIT_FACTOR}Mi", "ephemeral-storage": f"{disk}Mi"},
     }
 
 
@@ -67,6 +74,13 @@ def memory_mebibytes(spec: CloudRecordingSpec) -> int:
     if spec.recording.streams is StreamKinds.AUDIO_ONLY:
         return BASE_MEBIBYTES + streams
     return BASE_MEBIBYTES + streams + CANVAS_MEBIBYTES_PER_MEGAPIXEL * _pixels(spec) // MILLION
+
+
+def disk_mebibytes(spec: CloudRecordingSpec) -> int:
+    """Mebibytes of the node's disk that the pod may come to use: asked for, so that nobody is evicted for them."""
+    empty_dir = spec.work.empty_dir
+    work = -(-empty_dir.size_limit_bytes // MEBIBYTE) if empty_dir is not None else 0
+    return work + TMP_MEBIBYTES + LOG_MEBIBYTES
 
 
 def _pixels(spec: CloudRecordingSpec) -> int:

@@ -38,4 +38,4 @@ def test_what_is_no_quantity_is_an_error(text: str) -> None:
 
 
 def test_the_default_work_volume_has_a_limit_in_bytes() -> None:
-    assert EmptyDirWork().size_limit_bytes == 4 * 1024**3
+    assert EmptyDirWork().size_limit_bytes == 2 * 1024**3

@@ -144,4 +144,7 @@ def test_resources_never_contradict_themselves(
         callback_ca=CA,
         settings=settings,
     )
-    assert pod["spec"]["containers"][0]["resources"] == expected
+    resources = pod["spec"]["containers"][0]["resources"]
+    disk = {kind: resources[kind].pop("ephemeral-storage") for kind in ("requests", "limits")}
+    assert {kind: figures for kind, figures in resources.items() if figures} == expected
+    assert disk == {"requests": "2176Mi", "limits": "2176Mi"}, "the volume's limit, the log's and the temporary files'"
