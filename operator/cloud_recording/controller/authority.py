@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
+from cryptography import x509
+
 from cloud_recording.controller.certificates import Authority, KeyPair, Lifetimes, advance, new_serving
 from cloud_recording.kube.errors import Conflict, KubeError
 from cloud_recording.kube.secrets import OwnSecret, StoredSecret
@@ -129,13 +131,28 @@ def _format(authority: Authority) -> dict[str, bytes]:
 
 
 def _parse(data: dict[str, bytes]) -> Authority | None:
+    """What the Secret holds, as far as it can be used: what somebody has spoilt is made anew."""
     signing = _pair(data, _SIGNING)
     if signing is None:
         return None
-    former = tuple(part + _END for part in data.get(_FORMER, b"").split(_END) if part.strip())
+    former = tuple(part + _END for part in data.get(_FORMER, b"").split(_END) if _is_certificate(part + _END))
     return Authority(signing=signing, successor=_pair(data, _SUCCESSOR), former=former)
+
+
+def _is_certificate(pem: bytes) -> bool:
+    try:
+        x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return False
+    return True
 
 
 def _pair(data: dict[str, bytes], name: str) -> KeyPair | None:
     certificate, key = data.get(f"{name}.crt"), data.get(f"{name}.key")
-    return KeyPair(certificate=certificate, key=key) if certificate and key else None
+    if not certificate or not key:
+        return None
+    pair = KeyPair(certificate=certificate, key=key)
+    if not pair.usable:
+        logger.error("the Secret of the callback authority is spoilt; it is made anew", extra={"key": f"{name}.crt"})
+        return None
+    return pair

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -47,6 +48,15 @@ class KeyPair:
     @property
     def parsed(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.certificate)
+
+    @property
+    def usable(self) -> bool:
+        """Whether both can be read and belong together."""
+        try:
+            key = serialization.load_pem_private_key(self.key, password=None)
+            return key.public_key() == self.parsed.public_key()
+        except (TypeError, ValueError, UnsupportedAlgorithm):
+            return False
 
 
 @dataclass(frozen=True, kw_only=True)

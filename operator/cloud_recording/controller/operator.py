@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import random
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -22,6 +24,7 @@ from aiohttp import web
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.controller import probes
 from cloud_recording.controller.authority import CallbackAuthority
+from cloud_recording.controller.backoff import Backoff
 from cloud_recording.controller.callback_listener import CallbackListener, Limits
 from cloud_recording.controller.callbacks import LARGEST_REQUEST, CallbackServer
 from cloud_recording.controller.identities import Identities
@@ -34,6 +37,7 @@ from cloud_recording.controller.statuses import StatusWriter
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.domain.decide import Surroundings
 from cloud_recording.kube.client import Configuration, KubeClient, load_configuration
+from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
 from cloud_recording.kube.pods import Pods
@@ -48,6 +52,7 @@ STUCK_SECONDS: Final = 300.0
 """A pass is some requests of half a minute at most; one that lasts longer than this will not end."""
 
 STOP_SECONDS: Final = 10.0
+START_PAUSES: Final = Backoff(first_seconds=0.5, most_seconds=15.0)
 
 LIMITS: Final = Limits()
 
@@ -78,6 +83,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+async def _persistently(work: Callable[[], Awaitable[None]]) -> None:
+    """Works until it is done: an API server that is away at the start, as on a node that boots, is waited for here."""
+    for attempt in itertools.count(1):
+        try:
+            await work()
+        except Unavailable as error:
+            seconds = START_PAUSES.after(attempt, spread=random.random())  # noqa: S311
+            logger.warning("waiting for the API server", extra={"error": error.message, "seconds": round(seconds, 1)})
+            await asyncio.sleep(seconds)
+        else:
+            return
+
+
 class Operator:
     """One replica, from its start to its end."""
 
@@ -102,8 +120,10 @@ class Operator:
             events = EventRecorder(client, controller=NAME, instance=self._place.pod)
             statuses = StatusWriter(recordings, events)
             queue, reconciler, authority = self._workings(client, pods, recordings, statuses)
-            await authority.refresh()
-            await self._serve(stack, self._callbacks(client, pods, recordings, statuses), authority, queue)
+            await self._serve_probes(stack, authority, queue)
+            if not await self._unless_stopped(_persistently(authority.refresh)):
+                return self._status
+            await self._serve_callbacks(stack, self._callbacks(client, pods, recordings, statuses), authority)
             await self._lead(configuration, authority, queue, reconciler)
         return self._status
 
@@ -149,14 +169,10 @@ class Operator:
             body_seconds=LIMITS.body_seconds,
         )
 
-    async def _serve(
-        self,
-        stack: contextlib.AsyncExitStack,
-        callbacks: CallbackServer,
-        authority: CallbackAuthority,
-        queue: WorkQueue[RecordingKey],
+    async def _serve_probes(
+        self, stack: contextlib.AsyncExitStack, authority: CallbackAuthority, queue: WorkQueue[RecordingKey]
     ) -> None:
-        """Opens both servers; they close when the stack does."""
+        """Opens the server of probes and metrics; like the one for callbacks it closes when the stack does."""
 
         def healthy() -> str | None:
             stuck = queue.longest_seconds()
@@ -171,6 +187,10 @@ class Operator:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, port=self._settings.http.port, shutdown_timeout=STOP_SECONDS).start()
+
+    async def _serve_callbacks(
+        self, stack: contextlib.AsyncExitStack, callbacks: CallbackServer, authority: CallbackAuthority
+    ) -> None:
         listener = CallbackListener(callbacks.handle, largest_request=LARGEST_REQUEST, limits=LIMITS)
         stack.push_async_callback(listener.close, patience_seconds=STOP_SECONDS)
         await listener.open(port=self._settings.callbacks.port, context=authority.context)
@@ -230,9 +250,14 @@ class Operator:
             pod_seen=pod_seen,
             ended=self._fail,
         )
-        for namespace in self._settings.watch_namespaces or (None,):
-            async for key in reconciler.left_behind(namespace):
-                queue.add(key)
+
+        async def look_behind() -> None:
+            for namespace in self._settings.watch_namespaces or (None,):
+                async for key in reconciler.left_behind(namespace):
+                    queue.add(key)
+
+        if not await self._unless_stopped(_persistently(look_behind)):
+            return
         watching.start()
         try:
             await self._unless_stopped(queue.run())

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
-from cloud_recording.api.wire import SUMMARY_FINALIZER
+from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
+from cloud_recording.controller.backoff import Backoff
 from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
 from cloud_recording.controller.statuses import StatusWriter, with_status
@@ -37,7 +38,7 @@ from cloud_recording.domain.decision import (
 from cloud_recording.domain.desired import desired_state, recording_document
 from cloud_recording.domain.invalid import unreadable
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template, owner_of_template
-from cloud_recording.domain.pod_view import PodView, recording_of
+from cloud_recording.domain.pod_view import PodView, recording_of, recording_uid_of
 from cloud_recording.domain.reading import read
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
@@ -51,8 +52,20 @@ Json = dict[str, Any]
 ATTEMPTS: Final = 4
 """How often a pass starts over at once when somebody else wrote in between; after that it goes back to the queue."""
 
+REFUSED: Final = Backoff(first_seconds=15.0, most_seconds=300.0)
+"""How long a pod that the API server refuses is not asked for again: thousands over a quota must not ask together."""
+
 RESYNC: Final = timedelta(minutes=10)
 """How often a recording that is not finished is looked at even if nothing is heard of it."""
+
+
+class AnotherOperatorError(Exception):
+    """Two installations of the operator work in one namespace; the queue's pauses keep them from racing each other."""
+
+    message = (
+        "another installation of the operator works in this namespace, too, and has the pod trust its own callback "
+        "authority: uninstall one of them, or give each its own namespaces with `watchNamespaces`"
+    )
 
 
 class Reconciler:
@@ -75,6 +88,9 @@ class Reconciler:
         self._surroundings = surroundings
         self._held = held
         self._templates = HeldObjects()
+        self._template_of: dict[RecordingKey, Json] = {}
+        self._refused: dict[RecordingKey, int] = {}
+        self._published: dict[RecordingKey, tuple[str, str]] = {}
         self._locks = locks
         self._clock = clock
         self._versions: dict[RecordingKey, str] = {}
@@ -88,6 +104,9 @@ class Reconciler:
     def forget(self, key: RecordingKey) -> None:
         """Drops what is remembered of a recording that is over or gone."""
         self._versions.pop(key, None)
+        self._template_of.pop(key, None)
+        self._refused.pop(key, None)
+        self._published.pop(key, None)
         self.unfinished.discard(key)
 
     async def reconcile(self, key: RecordingKey) -> float | None:
@@ -158,6 +177,7 @@ class Reconciler:
             case CreatePod():
                 return await self._create(recording, action)
             case AnnotatePod(pod=pod, annotations=annotations):
+                await self._look_for_another(body, pod, annotations.get(CALLBACK_CA_ANNOTATION))
                 await self._pods.annotate(namespace=namespace, name=pod.name, uid=pod.uid, annotations=annotations)
             case DeletePod(pod=pod, grace_seconds=grace):
                 await self._pods.delete(namespace=namespace, name=pod.name, uid=pod.uid, grace_seconds=grace)
@@ -197,13 +217,36 @@ class Reconciler:
             )
             await self._pods.create(pod)
         except (Refused, ForeignObjectError) as error:
-            return Refusal(part=part.number, reason=_refusal_reason(error.message), message=error.message)
+            reason = _refusal_reason(error.message)
+            return Refusal(part=part.number, reason=reason, message=error.message, retry_after=self._pause(recording))
+        self._refused.pop(_key(recording), None)
+        self._template_of.pop(_key(recording), None)
         logger.info("pod created", extra={"recording": recording.metadata.name, "pod": part.pod})
         return None
 
+    async def _look_for_another(self, body: Json, pod: PodView, authority: str | None) -> None:
+        """Raises where somebody took away what this operator had told the pod: nobody does but another operator."""
+        if authority is None:
+            return
+        key = RecordingKey(body["metadata"]["namespace"], body["metadata"]["name"])
+        if self._published.get(key) == (pod.uid, authority):
+            await self._statuses.warn(body, reason="AnotherOperator", message=AnotherOperatorError.message)
+            raise AnotherOperatorError
+        self._published[key] = (pod.uid, authority)
+
+    def _pause(self, recording: CloudRecording) -> timedelta:
+        key = _key(recording)
+        self._refused[key] = self._refused.get(key, 0) + 1
+        return timedelta(seconds=REFUSED.after(self._refused[key], spread=random.random()))  # noqa: S311
+
     async def _template(self, recording: CloudRecording, surroundings: Surroundings) -> Json:
-        template = await self._pods.create_template(build_template(recording, surroundings.settings))
-        self._note_template(template)
+        """The recording's PodTemplate, made at the latest now; between refusals it is not asked for anew."""
+        key = _key(recording)
+        template = self._template_of.get(key)
+        if template is None or recording_uid_of(template) != recording.metadata.uid:
+            template = await self._pods.create_template(build_template(recording, surroundings.settings))
+            self._template_of[key] = template
+            self._note_template(template)
         return template
 
     async def _hand_over(self, recording: CloudRecording) -> None:
@@ -211,7 +254,7 @@ class Reconciler:
         name = names.template_name(recording=recording.metadata.name, uid=recording.metadata.uid)
         owner = owner_of_template(recording)
         await self._pods.hand_over_template(namespace=namespace, name=name, finalizer=DURABLE_FINALIZER, owner=owner)
-        self._templates.note(RecordingKey(namespace, recording.metadata.name), name, held=False)
+        self._templates.note(_key(recording), name, held=False)
 
     async def _release(self, pod: Json) -> None:
         # A pod that was told to end just now has another version than the one that was read.
@@ -278,6 +321,10 @@ class Reconciler:
         # Spread, so that ten thousand recordings that began together are not all looked at together for ever.
         resync = RESYNC.total_seconds() * random.uniform(0.75, 1.0)  # noqa: S311
         return resync if due is None else min(due, resync)
+
+
+def _key(recording: CloudRecording) -> RecordingKey:
+    return RecordingKey(recording.metadata.namespace, recording.metadata.name)
 
 
 def _refusal_reason(message: str) -> Reason:

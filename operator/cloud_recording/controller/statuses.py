@@ -32,6 +32,10 @@ class StatusWriter:
             await self._events.record(written, note)
         return written
 
+    async def warn(self, body: Json, *, reason: str, message: str) -> None:
+        """Tells people of the recording what no status says."""
+        await self._events.record(body, EventNote(warning=True, reason=reason, action="Reconcile", note=message))
+
 
 def with_status(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecording:
     """The recording as it is after its status was written."""

@@ -43,9 +43,6 @@ from cloud_recording.domain.wanted import deletion_deadline, discard_asked, dura
 GIVEN_UP_GRACE_SECONDS: Final = 1
 """What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
 
-RETRY_REFUSED: Final = timedelta(seconds=15)
-"""How often a pod that the API server refuses is asked for again; no event tells that a quota was raised."""
-
 _GIVEN_UP: Final = frozenset({Reason.DISCARDED, Reason.DEADLINE_EXCEEDED})
 
 
@@ -65,6 +62,8 @@ class Refusal:
     part: int
     reason: Reason
     message: str
+    retry_after: timedelta
+    """When the pod is asked for again; no event tells that a quota was raised."""
 
 
 def decide(
@@ -90,7 +89,7 @@ def decide(
         case Conclude(verdict=end):
             return _settled(recording, pods, concluded(recording, step.status, end, now=now), now=now)
         case Proceed():
-            return _proceeding(recording, step, pods, now=now, surroundings=surroundings)
+            return _proceeding(recording, step, pods, now=now, surroundings=surroundings, refusal=refusal)
         case _:
             assert_never(step)
 
@@ -251,6 +250,7 @@ def _proceeding(
     *,
     now: datetime,
     surroundings: Surroundings,
+    refusal: Refusal | None,
 ) -> Decision:
     status = summarized(recording, step.status, now=now, obstacle=step.obstacle)
     actions: list[Action] = []
@@ -258,7 +258,7 @@ def _proceeding(
         actions += _part_actions(recording, status, part, pods.get(part.pod), now=now, surroundings=surroundings)
     actions += _strays(status, pods)
     held = recording.metadata.deletion_timestamp is not None or DURABLE_FINALIZER in recording.metadata.finalizers
-    due = _due(recording, step, status, pods, now=now, surroundings=surroundings)
+    due = _due(recording, step, status, pods, now=now, surroundings=surroundings, refusal=refusal)
     return Decision(status=status, hold=not held, actions=tuple(actions), look_again=due)
 
 
@@ -292,11 +292,12 @@ def _let_go(recording: CloudRecording, status: CloudRecordingStatus, part: Part,
     """What is done about pod and claim of a part that is over; as long as the pod is held, it is not done."""
     if pod is None or not pod.held:
         return []
-    actions: list[Action] = []
-    if recording.spec.work.persistent_volume_claim is not None and part.nothing_left:
-        actions.append(DeleteClaim(part=part))
+    empty = recording.spec.work.persistent_volume_claim is not None and part.nothing_left
+    actions: list[Action] = [DeleteClaim(part=part)] if empty else []
     released = _release(pod, lost=part.state is PartState.LOST)
-    if not parts.keeps_pod(status, part) and not any(isinstance(action, DeletePod) for action in released):
+    # A claim stays for as long as there is a pod that names it, ended or not; one that failed is worth a look.
+    kept = parts.keeps_pod(status, part) and not (empty and part.outcome is not Outcome.FATAL)
+    if not kept and not any(isinstance(action, DeletePod) for action in released):
         actions.append(DeletePod(pod=pod))
     return actions + released
 
@@ -332,6 +333,7 @@ def _due(
     *,
     now: datetime,
     surroundings: Surroundings,
+    refusal: Refusal | None,
 ) -> timedelta | None:
     """After what time something is due by the clock alone; what is overdue was dealt with by this very decision."""
     limit = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
@@ -342,8 +344,8 @@ def _due(
         *(node_deadline(pod, limit=limit) for pod in pods.values() if not pod.over),
     ]
     left = [moment - now for moment in moments if moment is not None and moment > now]
-    if any(part.state is PartState.PLANNED and part.reason is not None for part in status.parts):
-        left.append(RETRY_REFUSED)
+    if refusal is not None:
+        left.append(refusal.retry_after)
     return min(left, default=None)
 
 

@@ -94,7 +94,7 @@ class PodView:
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
-            recording_uid=(metadata.get("labels") or {}).get(names.LABEL_RECORDING_UID),
+            recording_uid=recording_uid_of(body),
             phase=status.get("phase", "Pending"),
             reason=status.get("reason", ""),
             message=status.get("message", ""),
@@ -130,6 +130,12 @@ def recording_of(body: Json) -> str | None:
         return None
     name: str | None = (metadata.get("annotations") or {}).get(names.RECORDING_NAME_ANNOTATION)
     return name
+
+
+def recording_uid_of(body: Json) -> str | None:
+    """The UID of the recording that a pod or PodTemplate was made for."""
+    uid: str | None = (body["metadata"].get("labels") or {}).get(names.LABEL_RECORDING_UID)
+    return uid
 
 
 def _recorder(status: Json) -> Json:

@@ -23,8 +23,8 @@ SERIES_WINDOW: Final = timedelta(minutes=6)
 """How long after the last occurrence an equal Event still counts as its repetition, as client-go's recorder has it."""
 
 REMEMBERED_EVENTS: Final = 4096
-NOTE_LENGTH: Final = 1024
-"""The API server refuses longer notes."""
+NOTE_BYTES: Final = 1024
+"""The API server refuses longer notes, and counts bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class EventRecorder:
             "type": "Warning" if event.warning else "Normal",
             "reason": event.reason,
             "action": event.action,
-            "note": event.note[:NOTE_LENGTH],
+            "note": _cut(event.note),
         }
 
     def _remember(self, key: str, written: _Written) -> None:
@@ -118,6 +118,13 @@ def _reference(body: Json) -> Json:
         "uid": metadata["uid"],
         "resourceVersion": metadata["resourceVersion"],
     }
+
+
+def _cut(note: str) -> str:
+    encoded = note.encode()
+    if len(encoded) <= NOTE_BYTES:
+        return note
+    return encoded[: NOTE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _key(reference: Json, event: EventNote) -> str:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class LeaseTiming:
     """How long a Lease holds and how it is kept.
 
-    A holder gives up at the renewal deadline plus the one attempt under way, which must come before the Lease runs out
+    A holder gives up at the renewal deadline, an attempt under way included. That must come before the Lease runs out
     for everybody else: else two would believe that they hold it.
     """
 
@@ -37,13 +37,13 @@ class LeaseTiming:
     retry_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.request_seconds <= 0:
+        if self.renew_deadline_seconds >= self.duration_seconds:
             raise ValueError("`leaderElection.renewSeconds` must be less than `leaderElection.leaseSeconds`")
 
     @property
     def request_seconds(self) -> float:
-        """The deadline of one request. An attempt makes two; a tenth of the time between is left to be slow in."""
-        return 0.45 * (self.duration_seconds - self.renew_deadline_seconds)
+        """The deadline of one request, as client-go has it: an API server that is slow now gets a second try."""
+        return max(1.0, self.renew_deadline_seconds / 2)
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,24 @@ class LeaseHolder:
             renewed_at = time.monotonic()
             while not self._release.is_set():
                 started = time.monotonic()
-                if await self._attempt(api):
+                if await self._attempt_in_time(api, until=renewed_at + self._timing.renew_deadline_seconds):
                     renewed_at = started
                     self._held.set()
-                elif self._held.is_set() and time.monotonic() - renewed_at > self._timing.renew_deadline_seconds:
+                elif self._held.is_set() and time.monotonic() - renewed_at >= self._timing.renew_deadline_seconds:
                     return
                 await asyncio.to_thread(self._release.wait, self._timing.retry_seconds)
             if self._held.is_set():
                 await self._give_back(api)
+
+    async def _attempt_in_time(self, api: KubeClient, *, until: float) -> bool:
+        """An attempt; that of a holder ends with its renewal deadline, whatever becomes of it."""
+        if not self._held.is_set():
+            return await self._attempt(api)
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                return await self._attempt(api)
+        except TimeoutError:
+            return False
 
     async def _attempt(self, api: KubeClient) -> bool:
         """Whether the Lease is held now, and newly so; raises when it is seen to be another's while we held it."""

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +86,7 @@ class RecorderChild:
             return
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
         output = asyncio.create_task(self._follow_output(self._process))
-        await self._follow(reader)
+        await hear(reader, heard=self._heard, bell=self._bell)
         status = await self._process.wait()
         self._writer.close()
         await output
@@ -112,16 +112,6 @@ class RecorderChild:
             start_new_session=True,
         )
 
-    async def _follow(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                message = decode(line)
-                report = Report(message["report"])
-                if report is Report.NEWS:
-                    self._bell()
-                else:
-                    self._heard(_event(report, message))
-
     async def _follow_output(self, process: asyncio.subprocess.Process) -> None:
         """Passes the process's output on: its own log lines as they are, an engine's prints as redacted records."""
         if process.stdout is None:
@@ -141,6 +131,34 @@ class RecorderChild:
             return
         if not relay(line):
             engine_logger.info("output", extra={"line": line})
+
+
+async def hear(reader: asyncio.StreamReader, *, heard: Callable[[Event], None], bell: Callable[[], None]) -> None:
+    """Hears a recorder process to its end. What nobody can read is passed over: its death must be noticed."""
+    with contextlib.suppress(ConnectionError):
+        async for line in _lines(reader):
+            try:
+                message = decode(line)
+                report = Report(message["report"])
+                event = None if report is Report.NEWS else _event(report, message)
+            except (KeyError, TypeError, ValueError) as error:
+                logger.warning("a report of the recorder process cannot be read", extra={"error": str(error)})
+                continue
+            if event is None:
+                bell()
+            else:
+                heard(event)
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream; of one that is longer than the reader's limit only the end comes."""
+    while True:
+        try:
+            yield await reader.readuntil()
+        except asyncio.IncompleteReadError:
+            return
+        except asyncio.LimitOverrunError as error:
+            await reader.readexactly(error.consumed)
 
 
 def _event(report: Report, message: Mapping[str, Any]) -> Event:

@@ -88,8 +88,8 @@ async def test_a_claim_on_which_nothing_is_left_goes_with_its_part(stage: Stage,
     await recorder.tell(("RecordingStopped", {}), ("Finished", {"summary": last}))
     await stage.report_ended(pod, json.dumps(last))
     await stage.until(lambda seen: is_true(seen, "Finished"))
-    await stage.until_empty("persistentvolumeclaims")
-    assert await stage.pod(pod["metadata"]["name"]) is not None
+    await stage.end(pod)
+    await stage.until_empty("pods", "persistentvolumeclaims")
 
 
 async def test_what_a_recording_left_that_was_torn_away_is_taken_away_later(

@@ -7,6 +7,7 @@ import asyncio
 import ssl
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -116,6 +117,16 @@ async def test_repetitions_of_an_event_are_a_series(stage: Stage) -> None:
     assert told["QuotaExceeded"]["regarding"]["uid"] == body["metadata"]["uid"]
 
 
+async def test_a_note_is_cut_by_bytes_and_never_within_a_letter(stage: Stage) -> None:
+    recorder = EventRecorder(stage.client, controller="cloud-recording", instance="test")
+    body = await stage.apply()
+    for text in ("会议" * 400, "e" + "é" * 700):
+        await recorder.record(body, EventNote(warning=True, reason="Long", action="Reconcile", note=text))
+    notes = [event["note"] for event in await stage.events()]
+    assert len(notes) == 2, "none was refused"
+    assert all(len(note.encode()) <= 1024 and note.endswith("…") and "\ufffd" not in note for note in notes)
+
+
 async def test_an_event_that_cannot_be_written_stops_nothing(stage: Stage) -> None:
     recorder = EventRecorder(stage.client, controller="cloud-recording", instance="test")
     body = await stage.apply()
@@ -204,6 +215,22 @@ async def test_replicas_share_one_authority_through_its_rotation(stage: Stage) -
     for replica in replicas:
         assert await handshake(replica, trusted=with_successor)
     assert len(changed) >= 2 * len(replicas)
+
+
+@pytest.mark.parametrize("spoilt", ["signing.crt", "signing.key", "successor.crt", "former.crt"])
+async def test_an_authority_that_somebody_spoilt_is_made_anew(stage: Stage, spoilt: str) -> None:
+    at, changed = [datetime.now(UTC)], list[str]()
+    secret = OwnSecret(stage.client, namespace=stage.namespace, name="callback-ca")
+    before = authority(stage, at, changed)
+    await before.refresh()
+    at[0] += timedelta(days=306)
+    await before.refresh()
+    stored = await secret.read()
+    await secret.write(replace(stored, data={**stored.data, spoilt: b"no PEM"}))
+    await before.refresh()
+    after = authority(stage, at, changed)
+    await after.refresh()
+    assert await handshake(after, trusted=shared_by([before, after]))
 
 
 def shared_by(replicas: list[CallbackAuthority]) -> str:

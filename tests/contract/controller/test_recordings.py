@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from cloud_recording.domain.names import pod_name
-from tests.contract.controller.operator_process import OperatorProcess
+from tests.contract.controller.operator_process import OperatorProcess, free_port
 from tests.contract.controller.stage import Stage, container, is_true, now, pod_uid, reason
 
 Json = dict[str, Any]
@@ -320,6 +323,72 @@ async def test_a_second_replica_hears_recorders_and_decides_only_when_the_first_
     await stage.apply("another")
     await stage.new_pod("another")
     assert "lease held" in second.log.read_text()
+
+
+async def test_two_installations_in_one_namespace_notice_each_other(
+    stage: Stage, operator: OperatorProcess, new_operator: Callable[..., OperatorProcess]
+) -> None:
+    await stage.apply()
+    await stage.new_pod()
+    election = {"leaseName": "another", "leaseSeconds": 5, "renewSeconds": 3, "retrySeconds": 1}
+    other = new_operator(name="another")
+    callbacks = {"url": other.url, "port": other.callback_port, "caSecretName": "another-ca"}
+    other.settings = {"leaderElection": election, "callbacks": callbacks}
+    other.start()
+    other.await_serving()
+    async with asyncio.timeout(60):
+        while not any(event["reason"] == "AnotherOperator" for event in await stage.events()):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    said = operator.log.read_text() + other.log.read_text()
+    assert "another installation of the operator works in this namespace" in said
+
+
+async def test_an_api_server_that_is_away_at_the_start_is_waited_for(
+    stage: Stage, new_operator: Callable[..., OperatorProcess], api_server: Path, tmp_path: Path
+) -> None:
+    away = free_port()
+    host, port = by_way_of(away, kubeconfig=api_server, written_to=tmp_path / "away")
+    operator = new_operator()
+    operator.kubeconfig = tmp_path / "away"
+    operator.start()
+    async with asyncio.timeout(60):
+        while "waiting for the API server" not in operator.log.read_text():  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.1)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://localhost:{operator.http_port}/healthz") as alive,
+    ):
+        assert alive.status == 200, "nobody ends it meanwhile"
+    async with await asyncio.start_server(forward_to(host, port), host, away):
+        await asyncio.to_thread(operator.await_serving)
+        await stage.apply()
+        await stage.new_pod()
+        operator.kill()
+
+
+def by_way_of(port: int, *, kubeconfig: Path, written_to: Path) -> tuple[str, int]:
+    """Writes a kubeconfig that leads to this port of the same host; returns where the API server really is."""
+    configuration = yaml.safe_load(kubeconfig.read_text())
+    cluster = configuration["clusters"][0]["cluster"]
+    host, real = cluster["server"].removeprefix("https://").split(":")
+    cluster["server"] = f"https://{host}:{port}"
+    written_to.write_text(yaml.safe_dump(configuration))
+    return host, int(real)
+
+
+def forward_to(host: str, port: int) -> Callable[..., Any]:
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection(host, port)
+        await asyncio.gather(pipe(reader, ours), pipe(theirs, writer))
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    return forward
 
 
 async def test_a_replica_that_lost_its_lease_ends(stage: Stage, operator: OperatorProcess) -> None:

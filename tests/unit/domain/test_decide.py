@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
 from cloud_recording.domain import conditions, parts
-from cloud_recording.domain.decide import RETRY_REFUSED, Refusal, decide
+from cloud_recording.domain.decide import Refusal, decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
 from cloud_recording.domain.desired import desired_state
 from cloud_recording.domain.pod_view import PodView
@@ -190,7 +191,7 @@ CASES = {
             reason=Reason.COMPLETED,
             ready="True",
             parts=[PartState.CONCLUDED],
-            actions=["DeleteClaim", "ReleasePod", "ReleaseRecording"],
+            actions=["DeleteClaim", "DeletePod", "ReleasePod", "ReleaseRecording"],
             finished=True,
         ),
     ),
@@ -503,7 +504,8 @@ def test_decision(recording: CloudRecording, around: Mapping[str, PodView], now:
 
 def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> None:
     recording = a_recording().parts(a_part(pod_uid=None)).build()
-    refusal = Refusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: pods=10")
+    pause = timedelta(seconds=30)
+    refusal = Refusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: pods=10", retry_after=pause)
     first = decide(recording, {}, now=NOW, surroundings=surroundings(), refusal=refusal)
     again = decide(
         recording.model_copy(update={"status": first.status}), {}, now=after(15), surroundings=surroundings()
@@ -512,9 +514,8 @@ def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> N
         reason=Reason.QUOTA_EXCEEDED,
         parts=[PartState.PLANNED],
         actions=["CreatePod"],
-        due=RETRY_REFUSED.total_seconds(),
     )
-    assert (gist(first), gist(again)) == (expected, expected)
+    assert (gist(first), gist(again)) == (dataclasses.replace(expected, due=30), expected)
 
 
 def test_finished_recordings_are_deleted_when_their_time_is_over() -> None:

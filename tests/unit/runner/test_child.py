@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a recorder process says, its supervisor hears what follows, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cloud_recording.runner.child import hear
+from cloud_recording.runner.job import Report, encode
+from cloud_recording.runner.part import Event, ProcessEnded, ProcessLoaded
+
+LIMIT = 128
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"x" * 10 * LIMIT + b"\n", id="too long"),
+        pytest.param(b'{"report": "pulse", "snapshot": {"name": "\xff\xfe"}}\n', id="not UTF-8"),
+        pytest.param(b"[1]\n", id="no object"),
+        pytest.param(b'{"report": "from the future"}\n', id="an unknown report"),
+        pytest.param(b'{"report": "ended"}\n', id="without its fields"),
+    ],
+)
+async def test_a_report_that_cannot_be_read_is_passed_over(line: bytes) -> None:
+    reader = asyncio.StreamReader(limit=LIMIT)
+    heard: list[Event] = []
+    rung: list[bool] = []
+    reader.feed_data(encode({"report": Report.LOADED, "extended": True}) + line)
+    reader.feed_data(encode({"report": Report.NEWS}) + encode({"report": Report.ENDED, "drained": True}))
+    reader.feed_eof()
+    await asyncio.wait_for(hear(reader, heard=heard.append, bell=lambda: rung.append(True)), 10)
+    assert heard == [ProcessLoaded(extended=True), ProcessEnded(drained=True)]
+    assert rung == [True]
