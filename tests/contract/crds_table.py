@@ -74,6 +74,45 @@ CREATION_MISTAKES: Final = (
         _ONE_OF_URL,
     ),
     Mistake(
+        "a header with a secret in plain",
+        {
+            "channel.streams.0.url": "https://a.example.com/a.m3u8",
+            "channel.streams.0.headers": [{"name": "Authorization", "value": "Bearer hunter2"}],
+        },
+        "spec.channel.streams[0].headers[0]",
+        "must have its value in a Secret",
+    ),
+    Mistake(
+        "a header of the connection",
+        {
+            "channel.streams.0.url": "https://a.example.com/a.m3u8",
+            "channel.streams.0.headers": [{"name": "Host", "value": "b.example.com"}],
+        },
+        "spec.channel.streams[0].headers[0].name",
+        "must not be a header that the recorder sends by itself",
+    ),
+    Mistake(
+        "headers for a stream that has none",
+        {
+            "channel.streams.0.url": "rtmp://a.example.com/live/a",
+            "channel.streams.0.headers": [{"name": "Referer", "value": "https://b.example.com/"}],
+        },
+        "spec.channel.streams[0].headers",
+        "must be left out unless",
+    ),
+    Mistake(
+        "a pinned certificate for a stream without TLS",
+        {"channel.streams.0.url": "rtsp://cam.example.com/1", "channel.streams.0.certificateSha256": "ab" * 32},
+        "spec.channel.streams[0]",
+        "must have neither `caSecretRef` nor `certificateSha256` unless",
+    ),
+    Mistake(
+        "a digest that is none",
+        {"channel.streams.0.url": "rtsps://cam.example.com/1", "channel.streams.0.certificateSha256": "sha256"},
+        "spec.channel.streams[0].certificateSha256",
+        "must be 64 hexadecimal digits",
+    ),
+    Mistake(
         "a local file as a stream",
         {"channel.streams.0.url": "file:///etc/passwd"},
         "spec.channel.streams[0].url",
@@ -330,6 +369,20 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     },
     "a multicast group": {"channel.streams.0.url": "udp://@239.0.0.1:1234"},
     "a URL from a Secret": {"channel.streams": [{"uid": 1, "urlSecretRef": _SECRET_REF}]},
+    "what a server asks for": {
+        "channel.streams": [
+            {
+                "uid": 1,
+                "url": "https://a.example.com/a.m3u8",
+                "headers": [
+                    {"name": "Referer", "value": "https://b.example.com/"},
+                    {"name": "Authorization", "valueSecretRef": _SECRET_REF},
+                ],
+                "caSecretRef": _SECRET_REF,
+            },
+            {"uid": 2, "url": "rtsps://cam.example.com/1", "certificateSha256": ":".join(["Ab"] * 32)},
+        ]
+    },
     "1080p upright": {"recording.video": {"width": 1080, "height": 1920}},
     "1080p across": {"recording.video": {"width": 1920, "height": 1080}},
     "Vertical": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 1}},

@@ -3,6 +3,8 @@
 //! checked without the call that starts a recording; its messages name the field and never repeat a value, as values
 //! may be secret.
 
+mod access;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::api::Fit;
 use crate::error::{Code, Error};
 use crate::names;
+pub use access::Header;
 
 /// As many as the layouts have regions for.
 pub const MOST_STREAMS: usize = 17;
@@ -203,6 +206,12 @@ pub struct Stream {
     /// A file that holds the URL, for URLs that carry a key.
     pub url_file: Option<PathBuf>,
     pub name: Option<String>,
+    #[serde(default)]
+    pub headers: Vec<Header>,
+    /// Certificate authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The one certificate to trust, by the digest of its DER form.
+    pub certificate_sha256: Option<String>,
     /// Whose connection brings no media for so long has left.
     #[serde(default = "default_silence_seconds")]
     pub silence_seconds: u32,
@@ -449,6 +458,7 @@ impl Channel {
             if stream.url.is_some() == stream.url_file.is_some() {
                 return Err(invalid(&format!("{field}[{place}]: must have either url or urlFile")));
             }
+            stream.check_access(stream.url.as_deref(), &format!("{field}[{place}]"))?;
             within(stream.silence_seconds, &SILENCE_SECONDS, || format!("{field}[{place}].silenceSeconds"))?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use capture_support::hostile::{reply, Server};
+use capture_support::servers;
 use capture_support::*;
 use cloud_recording_core::capture::api::Access;
 use cloud_recording_core::capture::{try_out, Cause, Failure, Guard, Refusal};
@@ -140,4 +141,133 @@ fn allowed_redirects_are_followed_with_their_cookies() {
     assert!(server.requests().last().unwrap().contains("Cookie: pass=27"), "{:?}", server.requests());
     assert_eq!(read(&server.url("list.m3u8")), Ok(()), "parts are looked for where the list is");
     assert_eq!(read(&server.url("round-and-round")), Err(Failure::Failed(Cause::RedirectedForEver)));
+}
+
+fn access(headers: &[(&str, &str)]) -> Access {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Access { headers, ..Access::default() }
+}
+
+/// The values of a header in each request for a path.
+fn sent(server: &Server, path: &str, name: &str) -> Vec<Option<String>> {
+    let of_path = server.requests().into_iter().filter(|head| head.split(' ').nth(1) == Some(path));
+    let value = |head: String| {
+        let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")))?.to_owned();
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    of_path.map(value).collect()
+}
+
+#[test]
+fn headers_go_to_the_sources_own_server_and_across_no_redirect() {
+    let scratch = Scratch::new("reach-headers");
+    let media = media(&scratch);
+    let body = media.clone();
+    let other = Server::start_at(Ipv4Addr::new(127, 0, 0, 2), move |_, stream| reply(stream, "200 OK", "", &body));
+    let (named, moved_to) = (other.url("named.ts"), other.url("moved.ts"));
+    let server = Server::start(move |path, stream| match path {
+        "list.m3u8" => {
+            let segments = format!("#EXTINF:3,\nown.ts\n#EXTINF:3,\n{named}\n#EXTINF:3,\nmoved.ts\n");
+            reply(stream, "200 OK", PLAYLIST, &list(&segments))
+        }
+        "moved.ts" => moved(stream, &moved_to),
+        _ => reply(stream, "200 OK", "", &media),
+    });
+    let access = access(&[("Authorization", "Bearer 27"), ("Referer", "https://a/"), ("User-Agent", "Player/1")]);
+    // By name, which the server is to hear although an address is connected to.
+    let url = format!("http://localhost:{}/list.m3u8", server.port);
+    assert_eq!(try_out(&url, &access, &guard(), 400, Duration::from_secs(20)), Ok(()));
+    for path in ["/list.m3u8", "/own.ts", "/moved.ts"] {
+        let host = format!("localhost:{}", server.port);
+        for (name, value) in
+            [("authorization", "Bearer 27"), ("referer", "https://a/"), ("user-agent", "Player/1"), ("host", &host)]
+        {
+            let values = sent(&server, path, name);
+            assert!(
+                !values.is_empty() && values.iter().all(|sent| sent.as_deref() == Some(value)),
+                "{path}: {values:?}"
+            );
+        }
+    }
+    assert_eq!(sent(&other, "/named.ts", "authorization"), [None], "a secret is its own server's");
+    assert_eq!(sent(&other, "/named.ts", "referer"), [Some("https://a/".to_owned())]);
+    assert_eq!(sent(&other, "/moved.ts", "authorization"), [None]);
+    assert_eq!(sent(&other, "/moved.ts", "referer"), [None], "nothing crosses a redirect");
+    assert_ne!(sent(&other, "/moved.ts", "user-agent"), [Some("Player/1".to_owned())]);
+}
+
+#[test]
+fn a_redirect_of_rtsp_is_judged_before_it_is_followed() {
+    let forbidden = forbidden();
+    let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/testbed/rtsp-server");
+    let port = servers::free_port();
+    let _camera = Running::program(&program, &[&port.to_string(), "0xffff0000", "440"]);
+    servers::wait_for_listener(port);
+    let targets = [
+        (
+            format!("rtsp://{}:{}/live", forbidden.address(), forbidden.port),
+            Err(Failure::Forbidden(Refusal::LinkLocal)),
+        ),
+        (format!("http://127.0.0.1:{port}/live"), Err(Failure::Forbidden(Refusal::Malformed))),
+        (format!("rtsp://127.0.0.1:{port}/live"), Ok(())),
+    ];
+    for (target, expected) in targets {
+        let location = target.clone();
+        let server = Server::start(move |_, stream| {
+            use std::io::Write;
+            write!(stream, "RTSP/1.0 302 Found\r\nCSeq: 1\r\nLocation: {location}\r\n\r\n")
+        });
+        let url = format!("rtsp://localhost:{}/old", server.port);
+        assert_eq!(read(&url), expected, "{target}");
+        let asked = server.requests();
+        assert!(asked.iter().all(|head| head.contains(&format!(" {url} "))), "by its own name: {asked:?}");
+    }
+    assert!(forbidden.requests().is_empty(), "nobody was asked");
+}
+
+/// A broadcast of so many sounds beside its picture.
+fn broadcast(scratch: &Scratch, sounds: usize) -> Vec<u8> {
+    let path = scratch.path("broadcast.ts");
+    let maps = "-map 1:a ".repeat(sounds);
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc=size=320x180:rate=15:duration=3 -f lavfi -i sine=frequency=440:duration=3 \
+         -map 0:v {maps} -c:v libx264 -preset ultrafast -g 15 -c:a mp2 -b:a 64k {}",
+        path.display()
+    ));
+    std::fs::read(path).expect("a file")
+}
+
+#[test]
+fn a_broadcast_of_forty_streams_is_recorded() {
+    let scratch = Scratch::new("reach-broadcast");
+    let bytes = broadcast(&scratch, 39);
+    let server = Server::start(move |_, stream| reply(stream, "200 OK", "", &bytes));
+    let mut settings = config(&scratch.path("work"), &[&server.url("broadcast")]);
+    settings.slice = Duration::from_secs(2);
+    let (capture, memory) = start(settings);
+    memory.wait_for("the broadcast to join", joined(1));
+    memory.wait_for("its end", left(1));
+    capture.stop();
+    let recording = joined_file(&scratch, &memory.take().closed);
+    assert!(tone(&samples(&recording, 0)[24_000..72_000], 440.0) > 0.03, "one sound is heard");
+}
+
+#[test]
+fn a_playlist_is_one_whatever_its_name_and_its_type() {
+    let scratch = Scratch::new("reach-names");
+    let media = media(&scratch);
+    let server = Server::start(move |path, stream| match path {
+        "master" | "master.php?a=b" => {
+            let variants = (0..12).map(|index| format!("#EXT-X-STREAM-INF:BANDWIDTH={}\nlist?{index}\n", 1000 + index));
+            let body = format!("#EXTM3U\n{}", variants.collect::<String>());
+            reply(stream, "200 OK", "Content-Type: text/plain\r\n", body.as_bytes())
+        }
+        path if path.starts_with("list") => {
+            reply(stream, "200 OK", "Content-Type: text/plain\r\n", &list("#EXTINF:3,\nsegment?1\n"))
+        }
+        _ => reply(stream, "200 OK", "", &media),
+    });
+    for path in ["master", "master.php?a=b", "list"] {
+        assert_eq!(read(&server.url(path)), Ok(()), "{path}");
+    }
 }

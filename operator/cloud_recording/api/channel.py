@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -37,6 +38,65 @@ _URL_RULES: Final = of_field(
 StreamUrl = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
+_SECRET_HEADERS: Final = ("authorization", "cookie", "proxy-authorization")
+_RESERVED_HEADERS: Final = (
+    *("accept-encoding", "connection", "content-length", "expect", "host", "range", "te", "transfer-encoding"),
+    "upgrade",
+)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+class Header(SpecModel):
+    """A header of HTTP that the participant's server asks for."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule(
+                "has(self.value) != has(self.valueSecretRef)", "must have exactly one of `value` and `valueSecretRef`"
+            ),
+            Rule(
+                f"!has(self.value) || !(self.name.lowerAscii() in [{_names(_SECRET_HEADERS)}])",
+                "must have its value in a Secret that `valueSecretRef` names: that of this header is secret",
+            ),
+            Rule(
+                f"!(self.name.lowerAscii() in [{_names(_RESERVED_HEADERS)}])",
+                "must not be a header that the recorder sends by itself",
+                field=".name",
+            ),
+        )
+    )
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            json_schema_extra=kubernetes(
+                Rule("self.matches('^[A-Za-z0-9._!~-]+$')", "must be the name of an HTTP header")
+            ),
+        ),
+    ] = Field(description="Name of the header, for example `Referer`, `User-Agent` or `Authorization`.")
+    value: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=1024,
+                json_schema_extra=kubernetes(
+                    Rule("self.matches('^[ -~]+$')", "must be one line of printable ASCII characters")
+                ),
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="Its value, unless it is a secret.")
+    value_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Secret key that holds the value, as one line; read when recording begins."
+    )
+
+
 class Stream(SpecModel):
     """One participant of a `streams` channel."""
 
@@ -44,6 +104,21 @@ class Stream(SpecModel):
         json_schema_extra=kubernetes(
             Rule("has(self.url) != has(self.urlSecretRef)", "must have exactly one of `url` and `urlSecretRef`"),
             *_URL_RULES,
+            Rule(
+                "!has(self.headers) || !has(self.url) || self.url.matches('^https?://')",
+                "must be left out unless `url` begins with http:// or https://",
+                field=".headers",
+            ),
+            Rule(
+                "!has(self.caSecretRef) && !has(self.certificateSha256) || !has(self.url) || "
+                "self.url.matches('^(https|rtmps|rtsps)://')",
+                "must have neither `caSecretRef` nor `certificateSha256` unless `url` begins with https://, rtmps:// "
+                "or rtsps://",
+            ),
+            Rule(
+                "!(has(self.caSecretRef) && has(self.certificateSha256))",
+                "must have at most one of `caSecretRef` and `certificateSha256`",
+            ),
         )
     )
 
@@ -62,11 +137,50 @@ class Stream(SpecModel):
     name: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="What the participant is called in the status and in the manifest."
     )
+    headers: Annotated[tuple[Header, ...], Field(min_length=1, max_length=16)] | None = Field(
+        default=None,
+        description="Headers that the server of an `http` or `https` URL asks for. They are sent to that server alone; "
+        "`User-Agent` and `Referer` also to those that its playlist names, and nothing to where a redirect leads.",
+        json_schema_extra=kubernetes(list_map_keys=("name",)),
+    )
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret key with the PEM certificates of authorities that the server of an `https`, `rtmps` or "
+        "`rtsps` URL may prove itself by, beside those that every machine trusts.",
+    )
+    certificate_sha256: (
+        Annotated[
+            str,
+            Field(
+                max_length=95,
+                json_schema_extra=kubernetes(
+                    Rule(
+                        "self.matches('^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$')",
+                        "must be 64 hexadecimal digits, with or without colons",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="SHA-256 of the only certificate to accept from the server, whoever signed it and whatever name "
+        "and dates it bears: for cameras, which sign their own.",
+    )
     silence_seconds: Annotated[int, Field(ge=3, le=600)] = Field(
         default=30,
         description="A participant whose connection brings no media for so many seconds has left; until then the last "
         "picture stays. Media servers keep the recorder connected after the publisher is gone.",
     )
+
+    def secret_refs(self) -> Iterator[SecretKeyRef]:
+        """Every key of a Secret that the stream names."""
+        references = (
+            self.url_secret_ref,
+            *(header.value_secret_ref for header in self.headers or ()),
+            self.ca_secret_ref,
+        )
+        yield from (reference for reference in references if reference is not None)
 
 
 AppId = Annotated[str, Field(min_length=1, max_length=128)]

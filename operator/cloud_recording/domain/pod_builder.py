@@ -337,7 +337,7 @@ def secret_keys(spec: CloudRecordingSpec) -> Iterator[tuple[str, str]]:
     references = [
         spec.channel.app_id_secret_ref,
         spec.channel.token_secret_ref,
-        *(stream.url_secret_ref for stream in spec.channel.streams),
+        *(reference for stream in spec.channel.streams for reference in stream.secret_refs()),
         spec.storage.ca_secret_ref,
     ]
     for reference in references:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.bitrate import bitrate_kbps
-from cloud_recording.api.channel import ChannelType
+from cloud_recording.api.channel import ChannelType, Header, Stream
 from cloud_recording.api.media import AudioProfile, Layout, StreamKinds, VideoStream
 from cloud_recording.api.regions import region_name, region_number
 from cloud_recording.api.secrets import SecretKeyRef
@@ -79,9 +79,17 @@ class Assignment:
         if channel.token_secret_ref:
             yield self._needed(channel.token_secret_ref, "spec.channel.tokenSecretRef")
         for index, stream in enumerate(channel.streams):
-            if stream.url_secret_ref:
-                yield self._needed(stream.url_secret_ref, f"spec.channel.streams[{index}].urlSecretRef")
+            yield from self._stream_secrets(stream, f"spec.channel.streams[{index}]")
         yield from self._storage_secrets(self._document.storage, "spec.storage")
+
+    def _stream_secrets(self, stream: Stream, field: str) -> Iterator[NeededSecret]:
+        if stream.url_secret_ref:
+            yield self._needed(stream.url_secret_ref, f"{field}.urlSecretRef")
+        for index, header in enumerate(stream.headers or ()):
+            if header.value_secret_ref:
+                yield self._needed(header.value_secret_ref, f"{field}.headers[{index}].valueSecretRef")
+        if stream.ca_secret_ref:
+            yield self._needed(stream.ca_secret_ref, f"{field}.caSecretRef")
 
     def _storage_secrets(self, storage: Storage, field: str) -> Iterator[NeededSecret]:
         if storage.ca_secret_ref:
@@ -169,8 +177,19 @@ class Assignment:
         for stream in self._document.spec.channel.streams:
             secret = stream.url_secret_ref
             source = {"urlFile": str(self._path(secret))} if secret else {"url": stream.url}
-            name = {"name": stream.name} if stream.name else {}
-            yield {"uid": stream.uid, **source, **name, "silenceSeconds": stream.silence_seconds}
+            optional = {
+                "name": stream.name,
+                "headers": [self._header(header) for header in stream.headers] if stream.headers else None,
+                "caFile": str(self._path(stream.ca_secret_ref)) if stream.ca_secret_ref else None,
+                "certificateSha256": stream.certificate_sha256,
+            }
+            given = {name: value for name, value in optional.items() if value is not None}
+            yield {"uid": stream.uid, **source, **given, "silenceSeconds": stream.silence_seconds}
+
+    def _header(self, header: Header) -> dict[str, str | None]:
+        secret = header.value_secret_ref
+        value = {"valueFile": str(self._path(secret))} if secret else {"value": header.value}
+        return {"name": header.name, **value}
 
     def _storage(self, storage: Storage) -> dict[str, Any]:
         bucket = storage.credentials.secret_ref

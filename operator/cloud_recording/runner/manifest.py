@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_recording.api.base import API_VERSION
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.media import SHORT_SIDE, Layout
 from cloud_recording.api.recording import KIND, CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.regions import REGIONS
@@ -146,8 +147,17 @@ def _channel_faults(spec: CloudRecordingSpec) -> Iterator[str]:
     for index, stream in enumerate(channel.streams):
         if (stream.url is None) == (stream.url_secret_ref is None):
             yield f"spec.channel.streams[{index}]: must have exactly one of `url` and `urlSecretRef`"
+        yield from (f"spec.channel.streams[{index}]{fault}" for fault in _access_faults(stream))
         if stream.uid in uids[:index]:
             yield f"spec.channel.streams[{index}].uid: another participant has it already"
+
+
+def _access_faults(stream: Stream) -> Iterator[str]:
+    if stream.ca_secret_ref is not None and stream.certificate_sha256 is not None:
+        yield ": must have at most one of `caSecretRef` and `certificateSha256`"
+    for index, header in enumerate(stream.headers or ()):
+        if (header.value is None) == (header.value_secret_ref is None):
+            yield f".headers[{index}]: must have exactly one of `value` and `valueSecretRef`"
 
 
 def _video_faults(spec: CloudRecordingSpec) -> Iterator[str]:

@@ -309,7 +309,10 @@ def _secret_files(job: Job) -> Iterable[Path]:
     texts = (job.app_id, job.token, job.access_key, job.secret_key, job.decryption_secret)
     yield from (Path(text.path) for text in texts if text is not None and text.path is not None)
     for channel in job.configuration.get("channels", ()):
-        yield from (Path(stream["urlFile"]) for stream in channel["streams"] if "urlFile" in stream)
+        for stream in channel["streams"]:
+            if "urlFile" in stream:
+                yield Path(stream["urlFile"])
+            yield from (Path(header["valueFile"]) for header in stream.get("headers", ()) if "valueFile" in header)
 
 
 def _lock(directory: Path) -> TextIO:

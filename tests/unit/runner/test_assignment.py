@@ -131,6 +131,39 @@ def test_missing_secrets_are_named_with_the_field_that_names_them(tmp_path: Path
     ]
 
 
+def test_what_a_streams_server_asks_for_is_handed_down_with_its_secrets_as_files(tmp_path: Path) -> None:
+    stream = {
+        "uid": 12,
+        "url": "https://cdn.example.com/a.m3u8",
+        "headers": [
+            {"name": "Referer", "value": "https://example.com/"},
+            {"name": "Authorization", "valueSecretRef": {"name": "cdn", "key": "bearer"}},
+        ],
+        "caSecretRef": {"name": "cdn", "key": "ca.pem"},
+    }
+    camera = {"uid": 13, "url": "rtsps://camera.example.com/1", "certificateSha256": "ab" * 32}
+    body = document()
+    body["spec"]["channel"]["streams"] = [stream, camera]
+    assigned = Assignment(RecordingDocument.model_validate(body), secrets=tmp_path, work=tmp_path / "work")
+    assert assigned.job(Mode.RECORD, DESIRED).configuration["channels"][0]["streams"] == [
+        {
+            "uid": 12,
+            "url": "https://cdn.example.com/a.m3u8",
+            "headers": [
+                {"name": "Referer", "value": "https://example.com/"},
+                {"name": "Authorization", "valueFile": str(tmp_path / "cdn" / "bearer")},
+            ],
+            "caFile": str(tmp_path / "cdn" / "ca.pem"),
+            "silenceSeconds": 30,
+        },
+        {"uid": 13, "url": "rtsps://camera.example.com/1", "certificateSha256": "ab" * 32, "silenceSeconds": 30},
+    ]
+    assert [secret.field for secret in assigned.missing_secrets()][1:3] == [
+        "spec.channel.streams[0].headers[1].valueSecretRef",
+        "spec.channel.streams[0].caSecretRef",
+    ]
+
+
 def test_a_secret_loses_the_line_break_that_tools_append_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(" spaced \n")

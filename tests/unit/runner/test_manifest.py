@@ -87,6 +87,10 @@ def put(path: str, value: object) -> Callable[[Json], None]:
             put("channel.streams.0.urlSecretRef", {"name": "a", "key": "b"}),
             "spec.channel.streams[0]: must have exactly one",
         ),
+        (
+            put("channel.streams", [{"uid": 2, "url": "https://h/a", "headers": [{"name": "Referer"}]}]),
+            "spec.channel.streams[0].headers[0]: must have exactly one of `value`",
+        ),
         (put("channel.streams", [{"uid": 2}]), "spec.channel.streams[0]: must have exactly one of"),
         (put("channel.streams", [{"uid": 2, "url": "u"}] * 2), "spec.channel.streams[1].uid: another participant"),
         (put("recording.video.width", 321), "spec.recording.video.width: must be even"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::books::record::{Begun, Expected, VERSION};
 use crate::capture::api::{
-    Access, AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
+    AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use crate::config::{Channel, Document, Output, Storage, Stream};
 use crate::error::{Code, Error};
@@ -255,7 +255,8 @@ fn sources(document: &Document, channel: usize, streams: &[Stream]) -> Result<Ve
             return Err(invalid(&format!("{field}: its URL must begin with one of {allowed}, and ://")));
         }
         let silence = Duration::from_secs(u64::from(stream.silence_seconds));
-        Ok(StreamSource { uid: stream.uid, name: stream.name.clone(), url, silence, access: Access::default() })
+        let access = stream.access(&url, &field)?;
+        Ok(StreamSource { uid: stream.uid, name: stream.name.clone(), url, silence, access })
     };
     streams.iter().enumerate().map(source).collect()
 }

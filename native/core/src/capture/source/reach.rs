@@ -301,7 +301,10 @@ impl Watch {
                 unsafe { self.remember(call, aim) };
                 return Ok(());
             };
-            let cause = self.take_cause().unwrap_or_else(|| Cause::of(error, &url, Stage::Opening));
+            let cause = self.take_cause().unwrap_or_else(|| match error {
+                AvError::INVALID if aim.is_http() => Cause::Overlong,
+                error => Cause::of(error, &url, Stage::Opening),
+            });
             tracing::debug!(detail = %error, "{cause}");
             let is_reached = !matches!(cause, Cause::Refused | Cause::NoRoute | Cause::NoAnswer);
             unopened = Unopened { error, cause };
