@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::av::colour::Matrix;
 use super::av::frame::{blacken, blit, Frame};
 use super::av::pool::Pool;
 use super::av::scale::{ScaleError, Scaler};
@@ -184,7 +185,7 @@ impl Painter {
         let View { crop, target } = view;
         let size = (target.width, target.height);
         if view.covers(canvas.width(), canvas.height()) && !view.is_plain(&picture.frame) {
-            return self.scaler.scale(&picture.frame, view.source(), canvas).map_err(Unpaintable::Scale);
+            return self.scaler.scale(&picture.frame, view.source(), canvas, Matrix::Bt709).map_err(Unpaintable::Scale);
         }
         if view.is_plain(&picture.frame) {
             blit(&picture.frame, (crop.x, crop.y), canvas, (target.x, target.y), size);
@@ -208,7 +209,7 @@ impl Painter {
                 Some(frame) => frame,
                 None => Frame::i420(target.width, target.height).map_err(Unpaintable::Memory)?,
             };
-            self.scaler.scale(&picture.frame, view.source(), &mut frame).map_err(Unpaintable::Scale)?;
+            self.scaler.scale(&picture.frame, view.source(), &mut frame, Matrix::Bt709).map_err(Unpaintable::Scale)?;
             (picture.serial, target, frame)
         };
         Ok(&self.scaled.insert(entry).2)

@@ -10,6 +10,7 @@ use super::canvas::Unpaintable;
 use super::clock::{lock, Nanos, MILLISECOND, SECOND};
 use super::geometry::{Fill, Region};
 use super::mixer::gate;
+use super::source::Fitted;
 
 /// Output's samples per second.
 pub const SAMPLE_RATE: i64 = 48_000;
@@ -84,7 +85,8 @@ impl Feed {
         lock(&self.pictures).shown_in
     }
 
-    pub fn push_picture(&self, due: Nanos, frame: Frame) {
+    pub fn push_picture(&self, due: Nanos, fitted: Fitted) {
+        let frame = fitted.into_frame();
         let mut pictures = lock(&self.pictures);
         pictures.bytes += frame.footprint();
         // Timestamps that run back a little would hide the pictures behind them.
@@ -377,12 +379,12 @@ mod tests {
     #[test]
     fn a_picture_stays_until_the_next_and_stands_still_after_a_while() {
         let feed = Feed::new(1);
-        feed.push_picture(10 * SECOND, Frame::i420(16, 16).expect("a small picture"));
+        feed.push_picture(10 * SECOND, Fitted::known(Frame::i420(16, 16).expect("a small picture")));
         assert!(feed.picture(9 * SECOND, 0).is_none(), "not due yet");
         assert!(feed.picture(10 * SECOND, 0).is_some());
         assert!(feed.picture(3600 * SECOND, 0).is_some(), "held");
         assert!(!feed.stands_still(20 * SECOND) && feed.stands_still(20 * SECOND + 1));
-        feed.push_picture(40 * SECOND, Frame::i420(16, 16).expect("a small picture"));
+        feed.push_picture(40 * SECOND, Fitted::known(Frame::i420(16, 16).expect("a small picture")));
         assert!(feed.picture(40 * SECOND, 0).is_some() && !feed.stands_still(40 * SECOND));
         assert!(!feed.stands_still(100 * SECOND) && feed.stands_still(101 * SECOND), "slides have a pace of their own");
     }
@@ -393,7 +395,7 @@ mod tests {
         for (due, index) in dues.zip(0..) {
             let mut frame = Frame::i420(16, 16).expect("a small picture");
             frame.raw_mut().pts = index;
-            feed.push_picture(due, frame);
+            feed.push_picture(due, Fitted::known(frame));
         }
         let shown = |tick| feed.picture(tick * SECOND / 15, SECOND / 15).expect("a picture").frame.raw().pts;
         (0..ticks).map(shown).collect()

@@ -3,7 +3,37 @@
 
 use super::av::frame::Frame;
 use super::av::scale::Crop;
+use super::av::turn::Turn;
 use super::geometry::{fitted, Fill, Region};
+
+/// A picture's size, and the shape of one of its samples, width over height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub size: (u32, u32),
+    pub aspect: (u32, u32),
+}
+
+impl Shape {
+    pub fn of(frame: &Frame) -> Self {
+        let aspect = frame.raw().sample_aspect_ratio;
+        let aspect = match (u32::try_from(aspect.num), u32::try_from(aspect.den)) {
+            // Shapes that no camera has come from broken headers.
+            (Ok(num), Ok(den)) if num > 0 && den > 0 && num / den < 16 && den / num < 16 => (num, den),
+            _ => (1, 1),
+        };
+        Self { size: (frame.width(), frame.height()), aspect }
+    }
+
+    /// That of the picture once it is turned.
+    pub fn turned(self, turn: Turn) -> Self {
+        Self { size: turn.pair(self.size), aspect: turn.pair(self.aspect) }
+    }
+
+    /// All of it, of even size.
+    pub fn whole(self) -> Region {
+        Region { x: 0, y: 0, width: self.size.0 & !1, height: self.size.1 & !1 }
+    }
+}
 
 /// Which part of a picture goes where.
 pub struct View {
@@ -13,13 +43,11 @@ pub struct View {
 
 impl View {
     pub fn of(frame: &Frame, region: Region, fill: Fill) -> Self {
-        let aspect = frame.raw().sample_aspect_ratio;
-        let aspect = match (u32::try_from(aspect.num), u32::try_from(aspect.den)) {
-            // Shapes that no camera has come from broken headers.
-            (Ok(num), Ok(den)) if num > 0 && den > 0 && num / den < 16 && den / num < 16 => (num, den),
-            _ => (1, 1),
-        };
-        let (crop, target) = fitted((frame.width(), frame.height()), aspect, region, fill);
+        Self::of_shape(Shape::of(frame), region, fill)
+    }
+
+    pub fn of_shape(shape: Shape, region: Region, fill: Fill) -> Self {
+        let (crop, target) = fitted(shape.size, shape.aspect, region, fill);
         Self { crop, target }
     }
 
@@ -33,9 +61,7 @@ impl View {
 
     /// Whether the samples can be taken as they are.
     pub fn is_plain(&self, frame: &Frame) -> bool {
-        (self.crop.width, self.crop.height) == (self.target.width, self.target.height)
-            && frame.is_i420()
-            && !frame.is_full_range()
+        (self.crop.width, self.crop.height) == (self.target.width, self.target.height) && frame.is_i420()
     }
 
     /// Whether the picture is shown whole and as it is.

@@ -36,13 +36,23 @@ impl Frame {
         Self::picture(ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, width, height)
     }
 
-    /// A picture of any format with its own buffers, contents undefined.
+    /// A picture in any format, with its own buffers, contents undefined.
     pub fn picture(format: ffi::AVPixelFormat, width: u32, height: u32) -> Result<Self, AvError> {
+        Self::numbered(format as c_int, width, height)
+    }
+
+    /// A picture of the same size in a format of this number.
+    pub fn blank(&self, format: c_int) -> Result<Self, AvError> {
+        Self::numbered(format, self.width(), self.height())
+    }
+
+    /// A picture in the format that libav gives this number.
+    pub fn numbered(format: c_int, width: u32, height: u32) -> Result<Self, AvError> {
         let mut frame = Self::empty()?;
         let raw = frame.raw_mut();
         raw.width = to_c_int(width)?;
         raw.height = to_c_int(height)?;
-        raw.format = format as c_int;
+        raw.format = format;
         // SAFETY: size and format are set, as the function requires.
         AvError::check(unsafe { ffi::av_frame_get_buffer(frame.as_mut_ptr(), 0) })?;
         Ok(frame)
@@ -89,9 +99,79 @@ impl Frame {
             || format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
     }
 
+    /// What libav knows of the pixel format.
+    pub fn format(&self) -> Option<&'static ffi::AVPixFmtDescriptor> {
+        // SAFETY: the number comes from a decoder or from us, so it is one of libav's formats; descriptors are static, and
+        // null is handled.
+        unsafe {
+            let format = std::mem::transmute::<c_int, ffi::AVPixelFormat>(self.raw().format);
+            ffi::av_pix_fmt_desc_get(format).as_ref()
+        }
+    }
+
+    /// Whether the samples are red, green and blue themselves.
+    pub fn is_rgb(&self) -> bool {
+        self.format().is_some_and(|format| format.flags & u64::from(ffi::AV_PIX_FMT_FLAG_RGB as u32) != 0)
+    }
+
+    /// Whether black and white are the least and the largest numbers; pictures that do not say so leave room beyond both.
     pub fn is_full_range(&self) -> bool {
-        self.raw().color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG
-            || self.raw().format == ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
+        let raw = self.raw();
+        raw.color_range == ffi::AVColorRange::AVCOL_RANGE_JPEG
+            || FULL_RANGE.iter().any(|(full, _)| raw.format == *full as c_int)
+    }
+
+    /// The format whose samples lie in the same way, and whose name says nothing of their range.
+    pub fn plain_format(&self) -> c_int {
+        let format = self.raw().format;
+        FULL_RANGE.iter().find(|(full, _)| format == *full as c_int).map_or(format, |(_, plain)| *plain as c_int)
+    }
+
+    /// Whether both fields of the picture were taken at different times, and if so, whether the one with the upper line came
+    /// first.
+    pub fn interlaced(&self) -> Option<bool> {
+        let raw = self.raw();
+        (raw.interlaced_frame != 0).then_some(raw.top_field_first != 0)
+    }
+
+    /// States the shape of a sample, width over height.
+    pub fn set_aspect(&mut self, (width, height): (u32, u32)) {
+        let number = |value| c_int::try_from(value).unwrap_or(1);
+        self.raw_mut().sample_aspect_ratio = ffi::AVRational { num: number(width), den: number(height) };
+    }
+
+    pub fn set_interlaced(&mut self, top_first: bool) {
+        let raw = self.raw_mut();
+        (raw.interlaced_frame, raw.top_field_first) = (1, c_int::from(top_first));
+    }
+
+    pub fn set_progressive(&mut self) {
+        self.raw_mut().interlaced_frame = 0;
+    }
+
+    /// The first side data of this kind.
+    pub fn side_data(&self, kind: ffi::AVFrameSideDataType) -> Option<&[u8]> {
+        // SAFETY: the frame is valid, and owns what is returned together with its size.
+        unsafe {
+            let data = ffi::av_frame_get_side_data(self.0.as_ptr(), kind).as_ref()?;
+            (!data.data.is_null()).then(|| slice::from_raw_parts(data.data, data.size))
+        }
+    }
+
+    pub fn add_side_data(&mut self, kind: ffi::AVFrameSideDataType, bytes: &[u8]) -> Result<(), AvError> {
+        // SAFETY: the frame is valid; what is allocated has room for the bytes, and null is handled.
+        unsafe {
+            let data = ffi::av_frame_new_side_data(self.0.as_ptr(), kind, bytes.len());
+            let data = data.as_mut().ok_or(AvError::OUT_OF_MEMORY)?;
+            ptr::copy_nonoverlapping(bytes.as_ptr(), data.data, bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Takes over what the other says of itself: colours, shape of samples, side data.
+    pub fn describe_as(&mut self, other: &Self) -> Result<(), AvError> {
+        // SAFETY: both frames are valid; the function copies.
+        AvError::check(unsafe { ffi::av_frame_copy_props(self.as_mut_ptr(), other.0.as_ptr()) }).map(drop)
     }
 
     /// Bytes that the picture takes, near enough for a budget.
@@ -120,16 +200,64 @@ impl Frame {
     }
 
     fn plane_parts(&self, index: usize) -> Option<(*mut u8, usize, usize)> {
-        let raw = self.raw();
-        if !self.is_i420() || index > 2 || raw.data[index].is_null() {
+        if !self.is_i420() || index > 2 {
             return None;
         }
+        self.any_plane_parts(index)
+    }
+
+    /// A plane of a picture in 4:2:0 with so many bytes a sample, 8 or 10 bits of which are used.
+    pub fn plane_of_420(&self, index: usize, bytes: usize) -> Option<Plane<'_>> {
+        match bytes {
+            1 => self.plane(index),
+            2 if self.raw().format == TEN_BITS as c_int => self.any_plane(index),
+            _ => None,
+        }
+    }
+
+    /// A plane of a picture in any format; chroma may have fewer lines.
+    pub fn any_plane(&self, index: usize) -> Option<Plane<'_>> {
+        let (data, stride, rows) = self.any_plane_parts(index)?;
+        // SAFETY: `any_plane_parts` gives the plane's own lines.
+        Some(Plane { bytes: unsafe { slice::from_raw_parts(data, stride * rows) }, stride })
+    }
+
+    /// The same plane for writing; the bytes, the stride. `None` when somebody else holds the buffers.
+    pub fn any_plane_mut(&mut self, index: usize) -> Option<(&mut [u8], usize)> {
+        if !self.is_exclusive() {
+            return None;
+        }
+        let (data, stride, rows) = self.any_plane_parts(index)?;
+        // SAFETY: as in `any_plane`; the buffers are exclusive and self is borrowed exclusively.
+        Some((unsafe { slice::from_raw_parts_mut(data, stride * rows) }, stride))
+    }
+
+    /// Where the plane begins, its bytes a line, its lines. Pictures that lie upside down in memory have none.
+    fn any_plane_parts(&self, index: usize) -> Option<(*mut u8, usize, usize)> {
+        let raw = self.raw();
+        let data = *raw.data.get(index).filter(|data| !data.is_null())?;
         let stride = usize::try_from(raw.linesize[index]).ok().filter(|stride| *stride > 0)?;
         let height = usize::try_from(raw.height).ok()?;
-        let rows = if index == 0 { height } else { height.div_ceil(2) };
-        Some((raw.data[index], stride, rows))
+        let shift = if index == 1 || index == 2 { self.format()?.log2_chroma_h } else { 0 };
+        Some((data, stride, height.div_ceil(1 << shift)))
     }
 }
+
+/// 4:2:0 with 10 bits a sample, as this machine reads them.
+pub const TEN_BITS: ffi::AVPixelFormat = if cfg!(target_endian = "big") {
+    ffi::AVPixelFormat::AV_PIX_FMT_YUV420P10BE
+} else {
+    ffi::AVPixelFormat::AV_PIX_FMT_YUV420P10LE
+};
+
+/// Formats whose name says that they use the full range, and what they are called without that.
+const FULL_RANGE: [(ffi::AVPixelFormat, ffi::AVPixelFormat); 5] = [
+    (ffi::AVPixelFormat::AV_PIX_FMT_YUVJ420P, ffi::AVPixelFormat::AV_PIX_FMT_YUV420P),
+    (ffi::AVPixelFormat::AV_PIX_FMT_YUVJ422P, ffi::AVPixelFormat::AV_PIX_FMT_YUV422P),
+    (ffi::AVPixelFormat::AV_PIX_FMT_YUVJ444P, ffi::AVPixelFormat::AV_PIX_FMT_YUV444P),
+    (ffi::AVPixelFormat::AV_PIX_FMT_YUVJ440P, ffi::AVPixelFormat::AV_PIX_FMT_YUV440P),
+    (ffi::AVPixelFormat::AV_PIX_FMT_YUVJ411P, ffi::AVPixelFormat::AV_PIX_FMT_YUV411P),
+];
 
 impl Drop for Frame {
     fn drop(&mut self) {

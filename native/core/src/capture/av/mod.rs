@@ -5,6 +5,9 @@
 //! and timestamps in nanoseconds all lie outside what such layers offer.
 
 pub mod codec;
+pub mod colour;
+pub mod convert;
+pub mod deinterlace;
 pub mod frame;
 pub mod half_band;
 pub mod halve;
@@ -12,6 +15,8 @@ pub mod parameters;
 pub mod pool;
 pub mod resample;
 pub mod scale;
+mod tone;
+pub mod turn;
 
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::fmt;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Scaling a part of a picture, of any pixel format, into an I420 picture of a wanted size.
+//! Scaling a part of a picture, of any pixel format, into a picture of a wanted size, I420 mostly.
+//!
+//! Numbers keep what they mean: no range and no matrix is converted here (`convert.rs`), but red, green and blue become
+//! luma and differences.
 
 use std::ffi::{c_int, CStr};
 use std::fmt;
@@ -7,6 +10,7 @@ use std::ptr::{self, NonNull};
 
 use ffmpeg_next::ffi;
 
+use super::colour::Matrix;
 use super::frame::{blit, Frame};
 use super::half_band::halve_well;
 use super::halve::{halve, may_be_halved, trimmed};
@@ -40,10 +44,9 @@ impl fmt::Display for ScaleError {
 
 #[derive(PartialEq, Eq)]
 struct Shape {
-    format: c_int,
-    full_range: bool,
-    from: (u32, u32),
-    into: (u32, u32),
+    from: (c_int, u32, u32),
+    into: (c_int, u32, u32),
+    matrix: c_int,
 }
 
 /// A scaler that keeps its tables as long as the shapes stay the same.
@@ -61,34 +64,36 @@ pub struct Scaler {
 unsafe impl Send for Scaler {}
 
 impl Scaler {
-    /// Scales `crop` of `from` over all of `into`, which must be I420 and exclusive.
-    pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame) -> Result<(), ScaleError> {
+    /// Scales `crop` of `from` over all of `into`, which must be exclusive. What is red, green and blue becomes what `matrix`
+    /// makes of it.
+    pub fn scale(&mut self, from: &Frame, crop: Crop, into: &mut Frame, matrix: Matrix) -> Result<(), ScaleError> {
         is_readable(from)?;
-        let full_range = from.is_full_range();
+        if !from.is_i420() || !into.is_i420() {
+            return self.convert(from, crop, into, matrix).map_err(ScaleError::Failed);
+        }
         let mut halves = std::mem::take(&mut self.halves);
         let (steps, rest) =
             halve_down(from, crop, (into.width(), into.height()), &mut halves).map_err(ScaleError::Failed)?;
         let start = halves[..steps].last().unwrap_or(from);
-        let done = if start.is_i420() && !full_range && (rest.width, rest.height) == (into.width(), into.height()) {
+        let done = if (rest.width, rest.height) == (into.width(), into.height()) {
             blit(start, (rest.x, rest.y), into, (0, 0), (rest.width, rest.height));
             Ok(())
-        } else if start.is_i420() && !full_range && (rest.width, rest.height) == (2 * into.width(), 2 * into.height()) {
+        } else if (rest.width, rest.height) == (2 * into.width(), 2 * into.height()) {
             halve_well(start, rest, into);
             Ok(())
         } else {
-            self.convert(start, rest, full_range, into).map_err(ScaleError::Failed)
+            self.convert(start, rest, into, matrix).map_err(ScaleError::Failed)
         };
         self.halves = halves;
         done
     }
 
-    /// Any size, format and range, by libswscale.
-    fn convert(&mut self, from: &Frame, crop: Crop, full_range: bool, into: &mut Frame) -> Result<(), AvError> {
+    /// Any size and format, by libswscale.
+    fn convert(&mut self, from: &Frame, crop: Crop, into: &mut Frame, matrix: Matrix) -> Result<(), AvError> {
         let shape = Shape {
-            format: from.raw().format,
-            full_range,
-            from: (crop.width, crop.height),
-            into: (into.width(), into.height()),
+            from: (from.plain_format(), crop.width, crop.height),
+            into: (into.plain_format(), into.width(), into.height()),
+            matrix: matrix.for_scaler(),
         };
         let context = self.context_for(shape)?;
         let (data, strides) = cropped_planes(from, crop)?;
@@ -117,27 +122,25 @@ impl Scaler {
         }
         self.release();
         let int = |value: u32| c_int::try_from(value).unwrap_or(0);
-        // SAFETY: the format comes from a decoded frame, so it is one of libav's; other arguments are plain numbers. The
-        // tables come from the library itself, and null is handled.
+        // SAFETY: the formats come from frames, so they are libav's; other arguments are plain numbers. The tables come from
+        // the library itself, and null is handled.
         let context = unsafe {
-            let format = std::mem::transmute::<c_int, ffi::AVPixelFormat>(shape.format);
+            let format = |number| std::mem::transmute::<c_int, ffi::AVPixelFormat>(number);
             let context = ffi::sws_getContext(
-                int(shape.from.0),
                 int(shape.from.1),
-                format,
-                int(shape.into.0),
+                int(shape.from.2),
+                format(shape.from.0),
                 int(shape.into.1),
-                ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
-                ffi::SWS_BICUBIC as c_int,
+                int(shape.into.2),
+                format(shape.into.0),
+                (ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND) as c_int,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 ptr::null(),
             );
             let context = NonNull::new(context).ok_or(AvError(ffi::AVERROR(ffi::EINVAL)))?;
-            if shape.full_range {
-                let table = ffi::sws_getCoefficients(ffi::SWS_CS_DEFAULT as c_int);
-                ffi::sws_setColorspaceDetails(context.as_ptr(), table, 1, table, 0, 0, 1 << 16, 1 << 16);
-            }
+            let table = ffi::sws_getCoefficients(shape.matrix);
+            ffi::sws_setColorspaceDetails(context.as_ptr(), table, 0, table, 0, 0, 1 << 16, 1 << 16);
             context
         };
         self.context = Some(context);
@@ -200,13 +203,7 @@ fn halve_down(from: &Frame, crop: Crop, wanted: (u32, u32), halves: &mut Vec<Fra
 /// Pointers to the first sample of the crop in each plane. Crops of formats that do not pack whole bytes start at 0.
 fn cropped_planes(from: &Frame, crop: Crop) -> Result<([*const u8; 4], [c_int; 4]), AvError> {
     let raw = from.raw();
-    // SAFETY: the format comes from a decoded frame; null is handled.
-    let descriptor = unsafe { ffi::av_pix_fmt_desc_get(std::mem::transmute::<c_int, ffi::AVPixelFormat>(raw.format)) };
-    if descriptor.is_null() {
-        return Err(AvError(ffi::AVERROR(ffi::EINVAL)));
-    }
-    // SAFETY: checked above; descriptors are static.
-    let descriptor = unsafe { &*descriptor };
+    let descriptor = from.format().ok_or(AvError(ffi::AVERROR(ffi::EINVAL)))?;
     let mut data = [ptr::null::<u8>(); 4];
     let mut strides = [0; 4];
     for component in &descriptor.comp[..usize::from(descriptor.nb_components)] {
@@ -247,7 +244,7 @@ mod tests {
             let picture = Frame::picture(format, 32, 32).expect("a picture");
             let mut into = Frame::i420(16, 16).expect("a picture");
             let whole = Crop { x: 0, y: 0, width: 32, height: 32 };
-            let refused = Scaler::default().scale(&picture, whole, &mut into);
+            let refused = Scaler::default().scale(&picture, whole, &mut into, Matrix::Bt709);
             assert_eq!(refused, Err(ScaleError::Format(name.to_owned())));
         }
         for format in [AV_PIX_FMT_YUV444P10LE, AV_PIX_FMT_NV12, AV_PIX_FMT_RGB24, AV_PIX_FMT_GRAY8, AV_PIX_FMT_YUVA420P]

@@ -5,6 +5,7 @@ use ffmpeg_next::ffi;
 
 use super::{int, EncodeError, EncoderContext, VideoEncoder};
 use crate::capture::api::Canvas;
+use crate::capture::av::colour::Colour;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::AvError;
 
@@ -29,6 +30,8 @@ impl X264 {
             context.time_base = ffi::AVRational { num: 1, den: int(canvas.frames_per_second) };
             context.framerate = ffi::AVRational { num: int(canvas.frames_per_second), den: 1 };
             context.sample_aspect_ratio = ffi::AVRational { num: 1, den: 1 };
+            let colour = Colour::of_recording(canvas.width, canvas.height);
+            (context.color_primaries, context.color_trc, context.colorspace, context.color_range) = colour.stated();
             context.gop_size = int(canvas.frames_per_second * KEY_INTERVAL_SECONDS);
             context.bit_rate = rate;
             context.rc_max_rate = rate;

@@ -4,12 +4,15 @@
 use ffmpeg_next::ffi;
 
 use super::deblock::Deblocking;
+use super::fields::Fields;
 use super::fit::Fitter;
 use super::track::TrackFailure;
+use super::Wanted;
 use crate::capture::av::codec::Decoder;
+use crate::capture::av::colour::Colour;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::resample::{ResampleError, Resampler};
-use crate::capture::av::scale::is_readable;
+use crate::capture::av::scale::{is_readable, ScaleError};
 use crate::capture::av::AvError;
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::feed::{sample_at, Feed, SAMPLE_RATE};
@@ -49,10 +52,10 @@ enum Line {
 }
 
 impl TrackDecoder {
-    pub fn new(track: Track, decoder: Decoder, channels: usize) -> Self {
+    pub fn new(track: Track, decoder: Decoder, wanted: Wanted) -> Self {
         let line = match track {
-            Track::Video => Line::Video(Box::new(PictureLine::new())),
-            Track::Audio => Line::Audio(Box::new(SampleLine::new(channels))),
+            Track::Video => Line::Video(Box::new(PictureLine::new(wanted.colour))),
+            Track::Audio => Line::Audio(Box::new(SampleLine::new(wanted.channels))),
         };
         Self { decoder, errors: 0, decoded: false, entered: false, untimed: false, line }
     }
@@ -87,7 +90,12 @@ impl TrackDecoder {
         self.entered |= packet.is_key();
         if let Line::Video(line) = &mut self.line {
             let shown_in = feed.shown_in().map(|(region, _)| region);
-            let needed = line.deblocking.is_needed(packet.is_key(), due.decode, self.decoder.size(), shown_in);
+            let needed = line.deblocking.is_needed(
+                packet.is_key(),
+                due.decode,
+                line.fitter.upright(self.decoder.size()),
+                shown_in,
+            );
             self.decoder.deblock(needed);
         }
         let raw = packet.raw_mut();
@@ -120,7 +128,7 @@ impl TrackDecoder {
         let (mut first, mut unusable) = (None, None);
         loop {
             match self.decoder.receive() {
-                Ok(Some(frame)) => match self.line.put(frame, feed) {
+                Ok(Some(frame)) => match self.line.put(frame, self.decoder.sends_fields(), feed) {
                     Ok(due) => {
                         first = first.or(Some(due));
                         self.errors = 0;
@@ -146,10 +154,10 @@ impl TrackDecoder {
 
 impl Line {
     /// Puts a frame into the feed; returns when it is due.
-    fn put(&mut self, frame: Frame, feed: &Feed) -> Result<Nanos, TrackFailure> {
+    fn put(&mut self, frame: Frame, fields: bool, feed: &Feed) -> Result<Nanos, TrackFailure> {
         let stamped = frame.raw().best_effort_timestamp;
         match self {
-            Self::Video(line) => line.put(frame, stamped, feed),
+            Self::Video(line) => line.put(frame, stamped, fields, feed),
             Self::Audio(line) => Ok(line.put(&frame, stamped, feed)?),
         }
     }
@@ -159,16 +167,24 @@ impl Line {
 struct PictureLine {
     last: Nanos,
     interval: Nanos,
+    fields: Fields,
     fitter: Fitter,
     deblocking: Deblocking,
 }
 
 impl PictureLine {
-    fn new() -> Self {
-        Self { last: 0, interval: USUAL_INTERVAL, fitter: Fitter::new(), deblocking: Deblocking::default() }
+    fn new(colour: Colour) -> Self {
+        Self {
+            last: 0,
+            interval: USUAL_INTERVAL,
+            fields: Fields::default(),
+            fitter: Fitter::new(colour),
+            deblocking: Deblocking::default(),
+        }
     }
 
-    fn put(&mut self, frame: Frame, stamped: Nanos, feed: &Feed) -> Result<Nanos, TrackFailure> {
+    /// `fields`: what is interlaced comes as two pictures, one after the other.
+    fn put(&mut self, frame: Frame, stamped: Nanos, fields: bool, feed: &Feed) -> Result<Nanos, TrackFailure> {
         let due = if stamped == ffi::AV_NOPTS_VALUE { self.last + self.interval } else { stamped };
         let interval = due - self.last;
         self.interval = if (1..SECOND).contains(&interval) { interval } else { self.interval };
@@ -177,7 +193,9 @@ impl PictureLine {
             return Err(TrackFailure::Size(frame.width(), frame.height()));
         }
         is_readable(&frame)?;
-        feed.push_picture(due, self.fitter.fit(frame, feed.shown_in()));
+        if let Some((first, frame)) = self.fields.take(due, frame, fields).map_err(ScaleError::Failed)? {
+            feed.push_picture(first, self.fitter.fit(frame, feed.shown_in())?);
+        }
         Ok(due)
     }
 }

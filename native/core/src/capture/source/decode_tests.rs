@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::capture::clock::MILLISECOND;
 use crate::capture::feed::time_of_sample;
+use crate::capture::source::Fitted;
 use crate::capture::timeline::{Pace, Stamp, Timeline};
 
 const BLOCK: i64 = 1024;
@@ -99,7 +100,7 @@ impl Drifting {
         while self.pictured <= source_now {
             let stamp = Stamp { decode: Some(self.pictured), present: Some(self.pictured), duration: PICTURE };
             let due = self.timeline.map(Track::Video, stamp, now);
-            self.feed.push_picture(due.decode, picture(is_lit(self.pictured)));
+            self.feed.push_picture(due.decode, Fitted::known(picture(is_lit(self.pictured))));
             self.pictured += PICTURE;
         }
         while time_of_sample(self.sounded + BLOCK) <= source_now {

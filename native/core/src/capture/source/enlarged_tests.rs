@@ -2,7 +2,7 @@
 //! A participant that was shown small, decoded without the filter of its codec, and is then enlarged.
 
 use super::*;
-use crate::capture::api::Canvas;
+use crate::capture::api::{Canvas, StreamKinds, VideoStream};
 use crate::capture::av;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::encode::x264::X264;
@@ -44,12 +44,17 @@ fn stream() -> (Vec<Packet>, Parameters) {
     (packets, parameters)
 }
 
+fn wanted() -> Wanted {
+    let colour = Colour::of_recording(CANVAS.width, CANVAS.height);
+    Wanted { kinds: StreamKinds::VideoOnly, video: VideoStream::High, channels: 1, colour }
+}
+
 /// The luma of each picture, decoded while it is shown in the region that `shown_in` tells for it.
 fn decoded(shown_in: impl Fn(usize) -> Region) -> Vec<Vec<u8>> {
     let (packets, parameters) = stream();
     // SAFETY: the parameters are valid.
     let decoder = unsafe { Decoder::open(parameters.as_ptr()) }.expect("a decoder");
-    let (mut decoder, feed) = (TrackDecoder::new(Track::Video, decoder, 1), Feed::new(1));
+    let (mut decoder, feed) = (TrackDecoder::new(Track::Video, decoder, wanted()), Feed::new(1));
     let due = |index: usize| Nanos::try_from(index).unwrap() * INTERVAL;
     for (index, mut packet) in packets.into_iter().enumerate() {
         feed.show_in(shown_in(index), Fill::Crop);

@@ -8,6 +8,7 @@ mod complaints;
 mod cookies;
 mod deblock;
 mod decode;
+mod fields;
 mod fit;
 mod forward;
 mod guard;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use super::api::{Access, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
 use super::av;
+use super::av::colour::Colour;
 use super::clock::{nanos, Clock, Stop, SECOND};
 use super::fault::contained;
 use super::roster::Roster;
@@ -35,6 +37,7 @@ use super::seating::Seating;
 use super::timeline::Track;
 pub use cause::{Cause, TlsCause};
 use complaints::Complaints;
+pub use fit::Fitted;
 pub use guard::{Guard, Refusal};
 pub use open::Failure;
 use open::Input;
@@ -72,6 +75,8 @@ pub struct Wanted {
     pub kinds: StreamKinds,
     pub video: VideoStream,
     pub channels: usize,
+    /// What the recording's pictures are converted into.
+    pub colour: Colour,
 }
 
 impl Wanted {
@@ -101,7 +106,8 @@ pub struct Source {
 impl Source {
     pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, around: Surroundings) -> Self {
         let guard = Guard::new(&config.protocols, config.allow_link_local);
-        let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels };
+        let colour = Colour::of_recording(config.canvas.width, config.canvas.height);
+        let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels, colour };
         Self { stream, guard, wanted, around, complaints: Complaints::default() }
     }
 
@@ -256,7 +262,12 @@ mod tests {
             seating: Arc::new(Seating::new((64, 64), Fit::Crop, Arc::new(Mutex::new(settings)))),
             sink: Arc::clone(&events) as _,
         };
-        let wanted = Wanted { kinds: StreamKinds::AudioVideo, video: VideoStream::High, channels: 1 };
+        let wanted = Wanted {
+            kinds: StreamKinds::AudioVideo,
+            video: VideoStream::High,
+            channels: 1,
+            colour: Colour::of_recording(64, 64),
+        };
         let guard = Guard::new(&["file".to_owned()], false);
         let source = Source { stream, guard, wanted, around, complaints: Complaints::default() };
         let mut began = Vec::new();

@@ -17,7 +17,7 @@ use super::guard::{self, Guard, Refusal};
 use super::playlist::Cadence;
 use super::reach::{Watch, MOST_REDIRECTS};
 use crate::capture::api::{Access, VideoStream};
-use crate::capture::av::codec::{Decoder, WANTED};
+use crate::capture::av::codec::{Decoder, Presentation, WANTED};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
@@ -370,7 +370,13 @@ impl Input {
     pub fn decoder(&self, index: usize) -> Result<Decoder, AvError> {
         let stream = self.stream(index).ok_or(AvError(ffi::AVERROR_STREAM_NOT_FOUND))?;
         // SAFETY: the parameters belong to a stream of this context.
-        unsafe { Decoder::open(stream.codecpar) }
+        let decoder = unsafe { Decoder::open(stream.codecpar) }?;
+        Ok(decoder.presented(self.presentation(index)))
+    }
+
+    /// How the container wants the stream's pictures to be shown.
+    pub fn presentation(&self, index: usize) -> Presentation {
+        self.stream(index).map(Presentation::of).unwrap_or_default()
     }
 
     /// What the container says of the stream.

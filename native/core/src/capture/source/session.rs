@@ -311,7 +311,7 @@ impl<'a> Session<'a> {
         // A track that cannot be decoded is as good as none; without any other the source counts as undecodable.
         match self.input.decoder(index) {
             Ok(decoder) => {
-                let decoder = TrackDecoder::new(track, decoder, self.wanted.channels);
+                let decoder = TrackDecoder::new(track, decoder, self.wanted);
                 self.chosen[track as usize] = Some((index, decoder.untimed(self.input.is_bare_pictures())));
             }
             Err(error) => self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(index), error)),
