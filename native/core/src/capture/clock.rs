@@ -28,7 +28,7 @@ pub fn duration(nanos: Nanos) -> Duration {
 }
 
 /// Tells the threads of one capture to end, and wakes those that wait.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Stop {
     raised: AtomicBool,
     guard: Mutex<()>,

@@ -32,7 +32,8 @@ mod view;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use api::{CaptureConfig, CaptureEvent, CaptureFigures, CaptureSink, Layout, UtcMillis};
 use clock::{duration, lock, Clock, MonotonicClock, Presence, Stop};
@@ -49,10 +50,16 @@ use tick::{Lateness, Settings, Tick};
 
 use crate::log;
 
+/// How long a source may take to take leave, and how often it is looked whether it has.
+const MOST_FAREWELL: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// A channel being recorded. Dropping it stops it, too.
 pub struct Capture {
     parts: Parts,
     threads: Vec<JoinHandle<()>>,
+    /// Those of the sources, which write nothing.
+    sources: Vec<JoinHandle<()>>,
 }
 
 /// What the threads of one capture share.
@@ -106,7 +113,7 @@ impl Capture {
             naming: Arc::new(Naming::new(config)),
             position: Arc::default(),
         };
-        let mut capture = Self { parts, threads: Vec::new() };
+        let mut capture = Self { parts, threads: Vec::new(), sources: Vec::new() };
         if config.passthrough.is_some() {
             capture.start_copying(config)?;
         } else {
@@ -160,7 +167,7 @@ impl Capture {
             let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
             let span = tracing::info_span!("source", participant = stream.uid);
             let name = format!("source-{}", stream.uid);
-            self.threads.push(self.parts.spawn(&name, move || {
+            self.sources.push(self.parts.spawn(&name, move || {
                 let _presence = presence;
                 let _span = span.entered();
                 source.run();
@@ -242,5 +249,20 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.parts.stop.raise();
         Composing(std::mem::take(&mut self.threads)).join();
+        join_or_leave(std::mem::take(&mut self.sources));
+    }
+}
+
+/// Returns when the threads have ended; those that hang in a call of the system are left behind, and write nothing.
+fn join_or_leave(threads: Vec<JoinHandle<()>>) {
+    let deadline = Instant::now() + MOST_FAREWELL;
+    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+        thread::sleep(GLANCE);
+    }
+    let (finished, hanging) = threads.into_iter().partition::<Vec<_>, _>(JoinHandle::is_finished);
+    Composing(finished).join();
+    for thread in hanging {
+        let name = thread.thread().name().unwrap_or_default().to_owned();
+        tracing::warn!("{name} hangs in a call of the system, and is left behind");
     }
 }

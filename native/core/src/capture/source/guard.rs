@@ -5,8 +5,12 @@
 //! here are addresses, and those are what is connected to (`aim`): a name may mean another one a moment later.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
+use std::sync::Arc;
+
+use super::resolve;
+use crate::capture::clock::Stop;
 
 /// Protocols that others are carried by: allowed below an allowed protocol, never by themselves. TLS is not among them: it
 /// is no matter of libav's (`forward`).
@@ -71,6 +75,7 @@ pub struct Guard {
     allow_link_local: bool,
     refused: Vec<IpAddr>,
     loopback_alone: bool,
+    stop: Arc<Stop>,
 }
 
 /// A URL taken apart as far as the rules go. Without "//" there is no host; only a file's URL is complete then.
@@ -90,7 +95,20 @@ const FILE: Parts<'static> = Parts { scheme: "file", host: None, port: None, cre
 impl Guard {
     #[must_use]
     pub fn new(allowed: &[String], allow_link_local: bool) -> Self {
-        Self { allowed: allowed.to_vec(), allow_link_local, refused: Vec::new(), loopback_alone: false }
+        Self {
+            allowed: allowed.to_vec(),
+            allow_link_local,
+            refused: Vec::new(),
+            loopback_alone: false,
+            stop: Arc::default(),
+        }
+    }
+
+    /// The same rules, where names are looked up until the stop.
+    #[must_use]
+    pub fn until(mut self, stop: &Arc<Stop>) -> Self {
+        self.stop = Arc::clone(stop);
+        self
     }
 
     /// The same rules, with one more address that counts as link-local.
@@ -111,8 +129,7 @@ impl Guard {
     /// Checks a URL that the configuration named. Resolves its host's name, and returns the addresses that were judged: a
     /// file and a listener have none.
     pub fn check(&self, url: &str) -> Result<Vec<IpAddr>, Refusal> {
-        // Ports play no part in resolving.
-        self.judge(url, |host| Some((host, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect()))
+        self.judge(url, |host| resolve::addresses(host, || self.stop.is_raised()))
     }
 
     /// The same with another way to resolve names.

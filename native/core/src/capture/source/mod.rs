@@ -19,6 +19,7 @@ mod playlist;
 mod pulse;
 mod reach;
 mod redirect;
+mod resolve;
 mod rtsp;
 mod session;
 pub mod settle;
@@ -105,7 +106,7 @@ pub struct Source {
 
 impl Source {
     pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, around: Surroundings) -> Self {
-        let guard = Guard::new(&config.protocols, config.allow_link_local);
+        let guard = Guard::new(&config.protocols, config.allow_link_local).until(&around.stop);
         let colour = Colour::of_recording(config.canvas.width, config.canvas.height);
         let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels, colour };
         Self { stream, guard, wanted, around, complaints: Complaints::default() }
@@ -126,7 +127,11 @@ impl Source {
             let fail = |failure| Played { joined: false, finite: false, failure };
             let played = contained(|| self.open().map_or_else(fail, &mut play));
             let Played { joined, finite, failure } = played.unwrap_or_else(|panic| fail(Failure::Panicked(panic)));
-            if failure == Failure::Stopped || joined && finite && failure == Failure::Ended {
+            // What was broken off for the stop failed by no fault of its own.
+            if failure == Failure::Stopped
+                || !joined && self.around.stop.is_raised()
+                || joined && finite && failure == Failure::Ended
+            {
                 return;
             }
             if joined {
