@@ -69,11 +69,15 @@ fn cookies(headers: &HeaderMap) -> String {
 
 /// The configured headers, and those of libav's that are not among them.
 fn with_ours(headers: &[(String, String)]) -> HeaderMap {
-    let ours = [(ACCEPT, "*/*".to_owned()), (RANGE, "bytes=0-".to_owned()), (USER_AGENT, user_agent())];
-    let parsed = |name: &str, value: &str| Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?));
-    let configured = headers.iter().filter_map(|(name, value)| parsed(name, value));
-    let ours = ours.into_iter().filter_map(|(name, value)| Some((name, value.parse::<HeaderValue>().ok()?)));
-    ours.chain(configured).collect()
+    let ours = [(ACCEPT.as_str(), "*/*"), (RANGE.as_str(), "bytes=0-"), (USER_AGENT.as_str(), &user_agent())];
+    let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut all = HeaderMap::new();
+    for (name, value) in ours.iter().chain(headers) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+            all.insert(name, value);
+        }
+    }
+    all
 }
 
 /// libav's own, as servers may choose by it.
