@@ -16,7 +16,7 @@ use cloud_recording_core::capture::api::{
 };
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, VirtualClock};
 use cloud_recording_core::capture::geometry::{places, Fill, Place};
-use cloud_recording_core::capture::Capture;
+use cloud_recording_core::capture::{Capture, HostPattern};
 use cloud_recording_core::error::Error;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,7 @@ impl Request {
             sources: (1..).zip(&self.urls).map(source).collect(),
             protocols: ["file", "udp", "srt", "rtmp"].map(str::to_owned).to_vec(),
             allow_link_local: false,
+            allowed_hosts: vec![HostPattern::Any],
             kinds: if self.kinds == Kinds::AudioOnly { StreamKinds::AudioOnly } else { StreamKinds::AudioVideo },
             audio_profile: AudioProfile::MusicStandard,
             video_stream: VideoStream::High,

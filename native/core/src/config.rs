@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::api::Fit;
+use crate::capture::HostPattern;
 use crate::error::{Code, Error};
 use crate::names;
 pub use access::Header;
@@ -56,6 +57,9 @@ pub struct Document {
     pub protocols: Vec<String>,
     #[serde(default)]
     pub allow_link_local: bool,
+    /// Where sources may lead.
+    #[serde(default = "any_host")]
+    pub allowed_hosts: Vec<HostPattern>,
     #[serde(default)]
     pub storage: Storage,
     pub backup: Option<Backup>,
@@ -215,6 +219,10 @@ pub struct Stream {
     /// Whose connection brings no media for so long has left.
     #[serde(default = "default_silence_seconds")]
     pub silence_seconds: u32,
+}
+
+fn any_host() -> Vec<HostPattern> {
+    vec![HostPattern::Any]
 }
 
 fn default_slice_seconds() -> u32 {
@@ -589,6 +597,7 @@ mod tests {
                 "channels[0].streams[0].silenceSeconds: must be from 3 to 600",
             ),
             (r#"{"maxWaitSeconds": 0}"#.into(), "maxWaitSeconds: must be from 1 to 2592000"),
+            (r#"{"allowedHosts": ["*", "a b"]}"#.into(), "allowedHosts[1]: must be a host"),
             (r#"{"fit": "Stretch"}"#.into(), "fit: must be `Crop` or `Contain`"),
             (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
             (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from cloud_recording.api.base import API_VERSION, Count, Message, OpenEnum, PreciseTime, RecordModel, Tail
+from cloud_recording.api.hosts import ANY_HOST
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome, ParticipantState
@@ -65,6 +66,8 @@ class RecordingDocument(RecordModel):
     engine: EngineLibrary
     protocols: tuple[str, ...]
     allow_link_local: bool = False
+    stream_hosts: tuple[str, ...] = (ANY_HOST,)
+    """Where URLs of participants may lead, redirects too: one in a Secret is seen by the runner alone."""
     max_wait_seconds: Count | None = None
     """How long to wait for the first participant; left out where somebody has been in the channel already."""
 

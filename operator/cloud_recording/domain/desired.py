@@ -29,6 +29,7 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
         engine=EngineLibrary(name=spec.engine.name, library_path=settings.engines[spec.engine.name]),
         protocols=tuple(settings.allowed.protocols),
         allow_link_local=settings.allowed.link_local,
+        stream_hosts=settings.allowed.stream_hosts,
         max_wait_seconds=None if recording.status.start_time else spec.recording.max_wait_seconds,
     )
 

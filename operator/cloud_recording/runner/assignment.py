@@ -159,6 +159,7 @@ class Assignment:
             "sliceSeconds": document.spec.recording.slice_seconds,
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
+            "allowedHosts": list(document.stream_hosts),
             "storage": self._storage(document.storage),
             **_OF_A_POD,
             "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],

@@ -39,6 +39,7 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
         "sliceSeconds": 15,
         "protocols": ["rtmp", "rtsp"],
         "allowLinkLocal": False,
+        "allowedHosts": ["*"],
         "fit": "Crop",
         "storage": {
             "endpoint": "https://s3.example.com",

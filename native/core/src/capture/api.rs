@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::fault::Fatal;
+use super::HostPattern;
 use crate::error::Error;
 
 /// Milliseconds since the Unix epoch, UTC; derived from one anchor plus a monotonic clock, so it never runs backwards.
@@ -115,6 +116,7 @@ pub struct CaptureConfig {
     pub sources: Vec<StreamSource>,
     pub protocols: Vec<String>,
     pub allow_link_local: bool,
+    pub allowed_hosts: Vec<HostPattern>,
     pub kinds: StreamKinds,
     pub audio_profile: AudioProfile,
     pub video_stream: VideoStream,

@@ -44,7 +44,7 @@ pub use repair::repair;
 use roster::Roster;
 use seating::Seating;
 use slicer::Naming;
-pub use source::{try_out, Cause, Failure, Guard, Refusal, TlsCause};
+pub use source::{try_out, Cause, Failure, Guard, HostPattern, Refusal, TlsCause};
 use source::{Source, Surroundings};
 use tick::{Lateness, Settings, Tick};
 

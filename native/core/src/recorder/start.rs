@@ -137,6 +137,7 @@ fn capture(
         sources,
         protocols: document.protocols.clone(),
         allow_link_local: document.allow_link_local,
+        allowed_hosts: document.allowed_hosts.clone(),
         fit: document.fit,
         kinds: among(
             "RecordingStreamType",

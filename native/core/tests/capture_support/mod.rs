@@ -19,7 +19,7 @@ use cloud_recording_core::capture::api::{
     StreamKinds, StreamSource, VideoStream,
 };
 use cloud_recording_core::capture::clock::{Clock, VirtualClock};
-use cloud_recording_core::capture::{api::UtcMillis, Capture};
+use cloud_recording_core::capture::{api::UtcMillis, Capture, HostPattern};
 use cloud_recording_core::error::Error;
 
 /// Longer than anything here takes on a busy machine; only a failure waits for it.
@@ -129,6 +129,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
         sources: urls.iter().enumerate().map(source).collect(),
         protocols: ["rtmp", "rtsp", "srt", "http", "udp", "file"].map(str::to_owned).to_vec(),
         allow_link_local: false,
+        allowed_hosts: vec![HostPattern::Any],
         kinds: StreamKinds::AudioVideo,
         audio_profile: AudioProfile::MusicStandard,
         video_stream: VideoStream::High,

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::hosts::HostPattern;
 use super::resolve;
 use crate::capture::clock::Stop;
 
@@ -45,6 +46,8 @@ pub enum Refusal {
     LinkLocal,
     /// A source that is reached by TLS would send on to one that is not.
     Downgrade,
+    /// A host that the administrator does not list.
+    Host,
     /// Something that came over a network refers to a file of this machine.
     LocalFile,
     Unresolved,
@@ -58,6 +61,7 @@ impl fmt::Display for Refusal {
             Self::LinkLocal => f.write_str(
                 "the URL leads to a link-local address or to a cloud's metadata service, which is not allowed here",
             ),
+            Self::Host => f.write_str("the URL leads to a host that the administrator does not allow"),
             Self::Downgrade => f.write_str("the source redirects from TLS to a connection without it"),
             Self::LocalFile => {
                 f.write_str("the source refers to a file of the recorder's machine, which is not allowed")
@@ -72,6 +76,7 @@ impl fmt::Display for Refusal {
 #[derive(Debug, Clone)]
 pub struct Guard {
     allowed: Vec<String>,
+    hosts: Vec<HostPattern>,
     allow_link_local: bool,
     refused: Vec<IpAddr>,
     loopback_alone: bool,
@@ -97,6 +102,7 @@ impl Guard {
     pub fn new(allowed: &[String], allow_link_local: bool) -> Self {
         Self {
             allowed: allowed.to_vec(),
+            hosts: vec![HostPattern::Any],
             allow_link_local,
             refused: Vec::new(),
             loopback_alone: false,
@@ -108,6 +114,13 @@ impl Guard {
     #[must_use]
     pub fn until(mut self, stop: &Arc<Stop>) -> Self {
         self.stop = Arc::clone(stop);
+        self
+    }
+
+    /// The same rules, where no other hosts are reached than these, whatever leads there.
+    #[must_use]
+    pub fn among(mut self, hosts: &[HostPattern]) -> Self {
+        self.hosts = hosts.to_vec();
         self
     }
 
@@ -147,6 +160,9 @@ impl Guard {
         }
         if host.is_empty() {
             return Ok(Vec::new());
+        }
+        if !self.hosts.iter().any(|listed| listed.matches(host)) {
+            return Err(Refusal::Host);
         }
         let addresses = resolve(host).filter(|addresses| !addresses.is_empty()).ok_or(Refusal::Unresolved)?;
         if addresses.iter().any(|address| self.refuses(*address)) {
@@ -274,6 +290,17 @@ mod tests {
         }
         assert_eq!(guard.check("RTMP://127.0.0.1/"), Err(Refusal::Malformed));
         assert_eq!(guard.whitelist(), "crypto,http,rtmp,tcp");
+    }
+
+    #[test]
+    fn only_listed_hosts_are_reached() {
+        let guard = guard(&["http"]).among(&["127.0.0.0/8".parse().unwrap(), "*.example.com".parse().unwrap()]);
+        let resolve = |_: &str| Some(vec![IpAddr::from([10, 0, 0, 1])]);
+        assert!(guard.judge("http://127.0.0.1/", resolve).is_ok());
+        assert!(guard.judge("http://a.example.com/", resolve).is_ok());
+        for url in ["http://10.0.0.1/", "http://example.org/", "http://a.example.com.evil.net/", "http://[::2]/"] {
+            assert_eq!(guard.judge(url, resolve), Err(Refusal::Host), "{url}");
+        }
     }
 
     #[test]

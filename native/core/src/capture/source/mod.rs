@@ -12,6 +12,7 @@ mod fields;
 mod fit;
 mod forward;
 mod guard;
+mod hosts;
 mod numbering;
 pub mod open;
 mod peek;
@@ -40,6 +41,7 @@ pub use cause::{Cause, TlsCause};
 use complaints::Complaints;
 pub use fit::Fitted;
 pub use guard::{Guard, Refusal};
+pub use hosts::HostPattern;
 pub use open::Failure;
 use open::Input;
 use session::Session;
@@ -106,7 +108,8 @@ pub struct Source {
 
 impl Source {
     pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, around: Surroundings) -> Self {
-        let guard = Guard::new(&config.protocols, config.allow_link_local).until(&around.stop);
+        let guard = Guard::new(&config.protocols, config.allow_link_local);
+        let guard = guard.among(&config.allowed_hosts).until(&around.stop);
         let colour = Colour::of_recording(config.canvas.width, config.canvas.height);
         let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels, colour };
         Self { stream, guard, wanted, around, complaints: Complaints::default() }
