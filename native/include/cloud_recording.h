@@ -36,12 +36,18 @@ int cr_set_layout(const char *recording_id, int layout, uint32_t max_resolution_
 /* Pauses the recording, or resumes it. The pause is a gap that the manifest states. Returns 0 or an error code. */
 int cr_set_paused(const char *recording_id, int paused);
 
+/* Has a recording go to another place, for as long as no file of it is in the bucket: JSON with "bucket", and
+ * "endpoint", "region", "vendor" and "pathStyle" as in the configuration's "backup". What it has not uploaded goes
+ * there, all else about its storage stays. Returns 0 or an error code; then err holds the reason. */
+int cr_set_storage(const char *recording_id, const char *json, char *err, size_t n);
+
 /* Waits until nothing that released recorders left is being uploaded any more: 1, or 0 after timeout_ms. */
 int cr_wait_drained(uint32_t timeout_ms);
 
 /* Uploads what a process that died left in the work directory: the configuration document names the directory, the
- * recording (all in the directory, if left out) and the files with the bucket's keys, and the backup store where files
- * are there. Returns when all of it is in the bucket: 0, or an error code with the reason in err. */
+ * recording (all in the directory, if left out) and the files with the bucket's keys, the backup store where files
+ * are there, and in "place", as for cr_set_storage, where a recording goes that the bucket has no file of. Returns when
+ * all of it is in the bucket: 0, or an error code with the reason in err. */
 int cr_rescue(const char *json, char *err, size_t n);
 
 #ifdef __cplusplus

@@ -37,6 +37,7 @@ int load_extended(void *library, shim_engine *engine, shim_error *error) {
   const bool complete = find(library, "cr_configure_next", &api.configure_next) &&
                         find(library, "cr_status", &api.status) && find(library, "cr_set_layout", &api.set_layout) &&
                         find(library, "cr_set_paused", &api.set_paused) &&
+                        find(library, "cr_set_storage", &api.set_storage) &&
                         find(library, "cr_wait_drained", &api.wait_drained) && find(library, "cr_rescue", &api.rescue);
   return complete ? SHIM_OK : shim::fail(error, SHIM_LOAD_FAILED, "the engine's extended API is not complete");
 }
@@ -112,6 +113,17 @@ int shim_engine_set_paused(const shim_engine *engine, const char *recording_id, 
   return shim::guarded(error, [&] {
     return engine_answer(engine->extended.set_paused(recording_id, paused), error,
                          paused != 0 ? "the engine refused to pause" : "the engine refused to go on");
+  });
+}
+
+int shim_engine_set_storage(const shim_engine *engine, const char *recording_id, const char *place, shim_error *error) {
+  if (engine->api_version == 0) {
+    return unsupported(error);
+  }
+  return shim::guarded(error, [&] {
+    char reason[sizeof error->text] = "";
+    const int code = engine->extended.set_storage(recording_id, place, reason, sizeof reason);
+    return engine_answer(code, error, reason);
   });
 }
 

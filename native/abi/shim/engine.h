@@ -17,6 +17,7 @@ struct ExtendedApi {
   decltype(&cr_status) status = nullptr;
   decltype(&cr_set_layout) set_layout = nullptr;
   decltype(&cr_set_paused) set_paused = nullptr;
+  decltype(&cr_set_storage) set_storage = nullptr;
   decltype(&cr_wait_drained) wait_drained = nullptr;
   decltype(&cr_rescue) rescue = nullptr;
 };

@@ -91,6 +91,9 @@ void CallsThatAreWrongAreAnswered(shim_engine *engine, const std::string &docume
   CHECK(shim_engine_status(engine, "nobody", nullptr, 0, &needed, error) == SHIM_REFUSED);
   CHECK(shim_engine_set_layout(engine, nullptr, 7, 0, error) == SHIM_REFUSED);
   CHECK(shim_engine_set_paused(engine, "\xff", 1, nullptr) == SHIM_REFUSED);
+  CHECK(shim_engine_set_storage(engine, "nobody", "{\"bucket\": \"b\", \"endpoint\": \"http://b\"}", error) ==
+        SHIM_REFUSED);
+  CHECK(shim_engine_set_storage(engine, nullptr, nullptr, error) == SHIM_REFUSED && error->engine_code == 432);
   CHECK(shim_engine_rescue(engine, nullptr, error) == SHIM_REFUSED);
   char few[4];
   CHECK(shim_recorder_id(recorder, few, sizeof few) == 32 && std::strlen(few) == 3);

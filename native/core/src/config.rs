@@ -62,6 +62,8 @@ pub struct Document {
     pub allowed_hosts: Vec<HostPattern>,
     #[serde(default)]
     pub storage: Storage,
+    /// For a rescue: where what is left goes, if nothing of the recording is in the bucket yet.
+    pub place: Option<Place>,
     pub backup: Option<Backup>,
     #[serde(default)]
     pub channels: Vec<Channel>,
@@ -151,6 +153,18 @@ pub struct Backup {
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     pub storage_class: Option<String>,
+}
+
+/// Where a recording goes instead, while nothing of it is in the bucket; all else about its bucket stays.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Place {
+    pub bucket: String,
+    #[serde(default)]
+    pub vendor: Vendor,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: Option<bool>,
 }
 
 /// A vendor of the interface by name, or any other server that speaks S3.
@@ -354,6 +368,7 @@ impl Document {
             }
         }
         self.storage.check("storage")?;
+        self.place.as_ref().map_or(Ok(()), |place| place.check("place."))?;
         self.backup.as_ref().map_or(Ok(()), Backup::check)?;
         self.check_channels()
     }
@@ -394,13 +409,7 @@ impl Document {
 impl Storage {
     fn check(&self, field: &str) -> Result<(), Error> {
         if let Some(endpoint) = &self.endpoint {
-            let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
-            let plain = host.map(|host| host.strip_suffix('/').unwrap_or(host));
-            if plain.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', ' '])) {
-                return Err(invalid(&format!(
-                    "{field}.endpoint: must be http:// or https://, a host, and at most a port"
-                )));
-            }
+            check_endpoint(&format!("{field}."), endpoint)?;
         }
         let wrong_part = |part: &str| matches!(part, "" | "." | "..") || part.contains(|c: char| c.is_control());
         if self.prefix.as_deref().is_some_and(|prefix| prefix.split('/').any(wrong_part)) {
@@ -408,6 +417,52 @@ impl Storage {
         }
         Ok(())
     }
+}
+
+impl Place {
+    /// The place in the text; an error names the field that is wrong.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let place: Self =
+            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid(&explain(&error)))?;
+        deserializer.end().map_err(|_| invalid("there is something after the end of the JSON document"))?;
+        place.check("")?;
+        Ok(place)
+    }
+
+    fn check(&self, before: &str) -> Result<(), Error> {
+        check_place(before, &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())
+    }
+}
+
+/// What any bucket must have to be found.
+fn check_place(
+    before: &str,
+    bucket: &str,
+    vendor: Vendor,
+    endpoint: Option<&str>,
+    region: Option<&str>,
+) -> Result<(), Error> {
+    if bucket.is_empty() {
+        return Err(invalid(&format!("{before}bucket: is required")));
+    }
+    if vendor == Vendor::S3 && endpoint.is_none() {
+        let message = format!("{before}endpoint: is required, unless {before}vendor names Qiniu, AWS or Aliyun");
+        return Err(invalid(&message));
+    }
+    if vendor != Vendor::S3 && endpoint.is_none() && region.is_none() {
+        return Err(invalid(&format!("{before}region: is required where {before}endpoint is left out")));
+    }
+    endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint))
+}
+
+fn check_endpoint(before: &str, endpoint: &str) -> Result<(), Error> {
+    let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+    let plain = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+    if plain.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', ' '])) {
+        return Err(invalid(&format!("{before}endpoint: must be http:// or https://, a host, and at most a port")));
+    }
+    Ok(())
 }
 
 impl Backup {
@@ -433,15 +488,7 @@ impl Backup {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.bucket.is_empty() {
-            return Err(invalid("backup.bucket: is required"));
-        }
-        if self.vendor == Vendor::S3 && self.endpoint.is_none() {
-            return Err(invalid("backup.endpoint: is required, unless backup.vendor names Qiniu, AWS or Aliyun"));
-        }
-        if self.vendor != Vendor::S3 && self.endpoint.is_none() && self.region.is_none() {
-            return Err(invalid("backup.region: is required where backup.endpoint is left out"));
-        }
+        check_place("backup.", &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())?;
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::Capture;
-use crate::config::Document;
+use crate::config::{Document, Place};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
@@ -165,6 +165,22 @@ pub unsafe extern "C" fn cr_set_paused(recording_id: *const c_char, paused: c_in
     change("cr_set_paused", id, || Ok(Control::SetPaused(paused != 0)))
 }
 
+/// # Safety
+/// `recording_id` and `json` are null or C text; `err` is null or has room for `n` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn cr_set_storage(
+    recording_id: *const c_char,
+    json: *const c_char,
+    err: *mut c_char,
+    n: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let (id, place) = unsafe { (text(recording_id), text(json)) };
+    // SAFETY: likewise.
+    let explain = |message: &str| unsafe { copy(message, err, n) };
+    explained(|| set_storage(id, place), explain)
+}
+
 #[no_mangle]
 pub extern "C" fn cr_wait_drained(timeout_ms: u32) -> c_int {
     let timeout = Duration::from_millis(u64::from(timeout_ms));
@@ -212,6 +228,13 @@ fn order(shared: &Shared, control: Control) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(Code::InvalidOperation, "nothing is being recorded"))
+}
+
+fn set_storage(recording_id: Option<&str>, place: Option<&str>) -> Result<(), Error> {
+    let place = place.ok_or_else(|| Error::new(Code::InvalidParameter, "the place must be UTF-8 text"))?;
+    let place = Place::parse(place)?;
+    let shared = recording_id.and_then(registry::find);
+    shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?.move_to(place)
 }
 
 fn code(call: impl FnOnce() -> Result<(), Error>) -> i32 {

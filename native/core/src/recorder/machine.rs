@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
+use crate::recorder::health::BucketHealth;
 use crate::recorder::roster::Roster;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -100,6 +101,7 @@ pub struct Machine {
     volume_full: bool,
     ending: Ending,
     last_error: Option<Error>,
+    bucket: BucketHealth,
     orders: VecDeque<Order>,
 }
 
@@ -119,6 +121,7 @@ impl Machine {
             volume_full: false,
             ending: Ending::Stopped,
             last_error: None,
+            bucket: BucketHealth::default(),
             orders: VecDeque::new(),
         }
     }
@@ -136,6 +139,16 @@ impl Machine {
     #[must_use]
     pub fn last_error(&self) -> Option<&Error> {
         self.last_error.as_ref()
+    }
+
+    #[must_use]
+    pub fn bucket(&self) -> &BucketHealth {
+        &self.bucket
+    }
+
+    #[must_use]
+    pub fn is_volume_full(&self) -> bool {
+        self.volume_full
     }
 
     pub fn next_order(&mut self) -> Option<Order> {
@@ -252,11 +265,12 @@ impl Machine {
     pub fn set_volume_full(&mut self, full: bool) {
         if self.volume_full != full && self.state.captures() {
             self.volume_full = full;
+            // Held first: who is told may look.
+            self.hold();
             if full {
                 let message = "the work volume is nearly full: recording pauses until uploads have made room";
                 self.recorder_failure(Code::RecorderFailed, message.to_owned());
             }
-            self.hold();
         }
     }
 
@@ -311,7 +325,23 @@ impl Machine {
         self.last_error = Some(error);
     }
 
-    pub fn upload_healed(&mut self) {
+    /// The bucket takes what is put.
+    pub fn bucket_answers(&mut self, at: i64) {
+        self.bucket.answers(at);
+        self.upload_healed();
+    }
+
+    pub fn bucket_fails(&mut self, cause: &'static str, fact: String, at: i64) {
+        self.bucket.fails(cause, fact, at);
+    }
+
+    /// Nothing is known of the other place yet, and what was wrong with the first is no matter.
+    pub fn bucket_moved(&mut self) {
+        self.bucket = BucketHealth::default();
+        self.upload_healed();
+    }
+
+    fn upload_healed(&mut self) {
         self.forget(&[Code::UploaderInit, Code::UploaderFailed]);
     }
 
@@ -814,7 +844,7 @@ mod tests {
         let mut machine = recording();
         machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
         assert!(machine.last_error().is_some());
-        machine.upload_healed();
+        machine.bucket_answers(0);
         assert!(machine.last_error().is_none());
     }
 }

@@ -7,6 +7,8 @@ pub mod callbacks;
 pub mod capturing;
 pub mod depot;
 pub mod film;
+pub mod health;
+pub mod litter;
 pub mod machine;
 pub mod parcel;
 pub mod registry;

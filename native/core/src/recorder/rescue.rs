@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
 use crate::books::journal::Journal;
-use crate::books::record::Record;
+use crate::books::record::{Begun, Record};
 use crate::books::Books;
 use crate::config::Document;
 use crate::error::{Code, Error};
@@ -16,7 +16,7 @@ use crate::names;
 use crate::recorder::backup::Backup;
 use crate::recorder::resume;
 use crate::recorder::stock::{News, Stock};
-use crate::recorder::uploader::Uploader;
+use crate::recorder::uploader::{self, Uploader};
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory is in its bucket; the first that the bucket refuses is the error.
@@ -68,12 +68,19 @@ async fn rescue_one(
         let at = books.ledger().end_of_slices().unwrap_or_default();
         books.write(Record::Stopped { at })?;
     }
-    let mut target = begun.target;
+    let mut target = begun.target.clone();
+    // What is in a store stays there, and the rest follows it.
+    let elsewhere = document.place.as_ref().and_then(|place| uploader::moved(books.ledger(), place).ok());
+    if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
+        target = elsewhere;
+        books.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
+    }
     // The file's place may be another here.
     target.ca_file = document.storage.ca_file.clone().or(target.ca_file);
     let (to_news, mut news) = mpsc::unbounded_channel();
-    // Nothing is written any more, so nobody wakes.
+    // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
     let (_, wake) = watch::channel(());
+    let (_, moves) = mpsc::unbounded_channel();
     let uploader = Uploader {
         stock: Stock {
             books: Arc::new(Mutex::new(books)),
@@ -85,6 +92,7 @@ async fn rescue_one(
         credentials: credentials.clone(),
         backup,
         wake,
+        moves,
     };
     let books = Arc::clone(&uploader.stock.books);
     let first_error = async {

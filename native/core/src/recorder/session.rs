@@ -23,6 +23,8 @@ use crate::names;
 use crate::recorder::attendance::Attendance;
 use crate::recorder::callbacks::{Callback, Line};
 use crate::recorder::capturing::{Capturing, Start};
+use crate::recorder::health::Held;
+use crate::recorder::litter::Litter;
 use crate::recorder::machine::{Machine, Order, Pause, State};
 use crate::recorder::resume::{self, Opened, Past};
 use crate::recorder::roster::Roster;
@@ -55,6 +57,7 @@ pub struct Session {
     holds: Vec<Hold>,
     attendance: Attendance,
     uploader: Option<Uploader>,
+    litter: Litter,
     wake_uploader: Arc<watch::Sender<()>>,
     /// The books cannot be written.
     broken: bool,
@@ -113,6 +116,8 @@ impl Session {
         // A recorder starts once, so nobody has set it before.
         let _ = shared.control.set(to_control);
         shared.show_books(Arc::clone(&books));
+        let (to_moves, moves) = mpsc::unbounded_channel();
+        let _ = shared.moves.set(to_moves);
         let uploader = Uploader {
             stock: Stock {
                 books: Arc::clone(&books),
@@ -124,7 +129,9 @@ impl Session {
             credentials: plan.credentials,
             backup: plan.backup,
             wake,
+            moves,
         };
+        let litter = Litter { credentials: uploader.credentials.clone(), books: Arc::clone(&books) };
         let sink = Sink { books: Arc::clone(&books), uploader: Arc::clone(&wake_uploader), events: to_events };
         Ok(Self {
             shared,
@@ -139,6 +146,7 @@ impl Session {
             holds: Vec::new(),
             attendance: Attendance::default(),
             uploader: Some(uploader),
+            litter,
             wake_uploader,
             shed: 0,
             broken: false,
@@ -181,6 +189,13 @@ impl Session {
             }
         }
         self.drain_news();
+        if !uploaded
+            && self.wanted != Wanted::Nothing
+            && !self.anything_recorded()
+            && !self.machine.bucket().is_failing()
+        {
+            self.litter.remove().await;
+        }
         self.leave_behind();
         self.is_given_up()
     }
@@ -267,7 +282,9 @@ impl Session {
         match news {
             News::Failed(error) | News::Lost(error) => self.machine.upload_failed(error),
             News::Answered => self.machine.store_answered(),
-            News::BucketHealed => self.machine.upload_healed(),
+            News::BucketAnswers => self.machine.bucket_answers(wall_clock().0),
+            News::BucketFails { cause, fact } => self.machine.bucket_fails(cause, fact, wall_clock().0),
+            News::Moved => self.machine.bucket_moved(),
             News::BackupHealed => self.machine.backup_healed(),
             News::BackedUp { playlist } => self.machine.backed_up(playlist),
             News::Concluded { playlist } => self.machine.upload_concluded(playlist),
@@ -338,9 +355,12 @@ impl Session {
         let Some(capture) = &self.capture else { return };
         story::held(pause);
         let now = capture.now().0;
+        let mut since = now;
         if let Some(hold) = self.holds.last_mut().filter(|hold| hold.stop.is_none()) {
             hold.stop = Some(now);
+            since = self.shared.held().map_or(now, |held| held.since);
         }
+        self.shared.show_held(pause.map(|pause| Held { reason: pause.reason(), since }));
         if let Some(pause) = pause {
             self.holds.push(Hold { start: now, stop: None, pause });
         }
@@ -373,6 +393,7 @@ impl Session {
         if let Some(hold) = self.holds.last().filter(|hold| hold.stop.is_none()) {
             self.write(Record::gap(UtcMillis(hold.start), at, hold.pause.reason()));
         }
+        self.shared.show_held(None);
         let settled = resume::settle(&mut self.books.locked(), &self.directory);
         if let Err(error) = settled {
             self.break_off(error);

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
@@ -10,17 +11,22 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::books::ledger::Count;
 use crate::books::Books;
 use crate::capture::api::{CaptureFigures, Layout};
-use crate::config;
-use crate::error::Error;
+use crate::config::{self, Place};
+use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
+use crate::recorder::health::{BucketHealth, Held};
 use crate::recorder::machine::{Machine, State};
 use crate::recorder::remains::Remains;
-use crate::recorder::roster::{Participant, Roster};
-use crate::recorder::{story, uploader};
+use crate::recorder::roster::{Participant, Presence, Roster};
+use crate::recorder::story;
+use crate::recorder::uploader::{self, moved, Move};
 
 /// Lists in a snapshot are the last so many; totals stand beside them.
 const LAST: usize = 20;
+
+/// A move interrupts whatever the uploader waits for.
+const MOVED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What others ask of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,7 @@ pub struct Shared {
     /// Whether nothing is composed, so that there is no layout to change.
     passed_through: AtomicBool,
     pub remains: Remains,
+    pub moves: OnceLock<UnboundedSender<Move>>,
     books: OnceLock<Arc<Mutex<Books>>>,
     view: Mutex<View>,
 }
@@ -50,6 +57,9 @@ struct View {
     state: State,
     roster: Roster,
     last_error: Option<Error>,
+    bucket: BucketHealth,
+    work_volume_full: bool,
+    held: Option<Held>,
     figures: CaptureFigures,
 }
 
@@ -62,6 +72,7 @@ impl Shared {
             control: OnceLock::new(),
             passed_through: AtomicBool::default(),
             remains: Remains::default(),
+            moves: OnceLock::new(),
             books: OnceLock::new(),
             view: Mutex::default(),
         }
@@ -93,7 +104,32 @@ impl Shared {
         view.state = machine.state();
         view.roster = machine.roster().clone();
         view.last_error = machine.last_error().cloned();
+        view.bucket = machine.bucket().clone();
+        view.work_volume_full = machine.is_volume_full();
         view.figures = figures.unwrap_or(view.figures);
+    }
+
+    pub fn show_held(&self, held: Option<Held>) {
+        self.view.locked().held = held;
+    }
+
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        self.view.locked().held
+    }
+
+    /// Has the files go elsewhere; the error says why they cannot.
+    pub fn move_to(&self, place: Place) -> Result<(), Error> {
+        let refused = |message| Error::new(Code::InvalidOperation, message);
+        let books = self.books.get().ok_or_else(|| refused("nothing is being recorded"))?;
+        // What is refused anyway must not interrupt an upload.
+        moved(books.locked().ledger(), &place)?;
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        let asked = self.moves.get().is_some_and(|moves| moves.send(Move { place, answer }).is_ok());
+        if !asked {
+            return Err(refused("everything is uploaded already"));
+        }
+        answered.recv_timeout(MOVED_WITHIN).unwrap_or_else(|_| Err(refused("the uploader does not answer")))
     }
 
     /// The session cannot say anything any more, or never began. What is stored stays so.
@@ -143,6 +179,9 @@ struct Snapshot<'a> {
     participants: Vec<Participant>,
     participant_count: usize,
     somebody_joined: bool,
+    storage: BucketHealth,
+    pause: Option<Held>,
+    work_volume_full: bool,
     position_milliseconds: u64,
     tick_lateness_microseconds: Lateness,
     last_error: Option<LastError>,
@@ -202,9 +241,12 @@ impl<'a> Snapshot<'a> {
         Self {
             state: view.state,
             recording_id,
-            participant_count: participants.len(),
+            participant_count: participants.iter().filter(|one| one.state == Presence::Joined).count(),
             participants: last(participants).collect(),
             somebody_joined: view.roster.somebody_joined(),
+            storage: view.bucket,
+            pause: view.held,
+            work_volume_full: view.work_volume_full,
             position_milliseconds: milliseconds(view.figures.position),
             tick_lateness_microseconds: Lateness {
                 p50: microseconds(view.figures.tick_lateness_p50),

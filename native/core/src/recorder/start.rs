@@ -251,7 +251,9 @@ fn sources(document: &Document, channel: usize, streams: &[Stream]) -> Result<Ve
         let field = format!("channels[{channel}].streams[{index}]");
         let url = url(stream, &field)?;
         let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        if !scheme.is_some_and(|scheme| document.protocols.contains(&scheme)) {
+        // What a Secret holds may be mended later, and is its participant's loss alone: the source's guard says so.
+        let of_a_secret = stream.url_file.is_some() && streams.len() > 1 && scheme.is_some();
+        if !of_a_secret && !scheme.is_some_and(|scheme| document.protocols.contains(&scheme)) {
             let allowed = document.protocols.join(", ");
             return Err(invalid(&format!("{field}: its URL must begin with one of {allowed}, and ://")));
         }
@@ -442,6 +444,24 @@ pub(crate) mod tests {
             let plan = Plan::new(ID, &document(other), &request()).unwrap();
             assert!(plan.backup.is_some() && plan.begun.backup.is_some());
         }
+    }
+
+    #[test]
+    fn a_url_out_of_a_file_is_its_participants_loss_alone() {
+        let scratch = crate::test_support::Scratch::new();
+        let file = scratch.path().join("url");
+        std::fs::write(&file, "ftp://media/hunter2").unwrap();
+        let plan = |others: &str| {
+            let file = file.display();
+            let text = format!(
+                r#"{{"workDir": "/w", "protocols": ["rtmp"], "channels": [{{"streams": [
+                    {{"uid": 1, "urlFile": "{file}"}}{others}]}}]}}"#
+            );
+            Plan::new(ID, &Document::parse(&text).unwrap(), &request())
+        };
+        assert_eq!(plan(r#", {"uid": 2, "url": "rtmp://127.0.0.1/live/b"}"#).unwrap().capture.sources.len(), 2);
+        let error = plan("").unwrap_err();
+        assert!(error.message.starts_with("channels[0].streams[0]: its URL must begin with"), "{}", error.message);
     }
 
     #[test]

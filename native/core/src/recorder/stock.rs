@@ -27,7 +27,15 @@ pub enum News {
     Lost(Error),
     /// A store took something, or gave it back.
     Answered,
-    BucketHealed,
+    /// The bucket took something, for the first time or again.
+    BucketAnswers,
+    /// The bucket did not take what was put last; told for each cause anew.
+    BucketFails {
+        cause: &'static str,
+        fact: String,
+    },
+    /// Files go elsewhere from now on.
+    Moved,
     BackupHealed,
     /// Everything is stored, some of it in the backup store only; its playlist has this name.
     BackedUp {

@@ -2,11 +2,13 @@
 //! Brings a recording's files into the bucket: slices as they are closed, then the playlist that lists them, and only
 //! then are they removed from the disk. It tries for ever; what the bucket says is told once for each kind of trouble.
 
+use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::Md5;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,7 +16,8 @@ use tokio::time::Instant;
 use crate::books::ledger::{Film, Ledger};
 use crate::books::manifest::{self, PlaylistFile};
 use crate::books::playlist;
-use crate::books::record::Record;
+use crate::books::record::{Begun, Record};
+use crate::config::Place;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
@@ -26,6 +29,7 @@ use crate::recorder::stock::{News, Stock, Stop};
 use crate::recorder::story;
 use crate::recorder::trouble::Trouble;
 use crate::storage::credentials::Credentials;
+use crate::storage::failure::{Cause, Failure};
 use crate::storage::store::{Kind, Store};
 use crate::storage::target::Target;
 
@@ -36,6 +40,31 @@ pub struct Uploader {
     pub backup: Option<Backup>,
     /// Says that there is something to upload.
     pub wake: watch::Receiver<()>,
+    pub moves: UnboundedReceiver<Move>,
+}
+
+/// Somebody wants the files to go elsewhere; the answer says whether they do.
+#[derive(Debug)]
+pub struct Move {
+    pub place: Place,
+    pub answer: SyncSender<Result<(), Error>>,
+}
+
+/// The target at the other place: for as long as the bucket has nothing of the recording.
+pub fn moved(ledger: &Ledger, place: &Place) -> Result<Target, Error> {
+    let refused = |message: String| Err(Error::new(Code::InvalidOperation, message));
+    let Some(begun) = ledger.begun() else { return refused("nothing is being recorded".to_owned()) };
+    let target = begun.target.moved(place);
+    if target == begun.target {
+        return Ok(target);
+    }
+    if ledger.has_reached_bucket() {
+        return refused(format!("files of the recording are in {} already, and stay there", begun.target.place()));
+    }
+    if begun.backup.as_ref().is_some_and(|backup| backup.is_at(&target)) {
+        return refused("it is the backup store's place".to_owned());
+    }
+    Ok(target)
 }
 
 impl Uploader {
@@ -60,11 +89,13 @@ impl Uploader {
             depot: Depot::new(self.backup),
             failing,
             store: None,
+            tried: false,
+            health: Health::Untried,
             listed: 0,
             trouble: Trouble::default(),
         };
         tokio::select! {
-            () = bucket.run() => {}
+            () = bucket.run(self.moves) => {}
             () = retreat => {}
         }
     }
@@ -79,32 +110,96 @@ struct Bucket {
     /// Since when the bucket has been failing.
     failing: watch::Sender<Option<Instant>>,
     store: Option<Arc<Store>>,
+    /// Whether the bucket needs no trial any more.
+    tried: bool,
+    health: Health,
     /// How many slices the playlist in the bucket lists.
     listed: usize,
     trouble: Trouble,
 }
 
+/// What was told of the bucket last.
+#[derive(PartialEq, Eq)]
+enum Health {
+    Untried,
+    Answers,
+    Fails(Cause),
+}
+
 impl Bucket {
-    async fn run(mut self) {
+    async fn run(mut self, mut moves: UnboundedReceiver<Move>) {
         loop {
-            self.wake.mark_unchanged();
-            let began = Instant::now();
-            match self.round().await {
+            // What is under way is left for a move: nothing of it counts before it is in the books.
+            let outcome = tokio::select! {
+                biased;
+                Some(asked) = moves.recv() => self.relocate(&asked).map(|()| false),
+                outcome = self.step() => outcome,
+            };
+            match outcome {
+                Ok(false) => {}
                 Ok(true) => return self.conclude_told(),
-                Ok(false) => self.rest().await,
-                Err(Stop::Books(error)) => return self.stock.tell(News::Broken(error)),
-                Err(Stop::Store(failure)) => {
-                    self.failing.send_if_modified(|since| since.replace(since.unwrap_or(began)).is_none());
-                    if self.trouble.is_new(&failure.cause) {
-                        let code = if self.store.is_some() { Code::UploaderFailed } else { Code::UploaderInit };
-                        self.stock.tell(News::Failed(Error::new(code, failure.sentence(&self.target))));
-                    }
-                    let pause = self.trouble.pause();
-                    story::retried("bucket", &failure, pause);
-                    tokio::time::sleep(pause).await;
-                }
+                Err(error) => return self.stock.tell(News::Broken(error)),
             }
         }
+    }
+
+    /// Puts what there is and waits for more, or, after a failure, for a while. True once everything is in the bucket.
+    async fn step(&mut self) -> Result<bool, Error> {
+        self.wake.mark_unchanged();
+        let began = Instant::now();
+        match self.round().await {
+            Ok(true) => return Ok(true),
+            Ok(false) => self.rest().await,
+            Err(Stop::Books(error)) => return Err(error),
+            Err(Stop::Store(failure)) => {
+                self.failed(&failure, began);
+                let pause = self.trouble.pause();
+                story::retried("bucket", &failure, pause);
+                tokio::time::sleep(pause).await;
+            }
+        }
+        Ok(false)
+    }
+
+    fn failed(&mut self, failure: &Failure, began: Instant) {
+        self.failing.send_if_modified(|since| since.replace(since.unwrap_or(began)).is_none());
+        let health = Health::Fails(failure.cause.clone());
+        if self.health != health {
+            self.health = health;
+            let (cause, fact) = (failure.cause.word(), failure.fact(&self.target));
+            self.stock.tell(News::BucketFails { cause, fact });
+        }
+        if self.trouble.is_new(&failure.cause) {
+            let code = if self.store.is_some() { Code::UploaderFailed } else { Code::UploaderInit };
+            self.stock.tell(News::Failed(Error::new(code, failure.sentence(&self.target))));
+        }
+        // Its authorities are read when it is opened, and may be mended meanwhile.
+        if failure.cause == Cause::Tls {
+            self.store = None;
+        }
+    }
+
+    fn relocate(&mut self, asked: &Move) -> Result<(), Error> {
+        let answer = self.move_to(&asked.place);
+        // Who asked may have gone.
+        let _ = asked.answer.send(answer.clone());
+        match answer {
+            Err(error) if error.code != Code::InvalidOperation => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn move_to(&mut self, place: &Place) -> Result<(), Error> {
+        let mut books = self.stock.books.locked();
+        let target = moved(books.ledger(), place)?;
+        if let Some(begun) = books.ledger().begun().filter(|begun| begun.target != target).cloned() {
+            books.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
+            drop(books);
+            self.target = target;
+            (self.store, self.tried, self.trouble) = (None, false, Trouble::default());
+            self.stock.tell(News::Moved);
+        }
+        Ok(())
     }
 
     /// Until there may be something to do.
@@ -126,6 +221,7 @@ impl Bucket {
             return Ok(true);
         }
         let store = self.store()?;
+        self.try_first(&store).await?;
         loop {
             let parcels = self.parcels();
             if parcels.is_empty() {
@@ -150,6 +246,28 @@ impl Bucket {
         }
         let store = Store::new(self.target.clone(), self.credentials.clone())?;
         Ok(Arc::clone(self.store.insert(Arc::new(store))))
+    }
+
+    /// Puts the playlist before there is anything to list, so that what is wrong with the bucket is told before the
+    /// first slice is there. A key that may only put objects can do that, and it leaves nothing that does not belong.
+    async fn try_first(&mut self, store: &Store) -> Result<(), Stop> {
+        if self.tried {
+            return Ok(());
+        }
+        let trial = {
+            let books = self.stock.books.locked();
+            let ledger = books.ledger();
+            let begun = ledger.begun().filter(|_| is_untouched(ledger) && !ledger.is_stopped());
+            let text = |begun: &Begun| playlist::playlist(std::iter::empty(), begun.slice_seconds, false);
+            begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
+        };
+        if let Some((name, text)) = trial {
+            let md5 = names::hex(&Md5::digest(&text));
+            store.put(&name, Kind::Playlist, Bytes::from(text), &md5).await?;
+            self.answered();
+        }
+        self.tried = true;
+        Ok(())
     }
 
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.
@@ -264,8 +382,10 @@ impl Bucket {
     fn answered(&mut self) {
         self.stock.tell(News::Answered);
         self.failing.send_if_modified(|since| since.take().is_some());
-        if self.trouble.heal() {
-            self.stock.tell(News::BucketHealed);
+        self.trouble.heal();
+        if self.health != Health::Answers {
+            self.health = Health::Answers;
+            self.stock.tell(News::BucketAnswers);
         }
     }
 
@@ -273,6 +393,11 @@ impl Bucket {
         let playlist = self.stock.books.locked().ledger().playlist_name().unwrap_or_default();
         self.stock.tell(News::Concluded { playlist });
     }
+}
+
+/// Whether the recording's playlist was never put with anything in it.
+fn is_untouched(ledger: &Ledger) -> bool {
+    !ledger.has_reached_bucket() && !ledger.is_concluded_in_backup()
 }
 
 /// The percentage of a recording's files that are verified in the bucket: its slices, and at the end the playlist, the

@@ -44,6 +44,36 @@ pub enum Cause {
     Other,
 }
 
+impl Cause {
+    /// The cause in one word for programs; part of the snapshot.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NoSuchBucket => "NoSuchBucket",
+            Self::FileGone => "StoredFileGone",
+            Self::AccessDenied => "AccessDenied",
+            Self::InvalidAccessKeyId => "InvalidAccessKey",
+            Self::SignatureDoesNotMatch => "SignatureDoesNotMatch",
+            Self::ExpiredToken => "ExpiredToken",
+            Self::ClockSkew => "ClockSkew",
+            Self::WrongRegion => "WrongRegion",
+            Self::QuotaExceeded => "StorageFull",
+            Self::Server(_) => "StorageServerError",
+            Self::Refusal(_) => "UploadRefused",
+            Self::Unverified => "UploadUnverified",
+            Self::HostUnknown => "StorageHostUnknown",
+            Self::ConnectionRefused => "StorageConnectionRefused",
+            Self::Unreachable => "StorageUnreachable",
+            Self::Tls => "StorageCertificateUntrusted",
+            Self::Timeout => "StorageTimeout",
+            Self::Credentials => "CredentialsUnreadable",
+            Self::LocalFile => "WorkVolumeUnreadable",
+            Self::Setup => "StorageConfigurationInvalid",
+            Self::Other => "StorageFailed",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub cause: Cause,
@@ -109,9 +139,19 @@ impl Failure {
     /// The sentence for a person: what happened where, and the way out.
     #[must_use]
     pub fn sentence(&self, target: &Target) -> String {
-        let Target { bucket, endpoint, .. } = target;
-        let place = format!("bucket {bucket:?} at {endpoint}");
-        let (what, way_out) = match &self.cause {
+        let (what, way_out) = self.words();
+        format!("{} {what}: {way_out} ({})", place(target), self.detail)
+    }
+
+    /// The same without the way out, for whoever knows a better one.
+    #[must_use]
+    pub fn fact(&self, target: &Target) -> String {
+        format!("{} {} ({})", place(target), self.words().0, self.detail)
+    }
+
+    /// What the store does, and the way out.
+    fn words(&self) -> (&'static str, &'static str) {
+        match &self.cause {
             Cause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
             Cause::FileGone => ("does not hold a file that was put there", "put it back"),
             Cause::AccessDenied => (
@@ -142,8 +182,7 @@ impl Failure {
             Cause::LocalFile => ("waits for a file that cannot be read here", "mend the work volume"),
             Cause::Setup => ("cannot be used as configured", "correct the storage configuration"),
             Cause::Other => ("cannot be written to", "see what it says"),
-        };
-        format!("{place} {what}: {way_out} ({})", self.detail)
+        }
     }
 }
 
@@ -154,6 +193,10 @@ impl fmt::Display for Failure {
 }
 
 impl StdError for Failure {}
+
+fn place(target: &Target) -> String {
+    format!("bucket {:?} at {}", target.bucket, target.endpoint)
+}
 
 /// A host name without an address: an error type of its own, as the resolver's has no kind that tells it.
 #[derive(Debug)]

@@ -84,6 +84,12 @@ impl Store {
         }
     }
 
+    /// Removes the file, where the key may.
+    pub async fn delete(&self, name: &str) -> Result<(), Failure> {
+        let key = self.key(name)?;
+        self.bucket.delete(&key).await.map_err(|error| Failure::from_error(&error))
+    }
+
     /// The file's content, as the store has it.
     pub async fn get(&self, name: &str, bytes: u64) -> Result<Bytes, Failure> {
         let get = async {

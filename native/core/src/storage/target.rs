@@ -56,14 +56,23 @@ impl Target {
     /// The backup store of the configuration.
     #[must_use]
     pub fn of_backup(backup: &config::Backup) -> Self {
-        // A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
-        let vendor = match backup.vendor {
-            config::Vendor::Qiniu => Vendor::Qiniu,
-            config::Vendor::Aws | config::Vendor::S3 => Vendor::Aws,
-            config::Vendor::Aliyun => Vendor::Aliyun,
-        };
         let region = backup.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
-        Self::new(vendor, region, &backup.bucket, &backup.storage())
+        Self::new(vendor(backup.vendor), region, &backup.bucket, &backup.storage())
+    }
+
+    /// The same files at another place.
+    #[must_use]
+    pub fn moved(&self, place: &config::Place) -> Self {
+        let region = place.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
+        let reached = config::Storage {
+            endpoint: place.endpoint.clone(),
+            region: place.region.clone(),
+            path_style: place.path_style,
+            ..config::Storage::default()
+        };
+        let Self { endpoint, region, bucket, path_style, .. } =
+            Self::new(vendor(place.vendor), region, &place.bucket, &reached);
+        Self { endpoint, region, bucket, path_style, ..self.clone() }
     }
 
     /// Whether files of this name are the same objects, however requests are addressed and signed.
@@ -97,6 +106,15 @@ impl Target {
             (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", self.bucket),
             _ => self.endpoint.clone(),
         }
+    }
+}
+
+/// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
+fn vendor(named: config::Vendor) -> Vendor {
+    match named {
+        config::Vendor::Qiniu => Vendor::Qiniu,
+        config::Vendor::Aws | config::Vendor::S3 => Vendor::Aws,
+        config::Vendor::Aliyun => Vendor::Aliyun,
     }
 }
 
@@ -150,6 +168,19 @@ mod tests {
         for (bucket, storage) in elsewhere {
             assert!(!place.is_at(&at(bucket, storage)), "{bucket} {storage}");
         }
+    }
+
+    #[test]
+    fn a_move_keeps_all_but_the_place() {
+        let first = target(Vendor::Aws, "eu-west-1", "films", r#"{"prefix": "a", "tags": {"team": "x"}}"#);
+        let place = config::Place::parse(r#"{"bucket": "reels", "endpoint": "http://127.0.0.1:7071"}"#).unwrap();
+        let moved = first.moved(&place);
+        assert_eq!((moved.url().as_str(), moved.bucket.as_str()), ("http://127.0.0.1:7071", "reels"));
+        assert_eq!((moved.prefix.as_deref(), moved.region.as_str()), (Some("a"), "us-east-1"));
+        assert_eq!(moved.tags, first.tags);
+        assert!(!moved.is_at(&first) && moved.is_at(&moved.clone()));
+        let nowhere = config::Place::parse(r#"{"bucket": "reels"}"#).unwrap_err();
+        assert!(nowhere.message.starts_with("endpoint: is required"), "{}", nowhere.message);
     }
 
     #[test]

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the trial of the bucket leaves there of a recording that has recorded nothing.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::books::Books;
+use crate::locked::Locked;
+use crate::names;
+use crate::storage::credentials::Credentials;
+use crate::storage::store::Store;
+
+/// Nobody waits for this long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Litter {
+    pub credentials: Credentials,
+    pub books: Arc<Mutex<Books>>,
+}
+
+impl Litter {
+    /// Removes the empty playlist, in one attempt: a key that may only put objects cannot, and then it stays.
+    pub async fn remove(&self) {
+        let begun = self.books.locked().ledger().begun().cloned();
+        let Some(begun) = begun else { return };
+        let name = names::playlist(&begun.stem);
+        let Ok(store) = Store::new(begun.target, self.credentials.clone()) else { return };
+        if let Ok(Err(failure)) = tokio::time::timeout(PATIENCE, store.delete(&name)).await {
+            tracing::debug!(%failure, file = name, "the empty playlist stays in the bucket");
+        }
+    }
+}
