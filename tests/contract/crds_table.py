@@ -333,8 +333,7 @@ UPDATE_MISTAKES: Final = (
     Mistake("another fit", {"recording.video.fit": "Contain"}, "spec.recording.video.fit", _FIXED),
     Mistake("another time to come", {"recording.maxWaitSeconds": 60}, "spec.recording.maxWaitSeconds", _FIXED),
     Mistake("another slice length", {"recording.sliceSeconds": 10}, "spec.recording.sliceSeconds", _FIXED),
-    Mistake("another bucket", {"storage.bucket": "elsewhere"}, "spec.storage.bucket", _FIXED),
-    Mistake("another endpoint", {"storage.endpoint": "https://b.example.com"}, "spec.storage.endpoint", _FIXED),
+    Mistake("another vendor", {"storage.vendor": "AWS"}, "spec.storage.vendor", _FIXED),
     Mistake("a prefix that was not there", {"storage.prefix": "a"}, "spec.storage.prefix", _FIXED),
     Mistake(
         "another Secret", {"storage.credentials.secretRef.name": "other"}, "spec.storage.credentials.secretRef", _FIXED
@@ -345,6 +344,23 @@ UPDATE_MISTAKES: Final = (
 )
 """Changes to a recording that exists, which it must not take."""
 
+STORED_MISTAKES: Final = (
+    Mistake("another bucket", {"storage.bucket": "elsewhere"}, "spec.storage.bucket", "once a slice is in the bucket"),
+    Mistake(
+        "another endpoint",
+        {"storage.endpoint": "https://b.example.com"},
+        "spec.storage.endpoint",
+        "once a slice is in the bucket",
+    ),
+    Mistake(
+        "a region that was not there",
+        {"storage.region": "eu-north-1"},
+        "spec.storage.region",
+        "once a slice is in the bucket",
+    ),
+)
+"""Changes that a recording takes until its first slice is verified, and not afterwards."""
+
 ALLOWED_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "pause": {"desiredState": "Paused"},
     "stop": {"desiredState": "Stopped"},
@@ -353,6 +369,7 @@ ALLOWED_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "a limit that was not there": {"maxDurationSeconds": 60},
     "a time to live that was not there": {"ttlSecondsAfterFinished": 0},
     "another restart policy": {"restart": {"policy": "Never", "maxParts": 3}},
+    **{mistake.called: mistake.changes for mistake in STORED_MISTAKES},
     "other deadlines": {"uploadGraceSeconds": 0, "deletionDeadlineSeconds": 0},
 }
 

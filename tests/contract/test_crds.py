@@ -15,7 +15,14 @@ from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Kubectl
 from tests.cluster.layout import REPOSITORY
 from tests.contract.crds_manifests import Manifest, a_recording, changed
-from tests.contract.crds_table import ALLOWED_UPDATES, CREATION_MISTAKES, UPDATE_MISTAKES, VALID, Mistake
+from tests.contract.crds_table import (
+    ALLOWED_UPDATES,
+    CREATION_MISTAKES,
+    STORED_MISTAKES,
+    UPDATE_MISTAKES,
+    VALID,
+    Mistake,
+)
 
 DRY_RUN = "--dry-run=server"
 STATUS = Path(__file__).with_name("crds_status.yaml")
@@ -70,6 +77,32 @@ def test_what_may_change_while_recording_can(kubectl: Kubectl, existing: Manifes
     kubectl("apply", DRY_RUN, "--filename=-", stdin=json.dumps(changed(existing, changes)))
 
 
+@pytest.fixture(scope="module")
+def stored(kubectl: Kubectl) -> Iterator[Manifest]:
+    """A recording of which a slice is in the bucket."""
+    manifest = a_recording()
+    manifest["metadata"]["name"] = "stored"
+    kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+    part = {"number": 0, "pod": "p", "storage": {"place": {"bucket": "the-first", "endpoint": "https://a.example.com"}}}
+    status = {"slices": {"written": 1, "uploaded": 1}, "parts": [part]}
+    patch = json.dumps({"status": status})
+    kubectl("patch", "crec", "stored", "--subresource=status", "--type=merge", f"--patch={patch}")
+    yield manifest
+    kubectl("delete", "crec", "stored")
+
+
+@pytest.mark.parametrize("mistake", STORED_MISTAKES, ids=lambda mistake: mistake.called)
+def test_the_place_of_what_is_stored_cannot_change(kubectl: Kubectl, stored: Manifest, mistake: Mistake) -> None:
+    refusal = _refusal(kubectl, "replace", DRY_RUN, manifest=changed(stored, mistake.changes))
+    _assert_says(refusal, mistake)
+
+
+def test_a_place_that_the_recorder_did_not_go_to_can_be_taken_back(kubectl: Kubectl, stored: Manifest) -> None:
+    """Promise: where a change came too late, the spec can be set to what is so."""
+    back = changed(stored, {"storage.bucket": "the-first", "storage.endpoint": "https://a.example.com"})
+    kubectl("replace", DRY_RUN, "--filename=-", stdin=json.dumps(back))
+
+
 @pytest.mark.parametrize("state", ["Recording", "Paused"])
 def test_a_stopped_recording_stays_stopped(kubectl: Kubectl, state: str) -> None:
     stopped = a_recording({"desiredState": "Stopped"})
@@ -104,7 +137,7 @@ def test_every_field_of_the_status_is_kept(kubectl: Kubectl, existing: Manifest)
     )
     assert json.loads(answer)["status"] == status
     row = kubectl("get", "crec", name, "--output=wide").splitlines()[1].split()
-    assert row[1:6] == ["True", "Recording", "50", "2", "45"]
+    assert row[1:6] == ["True", "Recording,AccessDenied", "50", "2", "45"]
     assert status["parts"][0]["pod"] in row
     assert status["recordingId"] in row
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import KIND, PLURAL, CloudRecordingSpec
-from cloud_recording.api.schema import Schema, structural_schema
+from cloud_recording.api.schema import SETTLED_MESSAGE, Schema, structural_schema
 from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.api.storage import Storage, StoragePlace
 
 _READY: Final = '.status.conditions[?(@.type=="Ready")]'
 
@@ -30,7 +31,7 @@ def _column(name: str, kind: str, path: str, description: str, *, wide: bool = F
 
 _COLUMNS: Final = [
     _column("Ready", "string", f"{_READY}.status", "Whether the recording does what was asked of it."),
-    _column("Status", "string", f"{_READY}.reason", "What it is doing, or why it is not."),
+    _column("Status", "string", ".status.display", "What it is doing, or why it is not, and what fails beside."),
     _column(
         "Progress",
         "integer",
@@ -46,11 +47,37 @@ _COLUMNS: Final = [
 ]
 
 
+_NOTHING_STORED: Final = (
+    "!has(self.status) || !has(self.status.slices) || !has(self.status.slices.uploaded) || "
+    "self.status.slices.uploaded == 0"
+)
+
+
+def _settled_rules() -> list[Schema]:
+    """The storage's place may change while nothing is stored there: a rule of the whole object, as the status knows.
+
+    Where a change was taken that the recorder had to refuse, it can be taken back to where the files are.
+    """
+    rules = []
+    for name in StoragePlace.model_fields:
+        field = f"self.spec.storage.{name}"
+        same = f"{field} == {field.replace('self', 'oldSelf', 1)}"
+        if not Storage.model_fields[name].is_required():
+            here, before = f"has({field})", f"has({field.replace('self', 'oldSelf', 1)})"
+            same = f"{here} == {before} && (!{here} || {same})"
+        there = f"has(part.storage) && has(part.storage.place.{name}) && part.storage.place.{name} == {field}"
+        back = f"has({field}) && has(self.status.parts) && self.status.parts.exists(part, {there})"
+        rule = f"{_NOTHING_STORED} || ({same}) || ({back})"
+        rules.append({"rule": rule, "message": SETTLED_MESSAGE, "fieldPath": f".spec.storage.{name}"})
+    return rules
+
+
 def _object_schema() -> Schema:
     return {
         "type": "object",
         "description": _DESCRIPTION,
         "required": ["spec"],
+        "x-kubernetes-validations": _settled_rules(),
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this representation of the object."},
             "kind": {"type": "string", "description": "Kind of the object."},

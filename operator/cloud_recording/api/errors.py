@@ -54,7 +54,7 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         RecordingErrorCode.DISCONNECTED: ErrorFacts(
             Reason.DISCONNECTED,
             "The connection to everybody in the channel was lost, and could not be made again for a minute; unless "
-            "somebody comes within `maxIdleSeconds`, the recording ends.",
+            "somebody comes within `spec.recording.maxIdleSeconds`, the recording ends.",
             "Check the App ID's permission, the media server and the network between it and the pod's node.",
         ),
         RecordingErrorCode.INVALID_PARAMETER: ErrorFacts(
@@ -70,15 +70,15 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.NO_USERS: ErrorFacts(
             Reason.NO_USERS,
-            "Nobody came within `recording.maxWaitSeconds`, or everybody had left for `recording.maxIdleSeconds`, so "
-            "the recorder left the channel.",
-            "What was recorded before is uploaded. If people were to be there, check that they publish to the URLs "
-            "named in the spec, and create the recording again with longer times.",
+            "Nobody came within `spec.recording.maxWaitSeconds`, or everybody had left for "
+            "`spec.recording.maxIdleSeconds`, so the recorder left the channel.",
+            "What was recorded before is uploaded. If people were to be there, check that they publish to the URLs of "
+            "`spec.channel.streams`, and create the recording again with longer times.",
         ),
         RecordingErrorCode.NO_RECORDED_DATA: ErrorFacts(
             Reason.NO_RECORDED_DATA,
             "The recording ended without any media to keep.",
-            "Check that the participants sent audio or video of the kind that `recording.streams` asks for.",
+            "Check that the participants sent audio or video of the kind that `spec.recording.streams` asks for.",
         ),
         RecordingErrorCode.RECORDER_INIT: ErrorFacts(
             Reason.RECORDER_INIT,
@@ -93,14 +93,12 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         RecordingErrorCode.UPLOADER_INIT: ErrorFacts(
             Reason.UPLOADER_INIT,
             "The uploader could not be set up; recording goes on and the files wait on the work volume.",
-            "Check the storage's endpoint, region and credentials Secret; the upload goes on by itself once they are "
-            "right.",
+            "Mend what the message and the condition `StorageReady` name; the upload goes on by itself.",
         ),
         RecordingErrorCode.UPLOADER_FAILED: ErrorFacts(
             Reason.UPLOADER_FAILED,
             "The bucket did not take a file; recording goes on, the file waits on the work volume and is tried again.",
-            "Check that the bucket exists, that the key may write to it, and the network; the upload goes on by itself "
-            "once the cause is gone.",
+            "Mend what the message and the condition `StorageReady` name; the upload goes on by itself.",
         ),
         RecordingErrorCode.BACKUP_FAILED: ErrorFacts(
             Reason.BACKUP_FAILED,

@@ -17,6 +17,7 @@ class ConditionType(OpenEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     RECORDING = "Recording"
+    STORAGE_READY = "StorageReady"
     UPLOADED = "Uploaded"
     BACKED_UP = "BackedUp"
     SUCCEEDED = "Succeeded"
@@ -26,14 +27,18 @@ class ConditionType(OpenEnum):
 CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
     {
         ConditionType.READY: "The summary. True while the recording does what was asked of it and after it completed; "
-        "False while it is being started, waits for something, or failed. Its reason is the STATUS column. Always "
-        "present.",
+        "False while it is being started, waits for something, or failed. It stays True while the bucket fails and "
+        "media is kept safe on the work volume. Its reason is the first word of the STATUS column. Always present.",
         ConditionType.RECONCILING: "True while the operator or the recorder is on the way to what the spec asks for. "
         "Absent otherwise.",
         ConditionType.STALLED: "True when the recording failed or cannot go on without a person; its reason is the "
         "cause. Absent otherwise.",
-        ConditionType.RECORDING: "True only while the recorder's last word is that it records and its pod is ready; "
-        "Unknown when the recorder cannot be heard; False before, while paused and after.",
+        ConditionType.RECORDING: "True only while the recorder's last word, a moment ago, is that it records, and its "
+        "pod is ready (or began so recently that its first probe is still to come); Unknown when the recorder cannot "
+        "be heard; False before, while paused and after.",
+        ConditionType.STORAGE_READY: "True when the bucket took what was put last, verified by its own answer; False "
+        "since it refused, with the cause. It is tried before the first slice is there, with the very key and place. "
+        "Absent before the trial. While it is False, its reason stands in the STATUS column, after a comma.",
         ConditionType.UPLOADED: "True once every file of the recording is in the bucket, verified by the bucket's own "
         "answer.",
         ConditionType.BACKED_UP: "True when at least one file had to go to the backup store; False once all were "
@@ -50,6 +55,7 @@ class Reason(OpenEnum):
 
     PENDING = "Pending"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
+    SECRET_UNUSABLE = "SecretUnusable"  # noqa: S105 - likewise
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REJECTED = "PodRejected"
@@ -60,7 +66,9 @@ class Reason(OpenEnum):
     RECORDING = "Recording"
     PAUSED = "Paused"
     RECONNECTING = "Reconnecting"
+    WORK_VOLUME_FULL = "WorkVolumeFull"
     RECORDER_NOT_READY = "RecorderNotReady"
+    NOT_HEARD = "NotHeard"
     RESTARTING = "Restarting"
     STOPPING = "Stopping"
     DELETING = "Deleting"
@@ -68,9 +76,12 @@ class Reason(OpenEnum):
     UPLOADED = "Uploaded"
     BACKED_UP = "BackedUp"
     COMPLETED = "Completed"
+    MAX_DURATION_REACHED = "MaxDurationReached"
+    DELETED = "Deleted"
     CHANNEL_IDLE = "ChannelIdle"
     NOTHING_RECORDED = "NothingRecorded"
     NO_USERS = "NoUsers"
+    POD_ENDED = "PodEnded"
     EVICTED = "Evicted"
     OUT_OF_MEMORY = "OutOfMemory"
     POD_LOST = "PodLost"
@@ -92,113 +103,316 @@ class Reason(OpenEnum):
     BACKUP_FAILED = "BackupFailed"
     RECORDER_EXIT = "RecorderExit"
     GENERAL_ERROR = "GeneralError"
+    WRITABLE = "Writable"
+    NO_SUCH_BUCKET = "NoSuchBucket"
+    ACCESS_DENIED = "AccessDenied"
+    INVALID_ACCESS_KEY = "InvalidAccessKey"
+    SIGNATURE_DOES_NOT_MATCH = "SignatureDoesNotMatch"
+    EXPIRED_TOKEN = "ExpiredToken"  # noqa: S105 - likewise
+    CLOCK_SKEW = "ClockSkew"
+    WRONG_REGION = "WrongRegion"
+    STORAGE_FULL = "StorageFull"
+    STORAGE_SERVER_ERROR = "StorageServerError"
+    UPLOAD_REFUSED = "UploadRefused"
+    UPLOAD_UNVERIFIED = "UploadUnverified"
+    STORED_FILE_GONE = "StoredFileGone"
+    STORAGE_HOST_UNKNOWN = "StorageHostUnknown"
+    STORAGE_CONNECTION_REFUSED = "StorageConnectionRefused"
+    STORAGE_UNREACHABLE = "StorageUnreachable"
+    STORAGE_CERTIFICATE_UNTRUSTED = "StorageCertificateUntrusted"
+    STORAGE_TIMEOUT = "StorageTimeout"
+    CREDENTIALS_UNREADABLE = "CredentialsUnreadable"
+    WORK_VOLUME_UNREADABLE = "WorkVolumeUnreadable"
+    STORAGE_CONFIGURATION_INVALID = "StorageConfigurationInvalid"
+    STORAGE_FAILED = "StorageFailed"
+
+
+class Remedy(NamedTuple):
+    """What to do about a reason. A test tries what it says, so whatever it names is named here, too.
+
+    `changes` are fields of this recording's spec that it asks to change, `creates` those of a new recording's, `values`
+    those of the chart, `commands` whole command lines with NAME for the recording and POD for its pod.
+    """
+
+    text: str
+    changes: tuple[str, ...] = ()
+    creates: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+NOTHING: Final = Remedy("")
 
 
 class ReasonFacts(NamedTuple):
-    """What a reason means to a person, and what to do about it; no remedy means that nothing needs to be done."""
+    """What a reason means to a person, and what to do about it; no remedy means that nothing needs to be done.
+
+    `once_stored` is the remedy when a slice is in the bucket already and the storage's place cannot change any more.
+    """
 
     meaning: str
-    remedy: str = ""
+    advice: Remedy = NOTHING
+    once_stored: Remedy | None = None
+
+    @property
+    def remedy(self) -> str:
+        """The remedy's text, while nothing is stored."""
+        return self.advice.text
 
 
-_SEE_ERROR: Final = "See the error table below and `status.lastError`."
+def remedy(reason: Reason, *, stored: bool) -> str:
+    """What to do about it, depending on whether a slice is in the bucket already."""
+    facts = reason_facts(reason)
+    return facts.once_stored.text if stored and facts.once_stored else facts.advice.text
+
+
+_COPY: Final = "kubectl cp POD:/var/lib/cloud-recording rescued"
+_RESCUE: Final = (
+    "what waits on the work volume can be copied out of the running pod (`kubectl cp POD:/var/lib/cloud-recording "
+    "rescued`; see 'Rescuing' in the operations guide)"
+)
+_SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
+_STREAMS: Final = Remedy(
+    "Check that the participants publish to the URLs of `spec.channel.streams`; create the recording again, with a "
+    "longer `spec.recording.maxWaitSeconds` if they come late.",
+    creates=("spec.channel.streams", "spec.recording.maxWaitSeconds"),
+)
+
+
+def _wrong_place(meaning: str, mend: str, *fields: str) -> ReasonFacts:
+    """A trouble that another place ends while nothing is stored, and that only the bucket's owner ends afterwards."""
+    named = " or ".join(f"`{field}`" for field in fields)
+    return ReasonFacts(
+        meaning,
+        Remedy(f"{mend}, or correct {named}: it may change while no slice is stored.", changes=fields),
+        Remedy(f"{mend}. Its place can change no more, as slices are there; {_RESCUE}.", commands=(_COPY,)),
+    )
+
+
+def _wrong_key(meaning: str, mend: str) -> ReasonFacts:
+    where = "in the Secret that `spec.storage.credentials.secretRef` names"
+    return ReasonFacts(meaning, Remedy(f"{mend} {where}; the next attempt uses it."))
+
+
+def _passing(meaning: str, mend: str) -> ReasonFacts:
+    return ReasonFacts(meaning, Remedy(f"{mend}; until then files wait on the work volume."))
+
+
+_BUCKET: Final = "spec.storage.bucket"
+_ENDPOINT: Final = "spec.storage.endpoint"
+_REGION: Final = "spec.storage.region"
+
+_STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
+    Reason.NO_SUCH_BUCKET: _wrong_place(
+        "There is no bucket of this name at the endpoint.", "Create the bucket", _BUCKET, _ENDPOINT
+    ),
+    Reason.ACCESS_DENIED: ReasonFacts(
+        "The access key may not put objects there.",
+        Remedy(
+            "Let the key put objects (`s3:PutObject`) under `spec.storage.prefix`, or put another key into the Secret "
+            "that `spec.storage.credentials.secretRef` names."
+        ),
+    ),
+    Reason.INVALID_ACCESS_KEY: _wrong_key("The server does not know the access key.", "Correct the access key"),
+    Reason.SIGNATURE_DOES_NOT_MATCH: _wrong_key(
+        "The secret key does not belong to the access key.", "Correct the secret key"
+    ),
+    Reason.EXPIRED_TOKEN: _wrong_key("The credentials have expired.", "Renew the keys"),
+    Reason.CLOCK_SKEW: _passing("The node's clock and the server's are too far apart.", "Set the node's clock"),
+    Reason.WRONG_REGION: _wrong_place(
+        "The bucket is in another region.", "Make the bucket answer in the region that is named", _REGION, _ENDPOINT
+    ),
+    Reason.STORAGE_FULL: _passing("The bucket has reached its quota.", "Raise its quota, or make room"),
+    Reason.STORAGE_SERVER_ERROR: _passing(
+        "The storage server says that it has trouble of its own.", "Wait, or ask who runs it"
+    ),
+    Reason.UPLOAD_REFUSED: _passing("The storage server refuses the file with words of its own.", "Ask who runs it"),
+    Reason.UPLOAD_UNVERIFIED: _passing(
+        "The storage server's answer does not prove that it holds what was sent.", "Ask who runs it"
+    ),
+    Reason.STORED_FILE_GONE: _passing("The store has lost a file that it held.", "Put it back"),
+    Reason.STORAGE_HOST_UNKNOWN: _wrong_place(
+        "The endpoint's host name does not resolve.", "Mend the name's DNS record", _ENDPOINT, _REGION
+    ),
+    Reason.STORAGE_CONNECTION_REFUSED: _wrong_place(
+        "Nothing listens at the endpoint's port.", "Start the storage server", _ENDPOINT
+    ),
+    Reason.STORAGE_UNREACHABLE: _wrong_place(
+        "The endpoint cannot be reached.", "Mend the network, or the policy, between the pod and it", _ENDPOINT
+    ),
+    Reason.STORAGE_CERTIFICATE_UNTRUSTED: ReasonFacts(
+        "The endpoint's certificate is not one that the recorder trusts.",
+        Remedy(
+            "Have the certificate's authority in the Secret that `spec.storage.caSecretRef` names, where there is one, "
+            f"or correct `{_ENDPOINT}`: it may change while no slice is stored.",
+            changes=(_ENDPOINT,),
+        ),
+        Remedy(
+            "Have the certificate's authority in the Secret that `spec.storage.caSecretRef` names, where there is one, "
+            f"or give the server a certificate that is trusted; {_RESCUE}.",
+            commands=(_COPY,),
+        ),
+    ),
+    Reason.STORAGE_TIMEOUT: _wrong_place(
+        "The endpoint does not answer in time.", "Mend the network, or ask who runs the server", _ENDPOINT
+    ),
+    Reason.CREDENTIALS_UNREADABLE: _wrong_key(
+        "The bucket's keys cannot be read in the pod.", "Have both keys, not empty,"
+    ),
+    Reason.WORK_VOLUME_UNREADABLE: _passing(
+        "A file on the work volume cannot be read.", "Check the volume and its node"
+    ),
+    Reason.STORAGE_CONFIGURATION_INVALID: _wrong_place(
+        "The storage cannot be used as the spec configures it.", "Mend what the message names", _ENDPOINT, _REGION
+    ),
+    Reason.STORAGE_FAILED: _passing("The bucket cannot be written to.", "Mend what the message names"),
+}
+
+STORAGE_REASONS: Final = frozenset(_STORAGE_FACTS)
+"""Why `StorageReady` is False: the words that the engine's snapshot has for it."""
 
 REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
     {
         Reason.PENDING: ReasonFacts("The recorder's pod is decided on or created, and has not said anything yet."),
         Reason.WAITING_FOR_SECRET: ReasonFacts(
-            "A Secret, or a key in it, that the spec names is not there; the message says which.",
-            "Create it; the recording goes on by itself.",
+            "A Secret, or a key in it, that the spec names is not there or is empty; the message says which.",
+            Remedy("Create it; the recording goes on by itself."),
+        ),
+        Reason.SECRET_UNUSABLE: ReasonFacts(
+            "What a Secret holds cannot be used, for every participant: a URL that is none, or one that is not "
+            "allowed. The message names Secret, key and participant.",
+            Remedy("Correct the Secret; the recording goes on by itself."),
         ),
         Reason.UNSCHEDULABLE: ReasonFacts(
             "No node has room for the pod; the message is the scheduler's.",
-            "Make room, or create the recording with smaller `pod.resources` or other `pod.nodeSelector`.",
+            Remedy(
+                "Make room, or create the recording again with smaller `spec.pod.resources` or another "
+                "`spec.pod.nodeSelector`.",
+                creates=("spec.pod.resources", "spec.pod.nodeSelector"),
+            ),
         ),
         Reason.QUOTA_EXCEEDED: ReasonFacts(
             "The namespace's ResourceQuota refuses the pod; the message is the API server's.",
-            "Raise the quota or wait for other pods to end; the recording goes on by itself.",
+            Remedy("Raise the quota or wait for other pods to end; the recording goes on by itself."),
         ),
         Reason.POD_REJECTED: ReasonFacts(
             "The API server or an admission policy refuses the pod; the message is its own.",
-            "Change what the message names; the operator tries again by itself.",
+            Remedy("Change what the message names; the operator tries again by itself."),
         ),
         Reason.IMAGE_PULL_FAILED: ReasonFacts(
             "The node cannot get the recorder's image.",
-            "Check the chart's `runnerImage` and `imagePullSecrets`.",
+            Remedy(
+                "Check the chart's `image`, `runner.image` and `runner.imagePullSecrets`.",
+                values=("image", "runner.image", "runner.imagePullSecrets"),
+            ),
         ),
         Reason.NOT_ALLOWED: ReasonFacts(
             "The spec asks for something that the administrator did not allow, such as an engine, a service account, a "
             "priority class, a pod annotation or a URL's protocol; the message names it.",
-            "Create the recording without it, or have the chart's values allow it.",
+            Remedy(
+                "Create the recording again without it, or have the chart's `allowed` or `engines` allow it.",
+                values=("allowed", "engines"),
+            ),
         ),
         Reason.CONNECTING: ReasonFacts("The recorder is joining the channel."),
         Reason.WAITING_FOR_USERS: ReasonFacts(
             "The recorder is in the channel and nobody has been seen there yet.",
-            "Nothing, unless it lasts: then check that the participants publish to the URLs named in the spec.",
+            Remedy("Nothing, unless it lasts: then check that the participants publish to their URLs."),
         ),
         Reason.RECORDING: ReasonFacts("Media is being recorded."),
         Reason.PAUSED: ReasonFacts(
-            "`desiredState` is 'Paused' and the recorder has acknowledged it; the pause is a stated gap.",
-            "Set `desiredState` to 'Recording' to go on.",
+            "`spec.desiredState` is 'Paused' and the recorder has acknowledged it; the pause is a stated gap.",
+            Remedy("Set `spec.desiredState` to 'Recording' to go on.", changes=("spec.desiredState",)),
+        ),
+        Reason.WORK_VOLUME_FULL: ReasonFacts(
+            "Nothing is recorded: the work volume is nearly full of slices that the bucket has not taken, and what is "
+            "recorded is not thrown away. The gap goes on until there is room.",
+            Remedy(
+                "Mend what `StorageReady` tells; capture goes on by itself once uploads have made room. Next time, a "
+                "larger `spec.work` bridges a longer outage.",
+                creates=("spec.work",),
+            ),
         ),
         Reason.RECONNECTING: ReasonFacts(
             "The connection to everybody in the channel broke, or the recorder died; it is trying to come back."
         ),
         Reason.RECORDER_NOT_READY: ReasonFacts(
             "The recorder's last word was that it records, but its pod is not ready now, so it is not known.",
-            "Check the pod and its node.",
+            Remedy("Check the pod and its node: `kubectl describe pod POD`.", commands=("kubectl describe pod POD",)),
+        ),
+        Reason.NOT_HEARD: ReasonFacts(
+            "The recorder's pod runs, and nothing was heard of it for longer than it is ever silent; whether it "
+            "records is not known.",
+            Remedy(
+                "Check that the pod can reach the operator's callback service (NetworkPolicy, DNS), and its log: "
+                "`kubectl logs POD`. What happens meanwhile is kept in the pod and told afterwards.",
+                commands=("kubectl logs POD",),
+            ),
         ),
         Reason.RESTARTING: ReasonFacts("The recorder ended although it was to record; a new part is being started."),
-        Reason.STOPPING: ReasonFacts("A stop was asked for and the recorder is leaving the channel."),
+        Reason.STOPPING: ReasonFacts("The recorder is leaving the channel; the message says why."),
         Reason.DELETING: ReasonFacts(
             "The resource was deleted; it stays until what was recorded is in the bucket.",
-            'To throw away what is not uploaded, set the annotation `cloudrecording.dev/discard: "true"`.',
+            Remedy(
+                "To throw away what is not uploaded: `kubectl annotate crec NAME cloudrecording.dev/discard=true`.",
+                commands=("kubectl annotate crec NAME cloudrecording.dev/discard=true",),
+            ),
         ),
-        Reason.UPLOADING: ReasonFacts("Recording is over, or goes on; files are still on their way to the bucket."),
+        Reason.UPLOADING: ReasonFacts("Files are on their way to the bucket."),
         Reason.UPLOADED: ReasonFacts("Every file is in the bucket."),
         Reason.BACKED_UP: ReasonFacts("Every file is durable, at least one of them in the backup store."),
         Reason.COMPLETED: ReasonFacts("The recording was stopped as desired and every file is durable."),
+        Reason.MAX_DURATION_REACHED: ReasonFacts(
+            "The recording ended as `spec.maxDurationSeconds` was over, and every file is durable."
+        ),
+        Reason.DELETED: ReasonFacts("The recording ended as it was deleted, and every file is durable."),
         Reason.CHANNEL_IDLE: ReasonFacts(
-            "Everybody had left for `recording.maxIdleSeconds`, so the recording ended as it should."
+            "Everybody had left for `spec.recording.maxIdleSeconds`, so the recording ended as it should."
         ),
         Reason.NOTHING_RECORDED: ReasonFacts("The recording was stopped before anything had been recorded."),
-        Reason.NO_USERS: ReasonFacts(
-            "Nobody ever joined within `recording.maxWaitSeconds`.",
-            "Check that the participants publish to the URLs named in the spec, and create the recording again, with a "
-            "longer `recording.maxWaitSeconds` if they come later.",
+        Reason.NO_USERS: ReasonFacts("Nobody ever joined within `spec.recording.maxWaitSeconds`.", _STREAMS),
+        Reason.POD_ENDED: ReasonFacts(
+            "The pod was told to end, by a drain, an eviction or somebody; a new part follows unless `spec.restart` "
+            "says otherwise."
         ),
         Reason.EVICTED: ReasonFacts(
-            "The node or an administrator put the pod out; a new part follows unless `restart` says otherwise.",
-            "Check the node's memory and disk, and the priority of the pod.",
+            "The node or an administrator put the pod out; a new part follows unless `spec.restart` says otherwise.",
+            Remedy("Check the node's memory and disk, and the priority of the pod."),
         ),
         Reason.OUT_OF_MEMORY: ReasonFacts(
             "The recorder used more memory than its limit and was ended.",
-            "Create the recording with a higher `pod.resources.limits.memory`, or have the chart's default raised.",
+            Remedy(
+                "Create the recording again with a higher memory limit in `spec.pod.resources`, or have the chart's "
+                "`runner.resources` raised.",
+                creates=("spec.pod.resources",),
+                values=("runner.resources",),
+            ),
         ),
         Reason.POD_LOST: ReasonFacts(
-            "The recorder's pod is gone without its final report; a new part follows unless `restart` says otherwise.",
-            "Check who deletes pods in the namespace, and the node.",
+            "The recorder's pod is gone without its final report; a new part follows unless `spec.restart` says "
+            "otherwise.",
+            Remedy("Check who deletes pods in the namespace, and the node."),
         ),
         Reason.NODE_LOST: ReasonFacts(
             "The pod's node has not been heard of for longer than the administrator's limit.",
-            "Bring the node back or delete it.",
+            Remedy("Bring the node back or delete it."),
         ),
         Reason.PARTS_EXHAUSTED: ReasonFacts(
-            "`restart.maxParts` parts have failed, or `restart.policy` is 'Never' and the only part failed.",
-            "Look at `status.parts` and `status.lastError`, mend the cause and create a new recording.",
+            "`spec.restart.maxParts` parts have failed, or `spec.restart.policy` is 'Never' and the only part failed.",
+            Remedy("Look at `status.parts` and `status.lastError`, mend the cause and create a new recording."),
         ),
         Reason.UPLOAD_INCOMPLETE: ReasonFacts(
             "The recording is over and some files could not be brought to any store; the message counts them.",
-            "Look at `status.lastError`. Files on a persistent volume are still there.",
+            Remedy("Look at `status.lastError`. Files on a persistent volume are still there."),
         ),
         Reason.DEADLINE_EXCEEDED: ReasonFacts(
-            "`uploadGraceSeconds` or `deletionDeadlineSeconds` ran out before everything was uploaded.",
-            "Look at `status.lastError`; allow more time where the bucket is slow.",
+            "`spec.uploadGraceSeconds` or `spec.deletionDeadlineSeconds` ran out before everything was uploaded.",
+            Remedy("Look at `status.lastError`; allow more time where the bucket is slow."),
         ),
         Reason.DISCARDED: ReasonFacts("What was not uploaded was thrown away, as the discard annotation asked."),
         Reason.INVALID_SPEC: ReasonFacts(
             "The spec contradicts itself or this version in a way that the API server could not see.",
-            "Correct the field that the message names.",
+            Remedy("Correct the field that the message names, or create the recording again where it is fixed."),
         ),
         Reason.CONNECT_ERROR: ReasonFacts("Error 430.", _SEE_ERROR),
         Reason.DISCONNECTED: ReasonFacts("Error 431.", _SEE_ERROR),
@@ -212,6 +426,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.BACKUP_FAILED: ReasonFacts("Error 440.", _SEE_ERROR),
         Reason.RECORDER_EXIT: ReasonFacts("Error 441.", _SEE_ERROR),
         Reason.GENERAL_ERROR: ReasonFacts("Error 442.", _SEE_ERROR),
+        Reason.WRITABLE: ReasonFacts("The bucket took what was put last, verified by its own answer."),
+        **_STORAGE_FACTS,
     }
 )
 

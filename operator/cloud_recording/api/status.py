@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from cloud_recording.api.base import Count, KeptModel, Message, OpenEnum, Tail, Time, kubernetes
 from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.storage import StoragePlace
 
 FileName = Annotated[str, Field(max_length=512)]
 ObjectName = Annotated[str, Field(max_length=253)]
 
 
 Ordinal = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+MOST_PLAYLISTS: Final = 100
 
 
 class ConditionStatus(OpenEnum):
@@ -47,7 +51,7 @@ class Gap(KeptModel):
     """A span of time that is not in the recording."""
 
     start_time: Time = Field(description="First moment that is missing.")
-    stop_time: Time = Field(description="First moment that is there again.")
+    stop_time: Time | None = Field(default=None, description="First moment that is there again; absent while it lasts.")
     reason: Message = Field(description="Why it is missing.")
 
 
@@ -100,6 +104,35 @@ class Outcome(OpenEnum):
     DRAINED = "Drained"
 
 
+class PartStorage(KeptModel):
+    """Where a part's files go, and whether the bucket takes them."""
+
+    place: StoragePlace = Field(description="Where they go.")
+    ready: bool | None = Field(
+        default=None, description="Whether the bucket took what was put last; absent if untried."
+    )
+    reason: Reason | None = Field(default=None, description="Why it did not, in one word.")
+    message: Message | None = Field(default=None, description="The same in a sentence.")
+    time: Time | None = Field(default=None, description="Since when that is so.")
+
+
+class Pause(KeptModel):
+    """Nothing is recorded at present."""
+
+    reason: Message = Field(description="Paused: as the spec asks. WorkVolumeFull: until uploads have made room.")
+    start_time: Time = Field(description="Since when.")
+
+
+class Playlist(KeptModel):
+    """A playlist that is in the bucket."""
+
+    part: Ordinal = Field(description="Number of the part whose slices it lists.")
+    name: FileName = Field(description="Its name, without the storage's prefix.")
+    url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="Its URL in the bucket; reading it may need credentials."
+    )
+
+
 class Part(KeptModel):
     """One pod's share of the recording."""
 
@@ -121,6 +154,18 @@ class Part(KeptModel):
     reason: Reason | None = Field(default=None, description="Why the part waits, or how it ended, in one word.")
     message: Message | None = Field(default=None, description="The same in a sentence.")
     pod_ready: bool = Field(default=False, description="Whether the pod is ready.")
+    ready_time: Time | None = Field(
+        default=None, description="When the pod was first seen ready since its container was started last."
+    )
+    running_time: Time | None = Field(default=None, description="When the pod's container was started last.")
+    heard_time: Time | None = Field(default=None, description="When the part was last heard of.")
+    engine_extended: bool | None = Field(
+        default=None, description="Whether the recorder's library offers more than the published interface."
+    )
+    storage: PartStorage | None = Field(
+        default=None, description="Where the part's files go, and whether the bucket takes them."
+    )
+    pause: Pause | None = Field(default=None, description="Why nothing is recorded at present, while that is so.")
     outcome: Outcome | None = Field(default=None, description="How the part ended, by its own account.")
     error_code: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         default=None, description="The recorder SDK's number of the error that ended the part."
@@ -167,7 +212,7 @@ class EarlierParts(KeptModel):
 
 
 class LastError(KeptModel):
-    """The newest error, and the way out. It stays after the cause is gone, with the time it happened."""
+    """The newest error, and the way out. It stays after the cause is gone, with the time when that was."""
 
     code: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         default=None, description="The recorder SDK's number of the error; none for errors outside the engine."
@@ -176,6 +221,9 @@ class LastError(KeptModel):
     message: Message = Field(description="What happened, in the words of whoever saw it.")
     remedy: Message = Field(description="What to do about it.")
     time: Time = Field(description="When it happened.")
+    resolved_time: Time | None = Field(
+        default=None, description="Since when its cause is gone; absent while it may still be there."
+    )
 
 
 class CloudRecordingStatus(KeptModel):
@@ -187,6 +235,11 @@ class CloudRecordingStatus(KeptModel):
     acknowledged_generation: Count | None = Field(
         default=None, description="Newest generation of the spec whose changes the recorder has taken over."
     )
+    display: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None,
+        description="What the STATUS column shows: the reason of Ready, and after a comma that of StorageReady while "
+        "that is False, such as 'Recording,AccessDenied'.",
+    )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="The recording's state in conditions; see the table of conditions.",
@@ -195,9 +248,19 @@ class CloudRecordingStatus(KeptModel):
     recording_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$", max_length=32)] | None = Field(
         default=None, description="The recording's ID, which every file's name contains (the SDK's `sid`)."
     )
-    playlist: FileName | None = Field(default=None, description="Name of the playlist, without the storage's prefix.")
+    playlist: FileName | None = Field(
+        default=None,
+        description="Name of the newest part's playlist, without the storage's prefix, once it is in the bucket with a "
+        "slice in it.",
+    )
     playlist_url: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="URL of the playlist in the bucket; reading it may need credentials."
+        default=None, description="URL of that playlist; reading it may need credentials."
+    )
+    playlists: Annotated[tuple[Playlist, ...], Field(max_length=MOST_PLAYLISTS)] = Field(
+        default=(),
+        description="Every part's playlist, in order: played one after the other they are the whole recording. Of more "
+        "than 100 the newest.",
+        json_schema_extra=kubernetes(list_map_keys=("part",)),
     )
     progress_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
         default=None, description="Share of the files written so far that are in the bucket, verified."

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import Rule, SpecModel, kubernetes
+from cloud_recording.api.base import KeptModel, Rule, SpecModel, kubernetes
 from cloud_recording.api.secrets import SecretKey, SecretKeyRef, SecretName
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, of_field
 
@@ -121,6 +121,18 @@ _STORAGE_RULES = (
 )
 
 
+class StoragePlace(KeptModel):
+    """What of a storage may change until the first slice is verified there."""
+
+    bucket: Annotated[str, Field(max_length=63)] = Field(description="Name of the bucket.")
+    endpoint: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="URL of the storage server, where the spec names one."
+    )
+    region: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Name of the bucket's region, where the spec names one."
+    )
+
+
 class Storage(SpecModel):
     """A bucket and the way to it."""
 
@@ -135,14 +147,12 @@ class Storage(SpecModel):
         default=None,
         description="Region of the bucket: its name, or the number the recorder SDK gives it. With `vendor` S3 it is "
         "the name that requests are signed with, 'us-east-1' if left out.",
-        json_schema_extra=kubernetes(fixed=True),
     )
-    bucket: Bucket = Field(description="Name of the bucket.", json_schema_extra=kubernetes(fixed=True))
+    bucket: Bucket = Field(description="Name of the bucket.")
     endpoint: Endpoint | None = Field(
         default=None,
         description="URL of the storage server, such as 'https://s3.example.com'. Needed with `vendor` S3; for the "
         "others it follows from `region`.",
-        json_schema_extra=kubernetes(fixed=True),
     )
     prefix: Prefix | None = Field(
         default=None,

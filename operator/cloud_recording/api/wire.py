@@ -16,7 +16,7 @@ from cloud_recording.api.hosts import ANY_HOST
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome, ParticipantState
-from cloud_recording.api.storage import Storage
+from cloud_recording.api.storage import Storage, StoragePlace
 
 RECORDING_ANNOTATION: Final = "cloudrecording.dev/recording"
 DESIRED_ANNOTATION: Final = "cloudrecording.dev/desired"
@@ -82,6 +82,8 @@ class DesiredState(RecordModel):
     max_duration_seconds: Count | None = None
     upload_grace_seconds: Count
     credentials_generation: Count = 0
+    storage: Storage | None = None
+    """Where the files are to go, as far as that may still change; an operator of an earlier release says nothing."""
 
 
 class EngineState(OpenEnum):
@@ -118,6 +120,22 @@ class ParticipantRecord(RecordModel):
     message: Message | None = None
 
 
+class StorageRecord(RecordModel):
+    """Whether the bucket takes what is put: the state is Untried, Ready or Failing, the cause one of the engine's."""
+
+    state: str = ""
+    since: Milliseconds | None = None
+    cause: str | None = None
+    message: Message = ""
+
+
+class PauseRecord(RecordModel):
+    """Nothing is recorded at present; the gap that it makes is listed once it is over."""
+
+    reason: Message
+    since: Milliseconds
+
+
 class TickLateness(RecordModel):
     """How late the composer's tick is, in microseconds."""
 
@@ -151,6 +169,9 @@ class Snapshot(RecordModel):
     participants: Tail[ParticipantRecord] = ()
     participant_count: Count = 0
     somebody_joined: bool = False
+    storage: StorageRecord | None = None
+    pause: PauseRecord | None = None
+    work_volume_full: bool = False
     position_milliseconds: Milliseconds = 0
     tick_lateness_microseconds: TickLateness = TickLateness()
     last_error: EngineError | None = None
@@ -188,12 +209,28 @@ class Summary(RecordModel):
             summary = summary.model_copy(update={"message": shortened})
 
 
+ABSENT: Final = "is not there"
+
+
 class MissingSecret(RecordModel):
-    """A key of a Secret that a field of the spec names and that is not mounted yet."""
+    """A key of a Secret that a field of the spec names and that is not mounted yet, is empty, or cannot be used."""
 
     secret_name: str
     key: str
     field: str
+    problem: str = ABSENT
+    """What is wrong with it, in the words that follow its name."""
+    unusable: bool = False
+    """Whether it is there, and what it holds cannot be used."""
+    participant: str = ""
+    """Whose URL it holds, in words."""
+
+    def sentence(self) -> str:
+        """What is wrong with which key, and who names it."""
+        by = self.participant or f"`{self.field}`"
+        if self.problem == ABSENT:
+            return f"Secret '{self.secret_name}' with the key '{self.key}', named by {by}, {ABSENT}"
+        return f"key '{self.key}' of Secret '{self.secret_name}', named by {by}, {self.problem}"
 
 
 class CallbackBase(RecordModel):
@@ -283,6 +320,13 @@ class DesiredStateApplied(CallbackBase):
     generation: Count
 
 
+class StorageChanged(CallbackBase):
+    """The files go to this place from now on."""
+
+    type: Literal["StorageChanged"] = "StorageChanged"
+    place: StoragePlace
+
+
 class EditRefused(CallbackBase):
     type: Literal["EditRefused"] = "EditRefused"
     field: str
@@ -316,6 +360,7 @@ KnownCallback = Annotated[
     | RecorderExited
     | SnapshotTaken
     | DesiredStateApplied
+    | StorageChanged
     | EditRefused
     | Finished,
     Field(discriminator="type"),

@@ -26,6 +26,7 @@ from cloud_recording.controller.callback_listener import RETRY_SECONDS
 from cloud_recording.controller.identities import Caller, Identities
 from cloud_recording.controller.keys import RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.logs import about
 from cloud_recording.controller.statuses import StatusWriter
 from cloud_recording.domain import parts
 from cloud_recording.domain.fold import fold
@@ -134,7 +135,8 @@ class CallbackServer:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._locks.hold(caller.recording):
                 try:
-                    return await self._fold_once(caller, caller.recording, callbacks)
+                    with about(caller.recording):
+                        return await self._fold_once(caller, caller.recording, callbacks)
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
@@ -164,11 +166,11 @@ class CallbackServer:
     def _after(
         self, reading: Reading, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
     ) -> CloudRecordingStatus:
-        recording = reading.recording
-        folded = fold(status, number=number, callbacks=callbacks)
+        recording, now = reading.recording, self._clock()
+        folded = fold(status, number=number, callbacks=callbacks, heard_at=now)
         if reading.objection is not None and recording.metadata.deletion_timestamp is None:
-            return unreadable(recording, with_totals(folded), reading.objection, now=self._clock())
-        return summarized(recording, folded, now=self._clock())
+            return unreadable(recording, with_totals(folded), reading.objection, now=now)
+        return summarized(recording, folded, now=now)
 
 
 class _InvalidError(Exception):

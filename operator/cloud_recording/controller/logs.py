@@ -6,18 +6,44 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
 from cloud_recording.api.settings import LogFormat, LoggingSettings
+from cloud_recording.controller.keys import RecordingKey
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _CHATTY: Final = ("kopf", "aiohttp.access", "asyncio")
 
 
+_ABOUT: ContextVar[RecordingKey | None] = ContextVar("about", default=None)
+
+
+@contextmanager
+def about(key: RecordingKey) -> Iterator[None]:
+    """Whatever is logged meanwhile, by whichever module, names this recording and its namespace."""
+    token = _ABOUT.set(key)
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+def named(record: logging.LogRecord) -> bool:
+    """Gives a record the recording that it is about, unless it names one itself."""
+    key = _ABOUT.get()
+    if key is not None and not hasattr(record, "recording"):
+        record.namespace, record.recording = key
+    return True
+
+
 def set_up(settings: LoggingSettings) -> None:
     """Has all logging of the process written to standard error in the settings' format."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(named)
     handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     # Kopf warns that it leaves the signals alone: so it should, the operator takes them.

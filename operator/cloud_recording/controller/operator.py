@@ -107,6 +107,7 @@ class Operator:
         self._locks: KeyedLocks[RecordingKey] = KeyedLocks()
         self._stop = asyncio.Event()
         self._status = 0
+        self._began = utc_now()
 
     async def run(self) -> int:
         """Runs until told to stop, the Lease is lost or the watch ends; returns the exit status."""
@@ -131,7 +132,8 @@ class Operator:
         self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
     ) -> tuple[WorkQueue[RecordingKey], Reconciler, CallbackAuthority]:
         def surroundings() -> Surroundings:
-            return Surroundings(settings=self._settings, callback_ca=authority.bundle)
+            bundle = authority.bundle
+            return Surroundings(settings=self._settings, callback_ca=bundle, listening_since=self._began)
 
         def authority_changed() -> None:
             for key in reconciler.unfinished:

@@ -20,6 +20,7 @@ from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
 from cloud_recording.controller.backoff import Backoff
 from cloud_recording.controller.keys import HeldObjects, RecordingKey
 from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.logs import about
 from cloud_recording.controller.statuses import StatusWriter, with_status
 from cloud_recording.domain import names, parts
 from cloud_recording.domain.decide import Refusal, Surroundings, decide
@@ -114,7 +115,8 @@ class Reconciler:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._locks.hold(key):
                 try:
-                    return await self._pass(key)
+                    with about(key):
+                        return await self._pass(key)
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
@@ -221,7 +223,7 @@ class Reconciler:
             return Refusal(part=part.number, reason=reason, message=error.message, retry_after=self._pause(recording))
         self._refused.pop(_key(recording), None)
         self._template_of.pop(_key(recording), None)
-        logger.info("pod created", extra={"recording": recording.metadata.name, "pod": part.pod})
+        logger.info("pod created", extra={"pod": part.pod})
         return None
 
     async def _look_for_another(self, body: Json, pod: PodView, authority: str | None) -> None:

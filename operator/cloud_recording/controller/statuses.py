@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from cloud_recording.api.recording import CloudRecording
@@ -10,6 +11,8 @@ from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.domain.transitions import transitions
 from cloud_recording.kube.events import EventNote, EventRecorder
 from cloud_recording.kube.recordings import Recordings
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -29,6 +32,7 @@ class StatusWriter:
         written = await self._recordings.write_status(body, dumped)
         for one in transitions(before, after):
             note = EventNote(warning=one.warning, reason=one.reason, action=one.action, note=one.message)
+            logger.info("recording changed", extra={"reason": one.reason.value, "told": one.message})
             await self._events.record(written, note)
         return written
 

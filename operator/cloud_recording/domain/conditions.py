@@ -28,12 +28,25 @@ class Conditions:
     def __init__(self, conditions: tuple[Condition, ...], *, generation: int, now: datetime) -> None:
         self._conditions = {condition.type: condition for condition in conditions}
         self._generation = generation
-        self._now = now.replace(microsecond=0)
+        self.now = now.replace(microsecond=0)
 
-    def set(self, kind: ConditionType, status: ConditionStatus, reason: Reason, message: str = "") -> None:
-        """Says this of the aspect; `lastTransitionTime` stays as it was unless `status` changes."""
+    def get(self, kind: ConditionType) -> Condition | None:
+        """What is said of the aspect."""
+        return self._conditions.get(kind)
+
+    def set(
+        self,
+        kind: ConditionType,
+        status: ConditionStatus,
+        reason: Reason,
+        message: str = "",
+        *,
+        since: datetime | None = None,
+    ) -> None:
+        """Says this of the aspect; `lastTransitionTime` stays as it was unless `status` changes: now, or at `since`."""
         known = self._conditions.get(kind)
-        moment = known.last_transition_time if known is not None and known.status is status else self._now
+        changed_at = min(since, self.now) if since is not None else self.now
+        moment = known.last_transition_time if known is not None and known.status is status else changed_at
         self._conditions[kind] = Condition(
             type=kind,
             status=status,

@@ -25,13 +25,12 @@ def read_summary(message: str, *, uid: str, part: int) -> Summary | None:
 
 def with_summary(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
     """The status with the part concluded by its own account."""
-    facts = error_facts(summary.code) if summary.code else None
     concluded = parts.changed(
         part,
         state=PartState.CONCLUDED,
         outcome=summary.outcome,
         error_code=summary.code or part.error_code,
-        reason=facts.reason if facts else _reason(part, summary.outcome),
+        reason=_reason(part, summary),
         message=summary.message or part.message,
         sequence=max(part.sequence, summary.last_sequence),
         slices=summary.slices,
@@ -44,6 +43,7 @@ def with_summary(status: CloudRecordingStatus, part: Part, summary: Summary, *, 
         somebody_joined=part.somebody_joined or summary.somebody_joined,
         nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,
+        pause=None,
     )
     return parts.replaced(status, concluded)
 
@@ -70,7 +70,14 @@ def error(code: int, message: str, *, time: datetime) -> LastError:
     )
 
 
-def _reason(part: Part, outcome: Outcome) -> Reason | None:
-    if outcome is Outcome.INCOMPLETE:
-        return Reason.UPLOAD_INCOMPLETE
-    return part.reason
+def _reason(part: Part, summary: Summary) -> Reason | None:
+    match summary.outcome:
+        case Outcome.INCOMPLETE:
+            return Reason.UPLOAD_INCOMPLETE
+        case Outcome.IDLE:
+            joined = part.somebody_joined or summary.somebody_joined
+            return Reason.CHANNEL_IDLE if joined else Reason.NO_USERS
+        case Outcome.DRAINED:
+            return Reason.POD_ENDED
+        case _:
+            return error_facts(summary.code).reason if summary.code else part.reason

@@ -17,7 +17,8 @@ from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording, Des
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
-from cloud_recording.domain import names, parts
+from cloud_recording.api.words import counted
+from cloud_recording.domain import names, parts, presence
 from cloud_recording.domain.allowed import objection
 from cloud_recording.domain.decision import (
     Action,
@@ -38,7 +39,7 @@ from cloud_recording.domain.restart import End, GoOn, Wait, after
 from cloud_recording.domain.summarize import Headline, concluded, finished, summarized
 from cloud_recording.domain.totals import with_totals
 from cloud_recording.domain.verdict import Verdict, verdict
-from cloud_recording.domain.wanted import deletion_deadline, discard_asked, duration_limit, wanted
+from cloud_recording.domain.wanted import deletion_deadline, discard_asked, duration_limit, wanted, why_stopped
 
 GIVEN_UP_GRACE_SECONDS: Final = 1
 """What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
@@ -53,6 +54,8 @@ class Surroundings:
     settings: OperatorSettings
     callback_ca: str
     """The authorities that pods are to trust, in PEM."""
+    listening_since: datetime | None = None
+    """Since when this operator hears callbacks; None where it always has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +153,11 @@ def _given_up(recording: CloudRecording, status: CloudRecordingStatus, *, now: d
         return None
     pending = (status.slices or Amounts()).pending
     if discard_asked(recording):
-        return Verdict(reason=Reason.DISCARDED, message=f"{pending} slices were thrown away", succeeded=False)
+        return Verdict(reason=Reason.DISCARDED, message=f"thrown away: {counted(pending, 'slice')}", succeeded=False)
     deadline = deletion_deadline(recording)
     if deadline is not None and now >= deadline:
         pods = ", ".join(f"'{part.pod}'" for part in status.parts if part.state not in parts.OVER)
-        message = f"`deletionDeadlineSeconds` ran out: {pending} slices in pod {pods} were given up"
+        message = f"`spec.deletionDeadlineSeconds` ran out: given up in pod {pods}: {counted(pending, 'slice')}"
         return Verdict(reason=Reason.DEADLINE_EXCEEDED, message=message, succeeded=False)
     return None
 
@@ -214,7 +217,8 @@ def _stopped_end(recording: CloudRecording, status: CloudRecordingStatus, part: 
     follows = after(recording, status, part, now=now)
     if isinstance(follows, End) and follows.reason in {Reason.CHANNEL_IDLE, Reason.NO_USERS}:
         return follows
-    return End(Reason.COMPLETED, "", succeeded=True)
+    stop = why_stopped(recording, status, now=now)
+    return End(stop.reason, stop.message, succeeded=True)
 
 
 def _beginning(
@@ -252,7 +256,8 @@ def _proceeding(
     surroundings: Surroundings,
     refusal: Refusal | None,
 ) -> Decision:
-    status = summarized(recording, step.status, now=now, obstacle=step.obstacle)
+    listening = surroundings.listening_since
+    status = summarized(recording, step.status, now=now, obstacle=step.obstacle, listening_since=listening)
     actions: list[Action] = []
     for part in status.parts:
         actions += _part_actions(recording, status, part, pods.get(part.pod), now=now, surroundings=surroundings)
@@ -342,6 +347,7 @@ def _due(
         duration_limit(recording, status, now=now),
         deletion_deadline(recording),
         *(node_deadline(pod, limit=limit) for pod in pods.values() if not pod.over),
+        *presence.next_doubt(status, listening_since=surroundings.listening_since),
     ]
     left = [moment - now for moment in moments if moment is not None and moment > now]
     if refusal is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from cloud_recording.api.place import at_place
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
@@ -17,14 +18,15 @@ from cloud_recording.domain.wanted import duration_left, wanted
 def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
     """What the part's pod is to record. It names Secrets and holds none."""
     metadata, spec = recording.metadata, recording.spec
+    storage = at_place(spec.storage, part.storage.place if part.storage else None)
     return RecordingDocument(
         namespace=metadata.namespace,
         name=metadata.name,
         uid=metadata.uid,
         recording_id=names.recording_id(metadata.uid),
         part=PartIdentity(number=part.number, file_prefix=part.file_prefix),
-        spec=spec.model_copy(update={"pod": None}),
-        storage=spec.storage,
+        spec=spec.model_copy(update={"pod": None, "storage": storage}),
+        storage=storage,
         callback_url=settings.callbacks.url,
         engine=EngineLibrary(name=spec.engine.name, library_path=settings.engines[spec.engine.name]),
         protocols=tuple(settings.allowed.protocols),
@@ -47,6 +49,7 @@ def desired_state(
         max_resolution_uid=spec.recording.video.max_resolution_uid,
         max_duration_seconds=duration_left(recording, part),
         upload_grace_seconds=spec.upload_grace_seconds,
+        storage=at_place(spec.storage, parts.stored_place(status)),
     )
 
 

@@ -12,8 +12,18 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cloud_recording.api.errors import RecordingErrorCode, error_facts
-from cloud_recording.api.reasons import Reason
-from cloud_recording.api.status import CloudRecordingStatus, Gap, LastError, Outcome, Part, Participant, PartState
+from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, Reason, remedy
+from cloud_recording.api.status import (
+    CloudRecordingStatus,
+    Gap,
+    LastError,
+    Outcome,
+    Part,
+    Participant,
+    PartState,
+    PartStorage,
+    Pause,
+)
 from cloud_recording.api.wire import (
     Callback,
     DesiredStateApplied,
@@ -35,11 +45,13 @@ from cloud_recording.api.wire import (
     SecretsComplete,
     Snapshot,
     SnapshotTaken,
+    StorageChanged,
+    StorageRecord,
     UnknownCallback,
     UploaderFailure,
     WaitingForSecret,
 )
-from cloud_recording.domain import counting, parts
+from cloud_recording.domain import counting, parts, storage_health, totals
 
 _PART_STATES: Final = {
     EngineState.CONNECTING: PartState.CONNECTING,
@@ -51,6 +63,16 @@ _PART_STATES: Final = {
     EngineState.UPLOADING: PartState.UPLOADING,
 }
 """What an engine's state says about its part; the others are told by callbacks of their own."""
+
+_TRIED: Final = frozenset({"Ready", "Failing"})
+
+_OF_THE_UPLOADER: Final = frozenset({RecordingErrorCode.UPLOADER_INIT, RecordingErrorCode.UPLOADER_FAILED})
+
+_UNTIL_IT_RECORDS: Final = frozenset(
+    {Reason.CONNECT_ERROR, Reason.DISCONNECTED, Reason.RECORDER_EXIT, Reason.OUT_OF_MEMORY}
+    | {Reason.POD_LOST, Reason.NODE_LOST, Reason.EVICTED}
+)
+"""Errors that are over when media is recorded again."""
 
 _ENGINE_AT_WORK: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 
@@ -64,31 +86,39 @@ _TELLS_STATE: Final = (
     RecorderExited,
     RecorderFailure,
     Finished,
+    WaitingForSecret,
+    SecretsComplete,
+    DesiredStateApplied,
+    StorageChanged,
+    EditRefused,
 )
-"""Callbacks whose own word on the state counts: the snapshot beside them may be older or newer than they are."""
+"""Callbacks whose own word on the state counts, or that say none: the snapshot beside them may be older or newer."""
 
 
-def fold(status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callback]) -> CloudRecordingStatus:
-    """The status after these callbacks of the part; those it contains already change nothing."""
+def fold(
+    status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callback], heard_at: datetime
+) -> CloudRecordingStatus:
+    """The status after these callbacks of the part, heard now; those it contains already change nothing."""
     for callback in callbacks:
         part = next(known for known in status.parts if known.number == number)
         if callback.sequence <= part.sequence or part.state in parts.OVER:
             continue
-        part = parts.changed(part, sequence=callback.sequence)
+        part = parts.changed(part, sequence=callback.sequence, heard_time=heard_at.replace(microsecond=0))
         status = parts.replaced(status, part)
         if callback.snapshot is not None:
-            status = _with_snapshot(status, part, callback.snapshot)
+            status = _with_snapshot(status, part, callback.snapshot, time=callback.time)
         status = _with_callback(status, _part(status, number), callback)
         if not isinstance(callback, _TELLS_STATE):
-            status = _with_engine_state(status, _part(status, number), callback.snapshot)
+            status = _with_engine_state(status, _part(status, number), callback)
+        status = _with_errors_resolved(status, _part(status, number), time=callback.time)
     return status
 
 
 def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:  # noqa: C901, PLR0911, PLR0912 - one arm for each callback there is
     time = callback.time.astimezone(UTC).replace(microsecond=0)
     match callback:
-        case RunnerStarted():
-            return _with_state(status, part, _after_runner_start(part))
+        case RunnerStarted(engine_extended=extended):
+            return _with_state(status, parts.changed(part, engine_extended=extended), _after_runner_start(part))
         case WaitingForSecret():
             return _waiting(status, part, callback)
         case SecretsComplete():
@@ -96,20 +126,21 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
         case RecordingConnecting():
             return _with_state(status, part, PartState.CONNECTING)
         case RecordingStarted():
-            return _started(status, part, time=time)
+            return _started(status, part, callback.snapshot, time=time)
         case RecordingStopped():
-            return parts.replaced(status, parts.changed(part, state=PartState.UPLOADING, stop_time=time))
+            return parts.replaced(status, _stopped(part, time=time))
         case RecordingUploaded(file_name=name):
             return parts.replaced(status, parts.changed(part, outcome=Outcome.UPLOADED, playlist=name))
         case RecordingBackedUp(file_name=name):
             return parts.replaced(status, parts.changed(part, outcome=Outcome.BACKED_UP, playlist=name))
         case RecordingUploadingProgress():
-            told = status.model_copy(update={"progress_percent": callback.progress_percent})
-            return parts.replaced(told, parts.changed(part, playlist=callback.playlist))
+            # An engine that counts its slices says more by that.
+            told = {} if part.engine_extended else {"progress_percent": callback.progress_percent}
+            return parts.replaced(status.model_copy(update=told), parts.changed(part, playlist=callback.playlist))
         case RecorderFailure():
             return _recorder_failure(status, part, callback, time=time)
         case UploaderFailure():
-            return _with_error(status, counting.error(callback.code, callback.message, time=time))
+            return _with_error(status, _uploader_error(status, part, callback, time=time))
         case RecordingFatalError():
             return _fatal(status, part, callback, time=time)
         case RecorderExited():
@@ -119,6 +150,8 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             acknowledged = max(status.acknowledged_generation or 0, callback.generation)
             status = status.model_copy(update={"acknowledged_generation": acknowledged})
             return parts.replaced(status, applied)
+        case StorageChanged(place=place):
+            return parts.replaced(status, parts.changed(part, storage=PartStorage(place=place)))
         case EditRefused():
             message = f"`{callback.field}` was not changed: {callback.message}"
             refusal = counting.error(RecordingErrorCode.INVALID_OPERATION, message, time=time)
@@ -149,21 +182,35 @@ def _after_runner_start(part: Part) -> PartState:
 
 
 def _waiting(status: CloudRecordingStatus, part: Part, callback: WaitingForSecret) -> CloudRecordingStatus:
-    missing = "; ".join(
-        f"Secret '{one.secret_name}' with the key '{one.key}', named by `{one.field}`, is not there"
-        for one in callback.missing
-    )
-    waiting = parts.changed(part, state=PartState.STARTING, reason=Reason.WAITING_FOR_SECRET, message=missing[:1024])
+    missing = "; ".join(one.sentence() for one in callback.missing)
+    unusable = all(one.unusable for one in callback.missing)
+    reason = Reason.SECRET_UNUSABLE if unusable else Reason.WAITING_FOR_SECRET
+    waiting = parts.changed(part, state=PartState.STARTING, reason=reason, message=missing[:1024])
     return parts.replaced(status, waiting)
 
 
-def _started(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
-    if part.start_time is None:
-        status = _with_gap_before(status, part, time=time)
-    started = parts.changed(
-        part, state=PartState.RECORDING, reason=None, message=None, start_time=part.start_time or time, stop_time=None
+def _started(
+    status: CloudRecordingStatus, part: Part, snapshot: Snapshot | None, *, time: datetime
+) -> CloudRecordingStatus:
+    """Somebody is in the channel. Where that is all, as a pause was asked for before, nothing is recorded yet."""
+    held = snapshot is not None and snapshot.state is EngineState.PAUSED
+    part = parts.changed(
+        part,
+        state=PartState.PAUSED if held else PartState.RECORDING,
+        reason=None,
+        message=None,
+        stop_time=None,
+        somebody_joined=True,
     )
-    return parts.replaced(status, started)
+    status = parts.replaced(status, part)
+    return status if held else _with_first_media(status, part, time=time)
+
+
+def _with_first_media(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
+    if part.start_time is not None:
+        return status
+    status = _with_gap_before(status, part, time=time)
+    return parts.replaced(status, parts.changed(part, start_time=time))
 
 
 def _with_gap_before(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
@@ -172,24 +219,86 @@ def _with_gap_before(status: CloudRecordingStatus, part: Part, *, time: datetime
     span = parts.between(former, parts.changed(part, start_time=time)) if former else None
     if former is None or span is None:
         return status
-    gap = Gap(start_time=span.start, stop_time=span.stop, reason=f"part {former.number} had ended")
+    gap = Gap(start_time=span.start, stop_time=span.stop, reason=parts.why_over(former))
     return status.model_copy(update={"gaps": _merged(status.gaps, (gap,))})
+
+
+def _stopped(part: Part, *, time: datetime) -> Part:
+    return parts.changed(part, state=PartState.UPLOADING, stop_time=time, pause=None)
 
 
 def _recorder_failure(
     status: CloudRecordingStatus, part: Part, callback: RecorderFailure, *, time: datetime
 ) -> CloudRecordingStatus:
-    status = _with_error(status, counting.error(callback.code, callback.message, time=time))
-    if callback.code != RecordingErrorCode.NO_USERS:
-        return status
-    idle = parts.changed(
-        part,
-        state=PartState.STOPPING if part.state in _ENGINE_AT_WORK else part.state,
-        error_code=callback.code,
-        reason=Reason.NO_USERS,
-        message=callback.message or error_facts(callback.code).meaning,
+    match callback.code:
+        case RecordingErrorCode.NO_USERS:
+            idle = parts.changed(
+                part,
+                state=PartState.STOPPING if part.state in _ENGINE_AT_WORK else part.state,
+                error_code=callback.code,
+                reason=Reason.NO_USERS,
+                message=callback.message or error_facts(callback.code).meaning,
+            )
+            # Where somebody had been there before, it is the end that was to be.
+            if totals.somebody_joined(status):
+                idle = parts.changed(idle, reason=Reason.CHANNEL_IDLE, message="everybody had left the channel")
+                return parts.replaced(status, idle)
+            return parts.replaced(_with_error(status, _error(callback, time=time)), idle)
+        case RecordingErrorCode.NO_RECORDED_DATA:
+            # Told of a recording that was stopped before; its end says so.
+            return status
+        case RecordingErrorCode.RECORDER_FAILED if callback.snapshot and callback.snapshot.work_volume_full:
+            return _with_error(status, _volume_error(callback, time=time))
+        case _:
+            return _with_error(status, _error(callback, time=time))
+
+
+def _error(callback: RecorderFailure, *, time: datetime) -> LastError:
+    return counting.error(callback.code, callback.message, time=time)
+
+
+def _volume_error(callback: RecorderFailure, *, time: datetime) -> LastError:
+    facts = REASONS[Reason.WORK_VOLUME_FULL]
+    return LastError(
+        code=callback.code,
+        reason=Reason.WORK_VOLUME_FULL,
+        message=callback.message or facts.meaning,
+        remedy=facts.remedy,
+        time=time,
     )
-    return parts.replaced(status, idle)
+
+
+def _uploader_error(
+    status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime
+) -> LastError:
+    """The error with the remedy of its cause, where the engine tells it."""
+    error = counting.error(callback.code, callback.message, time=time)
+    health = part.storage
+    if callback.snapshot is None or callback.snapshot.storage is None or health is None or health.ready is not False:
+        return error
+    if health.reason is None:
+        return error
+    advice = remedy(health.reason, stored=storage_health.is_stored(status))
+    return error.model_copy(update={"reason": health.reason, "message": health.message, "remedy": advice})
+
+
+def _with_errors_resolved(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
+    """Says of the last error that its cause is gone, as soon as the part's facts say so."""
+    error = status.last_error
+    if error is None or error.resolved_time is not None or not _is_over(error, part):
+        return status
+    moment = time.astimezone(UTC).replace(microsecond=0)
+    return status.model_copy(update={"last_error": error.model_copy(update={"resolved_time": moment})})
+
+
+def _is_over(error: LastError, part: Part) -> bool:
+    if error.reason in STORAGE_REASONS or error.code in _OF_THE_UPLOADER:
+        return part.storage is not None and part.storage.ready is True
+    if error.reason is Reason.WORK_VOLUME_FULL:
+        return part.pause is None
+    if error.reason in _UNTIL_IT_RECORDS:
+        return part.state is PartState.RECORDING
+    return False
 
 
 def _fatal(
@@ -203,6 +312,7 @@ def _fatal(
         reason=error.reason,
         message=error.message,
         stop_time=part.stop_time or (time if part.start_time else None),
+        pause=None,
     )
     return parts.replaced(_with_error(status, error), failed)
 
@@ -221,25 +331,37 @@ def _recorder_exited(
     return parts.replaced(_with_error(status, error), exited)
 
 
-def _with_engine_state(status: CloudRecordingStatus, part: Part, snapshot: Snapshot | None) -> CloudRecordingStatus:
+def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:
     # Whenever a snapshot was taken, it never brings a part back to work that has stopped, and never puts one to work
     # that has not begun: the engine has callbacks of their own for that.
-    state = _PART_STATES.get(snapshot.state) if snapshot else None
+    state = _PART_STATES.get(callback.snapshot.state) if callback.snapshot else None
     if state is None or (part.state.known and part.state not in _ENGINE_AT_WORK):
         return status
-    return parts.replaced(status, parts.changed(part, state=state))
+    if state is not part.state:
+        part = parts.changed(part, state=state)
+        status = parts.replaced(status, part)
+    if state is PartState.RECORDING:
+        return _with_first_media(status, part, time=callback.time.astimezone(UTC).replace(microsecond=0))
+    return status
 
 
-def _with_snapshot(status: CloudRecordingStatus, part: Part, snapshot: Snapshot) -> CloudRecordingStatus:
+def _with_snapshot(
+    status: CloudRecordingStatus, part: Part, snapshot: Snapshot, *, time: datetime
+) -> CloudRecordingStatus:
+    pause = _pause(snapshot) if part.state not in parts.OVER else None
+    running = max(0, round((time - pause.start_time).total_seconds() * 1000)) if pause else 0
     counted = parts.changed(
         part,
         playlist=snapshot.playlist or part.playlist,
         slices=snapshot.slices,
         bytes=snapshot.bytes,
         recorded_milliseconds=snapshot.recorded_milliseconds,
-        gap_milliseconds=snapshot.gap_milliseconds,
-        gap_count=snapshot.gap_count,
+        gap_milliseconds=snapshot.gap_milliseconds + running,
+        gap_count=snapshot.gap_count + (1 if pause else 0),
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
+        pause=pause,
+        storage=_storage(part, snapshot.storage),
+        engine_extended=True,
     )
     status = parts.replaced(status, counted)
     durable = counting.optional_moment(snapshot.last_durable_slice_time)
@@ -251,12 +373,33 @@ def _with_snapshot(status: CloudRecordingStatus, part: Part, snapshot: Snapshot)
             "participants": tuple({one.uid: _participant(one) for one in snapshot.participants}.values()),
             "participant_count": snapshot.participant_count,
         }
-    gaps = _merged(status.gaps, tuple(map(_gap, snapshot.gaps)))
+    lasting = (Gap(start_time=pause.start_time, reason=pause.reason),) if pause else ()
+    gaps = _merged(status.gaps, (*map(_gap, snapshot.gaps), *lasting))
     return status.model_copy(update={"last_durable_slice_time": newest, "gaps": gaps, **people})
 
 
+def _pause(snapshot: Snapshot) -> Pause | None:
+    told = snapshot.pause
+    return Pause(reason=told.reason, start_time=counting.moment(told.since)) if told else None
+
+
+def _storage(part: Part, told: StorageRecord | None) -> PartStorage | None:
+    if told is None or part.storage is None or told.state not in _TRIED:
+        return part.storage
+    failing = told.state == "Failing"
+    return part.storage.model_copy(
+        update={
+            "ready": not failing,
+            "reason": storage_health.reason_of(told.cause) if failing else None,
+            "message": told.message if failing else None,
+            "time": counting.optional_moment(told.since),
+        }
+    )
+
+
 def _merged(known: tuple[Gap, ...], told: tuple[Gap, ...]) -> tuple[Gap, ...]:
-    by_start = {gap.start_time: gap for gap in (*known, *told)}
+    """The gaps in order; one that lasted is known no more once another account is told."""
+    by_start = {gap.start_time: gap for gap in (*(one for one in known if one.stop_time is not None), *told)}
     return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-20:]
 
 

@@ -24,4 +24,10 @@ def unreadable(
     conditions.set(ConditionType.READY, ConditionStatus.FALSE, Reason.INVALID_SPEC, message)
     conditions.set(ConditionType.STALLED, ConditionStatus.TRUE, Reason.INVALID_SPEC, message)
     conditions.remove(ConditionType.RECONCILING)
-    return status.model_copy(update={"conditions": conditions.as_tuple(), "observed_generation": generation})
+    return status.model_copy(
+        update={
+            "conditions": conditions.as_tuple(),
+            "display": Reason.INVALID_SPEC.value,
+            "observed_generation": generation,
+        }
+    )

@@ -66,11 +66,17 @@ def _seen(
     """The part with what any pod shows that has not ended yet; a new end of its container becomes the last error."""
     if pod.restarts > part.runner_restarts and pod.last_terminated is not None:
         status = status.model_copy(update={"last_error": _restart_error(pod.last_terminated, now=now)})
+    ready = pod.ready and pod.deleted_at is None
+    known_ready = part.ready_time or (now.replace(microsecond=0) if part.pod_ready else None)
+    if pod.restarts > part.runner_restarts:
+        known_ready = None
     part = parts.changed(
         part,
         pod_uid=pod.uid,
         node=pod.node,
-        pod_ready=pod.ready and pod.deleted_at is None,
+        pod_ready=ready,
+        ready_time=known_ready or (now.replace(microsecond=0) if ready else None),
+        running_time=pod.running_since,
         runner_restarts=max(part.runner_restarts, pod.restarts),
         create_time=pod.created_at,
         state=PartState.PENDING if part.state is PartState.PLANNED else part.state,
@@ -79,13 +85,13 @@ def _seen(
         reason, message = _why_waiting(pod)
         part = parts.changed(part, reason=reason, message=message)
     elif pod.deleted_at is not None and part.reason is None:
-        part = parts.changed(part, reason=Reason.RESTARTING, message=_why_deleted(pod))
+        part = parts.changed(part, reason=Reason.POD_ENDED, message=_why_deleted(pod))
     return parts.replaced(status, part), part
 
 
 def _why_waiting(pod: PodView) -> tuple[Reason | None, str | None]:
     if pod.deleted_at is not None:
-        return Reason.RESTARTING, _why_deleted(pod)
+        return Reason.POD_ENDED, _why_deleted(pod)
     if pod.unscheduled is not None:
         return Reason.UNSCHEDULABLE, pod.unscheduled.message
     if pod.waiting is None:
@@ -143,6 +149,7 @@ def _lost(
         reason=reason,
         message=message,
         pod_ready=False,
+        pause=None,
         end_time=moment,
         stop_time=part.stop_time or _last_known(status, part, moment),
     )

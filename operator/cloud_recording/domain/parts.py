@@ -9,8 +9,10 @@ from itertools import pairwise
 from typing import Final
 
 from cloud_recording.api.base import LIST_TAIL
+from cloud_recording.api.place import place_of
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState, PartStorage
+from cloud_recording.api.storage import StoragePlace
 from cloud_recording.domain import names
 
 OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})
@@ -96,6 +98,7 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
         pod=names.pod_name(recording=recording.metadata.name, uid=recording.metadata.uid, part=number),
         file_prefix=names.file_prefix(number),
         offset_seconds=_offset(current(status), now=now),
+        storage=PartStorage(place=stored_place(status) or place_of(recording.spec.storage)),
     )
     parts = (*status.parts, part)
     earlier = status.earlier_parts
@@ -120,6 +123,18 @@ def _offset(former: Part | None, *, now: datetime) -> int:
     if former is None or (former.start_time is None and not former.offset_seconds):
         return 0
     return int((elapsed(former, now=now) + (now - over_at(former, now=now))).total_seconds())
+
+
+def stored_place(status: CloudRecordingStatus) -> StoragePlace | None:
+    """Where the recording's files are; None while the bucket has none, and they may still go elsewhere."""
+    stored = (part.storage for part in reversed(status.parts) if part.storage and part.slices.uploaded)
+    return next((storage.place for storage in stored), None)
+
+
+def why_over(part: Part) -> str:
+    """Why the part records no more, as the reason of the gap after it."""
+    word = f"part {part.number} ended" + (f" with {part.reason}" if part.reason else "")
+    return f"{word}: {part.message}" if part.message else word
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.domain import parts, totals
+from cloud_recording.domain.wanted import max_duration_over
 
 FIRST_DELAY: Final = timedelta(seconds=2)
 LONGEST_DELAY: Final = timedelta(minutes=5)
@@ -62,11 +63,18 @@ def after(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *
     if not _broke_off(part):
         # Neither failed nor ended from outside: the recorder stopped as it should, for example because it kept
         # `maxDurationSeconds` by its own clock. Its summary says so for certain.
-        return End(Reason.COMPLETED, "", succeeded=True) if part.state is PartState.CONCLUDED else Wait()
+        return _stopped_by_itself(recording) if part.state is PartState.CONCLUDED else Wait()
     exhausted = _exhausted(recording, status, part)
     if exhausted is not None:
         return exhausted
     return GoOn(parts.over_at(part, now=now) + delay(status.parts))
+
+
+def _stopped_by_itself(recording: CloudRecording) -> End:
+    limit = recording.spec.max_duration_seconds
+    if limit is not None:
+        return End(Reason.MAX_DURATION_REACHED, max_duration_over(limit), succeeded=True)
+    return End(Reason.COMPLETED, "the recorder stopped by itself", succeeded=True)
 
 
 def delay(listed: Sequence[Part]) -> timedelta:
@@ -94,7 +102,7 @@ def _broke_off(part: Part) -> bool:
     return (
         part.state is PartState.LOST
         or part.error_code is not None
-        or part.reason is Reason.RESTARTING
+        or part.reason in {Reason.POD_ENDED, Reason.RESTARTING}
         or part.outcome in {Outcome.FATAL, Outcome.DRAINED, Outcome.INCOMPLETE}
     )
 
@@ -107,7 +115,7 @@ def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Pa
     policy, most = recording.spec.restart.policy, recording.spec.restart.max_parts
     cause = f"part {part.number} ended with {part.reason}" + (f": {part.message}" if part.message else "")
     if policy is RestartPolicy.NEVER:
-        return End(Reason.PARTS_EXHAUSTED, f"`restart.policy` is 'Never' and {cause}", succeeded=False)
+        return End(Reason.PARTS_EXHAUSTED, f"`spec.restart.policy` is 'Never' and {cause}", succeeded=False)
     if most is not None and parts.count(status) >= most:
-        return End(Reason.PARTS_EXHAUSTED, f"`restart.maxParts` is {most} and {cause}", succeeded=False)
+        return End(Reason.PARTS_EXHAUSTED, f"`spec.restart.maxParts` is {most} and {cause}", succeeded=False)
     return None

@@ -7,25 +7,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from cloud_recording.api.place import at_place
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.status import (
+    MOST_PLAYLISTS,
     Amounts,
     CloudRecordingStatus,
     ConditionStatus,
     Outcome,
     Part,
+    Participant,
     ParticipantState,
     PartState,
+    Playlist,
 )
-from cloud_recording.domain import location, parts, totals
-from cloud_recording.domain.conditions import Conditions, is_true
+from cloud_recording.api.words import participant, slices_are
+from cloud_recording.domain import location, parts, presence, storage_health, totals
+from cloud_recording.domain.conditions import Conditions, get, is_true
 from cloud_recording.domain.verdict import Verdict
-from cloud_recording.domain.wanted import wanted
+from cloud_recording.domain.wanted import max_duration_over, wanted, why_stopped
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _AS_ASKED: Final = frozenset({Reason.RECORDING, Reason.PAUSED})
-_BLOCKED: Final = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC})
+_BLOCKED: Final = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC, Reason.SECRET_UNUSABLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +47,31 @@ def finished(status: CloudRecordingStatus) -> bool:
 
 
 def summarized(
-    recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime, obstacle: Headline | None = None
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    *,
+    now: datetime,
+    obstacle: Headline | None = None,
+    listening_since: datetime | None = None,
 ) -> CloudRecordingStatus:
     """The status with totals and conditions renewed from its facts.
 
     `obstacle` is what keeps the next part from being made, as far as the status does not know it by itself.
+    `listening_since` is since when somebody hears what recorders report.
     """
     status = totals.with_totals(status)
     if finished(status):
         return status
     headline = obstacle or _headline(recording, status, now=now)
+    if obstacle is None and headline.reason is not Reason.DELETING:
+        headline = _doubt(status, now=now, listening_since=listening_since) or headline
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
     ready = headline.reason in _AS_ASKED
     conditions.set(ConditionType.READY, _TRUE if ready else _FALSE, headline.reason, headline.message)
     _set_progressing(conditions, recording, status, headline)
     _set_recording(conditions, status, headline)
-    conditions.set(ConditionType.UPLOADED, _FALSE, headline.reason, "")
+    _set_storage(conditions, status)
+    conditions.set(ConditionType.UPLOADED, _FALSE, headline.reason, _missing(status.slices))
     _set_backed_up(conditions, status, headline.reason)
     conditions.set(ConditionType.SUCCEEDED, _UNKNOWN, headline.reason, "")
     conditions.set(ConditionType.FINISHED, _FALSE, headline.reason, "")
@@ -74,6 +88,7 @@ def concluded(
         update={
             "completion_time": max(ends, default=now.replace(microsecond=0)),
             "participant_count": None if status.participant_count is None else 0,
+            "participants": tuple(map(_gone, status.participants)),
         }
     )
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
@@ -85,6 +100,7 @@ def concluded(
     else:
         conditions.remove(ConditionType.STALLED)
     conditions.set(ConditionType.RECORDING, _FALSE, verdict.reason, "")
+    _set_storage(conditions, status)
     _set_uploaded_at_last(conditions, status, verdict)
     _set_backed_up(conditions, status, verdict.reason)
     conditions.set(ConditionType.SUCCEEDED, good, verdict.reason, verdict.message)
@@ -93,23 +109,56 @@ def concluded(
 
 
 def _with(recording: CloudRecording, status: CloudRecordingStatus, conditions: Conditions) -> CloudRecordingStatus:
+    playlists = _playlists(recording, status)
+    newest = next((one for one in reversed(playlists) if one.name == status.playlist), None)
     return status.model_copy(
         update={
+            "display": _display(conditions),
             "conditions": conditions.as_tuple(),
             "observed_generation": recording.metadata.generation,
-            "playlist_url": _playlist_url(recording, status),
+            "playlist_url": newest.url if newest else None,
+            "playlists": playlists,
         }
     )
 
 
-def _playlist_url(recording: CloudRecording, status: CloudRecordingStatus) -> str | None:
-    """Where the playlist is; nothing before there is anything of the recording in the bucket."""
-    if status.playlist is None or status.slices is None or not status.slices.uploaded:
+def _display(conditions: Conditions) -> str:
+    ready, storage = conditions.get(ConditionType.READY), conditions.get(ConditionType.STORAGE_READY)
+    words = [ready.reason if ready else Reason.PENDING]
+    # What is over has nothing more to put: its reason says what became of it.
+    over = conditions.get(ConditionType.FINISHED)
+    if storage is not None and storage.status is _FALSE and (over is None or over.status is not _TRUE):
+        words.append(storage.reason)
+    return ",".join(words)
+
+
+def _playlists(recording: CloudRecording, status: CloudRecordingStatus) -> tuple[Playlist, ...]:
+    """The playlists in the bucket, of parts that are listed no longer, too."""
+    known = {one.part: one for one in status.playlists}
+    for part in status.parts:
+        if part.playlist is not None and totals.in_bucket(part):
+            storage = at_place(recording.spec.storage, part.storage.place if part.storage else None)
+            url = location.url(storage, part.playlist)
+            known[part.number] = Playlist(part=part.number, name=part.playlist, url=url)
+    return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
+
+
+def _gone(participant: Participant) -> Participant:
+    """Nobody is in a channel that nobody looks at any more."""
+    if participant.state is not ParticipantState.JOINED:
+        return participant
+    return participant.model_copy(update={"state": ParticipantState.LEFT, "audio": False, "video": False})
+
+
+def _doubt(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> Headline | None:
+    part = parts.current(status)
+    if part is None:
         return None
-    return location.url(recording.spec.storage, status.playlist)
+    silent = presence.silence(part, now=now, listening_since=listening_since)
+    return Headline(reason=Reason.NOT_HEARD, message=silent) if silent else None
 
 
-def _headline(  # noqa: PLR0911 - one way out for each state of a part
+def _headline(  # noqa: C901, PLR0911 - one way out for each state of a part
     recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime
 ) -> Headline:
     part = parts.current(status)
@@ -117,19 +166,29 @@ def _headline(  # noqa: PLR0911 - one way out for each state of a part
         return Headline(reason=Reason.DELETING, message=_missing(status.slices))
     if part is None:
         return Headline(reason=Reason.PENDING)
-    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    desired = wanted(recording, status, now=now)
+    stopping = desired is DesiredRecordingState.STOPPED
+    why = why_stopped(recording, status, now=now).message if stopping else ""
     match part.state:
         case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
             usual = Reason.RESTARTING if part.number else Reason.PENDING
             return Headline(reason=part.reason or usual, message=part.message or "")
         case PartState.CONNECTING:
-            return Headline(reason=Reason.STOPPING) if stopping else _connecting(status, part)
+            return Headline(reason=Reason.STOPPING, message=why) if stopping else _connecting(status, part)
         case PartState.RECORDING:
-            return _recording(part, stopping=stopping)
+            return Headline(reason=Reason.STOPPING, message=why) if stopping else _recording(part, now=now)
+        case PartState.PAUSED if stopping:
+            return Headline(reason=Reason.STOPPING, message=why)
         case PartState.PAUSED:
-            return Headline(reason=Reason.STOPPING if stopping else Reason.PAUSED)
+            return _paused(part, asked=desired is DesiredRecordingState.PAUSED)
         case PartState.STOPPING:
-            return Headline(reason=Reason.STOPPING, message=part.message or "")
+            limit = recording.spec.max_duration_seconds
+            by_itself = max_duration_over(limit) if limit is not None and part.reason is None else ""
+            return Headline(reason=Reason.STOPPING, message=part.message or why or by_itself)
+        case PartState.CONCLUDED | PartState.LOST if stopping and all(one.state in parts.OVER for one in status.parts):
+            # The next pass says what became of it; until then there is nothing new to say.
+            known = get(status, ConditionType.READY)
+            return Headline(reason=known.reason, message=known.message) if known else Headline(reason=Reason.STOPPING)
         case PartState.UPLOADING | PartState.CONCLUDED | PartState.LOST:
             return _between_parts(status, part, stopping=stopping)
         case _:
@@ -147,26 +206,31 @@ def _connecting(status: CloudRecordingStatus, part: Part) -> Headline:
 
 
 def _whom(status: CloudRecordingStatus) -> str:
-    troubles = [f"{one.uid}: {one.message}" for one in status.participants if one.message]
+    troubles = [f"{participant(one.uid, one.name)}: {one.message}" for one in status.participants if one.message]
     return "; ".join(troubles)
 
 
-def _recording(part: Part, *, stopping: bool) -> Headline:
-    if stopping:
-        return Headline(reason=Reason.STOPPING)
-    if not part.pod_ready:
+def _recording(part: Part, *, now: datetime) -> Headline:
+    if presence.is_unready(part, now=now):
         node = f" on node '{part.node}'" if part.node else ""
         return Headline(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
     return Headline(reason=Reason.RECORDING)
 
 
+def _paused(part: Part, *, asked: bool) -> Headline:
+    if part.pause is None or part.pause.reason != Reason.WORK_VOLUME_FULL or asked:
+        return Headline(reason=Reason.PAUSED)
+    waiting = f": {slices_are(part.slices.pending)} still to be uploaded" if part.slices.pending else ""
+    message = f"the work volume of pod '{part.pod}' is nearly full, so nothing is recorded{waiting}"
+    return Headline(reason=Reason.WORK_VOLUME_FULL, message=message)
+
+
 def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> Headline:
     if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
         return Headline(reason=Reason.UPLOADING, message=_missing(status.slices))
-    if part.reason is Reason.NO_USERS:
+    if part.reason in {Reason.NO_USERS, Reason.CHANNEL_IDLE}:
         return Headline(reason=Reason.UPLOADING, message=part.message or "")
-    cause = f"part {part.number} ended" + (f" with {part.reason}" if part.reason else "")
-    return Headline(reason=Reason.RESTARTING, message=f"{cause}: {part.message}" if part.message else cause)
+    return Headline(reason=Reason.RESTARTING, message=parts.why_over(part))
 
 
 def _set_progressing(
@@ -192,11 +256,23 @@ def _set_recording(conditions: Conditions, status: CloudRecordingStatus, headlin
     records = part is not None and part.state is PartState.RECORDING
     if not records or part is None:
         conditions.set(ConditionType.RECORDING, _FALSE, headline.reason, "")
-    elif part.pod_ready:
+    elif headline.reason is Reason.NOT_HEARD:
+        conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.NOT_HEARD, headline.message)
+    elif not presence.is_unready(part, now=conditions.now):
         conditions.set(ConditionType.RECORDING, _TRUE, Reason.RECORDING, "")
     else:
         message = f"pod '{part.pod}' is not ready, so its last word cannot be relied on"
         conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.RECORDER_NOT_READY, message)
+
+
+def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
+    health = storage_health.of(status)
+    if health is None:
+        return
+    good = bool(health.ready)
+    reason = Reason.WRITABLE if good else health.reason or Reason.STORAGE_FAILED
+    message = storage_health.sentence(status, health)
+    conditions.set(ConditionType.STORAGE_READY, _TRUE if good else _FALSE, reason, message, since=health.time)
 
 
 def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, verdict: Verdict) -> None:
@@ -208,7 +284,7 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
     if clean and everything and (amounts.written or told):
         conditions.set(ConditionType.UPLOADED, _TRUE, Reason.UPLOADED, "")
     elif backed_up:
-        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, f"{amounts.backed_up} slices are elsewhere")
+        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, f"{slices_are(amounts.backed_up)} elsewhere")
     else:
         conditions.set(ConditionType.UPLOADED, _FALSE, verdict.reason, _missing(status.slices))
 
@@ -216,11 +292,11 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
 def _set_backed_up(conditions: Conditions, status: CloudRecordingStatus, reason: Reason) -> None:
     amounts = status.slices or Amounts()
     if amounts.backed_up or any(part.outcome is Outcome.BACKED_UP for part in status.parts):
-        message = f"{amounts.backed_up} slices are in the backup store"
+        message = f"{slices_are(amounts.backed_up)} in the backup store"
         conditions.set(ConditionType.BACKED_UP, _TRUE, Reason.BACKED_UP, message)
     else:
         conditions.set(ConditionType.BACKED_UP, _FALSE, reason, "")
 
 
 def _missing(slices: Amounts | None) -> str:
-    return f"{slices.pending} slices are still to be uploaded" if slices and slices.pending else ""
+    return f"{slices_are(slices.pending)} still to be uploaded" if slices and slices.pending else ""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part
 from cloud_recording.domain import parts
 
 
@@ -27,8 +27,8 @@ def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
             "gap_seconds": (earlier.gap_milliseconds + gap) // 1000,
             "gap_count": earlier.gap_count + sum(part.gap_count for part in status.parts) + len(between),
             "start_time": status.start_time or min(starts, default=None),
-            "playlist": next((part.playlist for part in reversed(status.parts) if part.playlist), status.playlist),
-            "progress_percent": _percent(slices, told=status.progress_percent),
+            "playlist": next((part.playlist for part in reversed(status.parts) if in_bucket(part)), status.playlist),
+            "progress_percent": _percent(status, slices),
         }
     )
 
@@ -39,6 +39,16 @@ def somebody_joined(status: CloudRecordingStatus) -> bool:
     return earlier or any(part.somebody_joined for part in status.parts)
 
 
-def _percent(slices: Amounts, *, told: int | None) -> int | None:
+def in_bucket(part: Part) -> bool:
+    """Whether the part's playlist is in the bucket and lists something."""
+    if part.playlist is None:
+        return False
+    # Whoever counts no slices tells the playlist's name only once it is uploaded.
+    return bool(part.slices.uploaded) or (not part.engine_extended and not part.slices.written)
+
+
+def _percent(status: CloudRecordingStatus, slices: Amounts) -> int | None:
     # An engine that does not count its slices tells a percentage all the same, and that is what there is then.
-    return slices.uploaded * 100 // slices.written if slices.written else told
+    if slices.written:
+        return slices.uploaded * 100 // slices.written
+    return None if any(part.engine_extended for part in status.parts) else status.progress_percent

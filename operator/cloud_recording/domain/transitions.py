@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
-from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus
+from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError
 from cloud_recording.domain import conditions, parts
 
 _TROUBLE: Final = frozenset(
@@ -24,6 +24,9 @@ _TROUBLE: Final = frozenset(
         Reason.NOT_ALLOWED,
         Reason.INVALID_SPEC,
         Reason.RECORDER_NOT_READY,
+        Reason.NOT_HEARD,
+        Reason.WORK_VOLUME_FULL,
+        Reason.SECRET_UNUSABLE,
         Reason.RESTARTING,
     }
 )
@@ -41,8 +44,13 @@ class Transition:
 
 
 def transitions(before: CloudRecordingStatus, after: CloudRecordingStatus) -> tuple[Transition, ...]:
-    """What happened between two written statuses, in the order in which it is to be told."""
-    return tuple(one for one in (_error(before, after), _part(before, after), _headline(before, after)) if one)
+    """What happened between two written statuses, in the order in which it is to be told, each thing once."""
+    told: dict[Reason, Transition] = {}
+    for what in (_error, _storage, _part, _headline):
+        one = what(before, after)
+        if one is not None:
+            told.setdefault(one.reason, one)
+    return tuple(told.values())
 
 
 def _headline(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
@@ -63,10 +71,28 @@ def _headline(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Tran
 
 def _error(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
     error = after.last_error
-    if error is None or error == before.last_error:
+    if error is None or _as_it_happened(error) == _as_it_happened(before.last_error):
         return None
-    message = f"{error.message} {error.remedy}".strip()
+    message = f"{error.message.rstrip('.')}. {error.remedy}".strip()
     return Transition(warning=True, reason=error.reason, action="Record", message=message)
+
+
+def _as_it_happened(error: LastError | None) -> LastError | None:
+    """The error without what became of it."""
+    return error.model_copy(update={"resolved_time": None}) if error else None
+
+
+def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
+    """That the bucket fails, or takes files again; that a bucket is as it should be is no news."""
+    old, new = (conditions.get(status, ConditionType.STORAGE_READY) for status in (before, after))
+    if new is None or new.status is ConditionStatus.FALSE:
+        if new is None or (old is not None and old.reason is new.reason):
+            return None
+        return Transition(warning=True, reason=new.reason, action="Upload", message=new.message)
+    if old is None or old.status is not ConditionStatus.FALSE:
+        return None
+    message = f"the bucket takes files again; {old.reason} is over"
+    return Transition(warning=False, reason=new.reason, action="Upload", message=message)
 
 
 def _part(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
@@ -74,4 +100,4 @@ def _part(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transiti
     if part is None or part.number == 0 or parts.count(after) == parts.count(before):
         return None
     message = f"part {part.number} begins in pod '{part.pod}'; its files begin with '{part.file_prefix}'"
-    return Transition(warning=False, reason=Reason.RESTARTING, action="BeginPart", message=message)
+    return Transition(warning=False, reason=Reason.PENDING, action="BeginPart", message=message)

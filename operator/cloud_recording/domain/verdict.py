@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
+from cloud_recording.api.words import counted
 from cloud_recording.domain.restart import End
 
 
@@ -26,13 +27,13 @@ def verdict(status: CloudRecordingStatus, end: End) -> Verdict:
     if not end.succeeded:
         return Verdict(reason=end.reason, message=end.message, succeeded=False)
     if amounts.pending or any(part.outcome is Outcome.INCOMPLETE for part in status.parts):
-        missing = f"{amounts.pending} of {amounts.written} slices are in no store"
+        missing = f"{amounts.pending} of {counted(amounts.written, 'slice')} in no store"
         return Verdict(reason=Reason.UPLOAD_INCOMPLETE, message=missing, succeeded=False)
     failed = _never_began(status)
     if failed is not None:
         return failed
     if not amounts.written and not any(part.start_time for part in status.parts):
-        return Verdict(reason=Reason.NOTHING_RECORDED, message="", succeeded=True)
+        return Verdict(reason=Reason.NOTHING_RECORDED, message=end.message, succeeded=True)
     return Verdict(reason=end.reason, message=_with_losses(status, end.message), succeeded=True)
 
 

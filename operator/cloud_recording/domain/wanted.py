@@ -3,11 +3,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
 from cloud_recording.api.status import CloudRecordingStatus, Part
 from cloud_recording.domain import parts
+
+COUNTED_WITHIN: Final = timedelta(seconds=2)
+"""How much less than its longest duration a recorder may have counted that kept it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why a recording that is wanted no more ended."""
+
+    reason: Reason
+    message: str
 
 
 def wanted(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> DesiredRecordingState:
@@ -18,6 +32,25 @@ def wanted(recording: CloudRecording, status: CloudRecordingStatus, *, now: date
     if limit is not None and now >= limit:
         return DesiredRecordingState.STOPPED
     return recording.spec.desired_state
+
+
+def why_stopped(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> Stop:
+    """Who or what ended it, or is about to: its longest duration, where that was over, before anybody who asked."""
+    seconds, part = recording.spec.max_duration_seconds, parts.current(status)
+    if seconds is not None and part is not None and not parts.captures(part):
+        limit = duration_limit(recording, status, now=now)
+        if limit is not None and limit <= parts.over_at(part, now=now) + COUNTED_WITHIN:
+            return Stop(reason=Reason.MAX_DURATION_REACHED, message=max_duration_over(seconds))
+    if recording.spec.desired_state is DesiredRecordingState.STOPPED:
+        return Stop(reason=Reason.COMPLETED, message="`spec.desiredState` is 'Stopped'")
+    if recording.metadata.deletion_timestamp is not None or seconds is None:
+        return Stop(reason=Reason.DELETED, message="the recording was deleted")
+    return Stop(reason=Reason.MAX_DURATION_REACHED, message=max_duration_over(seconds))
+
+
+def max_duration_over(seconds: int) -> str:
+    """That a recording has lasted as long as it may."""
+    return f"`spec.maxDurationSeconds` ({seconds}) was over"
 
 
 def duration_limit(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> datetime | None:

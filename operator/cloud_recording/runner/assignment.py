@@ -7,18 +7,21 @@ Secrets are named by the file they are mounted at and never read here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.bitrate import bitrate_kbps
 from cloud_recording.api.channel import ChannelType, Header, Stream
 from cloud_recording.api.media import AudioProfile, Layout, StreamKinds, VideoStream
+from cloud_recording.api.place import at_place
 from cloud_recording.api.regions import region_name, region_number
 from cloud_recording.api.secrets import SecretKeyRef
-from cloud_recording.api.storage import Addressing, Storage, StorageVendor
-from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
+from cloud_recording.api.storage import Addressing, Storage, StoragePlace, StorageVendor
+from cloud_recording.api.wire import ABSENT, DesiredState, MissingSecret, RecordingDocument
+from cloud_recording.api.words import participant
 from cloud_recording.runner.job import Job, Mode, SecretText
+from cloud_recording.runner.urls import objection
 
 _VENDORS: Final[Mapping[StorageVendor, int]] = {
     StorageVendor.QINIU: 0,
@@ -50,17 +53,26 @@ class NeededSecret:
     key: str
     field: str
     path: Path
+    participant: str = ""
+    """Whose URL it holds, in words."""
 
-    def is_there(self) -> bool:
-        """Whether there is something in it: an empty key is as good as none."""
+    def problem(self) -> str:
+        """Why there is nothing to be had from it; nothing where there is."""
         try:
-            return self.path.stat().st_size > 0
+            return "" if self.path.stat().st_size > 0 else "is empty"
         except OSError:
-            return False
+            return ABSENT
 
-    def as_missing(self) -> MissingSecret:
-        """What the status says while it is not there."""
-        return MissingSecret(secret_name=self.name, key=self.key, field=self.field)
+    def as_missing(self, problem: str, *, unusable: bool = False) -> MissingSecret:
+        """What the status says meanwhile."""
+        return MissingSecret(
+            secret_name=self.name,
+            key=self.key,
+            field=self.field,
+            problem=problem,
+            unusable=unusable,
+            participant=self.participant,
+        )
 
 
 class Assignment:
@@ -84,7 +96,8 @@ class Assignment:
 
     def _stream_secrets(self, stream: Stream, field: str) -> Iterator[NeededSecret]:
         if stream.url_secret_ref:
-            yield self._needed(stream.url_secret_ref, f"{field}.urlSecretRef")
+            need = self._needed(stream.url_secret_ref, f"{field}.urlSecretRef")
+            yield replace(need, participant=participant(stream.uid, stream.name))
         for index, header in enumerate(stream.headers or ()):
             if header.value_secret_ref:
                 yield self._needed(header.value_secret_ref, f"{field}.headers[{index}].valueSecretRef")
@@ -99,13 +112,30 @@ class Assignment:
             yield self._needed(SecretKeyRef(name=bucket.name, key=key), f"{field}.credentials.secretRef")
 
     def missing_secrets(self) -> tuple[MissingSecret, ...]:
-        """The needed secrets that are not mounted, each key once."""
-        missing = {(need.name, need.key): need.as_missing() for need in self.needed_secrets() if not need.is_there()}
-        return tuple(missing.values())
+        """The needed secrets that are not to be had, each key once; else, if no participant has a URL that can be
+        used, those that hold them."""
+        found = ((need, need.problem()) for need in self.needed_secrets())
+        missing = {(need.name, need.key): need.as_missing(problem) for need, problem in found if problem}
+        return tuple(missing.values()) or self._unusable()
 
-    def job(self, mode: Mode, desired: DesiredState) -> Job:
-        """The job for a recorder process that begins now."""
-        channel, storage = self._document.spec.channel, self._document.storage
+    def _unusable(self) -> tuple[MissingSecret, ...]:
+        document, needs = self._document, list(self.needed_secrets())
+        urls = [need for need in needs if need.participant]
+        if len(urls) < len(document.spec.channel.streams):
+            return ()
+        objections = {need: self._objection(need) for need in urls}
+        if not all(objections.values()):
+            return ()
+        return tuple(need.as_missing(objection, unusable=True) for need, objection in objections.items())
+
+    def _objection(self, need: NeededSecret) -> str:
+        document = self._document
+        text = need.path.read_text(encoding="utf-8", errors="replace").strip()
+        return objection(text, protocols=document.protocols, allow_link_local=document.allow_link_local)
+
+    def job(self, mode: Mode, desired: DesiredState, place: StoragePlace | None = None) -> Job:
+        """The job for a recorder process that begins now, and whose files go to this place."""
+        channel, storage = self._document.spec.channel, at_place(self._document.storage, place)
         bucket = storage.credentials.secret_ref
         token = channel.token_secret_ref
         app_id = channel.app_id_secret_ref
@@ -121,12 +151,21 @@ class Assignment:
             secret_key=self._text(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key)),
             decryption_secret=None,
             bucket=storage.bucket,
-            numbers=self._numbers(desired),
-            configuration=self._configuration(),
+            numbers=self._numbers(storage, desired),
+            configuration=self._configuration(storage) | self._rescued_to(mode, storage),
         )
 
-    def _numbers(self, desired: DesiredState) -> dict[str, int]:
-        spec, storage = self._document.spec, self._document.storage
+    @staticmethod
+    def _rescued_to(mode: Mode, storage: Storage) -> dict[str, Any]:
+        """A rescue takes from the journal where files go, unless nothing is stored there."""
+        return {"place": place_document(storage)} if mode is Mode.RESCUE else {}
+
+    def move(self, place: StoragePlace) -> dict[str, Any]:
+        """What an engine is told to have the files go to this place."""
+        return place_document(at_place(self._document.storage, place))
+
+    def _numbers(self, storage: Storage, desired: DesiredState) -> dict[str, int]:
+        spec = self._document.spec
         options, video = spec.recording, spec.recording.video
         region = None if storage.region is None else region_number(storage.vendor, storage.region)
         return {
@@ -146,7 +185,7 @@ class Assignment:
             "region": region or 0,
         }
 
-    def _configuration(self) -> dict[str, Any]:
+    def _configuration(self, storage: Storage) -> dict[str, Any]:
         document = self._document
         prefix = {"filePrefix": document.part.file_prefix} if document.part.file_prefix else {}
         return {
@@ -160,7 +199,7 @@ class Assignment:
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
             "allowedHosts": list(document.stream_hosts),
-            "storage": self._storage(document.storage),
+            "storage": self._storage(storage),
             **_OF_A_POD,
             "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],
         }
@@ -217,6 +256,17 @@ class Assignment:
 
     def _path(self, reference: SecretKeyRef) -> Path:
         return self._secrets / reference.name / reference.key
+
+
+def place_document(storage: Storage) -> dict[str, Any]:
+    """Where files go, as engines read it."""
+    optional = {"endpoint": storage.endpoint, "region": _region(storage)}
+    return {
+        "bucket": storage.bucket,
+        "vendor": storage.vendor.value,
+        "pathStyle": storage.effective_addressing is Addressing.PATH,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
 
 
 def _region(storage: Storage) -> str | None:

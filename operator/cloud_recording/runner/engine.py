@@ -179,6 +179,11 @@ class Engine:
         error = ffi.new("shim_error *")
         _check(lib.shim_engine_set_paused(self._handle, recording_id.encode(), int(paused), error), error)
 
+    def set_storage(self, recording_id: str, *, place: str) -> None:
+        """Has a recording go to another place (JSON), which works for as long as no store has a file of it."""
+        error = ffi.new("shim_error *")
+        _check(lib.shim_engine_set_storage(self._handle, recording_id.encode(), place.encode(), error), error)
+
     def wait_drained(self, *, timeout_seconds: float) -> bool:
         """Whether released recorders have nothing left to upload, after waiting at most so long."""
         if not self.extended:

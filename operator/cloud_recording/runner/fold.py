@@ -49,12 +49,14 @@ _PAID_BY: Final[Mapping[str, Awaited]] = {
     Command.BEGIN: Awaited.BEGIN,
     Command.PAUSE: Awaited.PAUSE,
     Command.LAYOUT: Awaited.LAYOUT,
+    Command.STORAGE: Awaited.STORAGE,
     Answer.RELEASE: Awaited.RELEASE,
 }
 """What an answer pays. A stop is not among them: it is over when the engine has left, not when it has heard of it."""
 _EDITS: Final[Mapping[Awaited, str]] = {
     Awaited.PAUSE: "spec.desiredState",
     Awaited.LAYOUT: "spec.recording.video.layout",
+    Awaited.STORAGE: "spec.storage",
 }
 _HEALABLE: Final = frozenset(
     {
@@ -171,7 +173,17 @@ def _fold_answer(state: State, event: ProcessAnswered) -> Step:
     state = replace(state, awaited={debt: since for debt, since in state.awaited.items() if debt is not paid})
     if event.refusal and paid is not None and paid in _EDITS:
         return state, (Tell(type="EditRefused", payload={"field": _EDITS[paid], "message": event.refusal}),)
+    if paid is Awaited.STORAGE and state.given is not None and state.given.place is not None:
+        return moved(state, state.given.place)
     return state, ()
+
+
+def moved(state: State, place: Mapping[str, Any]) -> Step:
+    """The files go to this place from now on."""
+    if place == state.facts.place:
+        return state, ()
+    state = replace(state, facts=replace(state.facts, place=place))
+    return state, (Tell(type="StorageChanged", payload={"place": dict(place)}),)
 
 
 def _fold_rescue(state: State, event: ProcessAnswered) -> Step:

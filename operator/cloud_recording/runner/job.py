@@ -37,6 +37,7 @@ class Command(StrEnum):
     STOP = "stop"
     PAUSE = "pause"
     LAYOUT = "layout"
+    STORAGE = "storage"
     GIVE_UP = "give-up"
 
 

@@ -30,7 +30,7 @@ from typing import Any, Final
 from cloud_recording.api.channel import URL_SCHEMES
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
-from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
+from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.manifest import Manifest, ManifestError, load
@@ -197,6 +197,8 @@ class LocalRun:
             raise ManifestError(
                 "\n".join(
                     f"{secret.field}: the files hold no Secret {secret.secret_name!r} with the key {secret.key!r}"
+                    if secret.problem == ABSENT
+                    else f"{secret.field}: {secret.sentence()}"
                     for secret in missing
                 )
             )

@@ -42,6 +42,7 @@ class Awaited(StrEnum):
     BEGIN = "begin"
     PAUSE = "answer to a pause"
     LAYOUT = "answer to a layout"
+    STORAGE = "answer to a change of storage"
     STOP = "stop"
     RELEASE = "give its instance back"
 
@@ -62,6 +63,8 @@ class Facts:
     """Sequence of the last callback of a recorder process that is contained in these facts."""
     captured: bool = False
     """An engine was told to record: there may be slices on the volume."""
+    place: Mapping[str, Any] | None = None
+    """Where the files go, as the engine was last told and took it."""
     started_at: int | None = None
     stopped_at: int | None = None
     started_monotonic: float | None = None
@@ -101,6 +104,8 @@ class Given:
     max_resolution_uid: int
     paused: bool
     credentials_generation: int
+    place: Mapping[str, Any] | None = None
+    """None where nobody said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +252,7 @@ class Begin:
 
     mode: Mode
     desired: DesiredState
+    place: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

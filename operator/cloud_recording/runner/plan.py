@@ -8,12 +8,13 @@ It knows no process, file, socket or clock; the supervisor feeds it what happene
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from cloud_recording.api.media import Layout
+from cloud_recording.api.place import place_of
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.wire import DesiredState, EngineState
-from cloud_recording.runner.fold import fold
+from cloud_recording.runner.fold import fold, moved
 from cloud_recording.runner.job import Command, Mode
 from cloud_recording.runner.part import (
     Action,
@@ -119,13 +120,16 @@ def _with_idle_process(state: State, at: At) -> Step:
 
 
 def _begin_recording(state: State, at: At) -> Step:
+    # Once there may be slices, an engine that has stored one has the last word on where they go: it is asked.
+    wanted = _place(state.desired)
+    state, told = moved(state, wanted) if wanted is not None and not state.facts.captured else (state, ())
     begun = replace(
         _busy(state, Mode.RECORD, at),
         facts=replace(state.facts, captured=True),
         # Whoever wants it paused is obeyed by a command, which an engine without pauses can refuse.
-        given=replace(_look(state.desired), paused=False),
+        given=replace(_look(state.desired), paused=False, place=state.facts.place),
     )
-    return begun, (Begin(mode=Mode.RECORD, desired=state.desired),)
+    return begun, (*told, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place))
 
 
 def _begin_rescue(state: State, at: At) -> Step:
@@ -134,7 +138,17 @@ def _begin_rescue(state: State, at: At) -> Step:
     if state.facts.started_at is not None and state.facts.stopped_at is None:
         state = replace(state, facts=replace(state.facts, stopped_at=at.wall_ms))
         told = (Tell(type="RecordingStopped", payload={}),)
-    return _busy(state, Mode.RESCUE, at), (*told, Begin(mode=Mode.RESCUE, desired=state.desired))
+    wanted = _place(state.desired)
+    if wanted is not None and not _is_stored(state):
+        state, moving = moved(state, wanted)
+        told = (*told, *moving)
+    begin = Begin(mode=Mode.RESCUE, desired=state.desired, place=state.facts.place)
+    return _busy(state, Mode.RESCUE, at), (*told, begin)
+
+
+def _is_stored(state: State) -> bool:
+    slices = (state.facts.snapshot or {}).get("slices") or {}
+    return bool(slices.get("uploaded"))
 
 
 def _busy(state: State, mode: Mode, at: At) -> State:
@@ -185,6 +199,8 @@ def _stop(state: State, at: At) -> Step:
 def _apply_desired(state: State, at: At) -> Step:
     """Passes changes of the desired state on, and acknowledges its generation when all are answered."""
     wanted, given = _look(state.desired), state.given
+    if given is not None and wanted.place is None:
+        wanted = replace(wanted, place=given.place)
     if given is None or given == wanted:
         return _acknowledge(state)
     orders: tuple[Action, ...] = ()
@@ -196,6 +212,9 @@ def _apply_desired(state: State, at: At) -> Step:
     if given.paused != wanted.paused:
         orders += (Send(command=Command.PAUSE, arguments={"paused": wanted.paused}),)
         awaited[Awaited.PAUSE] = at.monotonic
+    if wanted.place is not None and given.place != wanted.place:
+        orders += (Send(command=Command.STORAGE, arguments={"place": dict(wanted.place)}),)
+        awaited[Awaited.STORAGE] = at.monotonic
     if given.credentials_generation != wanted.credentials_generation and not state.extended:
         refusal = "this engine takes credentials only when it starts; they count from its next start on"
         orders += (Tell(type="EditRefused", payload={"field": "spec.storage.credentials", "message": refusal}),)
@@ -216,7 +235,15 @@ def _look(desired: DesiredState) -> Given:
         max_resolution_uid=desired.max_resolution_uid or 0,
         paused=desired.state is DesiredRecordingState.PAUSED,
         credentials_generation=desired.credentials_generation,
+        place=_place(desired),
     )
+
+
+def _place(desired: DesiredState) -> dict[str, Any] | None:
+    """Where files are to go; None where nobody says so."""
+    if desired.storage is None:
+        return None
+    return place_of(desired.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _give_up(state: State, at: At) -> Step:

@@ -148,6 +148,9 @@ class RecorderProcess:
         elif command is Command.LAYOUT:
             layout, uid = int(message["layout"]), int(message["maxResolutionUid"])
             await self._call(lambda: engine.set_layout(self._recording_id, layout=layout, max_resolution_uid=uid))
+        elif command is Command.STORAGE:
+            place = json.dumps(message["place"])
+            await self._call(lambda: engine.set_storage(self._recording_id, place=place))
 
     async def _record(self, job: Job) -> None:
         engine = self._loaded

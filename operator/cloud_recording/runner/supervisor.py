@@ -27,6 +27,8 @@ from typing import Any, Final, assert_never
 
 from cloud_recording import __version__
 from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.place import place_of
+from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import RecordingDocument, Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.child import RecorderChild
@@ -72,6 +74,10 @@ FLUSH_SECONDS: Final = 300.0
 TERMINATED_FLUSH_SECONDS: Final = 15.0
 """The same when the kubelet has asked it to end; the pod's grace period has this much beyond `uploadGraceSeconds`."""
 _FOLD_AT_ONCE: Final = 200
+_OF_A_PROCESS_THAT_ENDED: Final = frozenset(
+    {"RecorderExited", "RecordingStopped", "RecordingUploaded", "RecordingFatalError", "Finished"}
+)
+"""What is told of a process that says nothing more itself: its last account of itself goes with that."""
 _ENDING_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -261,8 +267,11 @@ class Supervisor:
                 )
             case Begin():
                 self._redactor.learn(need.path for need in self._assignment.needed_secrets())
-                job = self._assignment.job(action.mode, action.desired)
+                job = self._assignment.job(action.mode, action.desired, _place(action.place))
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
+            case Send(command=Command.STORAGE):
+                place = StoragePlace.model_validate(action.arguments["place"])
+                self._send({"command": action.command, "place": self._assignment.move(place)})
             case Send():
                 by = "the pod's end" if self._state.terminated_at is not None else "spec.desiredState"
                 logger.info("the recorder is told to %s", action.command, extra={"by": by, **action.arguments})
@@ -308,15 +317,21 @@ class Supervisor:
         payload = dict(tell.payload)
         if tell.type == "RunnerStarted":
             payload |= {"runnerVersion": __version__, "engineName": self._document.engine.name}
-        return News(type=tell.type, time_ms=_now().wall_ms, payload=payload, snapshot=self._state.facts.snapshot)
+        # What the supervisor says of its own accord may come after a callback that has a newer account beside it.
+        snapshot = self._state.facts.snapshot if tell.type in _OF_A_PROCESS_THAT_ENDED else None
+        return News(type=tell.type, time_ms=_now().wall_ms, payload=payload, snapshot=snapshot)
 
     def _remembered(self) -> Facts:
         stored = self._outbox.fact(FACTS)
         try:
-            return Facts() if stored is None else Facts.from_json(json.loads(stored))
+            facts = Facts() if stored is None else Facts.from_json(json.loads(stored))
         except (KeyError, TypeError, ValueError) as error:
             logger.warning("what was known of the part cannot be read", extra={"error": str(error)})
-            return Facts(captured=True)
+            facts = Facts(captured=True)
+        if facts.place is not None:
+            return facts
+        place = place_of(self._document.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
+        return replace(facts, place=place)
 
 
 def _lasting(facts: Facts) -> Facts:
@@ -327,6 +342,10 @@ def _lasting(facts: Facts) -> Facts:
 def _public(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Payload fields under names that a log record does not use itself."""
     return {f"callback.{name}": value for name, value in payload.items()}
+
+
+def _place(place: Mapping[str, Any] | None) -> StoragePlace | None:
+    return None if place is None else StoragePlace.model_validate(place)
 
 
 def _told(stored: Stored) -> ProcessTold:

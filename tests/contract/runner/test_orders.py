@@ -16,9 +16,9 @@ async def test_missing_secrets_are_named_with_their_field_and_picked_up_when_the
     (stage.pod.secrets / "bucket" / "secretKey").unlink()
     await stage.record("connecting,started")
     waiting = await stage.operator.until_told("WaitingForSecret")
-    assert waiting["missing"] == [
-        {"secretName": "streams", "key": "alice", "field": "spec.channel.streams[0].urlSecretRef"},
-        {"secretName": "bucket", "key": "secretKey", "field": "spec.storage.credentials.secretRef"},
+    assert [(one["secretName"], one["key"], one["field"], one["problem"]) for one in waiting["missing"]] == [
+        ("streams", "alice", "spec.channel.streams[0].urlSecretRef", "is not there"),
+        ("bucket", "secretKey", "spec.storage.credentials.secretRef", "is not there"),
     ]
     stage.pod.mount_secret("bucket", secretKey=SECRET_KEY)
     waiting = await stage.operator.until_told("WaitingForSecret", times=2)

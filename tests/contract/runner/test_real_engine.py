@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import Snapshot
-from tests.contract.runner.pod import RECORDING_ID, Stage, desired, recording
+from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
@@ -179,3 +182,90 @@ async def test_no_stream_url_or_key_is_in_the_log_of_the_real_engine(
     assert await stage.pod.ended(seconds=120) == 0
     texts = [stage.pod.log.read_text(), *stage.operator.bodies, stage.pod.termination_message.read_text()]
     assert not any("a-stream-key-nobody-may-read" in text or SECRET_KEY in text for text in texts)
+
+
+def pending(stage: Stage) -> int:
+    """How many slices wait on the work volume."""
+    snapshot = newest(stage)
+    return snapshot.slices.pending if snapshot else 0
+
+
+async def test_a_recording_goes_to_another_bucket_until_a_slice_is_stored_and_not_afterwards(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    """What had been recorded before goes there, too; the engine has the last word."""
+    told = document(stage, bucket)
+    told["storage"]["bucket"] = "nowhere"
+    await start(stage, told, url=rtmp.url("alice"))
+    await stage.operator.until_told("UploaderFailure", seconds=120)
+    await stage.operator.until(lambda: pending(stage) > 0, seconds=120)
+    failing = newest(stage)
+    assert failing is not None
+    assert failing.storage is not None
+    assert (failing.storage.state, failing.storage.cause) == ("Failing", "NoSuchBucket")
+
+    right = {**told["storage"], "bucket": bucket.name}
+    stage.want(generation=2, storage=right)
+    changed = await stage.operator.until_told("StorageChanged", seconds=120)
+    assert changed["place"]["bucket"] == bucket.name
+    await until_uploaded(stage, slices=2)
+    healed = newest(stage)
+    assert healed is not None
+    assert healed.storage is not None
+    assert healed.storage.state == "Ready"
+
+    stage.want(generation=3, storage={**right, "bucket": "third"})
+    refused = await stage.operator.until_told("EditRefused", seconds=120)
+    assert refused["field"] == "spec.storage"
+    assert f'bucket "{bucket.name}"' in refused["message"]
+    stage.want(generation=4, state="Stopped", storage=right)
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert (summary.outcome, summary.slices.pending, summary.gap_milliseconds) == (Outcome.UPLOADED, 0, 0)
+    slices = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".ts")]
+    assert len(slices) == summary.slices.written
+
+
+async def test_what_is_copied_out_of_a_pod_is_delivered_from_elsewhere(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    """The way that the operations guide shows under 'Rescuing'; a copy is what `kubectl cp` makes."""
+    told = document(stage, bucket)
+    await start(stage, told, url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    await asyncio.to_thread(bucket.server.stop)
+    await stage.operator.until(lambda: pending(stage) > 1, seconds=120)
+    rescued = tmp_path / "rescued" / RECORDING_ID
+    await asyncio.to_thread(shutil.copytree, stage.pod.work, rescued)
+    await stage.pod.close()
+    waiting = {path.name for path in (rescued / RECORDING_ID).glob("*.ts")}
+    await asyncio.to_thread(bucket.server.start)
+
+    spec = {**told["spec"], "desiredState": "Stopped"}
+    spec["channel"] = {**spec["channel"], "streams": [{"uid": 11, "url": rtmp.url("alice")}]}
+    metadata = {"name": "talk"}
+    manifest = {
+        "apiVersion": "cloudrecording.dev/v1alpha1",
+        "kind": "CloudRecording",
+        "metadata": metadata,
+        "spec": spec,
+    }
+    keys = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket"}, "stringData": keys}
+    (tmp_path / "recording.yaml").write_text(yaml.safe_dump_all([manifest, secret]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cloud_recording", "run", "-f", str(tmp_path / "recording.yaml")),
+        *("--engine", str(ENGINE), "--resume", RECORDING_ID, "--work-directory", str(tmp_path / "rescued")),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), timeout=120)
+    assert process.returncode == 0, said.decode()
+    stored = set(await asyncio.to_thread(bucket.objects))
+    assert waiting <= stored
+    playlist = (await asyncio.to_thread(bucket.read, f"{RECORDING_ID}_room-1.m3u8")).decode()
+    assert {line for line in playlist.splitlines() if line.endswith(".ts")} == {
+        key for key in stored if key.endswith(".ts")
+    }
+    assert playlist.endswith("#EXT-X-ENDLIST\n")

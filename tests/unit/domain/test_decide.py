@@ -410,7 +410,7 @@ CASES = {
         {},
         after(60 + 30),
         Expected(
-            reason=Reason.COMPLETED,
+            reason=Reason.MAX_DURATION_REACHED,
             ready="True",
             parts=[PartState.CONCLUDED],
             actions=["ReleaseRecording"],
@@ -473,7 +473,7 @@ CASES = {
         pods(a_pod().ended(UPLOADED)),
         after(60),
         Expected(
-            reason=Reason.COMPLETED,
+            reason=Reason.DELETED,
             ready="True",
             parts=[PartState.CONCLUDED],
             actions=["ReleasePod", "ReleaseRecording"],

@@ -34,16 +34,18 @@ from tests.unit.domain.builders import (
     milliseconds,
 )
 
+NO_RECORDED_DATA = RecordingErrorCode.NO_RECORDED_DATA
+
 
 def folded(*callbacks: Callback, part: Part | None = None) -> CloudRecordingStatus:
     status = CloudRecordingStatus(parts=(part or a_part(state=PartState.STARTING),))
-    return fold(status, number=0, callbacks=callbacks)
+    return fold(status, number=0, callbacks=callbacks, heard_at=NOW)
 
 
 FACTS = {
     "a started runner is starting": (
         [a_callback("RunnerStarted", runnerVersion="1", engineName="default", engineExtended=True)],
-        {"state": PartState.STARTING},
+        {"state": PartState.STARTING, "engine_extended": True},
     ),
     "a missing Secret is named with its key and field": (
         [
@@ -68,11 +70,11 @@ FACTS = {
     "connecting": ([a_callback("RecordingConnecting")], {"state": PartState.CONNECTING}),
     "started": (
         [a_callback("RecordingStarted", at=after(3))],
-        {"state": PartState.RECORDING, "start_time": after(3)},
+        {"state": PartState.RECORDING, "start_time": after(3), "somebody_joined": True},
     ),
     "a second start keeps the time of the first": (
         [a_callback("RecordingStarted", at=after(3)), a_callback("RecordingStarted", 2, at=after(9))],
-        {"state": PartState.RECORDING, "start_time": after(3)},
+        {"state": PartState.RECORDING, "start_time": after(3), "somebody_joined": True},
     ),
     "stopped": (
         [a_callback("RecordingStopped", at=after(9))],
@@ -97,35 +99,76 @@ FACTS = {
     ),
     "a recorder that crashed connects again": (
         [a_callback("RecordingStarted"), a_callback("RecorderExited", 2, signal=11, restarts=1)],
-        {"state": PartState.CONNECTING, "start_time": NOW, "recorder_restarts": 1},
+        {"state": PartState.CONNECTING, "start_time": NOW, "recorder_restarts": 1, "somebody_joined": True},
     ),
-    "nobody in the channel ends the part by itself": (
-        [a_callback("RecordingStarted"), a_callback("RecorderFailure", 2, code=434, message="nobody")],
+    "nobody who ever came ends the part by itself": (
+        [a_callback("RecordingConnecting"), a_callback("RecorderFailure", 2, code=434, message="nobody")],
         {
             "state": PartState.STOPPING,
-            "start_time": NOW,
             "error_code": 434,
             "reason": Reason.NO_USERS,
             "message": "nobody",
         },
     ),
+    "everybody who left ends the part as it should": (
+        [a_callback("RecordingStarted"), a_callback("RecorderFailure", 2, code=434, message="nobody")],
+        {
+            "state": PartState.STOPPING,
+            "start_time": NOW,
+            "somebody_joined": True,
+            "error_code": 434,
+            "reason": Reason.CHANNEL_IDLE,
+            "message": "everybody had left the channel",
+        },
+    ),
+    "who joins a recording that is paused is not recorded": (
+        [a_callback("RecordingStarted", snapshot=a_snapshot(state="Paused"))],
+        {"state": PartState.PAUSED, "somebody_joined": True, "engine_extended": True},
+    ),
+    "the first media comes when the pause before it is over": (
+        [
+            a_callback("RecordingStarted", snapshot=a_snapshot(state="Paused")),
+            a_callback("Snapshot", 2, at=after(9), snapshot=a_snapshot(state="Recording")),
+        ],
+        {"state": PartState.RECORDING, "start_time": after(9), "somebody_joined": True, "engine_extended": True},
+    ),
+    "what a supervisor says of its own accord has no newer account beside it": (
+        [
+            a_callback("RecordingStarted"),
+            a_callback("DesiredStateApplied", 2, generation=4, snapshot=a_snapshot(state="Connecting")),
+        ],
+        {
+            "state": PartState.RECORDING,
+            "start_time": NOW,
+            "somebody_joined": True,
+            "desired_generation": 4,
+            "engine_extended": True,
+        },
+    ),
     "a failed upload changes nothing about the capture": (
         [a_callback("RecordingStarted"), a_callback("UploaderFailure", 2, code=439, message="no such bucket")],
-        {"state": PartState.RECORDING, "start_time": NOW},
+        {"state": PartState.RECORDING, "start_time": NOW, "somebody_joined": True},
     ),
     "a pause is told by the snapshot": (
         [
             a_callback("RecordingStarted"),
-            a_callback("DesiredStateApplied", 2, generation=4, snapshot=a_snapshot(state="Paused")),
+            a_callback("DesiredStateApplied", 2, generation=4),
+            a_callback("Snapshot", 3, snapshot=a_snapshot(state="Paused")),
         ],
-        {"state": PartState.PAUSED, "start_time": NOW, "desired_generation": 4},
+        {
+            "state": PartState.PAUSED,
+            "start_time": NOW,
+            "somebody_joined": True,
+            "desired_generation": 4,
+            "engine_extended": True,
+        },
     ),
     "a late snapshot does not bring a stopped part back to work": (
         [
             a_callback("RecordingStopped", at=after(9)),
             a_callback("Snapshot", 2, snapshot=a_snapshot(state="Recording")),
         ],
-        {"state": PartState.UPLOADING, "stop_time": after(9)},
+        {"state": PartState.UPLOADING, "stop_time": after(9), "engine_extended": True},
     ),
     "a callback of a newer runner is counted and changes nothing": (
         [a_callback("SomethingNew", 7)],
@@ -136,11 +179,12 @@ FACTS = {
 
 @pytest.mark.parametrize(("callbacks", "facts"), FACTS.values(), ids=[name.replace(" ", "-") for name in FACTS])
 def test_facts(callbacks: list[Callback], facts: dict[str, Any]) -> None:
-    expected: dict[str, Any] = {"state": PartState.STARTING, **facts, "sequence": callbacks[-1].sequence}
+    told = {"sequence": callbacks[-1].sequence, "heard_time": NOW}
+    expected: dict[str, Any] = {"state": PartState.STARTING, **facts, **told}
     assert folded(*callbacks).parts == (a_part(**expected),)
 
 
-@pytest.mark.parametrize("code", [code for code in RecordingErrorCode if code is not RecordingErrorCode.OK])
+@pytest.mark.parametrize("code", sorted(set(RecordingErrorCode) - {RecordingErrorCode.OK, NO_RECORDED_DATA}))
 def test_each_error_code_is_told_with_reason_and_remedy(code: RecordingErrorCode) -> None:
     error = folded(a_callback("RecorderFailure", code=int(code), message="what the engine said")).last_error
     assert error is not None
@@ -185,11 +229,20 @@ def test_a_snapshot_fills_counts_people_and_gaps() -> None:
 
 
 def test_the_time_between_two_parts_is_a_stated_gap() -> None:
-    former = a_part(state=PartState.CONCLUDED, start_time=NOW, stop_time=after(60), end_time=after(70))
+    former = a_part(
+        state=PartState.CONCLUDED,
+        start_time=NOW,
+        stop_time=after(60),
+        end_time=after(70),
+        reason=Reason.POD_ENDED,
+        message="the node is drained",
+    )
     status = CloudRecordingStatus(parts=(former, a_part(1, state=PartState.CONNECTING)))
-    status = fold(status, number=1, callbacks=[a_callback("RecordingStarted", at=after(75))])
+    status = fold(status, number=1, callbacks=[a_callback("RecordingStarted", at=after(75))], heard_at=NOW)
     status = summarized(a_recording().build(), status, now=after(75))
-    assert status.gaps == (Gap(start_time=after(60), stop_time=after(75), reason="part 0 had ended"),)
+    assert status.gaps == (
+        Gap(start_time=after(60), stop_time=after(75), reason="part 0 ended with PodEnded: the node is drained"),
+    )
     assert (status.gap_seconds, status.gap_count) == (15, 1)
 
 
@@ -201,7 +254,7 @@ def test_an_engine_that_counts_no_slices_tells_its_progress_itself() -> None:
 def test_known_callbacks_change_nothing() -> None:
     callbacks = [a_callback("RecordingConnecting"), a_callback("RecordingStarted", 2, at=after(3))]
     status = folded(*callbacks)
-    assert fold(status, number=0, callbacks=callbacks) == status
+    assert fold(status, number=0, callbacks=callbacks, heard_at=NOW) == status
 
 
 def test_a_broken_connection_shows_as_reconnecting_until_somebody_is_back() -> None:
@@ -218,7 +271,7 @@ def test_a_broken_connection_shows_as_reconnecting_until_somebody_is_back() -> N
         assert ready is not None
         assert status.last_error is None
         reasons.append(ready.reason)
-    assert reasons == [Reason.RECONNECTING, Reason.RECORDER_NOT_READY]
+    assert reasons == [Reason.RECONNECTING, Reason.RECORDING]
 
 
 def test_a_concluded_part_hears_no_more() -> None:
@@ -238,7 +291,7 @@ def test_a_concluded_part_hears_no_more() -> None:
         ),
     )
     assert status.parts[0].state is PartState.CONCLUDED
-    assert fold(status, number=0, callbacks=[a_callback("RecordingStarted", 3)]) == status
+    assert fold(status, number=0, callbacks=[a_callback("RecordingStarted", 3)], heard_at=NOW) == status
 
 
 @pytest.mark.parametrize(
@@ -281,8 +334,9 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     part = a_part(state=PartState.CONNECTING)
     recording = a_recording().build()
     first = summarized(recording, CloudRecordingStatus(parts=(part,)), now=NOW)
-    same = summarized(recording, fold(first, number=0, callbacks=[a_callback("RecordingConnecting")]), now=after(5))
-    started = fold(same, number=0, callbacks=[a_callback("RecordingStarted", 2)])
+    again = fold(first, number=0, callbacks=[a_callback("RecordingConnecting")], heard_at=NOW)
+    same = summarized(recording, again, now=after(5))
+    started = fold(same, number=0, callbacks=[a_callback("RecordingStarted", 2)], heard_at=NOW)
     started = started.model_copy(update={"parts": (started.parts[0].model_copy(update={"pod_ready": True}),)})
     changed = summarized(recording, started, now=after(9))
     times = [

@@ -11,6 +11,7 @@ import pytest
 
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.job import Job, Mode, SecretText
@@ -169,3 +170,65 @@ def test_a_secret_loses_the_line_break_that_tools_append_and_nothing_else(tmp_pa
     file = tmp_path / "key"
     file.write_text(" spaced \n")
     assert SecretText(path=str(file)).read() == " spaced "
+
+
+def one_participant(tmp_path: Path, url: str, *, beside: str | None = None) -> Assignment:
+    """A recording of participant 11, whose URL is in a Secret; with a URL beside, of participant 12 as well."""
+    streams: list[dict[str, Any]] = [
+        {"uid": 11, "name": "alice", "urlSecretRef": {"name": "streams", "key": "alice"}},
+        *([{"uid": 12, "url": beside}] if beside else []),
+    ]
+    made = document()
+    made["spec"]["channel"]["streams"] = streams
+    for name, key in (("bucket", "accessKey"), ("bucket", "secretKey"), ("channel", "token"), ("streams", "alice")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / key).write_text(url if name == "streams" else "key")
+    return Assignment(RecordingDocument.model_validate(made), secrets=tmp_path, work=Path("/work"))
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("rtmp://169.254.169.254/live/secret-part", "holds a URL with a link-local address, which is not allowed"),
+        ("rtmp://[fe80::1]/live/secret-part", "holds a URL with a link-local address, which is not allowed"),
+        ("ftp://media/secret-part", "holds no URL that may be used: it must begin with one of rtmp, rtsp, and ://"),
+        ("secret-part", "holds no URL that may be used: it must begin with one of rtmp, rtsp, and ://"),
+        ("rtmp://media/secret part", "holds no URL: there is white space or a control character in it"),
+        ("rtmp://[media/secret-part", "holds no URL: its host cannot be read"),
+    ],
+)
+def test_a_url_that_can_never_be_fetched_is_told_by_secret_key_and_participant(
+    tmp_path: Path, url: str, sentence: str
+) -> None:
+    (missing,) = one_participant(tmp_path, url).missing_secrets()
+    assert missing.unusable
+    assert missing.sentence() == f"key 'alice' of Secret 'streams', named by participant 11 'alice', {sentence}"
+
+
+@pytest.mark.parametrize("url", ["rtmp://media.example.com/live/alice\n", "rtsp://192.0.2.1:554/a?token=x"])
+def test_a_url_that_may_be_fetched_is_not_objected_to(tmp_path: Path, url: str) -> None:
+    assert one_participant(tmp_path, url).missing_secrets() == ()
+
+
+def test_one_participant_with_a_good_url_is_enough_to_begin(tmp_path: Path) -> None:
+    assert one_participant(tmp_path, "nonsense", beside="rtmp://media/b").missing_secrets() == ()
+
+
+def test_an_empty_key_is_empty_and_not_absent(tmp_path: Path) -> None:
+    (missing,) = one_participant(tmp_path, "").missing_secrets()
+    assert missing.sentence() == "key 'alice' of Secret 'streams', named by participant 11 'alice', is empty"
+
+
+def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> None:
+    place = StoragePlace(bucket="elsewhere", endpoint="https://s3.example.org", region="eu-north-1")
+    job = assignment(tmp_path).job(Mode.RESCUE, DESIRED, place)
+    assert (job.bucket, job.configuration["storage"]["endpoint"]) == ("elsewhere", "https://s3.example.org")
+    engines = {
+        "bucket": "elsewhere",
+        "vendor": "S3",
+        "endpoint": "https://s3.example.org",
+        "region": "eu-north-1",
+        "pathStyle": True,
+    }
+    assert job.configuration["place"] == engines
+    assert assignment(tmp_path).move(place) == engines

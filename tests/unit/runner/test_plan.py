@@ -15,6 +15,7 @@ from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
+from cloud_recording.api.storage import Storage
 from cloud_recording.api.wire import DesiredState, MissingSecret
 from cloud_recording.runner import fold, plan
 from cloud_recording.runner.conclusion import outcome_of, resumed
@@ -391,3 +392,58 @@ def test_the_longest_duration_runs_on_while_a_supervisor_is_started_again() -> N
     same = resumed(facts, boot="b", at=At(monotonic=5000.0, wall_ms=0))
     rebooted = resumed(facts, boot="c", at=At(monotonic=7.0, wall_ms=160_000))
     assert (same.started_monotonic, rebooted.started_monotonic) == (facts.started_monotonic, -53.0)
+
+
+def storage(bucket: str) -> Storage:
+    return Storage.model_validate(
+        {"bucket": bucket, "endpoint": "https://s3", "credentials": {"secretRef": {"name": "b"}}}
+    )
+
+
+FIRST = {"bucket": "first", "endpoint": "https://s3"}
+SECOND = {"bucket": "second", "endpoint": "https://s3"}
+
+
+def test_a_place_that_changed_before_the_first_start_is_begun_with() -> None:
+    story = Story(wanted=desired(storage=storage("second")), facts=Facts(place=FIRST)).loaded()
+    begin = story.orders()[-1]
+    assert isinstance(begin, Begin)
+    assert begin.place == SECOND
+    assert "StorageChanged" in story.tells()
+
+
+def test_a_change_of_place_is_asked_of_the_engine_and_told_when_it_took_it() -> None:
+    story = Story(wanted=desired(storage=storage("first")), facts=Facts(place=FIRST)).recording()
+    assert "StorageChanged" not in story.tells()
+    story.then(DesiredSeen(desired=desired(generation=2, storage=storage("second"))))
+    assert story.orders() == [Send(command=Command.STORAGE, arguments={"place": SECOND})]
+    assert story.then(ProcessAnswered(answer=Command.STORAGE)).tells() == ["StorageChanged", "DesiredStateApplied"]
+    assert story.state.facts.place == SECOND
+
+
+def test_an_engine_that_has_stored_a_slice_has_the_last_word() -> None:
+    story = Story(wanted=desired(storage=storage("first")), facts=Facts(place=FIRST)).recording()
+    story.then(DesiredSeen(desired=desired(generation=2, storage=storage("second"))))
+    story.then(ProcessAnswered(answer=Command.STORAGE, refusal="files are there already", code=433))
+    assert story.tells() == ["EditRefused", "DesiredStateApplied"]
+    assert story.state.facts.place == FIRST
+    assert story.then(Tick()).orders() == []
+
+
+def test_a_process_that_is_started_again_begins_where_the_last_one_was() -> None:
+    """A slice may be stored there of which nobody has heard: the engine is asked, and not told."""
+    story = Story(wanted=desired(storage=storage("first")), facts=Facts(place=FIRST)).recording()
+    story.then(DesiredSeen(desired=desired(generation=2, storage=storage("second"))), SIGKILLED)
+    (begin,) = [action for action in story.then(Tick(), ProcessLoaded(extended=True)).orders() if action != Spawn()]
+    assert isinstance(begin, Begin)
+    assert begin.place == FIRST
+    assert story.then(Tick()).orders() == [Send(command=Command.STORAGE, arguments={"place": SECOND})]
+
+
+def test_what_was_left_is_rescued_to_where_it_is_wanted_while_nothing_is_stored() -> None:
+    story = Story(wanted=desired(storage=storage("first")), facts=Facts(place=FIRST)).recording()
+    story.then(snapshot(position=2000, written=2, pending=2))
+    story.then(DesiredSeen(desired=desired("Stopped", generation=2, storage=storage("second"))), SIGKILLED)
+    orders = story.then(Tick(), ProcessLoaded(extended=True)).orders()
+    (begin,) = [action for action in orders if isinstance(action, Begin)]
+    assert (begin.mode, begin.place) == (Mode.RESCUE, SECOND)

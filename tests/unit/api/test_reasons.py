@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every remedy names what there is: fields, values of the chart and commands. That they work is tried elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloud_recording.api.crd import cloud_recording_crd
+from cloud_recording.api.errors import ERRORS
+from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, ConditionType, Reason, Remedy
+
+ROOT = Path(__file__).resolve().parents[3]
+REMEDIES = [
+    pytest.param(reason, advice, id=f"{reason}{'-once-stored' if advice is facts.once_stored else ''}")
+    for reason, facts in REASONS.items()
+    for advice in (facts.advice, facts.once_stored)
+    if advice is not None and advice.text
+]
+ELSEWHERE = re.compile("s3:PutObject|status[.](parts|lastError)")
+"""What a remedy speaks of that is neither the spec's, nor the chart's, nor a command."""
+
+
+def quoted(text: str) -> Iterator[str]:
+    yield from re.findall("`([^`]+)`", text)
+
+
+def schema_of(path: str) -> dict[str, Any] | None:
+    (version,) = cloud_recording_crd()["spec"]["versions"]
+    found: dict[str, Any] | None = version["schema"]["openAPIV3Schema"]
+    for name in path.split("."):
+        found = (found or {}).get("properties", {}).get(name)
+    return found
+
+
+def chart_has(path: str) -> bool:
+    found: Any = yaml.safe_load((ROOT / "charts" / "cloud-recording" / "values.yaml").read_text())
+    for name in path.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return False
+        found = found[name]
+    return True
+
+
+def test_every_reason_is_explained() -> None:
+    assert set(REASONS) == set(Reason)
+    assert all(facts.meaning for facts in REASONS.values())
+
+
+@pytest.mark.parametrize(("reason", "advice"), REMEDIES)
+def test_a_remedy_names_what_there_is(reason: Reason, advice: Remedy) -> None:
+    named = {*advice.changes, *advice.creates, *advice.values, *advice.commands}
+    for word in quoted(advice.text):
+        known = word in named or word in set(ConditionType) or ELSEWHERE.fullmatch(word)
+        assert known or (word.startswith("spec.") and schema_of(word) is not None), f"{reason} says `{word}`"
+    assert all(f"`{word}`" in advice.text for word in named), reason
+    assert all(schema_of(field) is not None for field in (*advice.changes, *advice.creates))
+    assert all(chart_has(value) for value in advice.values)
+
+
+@pytest.mark.parametrize("text", [facts.remedy for facts in ERRORS.values()], ids=[str(int(code)) for code in ERRORS])
+def test_the_remedies_of_codes_name_what_there_is(text: str) -> None:
+    for word in quoted(text):
+        assert word in set(ConditionType) or (word.startswith("spec.") and schema_of(word) is not None), word
+
+
+def test_the_engines_words_for_a_failing_bucket_are_reasons() -> None:
+    source = (ROOT / "native" / "core" / "src" / "storage" / "failure.rs").read_text()
+    body = source.partition("pub fn word(")[2].partition("\n    }\n")[0]
+    assert set(re.findall('=> "([A-Za-z]+)"', body)) == {reason.value for reason in STORAGE_REASONS}

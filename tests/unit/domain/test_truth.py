@@ -1,0 +1,502 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The status never says what is not true: what was once said wrongly of a recording, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.reasons import REASONS, ConditionType, Reason, remedy
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.api.status import CloudRecordingStatus, Gap, Outcome, Part, ParticipantState, PartState
+from cloud_recording.api.wire import Callback
+from cloud_recording.domain import conditions
+from cloud_recording.domain.decide import decide
+from cloud_recording.domain.desired import desired_state, recording_document
+from cloud_recording.domain.fold import fold
+from cloud_recording.domain.presence import FIRST_PROBE, FIRST_WORD, SILENCE
+from cloud_recording.domain.summarize import summarized
+from cloud_recording.domain.transitions import Transition, transitions
+from tests.unit.domain.builders import (
+    NOW,
+    SETTINGS,
+    a_callback,
+    a_part,
+    a_pod,
+    a_recording,
+    a_snapshot,
+    a_summary,
+    after,
+    milliseconds,
+    pods,
+    surroundings,
+)
+
+FAILING = {
+    "state": "Failing",
+    "since": milliseconds(after(3)),
+    "cause": "NoSuchBucket",
+    "message": 'bucket "films" at https://s3.example.com does not exist (NoSuchBucket)',
+}
+READY = {"state": "Ready", "since": milliseconds(after(9))}
+RUNNER_STARTED = a_callback("RunnerStarted", runnerVersion="1", engineName="default", engineExtended=True)
+
+
+def begun(recording: CloudRecording) -> CloudRecordingStatus:
+    """The status of a recording whose pod was just decided on."""
+    return decide(recording, {}, now=NOW, surroundings=surroundings()).status
+
+
+def told(
+    recording: CloudRecording, status: CloudRecordingStatus, *callbacks: Callback, at: datetime = NOW
+) -> CloudRecordingStatus:
+    number = status.parts[-1].number
+    return summarized(recording, fold(status, number=number, callbacks=callbacks, heard_at=at), now=at)
+
+
+def condition(status: CloudRecordingStatus, kind: ConditionType) -> tuple[str, Reason]:
+    found = conditions.get(status, kind)
+    assert found is not None
+    return found.status.value, found.reason
+
+
+def recording_part(**fields: Any) -> Part:
+    return a_part(state=PartState.RECORDING, start_time=NOW, pod_ready=True, engine_extended=True, **fields)
+
+
+# A1
+
+
+def test_a_full_work_volume_is_no_pause_that_somebody_asked_for() -> None:
+    recording = a_recording().build()
+    status = begun(recording)
+    snapshot = a_snapshot(
+        state="Paused",
+        slices={"written": 4, "pending": 4},
+        pause={"reason": "WorkVolumeFull", "since": milliseconds(after(10))},
+        workVolumeFull=True,
+    )
+    status = told(recording, status, RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    full = told(
+        recording,
+        status,
+        a_callback("RecorderFailure", 3, at=after(10), code=437, message="the work volume is nearly full"),
+        a_callback("Snapshot", 4, at=after(40), snapshot=snapshot),
+        at=after(40),
+    )
+    assert condition(full, ConditionType.READY) == ("False", Reason.WORK_VOLUME_FULL)
+    assert condition(full, ConditionType.RECORDING) == ("False", Reason.WORK_VOLUME_FULL)
+    assert full.display == "WorkVolumeFull"
+    assert full.gaps == (Gap(start_time=after(10), reason="WorkVolumeFull"),)
+    assert (full.gap_seconds, full.gap_count) == (30, 1)
+    over = a_snapshot(gapMilliseconds=35_000, gapCount=1, gaps=[_gap(10, 45)])
+    after_it = told(recording, full, a_callback("Snapshot", 5, at=after(45), snapshot=over), at=after(45))
+    assert after_it.gaps == (Gap(start_time=after(10), stop_time=after(45), reason="WorkVolumeFull"),)
+    assert (after_it.gap_seconds, after_it.gap_count) == (35, 1)
+
+
+def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    pause = {"reason": "WorkVolumeFull", "since": milliseconds(after(10))}
+    snapshot = a_snapshot(state="Paused", pause=pause, workVolumeFull=True)
+    failure = a_callback("RecorderFailure", 3, at=after(10), code=437, message="full", snapshot=snapshot)
+    full = told(recording, status, failure)
+    assert full.last_error is not None
+    assert (full.last_error.reason, full.last_error.code) == (Reason.WORK_VOLUME_FULL, 437)
+    assert full.last_error.remedy == REASONS[Reason.WORK_VOLUME_FULL].remedy
+    assert full.last_error.resolved_time is None
+    healed = told(recording, full, a_callback("Snapshot", 4, at=after(50), snapshot=a_snapshot()), at=after(50))
+    assert healed.last_error is not None
+    assert healed.last_error.resolved_time == after(50)
+
+
+def _gap(start: int, stop: int) -> dict[str, Any]:
+    return {"start": milliseconds(after(start)), "stop": milliseconds(after(stop)), "reason": "WorkVolumeFull"}
+
+
+# A2
+
+
+def test_a_dead_bucket_shows_beside_recording_and_ready_stays() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED)
+    assert conditions.get(status, ConditionType.STORAGE_READY) is None
+    status = status.model_copy(update={"parts": (status.parts[0].model_copy(update={"pod_ready": True}),)})
+    failure = a_callback("UploaderFailure", 3, code=439, message="words", snapshot=a_snapshot(storage=FAILING))
+    failing = told(recording, status, a_callback("RecordingStarted", 2), failure, at=after(20))
+    assert condition(failing, ConditionType.READY) == ("True", Reason.RECORDING)
+    assert failing.display == "Recording,NoSuchBucket"
+    storage = conditions.get(failing, ConditionType.STORAGE_READY)
+    assert storage is not None
+    assert (storage.status.value, storage.reason) == ("False", Reason.NO_SUCH_BUCKET)
+    assert storage.last_transition_time == after(3)
+    assert 'bucket "films"' in storage.message
+    assert "`spec.storage.bucket`" in storage.message
+    assert failing.last_error is not None
+    assert (failing.last_error.reason, failing.last_error.code) == (Reason.NO_SUCH_BUCKET, 439)
+    assert failing.last_error.remedy == remedy(Reason.NO_SUCH_BUCKET, stored=False)
+
+    healed = told(recording, failing, a_callback("Snapshot", 4, at=after(9), snapshot=a_snapshot(storage=READY)))
+    assert condition(healed, ConditionType.STORAGE_READY) == ("True", Reason.WRITABLE)
+    assert healed.display == "Recording"
+    assert healed.last_error is not None
+    assert healed.last_error.resolved_time == after(9)
+    (event,) = transitions(failing, healed)
+    assert event == Transition(
+        warning=False,
+        reason=Reason.WRITABLE,
+        action="Upload",
+        message="the bucket takes files again; NoSuchBucket is over",
+    )
+
+
+def test_once_a_slice_is_stored_the_way_out_is_another() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED)
+    snapshot = a_snapshot(storage=FAILING, slices={"written": 2, "uploaded": 1, "pending": 1})
+    failing = told(recording, status, a_callback("UploaderFailure", 2, code=439, message="words", snapshot=snapshot))
+    assert failing.last_error is not None
+    assert "kubectl cp" in failing.last_error.remedy
+    assert "`spec.storage.bucket`" not in failing.last_error.remedy
+
+
+def test_a_cause_of_another_release_is_a_failure_all_the_same() -> None:
+    recording = a_recording().build()
+    snapshot = a_snapshot(storage={**FAILING, "cause": "SomethingNew"})
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("Snapshot", 2, snapshot=snapshot))
+    assert condition(status, ConditionType.STORAGE_READY) == ("False", Reason.STORAGE_FAILED)
+
+
+# A3
+
+
+def test_the_place_follows_the_spec_until_a_slice_is_stored_and_the_recorder_has_the_last_word() -> None:
+    recording = a_recording().build()
+    status = begun(recording)
+    storage = {"endpoint": "https://s3.example.com", "credentials": {"secretRef": {"name": "bucket-credentials"}}}
+    edited = a_recording().edited(storage={**storage, "bucket": "elsewhere"}).status(status).build()
+    wanted = desired_state(edited, status, status.parts[0], now=NOW).storage
+    assert wanted is not None
+    assert wanted.bucket == "elsewhere"
+
+    # The recorder had stored a slice before it heard of it.
+    stored = told(edited, status, a_callback("Snapshot", snapshot=a_snapshot(slices={"written": 1, "uploaded": 1})))
+    refused = a_callback("EditRefused", 2, field="spec.storage", message="files are there already")
+    stored = told(edited, stored, refused)
+    assert stored.last_error is not None
+    assert "files are there already" in stored.last_error.message
+    kept = desired_state(edited, stored, stored.parts[0], now=NOW).storage
+    assert kept is not None
+    assert kept.bucket == "recordings"
+    assert recording_document(edited, stored.parts[0], SETTINGS).storage.bucket == "recordings"
+
+
+def test_the_playlist_is_where_the_recorder_says_that_it_is() -> None:
+    recording = a_recording().build()
+    moved = a_callback("StorageChanged", place={"bucket": "elsewhere", "endpoint": "https://s3.example.com"})
+    snapshot = a_snapshot(playlist="p.m3u8", slices={"written": 1, "uploaded": 1})
+    status = told(recording, begun(recording), moved, a_callback("Snapshot", 2, snapshot=snapshot))
+    assert status.playlist_url == "https://s3.example.com/elsewhere/p.m3u8"
+
+
+# A4
+
+
+def test_a_recording_that_was_made_paused_records_nothing_and_says_so() -> None:
+    paused = a_recording().spec(desiredState="Paused").build()
+    snapshot = a_snapshot(state="Paused", somebodyJoined=True)
+    started = a_callback("RecordingStarted", 2, snapshot=snapshot)
+    status = told(paused, begun(paused), RUNNER_STARTED, started)
+    assert condition(status, ConditionType.READY) == ("True", Reason.PAUSED)
+    assert condition(status, ConditionType.RECORDING) == ("False", Reason.PAUSED)
+    assert status.start_time is None
+
+    stopped = a_recording().stopped().status(status).build()
+    ended = told(
+        stopped,
+        status,
+        a_callback("RecorderFailure", 3, code=435, message="nothing was recorded"),
+        a_callback("RecordingStopped", 4, at=after(9)),
+        a_callback("Finished", 5, at=after(9), summary=_summary("Uploaded")),
+    )
+    end = decide(a_recording().stopped().status(ended).build(), {}, now=after(9), surroundings=surroundings()).status
+    assert condition(end, ConditionType.READY) == ("True", Reason.NOTHING_RECORDED)
+    assert end.last_error is None
+
+
+def _summary(outcome: str, **fields: Any) -> dict[str, Any]:
+    return a_summary(outcome, **fields).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+# A5
+
+
+def test_a_pod_that_has_just_begun_is_believed_before_its_first_probe() -> None:
+    recording = a_recording().parts(a_part(state=PartState.STARTING)).build()
+    pod = a_pod().running(ready=False)
+    status = told(recording, recording.status, RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    seen = decide(a_recording().status(status).build(), pods(pod), now=after(1), surroundings=surroundings())
+    assert condition(seen.status, ConditionType.READY) == ("True", Reason.RECORDING)
+    assert seen.look_again == FIRST_PROBE - (after(1) - NOW)
+    late = decide(a_recording().status(status).build(), pods(pod), now=NOW + FIRST_PROBE, surroundings=surroundings())
+    assert condition(late.status, ConditionType.READY) == ("False", Reason.RECORDER_NOT_READY)
+
+
+def test_a_pod_that_was_ready_and_is_no_more_is_not_believed() -> None:
+    recording = a_recording().parts(recording_part(ready_time=NOW)).build()
+    seen = decide(recording, pods(a_pod().running(ready=False)), now=after(5), surroundings=surroundings())
+    assert condition(seen.status, ConditionType.RECORDING) == ("Unknown", Reason.RECORDER_NOT_READY)
+
+
+def test_a_healthy_recording_has_no_warning_and_its_events_are_in_order() -> None:
+    """Every status that is written on the way, and all Events of it."""
+    recording = a_recording().build()
+    status = begun(recording)
+    waiting = {"state": "Connecting", "participants": [{"uid": 1, "state": "Connecting"}]}
+    some = {"playlist": "p.m3u8", "participants": [{"uid": 1, "state": "Joined"}], "participantCount": 1}
+    one, all_of_it = {"written": 1, "pending": 1}, {"written": 1, "uploaded": 1}
+    steps: list[tuple[Sequence[Callback], Any]] = [
+        ([RUNNER_STARTED, a_callback("RecordingConnecting", 2)], a_pod().running(ready=False)),
+        ([a_callback("Snapshot", 3, snapshot=a_snapshot(**waiting, storage=READY))], None),
+        # What the supervisor says of its own accord comes with an account that is a moment old.
+        (
+            [
+                a_callback("RecordingStarted", 4, at=after(2), snapshot=a_snapshot(**some)),
+                a_callback("DesiredStateApplied", 5, generation=1, snapshot=a_snapshot(**waiting)),
+            ],
+            a_pod().running(ready=False),
+        ),
+        ([], a_pod().running()),
+        ([a_callback("Snapshot", 6, at=after(17), snapshot=a_snapshot(**some, slices=one))], a_pod().running()),
+    ]
+    events: list[Transition] = []
+    for number, (callbacks, pod) in enumerate(steps):
+        status = _step(recording, status, callbacks, pod, at=after(number), events=events)
+    stopped = a_recording().stopped().build()
+    ending: list[tuple[Sequence[Callback], Any]] = [
+        ([], a_pod().running()),
+        ([a_callback("RecordingStopped", 7, at=after(20), snapshot=a_snapshot(state="Uploading", slices=one))], None),
+        ([a_callback("RecordingUploaded", 8, fileName="p.m3u8", snapshot=a_snapshot(slices=all_of_it))], None),
+        ([a_callback("Finished", 9, summary=_summary("Uploaded", slices=all_of_it))], a_pod().running()),
+    ]
+    for number, (callbacks, pod) in enumerate(ending, len(steps)):
+        status = _step(stopped, status, callbacks, pod, at=after(number), events=events)
+    assert [(event.warning, event.reason, event.message) for event in events] == [
+        (False, Reason.CONNECTING, "The recorder is joining the channel."),
+        (False, Reason.WAITING_FOR_USERS, "The recorder is in the channel and nobody has been seen there yet."),
+        (False, Reason.RECORDING, "Media is being recorded."),
+        (False, Reason.STOPPING, "`spec.desiredState` is 'Stopped'"),
+        (False, Reason.UPLOADING, "1 slice is still to be uploaded"),
+        (False, Reason.COMPLETED, "`spec.desiredState` is 'Stopped'"),
+    ]
+    assert status.last_error is None
+    assert [one.reason for one in status.conditions if one.type is ConditionType.STALLED] == []
+
+
+def _step(
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    callbacks: Sequence[Callback],
+    pod: Any,
+    *,
+    at: datetime,
+    events: list[Transition],
+) -> CloudRecordingStatus:
+    """What the callback server writes, then what a pass over the recording does."""
+    before = status
+    if callbacks:
+        status = told(recording, status, *callbacks, at=at)
+        events += transitions(before, status)
+        before = status
+    if pod is not None:
+        seen = recording.model_copy(update={"status": status})
+        status = decide(seen, pods(pod), now=at, surroundings=surroundings()).status
+        events += transitions(before, status)
+    return status
+
+
+# A6
+
+ENDS = {
+    "by the user": (a_recording().stopped(), {}, Reason.COMPLETED, "`spec.desiredState` is 'Stopped'"),
+    "by its longest duration": (
+        a_recording().spec(maxDurationSeconds=60),
+        {"stop_time": after(60)},
+        Reason.MAX_DURATION_REACHED,
+        "`spec.maxDurationSeconds` (60) was over",
+    ),
+    "by the user, before its longest duration": (
+        a_recording().spec(maxDurationSeconds=60).stopped(),
+        {"stop_time": after(30)},
+        Reason.COMPLETED,
+        "`spec.desiredState` is 'Stopped'",
+    ),
+    "by its deletion": (a_recording().deleted(after(30)), {}, Reason.DELETED, "the recording was deleted"),
+    "by idleness": (
+        a_recording(),
+        {"outcome": Outcome.IDLE, "error_code": 434, "somebody_joined": True},
+        Reason.CHANNEL_IDLE,
+        "everybody had left the channel",
+    ),
+}
+
+
+@pytest.mark.parametrize(("recording", "fields", "reason", "message"), ENDS.values(), ids=ENDS)
+def test_each_end_says_which_it_is(recording: Any, fields: dict[str, Any], reason: Reason, message: str) -> None:
+    known: dict[str, Any] = {"outcome": Outcome.UPLOADED, "stop_time": after(61), **fields}
+    amounts = {"slices": {"written": 2, "uploaded": 2}}
+    part = a_part(state=PartState.CONCLUDED, start_time=NOW, end_time=after(70), **known)
+    part = Part.model_validate(part.model_dump() | amounts)
+    over = recording.parts(part, start_time=NOW).build()
+    status = decide(over, {}, now=after(75), surroundings=surroundings()).status
+    ready = conditions.get(status, ConditionType.READY)
+    assert ready is not None
+    assert (ready.status.value, ready.reason, ready.message) == ("True", reason, message)
+
+
+def test_a_channel_that_was_left_ends_without_an_error_or_a_warning() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    idle = told(recording, status, a_callback("RecorderFailure", 3, code=434, message="nobody for 30 s"))
+    assert idle.last_error is None
+    assert not any(event.warning for event in transitions(status, idle))
+
+
+def test_nobody_who_ever_came_has_no_progress_and_no_playlist() -> None:
+    recording = a_recording().build()
+    snapshot = a_snapshot(state="Uploading", playlist="p.m3u8", progressPercent=100)
+    status = told(
+        recording,
+        begun(recording),
+        RUNNER_STARTED,
+        a_callback("RecorderFailure", 2, code=434, message="nobody"),
+        a_callback("RecordingUploadingProgress", 3, progressPercent=100, playlist="p.m3u8", snapshot=snapshot),
+        a_callback("RecordingUploaded", 4, fileName="p.m3u8"),
+        a_callback("Finished", 5, summary=_summary("Idle", code=434, somebodyJoined=False)),
+    )
+    end = decide(a_recording().status(status).build(), {}, now=after(9), surroundings=surroundings()).status
+    assert condition(end, ConditionType.READY) == ("False", Reason.NO_USERS)
+    assert (end.progress_percent, end.playlist, end.playlists) == (None, None, ())
+    assert end.parts[0].reason is Reason.NO_USERS
+
+
+def test_nobody_is_in_a_channel_that_is_left() -> None:
+    recording = a_recording().stopped().build()
+    people = [{"uid": 1, "state": "Joined", "audio": True}]
+    snapshot = a_snapshot(participants=people, participantCount=1, slices={"written": 1, "uploaded": 1})
+    status = told(
+        recording,
+        begun(a_recording().build()),
+        a_callback("RecordingStarted", snapshot=snapshot),
+        a_callback("Finished", 2, summary=_summary("Uploaded", slices={"written": 1, "uploaded": 1})),
+    )
+    end = decide(a_recording().stopped().status(status).build(), {}, now=after(9), surroundings=surroundings()).status
+    assert end.participant_count == 0
+    assert [(one.state, one.audio) for one in end.participants] == [(ParticipantState.LEFT, False)]
+
+
+# A7
+
+
+def test_a_pod_that_runs_and_was_never_heard_of_is_told() -> None:
+    recording = a_recording().parts(a_part(state=PartState.PENDING)).build()
+    pod = a_pod().running()
+    seen = decide(recording, pods(pod), now=after(30), surroundings=surroundings())
+    assert condition(seen.status, ConditionType.READY) == ("False", Reason.PENDING)
+    assert seen.look_again == FIRST_WORD - (after(30) - NOW)
+    silent = decide(recording, pods(pod), now=NOW + FIRST_WORD, surroundings=surroundings()).status
+    assert condition(silent, ConditionType.READY) == ("False", Reason.NOT_HEARD)
+    ready = conditions.get(silent, ConditionType.READY)
+    assert ready is not None
+    assert "was never heard of" in ready.message
+
+
+def test_a_recorder_that_falls_silent_is_not_known_to_record() -> None:
+    recording = a_recording().parts(recording_part(heard_time=NOW, ready_time=NOW)).build()
+    pod = a_pod().running()
+    fresh = decide(recording, pods(pod), now=after(60), surroundings=surroundings())
+    assert condition(fresh.status, ConditionType.RECORDING) == ("True", Reason.RECORDING)
+    assert fresh.look_again == SILENCE - (after(60) - NOW)
+    silent = decide(recording, pods(pod), now=NOW + SILENCE, surroundings=surroundings()).status
+    assert condition(silent, ConditionType.RECORDING) == ("Unknown", Reason.NOT_HEARD)
+    assert condition(silent, ConditionType.READY) == ("False", Reason.NOT_HEARD)
+    message = conditions.get(silent, ConditionType.READY)
+    assert message is not None
+    assert "last heard of at 2026-05-04T12:00:00Z" in message.message
+    heard = told(a_recording().status(silent).build(), silent, a_callback("Snapshot", 9, snapshot=a_snapshot()))
+    assert condition(heard, ConditionType.RECORDING) == ("True", Reason.RECORDING)
+
+
+def test_silence_while_no_operator_listened_says_nothing() -> None:
+    recording = a_recording().parts(recording_part(heard_time=NOW, ready_time=NOW)).build()
+    late = surroundings().__class__(settings=SETTINGS, callback_ca="ca", listening_since=after(3600))
+    status = decide(recording, pods(a_pod().running()), now=after(3610), surroundings=late).status
+    assert condition(status, ConditionType.RECORDING) == ("True", Reason.RECORDING)
+
+
+# A8
+
+
+def test_every_parts_playlist_is_listed_in_order() -> None:
+    stored = {"slices": {"written": 2, "uploaded": 2}}
+    lost = Part.model_validate(
+        a_part(state=PartState.LOST, start_time=NOW, stop_time=NOW, playlist="a.m3u8").model_dump() | stored
+    )
+    next_one = Part.model_validate(recording_part(number=1, playlist="bak0_a.m3u8").model_dump() | stored)
+    recording = a_recording().build()
+    status = summarized(recording, CloudRecordingStatus(parts=(lost, next_one)), now=after(60))
+    base = "https://s3.example.com/recordings"
+    assert [(one.part, one.url) for one in status.playlists] == [(0, f"{base}/a.m3u8"), (1, f"{base}/bak0_a.m3u8")]
+    assert (status.playlist, status.playlist_url) == ("bak0_a.m3u8", f"{base}/bak0_a.m3u8")
+    forgotten = status.model_copy(update={"parts": (next_one,)})
+    assert summarized(recording, forgotten, now=after(61)).playlists == status.playlists
+
+
+# A9
+
+
+def test_secrets_that_no_participant_can_be_recorded_with_stall_the_recording_until_they_are_mended() -> None:
+    recording = a_recording().build()
+    unusable = {
+        "secretName": "streams",
+        "key": "alice",
+        "field": "spec.channel.streams[0].urlSecretRef",
+        "problem": "holds a URL with a link-local address, which is not allowed",
+        "unusable": True,
+        "participant": "participant 1 'alice'",
+    }
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("WaitingForSecret", 2, missing=[unusable]))
+    assert condition(status, ConditionType.STALLED) == ("True", Reason.SECRET_UNUSABLE)
+    ready = conditions.get(status, ConditionType.READY)
+    assert ready is not None
+    assert ready.message == (
+        "key 'alice' of Secret 'streams', named by participant 1 'alice', holds a URL with a link-local address, which "
+        "is not allowed"
+    )
+    mended = told(recording, status, a_callback("SecretsComplete", 3), a_callback("RecordingConnecting", 4))
+    assert conditions.get(mended, ConditionType.STALLED) is None
+    assert condition(mended, ConditionType.READY) == ("False", Reason.CONNECTING)
+
+
+def test_a_key_without_content_is_empty_and_not_absent() -> None:
+    recording = a_recording().build()
+    missing = [{"secretName": "b", "key": "k", "field": "spec.x", "problem": "is empty"}]
+    status = told(recording, begun(recording), a_callback("WaitingForSecret", missing=missing))
+    assert status.parts[0].message == "key 'k' of Secret 'b', named by `spec.x`, is empty"
+
+
+def test_participants_are_told_by_number_and_name() -> None:
+    recording = a_recording().build()
+    people = [
+        {"uid": 1, "name": "alice", "state": "Refused", "message": "a link-local address is not allowed"},
+        {"uid": 2, "state": "Connecting"},
+    ]
+    snapshot = a_snapshot(state="Connecting", participants=people)
+    status = told(recording, begun(recording), a_callback("RecordingConnecting", snapshot=snapshot))
+    ready = conditions.get(status, ConditionType.READY)
+    assert ready is not None
+    assert ready.message == "participant 1 'alice': a link-local address is not allowed"
