@@ -213,7 +213,9 @@ class Reconciler:
                 part,
                 template=template,
                 document=recording_document(recording, part, surroundings.settings),
-                desired=desired_state(recording, recording.status, part, now=self._clock()),
+                desired=desired_state(
+                    recording, recording.status, part, now=self._clock(), settings=surroundings.settings
+                ),
                 callback_ca=surroundings.callback_ca,
                 settings=surroundings.settings,
             )

@@ -19,6 +19,11 @@ def objection(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | Non
     return next(_objections(spec, settings), None)
 
 
+def storage_objection(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
+    """The same of where its files go."""
+    return next(_storage_objections(spec, settings.allowed), None)
+
+
 def _objections(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[str]:
     if spec.engine.name not in settings.engines:
         known = ", ".join(f"'{name}'" for name in sorted(settings.engines))

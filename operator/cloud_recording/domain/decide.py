@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
+from cloud_recording.api.place import place_of
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
@@ -19,7 +20,7 @@ from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, P
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
 from cloud_recording.api.words import counted
 from cloud_recording.domain import names, parts, presence
-from cloud_recording.domain.allowed import objection
+from cloud_recording.domain.allowed import objection, storage_objection
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
@@ -257,7 +258,8 @@ def _proceeding(
     refusal: Refusal | None,
 ) -> Decision:
     listening = surroundings.listening_since
-    status = summarized(recording, step.status, now=now, obstacle=step.obstacle, listening_since=listening)
+    obstacle = step.obstacle or _refused_edit(recording, step.status, surroundings.settings)
+    status = summarized(recording, step.status, now=now, obstacle=obstacle, listening_since=listening)
     actions: list[Action] = []
     for part in status.parts:
         actions += _part_actions(recording, status, part, pods.get(part.pod), now=now, surroundings=surroundings)
@@ -265,6 +267,17 @@ def _proceeding(
     held = recording.metadata.deletion_timestamp is not None or DURABLE_FINALIZER in recording.metadata.finalizers
     due = _due(recording, step, status, pods, now=now, surroundings=surroundings, refusal=refusal)
     return Decision(status=status, hold=not held, actions=tuple(actions), look_again=due)
+
+
+def _refused_edit(
+    recording: CloudRecording, status: CloudRecordingStatus, settings: OperatorSettings
+) -> Headline | None:
+    """That the files of a recording under way do not go where its spec wants them now, as nobody allowed that."""
+    part = parts.current(status)
+    if part is None or part.storage is None or part.storage.place == place_of(recording.spec.storage):
+        return None
+    forbidden = storage_objection(recording.spec, settings)
+    return Headline(reason=Reason.NOT_ALLOWED, message=forbidden) if forbidden is not None else None
 
 
 def _part_actions(
@@ -284,7 +297,8 @@ def _part_actions(
     if stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.
         return [] if pod.deleted_at is not None else [DeletePod(pod=pod)]
-    told = desired_state(recording, status, part, now=now).model_dump(mode="json", by_alias=True, exclude_none=True)
+    desired = desired_state(recording, status, part, now=now, settings=surroundings.settings)
+    told = desired.model_dump(mode="json", by_alias=True, exclude_none=True)
     changes = {}
     if pod.document(DESIRED_ANNOTATION) != told:
         changes[DESIRED_ANNOTATION] = compact_json(told)

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from cloud_recording.api.hosts import is_listed
 from cloud_recording.api.place import at_place
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
+from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
-from cloud_recording.domain import names, parts
+from cloud_recording.domain import location, names, parts
 from cloud_recording.domain.wanted import duration_left, wanted
 
 
@@ -37,7 +39,12 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
 
 
 def desired_state(
-    recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime
+    recording: CloudRecording,
+    status: CloudRecordingStatus,
+    part: Part,
+    *,
+    now: datetime,
+    settings: OperatorSettings,
 ) -> DesiredState:
     """What the part's pod should be doing now; all but the newest part only have to come to their end."""
     spec = recording.spec
@@ -49,8 +56,16 @@ def desired_state(
         max_resolution_uid=spec.recording.video.max_resolution_uid,
         max_duration_seconds=duration_left(recording, part),
         upload_grace_seconds=spec.upload_grace_seconds,
-        storage=at_place(spec.storage, parts.stored_place(status)),
+        storage=at_place(spec.storage, parts.stored_place(status) or _refused_place(recording, part, settings)),
     )
+
+
+def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSettings) -> StoragePlace | None:
+    """Where the part's files go on going, as the administrator does not allow where the spec wants them now."""
+    refused = part.storage is not None and not is_listed(
+        location.host(recording.spec.storage), settings.allowed.endpoints
+    )
+    return part.storage.place if refused and part.storage is not None else None
 
 
 def compact_json(document: object) -> str:

@@ -22,6 +22,7 @@ from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.wanted import duration_left
 from tests.unit.domain.builders import (
     NOW,
+    SETTINGS,
     a_part,
     a_pod,
     a_recording,
@@ -592,7 +593,7 @@ def test_a_later_part_is_handed_what_is_left_of_the_longest_duration() -> None:
     (_, part) = status.parts
     edited = a_recording().edited(maxDurationSeconds=600).status(status).build()
     assert [duration_left(one, part) for one in (recording, edited)] == [50, 530]
-    assert desired_state(recording, status, part, now=after(70)).max_duration_seconds == 50
+    assert desired_state(recording, status, part, now=after(70), settings=SETTINGS).max_duration_seconds == 50
 
 
 def test_an_edit_of_a_finished_recording_was_seen_and_changes_nothing() -> None:

@@ -67,7 +67,7 @@ def built(recording: CloudRecording, number: int) -> dict[str, Any]:
         part,
         template=TEMPLATE,
         document=recording_document(recording, part, SETTINGS),
-        desired=desired_state(recording, recording.status, part, now=NOW),
+        desired=desired_state(recording, recording.status, part, now=NOW, settings=SETTINGS),
         callback_ca=CA,
         settings=SETTINGS,
     )
@@ -140,7 +140,7 @@ def test_resources_never_contradict_themselves(
         part,
         template=TEMPLATE,
         document=recording_document(recording, part, settings),
-        desired=desired_state(recording, recording.status, part, now=NOW),
+        desired=desired_state(recording, recording.status, part, now=NOW, settings=SETTINGS),
         callback_ca=CA,
         settings=settings,
     )

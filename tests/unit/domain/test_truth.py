@@ -179,7 +179,7 @@ def test_the_place_follows_the_spec_until_a_slice_is_stored_and_the_recorder_has
     status = begun(recording)
     storage = {"endpoint": "https://s3.example.com", "credentials": {"secretRef": {"name": "bucket-credentials"}}}
     edited = a_recording().edited(storage={**storage, "bucket": "elsewhere"}).status(status).build()
-    wanted = desired_state(edited, status, status.parts[0], now=NOW).storage
+    wanted = desired_state(edited, status, status.parts[0], now=NOW, settings=SETTINGS).storage
     assert wanted is not None
     assert wanted.bucket == "elsewhere"
 
@@ -189,10 +189,23 @@ def test_the_place_follows_the_spec_until_a_slice_is_stored_and_the_recorder_has
     stored = told(edited, stored, refused)
     assert stored.last_error is not None
     assert "files are there already" in stored.last_error.message
-    kept = desired_state(edited, stored, stored.parts[0], now=NOW).storage
+    kept = desired_state(edited, stored, stored.parts[0], now=NOW, settings=SETTINGS).storage
     assert kept is not None
     assert kept.bucket == "recordings"
     assert recording_document(edited, stored.parts[0], SETTINGS).storage.bucket == "recordings"
+
+
+def test_a_place_that_the_administrator_does_not_allow_is_not_gone_to() -> None:
+    allowed = SETTINGS.allowed.model_copy(update={"endpoints": ("s3.example.com",)})
+    settings = SETTINGS.model_copy(update={"allowed": allowed})
+    status = begun(a_recording().build())
+    storage = {"endpoint": "https://mine.example.org", "bucket": "mine", "credentials": {"secretRef": {"name": "s"}}}
+    edited = a_recording().edited(storage=storage).status(status).build()
+    kept = desired_state(edited, status, status.parts[0], now=NOW, settings=settings).storage
+    assert kept is not None
+    assert kept.endpoint == "https://s3.example.com"
+    told_so = decide(edited, {}, now=NOW, surroundings=surroundings(settings)).status
+    assert condition(told_so, ConditionType.READY) == ("False", Reason.NOT_ALLOWED)
 
 
 def test_the_playlist_is_where_the_recorder_says_that_it_is() -> None:
