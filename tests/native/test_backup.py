@@ -80,7 +80,7 @@ def test_a_recording_that_the_bucket_does_not_take_ends_backed_up_and_comes_home
     """Promise: one end is told, each store's playlist lists what is beside it, and coming home overwrites nothing."""
     document["outputs"] = ["HLS", "MP4"]
     with record(document) as recorder:
-        live = bucket.read(bucket.await_key(".m3u8"))
+        live = bucket.read(bucket.await_playlist())
         s3.stop()
         spare.await_keys(".ts", 2)
         recorder.stop()
@@ -122,7 +122,7 @@ def test_a_bucket_that_heals_while_recording_gets_everything(
 ) -> None:
     """Promise: an outage that ends before the recording does leaves an ordinary recording in the bucket."""
     with record(document) as recorder:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         s3.stop()
         away = set(spare.await_keys(".ts", 2))
         s3.start()

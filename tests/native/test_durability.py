@@ -23,7 +23,7 @@ def test_a_killed_recorder_resumes_and_keeps_the_open_slice(
     """Promise: after kill -9 the next start uploads what was there, repairs the open slice, and states the gap."""
     document = configuration(alice, recordingId=RECORDING_ID)
     with record(document) as killed:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         s3.stop()
         directory = tmp_path / "work" / RECORDING_ID
         await_true(lambda: sum(path.stat().st_size > 15_000 for path in directory.glob("*.ts")) >= 2)
@@ -57,7 +57,7 @@ def test_a_recording_goes_on_in_its_place_alone_and_keeps_the_length_that_it_dec
     """Promise: a start that names another bucket is refused with both names; shorter slices fit the same playlist."""
     s3.bucket("elsewhere")
     with record(configuration(alice, recordingId=RECORDING_ID, sliceSeconds=8)) as killed:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         killed.process.kill()
         killed.wait()
     document = configuration(alice, recordingId=RECORDING_ID, sliceSeconds=2)
@@ -82,7 +82,7 @@ def test_a_recording_that_was_stopped_is_only_uploaded(
     """Promise: a recorder killed after its stop records nothing more when it is started again."""
     document = configuration(alice, recordingId=RECORDING_ID)
     with record(document) as killed:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         s3.stop()
         killed.stop()
         killed.await_line("uploader-failure")
@@ -102,7 +102,7 @@ def test_what_a_killed_recorder_left_can_be_rescued(
 ) -> None:
     """Promise: without recording more, all that is on the volume gets into the bucket, as a whole recording."""
     with record(configuration(alice, recordingId=RECORDING_ID, filePrefix="bak0_")) as killed:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         s3.stop()
         killed.await_line("uploader-failure")
         killed.process.kill()
@@ -124,7 +124,7 @@ def test_a_rescue_gets_over_a_lost_slice_and_makes_the_mp4(
 ) -> None:
     """Promise: what is gone from the volume costs the rescue no more than a stated gap."""
     with record(configuration(alice, recordingId=RECORDING_ID, sliceSeconds=2, outputs=["HLS", "MP4"])) as killed:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         s3.stop()
         directory = tmp_path / "work" / RECORDING_ID
         count = len(list(directory.glob("*.ts")))
@@ -165,7 +165,7 @@ def test_a_work_volume_without_room_pauses_the_recording_with_a_stated_gap(
         recorder.await_line("recorder-failure")
         time.sleep(4)
         s3.start()
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         count = len(bucket.objects())
         await_true(lambda: len(bucket.objects()) > count + 1)
         recorder.stop()

@@ -196,7 +196,7 @@ def test_a_missing_bucket_is_told_and_heals_when_made(
     with record(configuration(alice)) as recorder:
         assert "create it" in recorder.await_line("uploader-failure")
         bucket = s3.bucket("films")
-        playlist = bucket.await_key(".m3u8")
+        playlist = bucket.await_playlist()
         recorder.stop()
         assert recorder.wait() == 0
     slices = [key for key in bucket.objects() if key.endswith(".ts")]
@@ -209,7 +209,7 @@ def test_an_outage_is_told_once_and_loses_nothing(
 ) -> None:
     """Promise: a server that goes away and comes back is one failure, and the recording has no gap."""
     with record(configuration(alice)) as recorder:
-        bucket.await_key(".m3u8")
+        bucket.await_playlist()
         s3.stop()
         assert "refuses connections" in recorder.await_line("uploader-failure")
         # Long enough for several attempts, and for slices that must wait.
@@ -223,7 +223,7 @@ def test_an_outage_is_told_once_and_loses_nothing(
         recorder.stop()
         assert recorder.wait() == 0
     assert recorder.callbacks().count("uploader-failure 439") == 1
-    playlist = bucket.read(bucket.await_key(".m3u8")).decode()
+    playlist = bucket.read(bucket.await_playlist()).decode()
     assert "#EXT-X-DISCONTINUITY" not in playlist
 
 

@@ -113,6 +113,6 @@ def test_a_manifest_is_recorded_without_a_program_by_the_guides_command(
             assert process.wait(timeout=120) == 0, (tmp_path / "run.log").read_text()
         finally:
             process.kill()
-    files = Files(bucket, bucket.await_key("_room-1.m3u8").removesuffix(".m3u8"))
+    files = Files(bucket, bucket.await_playlist().removesuffix(".m3u8"))
     files.check_playlist(slice_seconds=15)
     files.check_manifest()

@@ -70,7 +70,7 @@ def test_a_recorder_killed_while_it_makes_the_mp4_makes_it_at_the_next_start(
     partial = directory / f"{stem}.mp4.partial"
     with record(document) as killed:
         lost = directory / bucket.await_keys(".ts", 3)[1]
-        await_true(lambda: bucket.objects()[0] == f"{stem}.m3u8")
+        assert bucket.await_playlist() == f"{stem}.m3u8"
         # It has to be fetched, and writing it waits for a reader: the MP4 is half made, and stays so.
         lost.unlink()
         os.mkfifo(lost)
@@ -133,7 +133,7 @@ def test_an_mp4_that_cannot_be_made_is_told_and_the_recording_is_complete_withou
     with record(configuration(alice, **MP4), keys=keys) as recorder:
         stem = f"{recorder.recording_id}_room"
         first = bucket.await_key(".ts")
-        await_true(lambda: bucket.objects()[0] == f"{stem}.m3u8")
+        assert bucket.await_playlist() == f"{stem}.m3u8"
         (tmp_path / "work" / recorder.recording_id / first).unlink()
         if way == "gone":
             bucket.client.delete_object(Bucket=bucket.name, Key=first)

@@ -35,7 +35,7 @@ def test_a_channel_becomes_slices_a_playlist_and_a_manifest(
     with participant(bob, log=tmp_path / "bob.log", colour="blue", tone=880), record(document) as recorder:
         recorder.await_line("started")
         recording_id = recorder.recording_id
-        live = bucket.read(bucket.await_key(".m3u8")).decode()
+        live = bucket.read(bucket.await_playlist()).decode()
         bucket.await_key(live.strip().splitlines()[-1])
         recorder.stop()
         assert recorder.wait() == 0

@@ -127,6 +127,17 @@ class Bucket:
         """Returns the first key with this end, once there is one."""
         return self.await_keys(suffix, 1)[0]
 
+    def await_playlist(self, *, seconds: float = 120) -> str:
+        """Returns the key of the first playlist that lists something; an empty one says that the bucket answers."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for key in self.objects():
+                if key.endswith(".m3u8") and b"#EXTINF" in self.read(key):
+                    return key
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no playlist in {self.name} lists anything: {self.objects()}")
+            time.sleep(0.2)
+
     def await_keys(self, suffix: str, count: int, *, seconds: float = 120) -> list[str]:
         """Returns the keys with this end, once there are so many."""
         deadline = time.monotonic() + seconds
