@@ -123,14 +123,16 @@ class Outbox:
         """Gives the file back."""
         self._connection.close()
 
-    def claim(self, owner: str) -> None:
+    def claim(self, owner: str, *, takes_over: bool = False) -> None:
         """Makes the outbox that of the pod `owner`: what another pod left cannot be sent with this one's identity.
+
+        `takes_over` keeps it: nothing is sent then, and who does it knows whose part it is, as of a copy of a volume.
 
         What it would have told is in the engine's own index, and so in this pod's snapshots. It is written in any case,
         so that a volume that takes nothing is found out at once.
         """
         with self._transaction():
-            if self._fact("owner") != owner:
+            if self._fact("owner") != owner and not takes_over:
                 self._connection.execute("DELETE FROM callbacks")
                 self._connection.execute("DELETE FROM facts")
             self._remember("owner", owner)

@@ -113,7 +113,7 @@ class Supervisor:
         self._redactor = redactor
         self._outbox_path = outbox or place.work / OUTBOX
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
-        self._outbox.claim(place.pod_uid)
+        self._outbox.claim(place.pod_uid, takes_over=reopen)
         remembered = resumed(self._remembered(), boot=_boot(), at=_now())
         facts = reopened(remembered) if reopen else remembered
         self._state = State(desired=place.mounts.desired(), facts=facts, concluded=facts.summary is not None)
