@@ -36,7 +36,7 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
         "recordingId": RECORDING_ID,
         "filePrefix": "bak0_",
         "workDir": "/work",
-        "workBytes": 4 * 1024**3,
+        "workBytes": 2 * 1024**3,
         "sliceSeconds": 15,
         "protocols": ["rtmp", "rtsp"],
         "allowLinkLocal": False,
