@@ -95,7 +95,8 @@ struct Target {
 
 pub struct Muxer {
     context: NonNull<ffi::AVFormatContext>,
-    target: Box<Target>,
+    /// Ours alone, but by way of a pointer, as libav has one, too.
+    target: NonNull<Target>,
     streams: usize,
     header_written: bool,
 }
@@ -128,14 +129,15 @@ impl Muxer {
     ) -> Result<Self, AvError> {
         let format = c_string("mpegts")?;
         let mut raw = ptr::null_mut();
-        // SAFETY: every pointer is checked before use; the context is owned by `muxer` from its first moment on; the
-        // target is boxed, so the pointer that the output keeps stays valid as long as `muxer`.
+        // SAFETY: every pointer is checked before use; the context is owned by `muxer` from its first moment on, and so
+        // is the target, to which the output keeps the same pointer.
         unsafe {
             let made = ffi::avformat_alloc_output_context2(&raw mut raw, ptr::null(), format.as_ptr(), ptr::null());
             AvError::check(made)?;
             let context = NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)?;
-            let mut muxer = Self { context, target: Box::default(), streams: streams.len(), header_written: false };
-            (*raw).pb = output_into(&raw mut *muxer.target)?;
+            let target = NonNull::from(Box::leak(Box::<Target>::default()));
+            let muxer = Self { context, target, streams: streams.len(), header_written: false };
+            (*raw).pb = output_into(target.as_ptr())?;
             // The exact time stamps are kept: shifting negative ones would move the first slice alone.
             (*raw).avoid_negative_ts = ffi::AVFMT_AVOID_NEG_TS_DISABLED;
             (*raw).max_delay = MOST_DELAY;
@@ -149,7 +151,7 @@ impl Muxer {
 
     /// From now on bytes go into `file`, beginning with the program tables.
     pub fn begin(&mut self, file: SliceFile) -> Result<(), MuxError> {
-        self.target.file = Some(file);
+        self.target().file = Some(file);
         let begun = self.write_tables();
         self.judge(begun)
     }
@@ -197,18 +199,23 @@ impl Muxer {
     /// Ends the current slice's file and gives it back.
     pub fn end(&mut self) -> Result<Option<SliceFile>, MuxError> {
         if !self.header_written {
-            return Ok(self.target.file.take());
+            return Ok(self.target().file.take());
         }
         // SAFETY: the context is valid; a null packet flushes the sound that the muxer gathers.
         let flushed = unsafe { ffi::av_write_frame(self.context.as_ptr(), no_packet()) };
         self.judge(AvError::check(flushed).map(drop))?;
         self.flush()?;
-        Ok(self.target.file.take())
+        Ok(self.target().file.take())
+    }
+
+    fn target(&mut self) -> &mut Target {
+        // SAFETY: the target lives as long as self; libav uses it only within calls that borrow self exclusively.
+        unsafe { self.target.as_mut() }
     }
 
     /// Why writing to the file failed, if it did: libav's own error says less, and may come later.
     fn judge(&mut self, done: Result<(), AvError>) -> Result<(), MuxError> {
-        match self.target.failure.take() {
+        match self.target().failure.take() {
             Some(failure) => Err(MuxError::Disk(failure)),
             None => done.map_err(MuxError::Refused),
         }
@@ -218,9 +225,10 @@ impl Muxer {
 impl Drop for Muxer {
     fn drop(&mut self) {
         // SAFETY: the context is owned by this value and not used afterwards. The trailer frees the muxer's buffers; with
-        // no file its bytes go nowhere. The output's buffer may have been replaced, so the current one is freed.
+        // no file its bytes go nowhere. The output's buffer may have been replaced, so the current one is freed. The target
+        // was leaked from a box, and is used by nobody once the output is freed.
         unsafe {
-            self.target.file = None;
+            self.target.as_mut().file = None;
             if self.header_written {
                 ffi::av_write_trailer(self.context.as_ptr());
             }
@@ -230,6 +238,7 @@ impl Drop for Muxer {
                 ffi::avio_context_free(&raw mut (*context).pb);
             }
             ffi::avformat_free_context(context);
+            drop(Box::from_raw(self.target.as_ptr()));
         }
     }
 }

@@ -30,13 +30,13 @@ impl Frame {
         NonNull::new(unsafe { ffi::av_frame_alloc() }).map(Self).ok_or(AvError::OUT_OF_MEMORY)
     }
 
-    /// A picture in I420 with its own buffers, contents undefined. Where width or height is odd, its chroma has half a
+    /// A picture in I420 with its own buffers, all bytes zero. Where width or height is odd, its chroma has half a
     /// sample more than half as many.
     pub fn i420(width: u32, height: u32) -> Result<Self, AvError> {
         Self::picture(ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, width, height)
     }
 
-    /// A picture in any format, with its own buffers, contents undefined.
+    /// A picture of any format with its own buffers, all bytes zero.
     pub fn picture(format: ffi::AVPixelFormat, width: u32, height: u32) -> Result<Self, AvError> {
         Self::numbered(format as c_int, width, height)
     }
@@ -55,7 +55,16 @@ impl Frame {
         raw.format = format;
         // SAFETY: size and format are set, as the function requires.
         AvError::check(unsafe { ffi::av_frame_get_buffer(frame.as_mut_ptr(), 0) })?;
+        frame.zero();
         Ok(frame)
+    }
+
+    /// Buffers come as they were left by others, and bytes that nobody has written are no bytes to read.
+    fn zero(&mut self) {
+        for buffer in self.raw().buf.iter().take_while(|buffer| !buffer.is_null()) {
+            // SAFETY: a non-null entry is a valid buffer of this frame, which was made just now and is nobody else's.
+            unsafe { ptr::write_bytes((**buffer).data, 0, (**buffer).size) };
+        }
     }
 
     /// Another reference to the same buffers.
@@ -397,4 +406,21 @@ pub fn blacken(frame: &mut Frame) {
 /// The null pointer libav takes for "flush".
 pub fn no_packet() -> *mut ffi::AVPacket {
     ptr::null_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_picture_has_nothing_of_an_old_one() {
+        for _ in 0..4 {
+            let mut picture = Frame::i420(318, 180).expect("a picture");
+            for index in 0..3 {
+                let (bytes, _) = picture.plane_mut(index).expect("a plane");
+                assert!(bytes.iter().all(|byte| *byte == 0));
+                bytes.fill(0xaa);
+            }
+        }
+    }
 }
