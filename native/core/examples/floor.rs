@@ -48,6 +48,7 @@ struct Report {
 
 fn main() {
     av::prepare();
+    av::take_over();
     let mut input = io::stdin().lock();
     let mut line = String::new();
     input.read_line(&mut line).expect("a request on standard input");

@@ -14,6 +14,7 @@ use cloud_recording_core::capture::api::{
     Access, AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
     Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
+use cloud_recording_core::capture::av;
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, VirtualClock};
 use cloud_recording_core::capture::geometry::{places, Fill, Place};
 use cloud_recording_core::capture::{Capture, HostPattern};
@@ -181,6 +182,7 @@ fn main() {
         Some(_) => Arc::new(MonotonicClock::new()),
         None => Arc::new(VirtualClock::new(UtcMillis(1_700_000_000_000))),
     };
+    av::take_over();
     let capture = Capture::start_at(&request.config(), &sink, &clock).expect("the capture starts");
     let told = listener.told.lock().expect("no panic");
     let told = match request.live_seconds.map(Duration::from_secs) {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_recording_core::capture::api::Access;
-use cloud_recording_core::capture::{try_out, Guard};
+use cloud_recording_core::capture::{av, try_out, Guard};
 
 const PRETENCES: [&str; 8] = ["a.m3u8", "a.ts", "a.mp4", "a.flv", "a.mkv", "a.aac", "a.h264", "a"];
 const LIMIT: Duration = Duration::from_millis(1500);
@@ -28,6 +28,7 @@ struct Servers {
 pub fn run(data: &[u8]) {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
     let Some((first, body)) = data.split_first() else { return };
+    av::take_over();
     let servers = SERVERS.get_or_init(Servers::start);
     // Inputs name the forbidden server without knowing its port.
     let body = replaced(body, b"FORBIDDEN", format!("127.9.9.9:{}", servers.forbidden).as_bytes());

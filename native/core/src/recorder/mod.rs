@@ -31,6 +31,7 @@ use std::ffi::CStr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 
+use crate::capture::av;
 use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
@@ -63,6 +64,9 @@ impl Recorder {
         let document = registry::configuration();
         let wanted = document.as_ref().ok().and_then(|document| document.recording_id.clone());
         let log = document.as_ref().map(|document| document.log.clone()).unwrap_or_default();
+        if log.libav {
+            av::take_over();
+        }
         let shared = registry::enter(wanted, &log);
         Self {
             id: texts::name(&shared.recording_id),

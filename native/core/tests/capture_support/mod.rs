@@ -18,6 +18,7 @@ use cloud_recording_core::capture::api::{
     Access, AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
     StreamKinds, StreamSource, VideoStream,
 };
+use cloud_recording_core::capture::av;
 use cloud_recording_core::capture::clock::{Clock, VirtualClock};
 use cloud_recording_core::capture::{api::UtcMillis, Capture, HostPattern};
 use cloud_recording_core::error::Error;
@@ -117,6 +118,7 @@ pub const CANVAS: Canvas = Canvas { width: 320, height: 240, frames_per_second: 
 
 /// A small recording of these URLs; uids count from 1.
 pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
+    av::take_over();
     fs::create_dir_all(directory).expect("the work directory");
     let source = |(index, url): (usize, &&str)| StreamSource {
         uid: u32::try_from(index).unwrap() + 1,

@@ -8,10 +8,13 @@ use ffmpeg_next::ffi;
 
 use super::frame::{Frame, Packet};
 use super::turn::{self, Turn};
-use super::{AvError, NANOSECONDS};
+use super::{log_offset, AvError, NANOSECONDS};
 
 /// Pictures with more pixels are refused: 4096x2304 and its portrait twin fit, nothing a conference sends is larger.
 const MOST_PIXELS: i64 = 4096 * 2304;
+
+/// A block of more samples is refused: two seconds of the highest rate that is taken.
+const MOST_SAMPLES: i64 = 2 * 192_000;
 
 /// The decoders that media of live sources needs, by libav's names, as libav takes such a list. Others are not opened:
 /// libav has hundreds for old games and editing suites, which few have looked into and no conference sends.
@@ -97,7 +100,9 @@ impl Decoder {
             let raw = context.as_ptr();
             (*raw).pkt_timebase = NANOSECONDS;
             (*raw).thread_count = 1;
+            (*raw).log_level_offset = log_offset();
             (*raw).max_pixels = MOST_PIXELS;
+            (*raw).max_samples = MOST_SAMPLES;
             AvError::check(ffi::avcodec_open2(raw, codec, std::ptr::null_mut()))?;
             Ok(decoder)
         }

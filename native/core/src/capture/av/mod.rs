@@ -30,49 +30,66 @@ use crate::locked::Locked;
 /// The time base of every timestamp that capture hands to libav: nanoseconds.
 pub const NANOSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000_000 };
 
-/// No single buffer that libav allocates may be larger. A plane of the largest picture that is taken, at 16 bits a sample,
-/// fits; what a hostile header asks for does not.
+/// Where the process is ours, no single buffer that libav allocates may be larger. A plane of the largest picture that is
+/// taken, at 16 bits a sample, fits; what a hostile header asks for does not.
 const LARGEST_ALLOCATION: usize = 24 << 20;
 
 /// Likewise for the tables of a file that we write ourselves: an entry for each packet of two days of sound.
 const LARGEST_TABLE: usize = 1 << 30;
 
-/// Prepares libav once per process: quiet, and with a bound on what one allocation may take.
+/// Prepares libav once per process. What others in the process may have set is left as it is.
 pub fn prepare() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: plain setters of process-wide settings, called before any other use of libav by this library.
-        unsafe {
-            ffi::av_log_set_level(ffi::AV_LOG_QUIET);
-            ffi::av_max_alloc(LARGEST_ALLOCATION);
-            ffi::avformat_network_init();
-        }
+    // SAFETY: may be called at any time, and counts its calls.
+    ONCE.call_once(|| unsafe {
+        ffi::avformat_network_init();
     });
 }
 
-/// How many want larger allocations at present.
-static WANT_LARGE: Mutex<usize> = Mutex::new(0);
+/// Whether the process has nothing else to do with libav, and how many want larger allocations at present.
+static OWNED: Mutex<(bool, usize)> = Mutex::new((false, 0));
+
+/// Sets what libav has for the whole process: quiet, and with a bound on what one allocation may take. Only for programs that
+/// say that they have nothing else to do with libav. Without, hostile sources are bounded by what is read of them.
+pub fn take_over() {
+    // SAFETY: a plain setter of a process-wide setting.
+    unsafe { ffi::av_log_set_level(ffi::AV_LOG_QUIET) };
+    bound(|(_, wanted)| (true, wanted));
+}
+
+/// What is added to the level of what contexts of ours say. Levels grow with unimportance: without the process being ours,
+/// nothing of it reaches the log that libav has for all in the process.
+pub fn log_offset() -> c_int {
+    const BEYOND_ALL: c_int = 64;
+    if OWNED.locked().0 {
+        0
+    } else {
+        BEYOND_ALL
+    }
+}
+
+fn bound(change: impl Fn((bool, usize)) -> (bool, usize)) {
+    let mut owned = OWNED.locked();
+    *owned = change(*owned);
+    if let (true, wanted) = *owned {
+        // SAFETY: a plain setter of a process-wide setting.
+        unsafe { ffi::av_max_alloc(if wanted > 0 { LARGEST_TABLE } else { LARGEST_ALLOCATION }) };
+    }
+}
 
 /// Lets libav allocate more at once, for as long as somebody has one of these.
 pub struct LargeAllocations(());
 
 impl LargeAllocations {
     pub fn allow() -> Self {
-        Self::count(|wanted| wanted + 1);
+        bound(|(owned, wanted)| (owned, wanted + 1));
         Self(())
-    }
-
-    fn count(change: impl Fn(usize) -> usize) {
-        let mut wanted = WANT_LARGE.locked();
-        *wanted = change(*wanted);
-        // SAFETY: a plain setter of a process-wide setting.
-        unsafe { ffi::av_max_alloc(if *wanted > 0 { LARGEST_TABLE } else { LARGEST_ALLOCATION }) };
     }
 }
 
 impl Drop for LargeAllocations {
     fn drop(&mut self) {
-        Self::count(|wanted| wanted.saturating_sub(1));
+        bound(|(owned, wanted)| (owned, wanted.saturating_sub(1)));
     }
 }
 

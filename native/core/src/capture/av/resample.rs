@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use ffmpeg_next::ffi;
 
 use super::frame::Frame;
-use super::AvError;
+use super::{log_offset, AvError};
 
 /// Layouts beyond this, or rates outside the range, come only from broken or hostile streams.
 const MOST_CHANNELS: usize = 16;
@@ -84,7 +84,7 @@ impl Resampler {
                 &raw mut input,
                 std::mem::transmute::<c_int, ffi::AVSampleFormat>(shape.format),
                 shape.rate,
-                0,
+                log_offset(),
                 ptr::null_mut(),
             );
             ffi::av_channel_layout_uninit(&raw mut input);

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use ffmpeg_next::ffi;
 
 use super::av::frame::{Frame, Packet};
-use super::av::{c_string, AvError, Options};
+use super::av::{c_string, log_offset, AvError, Options};
 
 /// An encoder failed, which it does for all participants at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,7 @@ impl EncoderContext {
             }
             let context = NonNull::new(ffi::avcodec_alloc_context3(codec)).ok_or(AvError::OUT_OF_MEMORY)?;
             let mut encoder = Self(context);
+            (*context.as_ptr()).log_level_offset = log_offset();
             configure(encoder.0.as_mut());
             AvError::check(ffi::avcodec_open2(context.as_ptr(), codec, options.as_mut_ptr()))?;
             Ok(encoder)

@@ -61,6 +61,9 @@ const LIMITS: [(&str, &str); 11] = [
 /// Pictures that are chosen from: each has a decoder while their sizes are learnt.
 const MOST_PICTURES: usize = 8;
 
+/// No picture and no sound of a live source is as large as this once it is compressed.
+const MOST_BYTES: usize = 24 << 20;
+
 /// Why a source gives nothing (any more).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -117,7 +120,8 @@ impl fmt::Display for Failure {
 
 pub struct Input {
     context: NonNull<ffi::AVFormatContext>,
-    watch: Box<Watch>,
+    /// Shared with libav, which has a pointer to it; so it must be nothing that is moved as one's own.
+    watch: Arc<Watch>,
     is_local_file: bool,
     unread: VecDeque<Packet>,
 }
@@ -144,7 +148,7 @@ impl Input {
             Refusal::Unresolved => Failure::Failed(Cause::NameUnknown),
             refusal => Failure::Forbidden(refusal),
         })?;
-        let watch = Box::new(Watch::new(url, addresses.clone(), access, guard, stop));
+        let watch = Arc::new(Watch::new(url, addresses.clone(), access, guard, stop));
         watch.allow(limit);
         let local = self_opened(url, addresses, &watch)?;
         match open_context(url, local.as_deref(), &watch) {
@@ -169,6 +173,7 @@ impl Input {
         loop {
             // SAFETY: context and packet are valid.
             match AvError::check(unsafe { ffi::av_read_frame(self.context.as_ptr(), packet.as_mut_ptr()) }) {
+                Ok(_) if packet.footprint() > MOST_BYTES => return Err(Failure::Endless),
                 Ok(_) => return Ok(packet),
                 Err(AvError::AGAIN) if !self.watch.is_over() => {}
                 Err(error) => return Err(classify(error, &self.watch, limit, self.watch.url(), Stage::Reading)),
