@@ -153,6 +153,9 @@ class Part(KeptModel):
     )
     reason: Reason | None = Field(default=None, description="Why the part waits, or how it ended, in one word.")
     message: Message | None = Field(default=None, description="The same in a sentence.")
+    missing_secrets: Message | None = Field(
+        default=None, description="Secrets that are gone while the recorder is at work, if any are."
+    )
     pod_ready: bool = Field(default=False, description="Whether the pod is ready.")
     ready_time: Time | None = Field(
         default=None, description="When the pod was first seen ready since its container was started last."

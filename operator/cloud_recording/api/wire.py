@@ -257,6 +257,13 @@ class SecretsComplete(CallbackBase):
     type: Literal["SecretsComplete"] = "SecretsComplete"
 
 
+class SecretsGone(CallbackBase):
+    """Secrets that are not mounted any more while the part is at work; none when all are there again."""
+
+    type: Literal["SecretsGone"] = "SecretsGone"
+    missing: tuple[MissingSecret, ...] = ()
+
+
 class RecordingConnecting(CallbackBase):
     type: Literal["RecordingConnecting"] = "RecordingConnecting"
 
@@ -348,6 +355,7 @@ KnownCallback = Annotated[
     RunnerStarted
     | WaitingForSecret
     | SecretsComplete
+    | SecretsGone
     | RecordingConnecting
     | RecordingStarted
     | RecordingStopped

@@ -13,6 +13,7 @@ from typing import Final
 
 from cloud_recording.api.errors import RecordingErrorCode, error_facts
 from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, Reason, remedy
+from cloud_recording.api.recording import DISCARD_ANNOTATION
 from cloud_recording.api.status import (
     CloudRecordingStatus,
     Gap,
@@ -43,6 +44,7 @@ from cloud_recording.api.wire import (
     RecordingUploadingProgress,
     RunnerStarted,
     SecretsComplete,
+    SecretsGone,
     Snapshot,
     SnapshotTaken,
     StorageChanged,
@@ -123,6 +125,8 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return _waiting(status, part, callback)
         case SecretsComplete():
             return _with_state(status, part, PartState.STARTING)
+        case SecretsGone():
+            return _secrets_gone(status, part, callback, time=time)
         case RecordingConnecting():
             return _with_state(status, part, PartState.CONNECTING)
         case RecordingStarted():
@@ -187,6 +191,24 @@ def _waiting(status: CloudRecordingStatus, part: Part, callback: WaitingForSecre
     reason = Reason.SECRET_UNUSABLE if unusable else Reason.WAITING_FOR_SECRET
     waiting = parts.changed(part, state=PartState.STARTING, reason=reason, message=missing[:1024])
     return parts.replaced(status, waiting)
+
+
+_BRING_BACK: Final = (
+    "Bring it back. To throw away what is not uploaded, delete the recording and set its annotation "
+    f'`{DISCARD_ANNOTATION}: "true"`.'
+)
+
+
+def _secrets_gone(
+    status: CloudRecordingStatus, part: Part, callback: SecretsGone, *, time: datetime
+) -> CloudRecordingStatus:
+    gone = "; ".join(f"Secret '{one.secret_name}' with the key '{one.key}' is gone" for one in callback.missing)
+    status = parts.replaced(status, parts.changed(part, missing_secrets=gone[:1024] or None))
+    if not gone:
+        return status
+    return _with_error(
+        status, LastError(reason=Reason.WAITING_FOR_SECRET, message=gone[:1024], remedy=_BRING_BACK, time=time)
+    )
 
 
 def _started(
@@ -294,6 +316,8 @@ def _with_errors_resolved(status: CloudRecordingStatus, part: Part, *, time: dat
 def _is_over(error: LastError, part: Part) -> bool:
     if error.reason in STORAGE_REASONS or error.code in _OF_THE_UPLOADER:
         return part.storage is not None and part.storage.ready is True
+    if error.reason is Reason.WAITING_FOR_SECRET:
+        return part.missing_secrets is None
     if error.reason is Reason.WORK_VOLUME_FULL:
         return part.pause is None
     if error.reason in _UNTIL_IT_RECORDS:

@@ -146,6 +146,7 @@ def _lost(
     lost = parts.changed(
         part,
         state=PartState.LOST,
+        missing_secrets=None,
         reason=reason,
         message=message,
         pod_ready=False,

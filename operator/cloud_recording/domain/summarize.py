@@ -9,7 +9,7 @@ from typing import Final
 
 from cloud_recording.api.place import at_place
 from cloud_recording.api.reasons import ConditionType, Reason
-from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
+from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
 from cloud_recording.api.status import (
     MOST_PLAYLISTS,
     Amounts,
@@ -163,7 +163,7 @@ def _headline(  # noqa: C901, PLR0911 - one way out for each state of a part
 ) -> Headline:
     part = parts.current(status)
     if recording.metadata.deletion_timestamp is not None:
-        return Headline(reason=Reason.DELETING, message=_missing(status.slices))
+        return Headline(reason=Reason.DELETING, message=_awaited(status))
     if part is None:
         return Headline(reason=Reason.PENDING)
     desired = wanted(recording, status, now=now)
@@ -296,6 +296,13 @@ def _set_backed_up(conditions: Conditions, status: CloudRecordingStatus, reason:
         conditions.set(ConditionType.BACKED_UP, _TRUE, Reason.BACKED_UP, message)
     else:
         conditions.set(ConditionType.BACKED_UP, _FALSE, reason, "")
+
+
+def _awaited(status: CloudRecordingStatus) -> str:
+    """What a deleted recording waits for."""
+    gone = "; ".join(dict.fromkeys(part.missing_secrets for part in status.parts if part.missing_secrets))
+    way_out = f'bring it back, or set the annotation `{DISCARD_ANNOTATION}: "true"`' if gone else ""
+    return "; ".join(filter(None, (_missing(status.slices), gone, way_out)))
 
 
 def _missing(slices: Amounts | None) -> str:

@@ -7,13 +7,14 @@ It knows no process, file, socket or clock; the supervisor feeds it what happene
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from cloud_recording.api.media import Layout
 from cloud_recording.api.place import place_of
 from cloud_recording.api.recording import DesiredRecordingState
-from cloud_recording.api.wire import DesiredState, EngineState
+from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.runner.fold import fold, moved
 from cloud_recording.runner.job import Command, Mode
 from cloud_recording.runner.part import (
@@ -83,17 +84,24 @@ def _limited(state: State, at: At) -> State:
 
 def _announce(state: State) -> Step:
     """Says who runs, once the engine is known, and which secrets are awaited, whenever that changes."""
-    if state.process is not Process.LOADED:
+    if state.process not in {Process.LOADED, Process.BUSY}:
         return state, ()
     told: tuple[Tell, ...] = ()
     if not state.announced:
         told = (Tell(type="RunnerStarted", payload={"engineExtended": state.extended}),)
-    if state.missing and state.missing != state.told_missing:
-        missing = [secret.model_dump(by_alias=True) for secret in state.missing]
-        told += (Tell(type="WaitingForSecret", payload={"missing": missing}),)
-    elif state.missing == () and state.told_missing:
-        told += (Tell(type="SecretsComplete", payload={}),)
+    if state.missing is not None and state.missing != (state.told_missing or ()):
+        told += (_missing(state, state.missing),)
     return replace(state, announced=True, told_missing=state.missing), told
+
+
+def _missing(state: State, missing: Sequence[MissingSecret]) -> Tell:
+    """What is told of Secrets: one that a part waits for is another matter than one that it is robbed of."""
+    named = [secret.model_dump(by_alias=True) for secret in missing]
+    if state.facts.captured:
+        return Tell(type="SecretsGone", payload={"missing": named})
+    return (
+        Tell(type="WaitingForSecret", payload={"missing": named}) if named else Tell(type="SecretsComplete", payload={})
+    )
 
 
 def _without_process(state: State, at: At) -> Step:

@@ -35,6 +35,17 @@ async def test_missing_secrets_are_named_with_their_field_and_picked_up_when_the
     ]
 
 
+async def test_a_secret_that_is_deleted_while_the_part_records_is_told_and_harms_nothing(stage: Stage) -> None:
+    await stage.record("connecting,started")
+    await stage.operator.until_told("RecordingStarted")
+    (stage.pod.secrets / "bucket" / "secretKey").unlink()
+    gone = await stage.operator.until_told("SecretsGone")
+    assert [secret["secretName"] for secret in gone["missing"]] == ["bucket"]
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended() == 0
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
+
+
 async def test_a_stop_while_waiting_for_secrets_ends_with_nothing_recorded(stage: Stage) -> None:
     (stage.pod.secrets / "streams" / "alice").unlink()
     await stage.record("connecting,started")

@@ -24,6 +24,7 @@ from cloud_recording.api.wire import Callback
 from cloud_recording.domain import conditions
 from cloud_recording.domain.fold import fold
 from cloud_recording.domain.summarize import summarized
+from cloud_recording.domain.transitions import transitions
 from tests.unit.domain.builders import (
     NOW,
     a_callback,
@@ -345,3 +346,25 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
         if (one := conditions.get(status, ConditionType.READY)) is not None
     ]
     assert times == [NOW, NOW, after(9)]
+
+
+def test_a_secret_that_goes_while_a_deleted_recording_uploads_is_named_with_both_ways_out() -> None:
+    before = CloudRecordingStatus(parts=(a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=NOW),))
+    missing = [{"secretName": "bucket-credentials", "key": "secretKey", "field": "spec.storage.credentials"}]
+    gone = fold(before, number=0, callbacks=[a_callback("SecretsGone", 1, missing=missing)], heard_at=NOW)
+    recording = a_recording().deleted().build()
+    told = summarized(recording, gone, now=NOW)
+    ready = conditions.get(told, ConditionType.READY)
+    assert ready is not None
+    assert "Secret 'bucket-credentials' with the key 'secretKey' is gone; bring it back" in ready.message
+    assert "cloudrecording.dev/discard" in ready.message
+    (warning, *_) = transitions(before, told)
+    assert (warning.warning, "'bucket-credentials'" in warning.message, "discard" in warning.message) == (True,) * 3
+    assert told.parts[0].state is PartState.UPLOADING
+    again = fold(told, number=0, callbacks=[a_callback("SecretsGone", 2, missing=[])], heard_at=NOW)
+    back = summarized(recording, again, now=NOW)
+    assert back.last_error is not None
+    assert back.last_error.resolved_time == NOW
+    ready = conditions.get(back, ConditionType.READY)
+    assert ready is not None
+    assert "gone" not in ready.message

@@ -447,3 +447,17 @@ def test_what_was_left_is_rescued_to_where_it_is_wanted_while_nothing_is_stored(
     orders = story.then(Tick(), ProcessLoaded(extended=True)).orders()
     (begin,) = [action for action in orders if isinstance(action, Begin)]
     assert (begin.mode, begin.place) == (Mode.RESCUE, SECOND)
+
+
+def test_a_secret_that_goes_while_the_part_is_at_work_is_told_once_and_when_it_is_back() -> None:
+    story = Story().recording()
+    assert story.then(SecretsSeen(missing=MISSING)).tells() == ["SecretsGone"]
+    assert story.then(SecretsSeen(missing=MISSING), Tick()).tells() == []
+    story.then(SecretsSeen(missing=()))
+    assert story.actions == [Tell(type="SecretsGone", payload={"missing": []})]
+
+
+def test_a_rescue_that_needs_a_secret_that_is_gone_says_so() -> None:
+    story = Story(wanted=desired("Stopped"), facts=Facts(captured=True, stopped_at=1))
+    assert story.loaded(missing=MISSING).tells() == ["RunnerStarted", "SecretsGone"]
+    assert Begin not in map(type, story.orders())

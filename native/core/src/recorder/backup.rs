@@ -43,7 +43,7 @@ impl Backup {
     pub fn new(backup: &config::Backup) -> Self {
         Self {
             target: Target::of_backup(backup),
-            credentials: Credentials::Files(backup.credential_files.clone()),
+            credentials: Credentials::in_files(backup.credential_files.clone()),
             after: backup.after(),
         }
     }

@@ -24,7 +24,7 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
     let Some(files) = &document.storage.credential_files else {
         return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required"));
     };
-    let credentials = Credentials::Files(files.clone());
+    let credentials = Credentials::in_files(files.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

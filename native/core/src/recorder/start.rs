@@ -238,7 +238,7 @@ fn backup(document: &Document, bucket: &Target) -> Result<Option<Backup>, Error>
 
 fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Error> {
     if let Some(files) = &storage.credential_files {
-        return Ok(Credentials::Files(files.clone()));
+        return Ok(Credentials::in_files(files.clone()));
     }
     Ok(Credentials::Given {
         access_key: required("CloudStorageConfig.access_key", request.access_key)?.to_owned(),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The bucket's keys. Files are read anew for every request, so that a rotated key heals by itself.
+//! The bucket's keys. Files are read anew for every request, so that a rotated key heals by itself. Where they are gone, as
+//! of a Secret that was deleted together with its recording, the keys that were read last are used.
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use object_store::aws::AwsCredential;
@@ -15,20 +16,54 @@ use crate::storage::failure::{Cause, Failure};
 #[derive(Clone)]
 pub enum Credentials {
     Given { access_key: String, secret_key: String },
-    Files(CredentialFiles),
+    Files(KeyFiles),
+}
+
+/// Files that hold keys, and the keys that were last in them; clones share these.
+#[derive(Clone)]
+pub struct KeyFiles {
+    files: CredentialFiles,
+    last: Arc<Mutex<Option<AwsCredential>>>,
+}
+
+impl KeyFiles {
+    fn read(&self) -> Result<AwsCredential, Failure> {
+        let found = self.read_now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match (found, &*last) {
+            (Ok(keys), _) => {
+                *last = Some(copy(&keys));
+                Ok(keys)
+            }
+            (Err(_), Some(keys)) => Ok(copy(keys)),
+            (Err(failure), None) => Err(failure),
+        }
+    }
+
+    fn read_now(&self) -> Result<AwsCredential, Failure> {
+        Ok(AwsCredential {
+            key_id: read_key(&self.files.access_key)?,
+            secret_key: read_key(&self.files.secret_key)?,
+            token: self.files.session_token.as_deref().map(read_key).transpose()?,
+        })
+    }
+}
+
+fn copy(keys: &AwsCredential) -> AwsCredential {
+    AwsCredential { key_id: keys.key_id.clone(), secret_key: keys.secret_key.clone(), token: keys.token.clone() }
 }
 
 impl Credentials {
+    pub fn in_files(files: CredentialFiles) -> Self {
+        Self::Files(KeyFiles { files, last: Arc::default() })
+    }
+
     fn read(&self) -> Result<AwsCredential, Failure> {
         match self {
             Self::Given { access_key, secret_key } => {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
             }
-            Self::Files(files) => Ok(AwsCredential {
-                key_id: read_key(&files.access_key)?,
-                secret_key: read_key(&files.secret_key)?,
-                token: files.session_token.as_deref().map(read_key).transpose()?,
-            }),
+            Self::Files(files) => files.read(),
         }
     }
 }
@@ -48,7 +83,7 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given { .. } => f.write_str("Given"),
-            Self::Files(files) => f.debug_tuple("Files").field(files).finish(),
+            Self::Files(files) => f.debug_tuple("Files").field(&files.files).finish(),
         }
     }
 }
@@ -71,7 +106,7 @@ mod tests {
     fn files_are_read_anew_and_what_is_wrong_is_named() {
         let scratch = Scratch::new();
         let file = |name: &str| scratch.path().join(name);
-        let credentials = Credentials::Files(CredentialFiles {
+        let credentials = Credentials::in_files(CredentialFiles {
             access_key: file("access"),
             secret_key: file("secret"),
             session_token: None,
@@ -86,5 +121,24 @@ mod tests {
             std::fs::write(file("secret"), key).unwrap();
             assert_eq!(credentials.read().unwrap().secret_key, key);
         }
+    }
+
+    #[test]
+    fn keys_that_are_gone_are_the_last_good_ones() {
+        let scratch = Scratch::new();
+        let file = |name: &str| scratch.path().join(name);
+        let files = CredentialFiles { access_key: file("access"), secret_key: file("secret"), session_token: None };
+        let credentials = Credentials::in_files(files);
+        for (access, secret) in [("a1", "s1"), ("a2", "s2")] {
+            std::fs::write(file("access"), access).unwrap();
+            std::fs::write(file("secret"), secret).unwrap();
+            credentials.read().unwrap();
+        }
+        std::fs::write(file("access"), "a3").unwrap();
+        std::fs::remove_file(file("secret")).unwrap();
+        let both = credentials.clone().read().unwrap();
+        assert_eq!((both.key_id.as_str(), both.secret_key.as_str()), ("a2", "s2"), "two keys that belong together");
+        std::fs::write(file("secret"), "s3").unwrap();
+        assert_eq!(credentials.read().unwrap().secret_key, "s3");
     }
 }
