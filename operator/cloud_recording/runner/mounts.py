@@ -8,6 +8,8 @@ which a user has 128 by default, and all recorders of a node run as the same use
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -42,9 +44,18 @@ class Mounts:
         """What to record; it does not change while the pod lives."""
         return _read(self.pod / "recording.json", RecordingDocument)
 
-    def desired(self) -> DesiredState:
-        """What is desired now."""
-        return _read(self.desired_path, DesiredState)
+    def desired(self, *, known: DesiredState | None = None) -> DesiredState:
+        """What is desired now; of what cannot be read of it the `known` holds on, if there is any.
+
+        A newer operator may have words for a layout that this release has not: a stop beside it must be heard all the
+        same.
+        """
+        try:
+            return _read(self.desired_path, DesiredState)
+        except UnreadableMount:
+            if known is None:
+                raise
+            return _renewed(known, self.desired_path)
 
     @property
     def desired_path(self) -> Path:
@@ -61,6 +72,22 @@ def _read(path: Path, model: type[Model]) -> Model:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise UnreadableMount(f"{path}: {where}: {first['msg']}") from error
+
+
+def _renewed(known: DesiredState, path: Path) -> DesiredState:
+    """The known state with each field of the document that can be read."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UnreadableMount(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise UnreadableMount(f"{path}: must be an object")
+    state = known.model_dump(mode="json", by_alias=True)
+    for name, value in document.items():
+        with contextlib.suppress(ValidationError):
+            DesiredState.model_validate({**state, name: value})
+            state[name] = value
+    return DesiredState.model_validate(state)
 
 
 class Watched:

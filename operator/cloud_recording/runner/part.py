@@ -65,6 +65,8 @@ class Facts:
     """An engine was told to record: there may be slices on the volume."""
     place: Mapping[str, Any] | None = None
     """Where the files go, as the engine was last told and took it."""
+    unwritable: bool = False
+    """The work volume cannot be written, and what it holds is not known."""
     started_at: int | None = None
     stopped_at: int | None = None
     started_monotonic: float | None = None

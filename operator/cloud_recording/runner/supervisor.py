@@ -150,9 +150,8 @@ class Supervisor:
 
     def conclude_as_broken(self, message: str) -> None:
         """Concludes the part as fatal before anything has begun."""
-        # What a volume holds that cannot be written is not known.
-        unknown = replace(self._state.facts, captured=True)
-        facts = replace(unknown, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
+        unwritable = replace(self._state.facts, unwritable=True)
+        facts = replace(unwritable, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
         self._state = replace(self._state, facts=facts)
         # Whatever was told from the outbox that is not to be had now has a lower number.
         self._outbox.begin_after(_now().wall_ms)
@@ -200,7 +199,7 @@ class Supervisor:
     def _read_desired(self) -> None:
         """A document that cannot be read changes nothing: the recording goes on as it was last desired."""
         try:
-            self._events.put_nowait(DesiredSeen(desired=self._place.mounts.desired()))
+            self._events.put_nowait(DesiredSeen(desired=self._place.mounts.desired(known=self._state.desired)))
         except UnreadableMount as error:
             logger.warning("the desired state cannot be read", extra={"error": str(error)})
 
@@ -430,7 +429,7 @@ def _supervisor(place: Place, *, receiver: Receiver, redactor: Redactor) -> Supe
 def _holds_anything(work: Path) -> bool:
     """Whether a recorder left something on the volume, as far as that can be told."""
     try:
-        return any(not entry.name.startswith(OUTBOX) for entry in work.iterdir())
+        return any(not entry.name.startswith((OUTBOX, "lost+found")) for entry in work.iterdir())
     except OSError:
         return False
 

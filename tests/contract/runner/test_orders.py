@@ -46,6 +46,16 @@ async def test_a_secret_that_is_deleted_while_the_part_records_is_told_and_harms
     assert stage.pod.summary().outcome is Outcome.UPLOADED
 
 
+async def test_a_stop_is_heard_beside_words_that_only_a_newer_release_knows(stage: Stage) -> None:
+    await stage.record("connecting,started")
+    await stage.operator.until_told("RecordingStarted")
+    stage.want(generation=2, state="Stopped", layout="FromTheFuture", novelty=1)
+    assert await stage.pod.ended() == 0
+    applied = stage.operator.of("DesiredStateApplied")
+    assert applied[-1]["generation"] == 2
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
+
+
 async def test_a_stop_while_waiting_for_secrets_ends_with_nothing_recorded(stage: Stage) -> None:
     (stage.pod.secrets / "streams" / "alice").unlink()
     await stage.record("connecting,started")
