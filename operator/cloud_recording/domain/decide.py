@@ -331,9 +331,8 @@ def _release(pod: PodView | None, *, lost: bool) -> list[Action]:
     """What is done about the pod of a part that is over: its summary is counted, or will never come."""
     if pod is None or not pod.held:
         return []
-    if pod.deleted_at is not None or pod.ended or not (lost or pod.over):
+    if pod.deleted_at is not None or not (pod.lingers or (lost and not pod.over)):
         return [ReleasePod(pod=pod)]
-    # Of a pod whose recorder is over others' containers may run on, and would for ever.
     # It is told to end even where nobody may hear it, for the day its node is back: two must not capture.
     return [DeletePod(pod=pod), ReleasePod(pod=pod)]
 

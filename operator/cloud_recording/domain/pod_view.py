@@ -62,6 +62,8 @@ class PodView:
     terminated: Termination | None
     last_terminated: Termination | None
     restarts: int
+    beside_others: bool
+    """Whether it has containers of others that run, or are started again."""
     disruption: Waiting | None
     annotations: dict[str, str]
 
@@ -81,6 +83,11 @@ class PodView:
     def ended(self) -> bool:
         """Whether no container of the pod runs."""
         return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def lingers(self) -> bool:
+        """Whether others' containers run on in it though the recorder is over, and would for ever."""
+        return self.over and not self.ended and self.beside_others
 
     @classmethod
     def of(cls, body: Json) -> PodView:
@@ -110,6 +117,7 @@ class PodView:
             terminated=_termination(state.get("terminated")),
             last_terminated=_termination((container.get("lastState") or {}).get("terminated")),
             restarts=container.get("restartCount", 0),
+            beside_others=_beside_others(status),
             disruption=_disruption(conditions.get("DisruptionTarget")),
             annotations=dict(metadata.get("annotations") or {}),
         )
@@ -136,6 +144,12 @@ def recording_uid_of(body: Json) -> str | None:
     """The UID of the recording that a pod or PodTemplate was made for."""
     uid: str | None = (body["metadata"].get("labels") or {}).get(names.LABEL_RECORDING_UID)
     return uid
+
+
+def _beside_others(status: Json) -> bool:
+    # A native sidecar, which is an init container, is ended by the kubelet when the others have ended.
+    others = (one for one in status.get("containerStatuses") or [] if one.get("name") != names.RECORDER_CONTAINER)
+    return any("terminated" not in (one.get("state") or {}) for one in others)
 
 
 def _recorder(status: Json) -> Json:

@@ -145,6 +145,7 @@ class PodBuilder:
     status: Json = field(default_factory=lambda: {"phase": "Pending"})
     conditions: list[Json] = field(default_factory=list)
     container: Json = field(default_factory=dict)
+    sidecar: bool = False
 
     def annotated(self, **annotations: str) -> Self:
         self.metadata["annotations"] = {f"cloudrecording.dev/{key}": value for key, value in annotations.items()}
@@ -187,6 +188,12 @@ class PodBuilder:
 
     def beside_a_sidecar(self) -> Self:
         """Somebody put a container into it that runs on."""
+        self.status["phase"] = "Running"
+        self.sidecar = True
+        return self
+
+    def not_wound_up(self) -> Self:
+        """Its kubelet has seen the recorder's end, and not yet told the pod's."""
         self.status["phase"] = "Running"
         return self
 
@@ -239,6 +246,8 @@ class PodBuilder:
         }
         metadata["annotations"] = {"cloudrecording.dev/recording-name": "stand-up", **metadata.get("annotations", {})}
         statuses = [{"name": "recorder", **self.container}] if self.container else []
+        if self.sidecar:
+            statuses.insert(0, {"name": "proxy", "state": {"running": {"startedAt": time(NOW)}}})
         status = {**self.status, "conditions": self.conditions, "containerStatuses": statuses}
         return {"metadata": metadata, "spec": self.spec, "status": status}
 

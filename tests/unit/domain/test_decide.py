@@ -162,6 +162,18 @@ CASES = {
             finished=True,
         ),
     ),
+    "a pod whose recorder ended alone is left to its kubelet, and to whoever wants its log": (
+        a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
+        pods(a_pod().ended(UPLOADED).not_wound_up()),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
     "a recorder that failed beside a sidecar is started again by its kubelet": (
         a_recording().parts(a_part(**RECORDING)).build(),
         pods(a_pod().ended("", exit_code=1).beside_a_sidecar()),

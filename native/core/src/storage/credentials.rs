@@ -54,6 +54,7 @@ fn copy(keys: &AwsCredential) -> AwsCredential {
 }
 
 impl Credentials {
+    #[must_use]
     pub fn in_files(files: CredentialFiles) -> Self {
         Self::Files(KeyFiles { files, last: Arc::default() })
     }
