@@ -7,16 +7,16 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use capture_support::servers::{free_port, free_udp_port, MediaServer};
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureEvent, CaptureSink, Layout, UtcMillis};
+use cloud_recording_core::capture::api::{CaptureEvent, CaptureSink, ClosedSlice, Layout, OpenSlice, UtcMillis};
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, Nanos, Stop, SECOND};
 use cloud_recording_core::capture::Capture;
-use cloud_recording_core::error::Code;
+use cloud_recording_core::error::{Code, Error};
 
 fn signal(process: &Running, signal: &str) {
     let sent = std::process::Command::new("kill").args([signal, &process.0.id().to_string()]).status();
@@ -78,6 +78,53 @@ fn a_frozen_source_keeps_its_last_picture_until_it_has_left() {
     let heard = |piece: &[f32]| piece.chunks_exact(4800).filter(|block| tone(block, 440.0) > 0.05).count();
     assert!(heard(&sound[..96_000]) > 5, "heard while it was there");
     assert_eq!(heard(&sound[sound.len() - 24_000..]), 0, "silent when it is gone");
+}
+
+/// A work volume whose first fsync takes this long.
+struct StandingDisk {
+    memory: Arc<Memory>,
+    stands: Mutex<Option<Duration>>,
+}
+
+impl CaptureSink for StandingDisk {
+    fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error> {
+        self.memory.slice_opened(slice)
+    }
+
+    fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error> {
+        let stands = self.stands.lock().unwrap().take();
+        stands.into_iter().for_each(thread::sleep);
+        self.memory.slice_closed(slice)
+    }
+
+    fn event(&self, event: CaptureEvent) {
+        self.memory.event(event);
+    }
+}
+
+#[test]
+fn nothing_is_lost_while_the_disk_stands_still() {
+    let scratch = Scratch::new("standing-disk");
+    let server = MediaServer::start(&scratch);
+    let url = server.rtmp_url("steady");
+    let _steady = publish("blue", 880, &format!("-f flv {url}"));
+    let mut config = config(&scratch.path("work"), &[&url]);
+    config.slice = Duration::from_secs(2);
+    let memory = Arc::new(Memory::default());
+    let stands = Mutex::new(Some(Duration::from_secs(12)));
+    let sink = Arc::new(StandingDisk { memory: Arc::clone(&memory), stands });
+    let capture = Capture::start(config, sink).expect("the capture starts");
+    record_for(&capture, Duration::from_secs(18));
+    capture.stop();
+    let told = memory.take();
+    assert!(!told.events.iter().any(|event| matches!(event, CaptureEvent::Gap { .. } | CaptureEvent::Broken(_))));
+    assert_unbroken(&told);
+    assert!(told.closed.len() >= 9, "{} slices", told.closed.len());
+    for slice in &told.closed[..told.closed.len() - 1] {
+        assert!(slice.duration_ticks <= 2 * 90_000 + 6_000, "{}", slice.duration_ticks);
+        let pictures = times(&slice.open.path, "v").len() as u64;
+        assert!(pictures >= slice.duration_ticks / 6_000 - 2, "{pictures} in {}", slice.duration_ticks);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Capture: live sources in, closed TS slices out.
 //!
 //! A thread per source decodes into a feed; one tick composes and mixes what the feeds have for its moment; one thread
-//! encodes, multiplexes and cuts. No source can delay the tick, and the tick waits for no disk.
+//! encodes; one multiplexes and cuts, and waits for the disk. No source can delay the tick, and the tick waits for no disk.
 
 pub mod api;
 #[allow(clippy::must_use_candidate)] // public for the measuring programs alone
@@ -28,6 +28,7 @@ mod tick;
 mod timeline;
 mod utc;
 mod view;
+mod writer;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -202,8 +203,10 @@ impl Parts {
     fn compose(&self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<Composing, Fatal> {
         let (sender, receiver) = sync_channel(tick::backlog(config, &*self.clock));
         let position = Arc::clone(&self.position);
-        let output =
-            Output::open(config, Arc::clone(&self.naming), Arc::clone(&self.clock), Arc::clone(&self.sink), position)?;
+        let (to_writer, pieces) = sync_channel(output::backlog(config, &*self.clock));
+        let (clock, sink) = (Arc::clone(&self.clock), Arc::clone(&self.sink));
+        let (output, writer) = Output::open(config, Arc::clone(&self.naming), clock, sink, position, to_writer)?;
+        let writer = self.spawn("writer", move || writer.run(&pieces))?;
         let output = self.spawn("output", move || output.run(&receiver))?;
         let presence = Presence::new(&self.clock);
         let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));
@@ -214,7 +217,7 @@ impl Parts {
             tick.run();
             Ok(())
         })?;
-        Ok(Composing(vec![output, tick]))
+        Ok(Composing(vec![writer, output, tick]))
     }
 
     /// Runs `work` in a thread whose failure or panic breaks the capture instead of the process.

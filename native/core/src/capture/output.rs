@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The recording's own thread: encodes what the tick composed, interleaves it, and cuts it into slices.
-//!
-//! It alone touches the disk, so the tick never waits for one.
+//! Encodes what the tick composed, and says where slices begin. It touches no disk: a writer of its own does, so that
+//! neither the tick nor the encoders wait for one.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::Arc;
 
-use super::api::{AudioProfile, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, TrackKind, UtcMillis};
+use super::api::{AudioProfile, CaptureConfig, CaptureSink, StreamKinds, TrackKind, UtcMillis};
 use super::av::frame::{Frame, Packet};
 use super::clock::{nanos, Clock, Nanos, SECOND};
 use super::encode::aac::Aac;
@@ -17,7 +15,8 @@ use super::encode::{AudioEncoder, EncodeError, VideoEncoder};
 use super::fault::Fatal;
 use super::feed::SAMPLE_RATE;
 use super::mux::{Muxer, TICKS_PER_SECOND};
-use super::slicer::{Beginning, Naming, Slicer, Unwritten};
+use super::slicer::{Naming, Slicer};
+use super::writer::{Piece, Timed, Writer};
 
 /// Presentation time of the recording's first picture. Not zero, as time stamps of early sound may lie before it.
 const ORIGIN: i64 = TICKS_PER_SECOND;
@@ -64,7 +63,7 @@ impl Grid {
         ORIGIN + scaled(index, TICKS_PER_SECOND, self.per_second)
     }
 
-    fn utc(self, clock: &dyn Clock, ticks: i64) -> UtcMillis {
+    pub fn utc(self, clock: &dyn Clock, ticks: i64) -> UtcMillis {
         clock.utc(self.origin + scaled(ticks - ORIGIN, SECOND, TICKS_PER_SECOND))
     }
 }
@@ -73,18 +72,39 @@ fn scaled(value: i64, factor: i64, divisor: i64) -> i64 {
     i64::try_from(i128::from(value) * i128::from(factor) / i128::from(divisor)).unwrap_or(i64::MAX)
 }
 
+/// Memory for what is encoded and waits for the disk.
+const BACKLOG_BUDGET: u32 = 48 << 20;
+
+/// How long the disk may stand still, in seconds, before encoding waits for it.
+const MOST_BACKLOG: u32 = 30;
+
+/// Packets of sound a second, and a mark for each tick, are no more than so many above the pictures.
+const OTHER_PIECES: u32 = 64;
+
+/// How many pieces may wait for the disk. Where time waits for the work, a few are enough.
+pub fn backlog(config: &CaptureConfig, clock: &dyn Clock) -> usize {
+    if !clock.is_live() {
+        return 64;
+    }
+    // Encoders keep to their bit rate over seconds, not at each moment.
+    let bytes_per_second = 2 * 125 * config.canvas.bitrate_kbps.max(256);
+    let seconds = (BACKLOG_BUDGET / bytes_per_second).clamp(2, MOST_BACKLOG);
+    (seconds * (2 * config.canvas.frames_per_second + OTHER_PIECES)) as usize
+}
+
+/// Where pictures have been missing for so long, in seconds, the output ends: a player would show a still.
+const LONGEST_STILL: i64 = 1;
+
+const TOO_SLOW: &str = "the processor or the work volume was too slow to keep up";
+
 pub struct Output {
     grid: Grid,
-    clock: Arc<dyn Clock>,
-    sink: Arc<dyn CaptureSink>,
-    slicer: Slicer,
+    pieces: SyncSender<Piece>,
     video: Option<Box<dyn VideoEncoder>>,
     profile: Option<AudioProfile>,
     audio: Option<Box<dyn AudioEncoder>>,
-    interleaver: Interleaver,
     slice_ticks: i64,
     stretch: Option<Stretch>,
-    gap: Option<(i64, String)>,
     position: Arc<AtomicI64>,
 }
 
@@ -93,18 +113,34 @@ struct Stretch {
     first: i64,
     next: i64,
     next_cut: i64,
-    restart: bool,
+    /// The first of the last ticks that had no picture.
+    starved: Option<i64>,
+}
+
+/// Why encoding ends before the recording.
+enum End {
+    Fatal(Fatal),
+    /// The writer's thread has ended; it has said why.
+    WriterGone,
+}
+
+impl From<EncodeError> for End {
+    fn from(error: EncodeError) -> Self {
+        Self::Fatal(error.into())
+    }
 }
 
 impl Output {
-    /// Opens the encoders; `position` is kept at the nanoseconds of media written.
+    /// Opens the encoders, whose packets go to the writer through `pieces`; `position` is kept at the nanoseconds of media
+    /// encoded.
     pub fn open(
         config: &CaptureConfig,
         naming: Arc<Naming>,
         clock: Arc<dyn Clock>,
         sink: Arc<dyn CaptureSink>,
         position: Arc<AtomicI64>,
-    ) -> Result<Self, Fatal> {
+        pieces: SyncSender<Piece>,
+    ) -> Result<(Self, Writer), Fatal> {
         let mut kinds = Vec::new();
         let mut video: Option<Box<dyn VideoEncoder>> = None;
         if config.kinds != StreamKinds::AudioOnly {
@@ -120,36 +156,46 @@ impl Output {
         let parameters: Vec<_> =
             video.iter().map(|encoder| encoder.parameters()).chain(audio.iter().map(|e| e.parameters())).collect();
         let muxer = Muxer::new(&parameters).map_err(|error| Fatal::no_muxer(&error))?;
-        Ok(Self {
-            grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
-            slicer: Slicer::new(naming, Arc::clone(&sink), muxer, kinds),
-            clock,
-            sink,
-            interleaver: Interleaver::new(video.is_some(), audio.is_some()),
+        let grid = Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) };
+        let slicer = Slicer::new(naming, Arc::clone(&sink), muxer, kinds);
+        let writer = Writer::new((grid, clock, sink), slicer, (video.is_some(), audio.is_some()));
+        let output = Self {
+            grid,
+            pieces,
             video,
             profile,
             audio,
             slice_ticks: scaled(nanos(config.slice), TICKS_PER_SECOND, SECOND),
             stretch: None,
-            gap: None,
             position,
-        })
+        };
+        Ok((output, writer))
     }
 
     /// Works until the recording is over or the tick has gone.
     pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Fatal> {
+        match self.work(jobs) {
+            Ok(()) | Err(End::WriterGone) => Ok(()),
+            Err(End::Fatal(fatal)) => Err(fatal),
+        }
+    }
+
+    fn work(&mut self, jobs: &Receiver<Job>) -> Result<(), End> {
         let mut last = None;
         for job in jobs {
             match job {
-                Job::Begin { origin } => self.grid.origin = origin,
+                Job::Begin { origin } => {
+                    self.grid.origin = origin;
+                    self.hand_over(Piece::Begin { origin })?;
+                }
                 Job::Tick { index, picture, samples } => {
                     last = Some(index);
                     self.tick(index, picture.as_ref(), &samples)?;
                 }
                 Job::Break { end, samples, reason } => self.end_stretch(end, &samples, reason)?,
                 Job::Finish { at } => {
-                    self.finish(at);
-                    return Ok(());
+                    debug_assert!(self.stretch.is_none(), "the tick breaks before it finishes");
+                    return self.hand_over(Piece::Finish { at });
                 }
             }
         }
@@ -157,13 +203,21 @@ impl Output {
         last.map_or(Ok(()), |index| self.end_stretch(index + 1, &[], None))
     }
 
-    fn tick(&mut self, index: i64, picture: Option<&Frame>, samples: &[Vec<f32>]) -> Result<(), Fatal> {
+    fn hand_over(&self, piece: Piece) -> Result<(), End> {
+        self.pieces.send(piece).map_err(|_| End::WriterGone)
+    }
+
+    fn tick(&mut self, index: i64, picture: Option<&Frame>, samples: &[Vec<f32>]) -> Result<(), End> {
+        if self.video.is_some() && picture.is_none() {
+            return self.tick_without_picture(index, samples);
+        }
         if self.stretch.is_none() {
             self.begin_stretch(index)?;
         }
         self.encode_samples(samples)?;
         let Some(stretch) = &mut self.stretch else { return Ok(()) };
         stretch.next = index + 1;
+        stretch.starved = None;
         if let (Some(encoder), Some(picture)) = (&mut self.video, picture) {
             let ticks = self.grid.ticks(index);
             let cut = ticks >= stretch.next_cut;
@@ -171,38 +225,48 @@ impl Output {
                 stretch.next_cut = ticks + self.slice_ticks;
             }
             let packet = encoder.encode(picture, cut)?;
-            self.interleaver.video.push_back(Timed { ticks, packet, cut });
+            self.hand_over(Piece::Packet(TrackKind::Video, Timed { ticks, packet, cut }))?;
         }
-        self.write_ready()?;
-        self.position.fetch_add(scaled(1, SECOND, self.grid.per_second), Ordering::Relaxed);
-        if self.slicer.is_open() {
-            self.slicer.flush()?;
-        }
-        Ok(())
+        self.ticked()
     }
 
-    fn begin_stretch(&mut self, index: i64) -> Result<(), Fatal> {
-        let ticks = self.grid.ticks(index);
-        if let Some((start, reason)) = self.gap.take() {
-            self.report_gap(start, self.grid.utc(&*self.clock, ticks), reason);
+    /// The encoder was behind. A picture that is left out is shown a little longer; where it is due at a slice's beginning,
+    /// or too many are, the output ends before the first of them and begins again with the next picture.
+    fn tick_without_picture(&mut self, index: i64, samples: &[Vec<f32>]) -> Result<(), End> {
+        let Some(stretch) = &mut self.stretch else { return Ok(()) };
+        let since = *stretch.starved.get_or_insert(index);
+        let is_cut_due = self.grid.ticks(index) >= stretch.next_cut;
+        if is_cut_due || index - since >= LONGEST_STILL * self.grid.per_second {
+            return self.end_stretch(since, &[], Some(TOO_SLOW.to_owned()));
         }
+        stretch.next = index + 1;
+        self.encode_samples(samples)?;
+        self.ticked()
+    }
+
+    fn ticked(&mut self) -> Result<(), End> {
+        self.position.fetch_add(scaled(1, SECOND, self.grid.per_second), Ordering::Relaxed);
+        self.hand_over(Piece::Ticked)
+    }
+
+    fn begin_stretch(&mut self, index: i64) -> Result<(), End> {
+        let ticks = self.grid.ticks(index);
         if let (Some(profile), None) = (self.profile, &self.audio) {
             self.audio = Some(open_audio(profile)?);
         }
-        self.stretch = Some(Stretch { first: index, next: index, next_cut: ticks, restart: true });
-        Ok(())
+        self.stretch = Some(Stretch { first: index, next: index, next_cut: ticks, starved: None });
+        self.hand_over(Piece::BeginStretch { ticks })
     }
 
-    fn encode_samples(&mut self, samples: &[Vec<f32>]) -> Result<(), Fatal> {
+    fn encode_samples(&mut self, samples: &[Vec<f32>]) -> Result<(), End> {
         let Some(encoder) = self.audio.as_mut().filter(|_| !samples.is_empty()) else { return Ok(()) };
         let packets = encoder.encode(samples)?;
-        self.queue_sound(packets, i64::MAX);
-        Ok(())
+        self.queue_sound(packets, i64::MAX)
     }
 
     /// Queues packets of sound that begin within the stretch and before `end`: what lies before is the encoder's priming.
-    fn queue_sound(&mut self, packets: Vec<Packet>, end: i64) {
-        let Some(stretch) = &mut self.stretch else { return };
+    fn queue_sound(&mut self, packets: Vec<Packet>, end: i64) -> Result<(), End> {
+        let Some(stretch) = &mut self.stretch else { return Ok(()) };
         let (base, begin) = (self.grid.sample(stretch.first), self.grid.ticks(stretch.first));
         for packet in packets {
             let ticks = ORIGIN + scaled(base + packet.raw().pts, TICKS_PER_SECOND, SAMPLE_RATE);
@@ -213,33 +277,13 @@ impl Output {
             if cut {
                 stretch.next_cut = ticks + self.slice_ticks;
             }
-            self.interleaver.audio.push_back(Timed { ticks, packet, cut });
-        }
-    }
-
-    fn write_ready(&mut self) -> Result<(), Fatal> {
-        while let Some((kind, timed)) = self.interleaver.next() {
-            self.write(kind, timed)?;
+            let piece = Piece::Packet(TrackKind::Audio, Timed { ticks, packet, cut });
+            self.pieces.send(piece).map_err(|_| End::WriterGone)?;
         }
         Ok(())
     }
 
-    fn write(&mut self, kind: TrackKind, mut timed: Timed) -> Result<(), Fatal> {
-        if timed.cut {
-            if self.slicer.is_open() {
-                self.slicer.close(timed.ticks)?;
-            }
-            let restart = self.stretch.as_mut().is_some_and(|stretch| std::mem::take(&mut stretch.restart));
-            let utc = self.grid.utc(&*self.clock, timed.ticks);
-            self.slicer.open(Beginning { ticks: timed.ticks, utc, restart }).map_err(Unwritten::of_our_own)?;
-        }
-        if self.slicer.is_open() {
-            self.slicer.write(&mut timed.packet, kind, timed.ticks)?;
-        }
-        Ok(())
-    }
-
-    fn end_stretch(&mut self, end: i64, samples: &[Vec<f32>], reason: Option<String>) -> Result<(), Fatal> {
+    fn end_stretch(&mut self, end: i64, samples: &[Vec<f32>], reason: Option<String>) -> Result<(), End> {
         if self.stretch.is_none() {
             return Ok(());
         }
@@ -247,31 +291,10 @@ impl Output {
         let end_ticks = self.grid.ticks(end);
         if let Some(mut encoder) = self.audio.take() {
             let packets = encoder.finish()?;
-            self.queue_sound(packets, end_ticks);
-        }
-        while let Some((kind, timed)) = self.interleaver.drain() {
-            self.write(kind, timed)?;
+            self.queue_sound(packets, end_ticks)?;
         }
         self.stretch = None;
-        self.gap = reason.map(|reason| (end_ticks, reason));
-        if self.slicer.is_open() {
-            self.slicer.close(end_ticks)?;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, at: Nanos) {
-        debug_assert!(self.stretch.is_none(), "the tick breaks before it finishes");
-        if let Some((start, reason)) = self.gap.take() {
-            self.report_gap(start, self.clock.utc(at), reason);
-        }
-    }
-
-    fn report_gap(&self, start: i64, stop: UtcMillis, reason: String) {
-        let start = self.grid.utc(&*self.clock, start);
-        if start < stop {
-            self.sink.event(CaptureEvent::Gap { start, stop, reason });
-        }
+        self.hand_over(Piece::EndStretch { ticks: end_ticks, reason })
     }
 }
 
@@ -279,44 +302,95 @@ fn open_audio(profile: AudioProfile) -> Result<Box<dyn AudioEncoder>, EncodeErro
     Ok(Box::new(Aac::open(profile)?))
 }
 
-struct Timed {
-    ticks: i64,
-    packet: Packet,
-    /// A slice begins here.
-    cut: bool,
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{channel, sync_channel};
 
-/// Orders the packets of both tracks by time, pictures before the sound of the same moment.
-struct Interleaver {
-    video: VecDeque<Timed>,
-    audio: VecDeque<Timed>,
-    both: bool,
-}
+    use super::super::api::{Canvas, CaptureEvent, ClosedSlice, OpenSlice};
+    use super::super::av::frame::blacken;
+    use super::super::clock::VirtualClock;
+    use super::*;
+    use crate::config::Document;
+    use crate::error::Error;
+    use crate::recorder::start::tests::request;
+    use crate::recorder::start::{Plan, Request};
 
-impl Interleaver {
-    fn new(video: bool, audio: bool) -> Self {
-        Self { video: VecDeque::new(), audio: VecDeque::new(), both: video && audio }
-    }
+    struct Nobody;
 
-    /// The next packet, if no packet of the other track can still come before it.
-    fn next(&mut self) -> Option<(TrackKind, Timed)> {
-        if self.both && (self.video.is_empty() || self.audio.is_empty()) {
-            return None;
+    impl CaptureSink for Nobody {
+        fn slice_opened(&self, _: &OpenSlice) -> Result<(), Error> {
+            Ok(())
         }
-        self.drain()
+
+        fn slice_closed(&self, _: ClosedSlice) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn event(&self, _: CaptureEvent) {}
     }
 
-    /// The next packet of those that are here.
-    fn drain(&mut self) -> Option<(TrackKind, Timed)> {
-        let video_first = match (self.video.front(), self.audio.front()) {
-            (Some(video), Some(audio)) => video.ticks <= audio.ticks,
-            (Some(_), None) => true,
-            (None, _) => false,
+    /// Ten pictures a second, in slices of two.
+    fn config() -> CaptureConfig {
+        let text = r#"{"workDir": "/w", "sliceSeconds": 2, "channels": [{"streams": [{"uid": 1, "url": "udp://127.0.0.1:9"}]}]}"#;
+        let request = Request { width: 64, height: 64, fps: 10, ..request() };
+        Plan::new("id", &Document::parse(text).unwrap(), &request).unwrap().capture
+    }
+
+    /// Where stretches begin and end, in ticks of the recording, when of so many ticks these have no picture.
+    fn stretches(count: i64, without_picture: std::ops::Range<i64>) -> Vec<(i64, i64)> {
+        let (to_writer, pieces) = sync_channel(100_000);
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
+        let naming = Arc::new(Naming::new(&config()));
+        let (output, writer) =
+            Output::open(&config(), naming, clock, Arc::new(Nobody), Arc::default(), to_writer).ok().unwrap();
+        let (jobs, received) = channel();
+        jobs.send(Job::Begin { origin: 0 }).unwrap();
+        for index in 0..count {
+            let mut picture = Frame::i420(64, 64).unwrap();
+            blacken(&mut picture);
+            let picture = (!without_picture.contains(&index)).then_some(picture);
+            let samples = if index == 0 { vec![] } else { vec![vec![0.0; 4800]] };
+            jobs.send(Job::Tick { index, picture, samples }).unwrap();
+        }
+        jobs.send(Job::Break { end: count, samples: vec![], reason: None }).unwrap();
+        jobs.send(Job::Finish { at: 0 }).unwrap();
+        output.run(&received).unwrap();
+        drop(writer);
+        let index = |ticks: i64| (ticks - ORIGIN) * 10 / TICKS_PER_SECOND;
+        let mut found = Vec::new();
+        for piece in pieces.try_iter() {
+            match piece {
+                Piece::BeginStretch { ticks } => found.push((index(ticks), 0)),
+                Piece::EndStretch { ticks, reason } => {
+                    let end = index(ticks);
+                    assert_eq!(reason.as_deref(), (end < count).then_some(TOO_SLOW));
+                    found.last_mut().unwrap().1 = end;
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn where_pictures_are_missing_for_long_the_output_ends_and_begins_again() {
+        assert_eq!(stretches(40, 0..0), [(0, 40)]);
+        assert_eq!(stretches(40, 5..14), [(0, 40)], "less than a second");
+        assert_eq!(stretches(40, 5..30), [(0, 5), (30, 40)]);
+        assert_eq!(stretches(40, 25..40), [(0, 25)], "until the end");
+        // A slice cannot begin without a picture, and must not be longer than the playlist says.
+        assert_eq!(stretches(40, 18..23), [(0, 18), (23, 40)]);
+        assert_eq!(stretches(40, 0..3), [(3, 40)], "nothing begins without a picture");
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_bounded_by_memory_and_time() {
+        let pieces = |bitrate_kbps| {
+            let canvas = Canvas { bitrate_kbps, ..config().canvas };
+            backlog(&CaptureConfig { canvas, ..config() }, &super::super::clock::MonotonicClock::new())
         };
-        if video_first {
-            self.video.pop_front().map(|timed| (TrackKind::Video, timed))
-        } else {
-            self.audio.pop_front().map(|timed| (TrackKind::Audio, timed))
-        }
+        assert_eq!(pieces(500), 30 * 84);
+        assert_eq!(pieces(10_000), 20 * 84);
+        assert_eq!(pieces(100_000), 2 * 84);
     }
 }
