@@ -46,8 +46,9 @@ int cr_wait_drained(uint32_t timeout_ms);
 
 /* Uploads what a process that died left in the work directory: the configuration document names the directory, the
  * recording (all in the directory, if left out) and the files with the bucket's keys, the backup store where files
- * are there, and in "place", as for cr_set_storage, where a recording goes that the bucket has no file of. Returns when
- * all of it is in the bucket: 0, or an error code with the reason in err. */
+ * are there, and in "place", as for cr_set_storage, where a recording goes that the bucket has no file of. Goes on after
+ * what cannot be uploaded now. Returns when all the rest is in the bucket: 0, or an error code with the reasons in err, a
+ * line for each recording. */
 int cr_rescue(const char *json, char *err, size_t n);
 
 #ifdef __cplusplus

@@ -129,7 +129,8 @@ class Files:
         """It tells of each object what the bucket really holds, and slices and gaps are exactly [start, stop)."""
         listed = {file["name"]: file for file in self.manifest["files"]}
         kept = {key.removeprefix(self.prefix) for key in self.bucket.objects() if key.startswith(self.prefix)}
-        assert set(listed) == kept - {f"{self.stem}_manifest.json"}
+        set_aside = {file["name"] for file in self.manifest.get("damaged", [])}
+        assert set(listed) == kept - {f"{self.stem}_manifest.json"} - set_aside
         for name, file in listed.items():
             content = self.bucket.read(self.prefix + name)
             assert (file["size"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())

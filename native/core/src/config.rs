@@ -42,6 +42,8 @@ pub struct Document {
     pub work_dir: Option<PathBuf>,
     /// How many bytes of the work volume the recording may count on, where that is less than the file system says.
     pub work_bytes: Option<u64>,
+    #[serde(default)]
+    pub work_volume: WorkVolume,
     #[serde(default = "default_slice_seconds")]
     pub slice_seconds: u32,
     /// How long a channel whose last connection broke is only interrupted.
@@ -105,6 +107,16 @@ pub enum LogLevel {
     #[default]
     Info,
     Debug,
+}
+
+/// Whose disk the work volume is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum WorkVolume {
+    /// Nobody is harmed where it is full.
+    #[default]
+    Dedicated,
+    /// A Kubernetes node's, whose kubelet evicts pods long before it is full.
+    NodeDisk,
 }
 
 /// What is made of a recording.
@@ -583,7 +595,7 @@ mod tests {
     fn a_full_document_is_taken() {
         let document = Document::parse(
             r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
-                "workBytes": 1000000, "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
+                "workBytes": 1000000, "workVolume": "NodeDisk", "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
                 "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
                   "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
                   "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
@@ -637,6 +649,7 @@ mod tests {
             ),
             (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
             (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
+            (r#"{"workVolume": "Tape"}"#.into(), "workVolume: must be"),
             (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),
             (r#"{"reconnectSeconds": 0}"#.into(), "reconnectSeconds: must be from 1 to 3600"),
             (

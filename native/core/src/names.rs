@@ -10,8 +10,8 @@ use crate::capture::api::UtcMillis;
 /// The longest name that common file systems take.
 pub const LONGEST_FILE_NAME: usize = 255;
 
-/// What a slice's name adds to the stem: `_`, 17 digits, `.ts`.
-const SLICE_SUFFIX: usize = 21;
+/// What the longest name of a slice adds to the stem: `_`, 17 digits, `_bad.ts`.
+const SLICE_SUFFIX: usize = 25;
 
 /// The channel's name with every byte outside `[A-Za-z0-9._-]` as `=XX`: reversible, and safe as a file name, an object
 /// key and a line of a playlist alike.
@@ -50,6 +50,12 @@ pub fn late_playlist(stem: &str, tick: i64, n: usize) -> String {
 #[must_use]
 pub fn slice(stem: &str, start: UtcMillis) -> String {
     format!("{stem}_{}.ts", utc_digits(start))
+}
+
+/// The name under which a slice's file that is not what was written is kept; no playlist lists it.
+#[must_use]
+pub fn damaged(slice: &str) -> String {
+    format!("{}_bad.ts", slice.strip_suffix(".ts").unwrap_or(slice))
 }
 
 /// The one file of all slices.
@@ -131,6 +137,9 @@ mod tests {
         assert_eq!(playlist(&stem), format!("bak0_{ID}_room=201.m3u8"));
         let start = UtcMillis(1_560_234_766_073);
         assert_eq!(slice(&stem, start), format!("bak0_{ID}_room=201_20190611063246073.ts"));
+        let set_aside = damaged(&slice(&stem, start));
+        assert_eq!(set_aside, format!("bak0_{ID}_room=201_20190611063246073_bad.ts"));
+        assert_eq!(set_aside.len(), stem.len() + SLICE_SUFFIX);
         assert_eq!(utc_rfc3339(start), "2019-06-11T06:32:46.073Z");
     }
 

@@ -78,10 +78,12 @@ class NeededSecret:
 class Assignment:
     """What one pod has to do, next to where its secrets are mounted."""
 
-    def __init__(self, document: RecordingDocument, *, secrets: Path, work: Path) -> None:
+    def __init__(self, document: RecordingDocument, *, secrets: Path, work: Path, scratch: Path | None = None) -> None:
+        """`scratch` is a directory on the node's disk; none without a node."""
         self._document = document
         self._secrets = secrets
         self._work = work
+        self._scratch = scratch
 
     def needed_secrets(self) -> Iterator[NeededSecret]:
         """Every secret that the recording cannot do without, in the order of the spec's fields."""
@@ -195,6 +197,7 @@ class Assignment:
             **self._work_bytes(),
             **self._max_wait(),
             "fit": document.spec.recording.video.fit.value,
+            **self._work_volume(),
             "sliceSeconds": document.spec.recording.slice_seconds,
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
@@ -212,6 +215,12 @@ class Assignment:
     def _max_wait(self) -> dict[str, int]:
         seconds = self._document.max_wait_seconds
         return {} if seconds is None else {"maxWaitSeconds": seconds}
+
+    def _work_volume(self) -> dict[str, str]:
+        """Whether the kubelet evicts by the disk that the volume lies on, as some claims do, too."""
+        if self._scratch is None or self._work.stat().st_dev != self._scratch.stat().st_dev:
+            return {}
+        return {"workVolume": "NodeDisk"}
 
     def _streams(self) -> Iterator[dict[str, Any]]:
         for stream in self._document.spec.channel.streams:

@@ -89,6 +89,8 @@ class Place:
     work: Path
     termination_message: Path | None
     pod_uid: str
+    scratch: Path | None = None
+    """A directory on the node's disk; none without a node."""
 
 
 class Supervisor:
@@ -109,7 +111,9 @@ class Supervisor:
         """
         self._place = place
         self._document = place.mounts.recording()
-        self._assignment = Assignment(self._document, secrets=place.mounts.secrets, work=place.work)
+        self._assignment = Assignment(
+            self._document, secrets=place.mounts.secrets, work=place.work, scratch=place.scratch
+        )
         self._redactor = redactor
         self._outbox_path = outbox or place.work / OUTBOX
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
@@ -449,6 +453,7 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
         work=options.work_directory,
         termination_message=options.termination_message,
         pod_uid=options.pod_uid,
+        scratch=Path(tempfile.gettempdir()),
     )
     supervisor = _supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
     probes = ProbeServer(supervisor.vitals)

@@ -120,6 +120,18 @@ def test_a_claims_size_is_left_to_its_file_system(tmp_path: Path) -> None:
     assert "workBytes" not in assignment(tmp_path, work=work).job(Mode.RECORD, DESIRED).configuration
 
 
+def test_a_volume_on_the_nodes_disk_is_told_from_one_of_its_own(tmp_path: Path) -> None:
+    def volume(scratch: Path | None) -> object:
+        recording = RecordingDocument.model_validate(document())
+        given = Assignment(recording, secrets=tmp_path, work=tmp_path, scratch=scratch)
+        return given.job(Mode.RECORD, DESIRED).configuration.get("workVolume")
+
+    (tmp_path / "scratch").mkdir()
+    assert volume(tmp_path / "scratch") == "NodeDisk"
+    assert volume(Path("/proc")) is None
+    assert volume(None) is None
+
+
 def test_missing_secrets_are_named_with_the_field_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "bucket").mkdir()
     (tmp_path / "bucket" / "accessKey").write_text("key")

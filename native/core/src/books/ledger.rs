@@ -42,8 +42,21 @@ pub struct Complete {
     pub md5: String,
     /// In the bucket.
     pub delivered: bool,
+    /// On the store's word alone.
+    pub unproved: bool,
     /// In the backup store; it stays there.
     pub backed_up: bool,
+}
+
+/// A slice's file that is not what was written, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    pub file: String,
+    /// Its name since then.
+    pub aside: String,
+    /// When the slice began.
+    pub start: i64,
+    pub found: Complete,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +99,9 @@ pub enum Film {
 pub struct Ledger {
     begun: Option<Begun>,
     slices: Vec<Slice>,
+    damaged: Vec<Damaged>,
+    /// So many of the first slices are in the bucket, or nothing is to be put of them.
+    settled: usize,
     stated: Vec<Gap>,
     presences: Vec<Presence>,
     /// How many presences of a participant are not among them.
@@ -98,6 +114,32 @@ pub struct Ledger {
     late_playlists: Vec<String>,
     film: Option<Film>,
     concluded: bool,
+}
+
+/// What was stated of gaps, found by time: there may be thousands, and as many holes that they explain.
+struct Stated<'a> {
+    by_start: Vec<&'a Gap>,
+    /// For each, where the last of those up to it stops.
+    stops: Vec<i64>,
+}
+
+impl<'a> Stated<'a> {
+    fn new(gaps: &'a [Gap]) -> Self {
+        let mut by_start: Vec<&Gap> = gaps.iter().collect();
+        by_start.sort_by_key(|gap| gap.start);
+        let stops = by_start.iter().scan(i64::MIN, |latest, gap| {
+            *latest = gap.stop.max(*latest);
+            Some(*latest)
+        });
+        Self { stops: stops.collect(), by_start }
+    }
+
+    /// Those that stop after `from` and start before `to`, in the order of their starts.
+    fn within(&self, from: i64, to: i64) -> impl Iterator<Item = &'a Gap> + '_ {
+        let first = self.stops.partition_point(|stop| *stop <= from);
+        let last = self.by_start.partition_point(|gap| gap.start < to);
+        self.by_start[first.min(last)..last].iter().filter(move |gap| gap.stop > from).copied()
+    }
 }
 
 impl Complete {
@@ -114,6 +156,15 @@ impl Complete {
 }
 
 impl Slice {
+    /// Whether nothing more becomes of it but what `stored` says of it.
+    fn is_settled(&self, stored: impl Fn(&Complete) -> bool) -> bool {
+        match &self.content {
+            Content::Open => false,
+            Content::Empty | Content::Lost => true,
+            Content::Complete(complete) => stored(complete),
+        }
+    }
+
     #[must_use]
     pub fn complete(&self) -> Option<&Complete> {
         match &self.content {
@@ -125,6 +176,12 @@ impl Slice {
 
 impl Ledger {
     pub fn apply(&mut self, record: Record) {
+        self.enter(record);
+        let is_settled = |slice: &Slice| slice.is_settled(|complete| complete.delivered);
+        self.settled += self.slices[self.settled..].iter().take_while(|slice| is_settled(slice)).count();
+    }
+
+    fn enter(&mut self, record: Record) {
         self.latest = self.latest.max(record.latest().unwrap_or(0));
         match record {
             Record::Begun(begun) => self.begun = Some(*begun),
@@ -137,23 +194,28 @@ impl Ledger {
                 self.slices.push(Slice { file, start, discontinuity, tracks, content: Content::Open });
             }
             Record::Closed { file, ticks, bytes, sha256, md5 } => {
-                let complete = Complete { ticks, bytes, sha256, md5, delivered: false, backed_up: false };
+                let complete =
+                    Complete { ticks, bytes, sha256, md5, delivered: false, unproved: false, backed_up: false };
                 self.set(&file, Content::Complete(complete));
                 self.latest = self.latest.max(self.end_of_slices().unwrap_or(0));
             }
+            Record::Damaged { file, aside, bytes, sha256 } => self.set_aside(file, aside, bytes, sha256),
             Record::Empty { file } => {
-                if let Some(content) = self.content(&file) {
-                    let was_complete = matches!(content, Content::Complete(_));
-                    *content = if was_complete { Content::Lost } else { Content::Empty };
+                self.damaged.retain(|damaged| damaged.aside != file);
+                match self.content(&file) {
+                    Some(content @ Content::Open) => *content = Content::Empty,
+                    Some(content @ Content::Complete(_)) => *content = Content::Lost,
+                    _ => {}
                 }
             }
-            Record::Delivered { file } => {
-                if let Some(Content::Complete(complete)) = self.content(&file) {
+            Record::Delivered { file, unproved } => {
+                if let Some(complete) = self.file(&file) {
                     complete.delivered = true;
+                    complete.unproved = unproved;
                 }
             }
             Record::BackedUp { file } => {
-                if let Some(Content::Complete(complete)) = self.content(&file) {
+                if let Some(complete) = self.file(&file) {
                     complete.backed_up = true;
                 }
             }
@@ -184,6 +246,11 @@ impl Ledger {
     }
 
     #[must_use]
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
+
+    #[must_use]
     pub fn presences(&self) -> &[Presence] {
         &self.presences
     }
@@ -211,7 +278,7 @@ impl Ledger {
     /// Whether the bucket has any file of the recording.
     #[must_use]
     pub fn has_reached_bucket(&self) -> bool {
-        self.concluded || self.slices.iter().filter_map(Slice::complete).any(|complete| complete.delivered)
+        self.concluded || self.files().any(|complete| complete.delivered)
     }
 
     #[must_use]
@@ -258,17 +325,38 @@ impl Ledger {
         Some(if stopped - end > LEAVING { stopped } else { end })
     }
 
-    /// Whether recording is over and the bucket has every slice.
+    /// Whether recording is over and the bucket has every file.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
-        self.is_stopped() && self.slices.iter().filter_map(Slice::complete).all(|complete| complete.delivered)
+        self.is_stopped() && self.files().all(|complete| complete.delivered)
+    }
+
+    /// The slices, and the files of damaged ones.
+    fn files(&self) -> impl Iterator<Item = &Complete> {
+        self.slices.iter().filter_map(Slice::complete).chain(self.damaged.iter().map(|damaged| &damaged.found))
+    }
+
+    /// Whether the file is on the work volume only, as far as the books know.
+    #[must_use]
+    pub fn is_wanted(&self, file: &str) -> bool {
+        let known =
+            self.slices.iter().rev().find(|slice| slice.file == file).is_some_and(|slice| slice.complete().is_some())
+                || self.is_set_aside(file);
+        known && !self.is_stored(file)
+    }
+
+    /// Whether it is what was found in the place of a slice.
+    #[must_use]
+    pub fn is_set_aside(&self, file: &str) -> bool {
+        self.damaged.iter().any(|damaged| damaged.aside == file)
     }
 
     /// Whether a store has the slice.
     #[must_use]
     pub fn is_stored(&self, file: &str) -> bool {
         let slice = self.slices.iter().rev().find(|slice| slice.file == file).and_then(Slice::complete);
-        slice.is_some_and(|complete| complete.delivered || complete.backed_up)
+        let damaged = || self.damaged.iter().find(|damaged| damaged.aside == file).map(|damaged| &damaged.found);
+        slice.or_else(damaged).is_some_and(|complete| complete.delivered || complete.backed_up)
     }
 
     /// The MP4, if one was asked for.
@@ -299,29 +387,27 @@ impl Ledger {
 
     /// The slices up to the first that is not in the bucket: what a playlist may list while more may come.
     pub fn unbroken(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
-        let settled = |slice: &&Slice| match &slice.content {
-            Content::Open => false,
-            Content::Empty | Content::Lost => true,
-            Content::Complete(complete) => complete.delivered,
-        };
-        self.slices.iter().take_while(settled).filter_map(|slice| Some((slice, slice.complete()?)))
+        self.slices[..self.settled].iter().filter_map(|slice| Some((slice, slice.complete()?)))
+    }
+
+    /// Those of them that come behind the first `seen` slices of any kind, and how many there are now.
+    pub fn unbroken_since(&self, seen: usize) -> (impl Iterator<Item = (&Slice, &Complete)>, usize) {
+        let new = self.slices[seen.min(self.settled)..self.settled].iter();
+        (new.filter_map(|slice| Some((slice, slice.complete()?))), self.settled)
     }
 
     /// The slices in the backup store, up to the first that is in no store yet: what the playlist there may list.
     pub fn backed_up(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
-        let settled = |slice: &&Slice| match &slice.content {
-            Content::Open => false,
-            Content::Empty | Content::Lost => true,
-            Content::Complete(complete) => complete.delivered || complete.backed_up,
-        };
-        let complete = self.slices.iter().take_while(settled).filter_map(|slice| Some((slice, slice.complete()?)));
-        complete.filter(|(_, complete)| complete.backed_up)
+        let stored = |complete: &Complete| complete.delivered || complete.backed_up;
+        let complete = self.slices.iter().take_while(move |slice| slice.is_settled(stored));
+        complete.filter_map(|slice| Some((slice, slice.complete()?))).filter(|(_, complete)| complete.backed_up)
     }
 
     /// The end of the last slice of the unbroken run.
     #[must_use]
     pub fn durable_until(&self) -> Option<i64> {
-        self.unbroken().last().map(|(slice, complete)| slice.start + complete.milliseconds())
+        let last = self.slices[..self.settled].iter().rev().find_map(|slice| Some((slice, slice.complete()?)));
+        last.map(|(slice, complete)| slice.start + complete.milliseconds())
     }
 
     #[must_use]
@@ -335,16 +421,17 @@ impl Ledger {
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
+        let stated = Stated::new(&self.stated);
         let mut end = self.start();
         for (slice, complete) in self.slices.iter().filter_map(|slice| Some((slice, slice.complete()?))) {
             if let Some(end) = end.filter(|end| slice.start - end > ROUNDING) {
-                self.explain(end, slice.start, &mut gaps);
+                self.explain(end, slice.start, &stated, &mut gaps);
             }
             end = Some(slice.start + complete.milliseconds());
         }
         if let (Some(end), Some(stop)) = (end, self.stop()) {
             if stop > end {
-                self.explain(end, stop, &mut gaps);
+                self.explain(end, stop, &stated, &mut gaps);
             }
         }
         gaps
@@ -358,12 +445,9 @@ impl Ledger {
     }
 
     /// The hole as gaps with the reasons that were stated for its parts.
-    fn explain(&self, start: i64, stop: i64, gaps: &mut Vec<Gap>) {
+    fn explain(&self, start: i64, stop: i64, stated: &Stated, gaps: &mut Vec<Gap>) {
         let mut at = start;
-        let mut stated: Vec<&Gap> =
-            self.stated.iter().filter(|gap| gap.stop > start + ROUNDING && gap.start < stop - ROUNDING).collect();
-        stated.sort_by_key(|gap| gap.start);
-        for gap in stated {
+        for gap in stated.within(start + ROUNDING, stop - ROUNDING) {
             if gap.start > at + ROUNDING {
                 gaps.push(self.unstated(at, gap.start));
                 at = gap.start;
@@ -414,6 +498,23 @@ impl Ledger {
         }
     }
 
+    fn set_aside(&mut self, file: String, aside: String, bytes: u64, sha256: String) {
+        let Some(slice) = self.slices.iter_mut().rev().find(|slice| slice.file == file) else { return };
+        let Content::Complete(complete) = std::mem::replace(&mut slice.content, Content::Lost) else { return };
+        let found = Complete { bytes, sha256, delivered: false, unproved: false, backed_up: false, ..complete };
+        self.damaged.push(Damaged { file, aside, start: slice.start, found });
+    }
+
+    /// What is known of the file of this name, be it a slice or what was found in the place of one.
+    fn file(&mut self, name: &str) -> Option<&mut Complete> {
+        let slice = self.slices.iter_mut().rev().find(|slice| slice.file == name);
+        match slice.map(|slice| &mut slice.content) {
+            Some(Content::Complete(complete)) => Some(complete),
+            Some(_) => None,
+            None => self.damaged.iter_mut().find(|damaged| damaged.aside == name).map(|damaged| &mut damaged.found),
+        }
+    }
+
     /// The slice is one of the last, so the search begins there.
     fn content(&mut self, file: &str) -> Option<&mut Content> {
         self.slices.iter_mut().rev().find(|slice| slice.file == file).map(|slice| &mut slice.content)
@@ -457,7 +558,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn delivered(file: &str) -> Record {
-        Record::Delivered { file: file.into() }
+        Record::Delivered { file: file.into(), unproved: false }
     }
 
     pub(crate) fn ledger(records: impl IntoIterator<Item = Record>) -> Ledger {
@@ -532,6 +633,45 @@ pub(crate) mod tests {
         let none = ledger(records().chain([Record::Stopped { at: 15_000 }]));
         assert_eq!((none.start(), none.stop()), (Some(0), Some(15_000)));
         assert_eq!(none.gaps(), [gap(0, 15_000, "FileLost")]);
+    }
+
+    #[test]
+    fn what_is_found_in_a_slices_place_is_kept_beside_a_gap_and_delivered_too() {
+        let records = slice("a.ts", 0, 15_000).into_iter().chain(slice("b.ts", 15_000, 15_000));
+        let aside = names::damaged("a.ts");
+        let damage =
+            Record::Damaged { file: "a.ts".into(), aside: aside.clone(), bytes: 7, sha256: "found".to_owned() };
+        let stated = Record::Gap { start: 0, stop: 15_000, reason: "FileDamaged".into() };
+        let mut ledger = ledger(records.chain([stated, damage, delivered("b.ts"), Record::Stopped { at: 30_000 }]));
+        assert_eq!(ledger.gaps(), [gap(0, 15_000, "FileDamaged")]);
+        assert_eq!(ledger.unbroken().map(|(slice, _)| slice.file.as_str()).collect::<Vec<_>>(), ["b.ts"]);
+        assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1, away: 0 });
+        let [damaged] = ledger.damaged() else { panic!("one is set aside") };
+        assert_eq!((damaged.file.as_str(), damaged.found.bytes, damaged.found.sha256.as_str()), ("a.ts", 7, "found"));
+        assert!(!ledger.is_delivered() && !ledger.is_stored(&aside));
+        ledger.apply(delivered(&aside));
+        assert!(ledger.is_delivered() && ledger.is_stored(&aside));
+        ledger.apply(Record::Empty { file: aside });
+        assert!(ledger.damaged().is_empty());
+    }
+
+    #[test]
+    fn gaps_of_a_day_with_a_pause_at_each_slice_are_found_at_once() {
+        let count = 40_000;
+        let records = (0..count).flat_map(|index| {
+            let start = index * 2000;
+            let pause = Record::Gap { start: start + 1500, stop: start + 2000, reason: "Paused".into() };
+            slice(&index.to_string(), start, 1500).into_iter().chain([pause, delivered(&index.to_string())])
+        });
+        let ledger = ledger(records);
+        let began = std::time::Instant::now();
+        let gaps = ledger.gaps();
+        assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+        assert_eq!(gaps.len(), usize::try_from(count).unwrap() - 1);
+        assert_eq!(gaps.last(), Some(&gap(count * 2000 - 2500, count * 2000 - 2000, "Paused")));
+        assert_eq!(ledger.durable_until(), Some(count * 2000 - 500));
+        let (new, seen) = ledger.unbroken_since(39_998);
+        assert_eq!((new.count(), seen), (2, 40_000));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::books::ledger::{Film, Ledger, Slice};
+use crate::books::ledger::{self, Film, Ledger, Slice};
 use crate::capture::api::UtcMillis;
 use crate::names;
 
@@ -23,9 +23,24 @@ struct Manifest<'a> {
     files: Vec<File<'a>>,
     gaps: Vec<Gap>,
     participants: Vec<Participant<'a>>,
+    /// What was found in the place of slices; no playlist lists it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<Damaged<'a>>,
     /// Files that were asked for and could not be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Missing<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Damaged<'a> {
+    name: &'a str,
+    /// The slice that it was to be.
+    slice: &'a str,
+    size: u64,
+    sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +62,9 @@ struct File<'a> {
     /// Where the file is, if not in the bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<&'static str>,
+    /// False where the store proved nothing of what it holds, and did not let the key look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<bool>,
 }
 
 const BACKUP: &str = "backup";
@@ -107,6 +125,7 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
         start_time: None,
         duration_seconds: None,
         store: playlist.in_backup.then_some(BACKUP),
+        verified: None,
     };
     let manifest = Manifest {
         version: 1,
@@ -140,9 +159,23 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
                 presences_left_out: ledger.presences_left_out(expected.uid),
             })
             .collect(),
+        damaged: damaged(ledger),
         missing: missing(ledger),
     };
     serde_json::to_string_pretty(&manifest).ok().map(|text| text + "\n")
+}
+
+fn damaged(ledger: &Ledger) -> Vec<Damaged<'_>> {
+    fn describe(damaged: &ledger::Damaged) -> Damaged<'_> {
+        Damaged {
+            name: &damaged.aside,
+            slice: &damaged.file,
+            size: damaged.found.bytes,
+            sha256: &damaged.found.sha256,
+            store: damaged.found.is_away().then_some(BACKUP),
+        }
+    }
+    ledger.damaged().iter().map(describe).collect()
 }
 
 #[allow(clippy::cast_precision_loss)] // milliseconds stay far below 2^52
@@ -155,6 +188,7 @@ fn film(ledger: &Ledger) -> Option<File<'_>> {
         start_time: ledger.start().map(|at| names::utc_rfc3339(UtcMillis(at))),
         duration_seconds: Some(ledger.recorded_milliseconds() as f64 / 1000.0),
         store: None,
+        verified: None,
     })
 }
 
@@ -175,5 +209,6 @@ fn file(slice: &Slice) -> Option<File<'_>> {
         start_time: Some(names::utc_rfc3339(UtcMillis(slice.start))),
         duration_seconds: Some((complete.ticks * 100 / 9) as f64 / 1_000_000.0),
         store: complete.is_away().then_some(BACKUP),
+        verified: complete.unproved.then_some(false),
     })
 }

@@ -16,23 +16,47 @@ pub fn playlist<'a>(
     slice_seconds: u32,
     finished: bool,
 ) -> String {
-    let mut text = format!(
-        "#EXTM3U\n\
-         #EXT-X-VERSION:3\n\
-         #EXT-X-MEDIA-SEQUENCE:0\n\
-         #EXT-X-ALLOW-CACHE:YES\n\
-         #EXT-X-TARGETDURATION:{slice_seconds}\n"
-    );
-    let mut end = None;
-    for (slice, complete) in slices {
-        // Writing to a String cannot fail.
-        let _ = segment(&mut text, end, slice, complete);
-        end = Some(slice.start + complete.milliseconds());
-    }
+    let mut growing = Growing::new(slice_seconds);
+    slices.for_each(|(slice, complete)| growing.add(slice, complete));
     if finished {
-        text.push_str("#EXT-X-ENDLIST\n");
+        growing.text.push_str("#EXT-X-ENDLIST\n");
     }
-    text
+    growing.text
+}
+
+/// A playlist that is continued slice by slice, as the text of a long recording takes its time.
+#[derive(Debug)]
+pub struct Growing {
+    text: String,
+    /// Where the last segment ends.
+    end: Option<i64>,
+    pub count: usize,
+}
+
+impl Growing {
+    #[must_use]
+    pub fn new(slice_seconds: u32) -> Self {
+        let text = format!(
+            "#EXTM3U\n\
+             #EXT-X-VERSION:3\n\
+             #EXT-X-MEDIA-SEQUENCE:0\n\
+             #EXT-X-ALLOW-CACHE:YES\n\
+             #EXT-X-TARGETDURATION:{slice_seconds}\n"
+        );
+        Self { text, end: None, count: 0 }
+    }
+
+    pub fn add(&mut self, slice: &Slice, complete: &Complete) {
+        // Writing to a String cannot fail.
+        let _ = segment(&mut self.text, self.end, slice, complete);
+        self.end = Some(slice.start + complete.milliseconds());
+        self.count += 1;
+    }
+
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// `end` is where the segment before ended. Where a slice between was lost the times jump, which players must know.

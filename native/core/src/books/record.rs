@@ -38,6 +38,16 @@ pub enum Record {
     /// The slice is in the bucket, verified.
     Delivered {
         file: String,
+        /// The store proved nothing, and does not let the key look.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unproved: bool,
+    },
+    /// The slice's file is not what was written: it is kept under a name of its own, and a gap stands for the slice.
+    Damaged {
+        file: String,
+        aside: String,
+        bytes: u64,
+        sha256: String,
     },
     Gap {
         start: i64,
@@ -123,6 +133,11 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape that serde wants
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// Times are milliseconds of the years 1970 to 9999, and no slice is longer than a year: sums of them hold in their types.
 const TIMES: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999;
 const MOST_TICKS: u64 = 90_000 * 86_400 * 366;
@@ -135,6 +150,7 @@ impl Record {
             Self::Opened { start, tracks, .. } => {
                 TIMES.contains(start) && tracks.iter().all(|track| TIMES.contains(&track.at))
             }
+            Self::Damaged { bytes, .. } => i64::try_from(*bytes).is_ok(),
             Self::Closed { ticks, bytes, .. } => *ticks <= MOST_TICKS && i64::try_from(*bytes).is_ok(),
             Self::Gap { start, stop, .. } => TIMES.contains(start) && TIMES.contains(stop),
             Self::Resumed { at } | Self::Joined { at, .. } | Self::Left { at, .. } | Self::Stopped { at } => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes a playable slice of a file that a killed process left open.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek as _};
 use std::path::Path;
 
 use md5::Md5;
@@ -15,6 +15,9 @@ use crate::error::{Code, Error};
 
 const PACKET: usize = 188;
 const SYNC: u8 = 0x47;
+
+/// How much of a file is in memory at a time, in bytes.
+const READ: usize = 1 << 16;
 
 /// The time stamps' range; they begin again at zero after it.
 const WRAP: i64 = 1 << 33;
@@ -32,28 +35,36 @@ pub fn repair(open: &OpenSlice) -> Result<Option<ClosedSlice>, Error> {
 }
 
 fn repair_file(open: &OpenSlice) -> io::Result<Option<ClosedSlice>> {
-    let bytes = match fs::read(&open.path) {
-        Ok(bytes) => bytes,
+    let file = match OpenOptions::new().read(true).write(true).open(&open.path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(found) = measure(&bytes) else {
+    let Some(found) = measure(BufReader::with_capacity(READ, &file))? else {
         fs::remove_file(&open.path)?;
         sync_parent(&open.path)?;
         return Ok(None);
     };
-    let kept = &bytes[..found.length];
-    let file = OpenOptions::new().write(true).open(&open.path)?;
-    file.set_len(found.length as u64)?;
+    file.set_len(found.length)?;
     file.sync_all()?;
     sync_parent(&open.path)?;
-    Ok(Some(ClosedSlice {
-        open: open.clone(),
-        duration_ticks: found.ticks,
-        bytes: found.length as u64,
-        sha256: Sha256::digest(kept).into(),
-        md5: Md5::digest(kept).into(),
-    }))
+    let (sha256, md5) = digests(&file)?;
+    Ok(Some(ClosedSlice { open: open.clone(), duration_ticks: found.ticks, bytes: found.length, sha256, md5 }))
+}
+
+fn digests(mut file: &File) -> io::Result<([u8; 32], [u8; 16])> {
+    file.rewind()?;
+    let (mut sha256, mut md5) = (Sha256::new(), Md5::new());
+    let mut piece = vec![0; READ];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok((sha256.finalize().into(), md5.finalize().into())),
+            read => {
+                sha256.update(&piece[..read]);
+                md5.update(&piece[..read]);
+            }
+        }
+    }
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -61,23 +72,27 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 struct Measured {
-    length: usize,
+    length: u64,
     ticks: u64,
 }
 
 /// A piece of media as it begins in the stream.
 struct Unit {
-    at: usize,
+    at: u64,
     video: bool,
     pts: i64,
 }
 
 /// Finds the last whole unit of media and the time from the first to its end.
-fn measure(bytes: &[u8]) -> Option<Measured> {
-    let packets = bytes.chunks_exact(PACKET).take_while(|packet| packet[0] == SYNC).count();
-    let units = units(&bytes[..packets * PACKET]);
+fn measure(file: impl Read) -> io::Result<Option<Measured>> {
+    let units = units(file)?;
     // The last unit begins but nothing tells that it is whole, so the file ends where it begins.
-    let (last, whole) = units.split_last()?;
+    let Some((last, whole)) = units.split_last() else { return Ok(None) };
+    Ok(span(whole).map(|ticks| Measured { length: last.at, ticks }))
+}
+
+/// From the first unit to the end of the last; `None` without any.
+fn span(whole: &[Unit]) -> Option<u64> {
     let leading = whole.iter().any(|unit| unit.video);
     let times: Vec<i64> = whole.iter().filter(|unit| unit.video == leading).map(|unit| unit.pts).collect();
     let first = *times.first()?;
@@ -86,17 +101,30 @@ fn measure(bytes: &[u8]) -> Option<Measured> {
     let latest = times.iter().map(since_first).max()? - times.iter().map(since_first).min()?;
     let step = times.windows(2).map(|pair| (pair[1] - pair[0]).rem_euclid(WRAP)).min();
     // A unit alone lasts as long as it takes to be seen.
-    let ticks = latest + step.unwrap_or(TICKS_PER_SECOND / 25);
-    Some(Measured { length: last.at, ticks: u64::try_from(ticks).ok()? })
+    u64::try_from(latest + step.unwrap_or(TICKS_PER_SECOND / 25)).ok()
 }
 
-fn units(bytes: &[u8]) -> Vec<Unit> {
-    let starts = bytes.chunks_exact(PACKET).enumerate().filter(|(_, packet)| packet[1] & 0x40 != 0);
-    starts.filter_map(|(index, packet)| unit(packet, index * PACKET)).collect()
+/// The units that begin in the file, up to the first byte that is none of a transport stream.
+fn units(mut file: impl Read) -> io::Result<Vec<Unit>> {
+    let mut units = Vec::new();
+    let mut packet = [0; PACKET];
+    for index in 0.. {
+        match file.read_exact(&mut packet) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            result => result?,
+        }
+        if packet[0] != SYNC {
+            break;
+        }
+        if packet[1] & 0x40 != 0 {
+            units.extend(unit(&packet, index * PACKET as u64));
+        }
+    }
+    Ok(units)
 }
 
 /// The unit that begins in this packet: its payload starts with a PES header that has a time stamp.
-fn unit(packet: &[u8], at: usize) -> Option<Unit> {
+fn unit(packet: &[u8], at: u64) -> Option<Unit> {
     let has_payload = packet[3] & 0x10 != 0;
     let adaptation = if packet[3] & 0x20 != 0 { 1 + usize::from(packet[4]) } else { 0 };
     let pes = packet.get(4 + adaptation..).filter(|_| has_payload)?;

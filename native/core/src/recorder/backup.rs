@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use md5::Md5;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,12 +19,14 @@ use crate::config;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
+use crate::recorder::pace::Pace;
 use crate::recorder::parcel::{self, Parcel};
 use crate::recorder::stock::{News, Stock, Stop};
 use crate::recorder::story;
 use crate::recorder::trouble::Trouble;
 use crate::storage::credentials::Credentials;
-use crate::storage::failure::Failure;
+use crate::storage::failure::{Cause, Failure};
+use crate::storage::large::Local;
 use crate::storage::store::{Kind, Store};
 use crate::storage::target::Target;
 
@@ -71,23 +72,38 @@ enum Step {
     Conclude,
 }
 
-/// `failing` is for how long the bucket has been failing, `listed` how many slices the backup store's playlist lists.
-fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, listed: usize, told: bool) -> Step {
+/// What the backup store's part of the work has come to.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// How many slices its playlist lists.
+    listed: usize,
+    /// For how long it got no slice.
+    quiet: Duration,
+    /// Whether it was told that everything is stored.
+    told: bool,
+}
+
+/// `failing` is for how long the bucket has been failing.
+fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: Progress) -> Step {
     let Some(failing) = failing else { return Step::Rest };
     let left = after.saturating_sub(failing);
     if !left.is_zero() {
         return Step::Wait(left);
     }
     let parcels = parcel::for_backup(ledger);
-    // The final playlist is never followed by a live one.
-    let unlisted = !ledger.is_concluded_in_backup() && ledger.backed_up().count() > listed;
-    if !parcels.is_empty() || unlisted {
+    if !parcels.is_empty() {
         return Step::Put(parcels);
     }
-    if ledger.is_stopped() && !ledger.is_concluded() && !told {
-        return Step::Conclude;
+    if ledger.is_stopped() {
+        return if ledger.is_concluded() || progress.told { Step::Rest } else { Step::Conclude };
     }
-    Step::Rest
+    if ledger.backed_up().count() <= progress.listed {
+        return Step::Rest;
+    }
+    match Pace::patience(progress.quiet) {
+        Duration::ZERO => Step::Put(parcels),
+        left => Step::Wait(left),
+    }
 }
 
 /// Takes over from a failing bucket.
@@ -99,6 +115,13 @@ pub struct Retreat {
     store: Option<Arc<Store>>,
     /// How many slices the playlist in the backup store lists.
     listed: usize,
+    /// How many of its slices were removed from the disk.
+    released: usize,
+    pace: Pace,
+    /// Bytes of slices that were put.
+    media: u64,
+    /// When the last slice was put.
+    newest: Instant,
     told: bool,
 }
 
@@ -110,7 +133,19 @@ impl Retreat {
         wake: watch::Receiver<()>,
         outage: watch::Receiver<Option<Instant>>,
     ) -> Self {
-        Self { backup, stock, wake, outage, store: None, listed: 0, told: false }
+        Self {
+            backup,
+            stock,
+            wake,
+            outage,
+            store: None,
+            listed: 0,
+            released: 0,
+            pace: Pace::default(),
+            media: 0,
+            newest: Instant::now(),
+            told: false,
+        }
     }
 
     /// Returns only where the books cannot be written any more.
@@ -152,7 +187,8 @@ impl Retreat {
         // What changes from here on wakes.
         self.wake.mark_unchanged();
         let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
-        next(self.stock.books.locked().ledger(), failing, self.backup.after, self.listed, self.told)
+        let progress = Progress { listed: self.listed, quiet: self.newest.elapsed(), told: self.told };
+        next(self.stock.books.locked().ledger(), failing, self.backup.after, progress)
     }
 
     async fn change(&mut self, timeout: Option<Duration>) {
@@ -169,22 +205,30 @@ impl Retreat {
         }
     }
 
-    /// Puts slices, then the playlist that lists them, and then removes them from the disk.
+    /// Puts slices, removes from the disk what is stored, and puts the playlist if it is due.
     async fn put(&mut self, parcels: Vec<Parcel>) -> Result<(), Stop> {
         let store = self.store()?;
         let mut puts = JoinSet::new();
         for parcel in parcels {
-            let Some(content) = self.stock.read(&parcel)? else { continue };
+            let Some(path) = self.stock.locate(&parcel)? else { continue };
             let store = Arc::clone(&store);
+            let stock = self.stock.clone();
             puts.spawn(async move {
-                let result = store.put(&parcel.file, Kind::Slice, content, &parcel.complete.md5).await;
-                (parcel.file, result)
+                let taken = || stock.tell(News::Answered);
+                let file = Local { path: &path, sha256: Some(&parcel.complete.sha256), taken: &taken };
+                let result = store.put_file(&parcel.file, Kind::Slice, file).await;
+                (parcel, result)
             });
         }
         let mut first_failure = None;
         while let Some(put) = puts.join_next().await {
             match put {
-                Ok((file, Ok(()))) => self.note(file)?,
+                Ok((parcel, Ok(put))) => {
+                    self.media += put.bytes;
+                    self.newest = Instant::now();
+                    self.note(&parcel.file)?;
+                }
+                Ok((parcel, Err(failure))) if failure.cause == Cause::Damaged => self.stock.set_aside(&parcel)?,
                 Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
                 Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
             }
@@ -195,15 +239,22 @@ impl Retreat {
         }
     }
 
-    fn note(&self, file: String) -> Result<(), Error> {
-        story::stored("backup", &file);
+    fn note(&self, file: &str) -> Result<(), Stop> {
+        story::stored("backup", file);
         self.stock.tell(News::Answered);
-        let mut books = self.stock.books.locked();
-        // What the bucket took meanwhile is home already.
-        if books.ledger().is_stored(&file) {
-            return Ok(());
+        {
+            let mut books = self.stock.books.locked();
+            // What the bucket took meanwhile is home already.
+            if books.ledger().is_stored(file) {
+                return Ok(());
+            }
+            books.write(Record::BackedUp { file: file.to_owned() })?;
+            if !books.ledger().is_set_aside(file) {
+                return Ok(());
+            }
         }
-        books.write(Record::BackedUp { file })
+        // No playlist lists it, so nothing else lets it go.
+        Ok(self.stock.remove(file)?)
     }
 
     async fn put_playlist(&mut self, store: &Store) -> Result<(), Stop> {
@@ -213,13 +264,20 @@ impl Retreat {
             let (text, files) = lists(books.ledger(), begun.slice_seconds, false);
             (names::playlist(&begun.stem), text, files)
         };
-        if files.len() > self.listed {
+        self.release(&files)?;
+        let bytes = text.len() as u64;
+        if files.len() > self.listed && self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
             put_text(store, &name, Kind::Playlist, &text).await?;
-            for file in &files[self.listed..] {
-                self.stock.remove(file)?;
-            }
+            self.pace.put(bytes);
             self.listed = files.len();
         }
+        Ok(())
+    }
+
+    /// Removes from the disk what is stored; `files` are all that ever were.
+    fn release(&mut self, files: &[String]) -> Result<(), Failure> {
+        files.iter().skip(self.released).try_for_each(|file| self.stock.remove(file))?;
+        self.released = files.len();
         Ok(())
     }
 
@@ -229,9 +287,10 @@ impl Retreat {
         let name = names::playlist(&begun.stem);
         if !self.stock.books.locked().ledger().is_concluded_in_backup() {
             let store = self.store()?;
-            let text = lists(self.stock.books.locked().ledger(), begun.slice_seconds, true).0;
+            let (text, files) = lists(self.stock.books.locked().ledger(), begun.slice_seconds, true);
             put_text(&store, &name, Kind::Playlist, &text).await?;
             self.stock.tell(News::Answered);
+            self.release(&files)?;
             let sha256 = names::hex(&Sha256::digest(&text));
             let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
             let manifest = manifest::manifest(self.stock.books.locked().ledger(), &list);
@@ -264,8 +323,7 @@ fn lists(ledger: &Ledger, slice_seconds: u32, finished: bool) -> (String, Vec<St
 }
 
 async fn put_text(store: &Store, name: &str, kind: Kind, text: &str) -> Result<(), Failure> {
-    let content = Bytes::copy_from_slice(text.as_bytes());
-    store.put(name, kind, content, &names::hex(&Md5::digest(text))).await
+    store.put(name, kind, Bytes::copy_from_slice(text.as_bytes())).await.map(drop)
 }
 
 /// Once there is something new, or never, where nobody can say anything any more.
@@ -286,12 +344,18 @@ mod tests {
     fn the_backup_store_takes_over_after_its_time_and_concludes_once() {
         let (early, late) = (Some(Duration::from_secs(10)), Some(AFTER));
         let mut books = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
+        let next = |books: &Ledger, failing, after, listed, told| {
+            super::next(books, failing, after, Progress { listed, quiet: Duration::from_secs(5), told })
+        };
         assert_eq!(next(&books, None, AFTER, 0, false), Step::Rest);
         assert_eq!(next(&books, early, AFTER, 0, false), Step::Wait(Duration::from_secs(50)));
         assert!(matches!(next(&books, late, AFTER, 0, false), Step::Put(parcels) if parcels.len() == 2));
         books.apply(delivered("a"));
         books.apply(Record::BackedUp { file: "b".into() });
-        assert_eq!(next(&books, late, AFTER, 0, false), Step::Put(vec![]));
+        // The playlist was not due; it is put when nothing more comes.
+        assert_eq!(next(&books, late, AFTER, 0, false), Step::Wait(Duration::from_secs(25)));
+        let quiet = Progress { listed: 0, quiet: Duration::from_secs(30), told: false };
+        assert_eq!(super::next(&books, late, AFTER, quiet), Step::Put(vec![]));
         assert_eq!(next(&books, late, AFTER, 1, false), Step::Rest);
         books.apply(Record::Stopped { at: 30_000 });
         assert_eq!(next(&books, None, AFTER, 1, false), Step::Rest);
@@ -308,7 +372,11 @@ mod tests {
     #[test]
     fn a_recording_without_slices_ends_in_the_backup_store_too() {
         let books = ledger([Record::Stopped { at: 1 }]);
-        assert_eq!(next(&books, Some(Duration::ZERO), Duration::ZERO, 0, false), Step::Conclude);
-        assert_eq!(next(&books, Some(Duration::ZERO), Duration::ZERO, 0, true), Step::Rest);
+        let conclude = |told| {
+            let progress = Progress { listed: 0, quiet: Duration::ZERO, told };
+            next(&books, Some(Duration::ZERO), Duration::ZERO, progress)
+        };
+        assert_eq!(conclude(false), Step::Conclude);
+        assert_eq!(conclude(true), Step::Rest);
     }
 }

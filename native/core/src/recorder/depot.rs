@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The way home: slices out of the backup store, for the bucket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::names;
 use crate::recorder::backup::Backup;
 use crate::recorder::parcel::Parcel;
-use crate::recorder::stock::{is_whole, News, Stock};
+use crate::recorder::stock::{News, Stock};
 use crate::recorder::trouble::Trouble;
 use crate::storage::failure::{Cause, Failure};
 use crate::storage::store::Store;
@@ -24,15 +26,15 @@ pub struct Depot {
     retry_at: Option<Instant>,
     /// Files that the store has lost, and when to ask again; they hold nothing else up.
     gone: HashMap<String, Instant>,
-    /// The last slice that was fetched: what the bucket refuses need not be fetched again for each attempt.
-    last: Option<(String, Bytes)>,
+    /// Slices that were fetched: what the bucket refuses need not be fetched again for each attempt.
+    fetched: HashSet<String>,
 }
 
 impl Depot {
     #[must_use]
     pub fn new(backup: Option<Backup>) -> Self {
         let trouble = Trouble::default();
-        Self { backup, store: None, trouble, retry_at: None, gone: HashMap::new(), last: None }
+        Self { backup, store: None, trouble, retry_at: None, gone: HashMap::new(), fetched: HashSet::new() }
     }
 
     /// Whether it may be asked for the file now.
@@ -51,17 +53,18 @@ impl Depot {
         }
     }
 
-    /// The slice's content; `None` where the store does not give it now, which is told.
-    pub async fn fetch(&mut self, parcel: &Parcel, stock: &Stock) -> Option<Bytes> {
-        if let Some((_, content)) = self.last.as_ref().filter(|(file, _)| *file == parcel.file) {
-            return Some(content.clone());
+    /// Where the slice's content was put on the work volume; `None` where the store does not give it now, which is told.
+    pub async fn fetch(&mut self, parcel: &Parcel, stock: &Stock) -> Option<PathBuf> {
+        let path = stock.directory.join(fetched(&parcel.file));
+        if self.fetched.contains(&parcel.file) {
+            return Some(path);
         }
-        match self.get(parcel).await {
-            Ok(content) => {
+        match self.get(parcel, &path).await {
+            Ok(()) => {
                 self.answered(stock);
                 self.gone.remove(&parcel.file);
-                self.last = Some((parcel.file.clone(), content.clone()));
-                Some(content)
+                self.fetched.insert(parcel.file.clone());
+                Some(path)
             }
             Err(failure) if failure.cause == Cause::FileGone => {
                 self.answered(stock);
@@ -81,6 +84,14 @@ impl Depot {
         }
     }
 
+    /// The slice is home.
+    pub fn forget(&mut self, file: &str, stock: &Stock) -> Result<(), Failure> {
+        if self.fetched.remove(file) {
+            stock.remove(&fetched(file))?;
+        }
+        Ok(())
+    }
+
     fn answered(&mut self, stock: &Stock) {
         self.retry_at = None;
         if self.trouble.heal() {
@@ -94,7 +105,7 @@ impl Depot {
         }
     }
 
-    async fn get(&mut self, parcel: &Parcel) -> Result<Bytes, Failure> {
+    async fn get(&mut self, parcel: &Parcel, path: &Path) -> Result<(), Failure> {
         let Some(backup) = &self.backup else {
             return Err(Failure::new(Cause::Setup, "there is no backup store"));
         };
@@ -103,12 +114,19 @@ impl Depot {
             empty => empty.insert(backup.open()?),
         };
         let named = |failure: Failure| Failure { detail: format!("{}: {}", parcel.file, failure.detail), ..failure };
-        let content = store.get(&parcel.file, parcel.complete.bytes).await.map_err(named)?;
-        if is_whole(&content, parcel) {
-            Ok(content)
+        let sha256 = store.get_file(&parcel.file, parcel.complete.bytes, path).await.map_err(named)?;
+        if sha256 == parcel.complete.sha256 {
+            Ok(())
         } else {
+            // What it is instead is still there.
+            let _ = std::fs::remove_file(path);
             let message = format!("{}: what is there is something else", parcel.file);
             Err(Failure::new(Cause::FileGone, message))
         }
     }
+}
+
+/// What a file is called while it is on its way home: no longer than its own name may be.
+fn fetched(file: &str) -> String {
+    format!("fetched_{}", names::hex(&Sha256::digest(file)[..8]))
 }

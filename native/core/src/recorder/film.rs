@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::books::ledger::{self, Ledger};
@@ -18,10 +17,9 @@ use crate::log;
 use crate::mp4::{self, Slice};
 use crate::names;
 use crate::recorder::parcel::{self, Parcel};
-use crate::recorder::stock::{is_whole, News, Stock, Stop};
-use crate::recorder::volume;
+use crate::recorder::stock::{News, Stock, Stop};
 use crate::storage::failure::{Cause, Failure};
-use crate::storage::large::Sent;
+use crate::storage::large::{Local, Put};
 use crate::storage::store::{Kind, Store};
 
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
@@ -30,7 +28,7 @@ pub async fn deliver(stock: &Stock, store: &Store) -> Result<(), Stop> {
     let Some(order) = Order::of(stock.books.locked().ledger()) else { return Ok(()) };
     if order.is_open {
         let record = match order.carry_out(stock, store).await {
-            Ok(Sent { bytes, sha256 }) => Record::Filmed { file: order.file.clone(), bytes, sha256 },
+            Ok(Put { bytes, sha256, .. }) => Record::Filmed { file: order.file.clone(), bytes, sha256 },
             Err(Hitch::Never(reason)) => order.give_up(reason, stock),
             Err(Hitch::Now(stop)) => return Err(stop),
         };
@@ -74,7 +72,7 @@ impl Order {
         })
     }
 
-    async fn carry_out(&self, stock: &Stock, store: &Store) -> Result<Sent, Hitch> {
+    async fn carry_out(&self, stock: &Stock, store: &Store) -> Result<Put, Hitch> {
         let path = stock.directory.join(&self.file);
         // Under this name it is whole; an earlier attempt failed at the bucket.
         if !path.exists() {
@@ -84,7 +82,8 @@ impl Order {
             self.make_room(stock)?;
             self.make(stock, store, &path).await?;
         }
-        Ok(store.put_file(&self.file, Kind::Film, &path, &|| stock.tell(News::Answered)).await?)
+        let file = Local { path: &path, sha256: None, taken: &|| stock.tell(News::Answered) };
+        Ok(store.put_file(&self.file, Kind::Film, file).await?)
     }
 
     fn give_up(&self, reason: String, stock: &Stock) -> Record {
@@ -103,7 +102,7 @@ impl Order {
         let sizes = || self.parcels.iter().map(|parcel| parcel.complete.bytes);
         let wanted = sizes().sum::<u64>() + sizes().max().unwrap_or(0);
         let room = || {
-            let room = volume::room(&stock.directory, stock.work_bytes);
+            let room = stock.volume.room();
             room.map_err(|error| Failure::new(Cause::LocalFile, format!("{}: {error}", stock.directory.display())))
         };
         if wanted > room()? {
@@ -191,16 +190,14 @@ async fn provide(parcel: &Parcel, stock: &Stock, store: &Store) -> Result<Slice,
     let temporary = !is_here(parcel, stock);
     let path = stock.directory.join(&parcel.file);
     if temporary {
-        let content = fetch(parcel, store).await?;
-        std::fs::write(&path, content)
-            .map_err(|error| Failure::new(Cause::LocalFile, format!("{}: {error}", path.display())))?;
+        fetch(parcel, store, &path).await?;
     }
     Ok(Slice { path, ticks: parcel.complete.ticks, temporary })
 }
 
-async fn fetch(parcel: &Parcel, store: &Store) -> Result<Bytes, Hitch> {
+async fn fetch(parcel: &Parcel, store: &Store, path: &Path) -> Result<(), Hitch> {
     let Parcel { file, complete, .. } = parcel;
-    let content = store.get(file, complete.bytes).await.map_err(|failure| match failure.cause {
+    let sha256 = store.get_file(file, complete.bytes, path).await.map_err(|failure| match failure.cause {
         Cause::AccessDenied => Hitch::Never(
             "slices that are not on the work volume any more would have to be read back, which the access key may not \
              (s3:GetObject)"
@@ -209,8 +206,8 @@ async fn fetch(parcel: &Parcel, store: &Store) -> Result<Bytes, Hitch> {
         Cause::FileGone => Hitch::Never(format!("{file} is not in the bucket any more")),
         _ => failure.into(),
     })?;
-    if is_whole(&content, parcel) {
-        Ok(content)
+    if sha256 == complete.sha256 {
+        Ok(())
     } else {
         Err(Hitch::Never(format!("{file} in the bucket is not what was put there")))
     }

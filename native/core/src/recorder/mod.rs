@@ -10,6 +10,7 @@ pub mod film;
 pub mod health;
 pub mod litter;
 pub mod machine;
+mod pace;
 pub mod parcel;
 pub mod registry;
 pub mod remains;

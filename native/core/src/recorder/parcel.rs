@@ -15,10 +15,11 @@ pub struct Parcel {
     pub complete: Complete,
 }
 
-/// The oldest slices that the bucket does not have; those that only the backup store has, where it gives the file.
+/// The oldest slices that the bucket does not have; those that only the backup store has, where it gives the file. After
+/// them, what was found in the place of damaged ones.
 #[must_use]
 pub fn for_bucket(ledger: &Ledger, backup_gives: impl Fn(&str) -> bool, most: usize) -> Vec<Parcel> {
-    some(ledger, most, |slice, complete| !complete.delivered && (!complete.backed_up || backup_gives(&slice.file)))
+    some(ledger, most, |file, complete| !complete.delivered && (!complete.backed_up || backup_gives(file)))
 }
 
 /// The oldest slices that no store has.
@@ -27,18 +28,20 @@ pub fn for_backup(ledger: &Ledger) -> Vec<Parcel> {
     some(ledger, MOST_AT_ONCE, |_, complete| !complete.delivered && !complete.backed_up)
 }
 
-fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&Slice, &Complete) -> bool) -> Vec<Parcel> {
+fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&str, &Complete) -> bool) -> Vec<Parcel> {
     let mut bytes = 0;
-    let complete = ledger.slices().iter().filter_map(|slice| Some((slice, slice.complete()?)));
-    complete
-        .filter(|(slice, complete)| wanted(slice, complete))
+    let slices = ledger.slices().iter().filter_map(|slice| Some((&slice.file, slice.start, slice.complete()?)));
+    let damaged = ledger.damaged().iter().map(|damaged| (&damaged.aside, damaged.start, &damaged.found));
+    slices
+        .chain(damaged)
+        .filter(|(file, _, complete)| wanted(file, complete))
         .take(most)
-        .take_while(|(_, complete)| {
+        .take_while(|(_, _, complete)| {
             let first = bytes == 0;
             bytes += complete.bytes;
             first || bytes <= MOST_BYTES_AT_ONCE
         })
-        .map(|(slice, complete)| parcel(slice, complete))
+        .map(|(file, start, complete)| Parcel { file: file.clone(), start, complete: complete.clone() })
         .collect()
 }
 
@@ -72,6 +75,15 @@ mod tests {
         assert_eq!(files(for_bucket(&books(), |file| file != "b", MOST_AT_ONCE)), ["c", "d", "e"]);
         assert_eq!(files(for_bucket(&books(), |_| false, MOST_AT_ONCE)), ["d", "e"]);
         assert_eq!(files(for_bucket(&books(), |_| true, 1)), ["b"]);
+    }
+
+    #[test]
+    fn what_is_damaged_goes_after_the_slices() {
+        let mut books = books();
+        let aside = "d_bad.ts".to_owned();
+        books.apply(Record::Damaged { file: "d".into(), aside, bytes: 1, sha256: String::new() });
+        assert_eq!(files(for_bucket(&books, |_| true, 9)), ["b", "c", "e", "d_bad.ts"]);
+        assert_eq!(files(for_backup(&books)), ["e", "d_bad.ts"]);
     }
 
     #[test]

@@ -17,9 +17,11 @@ use crate::recorder::backup::Backup;
 use crate::recorder::resume;
 use crate::recorder::stock::{News, Stock};
 use crate::recorder::uploader::{self, Uploader};
+use crate::recorder::volume;
 use crate::storage::credentials::Credentials;
 
-/// Returns once everything in the work directory is in its bucket; the first that the bucket refuses is the error.
+/// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
+/// is told; the error has them all, a line each, and the code of the first.
 pub fn rescue(document: &Document) -> Result<(), Error> {
     let Some(files) = &document.storage.credential_files else {
         return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required"));
@@ -29,12 +31,33 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(Code::GeneralError, error.to_string()))?;
+    let mut errors = Vec::new();
     for directory in directories(document)? {
-        for prefix in Journal::prefixes(&directory).map_err(|error| unreadable(&directory, &error))? {
-            runtime.block_on(rescue_one(&directory, &prefix, document, &credentials))?;
+        let prefixes = Journal::prefixes(&directory).map_err(|error| unreadable(&directory, &error));
+        for prefix in prefixes.unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        }) {
+            let rescued = runtime.block_on(rescue_one(&directory, &prefix, document, &credentials));
+            errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
     }
-    Ok(())
+    all_of(&errors)
+}
+
+/// The error with the directory that it is about.
+fn naming(directory: &Path, error: Error) -> Error {
+    let directory = directory.display().to_string();
+    if error.message.starts_with(&directory) {
+        return error;
+    }
+    Error { message: format!("{directory}: {}", error.message), ..error }
+}
+
+fn all_of(errors: &[Error]) -> Result<(), Error> {
+    let Some(first) = errors.first() else { return Ok(()) };
+    let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    Err(Error::new(first.code, messages.join("\n")))
 }
 
 /// The recordings' directories: the one that the document names, or all.
@@ -85,7 +108,11 @@ async fn rescue_one(
         stock: Stock {
             books: Arc::new(Mutex::new(books)),
             directory: directory.to_owned(),
-            work_bytes: document.work_bytes,
+            volume: volume::Place {
+                directory: directory.to_owned(),
+                kind: document.work_volume,
+                most_bytes: document.work_bytes,
+            },
             news: to_news,
         },
         target,
@@ -104,7 +131,7 @@ async fn rescue_one(
         Ok(())
     };
     let everything = async {
-        uploader.run().await;
+        Box::pin(uploader.run()).await;
         Ok(())
     };
     let outcome = tokio::try_join!(everything, first_error).map(drop);

@@ -122,7 +122,7 @@ impl Session {
             stock: Stock {
                 books: Arc::clone(&books),
                 directory: plan.directory.clone(),
-                work_bytes: plan.work_bytes,
+                volume: plan.volume.clone(),
                 news: to_news,
             },
             target: plan.begun.target,
@@ -151,7 +151,7 @@ impl Session {
             shed: 0,
             broken: false,
             keep_directory: plan.keep_directory,
-            volume: Volume::new(plan.directory.clone(), plan.work_bytes),
+            volume: Volume::new(plan.volume),
             directory: plan.directory,
             control,
             events,

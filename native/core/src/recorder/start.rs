@@ -14,6 +14,7 @@ use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::backup::Backup;
 use crate::recorder::machine::Patience;
+use crate::recorder::volume::Place;
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
@@ -63,7 +64,7 @@ pub struct Plan {
     pub patience: Patience,
     pub directory: PathBuf,
     pub keep_directory: bool,
-    pub work_bytes: Option<u64>,
+    pub volume: Place,
 }
 
 impl Plan {
@@ -105,7 +106,7 @@ impl Plan {
             backup,
             patience: patience(document, request),
             keep_directory: document.keep_directory,
-            work_bytes: document.work_bytes,
+            volume: Place { directory: directory.clone(), kind: document.work_volume, most_bytes: document.work_bytes },
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
                 ..capture(document, request, sources, &directory, stem)?

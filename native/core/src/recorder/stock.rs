@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A recording's files on the work volume, and the books about them.
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::books::ledger::Film;
 use crate::books::record::Record;
 use crate::books::Books;
+use crate::capture::api::UtcMillis;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
 use crate::recorder::parcel::Parcel;
+use crate::recorder::volume::Place;
 use crate::storage::failure::{Cause, Failure};
 
 /// What becomes of the upload; whoever tells it never asks.
@@ -71,27 +73,63 @@ impl From<Error> for Stop {
 pub struct Stock {
     pub books: Arc<Mutex<Books>>,
     pub directory: PathBuf,
-    /// How much of the work volume the recording may count on, where that is less than the file system says.
-    pub work_bytes: Option<u64>,
+    pub volume: Place,
     pub news: UnboundedSender<News>,
 }
 
 impl Stock {
-    /// The slice's content; `None` if a store has it meanwhile, or if its file is gone or is not what was written: that
-    /// time is then a gap, and said so.
-    pub fn read(&self, parcel: &Parcel) -> Result<Option<Bytes>, Stop> {
+    /// Where the slice's file is; `None` if it is not wanted any more, or if it is gone: that time is then a gap, and said so.
+    pub fn locate(&self, parcel: &Parcel) -> Result<Option<PathBuf>, Stop> {
         let path = self.directory.join(&parcel.file);
-        if self.books.locked().ledger().is_stored(&parcel.file) {
+        if !self.books.locked().ledger().is_wanted(&parcel.file) {
             return Ok(None);
         }
-        let why = match std::fs::read(&path) {
-            Ok(content) if is_whole(&content, parcel) => return Ok(Some(content.into())),
-            Ok(_) => "its content is not what was written",
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "it is gone",
-            Err(error) => return Err(Failure::new(Cause::LocalFile, format!("{}: {error}", path.display())).into()),
-        };
-        self.give_up(parcel, why)?;
-        Ok(None)
+        match std::fs::metadata(&path) {
+            Ok(about) if about.len() == parcel.complete.bytes => Ok(Some(path)),
+            Ok(_) => self.set_aside(parcel).map(|()| None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.bring_aside(&parcel.file) => Ok(Some(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.give_up(parcel, "it is gone")?;
+                Ok(None)
+            }
+            Err(error) => Err(Failure::new(Cause::LocalFile, format!("{}: {error}", path.display())).into()),
+        }
+    }
+
+    /// Keeps a file that is not what was written under a name of its own: that time is a gap, and said so.
+    pub fn set_aside(&self, parcel: &Parcel) -> Result<(), Stop> {
+        if !self.books.locked().ledger().is_wanted(&parcel.file) {
+            return Ok(());
+        }
+        let path = self.directory.join(&parcel.file);
+        let measured = measure(&path);
+        let (bytes, sha256) =
+            measured.map_err(|error| Failure::new(Cause::LocalFile, format!("{}: {error}", path.display())))?;
+        if bytes == 0 || self.books.locked().ledger().is_set_aside(&parcel.file) {
+            self.give_up(parcel, "nothing of it is left")?;
+            return Ok(self.remove(&parcel.file)?);
+        }
+        let aside = names::damaged(&parcel.file);
+        let message = format!(
+            "{}: its content is not what was written; the recording has a gap there, and what was found is kept as {aside}",
+            parcel.file
+        );
+        self.tell(News::Lost(Error::new(Code::UploaderFailed, message)));
+        let mut books = self.books.locked();
+        books.write(gap(parcel, "FileDamaged"))?;
+        books.write(Record::Damaged { file: parcel.file.clone(), aside: aside.clone(), bytes, sha256 })?;
+        // Where this fails, it is done when the file is looked for.
+        let _ = std::fs::rename(&path, self.directory.join(aside));
+        Ok(())
+    }
+
+    /// Whether the file is there under this name, which a damaged slice's may get only now.
+    fn bring_aside(&self, aside: &str) -> bool {
+        let books = self.books.locked();
+        let mut damaged = books.ledger().damaged().iter();
+        damaged.find(|damaged| damaged.aside == aside).is_some_and(|damaged| {
+            std::fs::rename(self.directory.join(&damaged.file), self.directory.join(aside)).is_ok()
+        })
     }
 
     pub fn write_text(&self, file: &str, text: &str) -> Result<(), Failure> {
@@ -128,21 +166,23 @@ impl Stock {
     }
 
     fn give_up(&self, parcel: &Parcel, why: &str) -> Result<(), Error> {
-        let Parcel { file, start, complete } = parcel;
+        let file = &parcel.file;
         let message = format!("{file}: {why}; the recording has a gap there");
         self.tell(News::Lost(Error::new(Code::UploaderFailed, message)));
         let mut books = self.books.locked();
-        books.write(Record::Gap {
-            start: *start,
-            stop: start + complete.milliseconds(),
-            reason: "FileLost".to_owned(),
-        })?;
+        books.write(gap(parcel, "FileLost"))?;
         books.write(Record::Empty { file: file.clone() })
     }
 }
 
-/// Whether the content is what was written as this slice.
-#[must_use]
-pub fn is_whole(content: &[u8], parcel: &Parcel) -> bool {
-    names::hex(&Sha256::digest(content)) == parcel.complete.sha256
+fn gap(parcel: &Parcel, reason: &str) -> Record {
+    let stop = parcel.start + parcel.complete.milliseconds();
+    Record::gap(UtcMillis(parcel.start), UtcMillis(stop), reason)
+}
+
+/// The file's size and SHA-256.
+fn measure(path: &Path) -> io::Result<(u64, String)> {
+    let mut sha256 = Sha256::new();
+    let bytes = io::copy(&mut File::open(path)?, &mut sha256)?;
+    Ok((bytes, names::hex(&sha256.finalize())))
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Brings a recording's files into the bucket: slices as they are closed, then the playlist that lists them, and only
-//! then are they removed from the disk. It tries for ever; what the bucket says is told once for each kind of trouble.
+//! Brings a recording's files into the bucket: slices as they are closed, and the playlist that lists them. What is
+//! verified there is removed from the disk. It tries for ever; what the bucket says is told once for each kind of trouble.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use md5::Md5;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::books::ledger::{Film, Ledger};
 use crate::books::manifest::{self, PlaylistFile};
-use crate::books::playlist;
+use crate::books::playlist::{self, Growing};
 use crate::books::record::{Begun, Record};
 use crate::config::Place;
 use crate::error::{Code, Error};
@@ -24,13 +23,15 @@ use crate::names;
 use crate::recorder::backup::{Backup, Retreat};
 use crate::recorder::depot::Depot;
 use crate::recorder::film;
+use crate::recorder::pace::Pace;
 use crate::recorder::parcel::{self, Parcel};
 use crate::recorder::stock::{News, Stock, Stop};
 use crate::recorder::story;
 use crate::recorder::trouble::Trouble;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{Cause, Failure};
-use crate::storage::store::{Kind, Store};
+use crate::storage::large::Local;
+use crate::storage::store::{Kind, Proof, Store};
 use crate::storage::target::Target;
 
 pub struct Uploader {
@@ -91,8 +92,15 @@ impl Uploader {
             store: None,
             tried: false,
             health: Health::Untried,
+            list: None,
+            seen: 0,
+            released: 0,
             listed: 0,
+            pace: Pace::default(),
+            media: 0,
+            newest: Instant::now(),
             trouble: Trouble::default(),
+            unproved_told: false,
         };
         tokio::select! {
             () = bucket.run(self.moves) => {}
@@ -113,9 +121,21 @@ struct Bucket {
     /// Whether the bucket needs no trial any more.
     tried: bool,
     health: Health,
+    /// The live playlist, with all that it may list.
+    list: Option<Growing>,
+    /// How many slices of any kind were looked at for it.
+    seen: usize,
+    /// How many slices were let go.
+    released: usize,
     /// How many slices the playlist in the bucket lists.
     listed: usize,
+    pace: Pace,
+    /// Bytes of slices that were put.
+    media: u64,
+    /// When the last slice was put.
+    newest: Instant,
     trouble: Trouble,
+    unproved_told: bool,
 }
 
 /// What was told of the bucket last.
@@ -212,7 +232,13 @@ impl Bucket {
                 }
             }
             () = self.depot.again() => {}
+            () = tokio::time::sleep(Pace::patience(self.newest.elapsed())), if self.is_behind() => {}
         }
+    }
+
+    /// Whether the playlist in the bucket lacks slices that it may list.
+    fn is_behind(&self) -> bool {
+        self.list.as_ref().is_some_and(|list| list.count > self.listed)
     }
 
     /// Puts what there is to put. True once everything is in the bucket.
@@ -262,8 +288,7 @@ impl Bucket {
             begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
         };
         if let Some((name, text)) = trial {
-            let md5 = names::hex(&Md5::digest(&text));
-            store.put(&name, Kind::Playlist, Bytes::from(text), &md5).await?;
+            store.put(&name, Kind::Playlist, Bytes::from(text)).await?;
             self.answered();
         }
         self.tried = true;
@@ -279,25 +304,31 @@ impl Bucket {
     async fn put_slices(&mut self, store: &Arc<Store>, parcels: Vec<Parcel>) -> Result<(), Stop> {
         let mut puts = JoinSet::new();
         for parcel in parcels {
-            let content = match parcel.complete.backed_up {
-                false => self.stock.read(&parcel)?,
+            let path = match parcel.complete.backed_up {
+                false => self.stock.locate(&parcel)?,
                 true if self.depot.gives(&parcel.file) => self.depot.fetch(&parcel, &self.stock).await,
                 true => None,
             };
-            let Some(content) = content else { continue };
+            let Some(path) = path else { continue };
             let store = Arc::clone(store);
+            let stock = self.stock.clone();
             puts.spawn(async move {
-                let result = store.put(&parcel.file, Kind::Slice, content, &parcel.complete.md5).await;
-                (parcel.file, result)
+                let taken = || stock.tell(News::Answered);
+                let file = Local { path: &path, sha256: Some(&parcel.complete.sha256), taken: &taken };
+                let result = store.put_file(&parcel.file, Kind::Slice, file).await;
+                (parcel, result)
             });
         }
         let mut first_failure = None;
         while let Some(put) = puts.join_next().await {
             match put {
-                Ok((file, Ok(()))) => {
-                    story::stored("bucket", &file);
-                    self.stock.write(Record::Delivered { file })?;
+                Ok((parcel, Ok(put))) => {
+                    story::stored("bucket", &parcel.file);
+                    self.deliver(&parcel, put.proof)?;
                     self.answered();
+                }
+                Ok((parcel, Err(failure))) if failure.cause == Cause::Damaged && !parcel.complete.backed_up => {
+                    self.stock.set_aside(&parcel)?;
                 }
                 Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
                 Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
@@ -306,27 +337,65 @@ impl Bucket {
         first_failure.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Puts the live playlist if it has grown, and then removes from the disk what it lists.
-    async fn put_playlist(&mut self, store: &Store) -> Result<(), Stop> {
-        let (name, text, files) = {
-            let books = self.stock.books.locked();
-            let ledger = books.ledger();
-            let Some(begun) = ledger.begun() else { return Ok(()) };
-            let files: Vec<String> = ledger.unbroken().map(|(slice, _)| slice.file.clone()).collect();
-            let text = playlist::playlist(ledger.unbroken(), begun.slice_seconds, false);
-            // Once the recording was told to be backed up, nothing is written under its first name.
-            let name = (!ledger.is_concluded_in_backup()).then(|| names::playlist(&begun.stem));
-            (name, text, files)
-        };
-        if files.len() > self.listed {
-            if let Some(name) = name {
-                self.put_text(store, &name, &name, Kind::Playlist, &text).await?;
-            }
-            for file in &files[self.listed..] {
-                self.stock.let_go(file)?;
-            }
-            self.listed = files.len();
+    fn deliver(&mut self, parcel: &Parcel, proof: Proof) -> Result<(), Stop> {
+        let unproved = proof == Proof::Word;
+        if unproved && !std::mem::replace(&mut self.unproved_told, true) {
+            let place = self.target.place();
+            tracing::warn!(%place, "the store's answers prove nothing of what it holds, and the key may not read: files are \
+                taken for delivered on its word; let the key get objects (s3:GetObject)");
         }
+        let set_aside = self.stock.books.locked().ledger().is_set_aside(&parcel.file);
+        self.stock.write(Record::Delivered { file: parcel.file.clone(), unproved })?;
+        self.media += parcel.complete.bytes;
+        self.newest = Instant::now();
+        self.depot.forget(&parcel.file, &self.stock)?;
+        // No playlist lists it, so nothing else lets it go.
+        if set_aside {
+            self.stock.remove(&parcel.file)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the live playlist if it has grown and is due, and removes from the disk what is delivered.
+    async fn put_playlist(&mut self, store: &Store) -> Result<(), Stop> {
+        let name = self.grow();
+        self.release()?;
+        let Some(list) = self.list.as_ref().filter(|_| self.is_behind()) else { return Ok(()) };
+        let (count, bytes) = (list.count, list.text().len() as u64);
+        let Some(name) = name else {
+            self.listed = count;
+            return Ok(());
+        };
+        if self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
+            let text = list.text().to_owned();
+            self.put_text(store, &name, &name, Kind::Playlist, &text).await?;
+            self.pace.put(bytes);
+            self.listed = count;
+        }
+        Ok(())
+    }
+
+    /// Adds to the playlist what it may list by now. Its name, if it may be put.
+    fn grow(&mut self) -> Option<String> {
+        let books = self.stock.books.locked();
+        let ledger = books.ledger();
+        let begun = ledger.begun()?;
+        let list = self.list.get_or_insert_with(|| Growing::new(begun.slice_seconds));
+        let (new, seen) = ledger.unbroken_since(self.seen);
+        new.for_each(|(slice, complete)| list.add(slice, complete));
+        self.seen = seen;
+        // Once the recording was told to be backed up, nothing is written under its first name.
+        (!ledger.is_concluded_in_backup()).then(|| names::playlist(&begun.stem))
+    }
+
+    fn release(&mut self) -> Result<(), Stop> {
+        let (files, seen): (Vec<String>, usize) = {
+            let books = self.stock.books.locked();
+            let (new, seen) = books.ledger().unbroken_since(self.released);
+            (new.map(|(slice, _)| slice.file.clone()).collect(), seen)
+        };
+        files.iter().try_for_each(|file| self.stock.let_go(file))?;
+        self.released = seen;
         Ok(())
     }
 
@@ -368,13 +437,15 @@ impl Bucket {
         Ok(books.ledger().playlist_name())
     }
 
-    /// Puts the text into the bucket, and keeps it in the recording's directory.
+    /// Puts the text into the bucket, and keeps a copy in the recording's directory.
     async fn put_text(&mut self, store: &Store, key: &str, file: &str, kind: Kind, text: &str) -> Result<(), Stop> {
-        self.stock.write_text(file, text)?;
-        let content = Bytes::copy_from_slice(text.as_bytes());
-        store.put(key, kind, content, &names::hex(&Md5::digest(text))).await?;
+        store.put(key, kind, Bytes::copy_from_slice(text.as_bytes())).await?;
         tracing::debug!(store = "bucket", file = key, "stored");
         self.answered();
+        // A volume without room keeps nothing out of the bucket.
+        if let Err(failure) = self.stock.write_text(file, text) {
+            tracing::warn!(file, detail = %failure, "the bucket has this file, the work volume does not");
+        }
         Ok(())
     }
 

@@ -1,31 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How full the work volume is: recording pauses before it is full, rather than be evicted or lose what is undelivered.
+//! What counts is the volume's own limit: bytes that are free on a disk of its own, the most that an `emptyDir` may hold,
+//! and on a node's disk what the kubelet leaves free by evicting pods.
 
 use std::path::{Path, PathBuf};
 
-/// In per cent. A level is reached until it is left, so that recording does not pause and resume with every slice.
-#[derive(Clone, Copy)]
-struct Limits {
-    reached: u64,
-    left: u64,
+use rustix::fs::StatVfs;
+
+use crate::config::WorkVolume;
+
+/// What is free, and of how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    free: u64,
+    size: u64,
 }
 
-const FULL: Limits = Limits { reached: 80, left: 70 };
-/// Where what is not needed makes room, long before recording has to pause.
-const TIGHT: Limits = Limits { reached: 60, left: 50 };
+/// How much is to stay free. A level is reached until it is left, so that recording does not pause and resume with every
+/// slice.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    /// So many per cent, but no more than so many bytes: on large volumes a share would be far more than anybody needs.
+    Own { per_cent: u64, bytes: u64 },
+    /// So many per cent, however large the disk is.
+    Share { per_cent: u64 },
+}
 
-/// The volume, by the file system's account and by the part of it that the recording may count on.
+#[derive(Clone, Copy)]
+struct Limits {
+    reached: Limit,
+    left: Limit,
+}
+
+const GIB: u64 = 1 << 30;
+
+const OWN_FULL: Limits =
+    Limits { reached: Limit::Own { per_cent: 20, bytes: 4 * GIB }, left: Limit::Own { per_cent: 30, bytes: 6 * GIB } };
+/// Where what is not needed makes room, long before recording has to pause.
+const OWN_TIGHT: Limits =
+    Limits { reached: Limit::Own { per_cent: 40, bytes: 8 * GIB }, left: Limit::Own { per_cent: 50, bytes: 12 * GIB } };
+
+/// What of a disk is free, in per cent, when the kubelet begins to evict pods: of the one that holds the images, which is
+/// mostly the one that holds volumes, too, and of one that holds volumes alone.
+const EVICTIONS: [u64; 2] = [15, 10];
+
+/// How full a node's disk may be so that pods are not evicted, as far as it can be told: where less is free already and this
+/// pod runs, the kubelet does not evict for that.
+fn of_node(disk: Room) -> (Limits, Limits) {
+    let share = |per_cent| Limit::Share { per_cent };
+    let limits = |reached, left| Limits { reached: share(reached), left: share(left) };
+    match EVICTIONS.into_iter().find(|per_cent| disk.free > share(*per_cent).of(disk.size)) {
+        Some(eviction) => (limits(eviction + 1, eviction + 3), limits(eviction + 5, eviction + 7)),
+        None => (OWN_FULL, OWN_TIGHT),
+    }
+}
+
+/// It evicts at 5 % of the files, too.
+const NODE_FILES: Limits = Limits { reached: Limit::Share { per_cent: 6 }, left: Limit::Share { per_cent: 7 } };
+
+/// Where a recording's files lie, and what of that it may count on.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub directory: PathBuf,
+    pub kind: WorkVolume,
+    /// The most that may be there, where that is less than the file system says.
+    pub most_bytes: Option<u64>,
+}
+
 pub struct Volume {
-    directory: PathBuf,
-    work_bytes: Option<u64>,
+    place: Place,
     full: Levels,
     tight: Levels,
 }
 
-/// By both accounts.
+/// By each account.
 struct Levels {
-    file_system: Level,
-    share: Level,
+    disk: Level,
+    limit: Level,
+    files: Level,
 }
 
 struct Level {
@@ -33,53 +85,80 @@ struct Level {
     is_reached: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Usage {
-    used: u64,
-    size: u64,
-}
-
 impl Volume {
     #[must_use]
-    pub fn new(directory: PathBuf, work_bytes: Option<u64>) -> Self {
-        Self { directory, work_bytes, full: Levels::new(FULL), tight: Levels::new(TIGHT) }
+    pub fn new(place: Place) -> Self {
+        let levels =
+            |disk, limit| Levels { disk: Level::new(disk), limit: Level::new(limit), files: Level::new(NODE_FILES) };
+        let (full, tight) = match (place.kind, statvfs(&place.directory)) {
+            (WorkVolume::NodeDisk, Ok(about)) => of_node(place.disk(&about)),
+            _ => (OWN_FULL, OWN_TIGHT),
+        };
+        Self { place, full: levels(full, OWN_FULL), tight: levels(tight, OWN_TIGHT) }
     }
 
-    /// Whether the volume has reached its limit by either account. One that cannot be asked is as it was: the next
-    /// write finds out.
+    /// Whether the volume has reached its limit by any account. One that cannot be asked is as it was: the next write finds
+    /// out.
     pub fn is_full(&mut self) -> bool {
-        self.full.are_reached(&self.directory, self.work_bytes)
+        self.full.are_reached(&self.place)
     }
 
     /// Whether what is not needed should make room.
     pub fn is_tight(&mut self) -> bool {
-        self.tight.are_reached(&self.directory, self.work_bytes)
+        self.tight.are_reached(&self.place)
     }
 }
 
-/// How many bytes may still be written, by both accounts.
-pub fn room(directory: &Path, work_bytes: Option<u64>) -> std::io::Result<u64> {
-    let left = |usage: Usage| usage.size.saturating_sub(usage.used);
-    let of_file_system = left(Usage::of_file_system(directory)?);
-    Ok(match work_bytes {
-        Some(size) => left(Usage::of_directory(directory, size)?).min(of_file_system),
-        None => of_file_system,
-    })
+impl Place {
+    /// How many bytes may still be written, by all accounts.
+    pub fn room(&self) -> std::io::Result<u64> {
+        let disk = self.disk(&statvfs(&self.directory)?);
+        let kept_free = match self.kind {
+            WorkVolume::Dedicated => 0,
+            WorkVolume::NodeDisk => of_node(disk).0.reached.of(disk.size),
+        };
+        let free = disk.free.saturating_sub(kept_free);
+        Ok(match self.limit()? {
+            Some(limit) => limit.free.min(free),
+            None => free,
+        })
+    }
+
+    /// The disk as whoever evicts counts it, and where nobody does without what root keeps for itself.
+    fn disk(&self, about: &StatVfs) -> Room {
+        let free = about.f_bavail * about.f_frsize;
+        let used = about.f_blocks.saturating_sub(about.f_bfree) * about.f_frsize;
+        let size = match self.kind {
+            WorkVolume::Dedicated => used + free,
+            WorkVolume::NodeDisk => about.f_blocks * about.f_frsize,
+        };
+        Room { free, size }
+    }
+
+    fn limit(&self) -> std::io::Result<Option<Room>> {
+        let Some(size) = self.most_bytes else { return Ok(None) };
+        // The kubelet's limit is on all that is in the volume, which is the recording's own.
+        let counted = match self.kind {
+            WorkVolume::Dedicated => self.directory.as_path(),
+            WorkVolume::NodeDisk => self.directory.parent().unwrap_or(&self.directory),
+        };
+        Ok(Some(Room { free: size.saturating_sub(used_below(counted)?), size }))
+    }
 }
 
 impl Levels {
-    fn new(limits: Limits) -> Self {
-        Self { file_system: Level::new(limits), share: Level::new(limits) }
-    }
-
-    fn are_reached(&mut self, directory: &Path, work_bytes: Option<u64>) -> bool {
-        if let Ok(usage) = Usage::of_file_system(directory) {
-            self.file_system.measure(usage);
+    fn are_reached(&mut self, place: &Place) -> bool {
+        if let Ok(about) = statvfs(&place.directory) {
+            self.disk.measure(place.disk(&about));
+            // Some file systems do not count them.
+            if place.kind == WorkVolume::NodeDisk && about.f_files > 0 {
+                self.files.measure(Room { free: about.f_favail, size: about.f_files });
+            }
         }
-        if let Some(usage) = work_bytes.and_then(|size| Usage::of_directory(directory, size).ok()) {
-            self.share.measure(usage);
+        if let Ok(Some(room)) = place.limit() {
+            self.limit.measure(room);
         }
-        self.file_system.is_reached || self.share.is_reached
+        self.disk.is_reached || self.limit.is_reached || self.files.is_reached
     }
 }
 
@@ -88,42 +167,91 @@ impl Level {
         Self { limits, is_reached: false }
     }
 
-    fn measure(&mut self, usage: Usage) {
+    fn measure(&mut self, room: Room) {
         let limit = if self.is_reached { self.limits.left } else { self.limits.reached };
-        self.is_reached = u128::from(usage.used) * 100 >= u128::from(usage.size) * u128::from(limit);
+        self.is_reached = room.free <= limit.of(room.size);
     }
 }
 
-impl Usage {
-    /// What root keeps for itself is neither used nor to be had.
-    fn of_file_system(directory: &Path) -> std::io::Result<Self> {
-        let about = rustix::fs::statvfs(directory)?;
-        let used = about.f_blocks.saturating_sub(about.f_bfree);
-        Ok(Self { used: used * about.f_frsize, size: (used + about.f_bavail) * about.f_frsize })
-    }
-
-    fn of_directory(directory: &Path, size: u64) -> std::io::Result<Self> {
-        let mut used = 0;
-        for entry in std::fs::read_dir(directory)? {
-            // A slice may be removed while this looks.
-            used += entry?.metadata().map_or(0, |about| about.len());
+impl Limit {
+    /// What is to stay free of so much.
+    fn of(self, size: u64) -> u64 {
+        let share = |per_cent: u64| u64::try_from(u128::from(size) * u128::from(per_cent) / 100).unwrap_or(u64::MAX);
+        match self {
+            Self::Own { per_cent, bytes } => share(per_cent).min(bytes),
+            Self::Share { per_cent } => share(per_cent),
         }
-        Ok(Self { used, size })
     }
+}
+
+fn statvfs(directory: &Path) -> std::io::Result<StatVfs> {
+    Ok(rustix::fs::statvfs(directory)?)
+}
+
+fn used_below(directory: &Path) -> std::io::Result<u64> {
+    let mut used = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        // A slice may be removed while this looks.
+        let Ok(about) = entry.metadata() else { continue };
+        used += if about.is_dir() { used_below(&entry.path()).unwrap_or(0) } else { about.len() };
+    }
+    Ok(used)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::Scratch;
+
+    /// Which of these amounts of free bytes, seen one after the other, are too little.
+    fn too_little(limits: Limits, size: u64, free: &[u64]) -> Vec<bool> {
+        let mut level = Level::new(limits);
+        free.iter()
+            .map(|free| {
+                level.measure(Room { free: *free, size });
+                level.is_reached
+            })
+            .collect()
+    }
 
     #[test]
-    fn a_volume_is_full_at_80_per_cent_until_it_is_below_70() {
-        let mut level = Level::new(FULL);
-        for (used, is_full) in
-            [(0, false), (799, false), (800, true), (799, true), (700, true), (699, false), (799, false)]
-        {
-            level.measure(Usage { used, size: 1000 });
-            assert_eq!(level.is_reached, is_full, "{used}");
+    fn a_small_volume_is_full_at_80_per_cent_until_it_is_below_70() {
+        let free = [1000, 201, 200, 201, 300, 301, 201];
+        assert_eq!(too_little(OWN_FULL, 1000, &free), [false, false, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn nothing_stops_on_a_large_volume_while_there_are_gigabytes() {
+        let free = [500 * GIB, 5 * GIB, 4 * GIB, 6 * GIB, 7 * GIB];
+        assert_eq!(too_little(OWN_FULL, 5000 * GIB, &free), [false, false, true, true, false]);
+        assert_eq!(too_little(OWN_TIGHT, 5000 * GIB, &free), [false, true, true, true, true]);
+    }
+
+    #[test]
+    fn on_a_nodes_disk_recording_pauses_before_the_kubelet_evicts() {
+        let size = 1000 * GIB;
+        let full = |free| of_node(Room { free: free * GIB, size }).0;
+        let free = [170, 160, 151, 180, 181].map(|per_mille| per_mille * GIB);
+        assert_eq!(too_little(full(600), size, &free), [false, true, true, true, false]);
+        assert_eq!(too_little(full(151), size, &free[..2]), [false, true]);
+        // A pod that runs with less shows that the kubelet does not evict for that.
+        assert_eq!(too_little(full(150), size, &[149, 111, 110].map(|free| free * GIB)), [false, false, true]);
+        assert_eq!(too_little(full(100), size, &[99, 5, 4].map(|free| free * GIB)), [false, false, true]);
+    }
+
+    #[test]
+    fn an_empty_dir_counts_all_that_is_in_it_and_a_recordings_share_what_is_its_own() {
+        let scratch = Scratch::new();
+        let directory = scratch.path().join("id");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(scratch.path().join("outbox"), vec![0; 600]).unwrap();
+        std::fs::write(directory.join("slice"), vec![0; 300]).unwrap();
+        for (kind, free) in [(WorkVolume::NodeDisk, 100), (WorkVolume::Dedicated, 700)] {
+            let place = Place { directory: directory.clone(), kind, most_bytes: Some(1000) };
+            assert_eq!(place.limit().unwrap(), Some(Room { free, size: 1000 }));
+            assert!(place.room().unwrap() <= free);
+            assert_eq!(Volume::new(place).is_tight(), free == 100);
         }
     }
 }

@@ -2,6 +2,8 @@
 //! The HTTP client under the storage library: our own trust store and resolver, and answers judged where their headers
 //! and bodies are still at hand.
 
+use std::cell::RefCell;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +17,27 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::ClientConfig;
 
 use crate::storage::failure::{Cause, Failure, HostUnknown};
+use crate::storage::proof::Told;
 use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const CHECKSUM: &str = "x-amz-checksum-sha256";
+
+tokio::task_local! {
+    /// What the answer to the request that is under way in this task says of its object.
+    static TOLD: RefCell<Told>;
+}
+
+/// The request's result, and what the last answer to it says of its object: the storage library keeps that to itself.
+pub async fn heard<T>(request: impl Future<Output = T>) -> (T, Told) {
+    TOLD.scope(RefCell::default(), async {
+        let result = request.await;
+        (result, TOLD.with(RefCell::take))
+    })
+    .await
+}
 
 /// A client that trusts the system's certificate authorities and those in the file.
-pub fn connector(ca_file: Option<&Path>) -> Result<impl HttpConnector, Failure> {
+pub fn connector(ca_file: Option<&Path>) -> Result<Connector, Failure> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(trusting(ca_file)?)
         .dns_resolver(Arc::new(SystemResolver))
@@ -30,7 +46,7 @@ pub fn connector(ca_file: Option<&Path>) -> Result<impl HttpConnector, Failure> 
         .user_agent(concat!("cloud-recording/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
-    Ok(Ready(client))
+    Ok(Connector(client))
 }
 
 fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
@@ -42,12 +58,20 @@ fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
     tls::config(roots).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
 }
 
-#[derive(Debug)]
-struct Ready(reqwest::Client);
+#[derive(Debug, Clone)]
+pub struct Connector(reqwest::Client);
 
-impl HttpConnector for Ready {
+impl Connector {
+    /// The client itself, for what the storage library has no call for.
+    #[must_use]
+    pub fn client(&self) -> HttpClient {
+        HttpClient::new(Judged(self.0.clone()))
+    }
+}
+
+impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Judged(self.0.clone())))
+        Ok(self.client())
     }
 }
 
@@ -58,15 +82,11 @@ struct Judged(reqwest::Client);
 #[async_trait]
 impl HttpService for Judged {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let sent = request.headers().get(CHECKSUM).cloned();
         let answer = HttpService::call(&self.0, request).await?;
         if answer.status().is_success() {
-            return match (sent, answer.headers().get(CHECKSUM)) {
-                (Some(sent), Some(stored)) if sent != *stored => {
-                    Err(failed(Failure::new(Cause::Unverified, "the bucket's checksum is not the file's")))
-                }
-                _ => Ok(answer),
-            };
+            // Nobody listens where it makes no difference.
+            let _ = TOLD.try_with(|told| told.replace(Told::by(answer.headers())));
+            return Ok(answer);
         }
         let status = answer.status();
         let body = answer.into_body().bytes().await?;

@@ -39,6 +39,8 @@ pub enum Cause {
     Credentials,
     /// The file to upload cannot be read.
     LocalFile,
+    /// The file to upload is not what was written.
+    Damaged,
     /// The store cannot be set up as configured.
     Setup,
     Other,
@@ -67,7 +69,7 @@ impl Cause {
             Self::Tls => "StorageCertificateUntrusted",
             Self::Timeout => "StorageTimeout",
             Self::Credentials => "CredentialsUnreadable",
-            Self::LocalFile => "WorkVolumeUnreadable",
+            Self::LocalFile | Self::Damaged => "WorkVolumeUnreadable",
             Self::Setup => "StorageConfigurationInvalid",
             Self::Other => "StorageFailed",
         }
@@ -180,6 +182,7 @@ impl Failure {
             Cause::Timeout => ("does not answer in time", "mend the network, or ask who runs it"),
             Cause::Credentials => ("cannot be opened: its keys cannot be read", "provide the credential files"),
             Cause::LocalFile => ("waits for a file that cannot be read here", "mend the work volume"),
+            Cause::Damaged => ("does not get a file that is damaged here", "mend the work volume"),
             Cause::Setup => ("cannot be used as configured", "correct the storage configuration"),
             Cause::Other => ("cannot be written to", "see what it says"),
         }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod credentials;
 pub mod failure;
 pub mod large;
+pub mod proof;
 pub mod store;
 pub mod target;
 pub mod vendor;

@@ -2,18 +2,30 @@
 //! Puts files into a store and gets them from it. One attempt a call; whoever calls decides when to try again.
 
 use std::future::Future;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
+use futures_util::StreamExt as _;
+use http::uri::InvalidUri;
+use http::{HeaderValue, Method};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, Checksum};
+use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::path::Path as Key;
+use object_store::signer::Signer as _;
 use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt as _, PutOptions, RetryConfig, TagSet};
 
+use sha2::{Digest, Sha256};
+
 use crate::config::Encryption;
+use crate::names;
 use crate::storage::client;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{Cause, Failure};
+use crate::storage::large::Unfinished;
+use crate::storage::proof::{judge, Sent, Told, Verdict};
 use crate::storage::target::Target;
 
 /// An attempt may take this long, and a second more for every so many bytes.
@@ -39,14 +51,27 @@ impl Kind {
     }
 }
 
+/// Why the store is believed to hold what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A digest of the content, or at least its size, said by the store.
+    Compared,
+    /// The store said that it took the file, nothing that could be compared, and does not let the key look.
+    Word,
+}
+
 pub struct Store {
     pub(super) bucket: AmazonS3,
     target: Target,
+    client: HttpClient,
+    pub(super) unfinished: Unfinished,
 }
 
 impl Store {
     pub fn new(target: Target, credentials: Credentials) -> Result<Self, Failure> {
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let connector = client::connector(target.ca_file.as_deref())?;
+        let client = connector.client();
         let mut builder = AmazonS3Builder::new()
             .with_endpoint(target.url())
             .with_region(&target.region)
@@ -56,31 +81,42 @@ impl Store {
             .with_checksum_algorithm(Checksum::SHA256)
             .with_retry(once)
             .with_credentials(Arc::new(credentials))
-            .with_http_connector(client::connector(target.ca_file.as_deref())?);
+            .with_http_connector(connector);
         builder = match &target.encryption {
             Some(Encryption::Bucket {}) => builder.with_config(encryption_key()?, "AES256"),
             Some(Encryption::Kms { key_id }) => builder.with_sse_kms_encryption(key_id),
             None => builder,
         };
         let bucket = builder.build().map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
-        Ok(Self { bucket, target })
+        Ok(Self { bucket, target, client, unfinished: Unfinished::default() })
     }
 
-    /// Returns once the bucket has said that it holds the file, and proved it.
-    pub async fn put(&self, name: &str, kind: Kind, content: Bytes, md5: &str) -> Result<(), Failure> {
+    /// Returns once the store has said that it holds the content, and proved it as far as it can.
+    pub async fn put(&self, name: &str, kind: Kind, content: Bytes) -> Result<Proof, Failure> {
         let key = self.key(name)?;
-        let bytes = content.len() as u64;
-        let put = async {
-            let put = self.bucket.put_opts(&key, content.into(), self.options(kind));
-            put.await.map_err(|error| Failure::from_error(&error))
+        let sent = Sent::of(&content);
+        let put = self.ask(sent.bytes, self.bucket.put_opts(&key, content.into(), self.options(kind)));
+        let (answer, told) = client::heard(put).await;
+        answer?;
+        self.prove(&key, judge(&told, &sent), &sent).await
+    }
+
+    /// What an answer left open is asked for.
+    pub(super) async fn prove(&self, key: &Key, verdict: Verdict, sent: &Sent) -> Result<Proof, Failure> {
+        let doubt = match verdict {
+            Verdict::Proved => return Ok(Proof::Compared),
+            Verdict::Disproved(why) => return Err(Failure::new(Cause::Unverified, why)),
+            Verdict::Doubtful(why) => Some(why),
+            Verdict::Silent => None,
         };
-        let answer = in_time(bytes, put).await?;
-        match answer.e_tag.as_deref().map(|tag| tag.trim_matches('"')) {
-            Some(tag) if is_md5(tag) && self.tag_is_md5() && !tag.eq_ignore_ascii_case(md5) => {
-                Err(Failure::new(Cause::Unverified, format!("the bucket's ETag is {tag}, the file's MD5 is {md5}")))
-            }
-            // Without an MD5 in the answer the signature stands for it: it covers the content's SHA-256.
-            _ => Ok(()),
+        match (self.look(key).await, doubt) {
+            (Ok(found), doubt) => found_is(&found, sent, doubt),
+            (Err(failure), None) if is_denied(&failure) => Ok(Proof::Word),
+            (Err(failure), Some(why)) if is_denied(&failure) => Err(Failure::new(
+                Cause::Unverified,
+                format!("{why}; let the access key read objects (s3:GetObject), so that the store can be asked"),
+            )),
+            (Err(failure), _) => Err(failure),
         }
     }
 
@@ -90,13 +126,48 @@ impl Store {
         self.bucket.delete(&key).await.map_err(|error| Failure::from_error(&error))
     }
 
-    /// The file's content, as the store has it.
-    pub async fn get(&self, name: &str, bytes: u64) -> Result<Bytes, Failure> {
+    /// What the store says of an object.
+    async fn look(&self, key: &Key) -> Result<Told, Failure> {
+        let failed = |error: object_store::Error| Failure::from_error(&error);
+        let mut url = self.bucket.signed_url(Method::HEAD, key, Duration::from_secs(1)).await.map_err(failed)?;
+        // The signature in the URL would not cover the header.
+        url.set_query(None);
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() =
+            url.as_str().parse().map_err(|error: InvalidUri| Failure::new(Cause::Setup, error.to_string()))?;
+        request.headers_mut().insert("x-amz-checksum-mode", HeaderValue::from_static("ENABLED"));
+        let credential = self.bucket.credentials().get_credential().await.map_err(failed)?;
+        AwsAuthorizer::new(&credential, "s3", &self.target.region).try_authorize(&mut request, None).map_err(failed)?;
+        let asked = async { self.client.execute(request).await.map_err(|error| Failure::from_error(&error)) };
+        let (answer, told) = client::heard(in_time(0, asked)).await;
+        answer.map(|_| told)
+    }
+
+    /// Writes what the store has under this name into a new file. Returns its SHA-256, in hexadecimal digits.
+    pub async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, Failure> {
+        let failed = |error: object_store::Error| Failure::from_error(&error);
+        let unwritable = |error: std::io::Error| Failure::new(Cause::LocalFile, format!("{}: {error}", path.display()));
         let get = async {
-            let found = self.bucket.get(&self.key(name)?).await.map_err(|error| Failure::from_error(&error))?;
-            found.bytes().await.map_err(|error| Failure::from_error(&error))
+            let mut content = self.bucket.get(&self.key(name)?).await.map_err(failed)?.into_stream();
+            let mut file = std::fs::File::create(path).map_err(unwritable)?;
+            let mut sha256 = Sha256::new();
+            while let Some(piece) = content.next().await {
+                let piece = piece.map_err(failed)?;
+                file.write_all(&piece).map_err(unwritable)?;
+                sha256.update(&piece);
+            }
+            Ok(names::hex(&sha256.finalize()))
         };
         in_time(bytes, get).await
+    }
+
+    pub(super) async fn ask<T>(
+        &self,
+        bytes: u64,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, Failure> {
+        in_time(bytes, async { request.await.map_err(|error| Failure::from_error(&error)) }).await
     }
 
     #[must_use]
@@ -119,16 +190,42 @@ impl Store {
         }
         PutOptions { attributes, tags, ..PutOptions::default() }
     }
+}
 
-    /// Objects encrypted with a key of KMS have an `ETag` that says nothing about their content.
-    pub(super) fn tag_is_md5(&self) -> bool {
-        !matches!(self.target.encryption, Some(Encryption::Kms { .. }))
+/// Whether what was found is what was sent; `doubt` is what the first answer said against it.
+fn found_is(found: &Told, sent: &Sent, doubt: Option<String>) -> Result<Proof, Failure> {
+    let unverified = |why: String| Err(Failure::new(Cause::Unverified, why));
+    if let Some(bytes) = found.bytes.filter(|bytes| *bytes != sent.bytes) {
+        return unverified(format!("the store has {bytes} bytes of {}", sent.bytes));
+    }
+    match (judge(found, sent), doubt) {
+        (Verdict::Proved, _) => Ok(Proof::Compared),
+        // By this answer its tag is no digest, so the first one's was none either.
+        (Verdict::Silent, _) if found.bytes.is_some() => Ok(Proof::Compared),
+        (Verdict::Disproved(why) | Verdict::Doubtful(why), _) | (Verdict::Silent, Some(why)) => unverified(why),
+        (Verdict::Silent, None) => Ok(Proof::Word),
+    }
+}
+
+/// Whether the store does not let the key look, or knows no such request.
+fn is_denied(failure: &Failure) -> bool {
+    match &failure.cause {
+        Cause::AccessDenied => true,
+        Cause::Refusal(status) => matches!(status.as_str(), "405" | "501"),
+        Cause::Server(status) => *status == 501,
+        _ => false,
     }
 }
 
 /// The attempt's outcome, or that it took too long for so many bytes.
 pub(super) async fn in_time<T>(bytes: u64, attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let patience = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
+    within(PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND), attempt).await
+}
+
+pub(super) async fn within<T>(
+    patience: Duration,
+    attempt: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let late = |_| Failure::new(Cause::Timeout, format!("no answer within {} s", patience.as_secs()));
     tokio::time::timeout(patience, attempt).await.map_err(late)?
 }
@@ -138,8 +235,4 @@ fn encryption_key() -> Result<AmazonS3ConfigKey, Failure> {
     "aws_server_side_encryption"
         .parse()
         .map_err(|error: object_store::Error| Failure::new(Cause::Setup, error.to_string()))
-}
-
-fn is_md5(tag: &str) -> bool {
-    tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

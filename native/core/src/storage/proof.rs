@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an answer proves of the content that a store holds. Pure.
+//!
+//! A checksum of the content is believed first. An `ETag` is the content's MD5 only where nothing is encrypted with a key of
+//! its own: with SSE-KMS and SSE-C it has the form of one and is none, whoever asked for the encryption.
+
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+use http::HeaderMap;
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use crate::names;
+
+pub const CHECKSUM: &str = "x-amz-checksum-sha256";
+const ENCRYPTION: [&str; 2] = ["x-amz-server-side-encryption", "x-oss-server-side-encryption"];
+/// Encryption by the store, with keys of its own: an `ETag` stays what it is.
+const BY_THE_STORE: &str = "AES256";
+const CUSTOMERS_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
+
+/// What an answer's headers say of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    checksum: Option<String>,
+    e_tag: Option<String>,
+    tag_is_opaque: bool,
+    /// The object's size; of an answer to HEAD.
+    pub bytes: Option<u64>,
+}
+
+impl Told {
+    #[must_use]
+    pub fn by(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let has_other_key = |name: &&str| text(name).is_some_and(|algorithm| algorithm != BY_THE_STORE);
+        Self {
+            checksum: text(CHECKSUM),
+            e_tag: text("etag").map(|tag| tag.trim_matches('"').to_owned()),
+            tag_is_opaque: ENCRYPTION.iter().any(has_other_key) || headers.contains_key(CUSTOMERS_KEY),
+            bytes: text("content-length").and_then(|bytes| bytes.parse().ok()),
+        }
+    }
+}
+
+/// How a store may name the content that it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub bytes: u64,
+    checksum: String,
+    e_tag: String,
+}
+
+impl Sent {
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        Self {
+            bytes: content.len() as u64,
+            checksum: BASE64_STANDARD.encode(Sha256::digest(content)),
+            e_tag: names::hex(&Md5::digest(content)),
+        }
+    }
+}
+
+/// The same of an object that is sent in parts: digests of the parts' digests.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    bytes: u64,
+    sha256: Sha256,
+    md5: Md5,
+    count: usize,
+}
+
+impl Parts {
+    pub fn add(&mut self, content: &[u8]) {
+        self.bytes += content.len() as u64;
+        self.sha256.update(Sha256::digest(content));
+        self.md5.update(Md5::digest(content));
+        self.count += 1;
+    }
+
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        Sent {
+            bytes: self.bytes,
+            checksum: BASE64_STANDARD.encode(self.sha256.clone().finalize()),
+            e_tag: format!("{}-{}", names::hex(&self.md5.clone().finalize()), self.count),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The store has what was sent.
+    Proved,
+    /// The store has something else, by its checksum.
+    Disproved(String),
+    /// The `ETag` is not what it would be of unencrypted content; encryption that the answer does not tell of would
+    /// explain it.
+    Doubtful(String),
+    /// Nothing is said that could be compared.
+    Silent,
+}
+
+#[must_use]
+pub fn judge(told: &Told, sent: &Sent) -> Verdict {
+    if let Some(checksum) = &told.checksum {
+        // That of an object of parts is followed by their number; some stores leave that out.
+        let digest = checksum.split_once('-').map_or(checksum.as_str(), |(digest, _)| digest);
+        return if digest == sent.checksum {
+            Verdict::Proved
+        } else {
+            Verdict::Disproved(format!(
+                "the store's checksum is {checksum}, that of what was sent is {}",
+                sent.checksum
+            ))
+        };
+    }
+    let comparable = |tag: &&String| !told.tag_is_opaque && has_form_of(tag, &sent.e_tag);
+    match told.e_tag.as_ref().filter(comparable) {
+        Some(tag) if tag.eq_ignore_ascii_case(&sent.e_tag) => Verdict::Proved,
+        Some(tag) => {
+            Verdict::Doubtful(format!("the store's ETag is {tag}, the MD5 of what was sent is {}", sent.e_tag))
+        }
+        None => Verdict::Silent,
+    }
+}
+
+/// Whether the tag is an MD5, or one of so many parts, as the expected one is.
+fn has_form_of(tag: &str, expected: &str) -> bool {
+    let parts = |text: &str| text.split_once('-').map(|(_, count)| count.to_owned());
+    let digest = tag.split('-').next().unwrap_or_default();
+    digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) && parts(tag) == parts(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT: &[u8] = b"content";
+    const MD5: &str = "9a0364b9e99bb480dd25e1f0284c8555";
+    const OTHER: &str = "0123456789abcdef0123456789abcdef";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn verdict(pairs: &[(&'static str, &str)]) -> Verdict {
+        judge(&Told::by(&headers(pairs)), &Sent::of(CONTENT))
+    }
+
+    #[test]
+    fn a_checksum_is_believed_before_any_tag() {
+        let right = BASE64_STANDARD.encode(Sha256::digest(CONTENT));
+        let wrong = BASE64_STANDARD.encode(Sha256::digest(b"other"));
+        for tag in [MD5, OTHER, "opaque"] {
+            assert_eq!(verdict(&[(CHECKSUM, &right), ("etag", tag)]), Verdict::Proved);
+            assert!(matches!(verdict(&[(CHECKSUM, &wrong), ("etag", tag)]), Verdict::Disproved(_)));
+        }
+    }
+
+    #[test]
+    fn a_tag_says_nothing_beside_a_key_of_its_own() {
+        let quoted = format!("\"{MD5}\"");
+        assert_eq!(verdict(&[("etag", &quoted)]), Verdict::Proved);
+        assert_eq!(verdict(&[("etag", &MD5.to_uppercase())]), Verdict::Proved);
+        assert_eq!(verdict(&[("etag", MD5), (ENCRYPTION[0], "AES256")]), Verdict::Proved);
+        assert!(matches!(verdict(&[("etag", OTHER)]), Verdict::Doubtful(_)));
+        assert!(matches!(verdict(&[("etag", OTHER), (ENCRYPTION[0], "AES256")]), Verdict::Doubtful(_)));
+        for (name, value) in [
+            (ENCRYPTION[0], "aws:kms"),
+            (ENCRYPTION[0], "aws:kms:dsse"),
+            (ENCRYPTION[1], "KMS"),
+            (CUSTOMERS_KEY, "AES256"),
+        ] {
+            for tag in [MD5, OTHER] {
+                assert_eq!(verdict(&[("etag", tag), (name, value)]), Verdict::Silent, "{name}: {value}");
+            }
+        }
+        for tag in ["FhGvxyz-Qiniu", "0123", &format!("{MD5}-1")] {
+            assert_eq!(verdict(&[("etag", tag)]), Verdict::Silent, "{tag}");
+        }
+        assert_eq!(verdict(&[]), Verdict::Silent);
+    }
+
+    #[test]
+    fn an_object_of_parts_is_named_by_its_parts() {
+        let mut parts = Parts::default();
+        parts.add(b"con");
+        parts.add(b"tent");
+        let sent = parts.sent();
+        assert_eq!(sent.bytes, 7);
+        let of_parts = |pairs: &[(&'static str, &str)]| judge(&Told::by(&headers(pairs)), &sent);
+        let both = [Sha256::digest(b"con"), Sha256::digest(b"tent")].concat();
+        let checksum = BASE64_STANDARD.encode(Sha256::digest(both));
+        for checksum in [checksum.clone(), format!("{checksum}-2")] {
+            assert_eq!(of_parts(&[(CHECKSUM, &checksum)]), Verdict::Proved);
+        }
+        let tag = names::hex(&Md5::digest([Md5::digest(b"con"), Md5::digest(b"tent")].concat()));
+        assert_eq!(of_parts(&[("etag", &format!("{tag}-2"))]), Verdict::Proved);
+        assert!(matches!(of_parts(&[("etag", &format!("{OTHER}-2"))]), Verdict::Doubtful(_)));
+        assert_eq!(of_parts(&[("etag", &format!("{tag}-3"))]), Verdict::Silent);
+        assert_eq!(of_parts(&[("etag", &tag)]), Verdict::Silent);
+    }
+}
