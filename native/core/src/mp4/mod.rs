@@ -102,6 +102,10 @@ fn look(slices: &mut impl Iterator<Item = Slice>) -> Result<(Vec<Description>, V
         }
         let is_known = |kind: &Kind| found.iter().any(|description| description.kind == *kind);
         let all_known = piece.announced().iter().all(is_known);
+        for pictures in found.iter_mut().filter(|found| found.kind == Kind::Video && looked_at.is_empty()) {
+            let unreadable = |error| Failure::Unreadable(slice.path.clone(), error);
+            pictures.turn = open(&slice)?.turn().map_err(unreadable)?;
+        }
         looked_at.push(slice);
         if all_known {
             break;

@@ -7,7 +7,10 @@ use std::ptr::{self, NonNull};
 use ffmpeg_next::ffi;
 
 use crate::capture::av::frame::Packet;
+use crate::capture::av::turn::Turn;
 use crate::capture::av::{c_string, AvError, Options};
+use crate::capture::orientation;
+use crate::capture::passthrough::h264::Framing;
 
 /// A picture shows itself only with what follows it: of slides, that may be the end of the slice. So all of it is looked at, if
 /// need be, but not for the number of pictures a second.
@@ -22,6 +25,8 @@ pub enum Kind {
 /// What a player must know of a track before its first packet.
 pub struct Description {
     pub kind: Kind,
+    /// How pictures are to be turned.
+    pub turn: Turn,
     parameters: NonNull<ffi::AVCodecParameters>,
 }
 
@@ -80,7 +85,7 @@ impl Piece {
         // SAFETY: every stream has parameters; the copy is owned by the description from its first moment on.
         Some(unsafe {
             NonNull::new(ffi::avcodec_parameters_alloc()).ok_or(AvError::OUT_OF_MEMORY).and_then(|parameters| {
-                let description = Description { kind: wanted, parameters };
+                let description = Description { kind: wanted, turn: Turn::NONE, parameters };
                 AvError::check(ffi::avcodec_parameters_copy(parameters.as_ptr(), stream.codecpar))?;
                 // What MPEG-TS calls the codec says nothing in an MP4.
                 (*parameters.as_ptr()).codec_tag = 0;
@@ -98,6 +103,18 @@ impl Piece {
     pub fn start(&self) -> Option<i64> {
         let first = |kind| self.stream(kind).map(|stream| stream.start_time);
         first(Kind::Video).or_else(|| first(Kind::Audio)).filter(|start| *start != ffi::AV_NOPTS_VALUE)
+    }
+
+    /// How the slice's first picture is to be turned, as it says itself.
+    pub fn turn(mut self) -> Result<Turn, AvError> {
+        while let Some((kind, packet)) = self.next()? {
+            if kind == Kind::Video {
+                let codec = self.parameters(kind).map_or(ffi::AVCodecID::AV_CODEC_ID_NONE, |known| known.codec_id);
+                let stated = orientation::stated(packet.data(), codec, Framing::StartCodes);
+                return Ok(stated.map_or(Turn::NONE, |stated| stated.turn));
+            }
+        }
+        Ok(Turn::NONE)
     }
 
     /// The next packet, its times in 90 kHz ticks; `None` at the end.

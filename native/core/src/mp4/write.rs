@@ -10,6 +10,7 @@ use ffmpeg_next::ffi;
 
 use super::read::{file_url, Description, Kind, Piece};
 use crate::capture::av::frame::Packet;
+use crate::capture::av::turn::Turn;
 use crate::capture::av::{c_string, AvError, Options};
 use crate::capture::mux::TICKS_PER_SECOND;
 
@@ -40,6 +41,15 @@ impl<'a> Film<'a> {
             for description in descriptions {
                 let stream = NonNull::new(ffi::avformat_new_stream(raw, ptr::null())).ok_or(AvError::OUT_OF_MEMORY)?;
                 AvError::check(ffi::avcodec_parameters_copy((*stream.as_ptr()).codecpar, description.raw()))?;
+                if description.turn != Turn::NONE {
+                    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+                    let bytes = description.turn.matrix().map(i32::to_ne_bytes).concat();
+                    let data = ffi::av_stream_new_side_data(stream.as_ptr(), kind, bytes.len());
+                    if data.is_null() {
+                        return Err(AvError::OUT_OF_MEMORY);
+                    }
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+                }
                 film.tracks.push(Track { description, last: None });
             }
             // Moving the index to the front takes a while for a large file.

@@ -121,6 +121,18 @@ impl Decoder {
         unsafe { (*self.context.as_ptr()).codec_id }
     }
 
+    /// Its configuration, as the container carries it.
+    pub fn configuration(&self) -> &[u8] {
+        // SAFETY: the context is open, and owns so many bytes there.
+        unsafe {
+            let raw = self.context.as_ptr();
+            match usize::try_from((*raw).extradata_size) {
+                Ok(length) if !(*raw).extradata.is_null() => std::slice::from_raw_parts((*raw).extradata, length),
+                _ => &[],
+            }
+        }
+    }
+
     /// Width and height of its pictures, as far as the container or the stream has told; 0 where neither has.
     pub fn size(&self) -> (u32, u32) {
         // SAFETY: the context is open.

@@ -184,7 +184,7 @@ impl Lines {
         let line = |offset: usize| {
             let wanted = (y + offset).checked_sub(2);
             let inside = |line: &usize| *line < count;
-            wanted.filter(inside).unwrap_or(match offset {
+            wanted.filter(inside).unwrap_or_else(|| match offset {
                 0 | 4 => y,
                 1 => y + 1,
                 _ => y - 1,

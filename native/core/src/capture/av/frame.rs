@@ -7,6 +7,7 @@ use std::slice;
 
 use ffmpeg_next::ffi;
 
+use super::turn::Turn;
 use super::AvError;
 
 /// A decoded picture or block of samples.
@@ -340,6 +341,12 @@ impl Packet {
         Ok(packet)
     }
 
+    /// Takes over what the other says of itself: times, flags, side data.
+    pub fn describe_as(&mut self, other: &Self) -> Result<(), AvError> {
+        // SAFETY: both packets are valid; the function copies.
+        AvError::check(unsafe { ffi::av_packet_copy_props(self.0.as_ptr(), other.0.as_ptr()) }).map(drop)
+    }
+
     pub fn data(&self) -> &[u8] {
         let data = self.raw().data;
         if data.is_null() {
@@ -352,6 +359,21 @@ impl Packet {
     /// Whether decoding can begin here, by what the container or the stream says.
     pub fn is_key(&self) -> bool {
         self.raw().flags & ffi::AV_PKT_FLAG_KEY != 0
+    }
+
+    /// Says how its picture is to be turned.
+    pub fn set_turn(&mut self, turn: Turn) -> Result<(), AvError> {
+        let bytes = turn.matrix().map(i32::to_ne_bytes).concat();
+        let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+        // SAFETY: the packet is valid; what is allocated has room for the bytes, and null is handled.
+        unsafe {
+            let data = ffi::av_packet_new_side_data(self.0.as_ptr(), kind, bytes.len());
+            if data.is_null() {
+                return Err(AvError::OUT_OF_MEMORY);
+            }
+            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+        }
+        Ok(())
     }
 
     /// A decoder's configuration that holds from this packet on.

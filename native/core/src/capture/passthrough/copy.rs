@@ -224,7 +224,8 @@ impl<'a> Connection<'a> {
             if reason.is_some() {
                 return reason;
             }
-            self.chosen[track as usize] = Some((index, Formats::new(track, parameters)));
+            self.chosen[track as usize] =
+                Some((index, Formats::new(track, parameters, self.input.presentation(index).turn)));
         }
         let chosen: Vec<usize> = self.chosen.iter().flatten().map(|(index, _)| *index).collect();
         (0..count).filter(|index| !chosen.contains(index)).for_each(|index| self.input.discard(index));

@@ -10,8 +10,10 @@ use super::adts::Adts;
 use super::h264::{self, Framing, ParameterSets};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
+use crate::capture::av::turn::Turn;
 use crate::capture::av::AvError;
 use crate::capture::clock::Nanos;
+use crate::capture::orientation;
 use crate::capture::timeline::Track;
 
 /// Packets of one format can be decoded one after the other.
@@ -85,9 +87,10 @@ pub enum Formats {
 }
 
 impl Formats {
-    pub fn new(track: Track, parameters: Parameters) -> Self {
+    /// `turn`: how the container wants pictures to be turned.
+    pub fn new(track: Track, parameters: Parameters, turn: Turn) -> Self {
         match track {
-            Track::Video => Self::Pictures(Pictures::new(parameters)),
+            Track::Video => Self::Pictures(Pictures::new(parameters, turn)),
             Track::Audio => Self::Sound(Sound::new(parameters)),
         }
     }
@@ -103,6 +106,7 @@ impl Formats {
 
 pub struct Pictures {
     original: Parameters,
+    turn: Turn,
     configuration: Vec<u8>,
     framing: Framing,
     /// Of the configuration, or of the last key frame that had its own.
@@ -113,10 +117,10 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    fn new(original: Parameters) -> Self {
+    fn new(original: Parameters, turn: Turn) -> Self {
         let configuration = original.extradata().to_vec();
         let (framing, sets) = h264::configuration(&configuration);
-        Self { original, configuration, framing, sets, format: None, pending: false }
+        Self { original, turn, configuration, framing, sets, format: None, pending: false }
     }
 
     fn ready(&mut self, packet: &Packet) -> Result<Option<Ready>, String> {
@@ -129,8 +133,21 @@ impl Pictures {
             self.enter(packet.data())?;
         }
         let Some(format) = self.format.as_ref().filter(|_| !self.pending) else { return Ok(None) };
-        let packet = packet.share().map_err(explain)?;
+        let packet = if packet.is_key() { self.turned(packet) } else { packet.share() }.map_err(explain)?;
         Ok(Some(Ready { packet, format: Arc::clone(format), duration: None }))
+    }
+
+    /// The key frame with what its container says of its orientation, which a transport stream has no place for, unless it
+    /// says so itself.
+    fn turned(&self, packet: &Packet) -> Result<Packet, AvError> {
+        let own = orientation::stated(packet.data(), AVCodecID::AV_CODEC_ID_H264, self.framing);
+        if self.turn == Turn::NONE || own.is_some() {
+            return packet.share();
+        }
+        let bytes = orientation::with_message(packet.data(), self.turn, self.framing);
+        let mut turned = Packet::of([&bytes, &[]])?;
+        turned.describe_as(packet)?;
+        Ok(turned)
     }
 
     /// Takes note of the parameter sets that hold from this key frame on.

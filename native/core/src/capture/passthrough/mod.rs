@@ -9,7 +9,7 @@ mod adts;
 mod copy;
 mod cutter;
 mod format;
-mod h264;
+pub(crate) mod h264;
 mod interleave;
 mod line;
 mod order;
@@ -39,7 +39,7 @@ const OFFLINE_BACKLOG: usize = 64;
 const A_WHILE: Nanos = 3600 * SECOND;
 
 /// Records the only stream of `config` until the stop.
-pub fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<(), Fatal> {
+pub(super) fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<(), Fatal> {
     let Some(stream) = config.sources.first() else { return Ok(()) };
     let bridge = Arc::new(Bridge { sink: Arc::clone(&parts.sink), change: Mutex::default() });
     let parts = &Parts { sink: Arc::clone(&bridge) as _, ..parts.clone() };

@@ -13,9 +13,11 @@ use crate::capture::av::colour::Colour;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::resample::{ResampleError, Resampler};
 use crate::capture::av::scale::{is_readable, ScaleError};
+use crate::capture::av::turn::Turn;
 use crate::capture::av::AvError;
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::feed::{sample_at, Feed, SAMPLE_RATE};
+use crate::capture::orientation::{self, Orientation};
 use crate::capture::timeline::{Due, Track};
 
 /// Samples further than this (40 ms) from where they should be are put there at once; less is approached gently.
@@ -97,6 +99,7 @@ impl TrackDecoder {
                 shown_in,
             );
             self.decoder.deblock(needed);
+            line.turn(packet, &self.decoder);
         }
         let raw = packet.raw_mut();
         // A packet without times follows the one before; the decoder must not take an estimate for the truth.
@@ -170,6 +173,7 @@ struct PictureLine {
     fields: Fields,
     fitter: Fitter,
     deblocking: Deblocking,
+    orientation: Orientation,
 }
 
 impl PictureLine {
@@ -180,6 +184,18 @@ impl PictureLine {
             fields: Fields::default(),
             fitter: Fitter::new(colour),
             deblocking: Deblocking::default(),
+            orientation: Orientation::default(),
+        }
+    }
+
+    /// Lets a packet say how its picture is to be turned, by what its stream says.
+    fn turn(&mut self, packet: &mut Packet, decoder: &Decoder) {
+        let (codec, is_key) = (decoder.codec(), packet.is_key());
+        let framing = orientation::framing(codec, decoder.configuration());
+        let turn = self.orientation.follow(packet.data(), is_key, codec, framing);
+        if turn != Turn::NONE {
+            // Without memory for so little it is shown as it came.
+            let _ = packet.set_turn(turn);
         }
     }
 
