@@ -202,7 +202,7 @@ fn the_composed_picture_is_within_half_a_picture_of_its_sound() {
             let mut configuration = config(&scratch.path("work"), &[url]);
             configuration.canvas.frames_per_second = per_second;
             let told = record_offline(&configuration);
-            let (flashes, beeps) = flashes_and_beeps_at(&scratch, &told, f64::from(per_second));
+            let (flashes, beeps) = flashes_and_beeps_at(&scratch, &told, f64::from(per_second), 0.2);
             fs::remove_dir_all(scratch.path("work")).unwrap();
             // The first begins with the recording itself.
             assert!(flashes.len() >= 8, "{url} at {per_second}: {flashes:?}");

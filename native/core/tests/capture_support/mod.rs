@@ -354,16 +354,16 @@ fn beginnings(on: impl Iterator<Item = bool>, per_second: f64) -> Vec<f64> {
 
 /// When flashes and beeps begin in a recording at the usual 15 pictures a second.
 pub fn flashes_and_beeps(scratch: &Scratch, told: &Told) -> (Vec<f64>, Vec<f64>) {
-    flashes_and_beeps_at(scratch, told, 15.0)
+    flashes_and_beeps_at(scratch, told, 15.0, 0.05)
 }
 
-/// The same at another rate.
-pub fn flashes_and_beeps_at(scratch: &Scratch, told: &Told, per_second: f64) -> (Vec<f64>, Vec<f64>) {
+/// The same at another rate, of beeps that reach this loudness: a higher one leaves out what coding spreads before a beep.
+pub fn flashes_and_beeps_at(scratch: &Scratch, told: &Told, per_second: f64, loudness: f32) -> (Vec<f64>, Vec<f64>) {
     let file = joined_file(scratch, &told.closed);
     let flashes = beginnings(brightness(&file).into_iter().map(|luma| luma > 128), per_second);
-    // A tone is loud in each millisecond; its own zero crossings are not, nor is what coding spreads before its beginning.
+    // A tone is loud in each millisecond; its own zero crossings are not.
     let sound = samples(&file, 0);
-    let loud = sound.chunks(48).map(|block| block.iter().any(|sample| sample.abs() > 0.2));
+    let loud = sound.chunks(48).map(|block| block.iter().any(|sample| sample.abs() > loudness));
     // The streams of the file need not begin at the same time.
     let shift = times(&file, "a")[0] - times(&file, "v")[0];
     (flashes, beginnings(loud, 1000.0).into_iter().map(|beep| beep + shift).collect())
