@@ -149,7 +149,7 @@ class Supervisor:
         else by a rescue. Whether it is, the operator knows.
         """
         self._outbox.begin_after(_now().wall_ms)
-        self._state = replace(self._state, facts=Facts(captured=True, boot=_boot()))
+        self._state = replace(self._state, facts=replace(self._state.facts, captured=True))
         self._outbox.append([], facts={FACTS: json.dumps(self._state.facts.as_json())})
 
     def conclude_as_broken(self, message: str) -> None:
