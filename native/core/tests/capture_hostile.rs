@@ -260,6 +260,61 @@ fn odd_pictures(scratch: &Scratch, name: &str, size: &str, video: &str) -> Strin
     with_a_tone(scratch, name, &format!("-f lavfi -i testsrc=size={size}:rate=10:duration=6"), video)
 }
 
+/// A file of FLV with each tag of its pictures changed.
+fn flv(scratch: &Scratch, name: &str, change: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let plain = fs::read(source(scratch, "plain.flv", &colour_and_tone("red", 440, 6.0))).expect("a file");
+    let (head, mut tags) = plain.split_at(13);
+    let mut changed = head.to_vec();
+    while let Some((tag, rest)) = tags.split_at_checked(11) {
+        let length = usize::from(tag[1]) << 16 | usize::from(tag[2]) << 8 | usize::from(tag[3]);
+        let body = if tag[0] == 9 { change(&rest[..length]) } else { rest[..length].to_vec() };
+        let size = u32::try_from(body.len()).unwrap();
+        changed.extend([&tag[..1], &size.to_be_bytes()[1..], &tag[4..], &body, &(size + 11).to_be_bytes()].concat());
+        tags = &rest[length + 4..];
+    }
+    let path = scratch.path(name);
+    fs::write(&path, changed).expect("the changed file");
+    path.to_str().unwrap().to_owned()
+}
+
+/// Enhanced RTMP is known from FFmpeg 6.1 on.
+fn reads_enhanced_rtmp() -> bool {
+    // SAFETY: only returns a number.
+    unsafe { ffmpeg_next::ffi::avformat_version() >= (60 << 16 | 16 << 8) }
+}
+
+#[test]
+fn pictures_that_ffmpeg_does_not_read_in_flv_are_told_by_name_and_their_sound_is_recorded() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = Scratch::new("flv");
+    let twelve = flv(&scratch, "twelve.flv", |body| [&[body[0] & 0xf0 | 12], &body[1..]].concat());
+    // Packets of kind and type, then the codec; a picture of AVC has three bytes of composition time there already.
+    let enhanced = flv(&scratch, "enhanced.flv", |body| {
+        [&[0x80 | body[0] & 0x70 | body[1]], &b"hvc1"[..], &body[2 + 3 * usize::from(body[1] == 0)..]].concat()
+    });
+    let mut table = vec![(twelve, "HEVC")];
+    if !reads_enhanced_rtmp() {
+        table.push((enhanced, "HEVC, AV1 or VP9 by enhanced RTMP"));
+    }
+    let urls: Vec<&str> = table.iter().map(|(url, _)| url.as_str()).collect();
+    let told = record_offline(&config(&scratch.path("work"), &urls));
+    for (index, (url, words)) in table.iter().enumerate() {
+        let uid = index + 1;
+        let told_of =
+            told.events.iter().filter_map(|event| complaint(event, uid).or_else(|| unavailable_words(event, uid)));
+        let told_of: Vec<&str> = told_of.collect();
+        assert!(told_of.iter().any(|told| told.contains(words)), "{url}: {told_of:?} of {:?}", told.events);
+        joined(u32::try_from(uid).unwrap())(&told).expect("its sound is there");
+    }
+}
+
+fn unavailable_words(event: &CaptureEvent, uid: usize) -> Option<&str> {
+    match event {
+        CaptureEvent::Unavailable { uid: u, message, .. } if *u as usize == uid => Some(message),
+        _ => None,
+    }
+}
+
 #[test]
 fn media_that_nothing_can_use_is_its_sender_s_loss_alone_and_told_once_by_name() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,7 +42,7 @@ from cloud_recording.runner.terminal import Terminal
 EXIT_RECORDED: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 2
-EXIT_NOBODY_CAME: Final = 3
+EXIT_NOTHING: Final = 3
 EXIT_FATAL: Final = 4
 EXIT_INCOMPLETE: Final = 5
 
@@ -53,7 +53,7 @@ _EXITS: Final = f"""exit status:
   {EXIT_RECORDED}  recorded, and everything is stored
   {EXIT_FAILED}  the program failed
   {EXIT_INVALID}  wrong arguments, or a manifest that cannot be recorded, or nothing to resume
-  {EXIT_NOBODY_CAME}  nobody ever joined
+  {EXIT_NOTHING}  nothing was recorded
   {EXIT_FATAL}  the recording could not go on
   {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory (see --resume)
 """
@@ -144,6 +144,7 @@ class LocalRun:
             return await supervisor.run()
         finally:
             shown.cancel()
+            self._terminal.show(supervisor.vitals().state.facts.snapshot)
             await self._terminal.close()
 
     async def _show(self, supervisor: Supervisor) -> None:
@@ -231,13 +232,16 @@ def verdict(summary: Summary) -> tuple[int, str]:
     """The exit status that a summary means, and what to say about it."""
     kept = f"{summary.slices.uploaded} slices, {summary.recorded_milliseconds / 1000:.1f} s"
     match summary.outcome:
-        case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED:
+        case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED if summary.slices.written:
             return EXIT_RECORDED, f"recorded: {kept}"
+        case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED:
+            why = "it was paused all the time" if summary.somebody_joined else "nobody had joined when it was stopped"
+            return EXIT_NOTHING, f"nothing was recorded: {why}"
         case Outcome.IDLE if summary.somebody_joined:
             return EXIT_RECORDED, f"everybody has left; recorded: {kept}"
         case Outcome.IDLE:
             return (
-                EXIT_NOBODY_CAME,
+                EXIT_NOTHING,
                 "nobody ever joined: check the participants' URLs, or allow a longer maxWaitSeconds",
             )
         case Outcome.INCOMPLETE | Outcome.DISCARDED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from cloud_recording.runner.outbox import Stored
@@ -44,6 +45,36 @@ def progress(snapshot: Json) -> str:
     )
 
 
+def comings_and_goings(before: Json, after: Json) -> Iterator[str]:
+    """Whose state, or whose trouble, is another in the second snapshot than in the first, and why; a line for each."""
+    known = {person["uid"]: person for person in before.get("participants", ())}
+    for person in after.get("participants", ()):
+        then = known.get(person["uid"], {})
+        why = str(person.get("message") or "")
+        if (person.get("state"), why) == (then.get("state"), str(then.get("message") or "")):
+            continue
+        if person.get("state") == then.get("state") == "Joined":
+            words = why
+        else:
+            words = _PRESENCE.get(str(person.get("state")), "")
+            words = f"{words}: {why}" if words and why else words
+        if words:
+            yield f"{_who(person)} {words}" if words != why else f"{_who(person)}: {why}"
+
+
+_PRESENCE: Mapping[str, str] = {
+    "Joined": "has joined",
+    "Left": "has left",
+    "Refused": "is refused, and asked for again",
+    "Failed": "cannot be recorded, and is asked for again",
+}
+
+
+def _who(person: Json) -> str:
+    name = person.get("name")
+    return f"{name} ({person['uid']})" if name else f"participant {person['uid']}"
+
+
 class Terminal:
     """A receiver of callbacks that prints: a line for each that matters, and on a terminal one line that moves."""
 
@@ -51,6 +82,7 @@ class Terminal:
         self._heard = heard
         self._output = output
         self._moving = output.isatty()
+        self._shown: Json = {}
 
     def say(self, text: str) -> None:
         """Prints a line."""
@@ -58,8 +90,14 @@ class Terminal:
         self._output.flush()
 
     def show(self, snapshot: Json | None) -> None:
-        """Moves the line that tells how far the recording is."""
-        if self._moving and snapshot is not None:
+        """Tells who came and went since the last time, and moves the line that tells how far the recording is."""
+        if snapshot is None:
+            return
+        clock = datetime.now(UTC).strftime("%H:%M:%S")
+        for words in comings_and_goings(self._shown, snapshot):
+            self.say(f"{clock}  {words}")
+        self._shown = snapshot
+        if self._moving:
             self._output.write(_CLEAR_LINE + progress(snapshot))
             self._output.flush()
 

@@ -55,6 +55,11 @@ impl Parameters {
         unsafe { std::ffi::CStr::from_ptr(ffi::avcodec_get_name(self.codec())) }.to_string_lossy().into_owned()
     }
 
+    /// The container's own number for the codec.
+    pub fn tag(&self) -> u32 {
+        self.raw().codec_tag
+    }
+
     /// The decoder's configuration, as the container carries it.
     pub fn extradata(&self) -> &[u8] {
         let raw = self.raw();

@@ -191,7 +191,7 @@ impl fmt::Display for Cause {
                 return write!(f, "what the source's playlist refers to cannot be fetched: {}", Answer(*status));
             }
             Self::Other(AvError(number)) => return write!(f, "the source cannot be read (FFmpeg's error {number})"),
-            Self::EnhancedRtmp => return write!(f, "{} 6.1 and newer do", enhanced_rtmp()),
+            Self::EnhancedRtmp => return write!(f, "the picture is {}", unread_flv(0)),
             _ => {}
         }
         f.write_str(match self {
@@ -220,10 +220,33 @@ impl fmt::Display for Cause {
     }
 }
 
-fn enhanced_rtmp() -> String {
+/// HEVC by the number that some cameras and servers send, and that `FFmpeg` never took over.
+const FLV_HEVC: u32 = 12;
+
+/// From here on libav reads enhanced RTMP (`FFmpeg` 6.1).
+const ENHANCED_RTMP: u32 = 60 << 16 | 16 << 8;
+
+/// A picture's codec in FLV that libav has no name for. Its number (`tag`) may not be known yet.
+pub fn unread_flv(tag: u32) -> String {
+    // SAFETY: only returns a number.
+    let reads_enhanced = unsafe { ffi::avformat_version() } >= ENHANCED_RTMP;
+    match tag {
+        FLV_HEVC => "HEVC as FLV's codec 12, which no FFmpeg reads".to_owned(),
+        _ if reads_enhanced => {
+            format!("a codec that FFmpeg {} does not read in FLV, as HEVC by its number 12", version())
+        }
+        _ => format!(
+            "HEVC, AV1 or VP9 by enhanced RTMP, or HEVC as FLV's codec 12; FFmpeg {} reads none of them (6.1 and newer \
+             read enhanced RTMP)",
+            version()
+        ),
+    }
+}
+
+fn version() -> String {
     // SAFETY: returns a static C string.
-    let version = unsafe { std::ffi::CStr::from_ptr(ffi::av_version_info()) }.to_string_lossy().into_owned();
-    format!("the picture is HEVC, AV1 or VP9 by enhanced RTMP, which this FFmpeg ({version}) does not read;")
+    let version = unsafe { std::ffi::CStr::from_ptr(ffi::av_version_info()) }.to_string_lossy();
+    version.split('-').next().unwrap_or_default().to_owned()
 }
 
 impl fmt::Display for TlsCause {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ffmpeg_next::ffi;
 
 use super::aim::Aim;
-use super::cause::{Cause, Stage};
+use super::cause::{self, Cause, Stage};
 use super::guard::{self, Guard, Refusal};
 use super::playlist::Cadence;
 use super::reach::{Watch, MOST_REDIRECTS};
@@ -355,9 +355,13 @@ impl Input {
         self.stream(index).map(|stream| unsafe { (*stream.codecpar).codec_id })
     }
 
-    /// The name libav has for the codec of the stream.
+    /// The name of the stream's codec, where libav has none for it that of RTMP's own numbers.
     pub fn codec_name(&self, index: usize) -> String {
-        self.parameters(index).map_or_else(|_| "an unknown codec".to_owned(), |parameters| parameters.codec_name())
+        let Ok(parameters) = self.parameters(index) else { return "an unknown codec".to_owned() };
+        if parameters.codec() == ffi::AVCodecID::AV_CODEC_ID_NONE && self.is_in(&["flv", "live_flv"]) {
+            return cause::unread_flv(parameters.tag());
+        }
+        parameters.codec_name()
     }
 
     /// Stops receiving a stream, where the container can do without it.

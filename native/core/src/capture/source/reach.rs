@@ -209,7 +209,6 @@ impl Watch {
             // SAFETY: the caller's promise.
             let opened = unsafe { self.attempt(call, wrapping, &aim, &headers) };
             let Err(cause) = opened else {
-                *lock(&self.cause) = None;
                 // SAFETY: it was opened just now.
                 return unsafe { self.look_into(call, asked, &target) };
             };
@@ -392,8 +391,14 @@ impl Watch {
                     *known = cadence.or(*known);
                     call.take_for_playlist(target, is_root)
                 }
-                Ok(Content::TransportStream) if is_root => call.limit("mpegts", MOST_STREAMS_OF_A_TRANSPORT),
-                Ok(_) => 0,
+                Ok(content) => {
+                    // A playlist that can be fetched is no sign that what it lists can.
+                    *lock(&self.cause) = None;
+                    match content {
+                        Content::TransportStream if is_root => call.limit("mpegts", MOST_STREAMS_OF_A_TRANSPORT),
+                        _ => 0,
+                    }
+                }
                 Err(Unsound::Endless) => {
                     self.gorged.store(true, Ordering::Relaxed);
                     AvError::INTERRUPTED.0

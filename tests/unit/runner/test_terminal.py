@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `cloud-recording run` says of the participants."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.status import Amounts, Outcome
+from cloud_recording.api.wire import Summary
+from cloud_recording.runner.local import EXIT_NOTHING, EXIT_RECORDED, verdict
+from cloud_recording.runner.terminal import Terminal, comings_and_goings
+
+
+def seen(*people: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot with these participants."""
+    return {"state": "Recording", "participants": people}
+
+
+ALICE = {"uid": 2, "name": "alice", "state": "Joined", "message": ""}
+BOB = {"uid": 3, "name": None, "state": "Connecting", "message": ""}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({}, seen(ALICE, BOB), ["alice (2) has joined"]),
+        (seen(ALICE), seen(ALICE), []),
+        (seen(ALICE), seen({**ALICE, "state": "Left", "message": "it ended"}), ["alice (2) has left: it ended"]),
+        (seen(ALICE), seen({**ALICE, "message": "no picture"}), ["alice (2): no picture"]),
+        (
+            seen(BOB),
+            seen({**BOB, "state": "Refused", "message": "the server forbids it (403)"}),
+            ["participant 3 is refused, and asked for again: the server forbids it (403)"],
+        ),
+        (
+            seen(BOB),
+            seen({**BOB, "state": "Failed", "message": "no route"}),
+            ["participant 3 cannot be recorded, and is asked for again: no route"],
+        ),
+    ],
+)
+def test_who_comes_and_goes_is_told_with_the_cause(
+    before: dict[str, Any], after: dict[str, Any], lines: list[str]
+) -> None:
+    assert list(comings_and_goings(before, after)) == lines
+
+
+def test_each_change_is_told_once_where_nothing_moves() -> None:
+    output = io.StringIO()
+    terminal = Terminal(heard=lambda _: None, output=output)
+    for snapshot in (None, seen(ALICE), seen(ALICE), seen({**ALICE, "state": "Left"})):
+        terminal.show(snapshot)
+    assert [line[10:] for line in output.getvalue().splitlines()] == ["alice (2) has joined", "alice (2) has left"]
+
+
+@pytest.mark.parametrize(
+    ("written", "joined", "code", "words"),
+    [
+        (3, True, EXIT_RECORDED, "recorded: "),
+        (0, False, EXIT_NOTHING, "nothing was recorded: nobody had joined"),
+        (0, True, EXIT_NOTHING, "nothing was recorded: it was paused"),
+    ],
+)
+def test_the_exit_status_tells_that_nothing_was_recorded(written: int, *, joined: bool, code: int, words: str) -> None:
+    summary = Summary(
+        recording_id="0" * 32,
+        part=0,
+        outcome=Outcome.UPLOADED,
+        slices=Amounts(written=written, uploaded=written),
+        somebody_joined=joined,
+    )
+    status, said = verdict(summary)
+    assert status == code
+    assert said.startswith(words)
