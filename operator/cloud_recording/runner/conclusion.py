@@ -9,6 +9,7 @@ from typing import Final
 from cloud_recording.api.errors import RecordingErrorCode
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import EngineState, RecordingDocument, Snapshot, Summary
+from cloud_recording.api.words import counted
 from cloud_recording.runner.part import At, Ending, Facts, Process, State
 
 READY_SECONDS: Final = 5.0
@@ -86,9 +87,9 @@ def _message(facts: Facts, snapshot: Snapshot | None, outcome: Outcome) -> str:
     if outcome is not Outcome.INCOMPLETE:
         return facts.message
     error = snapshot.last_error.message if snapshot and snapshot.last_error else facts.message
-    known = (
-        f"{snapshot.slices.pending} of {snapshot.slices.written} slices" if snapshot else "an unknown number of slices"
-    )
+    known = "an unknown number of slices"
+    if snapshot:
+        known = f"{snapshot.slices.pending} of {counted(snapshot.slices.written, 'slice')}"
     return f"{known} could not be uploaded" + (f": {error}" if error else "")
 
 

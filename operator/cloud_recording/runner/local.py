@@ -31,6 +31,7 @@ from cloud_recording.api.channel import URL_SCHEMES
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
+from cloud_recording.api.words import counted
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.manifest import Manifest, ManifestError, load
@@ -230,7 +231,7 @@ class LocalRun:
 
 def verdict(summary: Summary) -> tuple[int, str]:
     """The exit status that a summary means, and what to say about it."""
-    kept = f"{summary.slices.uploaded} slices, {summary.recorded_milliseconds / 1000:.1f} s"
+    kept = f"{counted(summary.slices.uploaded, 'slice')}, {summary.recorded_milliseconds / 1000:.1f} s"
     match summary.outcome:
         case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED if summary.slices.written:
             return EXIT_RECORDED, f"recorded: {kept}"
