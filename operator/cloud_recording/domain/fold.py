@@ -329,6 +329,9 @@ def _fatal(
     status: CloudRecordingStatus, part: Part, callback: RecordingFatalError, *, time: datetime
 ) -> CloudRecordingStatus:
     error = counting.error(callback.code, callback.message, time=time)
+    if part.state is PartState.UPLOADING and part.stop_time is not None:
+        # Capture had ended as it was to; what fails after that is no reason for another part.
+        return _with_error(status, error)
     failed = parts.changed(
         part,
         state=PartState.UPLOADING,

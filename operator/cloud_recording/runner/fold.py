@@ -156,6 +156,9 @@ def _facts_after(state: State, told: ProcessTold, at: At) -> Facts:  # noqa: PLR
         case "RecordingFatalError" if told.payload["code"] == RecordingErrorCode.NO_RECORDED_DATA and state.stop_wanted:
             # Nothing was recorded because it was ended before: no failure, and no reason for another part.
             return replace(facts, nothing_left=True, code=facts.code or RecordingErrorCode.NO_RECORDED_DATA)
+        case "RecordingFatalError" if facts.stopped_at is not None and state.stop_wanted:
+            # Capture had ended as it was to: what is left is brought home by a rescue, and no other part begins.
+            return facts
         case "RecordingFatalError":
             return _ended(facts, Ending.FATAL, told.payload)
         case _:

@@ -98,6 +98,22 @@ FACTS = {
             "message": "refused",
         },
     ),
+    "an error after the stop says nothing of how capture ended": (
+        [
+            a_callback("RecordingStarted"),
+            a_callback("RecorderFailure", 2, code=434, message="nobody"),
+            a_callback("RecordingStopped", 3),
+            a_callback("RecordingFatalError", 4, code=439, message="the bucket takes nothing"),
+        ],
+        {
+            "state": PartState.UPLOADING,
+            "start_time": NOW,
+            "stop_time": NOW,
+            "error_code": 434,
+            "reason": Reason.NO_USERS,
+            "message": "nobody",
+        },
+    ),
     "a recorder that crashed connects again": (
         [a_callback("RecordingStarted"), a_callback("RecorderExited", 2, signal=11, restarts=1)],
         {"state": PartState.CONNECTING, "start_time": NOW, "recorder_restarts": 1, "somebody_joined": True},

@@ -215,6 +215,18 @@ def test_a_fatal_error_concludes_when_the_process_has_ended_in_order() -> None:
     assert (story.outcome, story.state.facts.code) == (Outcome.FATAL, 437)
 
 
+def test_an_error_after_the_stop_is_followed_by_a_rescue_and_is_no_end_of_capture() -> None:
+    stop = DesiredSeen(desired=desired("Stopped", generation=2))
+    story = Story().recording().then(stop, told("RecordingStopped"), snapshot("Failed", written=2, pending=1))
+    story.then(told("RecordingFatalError", code=439, message="the bucket takes nothing"))
+    story.then(ProcessAnswered(answer="release"), ProcessEnded(drained=True))
+    assert story.then(LEFT_IN_ORDER).orders() == [Spawn()]
+    story.then(ProcessLoaded(extended=True))
+    assert story.orders() == [Begin(mode=Mode.RESCUE, desired=story.state.desired)]
+    story.then(ProcessAnswered(answer="rescue"))
+    assert story.outcome is Outcome.UPLOADED
+
+
 def test_nothing_recorded_because_it_was_stopped_before_is_no_failure() -> None:
     story = Story().loaded().then(DesiredSeen(desired=desired("Stopped", generation=2)))
     story.then(told("RecordingFatalError", code=RecordingErrorCode.NO_RECORDED_DATA, message=""))
