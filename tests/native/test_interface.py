@@ -12,6 +12,7 @@ from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 
 NATIVE = REPOSITORY / "native"
 PROGRAMS = REPOSITORY / "build" / "native" / "abi"
+LIBRARY = "libagora-cloud-recording-client.so"
 
 
 def test_nothing_is_visible_but_the_interface(built: Path) -> None:
@@ -106,6 +107,56 @@ def test_an_installed_library_is_found_by_pkg_config(tmp_path: Path) -> None:
     program = tmp_path / "layout"
     _run("g++", "-std=c++11", str(NATIVE / "abi" / "tests" / "layout.cpp"), "-o", str(program), *flags)
     _run(str(program), environment={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")})
+
+
+_OLD_LIBRARY = """
+namespace agora { namespace cloud_recording {
+class ICloudRecorder;
+class ICloudRecorderObserver;
+ICloudRecorder *CreateCloudRecorderInstance(ICloudRecorderObserver *) { return nullptr; }
+} }
+"""
+"""What the vendor's demo was linked with: a recording library that brings the C++ runtime along."""
+
+
+def _vendors_demo(directory: Path) -> Path:
+    """A program as the vendor built its demo: old string ABI, no C++ runtime of its own, DT_RPATH `../lib`."""
+    for name in ("bin", "lib", "old"):
+        (directory / name).mkdir()
+    program, unlinked, old = directory / "bin" / "demo", directory / "demo.o", directory / "old"
+    (old / "old.cpp").write_text(_OLD_LIBRARY)
+    runtime = ["-static-libstdc++", "-Wl,--whole-archive", "-l:libstdc++.a", "-Wl,--no-whole-archive"]
+    library = old / LIBRARY
+    _run("g++", "-shared", "-fPIC", "-o", str(library), f"-Wl,-soname,{LIBRARY}", str(old / "old.cpp"), *runtime)
+    include = ["-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{NATIVE / 'include'}"]
+    _run("g++", *include, "-c", str(NATIVE / "abi" / "tests" / "layout.cpp"), "-o", str(unlinked))
+    # The C compiler names no C++ runtime.
+    _run("gcc", str(unlinked), str(library), "-o", str(program), "-Wl,--disable-new-dtags,-rpath,../lib")
+    dynamic = _run("readelf", "--dynamic", str(program))
+    assert "(RPATH)" in dynamic
+    assert "libstdc++" not in dynamic
+    return program
+
+
+def test_a_program_built_as_the_vendors_demo_starts_with_the_library(built: Path, tmp_path: Path) -> None:
+    """Promise: in the old library's place or preloaded, and with the C++ runtime that comes through the library."""
+    program = _vendors_demo(tmp_path)
+    place = tmp_path / "lib" / built.name
+
+    def starts(**environment: str) -> bool:
+        # The demo's search path is relative to where it is started.
+        run = subprocess.run(
+            [program], cwd=program.parent, env=environment, capture_output=True, timeout=60, check=False
+        )
+        return run.returncode == 0
+
+    # Something else is in the old library's place: that goes before LD_LIBRARY_PATH, but not before what is preloaded.
+    place.write_bytes(b"no library")
+    assert not starts(LD_LIBRARY_PATH=str(built.parent))
+    assert starts(LD_PRELOAD=str(built))
+    place.unlink()
+    place.symlink_to(built)
+    assert starts()
 
 
 def _run(*command: str, environment: dict[str, str] | None = None) -> str:
