@@ -150,6 +150,32 @@ async def test_an_empty_channel_has_an_exit_status_of_its_own(run: Starter, buck
         assert await running.ended() == 3
 
 
+async def test_who_joins_and_who_is_refused_is_told_with_the_cause(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    manifest = recording(bucket, rtmp.url("alice"))
+    manifest["spec"]["channel"]["streams"][0]["name"] = "alice"
+    manifest["spec"]["channel"]["streams"].append({"uid": 3, "url": "rtmp://127.0.0.1:9/live/nobody"})
+    async with run(manifest, keys()) as running:
+        await running.until("alice (2) has joined")
+        await running.until("participant 3 cannot be recorded, and is asked for again: the host refuses the connection")
+        await running.until("slices 1/1 uploaded")
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+
+
+async def test_a_stop_before_anybody_came_says_so_in_its_exit_status(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    manifest = recording(bucket, rtmp.url("nobody"))
+    manifest["spec"]["recording"]["maxWaitSeconds"] = 600
+    async with run(manifest, keys()) as running:
+        await running.until("participant 2 cannot be recorded")
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 3
+    assert running.lines[-1].startswith("nothing was recorded: nobody had joined")
+
+
 async def test_a_second_ctrl_c_gives_the_upload_up_and_keeps_the_files(
     run: Starter, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
 ) -> None:
