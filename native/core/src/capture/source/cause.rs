@@ -148,6 +148,14 @@ impl TlsCause {
     }
 }
 
+/// Whether media that came is over, as its sender said. A stream of RTMP that the server stopped is libav's EPERM, before its
+/// first media as after it; before, it is no end.
+#[must_use]
+pub fn is_end(error: AvError, url: &str) -> bool {
+    let scheme = url.split("://").next().unwrap_or_default();
+    error == AvError::END_OF_FILE || error == AvError(ffi::AVERROR(ffi::EPERM)) && is_rtmp(scheme)
+}
+
 fn is_rtmp(scheme: &str) -> bool {
     scheme == "rtmp" || scheme == "rtmps"
 }
@@ -264,5 +272,20 @@ impl fmt::Display for TlsCause {
             Self::Handshake => "the server and the recorder cannot agree on a TLS connection",
             Self::Authorities => "caFile (caSecretRef) cannot be read, or holds no certificate",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publisher_of_rtmp_that_leaves_has_not_been_refused() {
+        let stopped = AvError(ffi::AVERROR(ffi::EPERM));
+        assert!(is_end(stopped, "rtmp://127.0.0.1/live/alice"));
+        assert!(is_end(AvError::END_OF_FILE, "srt://127.0.0.1:9000"));
+        assert!(!is_end(stopped, "rtsp://127.0.0.1/alice"));
+        assert!(!is_end(AvError(ffi::AVERROR(ffi::EIO)), "rtmp://127.0.0.1/live/alice"));
+        assert_eq!(Cause::of(stopped, "rtmp://127.0.0.1/live/alice", Stage::Opening), Cause::RtmpRefused);
     }
 }

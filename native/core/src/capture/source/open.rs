@@ -495,7 +495,7 @@ fn classify(error: AvError, watch: &Watch, limit: Duration, url: &str, stage: St
         return Failure::Endless;
     }
     let is_late = error == AvError::INTERRUPTED || watch.is_over();
-    if error == AvError::END_OF_FILE && stage == Stage::Reading {
+    if stage == Stage::Reading && cause::is_end(error, url) {
         return watch.take_cause().map_or(Failure::Ended, Failure::Failed);
     }
     match watch.waits_because() {
