@@ -109,9 +109,10 @@ FACTS = {
             "state": PartState.UPLOADING,
             "start_time": NOW,
             "stop_time": NOW,
+            "somebody_joined": True,
             "error_code": 434,
-            "reason": Reason.NO_USERS,
-            "message": "nobody",
+            "reason": Reason.CHANNEL_IDLE,
+            "message": "everybody had left the channel",
         },
     ),
     "a recorder that crashed connects again": (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud_recording.api.status import Outcome
+from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
 from cloud_recording.runner.local import verdict
 from cloud_recording.runner.manifest import ManifestError, load
@@ -139,18 +139,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "joined", "status"),
+    ("outcome", "joined", "slices", "status"),
     [
-        (Outcome.UPLOADED, True, 0),
-        (Outcome.BACKED_UP, True, 0),
-        (Outcome.DRAINED, True, 0),
-        (Outcome.IDLE, True, 0),
-        (Outcome.IDLE, False, 3),
-        (Outcome.FATAL, True, 4),
-        (Outcome.INCOMPLETE, True, 5),
-        (Outcome.DISCARDED, True, 5),
+        (Outcome.UPLOADED, True, 1, 0),
+        (Outcome.BACKED_UP, True, 1, 0),
+        (Outcome.DRAINED, True, 1, 0),
+        (Outcome.UPLOADED, False, 0, 3),
+        (Outcome.DRAINED, True, 0, 3),
+        (Outcome.IDLE, True, 1, 0),
+        (Outcome.IDLE, False, 0, 3),
+        (Outcome.FATAL, True, 1, 4),
+        (Outcome.INCOMPLETE, True, 1, 5),
+        (Outcome.DISCARDED, True, 1, 5),
     ],
 )
-def test_the_exit_status_tells_the_outcome(outcome: Outcome, status: int, *, joined: bool) -> None:
-    summary = Summary(recording_id="0" * 32, part=0, outcome=outcome, somebody_joined=joined)
+def test_the_exit_status_tells_the_outcome(outcome: Outcome, slices: int, status: int, *, joined: bool) -> None:
+    amounts = Amounts(written=slices, uploaded=slices)
+    summary = Summary(recording_id="0" * 32, part=0, outcome=outcome, somebody_joined=joined, slices=amounts)
     assert verdict(summary)[0] == status
