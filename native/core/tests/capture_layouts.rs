@@ -40,12 +40,21 @@ fn people(scratch: &Scratch) -> Vec<String> {
         .collect()
 }
 
-fn joining_order(told: &Told) -> Vec<u32> {
-    let joined = told.events.iter().filter_map(|event| match event {
-        CaptureEvent::Joined { uid, .. } => Some(*uid),
+/// Who stands where: those who join within a second of the first by their place in the document, which uids count here, and
+/// later ones by joining.
+fn standing_order(told: &Told) -> Vec<u32> {
+    let joined: Vec<(i64, u32)> = told.events.iter().filter_map(joining).collect();
+    let first = joined.iter().map(|(at, _)| *at).min().unwrap_or(0);
+    let (mut together, late): (Vec<_>, Vec<_>) = joined.into_iter().partition(|(at, _)| at - first <= 1000);
+    together.sort_by_key(|(_, uid)| *uid);
+    together.into_iter().chain(late).map(|(_, uid)| uid).collect()
+}
+
+fn joining(event: &CaptureEvent) -> Option<(i64, u32)> {
+    match event {
+        CaptureEvent::Joined { uid, at, .. } => Some((at.0, *uid)),
         _ => None,
-    });
-    joined.collect()
+    }
 }
 
 fn layout_config(directory: &Path, urls: &[&str], layout: Layout, max_resolution_uid: u32) -> CaptureConfig {
@@ -75,7 +84,7 @@ fn assert_rendered(scratch: &Scratch, urls: &[String], layout: Layout, max_resol
     let case = format!("{layout:?} of {} with {max_resolution_uid} large", urls.len());
     let directory = scratch.path(&format!("{layout:?}-{}-{max_resolution_uid}", urls.len()));
     let told = record_offline(&layout_config(&directory, &urls, layout, max_resolution_uid));
-    let order = joining_order(&told);
+    let order = standing_order(&told);
     assert_eq!(order.len(), urls.len(), "{case}: each joins once");
     let shown = picture(&joined_file(scratch, &told.closed), 1.6);
     let expected = places(layout, max_resolution_uid, SIZE, &order);
@@ -125,7 +134,7 @@ fn when_the_chosen_user_leaves_its_place_is_free_and_the_others_stay_at_the_righ
     let (before, after) = (picture(&file, 1.5), picture(&file, 5.5));
     assert!(alike(colour_at(&before, 320, 128, 120), [0, 0, 254]));
     assert!(alike(colour_at(&after, 320, 128, 120), [0, 0, 0]), "free");
-    let order: Vec<u32> = joining_order(&told).into_iter().filter(|uid| *uid != 2).collect();
+    let order: Vec<u32> = standing_order(&told).into_iter().filter(|uid| *uid != 2).collect();
     for (picture, name) in [(&before, "before"), (&after, "after")] {
         for (uid, y) in order.iter().zip([30, 90]) {
             let expected = if *uid == 1 { [254, 0, 0] } else { [0, 255, 0] };
@@ -234,17 +243,13 @@ fn a_participant_who_comes_late_is_last_in_order() {
     let sink: Arc<dyn CaptureSink> = memory.clone();
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(1_700_000_000_000)));
     let capture = Capture::start_at(&config, &sink, &clock).expect("the capture starts");
-    memory.wait_for("the first to join", joined(2));
+    memory.wait_for("the first slice to end", |told| told.closed.first().map(|_| ()));
     fs::rename(&second, &hidden).unwrap();
     memory.wait_for("the late one to leave again", left(1));
     capture.stop();
     let told = memory.take();
-    assert_eq!(joining_order(&told), [2, 1]);
-    let at = |wanted: fn(&CaptureEvent) -> Option<UtcMillis>| told.events.iter().find_map(wanted).expect("the event").0;
-    let came = at(|event| match event {
-        CaptureEvent::Joined { uid: 1, at, .. } => Some(*at),
-        _ => None,
-    });
+    assert_eq!(standing_order(&told), [2, 1]);
+    let came = told.events.iter().filter_map(joining).find(|(_, uid)| *uid == 1).expect("the event").0;
     let file = joined_file(&scratch, &told.closed);
     assert!(ticks(&file, "v").windows(2).all(|pair| pair[1] - pair[0] == 6000), "no picture is missing");
     #[allow(clippy::cast_precision_loss)] // seconds of a test
