@@ -13,6 +13,7 @@ import m3u8
 import pytest
 
 from cloud_recording.runner.engine import Engine, StartParameters
+from tests.support.files import journal_line
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 
 Make = Callable[..., Any]
@@ -209,7 +210,7 @@ def test_with_both_stores_down_nothing_is_lost(  # noqa: PLR0917 - two stores, a
     # As a mover that was killed between naming the playlist and putting it leaves the journal.
     late = f"{RECORDING_ID}_room_1560234766073_0.m3u8"
     with (work / "index").open("a") as journal:
-        journal.write(json.dumps({"record": "ComingHome", "playlist": late}) + "\n")
+        journal.write(journal_line({"record": "ComingHome", "playlist": late}))
     assert _rescue(built, {**home, "backup": document["backup"]}) == (0, "")
     assert _late_playlist(bucket) == late
     assert _listed(bucket, late) == left == _slices(bucket)

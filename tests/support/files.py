@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -190,3 +191,9 @@ def _quiet(*command: str) -> None:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def journal_line(record: Mapping[str, Any]) -> str:
+    """The line of a work directory's journal that says this, with the sum that proves it."""
+    fact = json.dumps(record)
+    return f'{fact[:-1]},"sum":"{hashlib.sha256(fact.encode()).hexdigest()[:16]}"}}\n'

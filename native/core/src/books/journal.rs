@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The journal: the file `<file prefix>index` of a recording's directory, one line a fact, durable before it is acted
-//! upon. It holds no secret. Each line ends with a sum of what it says, so that no damage passes for a fact. One process at a time has it; parts of one recording may share the directory, as their file
-//! prefixes differ.
+//! upon. It holds no secret. Each line ends with a sum of what it says, so that no damage passes for a fact. One process
+//! at a time has it; parts of one recording may share the directory, as their file prefixes differ.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
