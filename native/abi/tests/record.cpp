@@ -221,5 +221,7 @@ int main(int argc, char **argv) {
   recorder->StopCloudRecording();
   const Outcome outcome = printer.Wait();
   recorder->Release(outcome == Outcome::kFailed);
+  // The library clears up behind Release, and writes its last lines; a bucket that is away is not waited for.
+  cr_wait_drained(3000);
   return outcome == Outcome::kStored ? 0 : 1;
 }
