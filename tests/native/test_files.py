@@ -81,7 +81,7 @@ def test_a_slice_that_was_lost_is_a_stated_gap_that_players_get_over(
     files = Files(bucket, f"{recorder.recording_id}_room")
     files.check_playlist(slice_seconds=SLICE_SECONDS)
     files.check_manifest()
-    assert files.reasons() == ["FileLost", "FileLost"]
+    assert files.reasons() == ["FileLost", "FileDamaged"]
     assert files.discontinuities == 2
     check_with_ffmpeg(files.download(tmp_path / "bucket"), restarted=True)
     check_played(play(bucket, f"{files.stem}.m3u8", directory=tmp_path), files)

@@ -53,7 +53,7 @@ def test_the_guide_can_be_followed_from_the_build_to_the_recording(
     alice: str, rtmp: RtmpServer, s3: S3Server, tmp_path: Path
 ) -> None:
     """Promise: the guide's program is built and run by the guide's words against what the guide installs."""
-    install, build, _ = blocks("sh")
+    install, _fingerprint, build, _ = blocks("sh")
     # What follows the whole document are parts of one.
     document, *_ = blocks("json")
     (program,) = blocks("cpp")

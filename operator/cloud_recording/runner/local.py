@@ -100,7 +100,7 @@ class LocalRun:
             fields = log_fields(self._mounts.recording())
             configure(process="supervisor", redactor=redactor, stream=log, fields=fields)
             self._supervisor = self._supervisor_of(redactor)
-            self._limit(self._supervisor.vitals().state.facts)
+            self._limit(self._supervisor.facts)
             summary = await self._supervise(self._supervisor)
             logging.shutdown()
         return self._conclude(summary)
@@ -145,17 +145,17 @@ class LocalRun:
             return await supervisor.run()
         finally:
             shown.cancel()
-            self._terminal.show(supervisor.vitals().state.facts.snapshot)
+            self._terminal.show(supervisor.facts.snapshot)
             await self._terminal.close()
 
     async def _show(self, supervisor: Supervisor) -> None:
         while True:
-            self._terminal.show(supervisor.vitals().state.facts.snapshot)
+            self._terminal.show(supervisor.facts.snapshot)
             await asyncio.sleep(_SHOW_SECONDS)
 
     def _hear(self, told: Mapping[str, Any]) -> None:
         if told["type"] == "RecordingStarted" and self._supervisor is not None:
-            self._limit(self._supervisor.vitals().state.facts)
+            self._limit(self._supervisor.facts)
 
     def _limit(self, facts: Facts) -> None:
         """Does what the operator would do: counts the longest duration from the start, whichever process saw that."""

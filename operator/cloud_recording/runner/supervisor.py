@@ -133,6 +133,11 @@ class Supervisor:
         """The recorder process's number, while there is one."""
         return self._child.pid if self._child else None
 
+    @property
+    def facts(self) -> Facts:
+        """What is known of the part, after its end too."""
+        return self._state.facts
+
     def vitals(self) -> Vitals:
         """What probes and metrics show."""
         return Vitals(
