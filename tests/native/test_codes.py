@@ -26,8 +26,8 @@ CODES = {
 }
 RECORDING_ID = "0123456789abcdef0123456789abcdef"
 NOBODY_LISTENS = "http://127.0.0.1:9"
-# The program's standard streams and its journal; the next descriptors are those that a thread waits with.
-FEW_DESCRIPTORS = 5
+# The program's standard streams, its log and its journal; the next descriptors are those that a thread waits with.
+FEW_DESCRIPTORS = 6
 
 Make = Callable[..., Any]
 

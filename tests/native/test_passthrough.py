@@ -51,7 +51,9 @@ def test_a_stream_that_comes_back_is_passed_through_into_the_bucket(
 ) -> None:
     """Promise: the bucket gets what was sent; a publisher's absence is a stated gap that players get over."""
     url = rtmp.url(f"passed-{tmp_path.name}")
-    with record(_passed_through(configuration, url)) as recorder:
+    document = _passed_through(configuration, url)
+    document["channels"][0]["streams"][0]["silenceSeconds"] = 3
+    with record(document) as recorder:
         with participant(url, log=tmp_path / "alice.log"):
             bucket.await_keys(".ts", 3)
         before = len(bucket.await_quiet(".ts"))

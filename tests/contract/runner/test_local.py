@@ -21,6 +21,7 @@ from tests.contract.runner.pod import ROOT
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
+from tests.support.waiting import await_true
 
 ENGINE = ROOT / "build" / "lib" / "libagora-cloud-recording-client.so"
 DEADLINE_SECONDS = 120
@@ -181,6 +182,8 @@ async def test_a_second_ctrl_c_gives_the_upload_up_and_keeps_the_files(
 ) -> None:
     async with run(recording(bucket, rtmp.url("alice")), keys("a-wrong-key")) as running:
         await running.until("upload: ")
+        # The bucket was tried before anything was recorded.
+        await asyncio.to_thread(await_true, lambda: len(list((tmp_path / "work").rglob("*.ts"))) > 1)
         running.process.send_signal(signal.SIGINT)
         await running.until("recording has stopped")
         running.process.send_signal(signal.SIGINT)
