@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.s3 import SECRET_KEY, Bucket, S3Server
+from tests.support.waiting import await_true
 
 Make = Callable[..., Any]
 
@@ -38,6 +39,8 @@ def test_stores_that_take_nothing_after_the_stop_are_fatal_and_the_slices_are_ke
     with record(configuration(alice, sliceSeconds=2, finalUploadSeconds=3), keys=("nobody", SECRET_KEY)) as recorder:
         recorder.await_line("uploader-failure")
         recorder.await_line("started")
+        directory = tmp_path / "work" / recorder.recording_id
+        await_true(lambda: len(list(directory.glob("*.ts"))) > 1)
         recorder.stop()
         assert recorder.wait() == 1
     told = recorder.callbacks()
@@ -50,7 +53,6 @@ def test_stores_that_take_nothing_after_the_stop_are_fatal_and_the_slices_are_ke
         "fatal 439",
     ]
     assert bucket.objects() == []
-    directory = tmp_path / "work" / recorder.recording_id
     kept = list(directory.glob("*.ts"))
     log = "\n".join(recorder.log())
     assert "OnRecordingFatalError: no store took anything for 3 s after the stop (bucket " in log
