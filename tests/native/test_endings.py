@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.files import Files
 from tests.support.s3 import SECRET_KEY, Bucket, S3Server
 from tests.support.waiting import await_true
 
@@ -87,3 +88,39 @@ def test_the_log_tells_the_story_of_a_recording(alice: str, bucket: Bucket, conf
     # A healthy recording has nothing to warn of.
     assert {line.split()[0] for line in log} == {"INFO"}
     assert not [line for line in log if alice in line or SECRET_KEY in line]
+
+
+def test_a_start_takes_up_what_a_killed_process_of_the_same_program_left(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: by App ID, channel and uid, and only by them; under its own names, beside the new recording."""
+    document = configuration(alice, sliceSeconds=2)
+    with record(document) as killed:
+        bucket.await_key(".m3u8")
+        s3.stop()
+        directory = tmp_path / "work" / killed.recording_id
+        await_true(lambda: len(list(directory.glob("*.ts"))) >= 3)
+        killed.process.kill()
+        killed.wait()
+    left = sorted(path.name for path in directory.glob("*.ts"))
+    s3.start()
+    with record(document, uid="77") as other:
+        other.await_line("started")
+        other.stop()
+        assert other.wait() == 0
+    assert sorted(path.name for path in directory.glob("*.ts")) == left
+    with record(document) as successor:
+        successor.await_line("started")
+        await_true(lambda: not directory.exists())
+        own = f"{successor.recording_id}_room_"
+        await_true(lambda: any(key.startswith(own) for key in bucket.objects()))
+        successor.stop()
+        assert successor.wait() == 0
+    assert successor.callbacks() == ["connecting", "started", "stopped", f"uploaded {successor.recording_id}_room.m3u8"]
+    files = Files(bucket, f"{killed.recording_id}_room")
+    files.check_playlist(slice_seconds=2)
+    # The bucket holds the other two as well.
+    assert {piece.name for piece in files.slices} <= {file["name"] for file in files.manifest["files"]}
+    assert set(left) <= {piece.name for piece in files.slices}
+    assert Files(bucket, f"{successor.recording_id}_room").slices
+    assert "INFO delivered by a start with the same App ID, channel and uid" in killed.log()

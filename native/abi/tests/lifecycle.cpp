@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -40,7 +41,9 @@ int Start(ICloudRecorder *recorder) {
   char key[] = "key";
   char secret[] = "secret";
   const CloudStorageConfig storage = {kCloudStorageVendorAws, 0, bucket, key, secret};
-  return recorder->StartCloudRecording("app", "room", nullptr, 99, recording, storage);
+  // Somebody else each time, who takes up nothing of what those before left.
+  static std::atomic<unsigned> uid(99);
+  return recorder->StartCloudRecording("app", "room", nullptr, ++uid, recording, storage);
 }
 
 void CallsAreAnsweredByState() {

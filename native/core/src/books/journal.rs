@@ -50,6 +50,16 @@ impl Journal {
         Ok((journal, records))
     }
 
+    /// The first fact, without taking the journal: it may be in use.
+    #[must_use]
+    pub fn first(directory: &Path, file_prefix: &str) -> Option<Record> {
+        let file = File::open(directory.join(format!("{file_prefix}{FILE}"))).ok()?;
+        let mut line = Vec::new();
+        BufReader::new(file).read_until(b'\n', &mut line).ok()?;
+        line.pop().filter(|last| *last == b'\n')?;
+        understood(&line, false).ok().map(|(record, _)| record)
+    }
+
     /// The file prefixes of the recordings in the directory.
     pub fn prefixes(directory: &Path) -> std::io::Result<Vec<String>> {
         let mut prefixes = Vec::new();

@@ -540,6 +540,7 @@ pub(crate) mod tests {
             backup: None,
             participants: vec![],
             mp4: false,
+            origin: None,
         }
     }
 

@@ -110,6 +110,9 @@ pub struct Begun {
     /// Whether an MP4 is wanted, too.
     #[serde(default)]
     pub mp4: bool,
+    /// A digest of who records: App ID, channel and uid.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 /// The version of the journal's format that this code writes.

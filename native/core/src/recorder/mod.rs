@@ -23,6 +23,7 @@ pub mod sink;
 pub mod start;
 pub mod stock;
 pub mod story;
+pub mod takeover;
 pub mod texts;
 pub mod trouble;
 pub mod uploader;
@@ -41,6 +42,7 @@ use registry::Worker;
 use session::Session;
 use shared::{Control, Shared};
 use start::{Plan, Request};
+use takeover::Takeover;
 
 pub struct Recorder {
     id: &'static CStr,
@@ -159,8 +161,14 @@ impl Recorder {
         let document = self.document.as_ref().map_err(Clone::clone)?;
         let plan = Plan::new(&self.shared.recording_id, document, request)?;
         story::begins(&plan);
+        let takeover = Takeover::new(&plan, &document.log);
         let session = Session::new(Arc::clone(&self.shared), plan, line, self.start_capture)?;
-        Worker::start(session).map_err(|error| Error::new(Code::RecorderInit, error.to_string()))
+        let failed = |error: std::io::Error| Error::new(Code::RecorderInit, error.to_string());
+        let worker = Worker::start("recorder", move || session::run(session)).map_err(failed)?;
+        if let Some(Ok(leftover)) = takeover.map(|takeover| Worker::start("leftover", move || takeover.run())) {
+            registry::add_drainer(leftover);
+        }
+        Ok(worker)
     }
 }
 

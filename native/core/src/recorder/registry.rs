@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -13,7 +14,6 @@ use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log;
 use crate::names;
-use crate::recorder::session::{self, Session};
 use crate::recorder::shared::Shared;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry { present: Vec::new(), drainers: Vec::new(), taken: None });
@@ -31,22 +31,24 @@ struct Registry {
 }
 
 struct Drainer {
-    shared: Arc<Shared>,
+    /// Nobody's, where it delivers what an earlier process left.
+    shared: Option<Arc<Shared>>,
     worker: Worker,
 }
 
-/// The thread of a session.
+/// A thread that nobody needs to wait for.
 pub struct Worker {
     thread: JoinHandle<()>,
     done: Arc<AtomicBool>,
 }
 
 impl Worker {
-    pub fn start(session: Session) -> std::io::Result<Self> {
+    pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let done = Arc::new(AtomicBool::new(false));
         let of_thread = Arc::clone(&done);
-        let thread = log::spawn("recorder", move || {
-            session::run(session);
+        let thread = log::spawn(name, move || {
+            // Whatever has panicked has been reported by its hook, and what waits for the thread is told.
+            let _ = catch_unwind(AssertUnwindSafe(work));
             // Under the lock: nobody is then about to wait, and who sees it may join this thread under the lock.
             let _registry = REGISTRY.locked();
             of_thread.store(true, Ordering::SeqCst);
@@ -104,7 +106,14 @@ pub fn leave(shared: &Arc<Shared>) {
 pub fn adopt(shared: &Arc<Shared>, worker: Worker) {
     let mut registry = REGISTRY.locked();
     registry.present.retain(|present| !Arc::ptr_eq(present, shared));
-    registry.drainers.push(Drainer { shared: Arc::clone(shared), worker });
+    registry.drainers.push(Drainer { shared: Some(Arc::clone(shared)), worker });
+    registry.reap();
+}
+
+/// Something else is delivered in the background.
+pub fn add_drainer(worker: Worker) {
+    let mut registry = REGISTRY.locked();
+    registry.drainers.push(Drainer { shared: None, worker });
     registry.reap();
 }
 
@@ -136,7 +145,7 @@ pub fn wait_drained(timeout: Duration) -> bool {
 
 impl Registry {
     fn find(&self, recording_id: &str) -> Option<Arc<Shared>> {
-        let drainers = self.drainers.iter().map(|drainer| &drainer.shared);
+        let drainers = self.drainers.iter().filter_map(|drainer| drainer.shared.as_ref());
         self.present.iter().chain(drainers).find(|shared| shared.recording_id == recording_id).cloned()
     }
 

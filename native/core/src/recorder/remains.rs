@@ -45,11 +45,16 @@ impl Sides {
             return;
         }
         if let Some((directory, begun)) = self.delivered.take() {
-            match remove(&directory, &begun) {
-                Ok(()) => info!(directory = %directory.display(), "delivered; the directory is removed"),
-                Err(error) => warn!(directory = %directory.display(), "delivered, but the directory stays: {error}"),
-            }
+            remove_told(&directory, &begun);
         }
+    }
+}
+
+/// Removes what is left of a recording that is delivered; that something stays is told in its log.
+pub fn remove_told(directory: &Path, begun: &Begun) {
+    match remove(directory, begun) {
+        Ok(()) => info!(directory = %directory.display(), "delivered; the directory is removed"),
+        Err(error) => warn!(directory = %directory.display(), "delivered, but the directory stays: {error}"),
     }
 }
 

@@ -9,15 +9,15 @@ use tokio::sync::{mpsc, watch};
 use crate::books::journal::Journal;
 use crate::books::record::{Begun, Record};
 use crate::books::Books;
-use crate::config::Document;
+use crate::config::{self, Document, Place, WorkVolume};
 use crate::error::{Code, Error};
 use crate::locked::Locked;
+use crate::log::Log;
 use crate::names;
 use crate::recorder::backup::Backup;
-use crate::recorder::resume;
 use crate::recorder::stock::{News, Stock};
 use crate::recorder::uploader::{self, Uploader};
-use crate::recorder::volume;
+use crate::recorder::{remains, resume, story, volume};
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
@@ -26,11 +26,19 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
     let Some(files) = &document.storage.credential_files else {
         return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required"));
     };
-    let credentials = Credentials::in_files(files.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::new(Code::GeneralError, error.to_string()))?;
+    let means = Means {
+        credentials: Credentials::in_files(files.clone()),
+        backup: document.backup.as_ref().map(Backup::new),
+        ca_file: document.storage.ca_file.clone(),
+        work_volume: document.work_volume,
+        work_bytes: document.work_bytes,
+        keep_directory: document.keep_directory,
+        place: document.place.clone(),
+    };
     let mut errors = Vec::new();
     for directory in directories(document)? {
         let prefixes = Journal::prefixes(&directory).map_err(|error| unreadable(&directory, &error));
@@ -38,7 +46,12 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
             errors.push(error);
             Vec::new()
         }) {
-            let rescued = runtime.block_on(rescue_one(&directory, &prefix, document, &credentials));
+            let log = log_of(&directory, &document.log);
+            let _log = log.enter();
+            tracing::info!("cr_rescue: what is left in {} is delivered", directory.display());
+            let rescued = Books::open(&directory, &prefix)
+                .and_then(|books| runtime.block_on(deliver(books, &directory, &means, Err)))
+                .inspect_err(|error| story::refused("cr_rescue", error));
             errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
     }
@@ -68,24 +81,48 @@ fn directories(document: &Document) -> Result<Vec<PathBuf>, Error> {
     if let Some(id) = &document.recording_id {
         return Ok(vec![root.join(id)]);
     }
-    let entries = std::fs::read_dir(&root).map_err(|error| unreadable(&root, &error))?;
+    recordings(&root).map_err(|error| unreadable(&root, &error))
+}
+
+/// The directories of recordings in a work directory.
+pub fn recordings(root: &Path) -> std::io::Result<Vec<PathBuf>> {
     let is_recording = |path: &PathBuf| {
         path.is_dir() && path.file_name().and_then(|name| name.to_str()).is_some_and(names::is_recording_id)
     };
-    Ok(entries.flatten().map(|entry| entry.path()).filter(is_recording).collect())
+    Ok(std::fs::read_dir(root)?.flatten().map(|entry| entry.path()).filter(is_recording).collect())
 }
 
-async fn rescue_one(
+/// The log of the recording in the directory.
+#[must_use]
+pub fn log_of(directory: &Path, settings: &config::Log) -> Log {
+    let id = directory.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    Log::new(settings, &id)
+}
+
+/// With what a recording is delivered whose process has died.
+pub struct Means {
+    pub credentials: Credentials,
+    pub backup: Option<Backup>,
+    /// The certificate authority's place may be another by now.
+    pub ca_file: Option<PathBuf>,
+    pub work_volume: WorkVolume,
+    pub work_bytes: Option<u64>,
+    pub keep_directory: bool,
+    /// Where the recording goes instead, if nothing of it is stored yet.
+    pub place: Option<Place>,
+}
+
+/// Returns once everything in the books is in the bucket, and nothing of it is here any more; or where `failed`, which
+/// hears what a store refuses, makes that an end.
+pub async fn deliver(
+    mut books: Books,
     directory: &Path,
-    prefix: &str,
-    document: &Document,
-    credentials: &Credentials,
+    means: &Means,
+    failed: impl Fn(Error) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut books = Books::open(directory, prefix)?;
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = books.ledger().begun().cloned() else { return Ok(()) };
-    let backup = document.backup.as_ref().map(Backup::new);
-    resume::check_backup(books.ledger(), backup.as_ref().map(|backup| &backup.target))?;
+    resume::check_backup(books.ledger(), means.backup.as_ref().map(|backup| &backup.target))?;
     resume::settle(&mut books, directory)?;
     if !books.ledger().is_stopped() {
         let at = books.ledger().end_of_slices().unwrap_or_default();
@@ -93,13 +130,12 @@ async fn rescue_one(
     }
     let mut target = begun.target.clone();
     // What is in a store stays there, and the rest follows it.
-    let elsewhere = document.place.as_ref().and_then(|place| uploader::moved(books.ledger(), place).ok());
+    let elsewhere = means.place.as_ref().and_then(|place| uploader::moved(books.ledger(), place).ok());
     if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
         target = elsewhere;
-        books.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
+        books.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;
     }
-    // The file's place may be another here.
-    target.ca_file = document.storage.ca_file.clone().or(target.ca_file);
+    target.ca_file = means.ca_file.clone().or(target.ca_file);
     let (to_news, mut news) = mpsc::unbounded_channel();
     // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
     let (_, wake) = watch::channel(());
@@ -110,22 +146,24 @@ async fn rescue_one(
             directory: directory.to_owned(),
             volume: volume::Place {
                 directory: directory.to_owned(),
-                kind: document.work_volume,
-                most_bytes: document.work_bytes,
+                kind: means.work_volume,
+                most_bytes: means.work_bytes,
             },
             news: to_news,
         },
         target,
-        credentials: credentials.clone(),
-        backup,
+        credentials: means.credentials.clone(),
+        backup: means.backup.clone(),
         wake,
         moves,
     };
     let books = Arc::clone(&uploader.stock.books);
     let first_error = async {
         while let Some(news) = news.recv().await {
-            if let News::Failed(error) | News::Broken(error) = news {
-                return Err(error);
+            match news {
+                News::Failed(error) => failed(error)?,
+                News::Broken(error) => return Err(error),
+                _ => {}
             }
         }
         Ok(())
@@ -135,13 +173,15 @@ async fn rescue_one(
         Ok(())
     };
     let outcome = tokio::try_join!(everything, first_error).map(drop);
-    let concluded = books.locked().ledger().is_concluded();
+    let books = books.locked();
     // What was told after the end is no failure any more.
-    if concluded {
-        Ok(())
-    } else {
-        outcome
+    if !books.ledger().is_concluded() {
+        return outcome;
     }
+    if !means.keep_directory {
+        remains::remove_told(directory, &begun);
+    }
+    Ok(())
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

@@ -14,6 +14,7 @@ use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::backup::Backup;
 use crate::recorder::machine::Patience;
+use crate::recorder::takeover;
 use crate::recorder::volume::Place;
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
@@ -101,6 +102,7 @@ impl Plan {
                 backup: backup.as_ref().map(|backup| backup.target.clone()),
                 participants: sources.iter().map(expected).collect(),
                 mp4: document.outputs.contains(&Output::Mp4),
+                origin: Some(takeover::origin(request)),
             },
             credentials: credentials(&document.storage, request)?,
             backup,

@@ -104,7 +104,8 @@ pub fn kept(ledger: &Ledger, directory: &Path) {
     if slices > 0 && !ledger.is_concluded() {
         warn!(
             slices,
-            "what the bucket does not have is kept in {}: start again with the same recordingId, or call cr_rescue",
+            "what the bucket does not have is kept in {}: start again with the same recordingId, or with the same App ID, \
+             channel and uid, or call cr_rescue",
             directory.display()
         );
     }
