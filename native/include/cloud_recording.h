@@ -41,15 +41,15 @@ int cr_set_paused(const char *recording_id, int paused);
  * there, all else about its storage stays. Returns 0 or an error code; then err holds the reason. */
 int cr_set_storage(const char *recording_id, const char *json, char *err, size_t n);
 
-/* Waits until nothing that released recorders left, or earlier processes and a start took up, is being uploaded any more:
- * 1, or 0 after timeout_ms. */
+/* Waits until nothing that released recorders left, or earlier processes and a start took up, is being uploaded any
+ * more: 1, or 0 after timeout_ms. */
 int cr_wait_drained(uint32_t timeout_ms);
 
 /* Uploads what a process that died left in the work directory: the configuration document names the directory, the
  * recording (all in the directory, if left out) and the files with the bucket's keys, the backup store where files
- * are there, and in "place", as for cr_set_storage, where a recording goes that the bucket has no file of. Goes on after
- * what cannot be uploaded now. Returns when all the rest is in the bucket: 0, or an error code with the reasons in err, a
- * line for each recording. */
+ * are there, and in "place", as for cr_set_storage, where a recording goes that the bucket has no file of. Goes on
+ * after what cannot be uploaded now. Returns when all the rest is in the bucket: 0, or an error code with the reasons
+ * in err, a line for each recording. */
 int cr_rescue(const char *json, char *err, size_t n);
 
 #ifdef __cplusplus

@@ -257,8 +257,7 @@ void SeveralRecordSideBySide(const Place &place) {
     CHECK(memories[index].Await("uploaded"));
     CHECK(recorders[index]->GetRecordingId() == ids[index]);
     recorders[index]->Release(false);
-    CHECK((memories[index].told() ==
-           std::vector<std::string>{"connecting", "started", "stopped", "uploaded"}));
+    CHECK((memories[index].told() == std::vector<std::string>{"connecting", "started", "stopped", "uploaded"}));
   }
 }
 

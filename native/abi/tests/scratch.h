@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A directory of a program's own, which it works in, gone with all that is in it when the program is done; a failed check leaves it to be
-// looked at.
+// A directory of a program's own, which it works in, gone with all that is in it when the program is done; a failed
+// check leaves it to be looked at.
 #ifndef CLOUD_RECORDING_ABI_TESTS_SCRATCH_H
 #define CLOUD_RECORDING_ABI_TESTS_SCRATCH_H
 
