@@ -4,7 +4,7 @@
 //! The picture is that of the moment of the first field: its lines stay, and those between are worked out. Where nothing moves
 //! they are the lines of the other field, before and after; where something does, they are interpolated along the edges that
 //! the lines above and below show. How much moves is told by the picture before, so nothing has to wait for the next.
-//! `libavfilter` has filters for this, and brings libraries of ten times the recorder's size into its image.
+//! `libavfilter` has filters for this; it would be one more library that reads what others send.
 #![allow(clippy::inline_always)] // what is compiled for each kind of processor has to be in one piece
 
 use std::ffi::c_int;
