@@ -145,19 +145,17 @@ fn float_lays_small_pictures_over_the_first_and_lets_it_be_seen_where_there_is_o
     let scratch = Scratch::new("float");
     let tone_only = source(&scratch, "tone.mkv", "-f lavfi -i sine=frequency=660:duration=6 -c:a aac");
     let red = source(&scratch, "red.flv", &colour_and_tone("red", 440, 6.0));
-    let mut config = config(&scratch.path("work"), &[&red, &tone_only]);
-    config.layout = Layout::Float;
-    let told = record_offline(&config);
-    let file = joined_file(&scratch, &told.closed);
-    let picture = picture(&file, 3.0);
-    // The small region is 4..80 across and 180..236 down. Whoever joined first has the whole canvas.
-    let tone_joined_first = told.events.iter().find_map(|event| match event {
-        CaptureEvent::Joined { uid, .. } => Some(*uid == 2),
-        _ => None,
-    });
-    let behind = if tone_joined_first == Some(true) { [0, 0, 0] } else { [254, 0, 0] };
-    assert!(alike(colour_at(&picture, 320, 40, 208), [254, 0, 0]), "small and red, or nothing over red");
-    assert!(alike(colour_at(&picture, 320, 200, 60), behind));
+    // The small region is 4..80 across and 180..236 down. Who comes together stands as listed: the first has the whole canvas.
+    for (work, urls, behind) in
+        [("tone-above", [&red, &tone_only], [254, 0, 0]), ("red-above", [&tone_only, &red], [0, 0, 0])]
+    {
+        let mut config = config(&scratch.path(work), &urls.map(String::as_str));
+        config.layout = Layout::Float;
+        let told = record_offline(&config);
+        let picture = picture(&joined_file(&scratch, &told.closed), 3.0);
+        assert!(alike(colour_at(&picture, 320, 40, 208), [254, 0, 0]), "{work}: small and red, or nothing over red");
+        assert!(alike(colour_at(&picture, 320, 200, 60), behind), "{work}: the first behind");
+    }
 }
 
 #[test]
