@@ -16,11 +16,13 @@ const SOFTEST: f32 = 1e-15;
 /// silence. Tells whether there was any such.
 pub fn gate(planes: &mut [Vec<f32>]) -> bool {
     let mut wrong = false;
-    for sample in planes.iter_mut().flatten() {
-        // Of a number that is none, every comparison is false.
-        let sound = sample.abs() <= LOUDEST;
-        wrong |= !sound;
-        *sample = if sound && sample.abs() >= SOFTEST { *sample } else { 0.0 };
+    for plane in planes {
+        // Without branches, as a processor's vectors want it. Of a number that is none, every comparison is false.
+        for sample in plane {
+            let sound = sample.abs() <= LOUDEST;
+            wrong |= !sound;
+            *sample = if sound & (sample.abs() >= SOFTEST) { *sample } else { 0.0 };
+        }
     }
     wrong
 }
