@@ -5,7 +5,7 @@
 mod capture_support;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureEvent, Layout, StreamKinds};
+use cloud_recording_core::capture::api::{Layout, StreamKinds};
 
 #[test]
 fn one_source_becomes_slices_of_exactly_the_asked_length() {
