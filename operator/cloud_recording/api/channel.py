@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
-from cloud_recording.api.secrets import SecretKeyRef
+from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, no_secrets, of_field
 
 MAX_STREAMS: Final = 17

@@ -12,10 +12,10 @@ from pydantic import ConfigDict, Field
 from cloud_recording.api.base import API_VERSION, RecordModel, Rule, SpecModel, kubernetes
 from cloud_recording.api.channel import Channel
 from cloud_recording.api.media import RecordingOptions
-from cloud_recording.api.pod import PodOptions
+from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage import Storage
-from cloud_recording.api.work import EmptyDirWork, WorkVolume
+from cloud_recording.api.work_volume import EmptyDirWork, WorkVolume
 
 KIND: Final = "CloudRecording"
 PLURAL: Final = "cloudrecordings"

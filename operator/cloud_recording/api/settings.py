@@ -10,8 +10,8 @@ from pydantic import Field
 
 from cloud_recording.api.base import SpecModel
 from cloud_recording.api.channel import URL_SCHEMES
-from cloud_recording.api.hosts import ANY_HOST, HostPattern
-from cloud_recording.api.pod import Resources
+from cloud_recording.api.host_patterns import ANY_HOST, HostPattern
+from cloud_recording.api.pod_options import Resources
 from cloud_recording.api.recording import DEFAULT_ENGINE
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]

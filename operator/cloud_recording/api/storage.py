@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import KeptModel, Rule, SpecModel, kubernetes
-from cloud_recording.api.secrets import SecretKey, SecretKeyRef, SecretName
+from cloud_recording.api.secret_refs import SecretKey, SecretKeyRef, SecretName
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, of_field
 
 

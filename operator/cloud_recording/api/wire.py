@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from cloud_recording.api.base import API_VERSION, Count, Message, OpenEnum, PreciseTime, RecordModel, Tail
-from cloud_recording.api.hosts import ANY_HOST
+from cloud_recording.api.host_patterns import ANY_HOST
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome, ParticipantState

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cloud_recording.api.settings import LogFormat, LoggingSettings
-from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.controller.recording_key import RecordingKey
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _CHATTY: Final = ("kopf", "aiohttp.access", "asyncio")

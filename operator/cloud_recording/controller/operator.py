@@ -22,27 +22,28 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from cloud_recording.api.settings import OperatorSettings
-from cloud_recording.controller import probes
-from cloud_recording.controller.authority import CallbackAuthority
-from cloud_recording.controller.backoff import Backoff
+from cloud_recording.common.backoff import Backoff
+from cloud_recording.controller import health_server
+from cloud_recording.controller.callback_authority import CallbackAuthority
 from cloud_recording.controller.callback_listener import CallbackListener, Limits
-from cloud_recording.controller.callbacks import LARGEST_REQUEST, CallbackServer
-from cloud_recording.controller.identities import Identities
-from cloud_recording.controller.keys import HeldObjects, RecordingKey
-from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.callback_server import LARGEST_REQUEST, CallbackServer
+from cloud_recording.controller.caller_identities import Identities
+from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
-from cloud_recording.controller.queue import WorkQueue
 from cloud_recording.controller.reconcile import Reconciler
-from cloud_recording.controller.statuses import StatusWriter
+from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.controller.watch_thread import WatchThread
+from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.decide import Surroundings
 from cloud_recording.kube.client import Configuration, KubeClient, load_configuration
 from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
+from cloud_recording.kube.own_secret import OwnSecret
 from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings
-from cloud_recording.kube.secrets import OwnSecret
 from cloud_recording.kube.tokens import TokenReviews
 
 logger = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class Operator:
             expires = authority.expires_at
             return None if expires is not None and expires > utc_now() else "the callback certificate is not valid"
 
-        served = probes.application(metrics=self._metrics, healthy=healthy, ready=ready)
+        served = health_server.application(metrics=self._metrics, healthy=healthy, ready=ready)
         runner = web.AppRunner(served, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
-from cloud_recording.controller.backoff import Backoff
-from cloud_recording.controller.keys import HeldObjects, RecordingKey
-from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.common.backoff import Backoff
+from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.logs import about
-from cloud_recording.controller.statuses import StatusWriter, with_status
+from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.status_writer import StatusWriter, with_status
 from cloud_recording.domain import names, parts
 from cloud_recording.domain.decide import Refusal, Surroundings, decide
 from cloud_recording.domain.decision import (
@@ -36,11 +37,10 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
-from cloud_recording.domain.desired import desired_state, recording_document
-from cloud_recording.domain.invalid import unreadable
+from cloud_recording.domain.invalid_spec import read, unreadable
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template, owner_of_template
+from cloud_recording.domain.pod_documents import desired_state, recording_document
 from cloud_recording.domain.pod_view import PodView, recording_of, recording_uid_of
-from cloud_recording.domain.reading import read
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
 from cloud_recording.kube.pods import ForeignObjectError, Pods

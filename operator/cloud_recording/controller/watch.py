@@ -20,7 +20,7 @@ from kopf._core.engines.peering import Identity  # the one type of its signature
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import PLURAL
 from cloud_recording.api.wire import SUMMARY_FINALIZER
-from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.domain import names
 from cloud_recording.domain.pod_view import recording_of
 

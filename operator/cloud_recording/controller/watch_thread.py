@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.watch import PodSeen, RecordingSeen, watch
 
 logger = logging.getLogger(__name__)

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from cloud_recording.api.place import place_of
+from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
-from cloud_recording.api.words import counted
-from cloud_recording.domain import names, parts, presence
-from cloud_recording.domain.allowed import objection, storage_objection
+from cloud_recording.domain import heartbeat, names, parts
+from cloud_recording.domain.admission import objection, storage_objection
+from cloud_recording.domain.completion import Verdict, verdict
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
@@ -33,14 +34,13 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
-from cloud_recording.domain.desired import compact_json, desired_state
-from cloud_recording.domain.observe import node_deadline, observed
+from cloud_recording.domain.desired_state import deletion_deadline, discard_asked, duration_limit, wanted, why_stopped
+from cloud_recording.domain.observe_pod import node_deadline, observed
+from cloud_recording.domain.pod_documents import compact_json, desired_state
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.domain.restart import End, GoOn, Wait, after
+from cloud_recording.domain.restart_policy import End, GoOn, Wait, after
 from cloud_recording.domain.summarize import Headline, concluded, finished, summarized
 from cloud_recording.domain.totals import with_totals
-from cloud_recording.domain.verdict import Verdict, verdict
-from cloud_recording.domain.wanted import deletion_deadline, discard_asked, duration_limit, wanted, why_stopped
 
 GIVEN_UP_GRACE_SECONDS: Final = 1
 """What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
@@ -360,7 +360,7 @@ def _due(
         duration_limit(recording, status, now=now),
         deletion_deadline(recording),
         *(node_deadline(pod, limit=limit) for pod in pods.values() if not pod.over),
-        *presence.next_doubt(status, listening_since=surroundings.listening_since),
+        *heartbeat.next_doubt(status, listening_since=surroundings.listening_since),
     ]
     left = [moment - now for moment in moments if moment is not None and moment > now]
     if refusal is not None:

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Final
 
 from cloud_recording.api.base import LIST_TAIL
-from cloud_recording.api.place import place_of
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState, PartStorage
 from cloud_recording.api.storage import StoragePlace
+from cloud_recording.api.storage_place import place_of
 from cloud_recording.domain import names
 
 OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from cloud_recording.api.base import API_VERSION
-from cloud_recording.api.pod import PodOptions, Resources
+from cloud_recording.api.pod_options import PodOptions, Resources
 from cloud_recording.api.recording import DURABLE_FINALIZER, KIND, CloudRecording, CloudRecordingSpec
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Part
@@ -28,7 +28,7 @@ from cloud_recording.api.wire import (
     RecordingDocument,
 )
 from cloud_recording.domain import names
-from cloud_recording.domain.desired import compact_json
+from cloud_recording.domain.pod_documents import compact_json
 from cloud_recording.domain.sizing import TMP_MEBIBYTES, default_resources
 
 Json = dict[str, Any]

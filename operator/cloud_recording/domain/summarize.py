@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from cloud_recording.api.place import at_place
+from cloud_recording.api.phrases import participant, slices_are
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
 from cloud_recording.api.status import (
@@ -22,11 +22,11 @@ from cloud_recording.api.status import (
     PartState,
     Playlist,
 )
-from cloud_recording.api.words import participant, slices_are
-from cloud_recording.domain import location, parts, presence, storage_health, totals
+from cloud_recording.api.storage_place import at_place
+from cloud_recording.domain import heartbeat, parts, playlist_url, storage_health, totals
+from cloud_recording.domain.completion import Verdict
 from cloud_recording.domain.conditions import Conditions, get, is_true
-from cloud_recording.domain.verdict import Verdict
-from cloud_recording.domain.wanted import max_duration_over, wanted, why_stopped
+from cloud_recording.domain.desired_state import max_duration_over, wanted, why_stopped
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _AS_ASKED: Final = frozenset({Reason.RECORDING, Reason.PAUSED})
@@ -138,7 +138,7 @@ def _playlists(recording: CloudRecording, status: CloudRecordingStatus) -> tuple
     for part in status.parts:
         if part.playlist is not None and totals.in_bucket(part):
             storage = at_place(recording.spec.storage, part.storage.place if part.storage else None)
-            url = location.url(storage, part.playlist)
+            url = playlist_url.url(storage, part.playlist)
             known[part.number] = Playlist(part=part.number, name=part.playlist, url=url)
     return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
 
@@ -154,7 +154,7 @@ def _doubt(status: CloudRecordingStatus, *, now: datetime, listening_since: date
     part = parts.current(status)
     if part is None:
         return None
-    silent = presence.silence(part, now=now, listening_since=listening_since)
+    silent = heartbeat.silence(part, now=now, listening_since=listening_since)
     return Headline(reason=Reason.NOT_HEARD, message=silent) if silent else None
 
 
@@ -211,7 +211,7 @@ def _whom(status: CloudRecordingStatus) -> str:
 
 
 def _recording(part: Part, *, now: datetime) -> Headline:
-    if presence.is_unready(part, now=now):
+    if heartbeat.is_unready(part, now=now):
         node = f" on node '{part.node}'" if part.node else ""
         return Headline(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
     return Headline(reason=Reason.RECORDING)
@@ -258,7 +258,7 @@ def _set_recording(conditions: Conditions, status: CloudRecordingStatus, headlin
         conditions.set(ConditionType.RECORDING, _FALSE, headline.reason, "")
     elif headline.reason is Reason.NOT_HEARD:
         conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.NOT_HEARD, headline.message)
-    elif not presence.is_unready(part, now=conditions.now):
+    elif not heartbeat.is_unready(part, now=conditions.now):
         conditions.set(ConditionType.RECORDING, _TRUE, Reason.RECORDING, "")
     else:
         message = f"pod '{part.pod}' is not ready, so its last word cannot be relied on"

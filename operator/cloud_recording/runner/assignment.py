@@ -14,12 +14,12 @@ from typing import Any, Final
 from cloud_recording.api.bitrate import bitrate_kbps
 from cloud_recording.api.channel import ChannelType, Header, Stream
 from cloud_recording.api.media import AudioProfile, Layout, StreamKinds, VideoStream
-from cloud_recording.api.place import at_place
+from cloud_recording.api.phrases import participant
 from cloud_recording.api.regions import region_name, region_number
-from cloud_recording.api.secrets import SecretKeyRef
+from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Addressing, Storage, StoragePlace, StorageVendor
+from cloud_recording.api.storage_place import at_place
 from cloud_recording.api.wire import ABSENT, DesiredState, MissingSecret, RecordingDocument
-from cloud_recording.api.words import participant
 from cloud_recording.runner.job import Job, Mode, SecretText
 from cloud_recording.runner.urls import objection
 

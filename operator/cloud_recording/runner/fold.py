@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, EngineState

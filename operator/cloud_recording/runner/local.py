@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.channel import URL_SCHEMES
+from cloud_recording.api.phrases import counted
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
-from cloud_recording.api.words import counted
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.manifest import Manifest, ManifestError, load

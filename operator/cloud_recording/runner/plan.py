@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from cloud_recording.api.media import Layout
-from cloud_recording.api.place import place_of
 from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.runner.fold import fold, moved
 from cloud_recording.runner.job import Command, Mode

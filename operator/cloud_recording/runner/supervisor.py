@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from cloud_recording import __version__
-from cloud_recording.api.errors import RecordingErrorCode
-from cloud_recording.api.place import place_of
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.storage import StoragePlace
+from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import RecordingDocument, Summary
 from cloud_recording.runner.assignment import Assignment
 from cloud_recording.runner.child import RecorderChild

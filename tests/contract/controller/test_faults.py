@@ -16,13 +16,14 @@ import pytest_asyncio
 import yaml
 from kubernetes.aio.client import Configuration
 
-from cloud_recording.controller.keys import HeldObjects, RecordingKey
-from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
-from cloud_recording.controller.queue import WorkQueue
 from cloud_recording.controller.reconcile import Reconciler
-from cloud_recording.controller.statuses import StatusWriter
+from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.controller.watch import watch
+from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.names import POD_SELECTOR
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import Unavailable

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import Configuration
 
-from cloud_recording.controller.authority import CallbackAuthority
+from cloud_recording.controller.callback_authority import CallbackAuthority
 from cloud_recording.controller.certificates import Lifetimes
 from cloud_recording.kube.errors import Conflict, NotFound
 from cloud_recording.kube.events import EventNote, EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
+from cloud_recording.kube.own_secret import OwnSecret
 from cloud_recording.kube.pods import ForeignObjectError, Pods
 from cloud_recording.kube.recordings import Recordings
-from cloud_recording.kube.secrets import OwnSecret
 from tests.contract.controller.stage import Stage
 from tests.contract.controller.test_recordings import stranger_pod
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.status import Outcome
 from tests.contract.runner.pod import Stage, recording
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.status import Outcome
 from tests.contract.runner.pod import ACCESS_KEY, SECRET_KEY, STREAM_URL, Stage
 

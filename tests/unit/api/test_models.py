@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from cloud_recording.api.base import camel_case
-from cloud_recording.api.errors import ERRORS, RecordingErrorCode, error_facts
+from cloud_recording.api.error_codes import ERRORS, RecordingErrorCode, error_facts
 from cloud_recording.api.reasons import CONDITIONS, REASONS, ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.regions import REGIONS, region_name, region_number

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from cloud_recording.api.quantity import whole
-from cloud_recording.api.work import EmptyDirWork
+from cloud_recording.api.work_volume import EmptyDirWork
 
 
 @pytest.mark.parametrize(

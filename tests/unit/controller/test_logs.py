@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import logging
 
-from cloud_recording.controller.keys import RecordingKey
 from cloud_recording.controller.logs import JsonLines, about, named
+from cloud_recording.controller.recording_key import RecordingKey
 
 
 def line(**extra: str) -> dict[str, str]:

@@ -17,9 +17,9 @@ from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, P
 from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.decide import Refusal, decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
-from cloud_recording.domain.desired import desired_state
+from cloud_recording.domain.desired_state import duration_left
+from cloud_recording.domain.pod_documents import desired_state
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.domain.wanted import duration_left
 from tests.unit.domain.builders import (
     NOW,
     SETTINGS,

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.domain.desired import desired_state, recording_document
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template
+from cloud_recording.domain.pod_documents import desired_state, recording_document
 from tests.unit.domain.builders import CA, NOW, SETTINGS, a_part, a_recording
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,9 +13,9 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.domain import parts
+from cloud_recording.domain.apply_callbacks import fold
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import CreatePod, DeletePod, ReleaseRecording
-from cloud_recording.domain.fold import fold
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.summarize import finished, summarized
 from tests.unit.domain.builders import (

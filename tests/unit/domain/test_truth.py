@@ -14,12 +14,12 @@ from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Gap, Outcome, Part, ParticipantState, PartState
 from cloud_recording.api.wire import Callback
 from cloud_recording.domain import conditions
+from cloud_recording.domain.apply_callbacks import fold
 from cloud_recording.domain.decide import decide
-from cloud_recording.domain.desired import desired_state, recording_document
-from cloud_recording.domain.fold import fold
-from cloud_recording.domain.presence import FIRST_PROBE, FIRST_WORD, SILENCE
+from cloud_recording.domain.heartbeat import FIRST_PROBE, FIRST_WORD, SILENCE
+from cloud_recording.domain.pod_documents import desired_state, recording_document
+from cloud_recording.domain.status_events import Transition, transitions
 from cloud_recording.domain.summarize import summarized
-from cloud_recording.domain.transitions import Transition, transitions
 from tests.unit.domain.builders import (
     NOW,
     SETTINGS,

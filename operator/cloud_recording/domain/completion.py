@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
+from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
-from cloud_recording.api.words import counted
-from cloud_recording.domain.restart import End
+from cloud_recording.domain.restart_policy import End
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the work-queue is made of: the names of recordings, and what was seen of the objects made for them."""
+"""Which pods and PodTemplates our finalizer holds, by recording, as far as they were seen."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class RecordingKey(NamedTuple):
-    """A recording by its names; whether it still exists is known only after a look."""
-
-    namespace: str
-    name: str
+from cloud_recording.controller.recording_key import RecordingKey
 
 
 class HeldObjects:

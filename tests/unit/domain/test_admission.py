@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.domain.allowed import objection
+from cloud_recording.domain.admission import objection
 from tests.unit.domain.builders import SETTINGS, a_recording
 
 KEYS = {"secretRef": {"name": "team-a-bucket"}}

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from cloud_recording.controller.backoff import Backoff
-from cloud_recording.controller.queue import WorkQueue
+from cloud_recording.common.backoff import Backoff
+from cloud_recording.controller.work_queue import WorkQueue
 
 pytestmark = pytest.mark.looptime
 

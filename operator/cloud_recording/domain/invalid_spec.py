@@ -10,11 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
+from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus
+from cloud_recording.domain.conditions import Conditions
 
 Json = dict[str, Any]
 
@@ -48,6 +52,26 @@ def read(body: Json) -> Reading:
             raise
         spec = _readable(body.get("spec"))
         return Reading(recording=CloudRecording.model_validate({**body, "spec": spec}), objection=error)
+
+
+def unreadable(
+    recording: CloudRecording, status: CloudRecordingStatus, error: ValidationError, *, now: datetime
+) -> CloudRecordingStatus:
+    """The status with the first of the errors told, and everything else as it was: a running pod is left to run."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+    generation = recording.metadata.generation
+    conditions = Conditions(status.conditions, generation=generation, now=now)
+    conditions.set(ConditionType.READY, ConditionStatus.FALSE, Reason.INVALID_SPEC, message)
+    conditions.set(ConditionType.STALLED, ConditionStatus.TRUE, Reason.INVALID_SPEC, message)
+    conditions.remove(ConditionType.RECONCILING)
+    return status.model_copy(
+        update={
+            "conditions": conditions.as_tuple(),
+            "display": Reason.INVALID_SPEC.value,
+            "observed_generation": generation,
+        }
+    )
 
 
 def _readable(spec: object) -> Json:

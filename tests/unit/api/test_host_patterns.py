@@ -4,7 +4,7 @@
 import pytest
 from pydantic import ValidationError
 
-from cloud_recording.api.hosts import is_listed
+from cloud_recording.api.host_patterns import is_listed
 from cloud_recording.api.settings import AllowedSettings
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-from cloud_recording.controller.backoff import Backoff
+from cloud_recording.common.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.domain import parts, totals
-from cloud_recording.domain.wanted import max_duration_over
+from cloud_recording.domain.desired_state import max_duration_over
 
 FIRST_DELAY: Final = timedelta(seconds=2)
 LONGEST_DELAY: Final = timedelta(minutes=5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.status import (
     Amounts,
@@ -22,9 +22,9 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.api.wire import Callback
 from cloud_recording.domain import conditions
-from cloud_recording.domain.fold import fold
+from cloud_recording.domain.apply_callbacks import fold
+from cloud_recording.domain.status_events import transitions
 from cloud_recording.domain.summarize import summarized
-from cloud_recording.domain.transitions import transitions
 from tests.unit.domain.builders import (
     NOW,
     a_callback,

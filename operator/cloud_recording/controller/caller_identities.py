@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from cloud_recording.api.wire import CALLBACK_AUDIENCE
-from cloud_recording.controller.keys import RecordingKey
+from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.domain.pod_view import PodView, recording_of
 from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.tokens import PodIdentity, TokenReviews, may_be_valid

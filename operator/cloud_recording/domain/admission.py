@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from cloud_recording.api.hosts import is_listed
-from cloud_recording.api.pod import PodOptions
+from cloud_recording.api.host_patterns import is_listed
+from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.recording import CloudRecordingSpec
 from cloud_recording.api.settings import AllowedSettings, OperatorSettings
-from cloud_recording.domain import location
+from cloud_recording.domain import playlist_url
 from cloud_recording.domain.pod_builder import secret_keys
 
 
@@ -46,7 +46,7 @@ def _objections(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterato
 
 def _storage_objections(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
     """Who may make recordings could otherwise have any Secret of the namespace sent to a server of their own."""
-    host = location.host(spec.storage)
+    host = playlist_url.host(spec.storage)
     if not is_listed(host, allowed.endpoints):
         yield f"`spec.storage` must not lead to '{host}': the administrator does not allow it"
     for name in sorted({name for name, _ in secret_keys(spec)}):

@@ -21,17 +21,16 @@ from pydantic import ValidationError
 
 from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
-from cloud_recording.controller.backoff import Backoff
+from cloud_recording.common.backoff import Backoff
 from cloud_recording.controller.callback_listener import RETRY_SECONDS
-from cloud_recording.controller.identities import Caller, Identities
-from cloud_recording.controller.keys import RecordingKey
-from cloud_recording.controller.locks import KeyedLocks
+from cloud_recording.controller.caller_identities import Caller, Identities
+from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.logs import about
-from cloud_recording.controller.statuses import StatusWriter
+from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.domain import parts
-from cloud_recording.domain.fold import fold
-from cloud_recording.domain.invalid import unreadable
-from cloud_recording.domain.reading import Reading, read
+from cloud_recording.domain.apply_callbacks import fold
+from cloud_recording.domain.invalid_spec import Reading, read, unreadable
 from cloud_recording.domain.summarize import summarized
 from cloud_recording.domain.totals import with_totals
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound

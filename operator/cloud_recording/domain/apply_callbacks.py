@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from cloud_recording.api.errors import RecordingErrorCode, error_facts
+from cloud_recording.api.error_codes import RecordingErrorCode, error_facts
 from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, Reason, remedy
 from cloud_recording.api.recording import DISCARD_ANNOTATION
 from cloud_recording.api.status import (
@@ -53,7 +53,7 @@ from cloud_recording.api.wire import (
     UploaderFailure,
     WaitingForSecret,
 )
-from cloud_recording.domain import counting, parts, storage_health, totals
+from cloud_recording.domain import part_summary, parts, storage_health, totals
 
 _PART_STATES: Final = {
     EngineState.CONNECTING: PartState.CONNECTING,
@@ -158,10 +158,10 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return parts.replaced(status, parts.changed(part, storage=PartStorage(place=place)))
         case EditRefused():
             message = f"`{callback.field}` was not changed: {callback.message}"
-            refusal = counting.error(RecordingErrorCode.INVALID_OPERATION, message, time=time)
+            refusal = part_summary.error(RecordingErrorCode.INVALID_OPERATION, message, time=time)
             return _with_error(status, refusal)
         case Finished(summary=summary):
-            return counting.with_summary(status, part, summary, now=time)
+            return part_summary.with_summary(status, part, summary, now=time)
         case SnapshotTaken() | UnknownCallback():
             return status
 
@@ -276,7 +276,7 @@ def _recorder_failure(
 
 
 def _error(callback: RecorderFailure, *, time: datetime) -> LastError:
-    return counting.error(callback.code, callback.message, time=time)
+    return part_summary.error(callback.code, callback.message, time=time)
 
 
 def _volume_error(callback: RecorderFailure, *, time: datetime) -> LastError:
@@ -294,7 +294,7 @@ def _uploader_error(
     status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime
 ) -> LastError:
     """The error with the remedy of its cause, where the engine tells it."""
-    error = counting.error(callback.code, callback.message, time=time)
+    error = part_summary.error(callback.code, callback.message, time=time)
     health = part.storage
     if callback.snapshot is None or callback.snapshot.storage is None or health is None or health.ready is not False:
         return error
@@ -328,7 +328,7 @@ def _is_over(error: LastError, part: Part) -> bool:
 def _fatal(
     status: CloudRecordingStatus, part: Part, callback: RecordingFatalError, *, time: datetime
 ) -> CloudRecordingStatus:
-    error = counting.error(callback.code, callback.message, time=time)
+    error = part_summary.error(callback.code, callback.message, time=time)
     if part.state is PartState.UPLOADING and part.stop_time is not None:
         # Capture had ended as it was to; what fails after that is no reason for another part.
         return _with_error(status, error)
@@ -354,7 +354,7 @@ def _recorder_exited(
         recorder_restarts=callback.restarts,
         state=PartState.CONNECTING if part.state in _ENGINE_AT_WORK else part.state,
     )
-    error = counting.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
+    error = part_summary.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
     return parts.replaced(_with_error(status, error), exited)
 
 
@@ -391,7 +391,7 @@ def _with_snapshot(
         engine_extended=True,
     )
     status = parts.replaced(status, counted)
-    durable = counting.optional_moment(snapshot.last_durable_slice_time)
+    durable = part_summary.optional_moment(snapshot.last_durable_slice_time)
     newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
     # An old part that still uploads has no participants; who is there is told by the part that captures.
     people = {}
@@ -407,7 +407,7 @@ def _with_snapshot(
 
 def _pause(snapshot: Snapshot) -> Pause | None:
     told = snapshot.pause
-    return Pause(reason=told.reason, start_time=counting.moment(told.since)) if told else None
+    return Pause(reason=told.reason, start_time=part_summary.moment(told.since)) if told else None
 
 
 def _storage(part: Part, told: StorageRecord | None) -> PartStorage | None:
@@ -419,7 +419,7 @@ def _storage(part: Part, told: StorageRecord | None) -> PartStorage | None:
             "ready": not failing,
             "reason": storage_health.reason_of(told.cause) if failing else None,
             "message": told.message if failing else None,
-            "time": counting.optional_moment(told.since),
+            "time": part_summary.optional_moment(told.since),
         }
     )
 
@@ -431,7 +431,9 @@ def _merged(known: tuple[Gap, ...], told: tuple[Gap, ...]) -> tuple[Gap, ...]:
 
 
 def _gap(record: GapRecord) -> Gap:
-    return Gap(start_time=counting.moment(record.start), stop_time=counting.moment(record.stop), reason=record.reason)
+    return Gap(
+        start_time=part_summary.moment(record.start), stop_time=part_summary.moment(record.stop), reason=record.reason
+    )
 
 
 def _participant(record: ParticipantRecord) -> Participant:
@@ -441,7 +443,7 @@ def _participant(record: ParticipantRecord) -> Participant:
         state=record.state,
         audio=record.audio,
         video=record.video,
-        join_time=counting.optional_moment(record.join_time),
-        leave_time=counting.optional_moment(record.leave_time),
+        join_time=part_summary.optional_moment(record.join_time),
+        leave_time=part_summary.optional_moment(record.leave_time),
         message=record.message,
     )

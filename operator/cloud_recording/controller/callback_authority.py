@@ -19,7 +19,7 @@ from cryptography import x509
 
 from cloud_recording.controller.certificates import Authority, KeyPair, Lifetimes, advance, new_serving
 from cloud_recording.kube.errors import Conflict, KubeError
-from cloud_recording.kube.secrets import OwnSecret, StoredSecret
+from cloud_recording.kube.own_secret import OwnSecret, StoredSecret
 
 logger = logging.getLogger(__name__)
 

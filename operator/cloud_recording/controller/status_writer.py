@@ -8,7 +8,7 @@ from typing import Any
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus
-from cloud_recording.domain.transitions import transitions
+from cloud_recording.domain.status_events import transitions
 from cloud_recording.kube.events import EventNote, EventRecorder
 from cloud_recording.kube.recordings import Recordings
 

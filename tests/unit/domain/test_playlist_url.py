@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloud_recording.api.storage import Storage
-from cloud_recording.domain import location
+from cloud_recording.domain import playlist_url
 
 CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
 
@@ -40,4 +40,4 @@ CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
     ],
 )
 def test_url(storage: dict[str, Any], expected: str | None) -> None:
-    assert location.url(Storage.model_validate({**storage, **CREDENTIALS}), "sid_room=201.m3u8") == expected
+    assert playlist_url.url(Storage.model_validate({**storage, **CREDENTIALS}), "sid_room=201.m3u8") == expected

@@ -6,15 +6,15 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from cloud_recording.api.hosts import is_listed
-from cloud_recording.api.place import at_place
+from cloud_recording.api.host_patterns import is_listed
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.api.storage import StoragePlace
+from cloud_recording.api.storage_place import at_place
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
-from cloud_recording.domain import location, names, parts
-from cloud_recording.domain.wanted import duration_left, wanted
+from cloud_recording.domain import names, parts, playlist_url
+from cloud_recording.domain.desired_state import duration_left, wanted
 
 
 def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
@@ -63,7 +63,7 @@ def desired_state(
 def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSettings) -> StoragePlace | None:
     """Where the part's files go on going, as the administrator does not allow where the spec wants them now."""
     refused = part.storage is not None and not is_listed(
-        location.host(recording.spec.storage), settings.allowed.endpoints
+        playlist_url.host(recording.spec.storage), settings.allowed.endpoints
     )
     return part.storage.place if refused and part.storage is not None else None
 

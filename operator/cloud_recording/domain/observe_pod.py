@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.errors import RecordingErrorCode
+from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
-from cloud_recording.domain import counting, parts
+from cloud_recording.domain import part_summary, parts
 from cloud_recording.domain.pod_view import PodView, Termination
 
 MOST_RUNNER_RESTARTS: Final = 5
@@ -34,9 +34,9 @@ def observed(  # noqa: PLR0911 - one way out for each way a pod can be found
         return _lost(status, part, Reason.POD_LOST, "another pod has taken the name of the part's pod", now=now)
     status, part = _seen(status, part, pod, now=now)
     if pod.terminated is not None and pod.over:
-        summary = counting.read_summary(pod.terminated.message, uid=uid, part=part.number)
+        summary = part_summary.read_summary(pod.terminated.message, uid=uid, part=part.number)
         if summary is not None:
-            return counting.with_summary(status, part, summary, now=pod.terminated.finished_at or now)
+            return part_summary.with_summary(status, part, summary, now=pod.terminated.finished_at or now)
     if pod.over:
         reason, message = _silent_end(pod)
         return _lost(status, part, reason, message, now=now)
@@ -130,7 +130,7 @@ def _restart_error(ended: Termination, *, now: datetime) -> LastError:
     time = ended.finished_at or now
     if ended.reason != _OUT_OF_MEMORY:
         message = f"the recorder's container ended ({_how(ended)}) and was started again in the same pod"
-        return counting.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
+        return part_summary.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
     return LastError(
         reason=Reason.OUT_OF_MEMORY,
         message="the recorder's container used more memory than its limit and was started again in the same pod",
