@@ -25,7 +25,7 @@ from cloud_recording.common.backoff import Backoff
 from cloud_recording.controller.callback_listener import RETRY_SECONDS
 from cloud_recording.controller.caller_identities import Caller, Identities
 from cloud_recording.controller.keyed_locks import KeyedLocks
-from cloud_recording.controller.logs import about
+from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.domain import parts
@@ -134,7 +134,7 @@ class CallbackServer:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._locks.hold(caller.recording):
                 try:
-                    with about(caller.recording):
+                    with logging_about(caller.recording):
                         return await self._fold_once(caller, caller.recording, callbacks)
                 except Conflict:
                     if attempt == ATTEMPTS:

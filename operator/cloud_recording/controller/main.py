@@ -19,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from cloud_recording.api.settings import OperatorSettings
-from cloud_recording.controller import logs
+from cloud_recording.controller import log_setup
 from cloud_recording.controller.operator import Operator, Place
 from cloud_recording.kube.errors import KubeError
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"cloud-recording operator: {error}", file=sys.stderr)
         return 2
-    logs.set_up(settings.logging)
+    log_setup.set_up(settings.logging)
     try:
         return asyncio.run(_run(settings, place))
     except ValueError as error:

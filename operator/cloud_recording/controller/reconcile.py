@@ -20,7 +20,7 @@ from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.controller.held_objects import HeldObjects
 from cloud_recording.controller.keyed_locks import KeyedLocks
-from cloud_recording.controller.logs import about
+from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter, with_status
 from cloud_recording.domain import names, parts
@@ -115,7 +115,7 @@ class Reconciler:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._locks.hold(key):
                 try:
-                    with about(key):
+                    with logging_about(key):
                         return await self._pass(key)
                 except Conflict:
                     if attempt == ATTEMPTS:
