@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server that recorders report to. Any replica may answer: it decides nothing, it folds.
+"""The server that recorders report to. Any replica may answer: it decides nothing, it takes in facts.
 
-What it acknowledges is in the status for good. Answers other than 200 mean: 400 this callback can never be folded, 401
+What it acknowledges is in the status for good. Answers other than 200 mean: 400 this callback can never be applied, 401
 or 403 the token is not accepted, 410 this pod has nothing more to say, 503 try again later.
 """
 
@@ -23,14 +23,14 @@ from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.controller.callback_listener import RETRY_SECONDS
-from cloud_recording.controller.caller_identities import Caller, Identities
+from cloud_recording.controller.caller_identities import Caller, CallerIdentities
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.domain import parts
-from cloud_recording.domain.apply_callbacks import fold
-from cloud_recording.domain.invalid_spec import Reading, read, unreadable
+from cloud_recording.domain.apply_callbacks import apply_callbacks
+from cloud_recording.domain.invalid_spec import ParsedRecording, parse, with_invalid_spec
 from cloud_recording.domain.summarize import summarized
 from cloud_recording.domain.totals import with_totals
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
@@ -44,7 +44,7 @@ LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""
 
 ATTEMPTS: Final = 8
-"""How often a fold is tried when others write the same resource in between."""
+"""How often callbacks are applied anew when others write the same resource in between."""
 
 PAUSES: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
 """Others write in bursts, which tries without a pause would all fall into."""
@@ -61,12 +61,12 @@ class GoneError(Exception):
 
 
 class CallbackServer:
-    """Takes callbacks in and folds them into statuses."""
+    """Takes callbacks in and applies them to statuses."""
 
     def __init__(
         self,
         *,
-        identities: Identities,
+        identities: CallerIdentities,
         recordings: Recordings,
         statuses: StatusWriter,
         locks: KeyedLocks[RecordingKey],
@@ -98,7 +98,7 @@ class CallbackServer:
             count = len(batch.callbacks)
             if batch.pod_uid != caller.pod.uid:
                 raise web.HTTPForbidden(text="the token was issued to another pod")
-            acknowledged = await self._fold(caller, batch.callbacks)
+            acknowledged = await self._apply(caller, batch.callbacks)
             answer = web.json_response(CallbackResponse(acknowledged=acknowledged).model_dump(by_alias=True))
         except GoneError:
             answer = web.json_response({"message": "this pod owns no part of a recording"}, status=410)
@@ -112,7 +112,7 @@ class CallbackServer:
         except web.HTTPException as error:
             answer = web.json_response({"message": error.text}, status=error.status)
         except KubeError as error:
-            logger.warning("callbacks not folded", extra={"error": error.message})
+            logger.warning("callbacks not applied", extra={"error": error.message})
             headers = {"Retry-After": str(RETRY_SECONDS)}
             answer = web.json_response({"message": "the API server cannot answer now"}, status=503, headers=headers)
         self._observer.callbacks(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
@@ -127,7 +127,7 @@ class CallbackServer:
             raise web.HTTPUnauthorized(text="the token is not accepted")
         return caller
 
-    async def _fold(self, caller: Caller, callbacks: Sequence[Callback]) -> int:
+    async def _apply(self, caller: Caller, callbacks: Sequence[Callback]) -> int:
         """The highest sequence that the status contains now, or that changes it no more."""
         if caller.recording is None:
             raise GoneError
@@ -135,22 +135,22 @@ class CallbackServer:
             async with self._locks.hold(caller.recording):
                 try:
                     with logging_about(caller.recording):
-                        return await self._fold_once(caller, caller.recording, callbacks)
+                        return await self._apply_once(caller, caller.recording, callbacks)
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
             await asyncio.sleep(PAUSES.after(attempt, spread=random.random()))  # noqa: S311
         raise AssertionError("the loop above returns or raises")
 
-    async def _fold_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
+    async def _apply_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
         try:
             body = await self._recordings.read(namespace=key.namespace, name=key.name)
         except NotFound:
             raise GoneError from None
         if body["metadata"]["uid"] != caller.recording_uid:
             raise GoneError
-        reading = read(body)
-        recording = reading.recording
+        parsed = parse(body)
+        recording = parsed.recording
         part = parts.find(recording.status, pod_name=caller.pod.name, pod_uid=caller.pod.uid)
         if part is None or part.state is PartState.LOST:
             raise GoneError
@@ -158,18 +158,18 @@ class CallbackServer:
         if part.state is PartState.CONCLUDED:
             return max(highest, part.sequence)
         known = parts.changed(part, pod_uid=caller.pod.uid)
-        after = self._after(reading, parts.replaced(recording.status, known), part.number, callbacks)
+        after = self._after(parsed, parts.replaced(recording.status, known), part.number, callbacks)
         await self._statuses.write(body, before=recording.status, after=after)
         return max(highest, part.sequence)
 
     def _after(
-        self, reading: Reading, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
+        self, parsed: ParsedRecording, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
     ) -> CloudRecordingStatus:
-        recording, now = reading.recording, self._clock()
-        folded = fold(status, number=number, callbacks=callbacks, heard_at=now)
-        if reading.objection is not None and recording.metadata.deletion_timestamp is None:
-            return unreadable(recording, with_totals(folded), reading.objection, now=now)
-        return summarized(recording, folded, now=now)
+        recording, now = parsed.recording, self._clock()
+        applied = apply_callbacks(status, number=number, callbacks=callbacks, received_at=now)
+        if parsed.spec_error is not None and recording.metadata.deletion_timestamp is None:
+            return with_invalid_spec(recording, with_totals(applied), parsed.spec_error, now=now)
+        return summarized(recording, applied, now=now)
 
 
 class _InvalidError(Exception):
@@ -190,10 +190,10 @@ def _parsed(body: object) -> CallbackRequest:
                 CALLBACK.validate_python(one)
             except ValidationError as error:
                 sequence = one.get("sequence") if isinstance(one, dict) else None
-                raise _InvalidError(sequence if isinstance(sequence, int) else None, _told(error)) from None
-        raise _InvalidError(None, _told(whole)) from None
+                raise _InvalidError(sequence if isinstance(sequence, int) else None, _first_error(error)) from None
+        raise _InvalidError(None, _first_error(whole)) from None
 
 
-def _told(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -16,8 +16,8 @@ from cloud_recording.domain.pod_view import PodView, recording_of
 from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.tokens import PodIdentity, TokenReviews, may_be_valid
 
-TRUSTED_SECONDS: Final = 60.0
-DOUBTED_SECONDS: Final = 5.0
+ACCEPTED_TOKEN_SECONDS: Final = 60.0
+REFUSED_TOKEN_SECONDS: Final = 5.0
 """How long a token that was refused is refused without asking: somebody who guesses must not load the API server."""
 
 REMEMBERED_TOKENS: Final = 20_000
@@ -33,7 +33,7 @@ class Caller:
     recording_uid: str | None
 
 
-class Identities:
+class CallerIdentities:
     """Answers who holds a token. Tokens themselves are not kept, only their hashes."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Identities:
         if self._clock() < until:
             return known
         found = await self._ask(token)
-        seconds = TRUSTED_SECONDS if found is not None else DOUBTED_SECONDS
+        seconds = ACCEPTED_TOKEN_SECONDS if found is not None else REFUSED_TOKEN_SECONDS
         self._known[key] = (self._clock() + seconds, found)
         self._known.move_to_end(key)
         while len(self._known) > REMEMBERED_TOKENS:

@@ -9,11 +9,11 @@ from aiohttp import web
 
 from cloud_recording.controller.metrics import Metrics
 
-Complaint = Callable[[], str | None]
+Check = Callable[[], str | None]
 """Says what is wrong, or nothing."""
 
 
-def application(*, metrics: Metrics, healthy: Complaint, ready: Complaint) -> web.Application:
+def application(*, metrics: Metrics, healthy: Check, ready: Check) -> web.Application:
     """The plain HTTP server for the kubelet and for Prometheus."""
 
     async def exposition(_: web.Request) -> web.Response:
@@ -26,9 +26,9 @@ def application(*, metrics: Metrics, healthy: Complaint, ready: Complaint) -> we
     return served
 
 
-def _answering(complaint: Complaint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _answering(check: Check) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(_: web.Request) -> web.StreamResponse:
-        wrong = complaint()
+        wrong = check()
         return web.Response(text="ok\n") if wrong is None else web.Response(text=f"{wrong}\n", status=503)
 
     return answer

@@ -2,7 +2,7 @@
 """`cloud-recording operator`: reads the settings, and runs until told to stop or until it may not go on.
 
 Exit status: 0 told to stop; 1 the Lease was lost, the watch ended or the API server did not answer; 2 the settings or
-the surroundings are wrong.
+the environment are wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.controller import log_setup
-from cloud_recording.controller.operator import Operator, Place
+from cloud_recording.controller.operator import Operator, ReplicaIdentity
 from cloud_recording.kube.errors import KubeError
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(options.config)
-        place = Place.from_environment(os.environ)
+        replica = ReplicaIdentity.from_environment(os.environ)
     except (OSError, ValueError) as error:
         print(f"cloud-recording operator: {error}", file=sys.stderr)
         return 2
     log_setup.set_up(settings.logging)
     try:
-        return asyncio.run(_run(settings, place))
+        return asyncio.run(_run(settings, replica))
     except ValueError as error:
         logger.error("the operator cannot run here", extra={"error": str(error)})  # noqa: TRY400 - told, not traced
         return 2
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-async def _run(settings: OperatorSettings, place: Place) -> int:
-    return await Operator(settings, place).run()
+async def _run(settings: OperatorSettings, replica: ReplicaIdentity) -> int:
+    return await Operator(settings, replica).run()
 
 
 def load_settings(path: Path) -> OperatorSettings:

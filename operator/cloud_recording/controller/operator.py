@@ -27,7 +27,7 @@ from cloud_recording.controller import health_server
 from cloud_recording.controller.callback_authority import CallbackAuthority
 from cloud_recording.controller.callback_listener import CallbackListener, Limits
 from cloud_recording.controller.callback_server import LARGEST_REQUEST, CallbackServer
-from cloud_recording.controller.caller_identities import Identities
+from cloud_recording.controller.caller_identities import CallerIdentities
 from cloud_recording.controller.held_objects import HeldObjects
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
@@ -36,7 +36,7 @@ from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
-from cloud_recording.domain.decide import Surroundings
+from cloud_recording.domain.decide import OperatorContext
 from cloud_recording.kube.client import Configuration, KubeClient, load_configuration
 from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
@@ -59,7 +59,7 @@ LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ReplicaIdentity:
     """Where this replica runs."""
 
     namespace: str
@@ -100,9 +100,9 @@ async def _persistently(work: Callable[[], Awaitable[None]]) -> None:
 class Operator:
     """One replica, from its start to its end."""
 
-    def __init__(self, settings: OperatorSettings, place: Place) -> None:
+    def __init__(self, settings: OperatorSettings, replica: ReplicaIdentity) -> None:
         self._settings = settings
-        self._place = place
+        self._replica = replica
         self._metrics = Metrics()
         self._held = HeldObjects()
         self._locks: KeyedLocks[RecordingKey] = KeyedLocks()
@@ -119,7 +119,7 @@ class Operator:
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(KubeClient(configuration, user_agent=NAME))
             pods, recordings = Pods(client), Recordings(client)
-            events = EventRecorder(client, controller=NAME, instance=self._place.pod)
+            events = EventRecorder(client, controller=NAME, instance=self._replica.pod)
             statuses = StatusWriter(recordings, events)
             queue, reconciler, authority = self._workings(client, pods, recordings, statuses)
             await self._serve_probes(stack, authority, queue)
@@ -132,9 +132,9 @@ class Operator:
     def _workings(
         self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
     ) -> tuple[WorkQueue[RecordingKey], Reconciler, CallbackAuthority]:
-        def surroundings() -> Surroundings:
+        def context() -> OperatorContext:
             bundle = authority.bundle
-            return Surroundings(settings=self._settings, callback_ca=bundle, listening_since=self._began)
+            return OperatorContext(settings=self._settings, callback_ca=bundle, listening_since=self._began)
 
         def authority_changed() -> None:
             for key in reconciler.unfinished:
@@ -144,7 +144,7 @@ class Operator:
             recordings=recordings,
             pods=pods,
             statuses=statuses,
-            surroundings=surroundings,
+            context=context,
             held=self._held,
             locks=self._locks,
             clock=utc_now,
@@ -152,7 +152,7 @@ class Operator:
         self._metrics.count_unfinished(lambda: len(reconciler.unfinished))
         queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, observer=self._metrics)
         authority = CallbackAuthority(
-            OwnSecret(client, namespace=self._place.namespace, name=self._settings.callbacks.ca_secret_name),
+            OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
             hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
             clock=utc_now,
             changed=authority_changed,
@@ -163,7 +163,7 @@ class Operator:
         self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
     ) -> CallbackServer:
         return CallbackServer(
-            identities=Identities(TokenReviews(client), pods, clock=asyncio.get_running_loop().time, utc=utc_now),
+            identities=CallerIdentities(TokenReviews(client), pods, clock=asyncio.get_running_loop().time, utc=utc_now),
             recordings=recordings,
             statuses=statuses,
             locks=self._locks,
@@ -211,9 +211,9 @@ class Operator:
         election = self._settings.leader_election
         lease = LeaseHolder(
             configuration,
-            namespace=self._place.namespace,
+            namespace=self._replica.namespace,
             name=election.lease_name,
-            identity=f"{self._place.pod}_{self._place.pod_uid}",
+            identity=f"{self._replica.pod}_{self._replica.pod_uid}",
             lost=lambda: loop.call_soon_threadsafe(self._fail),
             timing=LeaseTiming(
                 duration_seconds=election.lease_seconds,

@@ -24,7 +24,7 @@ from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter, with_status
 from cloud_recording.domain import names, parts
-from cloud_recording.domain.decide import Refusal, Surroundings, decide
+from cloud_recording.domain.decide import OperatorContext, Refusal, decide
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
@@ -37,9 +37,9 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
-from cloud_recording.domain.invalid_spec import read, unreadable
+from cloud_recording.domain.invalid_spec import parse, with_invalid_spec
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template, owner_of_template
-from cloud_recording.domain.pod_documents import desired_state, recording_document
+from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.pod_view import PodView, recording_of, recording_uid_of
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
@@ -78,7 +78,7 @@ class Reconciler:
         recordings: Recordings,
         pods: Pods,
         statuses: StatusWriter,
-        surroundings: Callable[[], Surroundings],
+        context: Callable[[], OperatorContext],
         held: HeldObjects,
         locks: KeyedLocks[RecordingKey],
         clock: Callable[[], datetime],
@@ -86,7 +86,7 @@ class Reconciler:
         self._recordings = recordings
         self._pods = pods
         self._statuses = statuses
-        self._surroundings = surroundings
+        self._context = context
         self._held = held
         self._templates = HeldObjects()
         self._template_of: dict[RecordingKey, Json] = {}
@@ -131,15 +131,15 @@ class Reconciler:
             await self._end_strays(key, but=None)
             return None
         await self._end_strays(key, but=body["metadata"]["uid"])
-        reading = read(body)
-        recording = reading.recording
+        parsed = parse(body)
+        recording = parsed.recording
         over = finished(recording.status) or recording.metadata.deletion_timestamp is not None
-        if reading.objection is not None and not over:
-            await self._refuse(body, recording, reading.objection)
+        if parsed.spec_error is not None and not over:
+            await self._refuse(body, recording, parsed.spec_error)
             return None
         pods = await self._read_pods(key, recording)
         decision = await self._decide_and_do(key, body, recording, pods)
-        return self._look_again(key, decision)
+        return self._requeue_after(key, decision)
 
     async def _decide_and_do(
         self, key: RecordingKey, body: Json, recording: CloudRecording, pods: Mapping[str, Json]
@@ -147,11 +147,11 @@ class Reconciler:
         views = {name: PodView.of(pod) for name, pod in pods.items()}
         refusal: Refusal | None = None
         while True:
-            decision = decide(recording, views, now=self._clock(), surroundings=self._surroundings(), refusal=refusal)
-            if decision.hold:
+            decision = decide(recording, views, now=self._clock(), context=self._context(), refusal=refusal)
+            if decision.add_finalizer:
                 finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER]
                 body = await self._recordings.set_finalizers(body, finalizers)
-                recording = read(body).recording
+                recording = parse(body).recording
             body = await self._statuses.write(body, before=recording.status, after=decision.status)
             self._versions[key] = body["metadata"]["resourceVersion"]
             recording = with_status(recording, decision.status)
@@ -202,9 +202,9 @@ class Reconciler:
         return None
 
     async def _create(self, recording: CloudRecording, action: CreatePod) -> Refusal | None:
-        surroundings, part = self._surroundings(), action.part
+        context, part = self._context(), action.part
         try:
-            template = await self._template(recording, surroundings)
+            template = await self._template(recording, context)
             claim = build_claim(recording, part, template=template)
             if claim is not None:
                 await self._pods.create_claim(claim)
@@ -212,12 +212,12 @@ class Reconciler:
                 recording,
                 part,
                 template=template,
-                document=recording_document(recording, part, surroundings.settings),
-                desired=desired_state(
-                    recording, recording.status, part, now=self._clock(), settings=surroundings.settings
+                document=recording_document(recording, part, context.settings),
+                desired=desired_state_document(
+                    recording, recording.status, part, now=self._clock(), settings=context.settings
                 ),
-                callback_ca=surroundings.callback_ca,
-                settings=surroundings.settings,
+                callback_ca=context.callback_ca,
+                settings=context.settings,
             )
             await self._pods.create(pod)
         except (Refused, ForeignObjectError) as error:
@@ -243,12 +243,12 @@ class Reconciler:
         self._refused[key] = self._refused.get(key, 0) + 1
         return timedelta(seconds=REFUSED.after(self._refused[key], spread=random.random()))  # noqa: S311
 
-    async def _template(self, recording: CloudRecording, surroundings: Surroundings) -> Json:
+    async def _template(self, recording: CloudRecording, context: OperatorContext) -> Json:
         """The recording's PodTemplate, made at the latest now; between refusals it is not asked for anew."""
         key = _key(recording)
         template = self._template_of.get(key)
         if template is None or recording_uid_of(template) != recording.metadata.uid:
-            template = await self._pods.create_template(build_template(recording, surroundings.settings))
+            template = await self._pods.create_template(build_template(recording, context.settings))
             self._template_of[key] = template
             self._note_template(template)
         return template
@@ -313,11 +313,11 @@ class Reconciler:
             self._templates.note(key, name, held=False)
 
     async def _refuse(self, body: Json, recording: CloudRecording, error: ValidationError) -> None:
-        after = unreadable(recording, recording.status, error, now=self._clock())
+        after = with_invalid_spec(recording, recording.status, error, now=self._clock())
         await self._statuses.write(body, before=recording.status, after=after)
 
-    def _look_again(self, key: RecordingKey, decision: Decision) -> float | None:
-        due = decision.look_again.total_seconds() if decision.look_again is not None else None
+    def _requeue_after(self, key: RecordingKey, decision: Decision) -> float | None:
+        due = decision.requeue_after.total_seconds() if decision.requeue_after is not None else None
         if finished(decision.status):
             self.forget(key)
             return due

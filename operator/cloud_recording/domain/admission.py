@@ -14,17 +14,17 @@ from cloud_recording.domain import playlist_url
 from cloud_recording.domain.pod_builder import secret_keys
 
 
-def objection(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
+def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
     """The first thing in the spec that is not allowed, in a sentence; None when everything is."""
-    return next(_objections(spec, settings), None)
+    return next(_denials(spec, settings), None)
 
 
-def storage_objection(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
+def storage_denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
     """The same of where its files go."""
-    return next(_storage_objections(spec, settings.allowed), None)
+    return next(_storage_denials(spec, settings.allowed), None)
 
 
-def _objections(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[str]:
+def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[str]:
     if spec.engine.name not in settings.engines:
         known = ", ".join(f"'{name}'" for name in sorted(settings.engines))
         yield f"`spec.engine.name` must be one of the administrator's engines: {known}"
@@ -39,12 +39,12 @@ def _objections(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterato
                 f"`spec.channel.streams[{index}].url` must not lead to '{urlsplit(stream.url).hostname}': the "
                 "administrator does not allow it"
             )
-    yield from _storage_objections(spec, settings.allowed)
+    yield from _storage_denials(spec, settings.allowed)
     if spec.pod is not None:
-        yield from _pod_objections(spec.pod, settings.allowed)
+        yield from _pod_denials(spec.pod, settings.allowed)
 
 
-def _storage_objections(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
+def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
     """Who may make recordings could otherwise have any Secret of the namespace sent to a server of their own."""
     host = playlist_url.host(spec.storage)
     if not is_listed(host, allowed.endpoints):
@@ -54,7 +54,7 @@ def _storage_objections(spec: CloudRecordingSpec, allowed: AllowedSettings) -> I
             yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
 
 
-def _pod_objections(pod: PodOptions, allowed: AllowedSettings) -> Iterator[str]:
+def _pod_denials(pod: PodOptions, allowed: AllowedSettings) -> Iterator[str]:
     named = {
         "serviceAccountName": (pod.service_account_name, allowed.service_accounts),
         "priorityClassName": (pod.priority_class_name, allowed.priority_classes),

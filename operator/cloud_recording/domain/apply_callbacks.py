@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callbacks folded into a status: pure, in order, and each once.
+"""Callbacks applied to a status: pure, in order, and each once.
 
-Only facts are folded here, into the part that the callback's pod makes; totals and conditions follow from them
+Only facts are taken in here, of the part that the callback's pod makes; totals and conditions follow from them
 (`totals`, `summarize`), so that it makes no difference whether a fact came by a callback or was seen on the pod.
 """
 
@@ -97,15 +97,15 @@ _TELLS_STATE: Final = (
 """Callbacks whose own word on the state counts, or that say none: the snapshot beside them may be older or newer."""
 
 
-def fold(
-    status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callback], heard_at: datetime
+def apply_callbacks(
+    status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callback], received_at: datetime
 ) -> CloudRecordingStatus:
     """The status after these callbacks of the part, heard now; those it contains already change nothing."""
     for callback in callbacks:
         part = next(known for known in status.parts if known.number == number)
         if callback.sequence <= part.sequence or part.state in parts.OVER:
             continue
-        part = parts.changed(part, sequence=callback.sequence, heard_time=heard_at.replace(microsecond=0))
+        part = parts.changed(part, sequence=callback.sequence, heard_time=received_at.replace(microsecond=0))
         status = parts.replaced(status, part)
         if callback.snapshot is not None:
             status = _with_snapshot(status, part, callback.snapshot, time=callback.time)
@@ -139,8 +139,8 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return parts.replaced(status, parts.changed(part, outcome=Outcome.BACKED_UP, playlist=name))
         case RecordingUploadingProgress():
             # An engine that counts its slices says more by that.
-            told = {} if part.engine_extended else {"progress_percent": callback.progress_percent}
-            return parts.replaced(status.model_copy(update=told), parts.changed(part, playlist=callback.playlist))
+            progress = {} if part.engine_extended else {"progress_percent": callback.progress_percent}
+            return parts.replaced(status.model_copy(update=progress), parts.changed(part, playlist=callback.playlist))
         case RecorderFailure():
             return _recorder_failure(status, part, callback, time=time)
         case UploaderFailure():
@@ -406,27 +406,27 @@ def _with_snapshot(
 
 
 def _pause(snapshot: Snapshot) -> Pause | None:
-    told = snapshot.pause
-    return Pause(reason=told.reason, start_time=part_summary.moment(told.since)) if told else None
+    reported = snapshot.pause
+    return Pause(reason=reported.reason, start_time=part_summary.moment(reported.since)) if reported else None
 
 
-def _storage(part: Part, told: StorageRecord | None) -> PartStorage | None:
-    if told is None or part.storage is None or told.state not in _TRIED:
+def _storage(part: Part, reported: StorageRecord | None) -> PartStorage | None:
+    if reported is None or part.storage is None or reported.state not in _TRIED:
         return part.storage
-    failing = told.state == "Failing"
+    failing = reported.state == "Failing"
     return part.storage.model_copy(
         update={
             "ready": not failing,
-            "reason": storage_health.reason_of(told.cause) if failing else None,
-            "message": told.message if failing else None,
-            "time": part_summary.optional_moment(told.since),
+            "reason": storage_health.reason_of(reported.cause) if failing else None,
+            "message": reported.message if failing else None,
+            "time": part_summary.optional_moment(reported.since),
         }
     )
 
 
-def _merged(known: tuple[Gap, ...], told: tuple[Gap, ...]) -> tuple[Gap, ...]:
-    """The gaps in order; one that lasted is known no more once another account is told."""
-    by_start = {gap.start_time: gap for gap in (*(one for one in known if one.stop_time is not None), *told)}
+def _merged(known: tuple[Gap, ...], reported: tuple[Gap, ...]) -> tuple[Gap, ...]:
+    """The gaps in order; one that lasted is known no more once another account is reported."""
+    by_start = {gap.start_time: gap for gap in (*(one for one in known if one.stop_time is not None), *reported)}
     return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-20:]
 
 

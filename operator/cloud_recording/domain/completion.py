@@ -9,11 +9,11 @@ from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
-from cloud_recording.domain.restart_policy import End
+from cloud_recording.domain.restart_policy import EndRecording
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Completion:
     """The end of a recording."""
 
     reason: Reason
@@ -21,30 +21,30 @@ class Verdict:
     succeeded: bool
 
 
-def verdict(status: CloudRecordingStatus, end: End) -> Verdict:
+def completion(status: CloudRecordingStatus, end: EndRecording) -> Completion:
     """The end that it comes to: what could not be stored outweighs why it ended, unless that was a failure itself."""
     amounts = status.slices or Amounts()
     if not end.succeeded:
-        return Verdict(reason=end.reason, message=end.message, succeeded=False)
+        return Completion(reason=end.reason, message=end.message, succeeded=False)
     if amounts.pending or any(part.outcome is Outcome.INCOMPLETE for part in status.parts):
         missing = f"{amounts.pending} of {counted(amounts.written, 'slice')} in no store"
-        return Verdict(reason=Reason.UPLOAD_INCOMPLETE, message=missing, succeeded=False)
+        return Completion(reason=Reason.UPLOAD_INCOMPLETE, message=missing, succeeded=False)
     failed = _never_began(status)
     if failed is not None:
         return failed
     if not amounts.written and not any(part.start_time for part in status.parts):
-        return Verdict(reason=Reason.NOTHING_RECORDED, message=end.message, succeeded=True)
-    return Verdict(reason=end.reason, message=_with_losses(status, end.message), succeeded=True)
+        return Completion(reason=Reason.NOTHING_RECORDED, message=end.message, succeeded=True)
+    return Completion(reason=end.reason, message=_with_losses(status, end.message), succeeded=True)
 
 
-def _never_began(status: CloudRecordingStatus) -> Verdict | None:
+def _never_began(status: CloudRecordingStatus) -> Completion | None:
     """The error for which nothing was ever recorded, when the recording was stopped while it was still being tried."""
     part = status.parts[-1] if status.parts else None
     if part is None or any(known.start_time for known in status.parts):
         return None
     if part.outcome is not Outcome.FATAL or part.error_code == RecordingErrorCode.NO_RECORDED_DATA:
         return None
-    return Verdict(reason=part.reason or Reason.GENERAL_ERROR, message=part.message or "", succeeded=False)
+    return Completion(reason=part.reason or Reason.GENERAL_ERROR, message=part.message or "", succeeded=False)
 
 
 def _with_losses(status: CloudRecordingStatus, message: str) -> str:

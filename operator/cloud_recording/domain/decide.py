@@ -20,8 +20,8 @@ from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, P
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
 from cloud_recording.domain import heartbeat, names, parts
-from cloud_recording.domain.admission import objection, storage_objection
-from cloud_recording.domain.completion import Verdict, verdict
+from cloud_recording.domain.admission import denial, storage_denial
+from cloud_recording.domain.completion import Completion, completion
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
@@ -34,12 +34,18 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
-from cloud_recording.domain.desired_state import deletion_deadline, discard_asked, duration_limit, wanted, why_stopped
+from cloud_recording.domain.desired_state import (
+    deletion_deadline,
+    desired_state,
+    discard_asked,
+    duration_limit,
+    stop_cause,
+)
 from cloud_recording.domain.observe_pod import node_deadline, observed
-from cloud_recording.domain.pod_documents import compact_json, desired_state
+from cloud_recording.domain.pod_documents import compact_json, desired_state_document
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.domain.restart_policy import End, GoOn, Wait, after
-from cloud_recording.domain.summarize import Headline, concluded, finished, summarized
+from cloud_recording.domain.restart_policy import AwaitSummary, EndRecording, NextPart, follow_up
+from cloud_recording.domain.summarize import ReadyReason, concluded, finished, summarized
 from cloud_recording.domain.totals import with_totals
 
 GIVEN_UP_GRACE_SECONDS: Final = 1
@@ -49,7 +55,7 @@ _GIVEN_UP: Final = frozenset({Reason.DISCARDED, Reason.DEADLINE_EXCEEDED})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class OperatorContext:
     """What a decision depends on besides the recording and its pods."""
 
     settings: OperatorSettings
@@ -75,25 +81,25 @@ def decide(
     pods: Mapping[str, PodView],
     *,
     now: datetime,
-    surroundings: Surroundings,
+    context: OperatorContext,
     refusal: Refusal | None = None,
 ) -> Decision:
     """What is to become of the recording. `pods` holds every pod of it that is there, by name."""
     if finished(recording.status):
         return _settled(recording, pods, _edited(recording, recording.status), now=now)
     status = _identified(recording)
-    status = _with_pods(recording, status, pods, now=now, surroundings=surroundings)
+    status = _with_pods(recording, status, pods, now=now, context=context)
     if refusal is not None:
         status = _with_refusal(status, refusal)
     given_up = _given_up(recording, status, now=now)
     if given_up is not None:
         return _abandoned(recording, status, pods, given_up, now=now)
-    step = _next_step(recording, status, pods, now=now, settings=surroundings.settings)
+    step = _next_step(recording, status, pods, now=now, settings=context.settings)
     match step:
-        case Conclude(verdict=end):
+        case Conclude(completion=end):
             return _settled(recording, pods, concluded(recording, step.status, end, now=now), now=now)
         case Proceed():
-            return _proceeding(recording, step, pods, now=now, surroundings=surroundings, refusal=refusal)
+            return _proceeding(recording, step, pods, now=now, context=context, refusal=refusal)
         case _:
             assert_never(step)
 
@@ -103,7 +109,7 @@ class Conclude:
     """Every part is over, and so is the recording."""
 
     status: CloudRecordingStatus
-    verdict: Verdict
+    completion: Completion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +117,7 @@ class Proceed:
     """The recording goes on, or is on its way to its end."""
 
     status: CloudRecordingStatus
-    obstacle: Headline | None = None
+    blocked_by: ReadyReason | None = None
     due: datetime | None = None
 
 
@@ -126,10 +132,10 @@ def _with_pods(
     pods: Mapping[str, PodView],
     *,
     now: datetime,
-    surroundings: Surroundings,
+    context: OperatorContext,
 ) -> CloudRecordingStatus:
-    node_lost = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
-    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    node_lost = timedelta(seconds=context.settings.runner.node_lost_seconds)
+    stopping = desired_state(recording, status, now=now) is DesiredRecordingState.STOPPED
     for part in status.parts:
         pod = pods.get(part.pod)
         if part.state in parts.OVER:
@@ -148,18 +154,18 @@ def _with_refusal(status: CloudRecordingStatus, refusal: Refusal) -> CloudRecord
     return parts.replaced(status, parts.changed(part, reason=refusal.reason, message=refusal.message))
 
 
-def _given_up(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> Verdict | None:
+def _given_up(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> Completion | None:
     """Why a deleted recording need not be waited for any longer, if that is so and something is left to wait for."""
     if not any(part.state not in parts.OVER for part in status.parts):
         return None
     pending = (status.slices or Amounts()).pending
     if discard_asked(recording):
-        return Verdict(reason=Reason.DISCARDED, message=f"thrown away: {counted(pending, 'slice')}", succeeded=False)
+        return Completion(reason=Reason.DISCARDED, message=f"thrown away: {counted(pending, 'slice')}", succeeded=False)
     deadline = deletion_deadline(recording)
     if deadline is not None and now >= deadline:
         pods = ", ".join(f"'{part.pod}'" for part in status.parts if part.state not in parts.OVER)
         message = f"`spec.deletionDeadlineSeconds` ran out: given up in pod {pods}: {counted(pending, 'slice')}"
-        return Verdict(reason=Reason.DEADLINE_EXCEEDED, message=message, succeeded=False)
+        return Completion(reason=Reason.DEADLINE_EXCEEDED, message=message, succeeded=False)
     return None
 
 
@@ -167,7 +173,7 @@ def _abandoned(
     recording: CloudRecording,
     status: CloudRecordingStatus,
     pods: Mapping[str, PodView],
-    end: Verdict,
+    end: Completion,
     *,
     now: datetime,
 ) -> Decision:
@@ -190,47 +196,47 @@ def _next_step(  # noqa: PLR0911 - one way out for each thing that may come next
     now: datetime,
     settings: OperatorSettings,
 ) -> Conclude | Proceed:
-    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    stopping = desired_state(recording, status, now=now) is DesiredRecordingState.STOPPED
     part = parts.current(status)
     if part is None:
         if stopping:
-            return _ending(status, End(Reason.NOTHING_RECORDED, "", succeeded=True))
+            return _ending(status, EndRecording(Reason.NOTHING_RECORDED, "", succeeded=True))
         return _beginning(recording, status, now=now, settings=settings)
     if parts.captures(part):
         if stopping and part.state is PartState.PLANNED and part.pod not in pods:
-            return _ending(_withdrawn(status, part, now=now), End(Reason.NOTHING_RECORDED, "", succeeded=True))
+            return _ending(_withdrawn(status, part, now=now), EndRecording(Reason.NOTHING_RECORDED, "", succeeded=True))
         return Proceed(status=status)
     if stopping:
         return _ending(status, _stopped_end(recording, status, part, now=now))
-    match after(recording, status, part, now=now):
-        case End() as end:
+    match follow_up(recording, status, part, now=now):
+        case EndRecording() as end:
             return _ending(status, end)
-        case GoOn(at=at) if now < at:
+        case NextPart(at=at) if now < at:
             return Proceed(status=status, due=at)
-        case GoOn():
+        case NextPart():
             return _beginning(recording, status, now=now, settings=settings)
-        case Wait():
+        case AwaitSummary():
             return Proceed(status=status)
 
 
-def _stopped_end(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime) -> End:
+def _stopped_end(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime) -> EndRecording:
     """Why a recording ended that is wanted no more: what its last part said counts, a stop that crossed it does not."""
-    follows = after(recording, status, part, now=now)
-    if isinstance(follows, End) and follows.reason in {Reason.CHANNEL_IDLE, Reason.NO_USERS}:
+    follows = follow_up(recording, status, part, now=now)
+    if isinstance(follows, EndRecording) and follows.reason in {Reason.CHANNEL_IDLE, Reason.NO_USERS}:
         return follows
-    stop = why_stopped(recording, status, now=now)
-    return End(stop.reason, stop.message, succeeded=True)
+    stop = stop_cause(recording, status, now=now)
+    return EndRecording(stop.reason, stop.message, succeeded=True)
 
 
 def _beginning(
     recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime, settings: OperatorSettings
 ) -> Proceed:
-    forbidden = objection(recording.spec, settings)
+    forbidden = denial(recording.spec, settings)
     if forbidden is not None:
-        return Proceed(status=status, obstacle=Headline(reason=Reason.NOT_ALLOWED, message=forbidden))
+        return Proceed(status=status, blocked_by=ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden))
     if parts.at_work(status) >= parts.MOST_AT_WORK:
         message = f"{parts.MOST_AT_WORK} parts still upload; the next one begins when one of them has ended"
-        return Proceed(status=status, obstacle=Headline(reason=Reason.UPLOADING, message=message))
+        return Proceed(status=status, blocked_by=ReadyReason(reason=Reason.UPLOADING, message=message))
     return Proceed(status=parts.begun(recording, status, now=now))
 
 
@@ -241,10 +247,10 @@ def _withdrawn(status: CloudRecordingStatus, part: Part, *, now: datetime) -> Cl
     return parts.replaced(status, over)
 
 
-def _ending(status: CloudRecordingStatus, end: End) -> Conclude | Proceed:
+def _ending(status: CloudRecordingStatus, end: EndRecording) -> Conclude | Proceed:
     """The end, once nothing uploads any more."""
     if all(part.state in parts.OVER for part in status.parts):
-        return Conclude(status=status, verdict=verdict(status, end))
+        return Conclude(status=status, completion=completion(status, end))
     return Proceed(status=status)
 
 
@@ -254,30 +260,30 @@ def _proceeding(
     pods: Mapping[str, PodView],
     *,
     now: datetime,
-    surroundings: Surroundings,
+    context: OperatorContext,
     refusal: Refusal | None,
 ) -> Decision:
-    listening = surroundings.listening_since
-    obstacle = step.obstacle or _refused_edit(recording, step.status, surroundings.settings)
-    status = summarized(recording, step.status, now=now, obstacle=obstacle, listening_since=listening)
+    listening = context.listening_since
+    blocked_by = step.blocked_by or _refused_edit(recording, step.status, context.settings)
+    status = summarized(recording, step.status, now=now, blocked_by=blocked_by, listening_since=listening)
     actions: list[Action] = []
     for part in status.parts:
-        actions += _part_actions(recording, status, part, pods.get(part.pod), now=now, surroundings=surroundings)
+        actions += _part_actions(recording, status, part, pods.get(part.pod), now=now, context=context)
     actions += _strays(status, pods)
     held = recording.metadata.deletion_timestamp is not None or DURABLE_FINALIZER in recording.metadata.finalizers
-    due = _due(recording, step, status, pods, now=now, surroundings=surroundings, refusal=refusal)
-    return Decision(status=status, hold=not held, actions=tuple(actions), look_again=due)
+    due = _due(recording, step, status, pods, now=now, context=context, refusal=refusal)
+    return Decision(status=status, add_finalizer=not held, actions=tuple(actions), requeue_after=due)
 
 
 def _refused_edit(
     recording: CloudRecording, status: CloudRecordingStatus, settings: OperatorSettings
-) -> Headline | None:
+) -> ReadyReason | None:
     """That the files of a recording under way do not go where its spec wants them now, as nobody allowed that."""
     part = parts.current(status)
     if part is None or part.storage is None or part.storage.place == place_of(recording.spec.storage):
         return None
-    forbidden = storage_objection(recording.spec, settings)
-    return Headline(reason=Reason.NOT_ALLOWED, message=forbidden) if forbidden is not None else None
+    forbidden = storage_denial(recording.spec, settings)
+    return ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden) if forbidden is not None else None
 
 
 def _part_actions(
@@ -287,23 +293,23 @@ def _part_actions(
     pod: PodView | None,
     *,
     now: datetime,
-    surroundings: Surroundings,
+    context: OperatorContext,
 ) -> list[Action]:
     if part.state in parts.OVER:
         return _let_go(recording, status, part, pod)
     if pod is None:
         return [*_outdated(status), CreatePod(part=part)] if part.state is PartState.PLANNED else []
-    stopping = wanted(recording, status, now=now) is DesiredRecordingState.STOPPED
+    stopping = desired_state(recording, status, now=now) is DesiredRecordingState.STOPPED
     if stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.
         return [] if pod.deleted_at is not None else [DeletePod(pod=pod)]
-    desired = desired_state(recording, status, part, now=now, settings=surroundings.settings)
-    told = desired.model_dump(mode="json", by_alias=True, exclude_none=True)
+    desired = desired_state_document(recording, status, part, now=now, settings=context.settings)
+    desired_document = desired.model_dump(mode="json", by_alias=True, exclude_none=True)
     changes = {}
-    if pod.document(DESIRED_ANNOTATION) != told:
-        changes[DESIRED_ANNOTATION] = compact_json(told)
-    if pod.annotations.get(CALLBACK_CA_ANNOTATION) != surroundings.callback_ca:
-        changes[CALLBACK_CA_ANNOTATION] = surroundings.callback_ca
+    if pod.document(DESIRED_ANNOTATION) != desired_document:
+        changes[DESIRED_ANNOTATION] = compact_json(desired_document)
+    if pod.annotations.get(CALLBACK_CA_ANNOTATION) != context.callback_ca:
+        changes[CALLBACK_CA_ANNOTATION] = context.callback_ca
     return [AnnotatePod(pod=pod, annotations=changes)] if changes else []
 
 
@@ -331,7 +337,7 @@ def _release(pod: PodView | None, *, lost: bool) -> list[Action]:
     """What is done about the pod of a part that is over: its summary is counted, or will never come."""
     if pod is None or not pod.held:
         return []
-    if pod.deleted_at is not None or not (pod.lingers or (lost and not pod.over)):
+    if pod.deleted_at is not None or not (pod.sidecars_linger or (lost and not pod.over)):
         return [ReleasePod(pod=pod)]
     # It is told to end even where nobody may hear it, for the day its node is back: two must not capture.
     return [DeletePod(pod=pod), ReleasePod(pod=pod)]
@@ -350,17 +356,17 @@ def _due(
     pods: Mapping[str, PodView],
     *,
     now: datetime,
-    surroundings: Surroundings,
+    context: OperatorContext,
     refusal: Refusal | None,
 ) -> timedelta | None:
     """After what time something is due by the clock alone; what is overdue was dealt with by this very decision."""
-    limit = timedelta(seconds=surroundings.settings.runner.node_lost_seconds)
+    limit = timedelta(seconds=context.settings.runner.node_lost_seconds)
     moments = [
         step.due,
         duration_limit(recording, status, now=now),
         deletion_deadline(recording),
         *(node_deadline(pod, limit=limit) for pod in pods.values() if not pod.over),
-        *heartbeat.next_doubt(status, listening_since=surroundings.listening_since),
+        *heartbeat.next_deadlines(status, listening_since=context.listening_since),
     ]
     left = [moment - now for moment in moments if moment is not None and moment > now]
     if refusal is not None:
@@ -405,4 +411,4 @@ def _settled(
     left = completed + timedelta(seconds=ttl) - now
     if left <= timedelta():
         return Decision(status=status, actions=(*actions, DeleteRecording()))
-    return Decision(status=status, actions=tuple(actions), look_again=left)
+    return Decision(status=status, actions=tuple(actions), requeue_after=left)

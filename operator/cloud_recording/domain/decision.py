@@ -81,8 +81,8 @@ class Decision:
     """What is to become of a recording."""
 
     status: CloudRecordingStatus
-    hold: bool = False
+    add_finalizer: bool = False
     """Whether our finalizer is to be put on before anything else."""
     actions: tuple[Action, ...] = ()
-    look_again: timedelta | None = None
+    requeue_after: timedelta | None = None
     """After what time something is due that no change announces."""

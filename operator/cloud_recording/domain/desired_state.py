@@ -17,14 +17,14 @@ COUNTED_WITHIN: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stop:
+class StopCause:
     """Why a recording that is wanted no more ended."""
 
     reason: Reason
     message: str
 
 
-def wanted(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> DesiredRecordingState:
+def desired_state(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> DesiredRecordingState:
     """The state to bring about; once it is Stopped it stays so."""
     if recording.metadata.deletion_timestamp is not None:
         return DesiredRecordingState.STOPPED
@@ -34,21 +34,21 @@ def wanted(recording: CloudRecording, status: CloudRecordingStatus, *, now: date
     return recording.spec.desired_state
 
 
-def why_stopped(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> Stop:
+def stop_cause(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> StopCause:
     """Who or what ended it, or is about to: its longest duration, where that was over, before anybody who asked."""
     seconds, part = recording.spec.max_duration_seconds, parts.current(status)
     if seconds is not None and part is not None and not parts.captures(part):
         limit = duration_limit(recording, status, now=now)
         if limit is not None and limit <= parts.over_at(part, now=now) + COUNTED_WITHIN:
-            return Stop(reason=Reason.MAX_DURATION_REACHED, message=max_duration_over(seconds))
+            return StopCause(reason=Reason.MAX_DURATION_REACHED, message=max_duration_message(seconds))
     if recording.spec.desired_state is DesiredRecordingState.STOPPED:
-        return Stop(reason=Reason.COMPLETED, message="`spec.desiredState` is 'Stopped'")
+        return StopCause(reason=Reason.COMPLETED, message="`spec.desiredState` is 'Stopped'")
     if recording.metadata.deletion_timestamp is not None or seconds is None:
-        return Stop(reason=Reason.DELETED, message="the recording was deleted")
-    return Stop(reason=Reason.MAX_DURATION_REACHED, message=max_duration_over(seconds))
+        return StopCause(reason=Reason.DELETED, message="the recording was deleted")
+    return StopCause(reason=Reason.MAX_DURATION_REACHED, message=max_duration_message(seconds))
 
 
-def max_duration_over(seconds: int) -> str:
+def max_duration_message(seconds: int) -> str:
     """That a recording has lasted as long as it may."""
     return f"`spec.maxDurationSeconds` ({seconds}) was over"
 

@@ -36,25 +36,25 @@ _STAND_INS: Final[Json] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ParsedRecording:
     """A recording, and what of its spec could not be read: that is as if it had been left out."""
 
     recording: CloudRecording
-    objection: ValidationError | None
+    spec_error: ValidationError | None
 
 
-def read(body: Json) -> Reading:
+def parse(body: Json) -> ParsedRecording:
     """The recording of an API object; raises ValidationError only where something else than the spec is unreadable."""
     try:
-        return Reading(recording=CloudRecording.model_validate(body), objection=None)
+        return ParsedRecording(recording=CloudRecording.model_validate(body), spec_error=None)
     except ValidationError as error:
         if any(_path(one)[:1] != ["spec"] for one in error.errors(include_url=False, include_input=False)):
             raise
         spec = _readable(body.get("spec"))
-        return Reading(recording=CloudRecording.model_validate({**body, "spec": spec}), objection=error)
+        return ParsedRecording(recording=CloudRecording.model_validate({**body, "spec": spec}), spec_error=error)
 
 
-def unreadable(
+def with_invalid_spec(
     recording: CloudRecording, status: CloudRecordingStatus, error: ValidationError, *, now: datetime
 ) -> CloudRecordingStatus:
     """The status with the first of the errors told, and everything else as it was: a running pod is left to run."""
@@ -90,9 +90,9 @@ def _readable(spec: object) -> Json:
 
 
 def _leave_out(spec: Json, path: Sequence[str | int]) -> None:
-    *way, last = path or [""]
+    *parents, last = path or [""]
     place: Any = spec
-    for step in way:
+    for step in parents:
         try:
             place = place[step]
         except (KeyError, IndexError, TypeError):

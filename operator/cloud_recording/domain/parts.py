@@ -77,8 +77,8 @@ def over_at(part: Part, *, now: datetime) -> datetime:
     The clock of the pod's node may be wrong by hours.
     """
     # What a lost part recorded may have ended long before it was known to be lost.
-    told = part.end_time if part.state is PartState.LOST else part.stop_time or part.end_time
-    return min(max(told or now, part.create_time or told or now), now)
+    reported = part.end_time if part.state is PartState.LOST else part.stop_time or part.end_time
+    return min(max(reported or now, part.create_time or reported or now), now)
 
 
 def elapsed(part: Part, *, now: datetime) -> timedelta:

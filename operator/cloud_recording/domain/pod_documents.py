@@ -14,7 +14,7 @@ from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
 from cloud_recording.domain import names, parts, playlist_url
-from cloud_recording.domain.desired_state import duration_left, wanted
+from cloud_recording.domain.desired_state import desired_state, duration_left
 
 
 def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
@@ -38,7 +38,7 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
     )
 
 
-def desired_state(
+def desired_state_document(
     recording: CloudRecording,
     status: CloudRecordingStatus,
     part: Part,
@@ -51,7 +51,7 @@ def desired_state(
     newest = part == parts.current(status) and part.state is not PartState.UPLOADING
     return DesiredState(
         generation=recording.metadata.generation,
-        state=wanted(recording, status, now=now) if newest else DesiredRecordingState.STOPPED,
+        state=desired_state(recording, status, now=now) if newest else DesiredRecordingState.STOPPED,
         layout=spec.recording.video.layout,
         max_resolution_uid=spec.recording.video.max_resolution_uid,
         max_duration_seconds=duration_left(recording, part),

@@ -62,7 +62,7 @@ class PodView:
     terminated: Termination | None
     last_terminated: Termination | None
     restarts: int
-    beside_others: bool
+    has_running_sidecars: bool
     """Whether it has containers of others that run, or are started again."""
     disruption: Waiting | None
     annotations: dict[str, str]
@@ -85,9 +85,9 @@ class PodView:
         return self.phase in {"Succeeded", "Failed"}
 
     @property
-    def lingers(self) -> bool:
+    def sidecars_linger(self) -> bool:
         """Whether others' containers run on in it though the recorder is over, and would for ever."""
-        return self.over and not self.ended and self.beside_others
+        return self.over and not self.ended and self.has_running_sidecars
 
     @classmethod
     def of(cls, body: Json) -> PodView:
@@ -117,7 +117,7 @@ class PodView:
             terminated=_termination(state.get("terminated")),
             last_terminated=_termination((container.get("lastState") or {}).get("terminated")),
             restarts=container.get("restartCount", 0),
-            beside_others=_beside_others(status),
+            has_running_sidecars=_has_running_sidecars(status),
             disruption=_disruption(conditions.get("DisruptionTarget")),
             annotations=dict(metadata.get("annotations") or {}),
         )
@@ -146,7 +146,7 @@ def recording_uid_of(body: Json) -> str | None:
     return uid
 
 
-def _beside_others(status: Json) -> bool:
+def _has_running_sidecars(status: Json) -> bool:
     # A native sidecar, which is an init container, is ended by the kubelet when the others have ended.
     others = (one for one in status.get("containerStatuses") or [] if one.get("name") != names.RECORDER_CONTAINER)
     return any("terminated" not in (one.get("state") or {}) for one in others)

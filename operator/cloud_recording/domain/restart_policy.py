@@ -13,7 +13,7 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.domain import parts, totals
-from cloud_recording.domain.desired_state import max_duration_over
+from cloud_recording.domain.desired_state import max_duration_message
 
 FIRST_DELAY: Final = timedelta(seconds=2)
 LONGEST_DELAY: Final = timedelta(minutes=5)
@@ -34,19 +34,19 @@ NO_USE_TO_REPEAT: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class GoOn:
+class NextPart:
     """A new part is to begin at this time."""
 
     at: datetime
 
 
 @dataclass(frozen=True)
-class Wait:
+class AwaitSummary:
     """The part has not said yet why it stopped."""
 
 
 @dataclass(frozen=True)
-class End:
+class EndRecording:
     """The recording is to end, for this reason."""
 
     reason: Reason
@@ -54,27 +54,29 @@ class End:
     succeeded: bool
 
 
-def after(recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime) -> GoOn | Wait | End:
+def follow_up(
+    recording: CloudRecording, status: CloudRecordingStatus, part: Part, *, now: datetime
+) -> NextPart | AwaitSummary | EndRecording:
     """What follows a part that no longer captures while the recording is still wanted."""
     if part.error_code == RecordingErrorCode.NO_USERS or part.outcome is Outcome.IDLE:
         return _idle_end(status, part)
     if part.error_code is not None and part.error_code in NO_USE_TO_REPEAT:
-        return End(part.reason or Reason.GENERAL_ERROR, part.message or "", succeeded=False)
+        return EndRecording(part.reason or Reason.GENERAL_ERROR, part.message or "", succeeded=False)
     if not _broke_off(part):
         # Neither failed nor ended from outside: the recorder stopped as it should, for example because it kept
         # `maxDurationSeconds` by its own clock. Its summary says so for certain.
-        return _stopped_by_itself(recording) if part.state is PartState.CONCLUDED else Wait()
+        return _stopped_by_itself(recording) if part.state is PartState.CONCLUDED else AwaitSummary()
     exhausted = _exhausted(recording, status, part)
     if exhausted is not None:
         return exhausted
-    return GoOn(parts.over_at(part, now=now) + delay(status.parts))
+    return NextPart(parts.over_at(part, now=now) + delay(status.parts))
 
 
-def _stopped_by_itself(recording: CloudRecording) -> End:
+def _stopped_by_itself(recording: CloudRecording) -> EndRecording:
     limit = recording.spec.max_duration_seconds
     if limit is not None:
-        return End(Reason.MAX_DURATION_REACHED, max_duration_over(limit), succeeded=True)
-    return End(Reason.COMPLETED, "the recorder stopped by itself", succeeded=True)
+        return EndRecording(Reason.MAX_DURATION_REACHED, max_duration_message(limit), succeeded=True)
+    return EndRecording(Reason.COMPLETED, "the recorder stopped by itself", succeeded=True)
 
 
 def delay(listed: Sequence[Part]) -> timedelta:
@@ -91,10 +93,10 @@ def delay(listed: Sequence[Part]) -> timedelta:
     return min(LONGEST_DELAY, FIRST_DELAY * (1 << min(failures - 1, 16)))
 
 
-def _idle_end(status: CloudRecordingStatus, part: Part) -> End:
+def _idle_end(status: CloudRecordingStatus, part: Part) -> EndRecording:
     if totals.somebody_joined(status):
-        return End(Reason.CHANNEL_IDLE, "everybody had left the channel", succeeded=True)
-    return End(Reason.NO_USERS, part.message or "nobody ever joined the channel", succeeded=False)
+        return EndRecording(Reason.CHANNEL_IDLE, "everybody had left the channel", succeeded=True)
+    return EndRecording(Reason.NO_USERS, part.message or "nobody ever joined the channel", succeeded=False)
 
 
 def _broke_off(part: Part) -> bool:
@@ -111,11 +113,11 @@ def _failed(part: Part) -> bool:
     return part.state is PartState.LOST or part.error_code is not None or part.outcome is Outcome.FATAL
 
 
-def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Part) -> End | None:
+def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Part) -> EndRecording | None:
     policy, most = recording.spec.restart.policy, recording.spec.restart.max_parts
     cause = f"part {part.number} ended with {part.reason}" + (f": {part.message}" if part.message else "")
     if policy is RestartPolicy.NEVER:
-        return End(Reason.PARTS_EXHAUSTED, f"`spec.restart.policy` is 'Never' and {cause}", succeeded=False)
+        return EndRecording(Reason.PARTS_EXHAUSTED, f"`spec.restart.policy` is 'Never' and {cause}", succeeded=False)
     if most is not None and parts.count(status) >= most:
-        return End(Reason.PARTS_EXHAUSTED, f"`spec.restart.maxParts` is {most} and {cause}", succeeded=False)
+        return EndRecording(Reason.PARTS_EXHAUSTED, f"`spec.restart.maxParts` is {most} and {cause}", succeeded=False)
     return None

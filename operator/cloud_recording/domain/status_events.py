@@ -45,15 +45,15 @@ class Transition:
 
 def transitions(before: CloudRecordingStatus, after: CloudRecordingStatus) -> tuple[Transition, ...]:
     """What happened between two written statuses, in the order in which it is to be told, each thing once."""
-    told: dict[Reason, Transition] = {}
-    for what in (_error, _storage, _part, _headline):
+    by_reason: dict[Reason, Transition] = {}
+    for what in (_error, _storage, _part, _ready_reason):
         one = what(before, after)
         if one is not None:
-            told.setdefault(one.reason, one)
-    return tuple(told.values())
+            by_reason.setdefault(one.reason, one)
+    return tuple(by_reason.values())
 
 
-def _headline(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
+def _ready_reason(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
     old, new = (conditions.get(status, ConditionType.READY) for status in (before, after))
     # That a recording which was just applied is pending is no news, and would cost an Event for each one.
     known = old.reason if old is not None else Reason.PENDING

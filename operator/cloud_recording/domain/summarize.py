@@ -24,9 +24,9 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.domain import heartbeat, parts, playlist_url, storage_health, totals
-from cloud_recording.domain.completion import Verdict
+from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, get, is_true
-from cloud_recording.domain.desired_state import max_duration_over, wanted, why_stopped
+from cloud_recording.domain.desired_state import desired_state, max_duration_message, stop_cause
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _AS_ASKED: Final = frozenset({Reason.RECORDING, Reason.PAUSED})
@@ -34,7 +34,7 @@ _BLOCKED: Final = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC, Reason.SEC
 
 
 @dataclass(frozen=True, kw_only=True)
-class Headline:
+class ReadyReason:
     """Where the recording is: the reason and message of Ready, and so of the STATUS column."""
 
     reason: Reason
@@ -51,37 +51,37 @@ def summarized(
     status: CloudRecordingStatus,
     *,
     now: datetime,
-    obstacle: Headline | None = None,
+    blocked_by: ReadyReason | None = None,
     listening_since: datetime | None = None,
 ) -> CloudRecordingStatus:
     """The status with totals and conditions renewed from its facts.
 
-    `obstacle` is what keeps the next part from being made, as far as the status does not know it by itself.
+    `blocked_by` is what keeps the next part from being made, as far as the status does not know it by itself.
     `listening_since` is since when somebody hears what recorders report.
     """
     status = totals.with_totals(status)
     if finished(status):
         return status
-    headline = obstacle or _headline(recording, status, now=now)
-    if obstacle is None and headline.reason is not Reason.DELETING:
-        headline = _doubt(status, now=now, listening_since=listening_since) or headline
+    ready_reason = blocked_by or _ready_reason(recording, status, now=now)
+    if blocked_by is None and ready_reason.reason is not Reason.DELETING:
+        ready_reason = _doubt(status, now=now, listening_since=listening_since) or ready_reason
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
-    ready = headline.reason in _AS_ASKED
-    conditions.set(ConditionType.READY, _TRUE if ready else _FALSE, headline.reason, headline.message)
-    _set_progressing(conditions, recording, status, headline)
-    _set_recording(conditions, status, headline)
+    ready = ready_reason.reason in _AS_ASKED
+    conditions.set(ConditionType.READY, _TRUE if ready else _FALSE, ready_reason.reason, ready_reason.message)
+    _set_progressing(conditions, recording, status, ready_reason)
+    _set_recording(conditions, status, ready_reason)
     _set_storage(conditions, status)
-    conditions.set(ConditionType.UPLOADED, _FALSE, headline.reason, _missing(status.slices))
-    _set_backed_up(conditions, status, headline.reason)
-    conditions.set(ConditionType.SUCCEEDED, _UNKNOWN, headline.reason, "")
-    conditions.set(ConditionType.FINISHED, _FALSE, headline.reason, "")
+    conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, _missing(status.slices))
+    _set_backed_up(conditions, status, ready_reason.reason)
+    conditions.set(ConditionType.SUCCEEDED, _UNKNOWN, ready_reason.reason, "")
+    conditions.set(ConditionType.FINISHED, _FALSE, ready_reason.reason, "")
     return _with(recording, status, conditions)
 
 
 def concluded(
-    recording: CloudRecording, status: CloudRecordingStatus, verdict: Verdict, *, now: datetime
+    recording: CloudRecording, status: CloudRecordingStatus, completion: Completion, *, now: datetime
 ) -> CloudRecordingStatus:
-    """The status of a recording that is over, with this verdict. Nothing changes it afterwards."""
+    """The status of a recording that is over, with the end that it came to. Nothing changes it afterwards."""
     status = totals.with_totals(status)
     ends = [part.end_time for part in status.parts if part.end_time is not None]
     status = status.model_copy(
@@ -92,19 +92,19 @@ def concluded(
         }
     )
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
-    good = _TRUE if verdict.succeeded else _FALSE
-    conditions.set(ConditionType.READY, good, verdict.reason, verdict.message)
+    good = _TRUE if completion.succeeded else _FALSE
+    conditions.set(ConditionType.READY, good, completion.reason, completion.message)
     conditions.remove(ConditionType.RECONCILING)
-    if not verdict.succeeded:
-        conditions.set(ConditionType.STALLED, _TRUE, verdict.reason, verdict.message)
+    if not completion.succeeded:
+        conditions.set(ConditionType.STALLED, _TRUE, completion.reason, completion.message)
     else:
         conditions.remove(ConditionType.STALLED)
-    conditions.set(ConditionType.RECORDING, _FALSE, verdict.reason, "")
+    conditions.set(ConditionType.RECORDING, _FALSE, completion.reason, "")
     _set_storage(conditions, status)
-    _set_uploaded_at_last(conditions, status, verdict)
-    _set_backed_up(conditions, status, verdict.reason)
-    conditions.set(ConditionType.SUCCEEDED, good, verdict.reason, verdict.message)
-    conditions.set(ConditionType.FINISHED, _TRUE, verdict.reason, "")
+    _set_uploaded_at_last(conditions, status, completion)
+    _set_backed_up(conditions, status, completion.reason)
+    conditions.set(ConditionType.SUCCEEDED, good, completion.reason, completion.message)
+    conditions.set(ConditionType.FINISHED, _TRUE, completion.reason, "")
     return _with(recording, status, conditions)
 
 
@@ -150,59 +150,63 @@ def _gone(participant: Participant) -> Participant:
     return participant.model_copy(update={"state": ParticipantState.LEFT, "audio": False, "video": False})
 
 
-def _doubt(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> Headline | None:
+def _doubt(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> ReadyReason | None:
     part = parts.current(status)
     if part is None:
         return None
-    silent = heartbeat.silence(part, now=now, listening_since=listening_since)
-    return Headline(reason=Reason.NOT_HEARD, message=silent) if silent else None
+    silent = heartbeat.silence_message(part, now=now, listening_since=listening_since)
+    return ReadyReason(reason=Reason.NOT_HEARD, message=silent) if silent else None
 
 
-def _headline(  # noqa: C901, PLR0911 - one way out for each state of a part
+def _ready_reason(  # noqa: C901, PLR0911 - one way out for each state of a part
     recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime
-) -> Headline:
+) -> ReadyReason:
     part = parts.current(status)
     if recording.metadata.deletion_timestamp is not None:
-        return Headline(reason=Reason.DELETING, message=_awaited(status))
+        return ReadyReason(reason=Reason.DELETING, message=_awaited(status))
     if part is None:
-        return Headline(reason=Reason.PENDING)
-    desired = wanted(recording, status, now=now)
+        return ReadyReason(reason=Reason.PENDING)
+    desired = desired_state(recording, status, now=now)
     stopping = desired is DesiredRecordingState.STOPPED
-    why = why_stopped(recording, status, now=now).message if stopping else ""
+    why = stop_cause(recording, status, now=now).message if stopping else ""
     match part.state:
         case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
             usual = Reason.RESTARTING if part.number else Reason.PENDING
-            return Headline(reason=part.reason or usual, message=part.message or "")
+            return ReadyReason(reason=part.reason or usual, message=part.message or "")
         case PartState.CONNECTING:
-            return Headline(reason=Reason.STOPPING, message=why) if stopping else _connecting(status, part)
+            return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _connecting(status, part)
         case PartState.RECORDING:
-            return Headline(reason=Reason.STOPPING, message=why) if stopping else _recording(part, now=now)
+            return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _recording(part, now=now)
         case PartState.PAUSED if stopping:
-            return Headline(reason=Reason.STOPPING, message=why)
+            return ReadyReason(reason=Reason.STOPPING, message=why)
         case PartState.PAUSED:
             return _paused(part, asked=desired is DesiredRecordingState.PAUSED)
         case PartState.STOPPING:
             limit = recording.spec.max_duration_seconds
-            by_itself = max_duration_over(limit) if limit is not None and part.reason is None else ""
-            return Headline(reason=Reason.STOPPING, message=part.message or why or by_itself)
+            by_itself = max_duration_message(limit) if limit is not None and part.reason is None else ""
+            return ReadyReason(reason=Reason.STOPPING, message=part.message or why or by_itself)
         case PartState.CONCLUDED | PartState.LOST if stopping and all(one.state in parts.OVER for one in status.parts):
             # The next pass says what became of it; until then there is nothing new to say.
             known = get(status, ConditionType.READY)
-            return Headline(reason=known.reason, message=known.message) if known else Headline(reason=Reason.STOPPING)
+            return (
+                ReadyReason(reason=known.reason, message=known.message)
+                if known
+                else ReadyReason(reason=Reason.STOPPING)
+            )
         case PartState.UPLOADING | PartState.CONCLUDED | PartState.LOST:
             return _between_parts(status, part, stopping=stopping)
         case _:
             message = f"part {part.number} is '{part.state}', which this release of the operator does not know"
-            return Headline(reason=Reason.RECORDER_NOT_READY, message=message)
+            return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=message)
 
 
-def _connecting(status: CloudRecordingStatus, part: Part) -> Headline:
+def _connecting(status: CloudRecordingStatus, part: Part) -> ReadyReason:
     if part.start_time is not None:
-        return Headline(reason=Reason.RECONNECTING)
+        return ReadyReason(reason=Reason.RECONNECTING)
     # The engine lists its participants once it is in the channel; then it waits for them, and not for the channel.
     if status.participants and not any(one.state is ParticipantState.JOINED for one in status.participants):
-        return Headline(reason=Reason.WAITING_FOR_USERS, message=_whom(status))
-    return Headline(reason=Reason.CONNECTING)
+        return ReadyReason(reason=Reason.WAITING_FOR_USERS, message=_whom(status))
+    return ReadyReason(reason=Reason.CONNECTING)
 
 
 def _whom(status: CloudRecordingStatus) -> str:
@@ -210,54 +214,54 @@ def _whom(status: CloudRecordingStatus) -> str:
     return "; ".join(troubles)
 
 
-def _recording(part: Part, *, now: datetime) -> Headline:
+def _recording(part: Part, *, now: datetime) -> ReadyReason:
     if heartbeat.is_unready(part, now=now):
         node = f" on node '{part.node}'" if part.node else ""
-        return Headline(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
-    return Headline(reason=Reason.RECORDING)
+        return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
+    return ReadyReason(reason=Reason.RECORDING)
 
 
-def _paused(part: Part, *, asked: bool) -> Headline:
+def _paused(part: Part, *, asked: bool) -> ReadyReason:
     if part.pause is None or part.pause.reason != Reason.WORK_VOLUME_FULL or asked:
-        return Headline(reason=Reason.PAUSED)
+        return ReadyReason(reason=Reason.PAUSED)
     waiting = f": {slices_are(part.slices.pending)} still to be uploaded" if part.slices.pending else ""
     message = f"the work volume of pod '{part.pod}' is nearly full, so nothing is recorded{waiting}"
-    return Headline(reason=Reason.WORK_VOLUME_FULL, message=message)
+    return ReadyReason(reason=Reason.WORK_VOLUME_FULL, message=message)
 
 
-def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> Headline:
+def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> ReadyReason:
     if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
-        return Headline(reason=Reason.UPLOADING, message=_missing(status.slices))
+        return ReadyReason(reason=Reason.UPLOADING, message=_missing(status.slices))
     if part.reason in {Reason.NO_USERS, Reason.CHANNEL_IDLE}:
-        return Headline(reason=Reason.UPLOADING, message=part.message or "")
-    return Headline(reason=Reason.RESTARTING, message=parts.why_over(part))
+        return ReadyReason(reason=Reason.UPLOADING, message=part.message or "")
+    return ReadyReason(reason=Reason.RESTARTING, message=parts.why_over(part))
 
 
 def _set_progressing(
-    conditions: Conditions, recording: CloudRecording, status: CloudRecordingStatus, headline: Headline
+    conditions: Conditions, recording: CloudRecording, status: CloudRecordingStatus, ready_reason: ReadyReason
 ) -> None:
-    if headline.reason in _BLOCKED:
+    if ready_reason.reason in _BLOCKED:
         conditions.remove(ConditionType.RECONCILING)
-        conditions.set(ConditionType.STALLED, _TRUE, headline.reason, headline.message)
+        conditions.set(ConditionType.STALLED, _TRUE, ready_reason.reason, ready_reason.message)
         return
     conditions.remove(ConditionType.STALLED)
     generation = recording.metadata.generation
-    if headline.reason not in _AS_ASKED:
-        conditions.set(ConditionType.RECONCILING, _TRUE, headline.reason, headline.message)
+    if ready_reason.reason not in _AS_ASKED:
+        conditions.set(ConditionType.RECONCILING, _TRUE, ready_reason.reason, ready_reason.message)
     elif (status.acknowledged_generation or 0) < generation:
         message = f"the recorder has not yet taken over generation {generation} of the spec"
-        conditions.set(ConditionType.RECONCILING, _TRUE, headline.reason, message)
+        conditions.set(ConditionType.RECONCILING, _TRUE, ready_reason.reason, message)
     else:
         conditions.remove(ConditionType.RECONCILING)
 
 
-def _set_recording(conditions: Conditions, status: CloudRecordingStatus, headline: Headline) -> None:
+def _set_recording(conditions: Conditions, status: CloudRecordingStatus, ready_reason: ReadyReason) -> None:
     part = parts.current(status)
     records = part is not None and part.state is PartState.RECORDING
     if not records or part is None:
-        conditions.set(ConditionType.RECORDING, _FALSE, headline.reason, "")
-    elif headline.reason is Reason.NOT_HEARD:
-        conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.NOT_HEARD, headline.message)
+        conditions.set(ConditionType.RECORDING, _FALSE, ready_reason.reason, "")
+    elif ready_reason.reason is Reason.NOT_HEARD:
+        conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.NOT_HEARD, ready_reason.message)
     elif not heartbeat.is_unready(part, now=conditions.now):
         conditions.set(ConditionType.RECORDING, _TRUE, Reason.RECORDING, "")
     else:
@@ -275,18 +279,18 @@ def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
     conditions.set(ConditionType.STORAGE_READY, _TRUE if good else _FALSE, reason, message, since=health.time)
 
 
-def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, verdict: Verdict) -> None:
+def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, completion: Completion) -> None:
     amounts = status.slices or Amounts()
     clean = all(part.state is PartState.CONCLUDED and part.outcome is not Outcome.INCOMPLETE for part in status.parts)
-    told = any(part.outcome is Outcome.UPLOADED for part in status.parts)
+    told_uploaded = any(part.outcome is Outcome.UPLOADED for part in status.parts)
     backed_up = amounts.backed_up or any(part.outcome is Outcome.BACKED_UP for part in status.parts)
     everything = amounts.uploaded == amounts.written and not amounts.pending and not backed_up
-    if clean and everything and (amounts.written or told):
+    if clean and everything and (amounts.written or told_uploaded):
         conditions.set(ConditionType.UPLOADED, _TRUE, Reason.UPLOADED, "")
     elif backed_up:
         conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, f"{slices_are(amounts.backed_up)} elsewhere")
     else:
-        conditions.set(ConditionType.UPLOADED, _FALSE, verdict.reason, _missing(status.slices))
+        conditions.set(ConditionType.UPLOADED, _FALSE, completion.reason, _missing(status.slices))
 
 
 def _set_backed_up(conditions: Conditions, status: CloudRecordingStatus, reason: Reason) -> None:

@@ -30,7 +30,7 @@ from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings
-from tests.unit.domain.builders import RecordingBuilder, a_pod, a_recording, pod_name, surroundings
+from tests.unit.domain.builders import RecordingBuilder, a_pod, a_recording, context, pod_name
 
 Json = dict[str, Any]
 
@@ -182,7 +182,7 @@ def queue_over(client: KubeClient) -> WorkQueue[RecordingKey]:
         recordings=recordings,
         pods=Pods(client),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
-        surroundings=surroundings,
+        context=context,
         held=HeldObjects(),
         locks=KeyedLocks(),
         clock=lambda: datetime.now(UTC),

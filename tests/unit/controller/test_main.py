@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with the settings or the surroundings is said by name, without a traceback."""
+"""What is wrong with the settings or the environment is said by name, without a traceback."""
 
 from __future__ import annotations
 

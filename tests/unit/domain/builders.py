@@ -12,7 +12,7 @@ from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part
 from cloud_recording.api.wire import CALLBACK, Callback, Summary
 from cloud_recording.domain import names
-from cloud_recording.domain.decide import Surroundings
+from cloud_recording.domain.decide import OperatorContext
 from cloud_recording.domain.pod_view import PodView
 
 Json = dict[str, Any]
@@ -31,8 +31,8 @@ SETTINGS = OperatorSettings.model_validate(
 )
 
 
-def surroundings(settings: OperatorSettings = SETTINGS) -> Surroundings:
-    return Surroundings(settings=settings, callback_ca=CA)
+def context(settings: OperatorSettings = SETTINGS) -> OperatorContext:
+    return OperatorContext(settings=settings, callback_ca=CA)
 
 
 def after(seconds: float) -> datetime:

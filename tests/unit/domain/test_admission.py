@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.domain.admission import objection
+from cloud_recording.domain.admission import denial
 from tests.unit.domain.builders import SETTINGS, a_recording
 
 KEYS = {"secretRef": {"name": "team-a-bucket"}}
@@ -59,5 +59,5 @@ def test_destinations_and_secrets_are_the_administrators_to_allow(
     allowed: dict[str, Any], spec: dict[str, Any], named: str | None
 ) -> None:
     settings = SETTINGS.model_copy(update={"allowed": SETTINGS.allowed.model_copy(update=allowed)})
-    said = objection(a_recording().spec(**spec).build().spec, settings)
+    said = denial(a_recording().spec(**spec).build().spec, settings)
     assert said is None if named is None else said is not None and named in said

@@ -22,7 +22,7 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.api.wire import Callback
 from cloud_recording.domain import conditions
-from cloud_recording.domain.apply_callbacks import fold
+from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.status_events import transitions
 from cloud_recording.domain.summarize import summarized
 from tests.unit.domain.builders import (
@@ -40,7 +40,7 @@ NO_RECORDED_DATA = RecordingErrorCode.NO_RECORDED_DATA
 
 def folded(*callbacks: Callback, part: Part | None = None) -> CloudRecordingStatus:
     status = CloudRecordingStatus(parts=(part or a_part(state=PartState.STARTING),))
-    return fold(status, number=0, callbacks=callbacks, heard_at=NOW)
+    return apply_callbacks(status, number=0, callbacks=callbacks, received_at=NOW)
 
 
 FACTS = {
@@ -256,7 +256,9 @@ def test_the_time_between_two_parts_is_a_stated_gap() -> None:
         message="the node is drained",
     )
     status = CloudRecordingStatus(parts=(former, a_part(1, state=PartState.CONNECTING)))
-    status = fold(status, number=1, callbacks=[a_callback("RecordingStarted", at=after(75))], heard_at=NOW)
+    status = apply_callbacks(
+        status, number=1, callbacks=[a_callback("RecordingStarted", at=after(75))], received_at=NOW
+    )
     status = summarized(a_recording().build(), status, now=after(75))
     assert status.gaps == (
         Gap(start_time=after(60), stop_time=after(75), reason="part 0 ended with PodEnded: the node is drained"),
@@ -272,7 +274,7 @@ def test_an_engine_that_counts_no_slices_tells_its_progress_itself() -> None:
 def test_known_callbacks_change_nothing() -> None:
     callbacks = [a_callback("RecordingConnecting"), a_callback("RecordingStarted", 2, at=after(3))]
     status = folded(*callbacks)
-    assert fold(status, number=0, callbacks=callbacks, heard_at=NOW) == status
+    assert apply_callbacks(status, number=0, callbacks=callbacks, received_at=NOW) == status
 
 
 def test_a_broken_connection_shows_as_reconnecting_until_somebody_is_back() -> None:
@@ -309,7 +311,7 @@ def test_a_concluded_part_hears_no_more() -> None:
         ),
     )
     assert status.parts[0].state is PartState.CONCLUDED
-    assert fold(status, number=0, callbacks=[a_callback("RecordingStarted", 3)], heard_at=NOW) == status
+    assert apply_callbacks(status, number=0, callbacks=[a_callback("RecordingStarted", 3)], received_at=NOW) == status
 
 
 @pytest.mark.parametrize(
@@ -352,9 +354,9 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     part = a_part(state=PartState.CONNECTING)
     recording = a_recording().build()
     first = summarized(recording, CloudRecordingStatus(parts=(part,)), now=NOW)
-    again = fold(first, number=0, callbacks=[a_callback("RecordingConnecting")], heard_at=NOW)
+    again = apply_callbacks(first, number=0, callbacks=[a_callback("RecordingConnecting")], received_at=NOW)
     same = summarized(recording, again, now=after(5))
-    started = fold(same, number=0, callbacks=[a_callback("RecordingStarted", 2)], heard_at=NOW)
+    started = apply_callbacks(same, number=0, callbacks=[a_callback("RecordingStarted", 2)], received_at=NOW)
     started = started.model_copy(update={"parts": (started.parts[0].model_copy(update={"pod_ready": True}),)})
     changed = summarized(recording, started, now=after(9))
     times = [
@@ -368,7 +370,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
 def test_a_secret_that_goes_while_a_deleted_recording_uploads_is_named_with_both_ways_out() -> None:
     before = CloudRecordingStatus(parts=(a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=NOW),))
     missing = [{"secretName": "bucket-credentials", "key": "secretKey", "field": "spec.storage.credentials"}]
-    gone = fold(before, number=0, callbacks=[a_callback("SecretsGone", 1, missing=missing)], heard_at=NOW)
+    gone = apply_callbacks(before, number=0, callbacks=[a_callback("SecretsGone", 1, missing=missing)], received_at=NOW)
     recording = a_recording().deleted().build()
     told = summarized(recording, gone, now=NOW)
     ready = conditions.get(told, ConditionType.READY)
@@ -378,7 +380,7 @@ def test_a_secret_that_goes_while_a_deleted_recording_uploads_is_named_with_both
     (warning, *_) = transitions(before, told)
     assert (warning.warning, "'bucket-credentials'" in warning.message, "discard" in warning.message) == (True,) * 3
     assert told.parts[0].state is PartState.UPLOADING
-    again = fold(told, number=0, callbacks=[a_callback("SecretsGone", 2, missing=[])], heard_at=NOW)
+    again = apply_callbacks(told, number=0, callbacks=[a_callback("SecretsGone", 2, missing=[])], received_at=NOW)
     back = summarized(recording, again, now=NOW)
     assert back.last_error is not None
     assert back.last_error.resolved_time == NOW

@@ -18,7 +18,7 @@ from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.decide import Refusal, decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
 from cloud_recording.domain.desired_state import duration_left
-from cloud_recording.domain.pod_documents import desired_state
+from cloud_recording.domain.pod_documents import desired_state_document
 from cloud_recording.domain.pod_view import PodView
 from tests.unit.domain.builders import (
     NOW,
@@ -28,9 +28,9 @@ from tests.unit.domain.builders import (
     a_recording,
     a_summary,
     after,
+    context,
     pod_name,
     pods,
-    surroundings,
 )
 
 
@@ -44,7 +44,7 @@ class Expected:
     actions: list[str] = field(default_factory=list)
     due: float | None = None
     finished: bool = False
-    hold: bool = False
+    add_finalizer: bool = False
 
 
 def gist(decision: Decision) -> Expected:
@@ -55,9 +55,9 @@ def gist(decision: Decision) -> Expected:
         ready=ready.status.value,
         parts=[part.state for part in decision.status.parts],
         actions=[type(action).__name__ for action in decision.actions],
-        due=decision.look_again.total_seconds() if decision.look_again is not None else None,
+        due=decision.requeue_after.total_seconds() if decision.requeue_after is not None else None,
         finished=conditions.is_true(decision.status, ConditionType.FINISHED),
-        hold=decision.hold,
+        add_finalizer=decision.add_finalizer,
     )
 
 
@@ -89,7 +89,7 @@ CASES = {
         a_recording().unheld().build(),
         {},
         NOW,
-        Expected(reason=Reason.PENDING, parts=[PartState.PLANNED], actions=["CreatePod"], hold=True),
+        Expected(reason=Reason.PENDING, parts=[PartState.PLANNED], actions=["CreatePod"], add_finalizer=True),
     ),
     "a part that was planned before a crash gets its pod now": (
         a_recording().parts(a_part(pod_uid=None)).build(),
@@ -512,17 +512,15 @@ CASES = {
     ("recording", "around", "now", "expected"), CASES.values(), ids=[name.replace(" ", "-") for name in CASES]
 )
 def test_decision(recording: CloudRecording, around: Mapping[str, PodView], now: datetime, expected: Expected) -> None:
-    assert gist(decide(recording, around, now=now, surroundings=surroundings())) == expected
+    assert gist(decide(recording, around, now=now, context=context())) == expected
 
 
 def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> None:
     recording = a_recording().parts(a_part(pod_uid=None)).build()
     pause = timedelta(seconds=30)
     refusal = Refusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: pods=10", retry_after=pause)
-    first = decide(recording, {}, now=NOW, surroundings=surroundings(), refusal=refusal)
-    again = decide(
-        recording.model_copy(update={"status": first.status}), {}, now=after(15), surroundings=surroundings()
-    )
+    first = decide(recording, {}, now=NOW, context=context(), refusal=refusal)
+    again = decide(recording.model_copy(update={"status": first.status}), {}, now=after(15), context=context())
     expected = Expected(
         reason=Reason.QUOTA_EXCEEDED,
         parts=[PartState.PLANNED],
@@ -532,10 +530,10 @@ def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> N
 
 
 def test_finished_recordings_are_deleted_when_their_time_is_over() -> None:
-    done = decide(a_recording().stopped().build(), {}, now=NOW, surroundings=surroundings()).status
+    done = decide(a_recording().stopped().build(), {}, now=NOW, context=context()).status
     recording = a_recording().unheld().stopped().spec(ttlSecondsAfterFinished=60).status(done).build()
-    waiting = decide(recording, {}, now=after(20), surroundings=surroundings())
-    over = decide(recording, {}, now=after(60), surroundings=surroundings())
+    waiting = decide(recording, {}, now=after(20), context=context())
+    over = decide(recording, {}, now=after(60), context=context())
     assert (gist(waiting).due, gist(waiting).actions) == (40, [])
     assert gist(over).actions == ["DeleteRecording"]
 
@@ -543,7 +541,7 @@ def test_finished_recordings_are_deleted_when_their_time_is_over() -> None:
 def test_the_older_part_is_told_to_stop_while_the_newer_one_records() -> None:
     old = a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=after(5), reason=Reason.RESTARTING)
     recording = a_recording().parts(old, a_part(1, state=PartState.CONNECTING)).build()
-    decision = decide(recording, pods(a_pod().running(), a_pod(1).running()), now=after(9), surroundings=surroundings())
+    decision = decide(recording, pods(a_pod().running(), a_pod(1).running()), now=after(9), context=context())
     told = {
         action.pod.name: '"state":"Stopped"' in action.annotations["cloudrecording.dev/desired"]
         for action in decision.actions
@@ -554,7 +552,7 @@ def test_the_older_part_is_told_to_stop_while_the_newer_one_records() -> None:
 
 def test_a_crash_for_want_of_memory_is_told_with_its_remedy_and_the_part_goes_on() -> None:
     pod = a_pod().running().restarted(1, reason="OOMKilled", exit_code=137)
-    decision = decide(a_recording().parts(a_part(**RECORDING)).build(), pods(pod), now=NOW, surroundings=surroundings())
+    decision = decide(a_recording().parts(a_part(**RECORDING)).build(), pods(pod), now=NOW, context=context())
     error = decision.status.last_error
     assert error is not None
     assert (error.reason, "memory" in error.remedy) == (Reason.OUT_OF_MEMORY, True)
@@ -566,7 +564,7 @@ def test_failures_in_a_row_are_tried_more_and_more_rarely() -> None:
     failed = []
     for number in range(10):
         failed.append(a_part(number, state=PartState.CONCLUDED, outcome=Outcome.FATAL, error_code=430, end_time=NOW))
-        decision = decide(a_recording().parts(*failed).build(), {}, now=NOW, surroundings=surroundings())
+        decision = decide(a_recording().parts(*failed).build(), {}, now=NOW, context=context())
         delays.append(gist(decision).due)
     assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
@@ -575,7 +573,7 @@ def test_parts_beyond_the_list_are_kept_as_totals() -> None:
     status = CloudRecordingStatus()
     for number in range(25):
         recording = a_recording().status(status).build()
-        status = decide(recording, {}, now=after(number * 100), surroundings=surroundings()).status
+        status = decide(recording, {}, now=after(number * 100), context=context()).status
         part = status.parts[-1].model_copy(
             update={
                 "state": PartState.CONCLUDED,
@@ -589,9 +587,7 @@ def test_parts_beyond_the_list_are_kept_as_totals() -> None:
         )
         status = status.model_copy(update={"parts": (*status.parts[:-1], part)})
         assert part.number == number
-    settled = decide(
-        a_recording().stopped().status(status).build(), {}, now=after(2490), surroundings=surroundings()
-    ).status
+    settled = decide(a_recording().stopped().status(status).build(), {}, now=after(2490), context=context()).status
     assert len(settled.parts) == 20
     assert settled.slices is not None
     assert (settled.slices.uploaded, settled.recorded_seconds) == (150, 2250)
@@ -601,17 +597,17 @@ def test_parts_beyond_the_list_are_kept_as_totals() -> None:
 def test_a_later_part_is_handed_what_is_left_of_the_longest_duration() -> None:
     """Sixty seconds recorded, ten between the parts: of two minutes fifty seconds are left, and an edit counts."""
     recording = a_recording().spec(maxDurationSeconds=120).parts(a_part(**DRAINED)).build()
-    status = decide(recording, {}, now=after(70), surroundings=surroundings()).status
+    status = decide(recording, {}, now=after(70), context=context()).status
     (_, part) = status.parts
     edited = a_recording().edited(maxDurationSeconds=600).status(status).build()
     assert [duration_left(one, part) for one in (recording, edited)] == [50, 530]
-    assert desired_state(recording, status, part, now=after(70), settings=SETTINGS).max_duration_seconds == 50
+    assert desired_state_document(recording, status, part, now=after(70), settings=SETTINGS).max_duration_seconds == 50
 
 
 def test_an_edit_of_a_finished_recording_was_seen_and_changes_nothing() -> None:
-    done = decide(a_recording().edited(1, desiredState="Stopped").build(), {}, now=NOW, surroundings=surroundings())
+    done = decide(a_recording().edited(1, desiredState="Stopped").build(), {}, now=NOW, context=context())
     edited = a_recording().edited(5, maxDurationSeconds=1).status(done.status).build()
-    seen = decide(edited, {}, now=after(60), surroundings=surroundings()).status
+    seen = decide(edited, {}, now=after(60), context=context()).status
     assert seen.observed_generation == 5
     assert {one.observed_generation for one in seen.conditions} == {5}
     assert [(one.type, one.status, one.reason, one.last_transition_time) for one in seen.conditions] == [

@@ -12,7 +12,7 @@ import yaml
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template
-from cloud_recording.domain.pod_documents import desired_state, recording_document
+from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from tests.unit.domain.builders import CA, NOW, SETTINGS, a_part, a_recording
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,7 +67,7 @@ def built(recording: CloudRecording, number: int) -> dict[str, Any]:
         part,
         template=TEMPLATE,
         document=recording_document(recording, part, SETTINGS),
-        desired=desired_state(recording, recording.status, part, now=NOW, settings=SETTINGS),
+        desired=desired_state_document(recording, recording.status, part, now=NOW, settings=SETTINGS),
         callback_ca=CA,
         settings=SETTINGS,
     )
@@ -140,7 +140,7 @@ def test_resources_never_contradict_themselves(
         part,
         template=TEMPLATE,
         document=recording_document(recording, part, settings),
-        desired=desired_state(recording, recording.status, part, now=NOW, settings=SETTINGS),
+        desired=desired_state_document(recording, recording.status, part, now=NOW, settings=SETTINGS),
         callback_ca=CA,
         settings=settings,
     )

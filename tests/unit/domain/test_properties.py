@@ -13,7 +13,7 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.domain import parts
-from cloud_recording.domain.apply_callbacks import fold
+from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import CreatePod, DeletePod, ReleaseRecording
 from cloud_recording.domain.pod_view import PodView
@@ -28,7 +28,7 @@ from tests.unit.domain.builders import (
     a_snapshot,
     a_summary,
     after,
-    surroundings,
+    context,
 )
 
 CODES = st.sampled_from([None, 430, 431, 432, 434, 435, 441])
@@ -129,9 +129,9 @@ def test_a_decision_that_was_written_asks_for_no_other_status(data: st.DataObjec
     recording = data.draw(recordings())
     around = data.draw(pods_of(recording))
     now = after(later)
-    first = decide(recording, around, now=now, surroundings=surroundings())
+    first = decide(recording, around, now=now, context=context())
     written = _written(recording, first.status)
-    again = decide(written, around, now=now, surroundings=surroundings())
+    again = decide(written, around, now=now, context=context())
     assert again.status == first.status
 
 
@@ -144,7 +144,7 @@ def _written(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRe
 @settings(max_examples=400, deadline=None)
 def test_never_two_parts_capture(data: st.DataObject, later: int) -> None:
     recording = data.draw(recordings())
-    decision = decide(recording, data.draw(pods_of(recording)), now=after(later), surroundings=surroundings())
+    decision = decide(recording, data.draw(pods_of(recording)), now=after(later), context=context())
     assert sum(parts.captures(part) for part in decision.status.parts) <= 1
     created = [action.part for action in decision.actions if isinstance(action, CreatePod)]
     assert all(part in decision.status.parts for part in created)
@@ -154,10 +154,10 @@ def test_never_two_parts_capture(data: st.DataObject, later: int) -> None:
 @settings(max_examples=200, deadline=None)
 def test_the_end_is_the_end(data: st.DataObject, later: int) -> None:
     """A finished recording's status stays as it is, whatever its spec, its pods and the clock do."""
-    ended = decide(a_recording().stopped().build(), {}, now=NOW, surroundings=surroundings()).status
+    ended = decide(a_recording().stopped().build(), {}, now=NOW, context=context()).status
     assert finished(ended)
     recording = data.draw(recordings()).model_copy(update={"status": ended})
-    decision = decide(recording, data.draw(pods_of(recording)), now=after(later), surroundings=surroundings())
+    decision = decide(recording, data.draw(pods_of(recording)), now=after(later), context=context())
     assert decision.status == ended
     assert not any(isinstance(action, CreatePod) for action in decision.actions)
 
@@ -168,7 +168,7 @@ def test_a_recording_is_let_go_only_when_it_is_over_and_a_pod_only_when_it_recor
     data: st.DataObject, later: int
 ) -> None:
     recording = data.draw(recordings())
-    decision = decide(recording, data.draw(pods_of(recording)), now=after(later), surroundings=surroundings())
+    decision = decide(recording, data.draw(pods_of(recording)), now=after(later), context=context())
     if any(isinstance(action, ReleaseRecording) for action in decision.actions):
         assert finished(decision.status)
     ended = {action.pod.name for action in decision.actions if isinstance(action, DeletePod)}
@@ -201,12 +201,12 @@ def test_callbacks_count_once_however_often_and_in_whatever_batches_they_come(
 ) -> None:
     callbacks = [a_callback(kind, number, at=after(number), **fields) for number, (kind, fields) in enumerate(told, 1)]
     start = CloudRecordingStatus(parts=(a_part(state=PartState.STARTING),))
-    at_once = fold(start, number=0, callbacks=callbacks, heard_at=NOW)
+    at_once = apply_callbacks(start, number=0, callbacks=callbacks, received_at=NOW)
     in_batches = start
     for _ in range(repeats):
-        in_batches = fold(in_batches, number=0, callbacks=callbacks[:split], heard_at=NOW)
+        in_batches = apply_callbacks(in_batches, number=0, callbacks=callbacks[:split], received_at=NOW)
     for _ in range(repeats):
-        in_batches = fold(in_batches, number=0, callbacks=callbacks, heard_at=NOW)
+        in_batches = apply_callbacks(in_batches, number=0, callbacks=callbacks, received_at=NOW)
     assert in_batches == at_once
     recording = a_recording().build()
     settled = summarized(recording, at_once, now=NOW)

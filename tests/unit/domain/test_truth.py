@@ -14,10 +14,10 @@ from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Gap, Outcome, Part, ParticipantState, PartState
 from cloud_recording.api.wire import Callback
 from cloud_recording.domain import conditions
-from cloud_recording.domain.apply_callbacks import fold
+from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
-from cloud_recording.domain.heartbeat import FIRST_PROBE, FIRST_WORD, SILENCE
-from cloud_recording.domain.pod_documents import desired_state, recording_document
+from cloud_recording.domain.heartbeat import FIRST_PROBE, FIRST_REPORT_TIMEOUT, REPORT_TIMEOUT
+from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.status_events import Transition, transitions
 from cloud_recording.domain.summarize import summarized
 from tests.unit.domain.builders import (
@@ -30,9 +30,9 @@ from tests.unit.domain.builders import (
     a_snapshot,
     a_summary,
     after,
+    context,
     milliseconds,
     pods,
-    surroundings,
 )
 
 FAILING = {
@@ -47,14 +47,14 @@ RUNNER_STARTED = a_callback("RunnerStarted", runnerVersion="1", engineName="defa
 
 def begun(recording: CloudRecording) -> CloudRecordingStatus:
     """The status of a recording whose pod was just decided on."""
-    return decide(recording, {}, now=NOW, surroundings=surroundings()).status
+    return decide(recording, {}, now=NOW, context=context()).status
 
 
 def told(
     recording: CloudRecording, status: CloudRecordingStatus, *callbacks: Callback, at: datetime = NOW
 ) -> CloudRecordingStatus:
     number = status.parts[-1].number
-    return summarized(recording, fold(status, number=number, callbacks=callbacks, heard_at=at), now=at)
+    return summarized(recording, apply_callbacks(status, number=number, callbacks=callbacks, received_at=at), now=at)
 
 
 def condition(status: CloudRecordingStatus, kind: ConditionType) -> tuple[str, Reason]:
@@ -179,7 +179,7 @@ def test_the_place_follows_the_spec_until_a_slice_is_stored_and_the_recorder_has
     status = begun(recording)
     storage = {"endpoint": "https://s3.example.com", "credentials": {"secretRef": {"name": "bucket-credentials"}}}
     edited = a_recording().edited(storage={**storage, "bucket": "elsewhere"}).status(status).build()
-    wanted = desired_state(edited, status, status.parts[0], now=NOW, settings=SETTINGS).storage
+    wanted = desired_state_document(edited, status, status.parts[0], now=NOW, settings=SETTINGS).storage
     assert wanted is not None
     assert wanted.bucket == "elsewhere"
 
@@ -189,7 +189,7 @@ def test_the_place_follows_the_spec_until_a_slice_is_stored_and_the_recorder_has
     stored = told(edited, stored, refused)
     assert stored.last_error is not None
     assert "files are there already" in stored.last_error.message
-    kept = desired_state(edited, stored, stored.parts[0], now=NOW, settings=SETTINGS).storage
+    kept = desired_state_document(edited, stored, stored.parts[0], now=NOW, settings=SETTINGS).storage
     assert kept is not None
     assert kept.bucket == "recordings"
     assert recording_document(edited, stored.parts[0], SETTINGS).storage.bucket == "recordings"
@@ -201,10 +201,10 @@ def test_a_place_that_the_administrator_does_not_allow_is_not_gone_to() -> None:
     status = begun(a_recording().build())
     storage = {"endpoint": "https://mine.example.org", "bucket": "mine", "credentials": {"secretRef": {"name": "s"}}}
     edited = a_recording().edited(storage=storage).status(status).build()
-    kept = desired_state(edited, status, status.parts[0], now=NOW, settings=settings).storage
+    kept = desired_state_document(edited, status, status.parts[0], now=NOW, settings=settings).storage
     assert kept is not None
     assert kept.endpoint == "https://s3.example.com"
-    told_so = decide(edited, {}, now=NOW, surroundings=surroundings(settings)).status
+    told_so = decide(edited, {}, now=NOW, context=context(settings)).status
     assert condition(told_so, ConditionType.READY) == ("False", Reason.NOT_ALLOWED)
 
 
@@ -236,7 +236,7 @@ def test_a_recording_that_was_made_paused_records_nothing_and_says_so() -> None:
         a_callback("RecordingStopped", 4, at=after(9)),
         a_callback("Finished", 5, at=after(9), summary=_summary("Uploaded")),
     )
-    end = decide(a_recording().stopped().status(ended).build(), {}, now=after(9), surroundings=surroundings()).status
+    end = decide(a_recording().stopped().status(ended).build(), {}, now=after(9), context=context()).status
     assert condition(end, ConditionType.READY) == ("True", Reason.NOTHING_RECORDED)
     assert end.last_error is None
 
@@ -252,16 +252,16 @@ def test_a_pod_that_has_just_begun_is_believed_before_its_first_probe() -> None:
     recording = a_recording().parts(a_part(state=PartState.STARTING)).build()
     pod = a_pod().running(ready=False)
     status = told(recording, recording.status, RUNNER_STARTED, a_callback("RecordingStarted", 2))
-    seen = decide(a_recording().status(status).build(), pods(pod), now=after(1), surroundings=surroundings())
+    seen = decide(a_recording().status(status).build(), pods(pod), now=after(1), context=context())
     assert condition(seen.status, ConditionType.READY) == ("True", Reason.RECORDING)
-    assert seen.look_again == FIRST_PROBE - (after(1) - NOW)
-    late = decide(a_recording().status(status).build(), pods(pod), now=NOW + FIRST_PROBE, surroundings=surroundings())
+    assert seen.requeue_after == FIRST_PROBE - (after(1) - NOW)
+    late = decide(a_recording().status(status).build(), pods(pod), now=NOW + FIRST_PROBE, context=context())
     assert condition(late.status, ConditionType.READY) == ("False", Reason.RECORDER_NOT_READY)
 
 
 def test_a_pod_that_was_ready_and_is_no_more_is_not_believed() -> None:
     recording = a_recording().parts(recording_part(ready_time=NOW)).build()
-    seen = decide(recording, pods(a_pod().running(ready=False)), now=after(5), surroundings=surroundings())
+    seen = decide(recording, pods(a_pod().running(ready=False)), now=after(5), context=context())
     assert condition(seen.status, ConditionType.RECORDING) == ("Unknown", Reason.RECORDER_NOT_READY)
 
 
@@ -327,7 +327,7 @@ def _step(
         before = status
     if pod is not None:
         seen = recording.model_copy(update={"status": status})
-        status = decide(seen, pods(pod), now=at, surroundings=surroundings()).status
+        status = decide(seen, pods(pod), now=at, context=context()).status
         events += transitions(before, status)
     return status
 
@@ -365,7 +365,7 @@ def test_each_end_says_which_it_is(recording: Any, fields: dict[str, Any], reaso
     part = a_part(state=PartState.CONCLUDED, start_time=NOW, end_time=after(70), **known)
     part = Part.model_validate(part.model_dump() | amounts)
     over = recording.parts(part, start_time=NOW).build()
-    status = decide(over, {}, now=after(75), surroundings=surroundings()).status
+    status = decide(over, {}, now=after(75), context=context()).status
     ready = conditions.get(status, ConditionType.READY)
     assert ready is not None
     assert (ready.status.value, ready.reason, ready.message) == ("True", reason, message)
@@ -391,7 +391,7 @@ def test_nobody_who_ever_came_has_no_progress_and_no_playlist() -> None:
         a_callback("RecordingUploaded", 4, fileName="p.m3u8"),
         a_callback("Finished", 5, summary=_summary("Idle", code=434, somebodyJoined=False)),
     )
-    end = decide(a_recording().status(status).build(), {}, now=after(9), surroundings=surroundings()).status
+    end = decide(a_recording().status(status).build(), {}, now=after(9), context=context()).status
     assert condition(end, ConditionType.READY) == ("False", Reason.NO_USERS)
     assert (end.progress_percent, end.playlist, end.playlists) == (None, None, ())
     assert end.parts[0].reason is Reason.NO_USERS
@@ -407,7 +407,7 @@ def test_nobody_is_in_a_channel_that_is_left() -> None:
         a_callback("RecordingStarted", snapshot=snapshot),
         a_callback("Finished", 2, summary=_summary("Uploaded", slices={"written": 1, "uploaded": 1})),
     )
-    end = decide(a_recording().stopped().status(status).build(), {}, now=after(9), surroundings=surroundings()).status
+    end = decide(a_recording().stopped().status(status).build(), {}, now=after(9), context=context()).status
     assert end.participant_count == 0
     assert [(one.state, one.audio) for one in end.participants] == [(ParticipantState.LEFT, False)]
 
@@ -418,10 +418,10 @@ def test_nobody_is_in_a_channel_that_is_left() -> None:
 def test_a_pod_that_runs_and_was_never_heard_of_is_told() -> None:
     recording = a_recording().parts(a_part(state=PartState.PENDING)).build()
     pod = a_pod().running()
-    seen = decide(recording, pods(pod), now=after(30), surroundings=surroundings())
+    seen = decide(recording, pods(pod), now=after(30), context=context())
     assert condition(seen.status, ConditionType.READY) == ("False", Reason.PENDING)
-    assert seen.look_again == FIRST_WORD - (after(30) - NOW)
-    silent = decide(recording, pods(pod), now=NOW + FIRST_WORD, surroundings=surroundings()).status
+    assert seen.requeue_after == FIRST_REPORT_TIMEOUT - (after(30) - NOW)
+    silent = decide(recording, pods(pod), now=NOW + FIRST_REPORT_TIMEOUT, context=context()).status
     assert condition(silent, ConditionType.READY) == ("False", Reason.NOT_HEARD)
     ready = conditions.get(silent, ConditionType.READY)
     assert ready is not None
@@ -431,10 +431,10 @@ def test_a_pod_that_runs_and_was_never_heard_of_is_told() -> None:
 def test_a_recorder_that_falls_silent_is_not_known_to_record() -> None:
     recording = a_recording().parts(recording_part(heard_time=NOW, ready_time=NOW)).build()
     pod = a_pod().running()
-    fresh = decide(recording, pods(pod), now=after(60), surroundings=surroundings())
+    fresh = decide(recording, pods(pod), now=after(60), context=context())
     assert condition(fresh.status, ConditionType.RECORDING) == ("True", Reason.RECORDING)
-    assert fresh.look_again == SILENCE - (after(60) - NOW)
-    silent = decide(recording, pods(pod), now=NOW + SILENCE, surroundings=surroundings()).status
+    assert fresh.requeue_after == REPORT_TIMEOUT - (after(60) - NOW)
+    silent = decide(recording, pods(pod), now=NOW + REPORT_TIMEOUT, context=context()).status
     assert condition(silent, ConditionType.RECORDING) == ("Unknown", Reason.NOT_HEARD)
     assert condition(silent, ConditionType.READY) == ("False", Reason.NOT_HEARD)
     message = conditions.get(silent, ConditionType.READY)
@@ -446,8 +446,8 @@ def test_a_recorder_that_falls_silent_is_not_known_to_record() -> None:
 
 def test_silence_while_no_operator_listened_says_nothing() -> None:
     recording = a_recording().parts(recording_part(heard_time=NOW, ready_time=NOW)).build()
-    late = surroundings().__class__(settings=SETTINGS, callback_ca="ca", listening_since=after(3600))
-    status = decide(recording, pods(a_pod().running()), now=after(3610), surroundings=late).status
+    late = context().__class__(settings=SETTINGS, callback_ca="ca", listening_since=after(3600))
+    status = decide(recording, pods(a_pod().running()), now=after(3610), context=late).status
     assert condition(status, ConditionType.RECORDING) == ("True", Reason.RECORDING)
 
 
