@@ -36,7 +36,7 @@ from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
-from cloud_recording.domain.decide import OperatorContext
+from cloud_recording.domain.observed_state import OperatorContext
 from cloud_recording.kube.client import Configuration, KubeClient, load_configuration
 from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder

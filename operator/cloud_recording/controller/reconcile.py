@@ -24,7 +24,7 @@ from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter, with_status
 from cloud_recording.domain import names, parts
-from cloud_recording.domain.decide import OperatorContext, Refusal, decide
+from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
@@ -38,6 +38,7 @@ from cloud_recording.domain.decision import (
     ReleaseRecording,
 )
 from cloud_recording.domain.invalid_spec import parse, with_invalid_spec
+from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template, owner_of_template
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.pod_view import PodView, recording_of, recording_uid_of
@@ -145,7 +146,7 @@ class Reconciler:
         self, key: RecordingKey, body: Json, recording: CloudRecording, pods: Mapping[str, Json]
     ) -> Decision:
         views = {name: PodView.of(pod) for name, pod in pods.items()}
-        refusal: Refusal | None = None
+        refusal: PodRefusal | None = None
         while True:
             decision = decide(recording, views, now=self._clock(), context=self._context(), refusal=refusal)
             if decision.add_finalizer:
@@ -163,7 +164,7 @@ class Reconciler:
 
     async def _act(
         self, body: Json, recording: CloudRecording, pods: Mapping[str, Json], decision: Decision
-    ) -> Refusal | None:
+    ) -> PodRefusal | None:
         """Does what was decided, in order; stops at a pod that the API server refuses and says why."""
         for action in decision.actions:
             refusal = await self._do(body, recording, pods, action)
@@ -173,7 +174,7 @@ class Reconciler:
 
     async def _do(
         self, body: Json, recording: CloudRecording, pods: Mapping[str, Json], action: Action
-    ) -> Refusal | None:
+    ) -> PodRefusal | None:
         namespace, name = recording.metadata.namespace, recording.metadata.name
         match action:
             case CreatePod():
@@ -201,7 +202,7 @@ class Reconciler:
                 assert_never(action)
         return None
 
-    async def _create(self, recording: CloudRecording, action: CreatePod) -> Refusal | None:
+    async def _create(self, recording: CloudRecording, action: CreatePod) -> PodRefusal | None:
         context, part = self._context(), action.part
         try:
             template = await self._template(recording, context)
@@ -222,7 +223,9 @@ class Reconciler:
             await self._pods.create(pod)
         except (Refused, ForeignObjectError) as error:
             reason = _refusal_reason(error.message)
-            return Refusal(part=part.number, reason=reason, message=error.message, retry_after=self._pause(recording))
+            return PodRefusal(
+                part=part.number, reason=reason, message=error.message, retry_after=self._pause(recording)
+            )
         self._refused.pop(_key(recording), None)
         self._template_of.pop(_key(recording), None)
         logger.info("pod created", extra={"pod": part.pod})

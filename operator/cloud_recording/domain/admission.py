@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 
 from cloud_recording.api.host_patterns import is_listed
 from cloud_recording.api.pod_options import PodOptions
-from cloud_recording.api.recording import CloudRecordingSpec
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.settings import AllowedSettings, OperatorSettings
-from cloud_recording.domain import playlist_url
+from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.api.storage_place import place_of
+from cloud_recording.domain import parts, playlist_url
 from cloud_recording.domain.pod_builder import secret_keys
+from cloud_recording.domain.summarize import ReadyReason
 
 
 def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
@@ -22,6 +26,17 @@ def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
 def storage_denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
     """The same of where its files go."""
     return next(_storage_denials(spec, settings.allowed), None)
+
+
+def denied_storage_change(
+    recording: CloudRecording, status: CloudRecordingStatus, settings: OperatorSettings
+) -> ReadyReason | None:
+    """That the files of a recording under way do not go where its spec wants them now, as nobody allowed that."""
+    part = parts.current(status)
+    if part is None or part.storage is None or part.storage.place == place_of(recording.spec.storage):
+        return None
+    forbidden = storage_denial(recording.spec, settings)
+    return ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden) if forbidden is not None else None
 
 
 def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[str]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cloud_recording.api.reasons import Reason
-from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
+from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.status import CloudRecordingStatus, Part
 from cloud_recording.domain import parts
 
@@ -72,20 +72,3 @@ def duration_left(recording: CloudRecording, part: Part) -> int | None:
     """For how many seconds from its own start the part may record; None for any time."""
     seconds = recording.spec.max_duration_seconds
     return None if seconds is None else max(0, seconds - part.offset_seconds)
-
-
-def deletion_deadline(recording: CloudRecording) -> datetime | None:
-    """Until when a deleted recording waits for its upload."""
-    deleted_at = recording.metadata.deletion_timestamp
-    if deleted_at is None:
-        return None
-    return deleted_at + timedelta(seconds=recording.spec.deletion_deadline_seconds)
-
-
-def discard_asked(recording: CloudRecording) -> bool:
-    """Whether somebody deleted the recording and said that what is not uploaded may be thrown away.
-
-    The annotation alone does nothing: it must not be possible to lose a running recording by a label tool's mistake.
-    """
-    deleted = recording.metadata.deletion_timestamp is not None
-    return deleted and recording.metadata.annotations.get(DISCARD_ANNOTATION) == "true"

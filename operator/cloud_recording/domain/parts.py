@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from cloud_recording.api.base import LIST_TAIL
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState, PartStorage
 from cloud_recording.api.storage import StoragePlace
@@ -28,7 +29,12 @@ KEPT_PODS: Final = 3
 
 def at_work(status: CloudRecordingStatus) -> int:
     """How many parts are not over."""
-    return sum(part.state not in OVER for part in status.parts)
+    return len(unfinished(status))
+
+
+def unfinished(status: CloudRecordingStatus) -> tuple[Part, ...]:
+    """The parts that are not over."""
+    return tuple(part for part in status.parts if part.state not in OVER)
 
 
 def keeps_pod(status: CloudRecordingStatus, part: Part) -> bool:
@@ -69,6 +75,13 @@ def replaced(status: CloudRecordingStatus, part: Part) -> CloudRecordingStatus:
     """The status with the part of the same number replaced by this one."""
     parts = tuple(part if known.number == part.number else known for known in status.parts)
     return status.model_copy(update={"parts": parts})
+
+
+def withdrawn(status: CloudRecordingStatus, part: Part, *, now: datetime) -> CloudRecordingStatus:
+    """The status with the part over before its recorder ever ran."""
+    moment = now.replace(microsecond=0)
+    over = changed(part, state=PartState.CONCLUDED, reason=Reason.NOTHING_RECORDED, message=None, end_time=moment)
+    return replaced(status, over)
 
 
 def over_at(part: Part, *, now: datetime) -> datetime:

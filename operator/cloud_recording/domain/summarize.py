@@ -46,6 +46,18 @@ def finished(status: CloudRecordingStatus) -> bool:
     return is_true(status, ConditionType.FINISHED)
 
 
+def with_generation_observed(recording: CloudRecording) -> CloudRecordingStatus:
+    """The status of a recording that is over, of the newest generation: an edit changes nothing, and was seen.
+
+    Who goes by `observedGeneration`, as GitOps tools do, would wait for ever otherwise.
+    """
+    status, generation = recording.status, recording.metadata.generation
+    if (status.observed_generation or 0) >= generation:
+        return status
+    conditions = tuple(one.model_copy(update={"observed_generation": generation}) for one in status.conditions)
+    return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
+
+
 def summarized(
     recording: CloudRecording,
     status: CloudRecordingStatus,
@@ -78,7 +90,7 @@ def summarized(
     return _with(recording, status, conditions)
 
 
-def concluded(
+def completed(
     recording: CloudRecording, status: CloudRecordingStatus, completion: Completion, *, now: datetime
 ) -> CloudRecordingStatus:
     """The status of a recording that is over, with the end that it came to. Nothing changes it afterwards."""

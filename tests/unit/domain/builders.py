@@ -12,7 +12,7 @@ from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part
 from cloud_recording.api.wire import CALLBACK, Callback, Summary
 from cloud_recording.domain import names
-from cloud_recording.domain.decide import OperatorContext
+from cloud_recording.domain.observed_state import OperatorContext
 from cloud_recording.domain.pod_view import PodView
 
 Json = dict[str, Any]

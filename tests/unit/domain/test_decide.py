@@ -15,9 +15,10 @@ from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
 from cloud_recording.domain import conditions, parts
-from cloud_recording.domain.decide import Refusal, decide
+from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
 from cloud_recording.domain.desired_state import duration_left
+from cloud_recording.domain.observed_state import PodRefusal
 from cloud_recording.domain.pod_documents import desired_state_document
 from cloud_recording.domain.pod_view import PodView
 from tests.unit.domain.builders import (
@@ -518,7 +519,7 @@ def test_decision(recording: CloudRecording, around: Mapping[str, PodView], now:
 def test_a_refused_pod_is_asked_for_again_and_the_status_keeps_the_reason() -> None:
     recording = a_recording().parts(a_part(pod_uid=None)).build()
     pause = timedelta(seconds=30)
-    refusal = Refusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: pods=10", retry_after=pause)
+    refusal = PodRefusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: pods=10", retry_after=pause)
     first = decide(recording, {}, now=NOW, context=context(), refusal=refusal)
     again = decide(recording.model_copy(update={"status": first.status}), {}, now=after(15), context=context())
     expected = Expected(

@@ -13,7 +13,10 @@ from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.domain import part_summary, parts
+from cloud_recording.domain.names import recording_id
+from cloud_recording.domain.observed_state import ObservedState
 from cloud_recording.domain.pod_view import PodView, Termination
+from cloud_recording.domain.totals import with_totals
 
 MOST_RUNNER_RESTARTS: Final = 5
 """Crashes of a pod's container after which the part is given up: the kubelet's back-off has then reached minutes."""
@@ -24,7 +27,31 @@ _OUT_OF_MEMORY: Final = "OOMKilled"
 _EVICTED: Final = "Evicted"
 
 
-def observed(  # noqa: PLR0911 - one way out for each way a pod can be found
+def observe_pods(state: ObservedState) -> ObservedState:
+    """The state after a look at the pod of each part that is not over."""
+    status = with_totals(state.status.model_copy(update={"recording_id": recording_id(state.recording.metadata.uid)}))
+    state, uid = state.with_status(status), state.recording.metadata.uid
+    stopping = state.stopping
+    for part in parts.unfinished(status):
+        pod = state.pod_of(part)
+        if stopping and part.state is PartState.PENDING and pod is not None and pod.over and pod.terminated is None:
+            status = parts.withdrawn(status, part, now=state.now)
+        else:
+            status = _observed(status, part, pod, uid=uid, now=state.now, node_lost=state.node_lost)
+    return state.with_status(with_totals(status))
+
+
+def record_refusal(state: ObservedState) -> ObservedState:
+    """The state with what the API server said of a pod that it refused, as the reason why its part waits."""
+    refusal = state.refusal
+    part = next((one for one in state.status.parts if refusal is not None and one.number == refusal.part), None)
+    if refusal is None or part is None or part.state is not PartState.PLANNED:
+        return state
+    waiting = parts.changed(part, reason=refusal.reason, message=refusal.message)
+    return state.with_status(parts.replaced(state.status, waiting))
+
+
+def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
     status: CloudRecordingStatus, part: Part, pod: PodView | None, *, uid: str, now: datetime, node_lost: timedelta
 ) -> CloudRecordingStatus:
     """The status after a look at the pod of a part that is not over."""

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pass decides from: the recording, what is known of it so far, its pods, the time, and the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.domain.desired_state import desired_state
+from cloud_recording.domain.pod_view import PodView
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorContext:
+    """What a decision takes from the operator itself."""
+
+    settings: OperatorSettings
+    callback_ca: str
+    """The authorities that pods are to trust, in PEM."""
+    listening_since: datetime | None = None
+    """Since when this operator hears callbacks; None where it always has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRefusal:
+    """The API server refused the part's pod."""
+
+    part: int
+    reason: Reason
+    message: str
+    retry_after: timedelta
+    """When the pod is asked for again; no event tells that a quota was raised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedState:
+    """A recording as a pass finds it; each step hands it on with the status that it made."""
+
+    recording: CloudRecording
+    status: CloudRecordingStatus
+    """The recording's status as far as the pass has brought it."""
+    pods: Mapping[str, PodView]
+    """Every pod of the recording that is there, by name."""
+    now: datetime
+    context: OperatorContext
+    refusal: PodRefusal | None = None
+
+    @property
+    def settings(self) -> OperatorSettings:
+        """What the administrator decided."""
+        return self.context.settings
+
+    @property
+    def moment(self) -> datetime:
+        """Now, in the precision of a status."""
+        return self.now.replace(microsecond=0)
+
+    @property
+    def node_lost(self) -> timedelta:
+        """After what time a node counts as lost of which nothing is heard."""
+        return timedelta(seconds=self.settings.runner.node_lost_seconds)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the recording is to stop, or has stopped."""
+        return desired_state(self.recording, self.status, now=self.now) is DesiredRecordingState.STOPPED
+
+    def pod_of(self, part: Part) -> PodView | None:
+        """The part's pod, if it is there."""
+        return self.pods.get(part.pod)
+
+    def with_status(self, status: CloudRecordingStatus) -> ObservedState:
+        """The same with this status."""
+        return replace(self, status=status)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done about pods and their claims: made, told something new, ended, let go of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import DURABLE_FINALIZER
+from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
+from cloud_recording.domain import parts
+from cloud_recording.domain.decision import (
+    Action,
+    AnnotatePod,
+    CreatePod,
+    DeleteClaim,
+    DeleteEndedPod,
+    DeletePod,
+    ReleasePod,
+    ReleaseRecording,
+)
+from cloud_recording.domain.observed_state import ObservedState
+from cloud_recording.domain.pod_documents import compact_json, desired_state_document
+from cloud_recording.domain.pod_view import PodView
+
+GIVEN_UP_GRACE_SECONDS: Final = 1
+"""What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
+
+_GIVEN_UP: Final = frozenset({Reason.DISCARDED, Reason.DEADLINE_EXCEEDED})
+
+
+def unfinished_actions(state: ObservedState) -> tuple[Action, ...]:
+    """What is done about the pods of a recording that is not over."""
+    actions: list[Action] = []
+    for part in state.status.parts:
+        pod = state.pod_of(part)
+        actions += _let_go(state, part, pod) if part.state in parts.OVER else _work_on(state, part, pod)
+    return (*actions, *_release_strays(state))
+
+
+def finished_actions(state: ObservedState) -> tuple[Action, ...]:
+    """What is done about the pods of a recording that is over, and about our finalizer on it."""
+    actions: list[Action] = []
+    listed = {part.pod: part for part in state.status.parts}
+    for pod in state.pods.values():
+        part = listed.get(pod.name)
+        if part is not None:
+            actions += _end_at_once(pod) if _was_given_up(part, pod) else _let_go(state, part, pod)
+    actions += _release_strays(state)
+    if DURABLE_FINALIZER in state.recording.metadata.finalizers:
+        actions.append(ReleaseRecording())
+    return tuple(actions)
+
+
+def _work_on(state: ObservedState, part: Part, pod: PodView | None) -> list[Action]:
+    if pod is None:
+        return [*_outdated(state.status), CreatePod(part=part)] if part.state is PartState.PLANNED else []
+    if state.stopping and part.state is PartState.PENDING and pod.running_since is None:
+        # Its recorder never ran, so nobody is there to hear that it should stop.
+        return [] if pod.deleted_at is not None else [DeletePod(pod=pod)]
+    desired = desired_state_document(state.recording, state.status, part, now=state.now, settings=state.settings)
+    document = desired.model_dump(mode="json", by_alias=True, exclude_none=True)
+    changes = {}
+    if pod.document(DESIRED_ANNOTATION) != document:
+        changes[DESIRED_ANNOTATION] = compact_json(document)
+    if pod.annotations.get(CALLBACK_CA_ANNOTATION) != state.context.callback_ca:
+        changes[CALLBACK_CA_ANNOTATION] = state.context.callback_ca
+    return [AnnotatePod(pod=pod, annotations=changes)] if changes else []
+
+
+def _let_go(state: ObservedState, part: Part, pod: PodView | None) -> list[Action]:
+    """What is done about pod and claim of a part that is over; as long as the pod is held, it is not done."""
+    if pod is None or not pod.held:
+        return []
+    empty = state.recording.spec.work.persistent_volume_claim is not None and part.nothing_left
+    actions: list[Action] = [DeleteClaim(part=part)] if empty else []
+    released = _release(pod, lost=part.state is PartState.LOST)
+    # A claim stays for as long as there is a pod that names it, ended or not; one that failed is worth a look.
+    kept = parts.keeps_pod(state.status, part) and not (empty and part.outcome is not Outcome.FATAL)
+    if not kept and not any(isinstance(action, DeletePod) for action in released):
+        actions.append(DeletePod(pod=pod))
+    return actions + released
+
+
+def _outdated(status: CloudRecordingStatus) -> list[Action]:
+    """The pod that is kept no longer once there is one more: that of the part that the newest takes the place of."""
+    number = status.parts[-1].number - parts.KEPT_PODS
+    return [DeleteEndedPod(part=part) for part in status.parts if part.number == number and part.state in parts.OVER]
+
+
+def _release(pod: PodView, *, lost: bool) -> list[Action]:
+    """What is done about the pod of a part that is over: its summary is counted, or will never come."""
+    if not pod.held:
+        return []
+    if pod.deleted_at is not None or not (pod.sidecars_linger or (lost and not pod.over)):
+        return [ReleasePod(pod=pod)]
+    # It is told to end even where nobody may hear it, for the day its node is back: two must not capture.
+    return [DeletePod(pod=pod), ReleasePod(pod=pod)]
+
+
+def _release_strays(state: ObservedState) -> list[Action]:
+    """Pods of parts that the status no longer lists: nothing holds them any more."""
+    listed = {part.pod for part in state.status.parts}
+    return [action for name, pod in state.pods.items() if name not in listed for action in _release(pod, lost=True)]
+
+
+def _was_given_up(part: Part, pod: PodView) -> bool:
+    return part.reason in _GIVEN_UP and not pod.over and pod.held
+
+
+def _end_at_once(pod: PodView) -> list[Action]:
+    return [DeletePod(pod=pod, grace_seconds=GIVEN_UP_GRACE_SECONDS), ReleasePod(pod=pod)]

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a recording is to be looked at again by the clock alone, as no change will announce that something is due."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cloud_recording.domain import heartbeat
+from cloud_recording.domain.deletion import deletion_deadline
+from cloud_recording.domain.desired_state import duration_limit
+from cloud_recording.domain.observe_pods import node_deadline
+from cloud_recording.domain.observed_state import ObservedState
+
+
+def requeue_after(state: ObservedState, *, next_part_at: datetime | None) -> timedelta | None:
+    """After what time the next thing is due; what is overdue was dealt with by this very decision."""
+    deadlines = [
+        next_part_at,
+        duration_limit(state.recording, state.status, now=state.now),
+        deletion_deadline(state.recording),
+        *(node_deadline(pod, limit=state.node_lost) for pod in state.pods.values() if not pod.over),
+        *heartbeat.next_deadlines(state.status, listening_since=state.context.listening_since),
+    ]
+    left = [deadline - state.now for deadline in deadlines if deadline is not None and deadline > state.now]
+    if state.refusal is not None:
+        left.append(state.refusal.retry_after)
+    return min(left, default=None)
