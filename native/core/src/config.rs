@@ -54,7 +54,7 @@ pub struct Document {
     #[serde(default)]
     pub fit: Fit,
     #[serde(default = "default_outputs")]
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputFormat>,
     #[serde(default = "default_protocols")]
     pub protocols: Vec<String>,
     #[serde(default)]
@@ -65,8 +65,8 @@ pub struct Document {
     #[serde(default)]
     pub storage: Storage,
     /// For a rescue: where what is left goes, if nothing of the recording is in the bucket yet.
-    pub place: Option<Place>,
-    pub backup: Option<Backup>,
+    pub place: Option<BucketPlace>,
+    pub backup: Option<BackupSettings>,
     #[serde(default)]
     pub channels: Vec<Channel>,
     /// How long after the stop the stores may take nothing before that is fatal; null is for ever.
@@ -76,13 +76,13 @@ pub struct Document {
     #[serde(default)]
     pub keep_directory: bool,
     #[serde(default)]
-    pub log: Log,
+    pub log: LogSettings,
 }
 
 /// Where the recording's log goes, which says what happened to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     pub to: LogTo,
     /// Of the file `<recording id>.log`; `cloud_recording_log` below the current directory unless said.
     pub directory: Option<PathBuf>,
@@ -121,7 +121,7 @@ pub enum WorkVolume {
 
 /// What is made of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Output {
+pub enum OutputFormat {
     #[serde(rename = "HLS")]
     Hls,
     /// One file of all slices, after the stop.
@@ -148,14 +148,14 @@ pub struct Storage {
 /// The store that takes what the bucket does not: everything about it, as the interface's call names the bucket alone.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Backup {
+pub struct BackupSettings {
     pub bucket: String,
     pub credential_files: CredentialFiles,
     /// How long the bucket may fail before slices go to the backup store.
     #[serde(default = "default_after_seconds")]
     pub after_seconds: u32,
     #[serde(default)]
-    pub vendor: Vendor,
+    pub vendor: VendorName,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -170,10 +170,10 @@ pub struct Backup {
 /// Where a recording goes instead, while nothing of it is in the bucket; all else about its bucket stays.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Place {
+pub struct BucketPlace {
     pub bucket: String,
     #[serde(default)]
-    pub vendor: Vendor,
+    pub vendor: VendorName,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -181,7 +181,7 @@ pub struct Place {
 
 /// A vendor of the interface by name, or any other server that speaks S3.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub enum Vendor {
+pub enum VendorName {
     Qiniu,
     #[serde(rename = "AWS")]
     Aws,
@@ -218,12 +218,12 @@ pub struct Channel {
     pub name: Option<String>,
     pub streams: Vec<Stream>,
     /// Record the only stream as it is.
-    pub passthrough: Option<Passthrough>,
+    pub passthrough: Option<PassthroughSettings>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Passthrough {
+pub struct PassthroughSettings {
     /// What the playlist declares: slices that wait for a key frame are not longer.
     pub longest_slice_seconds: Option<u32>,
 }
@@ -272,8 +272,8 @@ fn default_final_upload_seconds() -> Option<u32> {
     Some(300)
 }
 
-fn default_outputs() -> Vec<Output> {
-    vec![Output::Hls]
+fn default_outputs() -> Vec<OutputFormat> {
+    vec![OutputFormat::Hls]
 }
 
 fn default_protocols() -> Vec<String> {
@@ -371,7 +371,7 @@ impl Document {
             let (least, most) = (FINAL_UPLOAD_SECONDS.start(), FINAL_UPLOAD_SECONDS.end());
             return Err(invalid(&format!("finalUploadSeconds: must be from {least} to {most}, or null for ever")));
         }
-        if !self.outputs.contains(&Output::Hls) {
+        if !self.outputs.contains(&OutputFormat::Hls) {
             return Err(invalid("outputs: must have \"HLS\", and may have \"MP4\" beside it"));
         }
         for (index, protocol) in self.protocols.iter().enumerate() {
@@ -381,7 +381,7 @@ impl Document {
         }
         self.storage.check("storage")?;
         self.place.as_ref().map_or(Ok(()), |place| place.check("place."))?;
-        self.backup.as_ref().map_or(Ok(()), Backup::check)?;
+        self.backup.as_ref().map_or(Ok(()), BackupSettings::check)?;
         self.check_channels()
     }
 
@@ -431,7 +431,7 @@ impl Storage {
     }
 }
 
-impl Place {
+impl BucketPlace {
     /// The place in the text; an error names the field that is wrong.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -451,18 +451,18 @@ impl Place {
 fn check_place(
     before: &str,
     bucket: &str,
-    vendor: Vendor,
+    vendor: VendorName,
     endpoint: Option<&str>,
     region: Option<&str>,
 ) -> Result<(), Error> {
     if bucket.is_empty() {
         return Err(invalid(&format!("{before}bucket: is required")));
     }
-    if vendor == Vendor::S3 && endpoint.is_none() {
+    if vendor == VendorName::S3 && endpoint.is_none() {
         let message = format!("{before}endpoint: is required, unless {before}vendor names Qiniu, AWS or Aliyun");
         return Err(invalid(&message));
     }
-    if vendor != Vendor::S3 && endpoint.is_none() && region.is_none() {
+    if vendor != VendorName::S3 && endpoint.is_none() && region.is_none() {
         return Err(invalid(&format!("{before}region: is required where {before}endpoint is left out")));
     }
     endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint))
@@ -477,7 +477,7 @@ fn check_endpoint(before: &str, endpoint: &str) -> Result<(), Error> {
     Ok(())
 }
 
-impl Backup {
+impl BackupSettings {
     /// How the backup store is reached, as for the bucket.
     #[must_use]
     pub fn storage(&self) -> Storage {
@@ -609,7 +609,7 @@ mod tests {
         assert_eq!(document.channel("room").unwrap().0, 0);
         assert_eq!(document.channel("other").unwrap().0, 1);
         let backup = document.backup.unwrap();
-        assert_eq!((backup.vendor, backup.after()), (Vendor::Aliyun, Duration::ZERO));
+        assert_eq!((backup.vendor, backup.after()), (VendorName::Aliyun, Duration::ZERO));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::Capture;
-use crate::config::{Document, Place};
+use crate::config::{BucketPlace, Document};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
@@ -232,7 +232,7 @@ fn order(shared: &Shared, control: Control) -> Result<(), Error> {
 
 fn set_storage(recording_id: Option<&str>, place: Option<&str>) -> Result<(), Error> {
     let place = place.ok_or_else(|| Error::new(Code::InvalidParameter, "the place must be UTF-8 text"))?;
-    let place = Place::parse(place)?;
+    let place = BucketPlace::parse(place)?;
     let shared = recording_id.and_then(registry::find);
     shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?.move_to(place)
 }

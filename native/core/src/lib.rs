@@ -6,8 +6,8 @@
 // The crate is the inside of one shared library: its errors are explained where they are made.
 #![allow(clippy::missing_errors_doc)]
 
-pub mod books;
 pub mod capture;
+pub mod catalog;
 pub mod config;
 pub mod error;
 mod ffi;

@@ -15,7 +15,7 @@
 
 mod limit;
 mod line;
-mod pen;
+mod writer;
 
 use std::io;
 use std::thread::JoinHandle;
@@ -35,7 +35,7 @@ pub struct Log(Dispatch);
 impl Log {
     /// The log that the settings ask for. Its file is made with the first line; one that cannot be written is no error.
     #[must_use]
-    pub fn new(settings: &config::Log, recording_id: &str) -> Self {
+    pub fn new(settings: &config::LogSettings, recording_id: &str) -> Self {
         Self(match Lines::new(settings, recording_id) {
             Some(lines) => Dispatch::new(tracing_subscriber::registry().with(lines)),
             None => Dispatch::none(),
@@ -76,7 +76,7 @@ mod tests {
     use crate::test_support::Scratch;
 
     fn log(directory: &Path, id: &str) -> Log {
-        Log::new(&config::Log { directory: Some(directory.to_owned()), ..config::Log::default() }, id)
+        Log::new(&config::LogSettings { directory: Some(directory.to_owned()), ..config::LogSettings::default() }, id)
     }
 
     fn lines(directory: &Path, id: &str) -> Vec<String> {
@@ -130,7 +130,8 @@ mod tests {
     fn a_log_that_is_off_writes_nothing() {
         let scratch = Scratch::new();
         let directory = Some(scratch.path().to_owned());
-        let log = Log::new(&config::Log { to: config::LogTo::Off, directory, ..config::Log::default() }, "a");
+        let log =
+            Log::new(&config::LogSettings { to: config::LogTo::Off, directory, ..config::LogSettings::default() }, "a");
         let entered = log.enter();
         tracing::info!("lost");
         drop((entered, log));
@@ -142,7 +143,8 @@ mod tests {
         let scratch = Scratch::new();
         let directory = Some(scratch.path().to_owned());
         for (id, level, expected) in [("a", LogLevel::Info, 1), ("b", LogLevel::Debug, 2)] {
-            let settings = config::Log { directory: directory.clone(), level, ..config::Log::default() };
+            let settings =
+                config::LogSettings { directory: directory.clone(), level, ..config::LogSettings::default() };
             let log = Log::new(&settings, id);
             let entered = log.enter();
             tracing::info!("much");

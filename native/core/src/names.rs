@@ -60,7 +60,7 @@ pub fn damaged(slice: &str) -> String {
 
 /// The one file of all slices.
 #[must_use]
-pub fn film(stem: &str) -> String {
+pub fn mp4(stem: &str) -> String {
     format!("{stem}.mp4")
 }
 

@@ -128,7 +128,7 @@ fn passthrough_keeps_messages_and_carries_a_containers_orientation_into_slices_a
         let kept = probe(&slices, "v", "frame_side_data=rotation");
         assert!(!kept.is_empty(), "{url}: each key picture says how it lies");
         let film = scratch.path(&format!("{index}.mp4"));
-        let parts = told.closed.iter().map(|slice| mp4::Slice {
+        let parts = told.closed.iter().map(|slice| mp4::SliceInput {
             path: slice.open.path.clone(),
             ticks: slice.duration_ticks,
             temporary: false,

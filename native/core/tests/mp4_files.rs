@@ -10,16 +10,16 @@ use std::sync::atomic::AtomicBool;
 
 use capture_support::*;
 use cloud_recording_core::capture::api::{CaptureConfig, ClosedSlice, Passthrough, StreamKinds};
-use cloud_recording_core::mp4::{self, Failure, Slice};
+use cloud_recording_core::mp4::{self, Mp4Error, SliceInput};
 
-fn slices(closed: &[ClosedSlice]) -> Vec<Slice> {
+fn slices(closed: &[ClosedSlice]) -> Vec<SliceInput> {
     closed
         .iter()
-        .map(|slice| Slice { path: slice.open.path.clone(), ticks: slice.duration_ticks, temporary: false })
+        .map(|slice| SliceInput { path: slice.open.path.clone(), ticks: slice.duration_ticks, temporary: false })
         .collect()
 }
 
-fn make(scratch: &Scratch, slices: &[Slice]) -> Result<PathBuf, Failure> {
+fn make(scratch: &Scratch, slices: &[SliceInput]) -> Result<PathBuf, Mp4Error> {
     let path = scratch.path("film.mp4");
     mp4::make(slices.to_vec(), slices.len(), &path, &AtomicBool::new(false)).map(|()| path)
 }
@@ -107,11 +107,11 @@ fn what_one_file_cannot_hold_is_told_by_the_slice_where_it_begins() {
     let closed = recorded(&scratch, "work", |_| {});
     let larger = recorded(&scratch, "larger", |config| config.canvas.width = 640);
     let mixed = slices(&[&closed[..1], &larger[..1]].concat());
-    let Err(Failure::Changed(path)) = make(&scratch, &mixed) else { panic!("it was made") };
+    let Err(Mp4Error::Changed(path)) = make(&scratch, &mixed) else { panic!("it was made") };
     assert_eq!(path, mixed[1].path);
-    let missing = Slice { path: scratch.path("missing.ts"), ticks: 1, temporary: false };
+    let missing = SliceInput { path: scratch.path("missing.ts"), ticks: 1, temporary: false };
     assert!(
-        matches!(make(&scratch, std::slice::from_ref(&missing)), Err(Failure::Unreadable(path, _)) if path == missing.path)
+        matches!(make(&scratch, std::slice::from_ref(&missing)), Err(Mp4Error::Unreadable(path, _)) if path == missing.path)
     );
 }
 
@@ -120,9 +120,9 @@ fn it_can_be_called_off() {
     let scratch = Scratch::new("mp4-stop");
     let closed = recorded(&scratch, "work", |_| {});
     let stopped = mp4::make(slices(&closed), closed.len(), &scratch.path("film.mp4"), &AtomicBool::new(true));
-    assert_eq!(stopped, Err(Failure::Stopped));
+    assert_eq!(stopped, Err(Mp4Error::Stopped));
     let fewer = mp4::make(slices(&closed[1..]), closed.len(), &scratch.path("film.mp4"), &AtomicBool::new(false));
-    assert_eq!(fewer, Err(Failure::Stopped));
+    assert_eq!(fewer, Err(Mp4Error::Stopped));
 }
 
 #[test]

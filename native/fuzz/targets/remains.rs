@@ -6,11 +6,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use cloud_recording_core::books::manifest::{manifest, PlaylistFile};
-use cloud_recording_core::books::playlist::playlist;
-use cloud_recording_core::books::Books;
 use cloud_recording_core::capture::api::{OpenSlice, UtcMillis};
 use cloud_recording_core::capture::repair;
+use cloud_recording_core::catalog::manifest::{manifest, PlaylistFile};
+use cloud_recording_core::catalog::playlist::playlist;
+use cloud_recording_core::catalog::Catalog;
 
 const PACKET: usize = 188;
 
@@ -45,8 +45,8 @@ fn slice(path: PathBuf, bytes: &[u8]) {
 
 fn journal(directory: &std::path::Path, bytes: &[u8]) {
     fs::write(directory.join("index"), bytes).unwrap();
-    let Ok(books) = Books::open(directory, "") else { return };
-    let ledger = books.ledger();
+    let Ok(catalog) = Catalog::open(directory, "") else { return };
+    let ledger = catalog.ledger();
     let _ = (ledger.gaps(), ledger.counts(), ledger.start(), ledger.stop(), ledger.durable_until());
     let _ = (ledger.recorded_milliseconds(), ledger.end_of_slices(), ledger.presences().len());
     let file = PlaylistFile { name: "a.m3u8", size: 1, sha256: "", in_backup: false };

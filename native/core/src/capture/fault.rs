@@ -58,8 +58,8 @@ impl Fatal {
         Self(Error::new(Code::RecorderFailed, message))
     }
 
-    /// What was recorded cannot be put into the books.
-    pub(super) fn books(error: Error) -> Self {
+    /// What was recorded cannot be put into the catalog.
+    pub(super) fn catalog(error: Error) -> Self {
         Self(error)
     }
 

@@ -71,7 +71,7 @@ impl Slicer {
             self.kinds.iter().filter(|_| restart).map(|kind| TrackStart { kind: *kind, at: utc }).collect();
         let path = self.naming.directory.join(&file_name);
         let slice = OpenSlice { file_name, path, start: utc, discontinuity: restart, track_starts };
-        self.sink.slice_opened(&slice).map_err(Fatal::books)?;
+        self.sink.slice_opened(&slice).map_err(Fatal::catalog)?;
         let file = OpenOptions::new().write(true).create_new(true).open(&slice.path);
         let file = file.map_err(|error| Fatal::disk(&slice.path, &error))?;
         self.current = Some((slice, ticks));
@@ -109,7 +109,7 @@ impl Slicer {
             sha256: sealed.sha256,
             md5: sealed.md5,
         });
-        closed.map_err(Fatal::books).map(|()| ticks - start)
+        closed.map_err(Fatal::catalog).map(|()| ticks - start)
     }
 
     fn stream(&self, kind: TrackKind) -> usize {

@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 const MOST: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub struct Limit<Kind> {
-    kinds: HashMap<Kind, Count>,
+pub struct LineLimit<Kind> {
+    kinds: HashMap<Kind, LineCount>,
 }
 
-struct Count {
+struct LineCount {
     since: Instant,
     lines: u32,
     left_out: u64,
 }
 
-impl<Kind: Eq + Hash> Limit<Kind> {
+impl<Kind: Eq + Hash> LineLimit<Kind> {
     pub fn new() -> Self {
         Self { kinds: HashMap::new() }
     }
 
     /// Whether a line of this kind is written: then with the number of those like it that were not since the last one.
     pub fn admit(&mut self, kind: Kind, now: Instant) -> Option<u64> {
-        let count = self.kinds.entry(kind).or_insert(Count { since: now, lines: 0, left_out: 0 });
+        let count = self.kinds.entry(kind).or_insert(LineCount { since: now, lines: 0, left_out: 0 });
         if now.duration_since(count.since) >= MINUTE {
             (count.since, count.lines) = (now, 0);
         }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_kind_has_so_many_lines_in_a_minute_and_the_next_says_how_many_were_left_out() {
-        let mut limit = Limit::new();
+        let mut limit = LineLimit::new();
         let start = Instant::now();
         for _ in 0..MOST {
             assert_eq!(limit.admit('a', start), Some(0));

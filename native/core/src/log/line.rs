@@ -16,8 +16,8 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::Layer;
 
-use super::limit::Limit;
-use super::pen::{Pen, Place};
+use super::limit::LineLimit;
+use super::writer::{LogDestination, LogWriter};
 use crate::config::{self, LogLevel, LogTo};
 use crate::locked::Locked;
 
@@ -33,27 +33,27 @@ pub struct Lines {
     recording_id: String,
     as_json: bool,
     level: Level,
-    limit: Mutex<Limit<Identifier>>,
-    pen: Pen,
+    limit: Mutex<LineLimit<Identifier>>,
+    writer: LogWriter,
 }
 
 impl Lines {
     /// `None` where nothing shall be written.
-    pub fn new(settings: &config::Log, recording_id: &str) -> Option<Self> {
+    pub fn new(settings: &config::LogSettings, recording_id: &str) -> Option<Self> {
         let place = match settings.to {
             LogTo::Off => return None,
-            LogTo::StandardError => Place::StandardError,
+            LogTo::StandardError => LogDestination::StandardError,
             LogTo::File => {
                 let directory = settings.directory.clone().unwrap_or_else(|| DIRECTORY.into());
-                Place::File(directory.join(format!("{recording_id}.log")))
+                LogDestination::File(directory.join(format!("{recording_id}.log")))
             }
         };
         Some(Self {
             recording_id: recording_id.to_owned(),
             as_json: settings.to == LogTo::StandardError,
             level: if settings.level == LogLevel::Debug { Level::DEBUG } else { Level::INFO },
-            limit: Mutex::new(Limit::new()),
-            pen: Pen::new(place),
+            limit: Mutex::new(LineLimit::new()),
+            writer: LogWriter::new(place),
         })
     }
 
@@ -62,7 +62,7 @@ impl Lines {
         ours && *metadata.level() <= self.level
     }
 
-    fn text(&self, level: Level, fields: &Fields) -> String {
+    fn text(&self, level: Level, fields: &LogFields) -> String {
         let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut line = if self.as_json {
             fields.json(&time, level, &self.recording_id)
@@ -85,7 +85,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            let mut fields = Fields::default();
+            let mut fields = LogFields::default();
             attributes.record(&mut fields);
             span.extensions_mut().insert(fields);
         }
@@ -94,17 +94,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let kind = event.metadata().callsite();
         let Some(left_out) = self.limit.locked().admit(kind.clone(), Instant::now()) else { return };
-        let mut fields = Fields::default();
+        let mut fields = LogFields::default();
         for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             fields
                 .others
-                .extend(span.extensions().get::<Fields>().map(|of_span| of_span.others.clone()).unwrap_or_default());
+                .extend(span.extensions().get::<LogFields>().map(|of_span| of_span.others.clone()).unwrap_or_default());
         }
         event.record(&mut fields);
         if left_out > 0 {
             fields.add("leftOut", left_out.into());
         }
-        if !self.pen.write(self.text(*event.metadata().level(), &fields)) {
+        if !self.writer.write(self.text(*event.metadata().level(), &fields)) {
             self.limit.locked().lost(&kind, left_out);
         }
     }
@@ -112,12 +112,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 
 /// An event's message and its other fields, those of its spans first.
 #[derive(Debug, Clone, Default)]
-struct Fields {
+struct LogFields {
     message: String,
     others: Vec<(&'static str, Value)>,
 }
 
-impl Fields {
+impl LogFields {
     /// The inner one counts.
     fn add(&mut self, name: &'static str, value: Value) {
         self.others.retain(|(other, _)| *other != name);
@@ -139,7 +139,7 @@ impl Fields {
     }
 }
 
-impl fmt::Display for Fields {
+impl fmt::Display for LogFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         self.others.iter().try_for_each(|(name, value)| match value {
@@ -150,7 +150,7 @@ impl fmt::Display for Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for LogFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
     }
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_line_is_text_for_people_and_json_for_a_pod() {
-        let mut fields = Fields { message: "uploaded".into(), others: Vec::new() };
+        let mut fields = LogFields { message: "uploaded".into(), others: Vec::new() };
         fields.add("participant", 7.into());
         fields.add("participant", 8.into());
         fields.add("detail", "no \"way\"".into());
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_line_of_json_is_written_in_one_piece() {
-        let mut fields = Fields { message: "m".repeat(LONGEST_VALUE), others: Vec::new() };
+        let mut fields = LogFields { message: "m".repeat(LONGEST_VALUE), others: Vec::new() };
         for name in ["a", "b", "c", "d"] {
             fields.add(name, "x".repeat(LONGEST_VALUE).into());
         }

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::capture::av::{self, AvError};
-use read::{Description, Kind, Piece};
-use write::Film;
+use read::{Description, MediaKind, SliceReader};
+use write::Mp4Writer;
 
 /// A slice's file and its length.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slice {
+pub struct SliceInput {
     pub path: PathBuf,
     /// In 90 kHz ticks.
     pub ticks: u64,
@@ -28,7 +28,7 @@ pub struct Slice {
 
 /// Why there is no MP4.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum Mp4Error {
     /// Codec, size or rate are not those of the slices before: one MP4 cannot hold both without transcoding.
     Changed(PathBuf),
     Unreadable(PathBuf, AvError),
@@ -36,7 +36,7 @@ pub enum Failure {
     Stopped,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for Mp4Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self {
@@ -57,23 +57,23 @@ impl fmt::Display for Failure {
 /// caller's to remove.
 ///
 /// # Errors
-/// As `Failure` says; `Stopped` once `stop` is set, or where there are fewer slices.
+/// As `Mp4Error` says; `Stopped` once `stop` is set, or where there are fewer slices.
 pub fn make(
-    slices: impl IntoIterator<Item = Slice>,
+    slices: impl IntoIterator<Item = SliceInput>,
     count: usize,
     into: &Path,
     stop: &AtomicBool,
-) -> Result<(), Failure> {
+) -> Result<(), Mp4Error> {
     av::prepare();
     // Its tables have an entry for each packet of the recording.
     let _room = av::LargeAllocations::allow();
     let mut slices = slices.into_iter();
     let (descriptions, looked_at) = look(&mut slices)?;
-    let mut film = Film::create(into, &descriptions, stop).map_err(unwritable)?;
+    let mut mp4 = Mp4Writer::create(into, &descriptions, stop).map_err(unwritable)?;
     let mut at = 0;
     let mut copied = 0;
     for slice in looked_at.into_iter().chain(slices) {
-        copy(&slice, at, &mut film, stop)?;
+        copy(&slice, at, &mut mp4, stop)?;
         at += i64::try_from(slice.ticks).unwrap_or(i64::MAX / 4);
         copied += 1;
         if slice.temporary {
@@ -82,28 +82,28 @@ pub fn make(
         }
     }
     if copied != count {
-        return Err(Failure::Stopped);
+        return Err(Mp4Error::Stopped);
     }
-    film.finish().map_err(unwritable)
+    mp4.finish().map_err(unwritable)
 }
 
 /// The tracks of the recording, each as the first slice that knows it describes it, and the slices that were taken for
 /// that: one that a dying recorder left may lack the first packet of a track.
-fn look(slices: &mut impl Iterator<Item = Slice>) -> Result<(Vec<Description>, Vec<Slice>), Failure> {
+fn look(slices: &mut impl Iterator<Item = SliceInput>) -> Result<(Vec<Description>, Vec<SliceInput>), Mp4Error> {
     let mut found: Vec<Description> = Vec::new();
     let mut looked_at = Vec::new();
     for slice in slices {
         let piece = open(&slice)?;
-        for kind in [Kind::Video, Kind::Audio] {
+        for kind in [MediaKind::Video, MediaKind::Audio] {
             let known = found.iter().any(|description| description.kind == kind);
             if let Some(description) = piece.describe(kind).filter(|_| !known) {
                 found.push(description.map_err(unwritable)?);
             }
         }
-        let is_known = |kind: &Kind| found.iter().any(|description| description.kind == *kind);
+        let is_known = |kind: &MediaKind| found.iter().any(|description| description.kind == *kind);
         let all_known = piece.announced().iter().all(is_known);
-        for pictures in found.iter_mut().filter(|found| found.kind == Kind::Video && looked_at.is_empty()) {
-            let unreadable = |error| Failure::Unreadable(slice.path.clone(), error);
+        for pictures in found.iter_mut().filter(|found| found.kind == MediaKind::Video && looked_at.is_empty()) {
+            let unreadable = |error| Mp4Error::Unreadable(slice.path.clone(), error);
             pictures.turn = open(&slice)?.turn().map_err(unreadable)?;
         }
         looked_at.push(slice);
@@ -116,30 +116,30 @@ fn look(slices: &mut impl Iterator<Item = Slice>) -> Result<(Vec<Description>, V
 }
 
 /// Copies the slice to the time `at`.
-fn copy(slice: &Slice, at: i64, film: &mut Film, stop: &AtomicBool) -> Result<(), Failure> {
-    let unreadable = |error| Failure::Unreadable(slice.path.clone(), error);
+fn copy(slice: &SliceInput, at: i64, mp4: &mut Mp4Writer, stop: &AtomicBool) -> Result<(), Mp4Error> {
+    let unreadable = |error| Mp4Error::Unreadable(slice.path.clone(), error);
     let mut piece = open(slice)?;
     let Some(start) = piece.start() else { return Ok(()) };
     let end = at + i64::try_from(slice.ticks).unwrap_or(i64::MAX / 4);
-    if !film.takes(&piece) {
-        return Err(Failure::Changed(slice.path.clone()));
+    if !mp4.takes(&piece) {
+        return Err(Mp4Error::Changed(slice.path.clone()));
     }
     while let Some((kind, mut packet)) = piece.next().map_err(unreadable)? {
         if stop.load(Ordering::Relaxed) {
-            return Err(Failure::Stopped);
+            return Err(Mp4Error::Stopped);
         }
-        film.write(kind, &mut packet, at - start, end).map_err(unwritable)?;
+        mp4.write(kind, &mut packet, at - start, end).map_err(unwritable)?;
     }
     Ok(())
 }
 
-fn unwritable(error: AvError) -> Failure {
+fn unwritable(error: AvError) -> Mp4Error {
     match error {
-        AvError::INTERRUPTED => Failure::Stopped,
-        error => Failure::Unwritable(error),
+        AvError::INTERRUPTED => Mp4Error::Stopped,
+        error => Mp4Error::Unwritable(error),
     }
 }
 
-fn open(slice: &Slice) -> Result<Piece, Failure> {
-    Piece::open(&slice.path).map_err(|error| Failure::Unreadable(slice.path.clone(), error))
+fn open(slice: &SliceInput) -> Result<SliceReader, Mp4Error> {
+    SliceReader::open(&slice.path).map_err(|error| Mp4Error::Unreadable(slice.path.clone(), error))
 }

@@ -17,20 +17,20 @@ use crate::capture::passthrough::h264::Framing;
 const WHOLE: [(&str, &str); 3] = [("analyzeduration", "600000000"), ("probesize", "268435456"), ("fpsprobesize", "0")];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum MediaKind {
     Video,
     Audio,
 }
 
 /// What a player must know of a track before its first packet.
 pub struct Description {
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// How pictures are to be turned.
     pub turn: Turn,
     parameters: NonNull<ffi::AVCodecParameters>,
 }
 
-pub struct Piece {
+pub struct SliceReader {
     context: NonNull<ffi::AVFormatContext>,
 }
 
@@ -59,7 +59,7 @@ impl Drop for Description {
     }
 }
 
-impl Piece {
+impl SliceReader {
     pub fn open(path: &Path) -> Result<Self, AvError> {
         let (url, format) = (file_url(path)?, c_string("mpegts")?);
         let mut raw = ptr::null_mut();
@@ -75,12 +75,12 @@ impl Piece {
     }
 
     /// The kinds of tracks that the slice's tables name.
-    pub fn announced(&self) -> Vec<Kind> {
+    pub fn announced(&self) -> Vec<MediaKind> {
         self.streams().iter().filter_map(|stream| kind(stream)).collect()
     }
 
     /// The track's description, if the slice has enough of the track to tell.
-    pub fn describe(&self, wanted: Kind) -> Option<Result<Description, AvError>> {
+    pub fn describe(&self, wanted: MediaKind) -> Option<Result<Description, AvError>> {
         let stream = self.stream(wanted)?;
         // SAFETY: every stream has parameters; the copy is owned by the description from its first moment on.
         Some(unsafe {
@@ -94,7 +94,7 @@ impl Piece {
         })
     }
 
-    pub fn parameters(&self, wanted: Kind) -> Option<&ffi::AVCodecParameters> {
+    pub fn parameters(&self, wanted: MediaKind) -> Option<&ffi::AVCodecParameters> {
         // SAFETY: every stream has parameters, alive as long as the context.
         self.stream(wanted).map(|stream| unsafe { &*stream.codecpar })
     }
@@ -102,13 +102,13 @@ impl Piece {
     /// When the slice begins on its own clock: with its picture, as it was cut there, or else with its sound.
     pub fn start(&self) -> Option<i64> {
         let first = |kind| self.stream(kind).map(|stream| stream.start_time);
-        first(Kind::Video).or_else(|| first(Kind::Audio)).filter(|start| *start != ffi::AV_NOPTS_VALUE)
+        first(MediaKind::Video).or_else(|| first(MediaKind::Audio)).filter(|start| *start != ffi::AV_NOPTS_VALUE)
     }
 
     /// How the slice's first picture is to be turned, as it says itself.
     pub fn turn(mut self) -> Result<Turn, AvError> {
         while let Some((kind, packet)) = self.next()? {
-            if kind == Kind::Video {
+            if kind == MediaKind::Video {
                 let codec = self.parameters(kind).map_or(ffi::AVCodecID::AV_CODEC_ID_NONE, |known| known.codec_id);
                 let stated = orientation::stated(packet.data(), codec, Framing::StartCodes);
                 return Ok(stated.map_or(Turn::NONE, |stated| stated.turn));
@@ -118,7 +118,7 @@ impl Piece {
     }
 
     /// The next packet, its times in 90 kHz ticks; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(Kind, Packet)>, AvError> {
+    pub fn next(&mut self) -> Result<Option<(MediaKind, Packet)>, AvError> {
         loop {
             let mut packet = Packet::empty()?;
             // SAFETY: context and packet are valid.
@@ -134,7 +134,7 @@ impl Piece {
     }
 
     /// The stream of this kind, if packets of it were seen.
-    fn stream(&self, wanted: Kind) -> Option<&ffi::AVStream> {
+    fn stream(&self, wanted: MediaKind) -> Option<&ffi::AVStream> {
         self.streams().into_iter().find(|stream| kind(stream) == Some(wanted) && is_known(stream))
     }
 
@@ -147,7 +147,7 @@ impl Piece {
     }
 }
 
-impl Drop for Piece {
+impl Drop for SliceReader {
     fn drop(&mut self) {
         let mut context = self.context.as_ptr();
         // SAFETY: the context is owned by this value and not used afterwards.
@@ -155,11 +155,11 @@ impl Drop for Piece {
     }
 }
 
-fn kind(stream: &ffi::AVStream) -> Option<Kind> {
+fn kind(stream: &ffi::AVStream) -> Option<MediaKind> {
     // SAFETY: every stream has parameters.
     match unsafe { (*stream.codecpar).codec_type } {
-        ffi::AVMediaType::AVMEDIA_TYPE_VIDEO => Some(Kind::Video),
-        ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => Some(Kind::Audio),
+        ffi::AVMediaType::AVMEDIA_TYPE_VIDEO => Some(MediaKind::Video),
+        ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => Some(MediaKind::Audio),
         _ => None,
     }
 }

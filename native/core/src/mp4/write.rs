@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ffmpeg_next::ffi;
 
-use super::read::{file_url, Description, Kind, Piece};
+use super::read::{file_url, Description, MediaKind, SliceReader};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::turn::Turn;
 use crate::capture::av::{c_string, AvError, Options};
@@ -16,28 +16,28 @@ use crate::capture::mux::TICKS_PER_SECOND;
 
 const TICKS: ffi::AVRational = ffi::AVRational { num: 1, den: 90_000 };
 
-pub struct Film<'a> {
+pub struct Mp4Writer<'a> {
     context: NonNull<ffi::AVFormatContext>,
-    tracks: Vec<Track<'a>>,
+    tracks: Vec<Mp4Track<'a>>,
 }
 
-struct Track<'a> {
+struct Mp4Track<'a> {
     description: &'a Description,
     /// The last decoding time, in units of the stream.
     last: Option<i64>,
 }
 
-impl<'a> Film<'a> {
+impl<'a> Mp4Writer<'a> {
     /// The file with its tracks, ready for packets; writing it fails once `stop` is set.
     pub fn create(path: &Path, descriptions: &'a [Description], stop: &'a AtomicBool) -> Result<Self, AvError> {
         let (url, format) = (file_url(path)?, c_string("mp4")?);
         let mut raw = ptr::null_mut();
-        // SAFETY: every pointer is checked before use; the context is owned by `film` from its first moment on.
+        // SAFETY: every pointer is checked before use; the context is owned by `mp4` from its first moment on.
         unsafe {
             let made = ffi::avformat_alloc_output_context2(&raw mut raw, ptr::null(), format.as_ptr(), url.as_ptr());
             AvError::check(made)?;
             let context = NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)?;
-            let mut film = Self { context, tracks: Vec::new() };
+            let mut mp4 = Self { context, tracks: Vec::new() };
             for description in descriptions {
                 let stream = NonNull::new(ffi::avformat_new_stream(raw, ptr::null())).ok_or(AvError::OUT_OF_MEMORY)?;
                 AvError::check(ffi::avcodec_parameters_copy((*stream.as_ptr()).codecpar, description.raw()))?;
@@ -50,7 +50,7 @@ impl<'a> Film<'a> {
                     }
                     ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
                 }
-                film.tracks.push(Track { description, last: None });
+                mp4.tracks.push(Mp4Track { description, last: None });
             }
             // Moving the index to the front takes a while for a large file.
             (*raw).interrupt_callback =
@@ -62,13 +62,13 @@ impl<'a> Film<'a> {
             // Without an option for it, the container's own clock would round the times of pictures.
             let mut options = Options::new(&[("movflags", "+faststart"), ("video_track_timescale", &scale)])?;
             AvError::check(ffi::avformat_write_header(raw, options.as_mut_ptr()))?;
-            Ok(film)
+            Ok(mp4)
         }
     }
 
     /// Whether the slice's tracks go on as the file's begin.
-    pub fn takes(&self, piece: &Piece) -> bool {
-        [Kind::Video, Kind::Audio].iter().all(|kind| match (self.index(*kind), piece.parameters(*kind)) {
+    pub fn takes(&self, piece: &SliceReader) -> bool {
+        [MediaKind::Video, MediaKind::Audio].iter().all(|kind| match (self.index(*kind), piece.parameters(*kind)) {
             (Some(index), Some(parameters)) => self.tracks[index].description.continues_as(parameters),
             (None, Some(_)) => false,
             (_, None) => true,
@@ -76,7 +76,7 @@ impl<'a> Film<'a> {
     }
 
     /// Writes the packet `shift` ticks later than its own times say, into a file that ends at `end` as far as is known.
-    pub fn write(&mut self, kind: Kind, packet: &mut Packet, shift: i64, end: i64) -> Result<(), AvError> {
+    pub fn write(&mut self, kind: MediaKind, packet: &mut Packet, shift: i64, end: i64) -> Result<(), AvError> {
         let Some(index) = self.index(kind) else { return Ok(()) };
         // SAFETY: a track has the stream of its number.
         let base = unsafe { (**(*self.context.as_ptr()).streams.add(index)).time_base };
@@ -89,7 +89,7 @@ impl<'a> Film<'a> {
         raw.pts += shift;
         raw.dts += shift;
         raw.pos = -1;
-        if kind == Kind::Video {
+        if kind == MediaKind::Video {
             // A picture is seen until the next one. Of the last one, what is read back guesses how long that is.
             raw.duration = (end - raw.pts).max(1);
         }
@@ -105,7 +105,7 @@ impl<'a> Film<'a> {
 
     /// Writes the index before the media; the file is complete and durable then.
     pub fn finish(self) -> Result<(), AvError> {
-        // SAFETY: the header was written, as the film exists; the output is closed here and nowhere else, as closing
+        // SAFETY: the header was written, as the MP4 exists; the output is closed here and nowhere else, as closing
         // leaves null behind.
         unsafe {
             AvError::check(ffi::av_write_trailer(self.context.as_ptr()))?;
@@ -113,12 +113,12 @@ impl<'a> Film<'a> {
         }
     }
 
-    fn index(&self, kind: Kind) -> Option<usize> {
+    fn index(&self, kind: MediaKind) -> Option<usize> {
         self.tracks.iter().position(|track| track.description.kind == kind)
     }
 }
 
-impl Drop for Film<'_> {
+impl Drop for Mp4Writer<'_> {
     fn drop(&mut self) {
         // SAFETY: the context is owned by this value and not used afterwards; an output that is closed is null. Without a
         // trailer libav frees the muxer's own state with the context.
@@ -130,6 +130,6 @@ impl Drop for Film<'_> {
 }
 
 unsafe extern "C" fn is_set(stop: *mut c_void) -> c_int {
-    // SAFETY: libav passes back the flag that `create` was given, which the film may not outlive.
+    // SAFETY: libav passes back the flag that `create` was given, which the MP4 may not outlive.
     c_int::from(unsafe { &*stop.cast::<AtomicBool>() }.load(Ordering::Relaxed))
 }

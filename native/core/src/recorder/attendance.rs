@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who was there when, as the books are to have it: who is back within a minute has not been away.
+//! Who was there when, as the catalog is to have it: who is back within a minute has not been away.
 //!
 //! A source that joins and leaves thousands of times would fill journal and manifest otherwise. How often somebody came back
 //! is counted, and stands with the presence.
 
 use std::collections::BTreeMap;
 
-use crate::books::record::Record;
+use crate::catalog::record::Record;
 
 /// Whoever is away for longer has left.
 const AWAY_MILLISECONDS: i64 = 60_000;

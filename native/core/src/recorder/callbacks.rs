@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Code, Error};
 use crate::log;
-use crate::recorder::{story, texts};
+use crate::recorder::{c_strings, story};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Callback {
@@ -83,18 +83,18 @@ pub struct Observer {
 }
 
 // SAFETY: the interface says that the observer is called from a thread of the recorder's, and lives until Release has
-// returned; `Line::close` is what makes the latter hold.
+// returned; `CallbackSender::close` is what makes the latter hold.
 unsafe impl Send for Observer {}
 
 /// The way to the callbacks' thread.
 #[derive(Clone)]
-pub struct Line {
+pub struct CallbackSender {
     queue: Sender<Option<Callback>>,
     /// Whether the final callback was sent.
     ended: Arc<AtomicBool>,
 }
 
-impl Line {
+impl CallbackSender {
     /// Never blocks; a callback that nobody is to hear any more is dropped, and so is one after the final one.
     pub fn send(&self, callback: Callback) {
         let is_late = if callback.is_final() { self.ended.swap(true, Ordering::SeqCst) } else { self.has_ended() };
@@ -112,12 +112,12 @@ impl Line {
 
 pub struct Deliverer {
     closed: Arc<AtomicBool>,
-    line: Line,
+    line: CallbackSender,
     thread: JoinHandle<()>,
 }
 
 impl Deliverer {
-    pub fn start(recording_id: &str, observer: Observer) -> std::io::Result<(Self, Line)> {
+    pub fn start(recording_id: &str, observer: Observer) -> std::io::Result<(Self, CallbackSender)> {
         let (sender, receiver) = mpsc::channel();
         let closed = Arc::new(AtomicBool::new(false));
         let id = recording_id.to_owned();
@@ -125,7 +125,7 @@ impl Deliverer {
         let thread = log::spawn("callbacks", move || {
             deliver(&id, observer, &receiver, &of_thread);
         })?;
-        let line = Line { queue: sender, ended: Arc::default() };
+        let line = CallbackSender { queue: sender, ended: Arc::default() };
         Ok((Self { closed, line: line.clone(), thread }, line))
     }
 
@@ -168,14 +168,14 @@ fn event(id: &str, callback: &Callback) -> CoreEvent {
         Callback::Connecting => (0, 0, 0, none()),
         Callback::Started => (1, 0, 0, none()),
         Callback::Stopped => (2, 0, 0, none()),
-        Callback::Uploaded { playlist } => (3, 0, 0, texts::name(playlist).as_ptr()),
-        Callback::BackedUp { playlist } => (4, 0, 0, texts::name(playlist).as_ptr()),
-        Callback::UploadingProgress { percent, playlist } => (5, 0, *percent, texts::name(playlist).as_ptr()),
-        Callback::RecorderFailure { code, message } => (6, *code as i32, 0, texts::message(message)),
-        Callback::UploaderFailure { code, message } => (7, *code as i32, 0, texts::message(message)),
+        Callback::Uploaded { playlist } => (3, 0, 0, c_strings::name(playlist).as_ptr()),
+        Callback::BackedUp { playlist } => (4, 0, 0, c_strings::name(playlist).as_ptr()),
+        Callback::UploadingProgress { percent, playlist } => (5, 0, *percent, c_strings::name(playlist).as_ptr()),
+        Callback::RecorderFailure { code, message } => (6, *code as i32, 0, c_strings::message(message)),
+        Callback::UploaderFailure { code, message } => (7, *code as i32, 0, c_strings::message(message)),
         Callback::FatalError { code, .. } => (8, *code as i32, 0, none()),
     };
-    CoreEvent { callback: number, code, number: percent, recording_id: texts::name(id).as_ptr(), text }
+    CoreEvent { callback: number, code, number: percent, recording_id: c_strings::name(id).as_ptr(), text }
 }
 
 fn none() -> *const c_char {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_after_a_final_callback() {
         let (queue, heard) = mpsc::channel();
-        let line = Line { queue, ended: Arc::default() };
+        let line = CallbackSender { queue, ended: Arc::default() };
         let fatal = || Callback::FatalError { code: Code::GeneralError, message: String::new() };
         line.clone().send(Callback::Stopped);
         line.clone().send(fatal());

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// Whether the bucket takes what is put.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub enum Answer {
+pub enum BucketState {
     /// Nothing was put yet, or not since the files go elsewhere.
     #[default]
     Untried,
@@ -15,7 +15,7 @@ pub enum Answer {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BucketHealth {
-    state: Answer,
+    state: BucketState,
     /// Since when it is in this state, in milliseconds UTC.
     since: Option<i64>,
     /// Why it fails, in one word for programs.
@@ -26,24 +26,24 @@ pub struct BucketHealth {
 
 impl BucketHealth {
     pub fn answers(&mut self, at: i64) {
-        *self = Self { state: Answer::Ready, since: Some(at), ..Self::default() };
+        *self = Self { state: BucketState::Ready, since: Some(at), ..Self::default() };
     }
 
     /// Another cause is the same failure going on.
     pub fn fails(&mut self, cause: &'static str, message: String, at: i64) {
-        let since = self.since.filter(|_| self.state == Answer::Failing).unwrap_or(at);
-        *self = Self { state: Answer::Failing, since: Some(since), cause: Some(cause), message };
+        let since = self.since.filter(|_| self.state == BucketState::Failing).unwrap_or(at);
+        *self = Self { state: BucketState::Failing, since: Some(since), cause: Some(cause), message };
     }
 
     #[must_use]
     pub fn is_failing(&self) -> bool {
-        self.state == Answer::Failing
+        self.state == BucketState::Failing
     }
 }
 
 /// Nothing is recorded at present, by order; the gap that it makes is in no list before it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Held {
+pub struct PauseStatus {
     pub reason: &'static str,
     /// In milliseconds UTC.
     pub since: i64,
@@ -60,7 +60,10 @@ mod tests {
         health.fails("NoSuchBucket", "none".into(), 20);
         assert_eq!((health.since, health.cause), (Some(10), Some("NoSuchBucket")));
         health.answers(30);
-        assert_eq!(health, BucketHealth { state: Answer::Ready, since: Some(30), cause: None, message: String::new() });
+        assert_eq!(
+            health,
+            BucketHealth { state: BucketState::Ready, since: Some(30), cause: None, message: String::new() }
+        );
         health.fails("Timeout", String::new(), 40);
         assert_eq!(health.since, Some(40));
     }

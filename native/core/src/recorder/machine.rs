@@ -10,7 +10,7 @@ use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::health::BucketHealth;
-use crate::recorder::roster::Roster;
+use crate::recorder::participants::Participants;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub enum State {
@@ -54,7 +54,7 @@ impl Pause {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum Action {
     Tell(Callback),
     /// Hold capture, or let it go on.
     SetPaused(Option<Pause>),
@@ -63,7 +63,7 @@ pub enum Order {
 
 /// How long the recorder waits for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// With nobody in the channel before anybody came.
     pub first: Duration,
     /// With nobody in the channel after somebody was.
@@ -91,9 +91,9 @@ enum Ending {
 
 pub struct Machine {
     state: State,
-    roster: Roster,
+    roster: Participants,
     playlist: String,
-    patience: Patience,
+    patience: Timeouts,
     idle_left: Duration,
     loss: Option<Loss>,
     upload_left: Option<Duration>,
@@ -102,12 +102,12 @@ pub struct Machine {
     ending: Ending,
     last_error: Option<Error>,
     bucket: BucketHealth,
-    orders: VecDeque<Order>,
+    orders: VecDeque<Action>,
 }
 
 impl Machine {
     #[must_use]
-    pub fn new(roster: Roster, playlist: String, patience: Patience) -> Self {
+    pub fn new(roster: Participants, playlist: String, patience: Timeouts) -> Self {
         let idle_left = if roster.somebody_joined() { patience.idle } else { patience.first };
         Self {
             state: State::Idle,
@@ -132,7 +132,7 @@ impl Machine {
     }
 
     #[must_use]
-    pub fn roster(&self) -> &Roster {
+    pub fn roster(&self) -> &Participants {
         &self.roster
     }
 
@@ -151,7 +151,7 @@ impl Machine {
         self.volume_full
     }
 
-    pub fn next_order(&mut self) -> Option<Order> {
+    pub fn next_order(&mut self) -> Option<Action> {
         self.orders.pop_front()
     }
 
@@ -288,7 +288,7 @@ impl Machine {
             State::BackedUp => {}
             State::Connecting | State::Recording | State::Reconnecting | State::Paused => {
                 self.end_fatally(&error);
-                self.orders.push_back(Order::StopCapture);
+                self.orders.push_back(Action::StopCapture);
             }
             State::Idle | State::Stopping | State::Uploading => self.end_fatally(&error),
         }
@@ -301,7 +301,7 @@ impl Machine {
         self.state = State::Failed;
     }
 
-    /// Capture has ended, and everything it made is in the books.
+    /// Capture has ended, and everything it made is in the catalog.
     pub fn capture_stopped(&mut self, anything_recorded: bool, at: i64) {
         self.roster.end(at);
         if self.ending == Ending::Fatal {
@@ -328,7 +328,7 @@ impl Machine {
     /// The bucket takes what is put.
     pub fn bucket_answers(&mut self, at: i64) {
         self.bucket.answers(at);
-        self.upload_healed();
+        self.upload_recovered();
     }
 
     pub fn bucket_fails(&mut self, cause: &'static str, fact: String, at: i64) {
@@ -338,14 +338,14 @@ impl Machine {
     /// Nothing is known of the other place yet, and what was wrong with the first is no matter.
     pub fn bucket_moved(&mut self) {
         self.bucket = BucketHealth::default();
-        self.upload_healed();
+        self.upload_recovered();
     }
 
-    fn upload_healed(&mut self) {
+    fn upload_recovered(&mut self) {
         self.forget(&[Code::UploaderInit, Code::UploaderFailed]);
     }
 
-    pub fn backup_healed(&mut self) {
+    pub fn backup_recovered(&mut self) {
         self.forget(&[Code::BackupFailed]);
     }
 
@@ -428,7 +428,7 @@ impl Machine {
     fn leave(&mut self, ending: Ending) {
         self.ending = ending;
         self.state = State::Stopping;
-        self.orders.push_back(Order::StopCapture);
+        self.orders.push_back(Action::StopCapture);
     }
 
     fn is_held(&self) -> bool {
@@ -444,7 +444,7 @@ impl Machine {
         };
         let was_held = self.state == State::Paused;
         if self.settle() && (was_held || pause.is_some()) {
-            self.orders.push_back(Order::SetPaused(pause));
+            self.orders.push_back(Action::SetPaused(pause));
         }
     }
 
@@ -467,17 +467,17 @@ impl Machine {
     }
 
     fn tell(&mut self, callback: Callback) {
-        self.orders.push_back(Order::Tell(callback));
+        self.orders.push_back(Action::Tell(callback));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::record::Expected;
     use crate::capture::api::UtcMillis;
+    use crate::catalog::record::Expected;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: Timeouts = Timeouts {
         first: Duration::from_secs(90),
         idle: Duration::from_secs(30),
         reconnect: Duration::from_secs(60),
@@ -486,24 +486,24 @@ mod tests {
 
     fn machine() -> Machine {
         let expected = [1, 2].map(|uid| Expected { uid, name: None });
-        Machine::new(Roster::new(&expected, false), "p.m3u8".into(), PATIENCE)
+        Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE)
     }
 
-    fn orders(machine: &mut Machine) -> Vec<Order> {
+    fn orders(machine: &mut Machine) -> Vec<Action> {
         std::iter::from_fn(|| machine.next_order()).collect()
     }
 
     fn connected() -> Machine {
         let mut machine = machine();
         machine.connect();
-        assert_eq!(orders(&mut machine), [Order::Tell(Callback::Connecting)]);
+        assert_eq!(orders(&mut machine), [Action::Tell(Callback::Connecting)]);
         machine
     }
 
     fn recording() -> Machine {
         let mut machine = connected();
         machine.event(&joined(1));
-        assert_eq!(orders(&mut machine), [Order::Tell(Callback::Started)]);
+        assert_eq!(orders(&mut machine), [Action::Tell(Callback::Started)]);
         machine
     }
 
@@ -523,19 +523,19 @@ mod tests {
         CaptureEvent::Unavailable { uid, refused, message: "no".into() }
     }
 
-    fn uploaded() -> [Order; 1] {
-        [Order::Tell(Callback::Uploaded { playlist: "p.m3u8".into() })]
+    fn uploaded() -> [Action; 1] {
+        [Action::Tell(Callback::Uploaded { playlist: "p.m3u8".into() })]
     }
 
-    fn fatal(code: Code, message: &str) -> Order {
-        Order::Tell(Callback::FatalError { code, message: message.into() })
+    fn fatal(code: Code, message: &str) -> Action {
+        Action::Tell(Callback::FatalError { code, message: message.into() })
     }
 
     fn uploading() -> Machine {
         let mut machine = recording();
         machine.stop();
         machine.capture_stopped(true, 5);
-        assert_eq!(orders(&mut machine), [Order::StopCapture, Order::Tell(Callback::Stopped)]);
+        assert_eq!(orders(&mut machine), [Action::StopCapture, Action::Tell(Callback::Stopped)]);
         machine
     }
 
@@ -545,9 +545,9 @@ mod tests {
         machine.event(&joined(2));
         machine.stop();
         machine.stop();
-        assert_eq!(orders(&mut machine), [Order::StopCapture]);
+        assert_eq!(orders(&mut machine), [Action::StopCapture]);
         machine.capture_stopped(true, 5);
-        assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);
+        assert_eq!(orders(&mut machine), [Action::Tell(Callback::Stopped)]);
         machine.upload_concluded("p.m3u8".into());
         machine.upload_concluded("p.m3u8".into());
         assert_eq!(orders(&mut machine), uploaded());
@@ -570,9 +570,9 @@ mod tests {
             assert_eq!(orders(&mut machine), []);
             machine.pass(Duration::from_secs(1));
             let failure = Callback::RecorderFailure { code: Code::NoUsers, message: message.to_owned() };
-            assert_eq!(orders(&mut machine), [Order::Tell(failure), Order::StopCapture]);
+            assert_eq!(orders(&mut machine), [Action::Tell(failure), Action::StopCapture]);
             machine.capture_stopped(somebody, 5);
-            assert_eq!(orders(&mut machine), [Order::Tell(Callback::Stopped)]);
+            assert_eq!(orders(&mut machine), [Action::Tell(Callback::Stopped)]);
             machine.upload_concluded("p.m3u8".into());
             assert_eq!(orders(&mut machine), uploaded());
         }
@@ -589,7 +589,7 @@ mod tests {
         machine.event(&joined(2));
         machine.event(&left(2));
         machine.pass(Duration::from_secs(29));
-        let pause = |pause| Order::SetPaused(pause);
+        let pause = |pause| Action::SetPaused(pause);
         assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
         machine.pass(Duration::from_secs(1));
         assert_eq!(machine.state(), State::Stopping);
@@ -618,7 +618,7 @@ mod tests {
         let told = orders(&mut machine);
         assert!(matches!(
             &told[..],
-            [Order::Tell(Callback::RecorderFailure { code: Code::Disconnected, message })] if message.contains("(reset)")
+            [Action::Tell(Callback::RecorderFailure { code: Code::Disconnected, message })] if message.contains("(reset)")
         ));
         assert_eq!(machine.state(), State::Recording);
         machine.pass(Duration::from_secs(29));
@@ -640,7 +640,7 @@ mod tests {
         assert_eq!(machine.state(), State::Paused);
         machine.set_paused(false);
         assert_eq!(machine.state(), State::Reconnecting);
-        let pause = |pause| Order::SetPaused(pause);
+        let pause = |pause| Action::SetPaused(pause);
         assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
         machine.set_paused(true);
         machine.event(&joined(1));
@@ -670,7 +670,7 @@ mod tests {
         assert_eq!(machine.state(), State::Connecting);
         machine.event(&unavailable(2, true));
         let fatal = fatal(Code::ConnectError, "the channel refuses the recorder: no");
-        assert_eq!(orders(&mut machine), [fatal, Order::StopCapture]);
+        assert_eq!(orders(&mut machine), [fatal, Action::StopCapture]);
         machine.capture_stopped(false, 5);
         machine.upload_concluded("p.m3u8".into());
         assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Failed));
@@ -685,14 +685,14 @@ mod tests {
     #[test]
     fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
         let expected = [Expected { uid: 1, name: Some("alice".into()) }];
-        let mut machine = Machine::new(Roster::new(&expected, false), "p.m3u8".into(), PATIENCE);
+        let mut machine = Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE);
         let lost = |reason: &str| CaptureEvent::TrackLost { uid: 1, track: TrackKind::Video, reason: reason.into() };
         machine.event(&joined(1));
         machine.event(&lost("no decoder"));
         machine.event(&lost("no decoder"));
         let message = "participant 1 (alice): the picture cannot be recorded: no decoder".to_owned();
         let told = Callback::RecorderFailure { code: Code::RecorderFailed, message };
-        assert_eq!(orders(&mut machine), [Order::Tell(told)]);
+        assert_eq!(orders(&mut machine), [Action::Tell(told)]);
         assert_eq!(machine.roster().participants()[0].message, "the picture cannot be recorded: no decoder");
     }
 
@@ -706,7 +706,7 @@ mod tests {
         machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
         machine.upload_progressed(50);
         machine.upload_concluded("p.m3u8".into());
-        assert_eq!(orders(&mut machine), [fatal(Code::RecorderFailed, "disk"), Order::StopCapture]);
+        assert_eq!(orders(&mut machine), [fatal(Code::RecorderFailed, "disk"), Action::StopCapture]);
         assert_eq!(machine.last_error().unwrap().message, "disk");
     }
 
@@ -766,7 +766,8 @@ mod tests {
         machine.pass(Duration::from_secs(3600));
         assert_eq!(orders(&mut machine), []);
 
-        let mut machine = Machine::new(Roster::new(&[], false), "p.m3u8".into(), Patience { stores: None, ..PATIENCE });
+        let mut machine =
+            Machine::new(Participants::new(&[], false), "p.m3u8".into(), Timeouts { stores: None, ..PATIENCE });
         machine.resume_stopped();
         orders(&mut machine);
         machine.pass(Duration::from_secs(1_000_000));
@@ -777,7 +778,7 @@ mod tests {
     fn progress_is_told_while_it_records() {
         let mut machine = recording();
         machine.upload_progressed(50);
-        let told = Order::Tell(Callback::UploadingProgress { percent: 50, playlist: "p.m3u8".into() });
+        let told = Action::Tell(Callback::UploadingProgress { percent: 50, playlist: "p.m3u8".into() });
         assert_eq!(orders(&mut machine), [told]);
         let mut machine = uploading();
         machine.upload_progressed(60);
@@ -793,9 +794,9 @@ mod tests {
         assert!(matches!(
             &orders[..],
             [
-                Order::StopCapture,
-                Order::Tell(Callback::RecorderFailure { code: Code::NoRecordedData, .. }),
-                Order::Tell(Callback::Stopped)
+                Action::StopCapture,
+                Action::Tell(Callback::RecorderFailure { code: Code::NoRecordedData, .. }),
+                Action::Tell(Callback::Stopped)
             ]
         ));
     }
@@ -811,7 +812,7 @@ mod tests {
         machine.set_volume_full(false);
         let pauses: Vec<_> = orders(&mut machine)
             .into_iter()
-            .filter_map(|order| if let Order::SetPaused(pause) = order { Some(pause) } else { None })
+            .filter_map(|order| if let Action::SetPaused(pause) = order { Some(pause) } else { None })
             .collect();
         let (asked, full) = (Some(Pause::Asked), Some(Pause::WorkVolumeFull));
         assert_eq!(pauses, [asked, full, full, None]);
@@ -828,9 +829,9 @@ mod tests {
         orders(&mut machine);
         machine.upload_failed(Error::new(Code::BackupFailed, "backup"));
         assert_eq!(orders(&mut machine).len(), 1);
-        machine.backup_healed();
+        machine.backup_recovered();
         machine.backed_up("p.m3u8".into());
-        let told = Order::Tell(Callback::BackedUp { playlist: "p.m3u8".into() });
+        let told = Action::Tell(Callback::BackedUp { playlist: "p.m3u8".into() });
         assert_eq!((orders(&mut machine), machine.state()), (vec![told], State::BackedUp));
         machine.backed_up("p.m3u8".into());
         machine.upload_progressed(50);

@@ -2,30 +2,30 @@
 //! A recorder: one instance of the published interface, and one recording.
 
 mod attendance;
-pub mod backup;
+pub mod backup_restore;
+pub mod backup_uploader;
+pub mod c_strings;
 pub mod callbacks;
 pub mod capturing;
-pub mod depot;
-pub mod film;
+pub mod directory_cleanup;
 pub mod health;
-pub mod litter;
 pub mod machine;
-mod pace;
-pub mod parcel;
+pub mod mp4_upload;
+pub mod participants;
+mod playlist_schedule;
+pub mod probe_cleanup;
 pub mod registry;
-pub mod remains;
 pub mod rescue;
 pub mod resume;
-pub mod roster;
+pub mod retry;
 pub mod session;
 pub mod shared;
 pub mod sink;
+pub mod slice_store;
 pub mod start;
-pub mod stock;
 pub mod story;
 pub mod takeover;
-pub mod texts;
-pub mod trouble;
+pub mod upload_queue;
 pub mod uploader;
 pub mod volume;
 
@@ -37,7 +37,7 @@ use crate::capture::av;
 use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
-use callbacks::{Deliverer, Line, Observer};
+use callbacks::{CallbackSender, Deliverer, Observer};
 use registry::Worker;
 use session::Session;
 use shared::{Control, Shared};
@@ -50,11 +50,11 @@ pub struct Recorder {
     document: Result<Document, Error>,
     shared: Arc<Shared>,
     start_capture: capturing::Start,
-    life: Mutex<Life>,
+    life: Mutex<Lifecycle>,
 }
 
 #[derive(Default)]
-struct Life {
+struct Lifecycle {
     deliverer: Option<Deliverer>,
     worker: Option<Worker>,
     stop_asked: bool,
@@ -72,7 +72,7 @@ impl Recorder {
         }
         let shared = registry::enter(wanted, &log);
         Self {
-            id: texts::name(&shared.recording_id),
+            id: c_strings::name(&shared.recording_id),
             observer,
             document,
             shared,
@@ -145,7 +145,7 @@ impl Recorder {
             deliverer.close();
         }
         self.shared.send(if cancel { Control::Cancel } else { Control::Detach });
-        self.shared.remains.released();
+        self.shared.directory_cleanup.released();
         match worker {
             // Inside a callback nothing may be waited for.
             Some(worker) if cancel && !from_callback => {
@@ -157,7 +157,7 @@ impl Recorder {
         }
     }
 
-    fn begin(&self, request: &Request, line: Line) -> Result<Worker, Error> {
+    fn begin(&self, request: &Request, line: CallbackSender) -> Result<Worker, Error> {
         let document = self.document.as_ref().map_err(Clone::clone)?;
         let plan = Plan::new(&self.shared.recording_id, document, request)?;
         story::begins(&plan);

@@ -90,7 +90,7 @@ pub fn configuration() -> Result<Document, Error> {
 
 /// A new recorder's place, under the wanted id if nobody has it, and with a log as these settings want it.
 #[must_use]
-pub fn enter(wanted: Option<String>, log: &config::Log) -> Arc<Shared> {
+pub fn enter(wanted: Option<String>, log: &config::LogSettings) -> Arc<Shared> {
     let mut registry = REGISTRY.locked();
     let id = wanted.filter(|id| registry.find(id).is_none()).unwrap_or_else(names::random_recording_id);
     let shared = Arc::new(Shared::new(id, log));

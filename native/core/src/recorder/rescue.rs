@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::books::journal::Journal;
-use crate::books::record::{Begun, Record};
-use crate::books::Books;
-use crate::config::{self, Document, Place, WorkVolume};
+use crate::catalog::journal::Journal;
+use crate::catalog::record::{Begun, Record};
+use crate::catalog::Catalog;
+use crate::config::{self, BucketPlace, Document, WorkVolume};
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
 use crate::names;
-use crate::recorder::backup::Backup;
-use crate::recorder::stock::{News, Stock};
+use crate::recorder::backup_uploader::BackupStore;
+use crate::recorder::slice_store::{SliceStore, UploadEvent};
 use crate::recorder::uploader::{self, Uploader};
-use crate::recorder::{remains, resume, story, volume};
+use crate::recorder::{directory_cleanup, resume, story, volume};
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
@@ -30,9 +30,9 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(Code::GeneralError, error.to_string()))?;
-    let means = Means {
+    let means = DeliveryOptions {
         credentials: Credentials::in_files(files.clone()),
-        backup: document.backup.as_ref().map(Backup::new),
+        backup: document.backup.as_ref().map(BackupStore::new),
         ca_file: document.storage.ca_file.clone(),
         work_volume: document.work_volume,
         work_bytes: document.work_bytes,
@@ -49,8 +49,8 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
             let log = log_of(&directory, &document.log);
             let _log = log.enter();
             tracing::info!("cr_rescue: what is left in {} is delivered", directory.display());
-            let rescued = Books::open(&directory, &prefix)
-                .and_then(|books| runtime.block_on(deliver(books, &directory, &means, Err)))
+            let rescued = Catalog::open(&directory, &prefix)
+                .and_then(|catalog| runtime.block_on(deliver(catalog, &directory, &means, Err)))
                 .inspect_err(|error| story::refused("cr_rescue", error));
             errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
@@ -94,62 +94,62 @@ pub fn recordings(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// The log of the recording in the directory.
 #[must_use]
-pub fn log_of(directory: &Path, settings: &config::Log) -> Log {
+pub fn log_of(directory: &Path, settings: &config::LogSettings) -> Log {
     let id = directory.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     Log::new(settings, &id)
 }
 
 /// With what a recording is delivered whose process has died.
-pub struct Means {
+pub struct DeliveryOptions {
     pub credentials: Credentials,
-    pub backup: Option<Backup>,
+    pub backup: Option<BackupStore>,
     /// The certificate authority's place may be another by now.
     pub ca_file: Option<PathBuf>,
     pub work_volume: WorkVolume,
     pub work_bytes: Option<u64>,
     pub keep_directory: bool,
     /// Where the recording goes instead, if nothing of it is stored yet.
-    pub place: Option<Place>,
+    pub place: Option<BucketPlace>,
 }
 
-/// Returns once everything in the books is in the bucket, and nothing of it is here any more; or where `failed`, which
+/// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
 /// hears what a store refuses, makes that an end.
 pub async fn deliver(
-    mut books: Books,
+    mut catalog: Catalog,
     directory: &Path,
-    means: &Means,
+    means: &DeliveryOptions,
     failed: impl Fn(Error) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // A process that died before it had said what it records has recorded nothing.
-    let Some(begun) = books.ledger().begun().cloned() else { return Ok(()) };
-    resume::check_backup(books.ledger(), means.backup.as_ref().map(|backup| &backup.target))?;
-    resume::settle(&mut books, directory)?;
-    if !books.ledger().is_stopped() {
-        let at = books.ledger().end_of_slices().unwrap_or_default();
-        books.write(Record::Stopped { at })?;
+    let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
+    resume::check_backup(catalog.ledger(), means.backup.as_ref().map(|backup| &backup.target))?;
+    resume::settle(&mut catalog, directory)?;
+    if !catalog.ledger().is_stopped() {
+        let at = catalog.ledger().end_of_slices().unwrap_or_default();
+        catalog.write(Record::Stopped { at })?;
     }
     let mut target = begun.target.clone();
     // What is in a store stays there, and the rest follows it.
-    let elsewhere = means.place.as_ref().and_then(|place| uploader::moved(books.ledger(), place).ok());
+    let elsewhere = means.place.as_ref().and_then(|place| uploader::moved(catalog.ledger(), place).ok());
     if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
         target = elsewhere;
-        books.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;
+        catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;
     }
     target.ca_file = means.ca_file.clone().or(target.ca_file);
-    let (to_news, mut news) = mpsc::unbounded_channel();
+    let (to_upload_events, mut upload_events) = mpsc::unbounded_channel();
     // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
     let (_, wake) = watch::channel(());
     let (_, moves) = mpsc::unbounded_channel();
     let uploader = Uploader {
-        stock: Stock {
-            books: Arc::new(Mutex::new(books)),
+        slice_store: SliceStore {
+            catalog: Arc::new(Mutex::new(catalog)),
             directory: directory.to_owned(),
-            volume: volume::Place {
+            volume: volume::WorkDirectory {
                 directory: directory.to_owned(),
                 kind: means.work_volume,
                 most_bytes: means.work_bytes,
             },
-            news: to_news,
+            upload_events: to_upload_events,
         },
         target,
         credentials: means.credentials.clone(),
@@ -157,12 +157,12 @@ pub async fn deliver(
         wake,
         moves,
     };
-    let books = Arc::clone(&uploader.stock.books);
+    let catalog = Arc::clone(&uploader.slice_store.catalog);
     let first_error = async {
-        while let Some(news) = news.recv().await {
-            match news {
-                News::Failed(error) => failed(error)?,
-                News::Broken(error) => return Err(error),
+        while let Some(event) = upload_events.recv().await {
+            match event {
+                UploadEvent::Failed(error) => failed(error)?,
+                UploadEvent::Broken(error) => return Err(error),
                 _ => {}
             }
         }
@@ -173,13 +173,13 @@ pub async fn deliver(
         Ok(())
     };
     let outcome = tokio::try_join!(everything, first_error).map(drop);
-    let books = books.locked();
+    let catalog = catalog.locked();
     // What was told after the end is no failure any more.
-    if !books.ledger().is_concluded() {
+    if !catalog.ledger().is_concluded() {
         return outcome;
     }
     if !means.keep_directory {
-        remains::remove_told(directory, &begun);
+        directory_cleanup::remove_told(directory, &begun);
     }
     Ok(())
 }

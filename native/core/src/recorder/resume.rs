@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Opens a recording's books, and brings them in order where an earlier process died over them.
+//! Opens a recording's catalog, and brings it in order where an earlier process died over it.
 
 use std::path::Path;
 
-use crate::books::ledger::{Content, Ledger, Slice};
-use crate::books::record::{Begun, Record};
-use crate::books::Books;
 use crate::capture::api::{OpenSlice, TrackKind, TrackStart, UtcMillis};
 use crate::capture::repair;
+use crate::catalog::ledger::{Ledger, Slice, SliceContent};
+use crate::catalog::record::{Begun, Record};
+use crate::catalog::Catalog;
 use crate::error::{Code, Error};
 use crate::storage::target::Target;
 
-/// What the books say about the past.
+/// What the catalog says about the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
+pub enum PreviousRun {
     /// A new recording.
     None,
     /// An earlier process recorded until it died.
@@ -22,44 +22,44 @@ pub enum Past {
     Stopped,
 }
 
-/// A recording's books in order.
+/// A recording's catalog in order.
 pub struct Opened {
-    pub books: Books,
-    pub past: Past,
-    /// What was written into them as the beginning.
+    pub catalog: Catalog,
+    pub past: PreviousRun,
+    /// What was written into it as the beginning.
     pub begun: Begun,
     /// Nothing is recorded before.
     pub earliest: UtcMillis,
 }
 
-/// The recording's books, with this beginning written into them.
+/// The recording's catalog, with this beginning written into it.
 pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<Opened, Error> {
-    let mut books = Books::open(directory, &begun.file_prefix)?;
-    let past = match books.ledger().begun() {
-        None => Past::None,
+    let mut catalog = Catalog::open(directory, &begun.file_prefix)?;
+    let past = match catalog.ledger().begun() {
+        None => PreviousRun::None,
         Some(earlier) => {
-            check(books.ledger(), earlier, begun, directory)?;
-            if books.ledger().is_stopped() {
-                Past::Stopped
+            check(catalog.ledger(), earlier, begun, directory)?;
+            if catalog.ledger().is_stopped() {
+                PreviousRun::Stopped
             } else {
-                Past::Died
+                PreviousRun::Died
             }
         }
     };
-    let declared = books.ledger().declared_slice_seconds();
+    let declared = catalog.ledger().declared_slice_seconds();
     let begun = Begun { slice_seconds: declared.unwrap_or(begun.slice_seconds), ..begun.clone() };
-    let changed = books.ledger().begun() != Some(&begun);
-    if changed && !books.ledger().is_concluded() {
-        books.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
+    let changed = catalog.ledger().begun() != Some(&begun);
+    if changed && !catalog.ledger().is_concluded() {
+        catalog.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
     }
-    settle(&mut books, directory).map_err(at_start)?;
-    let latest = UtcMillis(books.ledger().latest());
+    settle(&mut catalog, directory).map_err(at_start)?;
+    let latest = UtcMillis(catalog.ledger().latest());
     // Behind what was repaired: the end of that is the end of the earlier process.
-    if past == Past::Died {
-        books.write(Record::Resumed { at: now.max(latest).0 }).map_err(at_start)?;
+    if past == PreviousRun::Died {
+        catalog.write(Record::Resumed { at: now.max(latest).0 }).map_err(at_start)?;
     }
-    let earliest = UtcMillis(books.ledger().latest());
-    Ok(Opened { books, past, begun, earliest })
+    let earliest = UtcMillis(catalog.ledger().latest());
+    Ok(Opened { catalog, past, begun, earliest })
 }
 
 /// Whether the recording may go on like this. A place stays the place: what was delivered is said to be there.
@@ -97,13 +97,13 @@ pub fn check_backup(ledger: &Ledger, named: Option<&Target>) -> Result<(), Error
     Err(Error::new(Code::InvalidParameter, message))
 }
 
-/// Closes in the books what no process writes any more: the playable part of it is kept.
-pub fn settle(books: &mut Books, directory: &Path) -> Result<(), Error> {
-    let left_open: Vec<OpenSlice> = books
+/// Closes in the catalog what no process writes any more: the playable part of it is kept.
+pub fn settle(catalog: &mut Catalog, directory: &Path) -> Result<(), Error> {
+    let left_open: Vec<OpenSlice> = catalog
         .ledger()
         .slices()
         .iter()
-        .filter(|slice| slice.content == Content::Open)
+        .filter(|slice| slice.content == SliceContent::Open)
         .map(|slice| open_slice(slice, directory))
         .collect();
     for slice in left_open {
@@ -111,7 +111,7 @@ pub fn settle(books: &mut Books, directory: &Path) -> Result<(), Error> {
             Some(closed) => Record::closed(&closed),
             None => Record::Empty { file: slice.file_name },
         };
-        books.write(record)?;
+        catalog.write(record)?;
     }
     Ok(())
 }
@@ -139,7 +139,7 @@ fn at_start(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::{begun, delivered, slice};
+    use crate::catalog::ledger::tests::{begun, delivered, slice};
     use crate::config::Storage;
     use crate::storage::vendor::Vendor;
     use crate::test_support::Scratch;
@@ -149,11 +149,11 @@ mod tests {
         Target::new(Vendor::Aws, "us-east-1", bucket, &storage)
     }
 
-    /// Books that an earlier process left with these facts.
+    /// A catalog that an earlier process left with these facts.
     fn left(scratch: &Scratch, begun: Begun, records: impl IntoIterator<Item = Record>) {
-        let mut books = Books::open(scratch.path(), "").unwrap();
-        books.write(Record::Begun(Box::new(begun))).unwrap();
-        records.into_iter().for_each(|record| books.write(record).unwrap());
+        let mut catalog = Catalog::open(scratch.path(), "").unwrap();
+        catalog.write(Record::Begun(Box::new(begun))).unwrap();
+        records.into_iter().for_each(|record| catalog.write(record).unwrap());
     }
 
     fn refusal(scratch: &Scratch, begun: &Begun) -> String {
@@ -203,7 +203,7 @@ mod tests {
             left(&scratch, lasting(earlier), slice("a", 1, 1000));
             let opened = open(scratch.path(), &lasting(later), UtcMillis(1)).unwrap();
             assert_eq!(opened.begun, lasting(earlier));
-            assert_eq!(opened.books.ledger().begun(), Some(&lasting(earlier)));
+            assert_eq!(opened.catalog.ledger().begun(), Some(&lasting(earlier)));
         }
     }
 
@@ -212,8 +212,8 @@ mod tests {
         let scratch = Scratch::new();
         left(&scratch, begun(), slice("a", 100_000, 15_000));
         let opened = open(scratch.path(), &begun(), UtcMillis(50_000)).unwrap();
-        assert_eq!((opened.past, opened.earliest), (Past::Died, UtcMillis(115_000)));
-        assert_eq!(opened.books.ledger().latest(), 115_000);
+        assert_eq!((opened.past, opened.earliest), (PreviousRun::Died, UtcMillis(115_000)));
+        assert_eq!(opened.catalog.ledger().latest(), 115_000);
         drop(opened);
         let opened = open(scratch.path(), &begun(), UtcMillis(200_000)).unwrap();
         assert_eq!(opened.earliest, UtcMillis(200_000));

@@ -13,25 +13,25 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::books::record::Record;
-use crate::books::Books;
 use crate::capture::api::{CaptureConfig, CaptureEvent, UtcMillis};
+use crate::catalog::record::Record;
+use crate::catalog::Catalog;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log;
 use crate::names;
 use crate::recorder::attendance::Attendance;
-use crate::recorder::callbacks::{Callback, Line};
+use crate::recorder::callbacks::{Callback, CallbackSender};
 use crate::recorder::capturing::{Capturing, Start};
-use crate::recorder::health::Held;
-use crate::recorder::litter::Litter;
-use crate::recorder::machine::{Machine, Order, Pause, State};
-use crate::recorder::resume::{self, Opened, Past};
-use crate::recorder::roster::Roster;
+use crate::recorder::health::PauseStatus;
+use crate::recorder::machine::{Action, Machine, Pause, State};
+use crate::recorder::participants::Participants;
+use crate::recorder::probe_cleanup::ProbeCleanup;
+use crate::recorder::resume::{self, Opened, PreviousRun};
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
+use crate::recorder::slice_store::{SliceStore, UploadEvent};
 use crate::recorder::start::Plan;
-use crate::recorder::stock::{News, Stock};
 use crate::recorder::story;
 use crate::recorder::uploader::{percent, Uploader};
 use crate::recorder::volume::Volume;
@@ -45,21 +45,21 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub struct Session {
     shared: Arc<Shared>,
-    books: Arc<Mutex<Books>>,
+    catalog: Arc<Mutex<Catalog>>,
     machine: Machine,
-    line: Line,
+    line: CallbackSender,
     start_capture: Start,
     /// What to capture, until capture has started; nothing where an earlier process had stopped the recording.
     capture_config: Option<CaptureConfig>,
     capture: Option<Box<dyn Capturing>>,
     stopping: Option<JoinHandle<UtcMillis>>,
-    wanted: Wanted,
-    holds: Vec<Hold>,
+    wanted: SessionMode,
+    holds: Vec<PauseSpan>,
     attendance: Attendance,
     uploader: Option<Uploader>,
-    litter: Litter,
+    probe_cleanup: ProbeCleanup,
     wake_uploader: Arc<watch::Sender<()>>,
-    /// The books cannot be written.
+    /// The catalog cannot be written.
     broken: bool,
     directory: PathBuf,
     keep_directory: bool,
@@ -68,13 +68,13 @@ pub struct Session {
     shed: usize,
     control: UnboundedReceiver<Control>,
     events: UnboundedReceiver<CaptureEvent>,
-    news: UnboundedReceiver<News>,
+    upload_events: UnboundedReceiver<UploadEvent>,
     sink: Arc<Sink>,
 }
 
 /// What the program wants of the recorder.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum SessionMode {
     /// To record and upload, and to tell of it.
     All,
     /// Nobody listens any more; what was recorded is still uploaded.
@@ -84,46 +84,46 @@ enum Wanted {
 }
 
 /// A time during which capture was held by order.
-struct Hold {
+struct PauseSpan {
     start: i64,
     stop: Option<i64>,
     pause: Pause,
 }
 
 impl Session {
-    /// A session for the plan, its books opened; the recording begins with `run`.
-    pub fn new(shared: Arc<Shared>, mut plan: Plan, line: Line, start_capture: Start) -> Result<Self, Error> {
-        let Opened { books, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
+    /// A session for the plan, its catalog opened; the recording begins with `run`.
+    pub fn new(shared: Arc<Shared>, mut plan: Plan, line: CallbackSender, start_capture: Start) -> Result<Self, Error> {
+        let Opened { catalog, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
         plan.go_on(&begun, earliest);
-        let roster = Roster::new(&plan.begun.participants, !books.ledger().presences().is_empty());
+        let roster = Participants::new(&plan.begun.participants, !catalog.ledger().presences().is_empty());
         let mut machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.patience);
         match past {
-            Past::None => machine.connect(),
-            Past::Died => machine.resume(),
-            Past::Stopped => machine.resume_stopped(),
+            PreviousRun::None => machine.connect(),
+            PreviousRun::Died => machine.resume(),
+            PreviousRun::Stopped => machine.resume_stopped(),
         }
         if plan.capture.passthrough.is_some() {
             shared.pass_through();
         }
         // Before anybody can ask for a stop.
         shared.publish(&machine, None);
-        let books = Arc::new(Mutex::new(books));
+        let catalog = Arc::new(Mutex::new(catalog));
         let (wake_uploader, wake) = watch::channel(());
         let wake_uploader = Arc::new(wake_uploader);
         let (to_control, control) = mpsc::unbounded_channel();
         let (to_events, events) = mpsc::unbounded_channel();
-        let (to_news, news) = mpsc::unbounded_channel();
+        let (to_upload_events, upload_events) = mpsc::unbounded_channel();
         // A recorder starts once, so nobody has set it before.
         let _ = shared.control.set(to_control);
-        shared.show_books(Arc::clone(&books));
+        shared.show_catalog(Arc::clone(&catalog));
         let (to_moves, moves) = mpsc::unbounded_channel();
         let _ = shared.moves.set(to_moves);
         let uploader = Uploader {
-            stock: Stock {
-                books: Arc::clone(&books),
+            slice_store: SliceStore {
+                catalog: Arc::clone(&catalog),
                 directory: plan.directory.clone(),
                 volume: plan.volume.clone(),
-                news: to_news,
+                upload_events: to_upload_events,
             },
             target: plan.begun.target,
             credentials: plan.credentials,
@@ -131,22 +131,22 @@ impl Session {
             wake,
             moves,
         };
-        let litter = Litter { credentials: uploader.credentials.clone(), books: Arc::clone(&books) };
-        let sink = Sink { books: Arc::clone(&books), uploader: Arc::clone(&wake_uploader), events: to_events };
+        let probe_cleanup = ProbeCleanup { credentials: uploader.credentials.clone(), catalog: Arc::clone(&catalog) };
+        let sink = Sink { catalog: Arc::clone(&catalog), uploader: Arc::clone(&wake_uploader), events: to_events };
         Ok(Self {
             shared,
-            books,
+            catalog,
             machine,
             line,
             start_capture,
-            capture_config: (past != Past::Stopped).then_some(plan.capture),
+            capture_config: (past != PreviousRun::Stopped).then_some(plan.capture),
             capture: None,
             stopping: None,
-            wanted: Wanted::All,
+            wanted: SessionMode::All,
             holds: Vec::new(),
             attendance: Attendance::default(),
             uploader: Some(uploader),
-            litter,
+            probe_cleanup,
             wake_uploader,
             shed: 0,
             broken: false,
@@ -155,7 +155,7 @@ impl Session {
             directory: plan.directory,
             control,
             events,
-            news,
+            upload_events,
             sink: Arc::new(sink),
         })
     }
@@ -178,9 +178,9 @@ impl Session {
             tokio::select! {
                 Some(control) = self.control.recv() => self.control(control),
                 Some(event) = self.events.recv() => self.event(&event),
-                Some(news) = self.news.recv() => self.news(news),
+                Some(event) = self.upload_events.recv() => self.upload_event(event),
                 at = stopped(&mut self.stopping) => self.capture_ended(at),
-                () = &mut uploading, if !uploaded && self.wanted != Wanted::Nothing => uploaded = true,
+                () = &mut uploading, if !uploaded && self.wanted != SessionMode::Nothing => uploaded = true,
                 now = tick.tick() => {
                     self.tick(now - last_tick);
                     last_tick = now;
@@ -188,13 +188,13 @@ impl Session {
                 _ = progress.tick() => self.progress(),
             }
         }
-        self.drain_news();
+        self.drain_upload_events();
         if !uploaded
-            && self.wanted != Wanted::Nothing
+            && self.wanted != SessionMode::Nothing
             && !self.anything_recorded()
             && !self.machine.bucket().is_failing()
         {
-            self.litter.remove().await;
+            self.probe_cleanup.remove().await;
         }
         self.leave_behind();
         self.is_given_up()
@@ -217,15 +217,15 @@ impl Session {
         while let Some(order) = self.machine.next_order() {
             match order {
                 // Shown first: who is told may look.
-                Order::Tell(callback) => {
+                Action::Tell(callback) => {
                     self.shared.publish(&self.machine, figures);
                     if matches!(callback, Callback::FatalError { .. }) {
-                        story::kept(self.books.locked().ledger(), &self.directory);
+                        story::kept(self.catalog.locked().ledger(), &self.directory);
                     }
                     self.line.send(callback);
                 }
-                Order::SetPaused(pause) => self.hold(pause),
-                Order::StopCapture => self.stop_capture(),
+                Action::SetPaused(pause) => self.hold(pause),
+                Action::StopCapture => self.stop_capture(),
             }
         }
         self.shared.publish(&self.machine, figures);
@@ -235,11 +235,11 @@ impl Session {
         match control {
             Control::Stop => self.machine.stop(),
             Control::Detach => {
-                self.wanted = Wanted::Upload;
+                self.wanted = SessionMode::Upload;
                 self.machine.stop();
             }
             Control::Cancel => {
-                self.wanted = Wanted::Nothing;
+                self.wanted = SessionMode::Nothing;
                 self.machine.stop();
             }
             Control::SetPaused(paused) => self.machine.set_paused(paused),
@@ -278,42 +278,42 @@ impl Session {
         }
     }
 
-    fn news(&mut self, news: News) {
-        match news {
-            News::Failed(error) | News::Lost(error) => self.machine.upload_failed(error),
-            News::Answered => self.machine.store_answered(),
-            News::BucketAnswers => self.machine.bucket_answers(wall_clock().0),
-            News::BucketFails { cause, fact } => self.machine.bucket_fails(cause, fact, wall_clock().0),
-            News::Moved => self.machine.bucket_moved(),
-            News::BackupHealed => self.machine.backup_healed(),
-            News::BackedUp { playlist } => self.machine.backed_up(playlist),
-            News::Concluded { playlist } => self.machine.upload_concluded(playlist),
-            News::Broken(error) => self.break_off(error),
+    fn upload_event(&mut self, event: UploadEvent) {
+        match event {
+            UploadEvent::Failed(error) | UploadEvent::Lost(error) => self.machine.upload_failed(error),
+            UploadEvent::Answered => self.machine.store_answered(),
+            UploadEvent::BucketAnswers => self.machine.bucket_answers(wall_clock().0),
+            UploadEvent::BucketFails { cause, fact } => self.machine.bucket_fails(cause, fact, wall_clock().0),
+            UploadEvent::Moved => self.machine.bucket_moved(),
+            UploadEvent::BackupRecovered => self.machine.backup_recovered(),
+            UploadEvent::BackedUp { playlist } => self.machine.backed_up(playlist),
+            UploadEvent::Concluded { playlist } => self.machine.upload_concluded(playlist),
+            UploadEvent::Broken(error) => self.break_off(error),
         }
     }
 
     /// What the uploader said last, after which there is no uploader.
-    fn drain_news(&mut self) {
-        while let Ok(news) = self.news.try_recv() {
-            self.news(news);
+    fn drain_upload_events(&mut self) {
+        while let Ok(event) = self.upload_events.try_recv() {
+            self.upload_event(event);
         }
         self.obey();
     }
 
     /// Of what is delivered nothing stays, once nobody asks for it.
     fn leave_behind(&self) {
-        let books = self.books.locked();
-        match books.ledger().begun() {
-            Some(begun) if books.ledger().is_concluded() && !self.keep_directory => {
-                self.shared.remains.delivered(self.directory.clone(), begun.clone());
+        let catalog = self.catalog.locked();
+        match catalog.ledger().begun() {
+            Some(begun) if catalog.ledger().is_concluded() && !self.keep_directory => {
+                self.shared.directory_cleanup.delivered(self.directory.clone(), begun.clone());
             }
-            _ => story::kept(books.ledger(), &self.directory),
+            _ => story::kept(catalog.ledger(), &self.directory),
         }
     }
 
     fn tick(&mut self, elapsed: Duration) {
         // Whoever let the recorder go waits for nothing.
-        if self.wanted == Wanted::All {
+        if self.wanted == SessionMode::All {
             // While the process stood still, nobody could be heard: that says nothing of who is there.
             self.machine.pass(elapsed.min(LONGEST_TICK));
         }
@@ -333,11 +333,11 @@ impl Session {
     /// Where room gets scarce, what is in the bucket goes, even if it would be of use at the end.
     fn shed(&mut self) {
         let files: Vec<String> = {
-            let books = self.books.locked();
-            if books.ledger().film().is_none() || !self.volume.is_tight() {
+            let catalog = self.catalog.locked();
+            if catalog.ledger().mp4().is_none() || !self.volume.is_tight() {
                 return;
             }
-            books.ledger().unbroken().skip(self.shed).map(|(slice, _)| slice.file.clone()).collect()
+            catalog.ledger().unbroken().skip(self.shed).map(|(slice, _)| slice.file.clone()).collect()
         };
         self.shed += files.len();
         for file in files {
@@ -347,7 +347,7 @@ impl Session {
     }
 
     fn progress(&mut self) {
-        let percent = percent(self.books.locked().ledger());
+        let percent = percent(self.catalog.locked().ledger());
         self.machine.upload_progressed(percent);
     }
 
@@ -360,16 +360,16 @@ impl Session {
             hold.stop = Some(now);
             since = self.shared.held().map_or(now, |held| held.since);
         }
-        self.shared.show_held(pause.map(|pause| Held { reason: pause.reason(), since }));
+        self.shared.show_held(pause.map(|pause| PauseStatus { reason: pause.reason(), since }));
         if let Some(pause) = pause {
-            self.holds.push(Hold { start: now, stop: None, pause });
+            self.holds.push(PauseSpan { start: now, stop: None, pause });
         }
         capture.set_paused(pause.is_some());
     }
 
     /// Why capture was held in that time, if it was by order.
     fn held(&self, start: UtcMillis, stop: UtcMillis) -> Option<&'static str> {
-        let overlaps = |hold: &&Hold| hold.start < stop.0 && hold.stop.is_none_or(|end| end > start.0);
+        let overlaps = |hold: &&PauseSpan| hold.start < stop.0 && hold.stop.is_none_or(|end| end > start.0);
         self.holds.iter().find(overlaps).map(|hold| hold.pause.reason())
     }
 
@@ -384,7 +384,7 @@ impl Session {
         }
     }
 
-    /// Puts the books in order after capture. A cancelled recording may be taken up again, so it is not stopped.
+    /// Puts the catalog in order after capture. A cancelled recording may be taken up again, so it is not stopped.
     fn capture_ended(&mut self, at: UtcMillis) {
         self.stopping = None;
         while let Ok(event) = self.events.try_recv() {
@@ -394,14 +394,14 @@ impl Session {
             self.write(Record::gap(UtcMillis(hold.start), at, hold.pause.reason()));
         }
         self.shared.show_held(None);
-        let settled = resume::settle(&mut self.books.locked(), &self.directory);
+        let settled = resume::settle(&mut self.catalog.locked(), &self.directory);
         if let Err(error) = settled {
             self.break_off(error);
         }
         for record in self.attendance.end(at.0) {
             self.write(record);
         }
-        if self.wanted != Wanted::Nothing {
+        if self.wanted != SessionMode::Nothing {
             self.write(Record::Stopped { at: at.0 });
         }
         self.machine.capture_stopped(self.anything_recorded(), at.0);
@@ -409,21 +409,21 @@ impl Session {
     }
 
     fn anything_recorded(&self) -> bool {
-        self.books.locked().ledger().start().is_some()
+        self.catalog.locked().ledger().start().is_some()
     }
 
     /// Whether nobody waits for the upload any more: for an empty recording that nobody listens to, nobody does, and one
-    /// whose books cannot be written comes to no end in this process.
+    /// whose catalog cannot be written comes to no end in this process.
     fn is_given_up(&self) -> bool {
         match self.wanted {
-            Wanted::All => false,
-            Wanted::Upload => self.broken || !self.anything_recorded(),
-            Wanted::Nothing => true,
+            SessionMode::All => false,
+            SessionMode::Upload => self.broken || !self.anything_recorded(),
+            SessionMode::Nothing => true,
         }
     }
 
     fn write(&mut self, record: Record) {
-        let written = self.books.locked().write(record);
+        let written = self.catalog.locked().write(record);
         if let Err(error) = written {
             self.break_off(error);
         }

@@ -8,19 +8,19 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::books::ledger::Count;
-use crate::books::Books;
 use crate::capture::api::{CaptureFigures, Layout};
-use crate::config::{self, Place};
+use crate::catalog::ledger::StoredCount;
+use crate::catalog::Catalog;
+use crate::config::{self, BucketPlace};
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
-use crate::recorder::health::{BucketHealth, Held};
+use crate::recorder::directory_cleanup::DirectoryCleanup;
+use crate::recorder::health::{BucketHealth, PauseStatus};
 use crate::recorder::machine::{Machine, State};
-use crate::recorder::remains::Remains;
-use crate::recorder::roster::{Participant, Presence, Roster};
+use crate::recorder::participants::{Participant, ParticipantState, Participants};
 use crate::recorder::story;
-use crate::recorder::uploader::{self, moved, Move};
+use crate::recorder::uploader::{self, moved, RelocateRequest};
 
 /// Lists in a snapshot are the last so many; totals stand beside them.
 const LAST: usize = 20;
@@ -46,34 +46,34 @@ pub struct Shared {
     pub control: OnceLock<UnboundedSender<Control>>,
     /// Whether nothing is composed, so that there is no layout to change.
     passed_through: AtomicBool,
-    pub remains: Remains,
-    pub moves: OnceLock<UnboundedSender<Move>>,
-    books: OnceLock<Arc<Mutex<Books>>>,
-    view: Mutex<View>,
+    pub directory_cleanup: DirectoryCleanup,
+    pub moves: OnceLock<UnboundedSender<RelocateRequest>>,
+    catalog: OnceLock<Arc<Mutex<Catalog>>>,
+    view: Mutex<SessionView>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct View {
+struct SessionView {
     state: State,
-    roster: Roster,
+    roster: Participants,
     last_error: Option<Error>,
     bucket: BucketHealth,
     work_volume_full: bool,
-    held: Option<Held>,
+    held: Option<PauseStatus>,
     figures: CaptureFigures,
 }
 
 impl Shared {
     #[must_use]
-    pub fn new(recording_id: String, log: &config::Log) -> Self {
+    pub fn new(recording_id: String, log: &config::LogSettings) -> Self {
         Self {
             log: Log::new(log, &recording_id),
             recording_id,
             control: OnceLock::new(),
             passed_through: AtomicBool::default(),
-            remains: Remains::default(),
+            directory_cleanup: DirectoryCleanup::default(),
             moves: OnceLock::new(),
-            books: OnceLock::new(),
+            catalog: OnceLock::new(),
             view: Mutex::default(),
         }
     }
@@ -94,9 +94,9 @@ impl Shared {
     }
 
     /// Set once, as the recording starts.
-    pub fn show_books(&self, books: Arc<Mutex<Books>>) {
+    pub fn show_catalog(&self, catalog: Arc<Mutex<Catalog>>) {
         // A recorder starts once.
-        let _ = self.books.set(books);
+        let _ = self.catalog.set(catalog);
     }
 
     pub fn publish(&self, machine: &Machine, figures: Option<CaptureFigures>) {
@@ -109,23 +109,23 @@ impl Shared {
         view.figures = figures.unwrap_or(view.figures);
     }
 
-    pub fn show_held(&self, held: Option<Held>) {
+    pub fn show_held(&self, held: Option<PauseStatus>) {
         self.view.locked().held = held;
     }
 
     #[must_use]
-    pub fn held(&self) -> Option<Held> {
+    pub fn held(&self) -> Option<PauseStatus> {
         self.view.locked().held
     }
 
     /// Has the files go elsewhere; the error says why they cannot.
-    pub fn move_to(&self, place: Place) -> Result<(), Error> {
+    pub fn move_to(&self, place: BucketPlace) -> Result<(), Error> {
         let refused = |message| Error::new(Code::InvalidOperation, message);
-        let books = self.books.get().ok_or_else(|| refused("nothing is being recorded"))?;
+        let catalog = self.catalog.get().ok_or_else(|| refused("nothing is being recorded"))?;
         // What is refused anyway must not interrupt an upload.
-        moved(books.locked().ledger(), &place)?;
+        moved(catalog.locked().ledger(), &place)?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        let asked = self.moves.get().is_some_and(|moves| moves.send(Move { place, answer }).is_ok());
+        let asked = self.moves.get().is_some_and(|moves| moves.send(RelocateRequest { place, answer }).is_ok());
         if !asked {
             return Err(refused("everything is uploaded already"));
         }
@@ -152,9 +152,9 @@ impl Shared {
     #[must_use]
     pub fn snapshot(&self) -> String {
         let view = self.view.locked().clone();
-        let snapshot = match self.books.get() {
-            Some(books) => Snapshot::of(&self.recording_id, view, &books.locked()),
-            None => Snapshot::without_books(&self.recording_id, view),
+        let snapshot = match self.catalog.get() {
+            Some(catalog) => Snapshot::of(&self.recording_id, view, &catalog.locked()),
+            None => Snapshot::without_catalog(&self.recording_id, view),
         };
         serde_json::to_string(&snapshot).unwrap_or_default()
     }
@@ -175,15 +175,15 @@ struct Snapshot<'a> {
     recorded_milliseconds: u64,
     gap_milliseconds: i64,
     gap_count: usize,
-    gaps: Vec<Gap>,
+    gaps: Vec<SnapshotGap>,
     participants: Vec<Participant>,
     participant_count: usize,
     somebody_joined: bool,
     storage: BucketHealth,
-    pause: Option<Held>,
+    pause: Option<PauseStatus>,
     work_volume_full: bool,
     position_milliseconds: u64,
-    tick_lateness_microseconds: Lateness,
+    tick_lateness_microseconds: SnapshotLateness,
     last_error: Option<LastError>,
 }
 
@@ -197,14 +197,14 @@ struct Totals {
 }
 
 #[derive(Debug, Serialize)]
-struct Gap {
+struct SnapshotGap {
     start: i64,
     stop: i64,
     reason: String,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Lateness {
+struct SnapshotLateness {
     p50: u64,
     p99: u64,
 }
@@ -216,8 +216,8 @@ struct LastError {
 }
 
 impl<'a> Snapshot<'a> {
-    fn of(recording_id: &'a str, view: View, books: &Books) -> Self {
-        let ledger = books.ledger();
+    fn of(recording_id: &'a str, view: SessionView, catalog: &Catalog) -> Self {
+        let ledger = catalog.ledger();
         let (slices, bytes) = ledger.counts();
         let gaps = ledger.gaps();
         Self {
@@ -231,24 +231,24 @@ impl<'a> Snapshot<'a> {
             recorded_milliseconds: ledger.recorded_milliseconds(),
             gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
             gap_count: gaps.len(),
-            gaps: last(gaps).map(|gap| Gap { start: gap.start, stop: gap.stop, reason: gap.reason }).collect(),
-            ..Self::without_books(recording_id, view)
+            gaps: last(gaps).map(|gap| SnapshotGap { start: gap.start, stop: gap.stop, reason: gap.reason }).collect(),
+            ..Self::without_catalog(recording_id, view)
         }
     }
 
-    fn without_books(recording_id: &'a str, view: View) -> Self {
+    fn without_catalog(recording_id: &'a str, view: SessionView) -> Self {
         let participants = view.roster.participants().to_vec();
         Self {
             state: view.state,
             recording_id,
-            participant_count: participants.iter().filter(|one| one.state == Presence::Joined).count(),
+            participant_count: participants.iter().filter(|one| one.state == ParticipantState::Joined).count(),
             participants: last(participants).collect(),
             somebody_joined: view.roster.somebody_joined(),
             storage: view.bucket,
             pause: view.held,
             work_volume_full: view.work_volume_full,
             position_milliseconds: milliseconds(view.figures.position),
-            tick_lateness_microseconds: Lateness {
+            tick_lateness_microseconds: SnapshotLateness {
                 p50: microseconds(view.figures.tick_lateness_p50),
                 p99: microseconds(view.figures.tick_lateness_p99),
             },
@@ -259,8 +259,8 @@ impl<'a> Snapshot<'a> {
 }
 
 impl Totals {
-    fn new(count: Count) -> Self {
-        let Count { written, delivered, away } = count;
+    fn new(count: StoredCount) -> Self {
+        let StoredCount { written, delivered, away } = count;
         Self { written, uploaded: delivered, backed_up: away, pending: written - delivered - away }
     }
 }

@@ -5,17 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::books::record::{Begun, Expected, VERSION};
 use crate::capture::api::{
     AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
-use crate::config::{Channel, Document, Output, Storage, Stream};
+use crate::catalog::record::{Begun, Expected, VERSION};
+use crate::config::{Channel, Document, OutputFormat, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::names;
-use crate::recorder::backup::Backup;
-use crate::recorder::machine::Patience;
+use crate::recorder::backup_uploader::BackupStore;
+use crate::recorder::machine::Timeouts;
 use crate::recorder::takeover;
-use crate::recorder::volume::Place;
+use crate::recorder::volume::WorkDirectory;
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
@@ -61,11 +61,11 @@ pub struct Plan {
     pub begun: Begun,
     pub capture: CaptureConfig,
     pub credentials: Credentials,
-    pub backup: Option<Backup>,
-    pub patience: Patience,
+    pub backup: Option<BackupStore>,
+    pub patience: Timeouts,
     pub directory: PathBuf,
     pub keep_directory: bool,
-    pub volume: Place,
+    pub volume: WorkDirectory,
 }
 
 impl Plan {
@@ -101,14 +101,18 @@ impl Plan {
                 target,
                 backup: backup.as_ref().map(|backup| backup.target.clone()),
                 participants: sources.iter().map(expected).collect(),
-                mp4: document.outputs.contains(&Output::Mp4),
+                mp4: document.outputs.contains(&OutputFormat::Mp4),
                 origin: Some(takeover::origin(request)),
             },
             credentials: credentials(&document.storage, request)?,
             backup,
             patience: patience(document, request),
             keep_directory: document.keep_directory,
-            volume: Place { directory: directory.clone(), kind: document.work_volume, most_bytes: document.work_bytes },
+            volume: WorkDirectory {
+                directory: directory.clone(),
+                kind: document.work_volume,
+                most_bytes: document.work_bytes,
+            },
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
                 ..capture(document, request, sources, &directory, stem)?
@@ -205,9 +209,9 @@ fn canvas(request: &Request) -> Result<Canvas, Error> {
     Ok(Canvas { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
 }
 
-fn patience(document: &Document, request: &Request) -> Patience {
+fn patience(document: &Document, request: &Request) -> Timeouts {
     let idle = max_idle(request.max_idle_time);
-    Patience {
+    Timeouts {
         first: document.max_wait().unwrap_or(idle),
         idle,
         reconnect: document.reconnect(),
@@ -231,8 +235,8 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
 }
 
 /// A backup store that is the bucket would be none, and its playlist would overwrite the bucket's.
-fn backup(document: &Document, bucket: &Target) -> Result<Option<Backup>, Error> {
-    let backup = document.backup.as_ref().map(Backup::new);
+fn backup(document: &Document, bucket: &Target) -> Result<Option<BackupStore>, Error> {
+    let backup = document.backup.as_ref().map(BackupStore::new);
     if backup.as_ref().is_some_and(|backup| backup.target.is_at(bucket)) {
         return Err(invalid("backup: is the bucket itself; name another bucket, endpoint or prefix"));
     }
@@ -341,7 +345,7 @@ pub(crate) mod tests {
         for (asked, seconds) in [(0, 30), (1, 1), (4, 4), (30, 30), (u32::MAX, u32::MAX)] {
             let plan = Plan::new(ID, &document(), &Request { max_idle_time: asked, ..request() }).unwrap();
             let idle = Duration::from_secs(u64::from(seconds));
-            let patience = Patience {
+            let patience = Timeouts {
                 first: idle,
                 idle,
                 reconnect: Duration::from_secs(60),

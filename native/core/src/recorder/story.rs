@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::books::ledger::Ledger;
 use crate::capture::api::CaptureEvent;
+use crate::catalog::ledger::Ledger;
 use crate::error::Error;
 use crate::recorder::callbacks::Callback;
 use crate::recorder::machine::Pause;
 use crate::recorder::shared::Control;
 use crate::recorder::start::Plan;
-use crate::storage::failure::Failure;
+use crate::storage::failure::StoreError;
 
 /// What was asked of `function` is not done.
 pub fn refused(function: &str, error: &Error) {
@@ -92,7 +92,7 @@ pub fn stored(store: &str, file: &str) {
 }
 
 /// A store did not take something, and is asked again after the pause.
-pub fn retried(store: &str, failure: &Failure, pause: Duration) {
+pub fn retried(store: &str, failure: &StoreError, pause: Duration) {
     let seconds = pause.as_secs_f64();
     warn!(store, cause = ?failure.cause, detail = failure.detail, "not stored; tried again in {seconds:.1} s");
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use crate::books::journal::Journal;
-use crate::books::ledger::Ledger;
-use crate::books::record::{Begun, Record};
-use crate::books::Books;
+use crate::catalog::journal::Journal;
+use crate::catalog::ledger::Ledger;
+use crate::catalog::record::{Begun, Record};
+use crate::catalog::Catalog;
 use crate::config;
 use crate::names;
-use crate::recorder::rescue::{self, Means};
+use crate::recorder::rescue::{self, DeliveryOptions};
 use crate::recorder::start::{Plan, Request};
 use crate::storage::target::Target;
 
@@ -37,19 +37,19 @@ pub struct Takeover {
     own: PathBuf,
     origin: Option<String>,
     target: Target,
-    means: Means,
-    log: config::Log,
+    means: DeliveryOptions,
+    log: config::LogSettings,
 }
 
 impl Takeover {
     #[must_use]
-    pub fn new(plan: &Plan, log: &config::Log) -> Option<Self> {
+    pub fn new(plan: &Plan, log: &config::LogSettings) -> Option<Self> {
         Some(Self {
             root: plan.directory.parent()?.to_owned(),
             own: plan.directory.clone(),
             origin: plan.begun.origin.clone(),
             target: plan.begun.target.clone(),
-            means: Means {
+            means: DeliveryOptions {
                 credentials: plan.credentials.clone(),
                 backup: plan.backup.clone(),
                 ca_file: plan.begun.target.ca_file.clone(),
@@ -89,11 +89,11 @@ impl Takeover {
     }
 
     async fn deliver(&self, directory: &Path, prefix: &str) {
-        let books = match Books::open(directory, prefix) {
-            Ok(books) => books,
+        let catalog = match Catalog::open(directory, prefix) {
+            Ok(catalog) => catalog,
             Err(error) => return info!("not taken up: {error}"),
         };
-        if !self.is_ours(books.ledger()) {
+        if !self.is_ours(catalog.ledger()) {
             return;
         }
         info!("what an earlier process left in {} is delivered now", directory.display());
@@ -101,7 +101,7 @@ impl Takeover {
         // The runtime is this thread's own, so nothing else runs meanwhile.
         let _log = log.enter();
         info!("delivered by a start with the same App ID, channel and uid");
-        if let Err(error) = rescue::deliver(books, directory, &self.means, |_| Ok(())).await {
+        if let Err(error) = rescue::deliver(catalog, directory, &self.means, |_| Ok(())).await {
             warn!("not delivered: {error}");
         }
     }
@@ -110,7 +110,7 @@ impl Takeover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::begun;
+    use crate::catalog::ledger::tests::begun;
     use crate::config::{Document, Storage};
     use crate::recorder::start::tests::request;
     use crate::storage::vendor::Vendor;
@@ -138,7 +138,7 @@ mod tests {
         let others = Begun { origin: Some("somebody".into()), ..ours.clone() };
         let elsewhere =
             Begun { target: Target::new(Vendor::Aws, "us-east-1", "elsewhere", &Storage::default()), ..ours.clone() };
-        let takeover = Takeover::new(&plan, &config::Log::default()).unwrap();
+        let takeover = Takeover::new(&plan, &config::LogSettings::default()).unwrap();
         let is_taken_up = |begun: &[&Begun], more: Option<Record>| {
             let mut ledger = Ledger::default();
             for begun in begun {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Brings a recording's files into the bucket: slices as they are closed, and the playlist that lists them. What is
-//! verified there is removed from the disk. It tries for ever; what the bucket says is told once for each kind of trouble.
+//! verified there is removed from the disk. It tries for ever; what the bucket says is told once for each kind of retry.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
@@ -12,47 +12,47 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::books::ledger::{Film, Ledger};
-use crate::books::manifest::{self, PlaylistFile};
-use crate::books::playlist::{self, Growing};
-use crate::books::record::{Begun, Record};
-use crate::config::Place;
+use crate::catalog::ledger::{Ledger, Mp4State};
+use crate::catalog::manifest::{self, PlaylistFile};
+use crate::catalog::playlist::{self, Growing};
+use crate::catalog::record::{Begun, Record};
+use crate::config::BucketPlace;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
-use crate::recorder::backup::{Backup, Retreat};
-use crate::recorder::depot::Depot;
-use crate::recorder::film;
-use crate::recorder::pace::Pace;
-use crate::recorder::parcel::{self, Parcel};
-use crate::recorder::stock::{News, Stock, Stop};
+use crate::recorder::backup_restore::BackupRestore;
+use crate::recorder::backup_uploader::{BackupStore, BackupUploader};
+use crate::recorder::mp4_upload;
+use crate::recorder::playlist_schedule::PlaylistSchedule;
+use crate::recorder::retry::RetryState;
+use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
 use crate::recorder::story;
-use crate::recorder::trouble::Trouble;
+use crate::recorder::upload_queue::{self, CompleteSlice};
 use crate::storage::credentials::Credentials;
-use crate::storage::failure::{Cause, Failure};
+use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::large::Local;
-use crate::storage::store::{Kind, Proof, Store};
+use crate::storage::store::{ObjectKind, Proof, Store};
 use crate::storage::target::Target;
 
 pub struct Uploader {
-    pub stock: Stock,
+    pub slice_store: SliceStore,
     pub target: Target,
     pub credentials: Credentials,
-    pub backup: Option<Backup>,
+    pub backup: Option<BackupStore>,
     /// Says that there is something to upload.
     pub wake: watch::Receiver<()>,
-    pub moves: UnboundedReceiver<Move>,
+    pub moves: UnboundedReceiver<RelocateRequest>,
 }
 
 /// Somebody wants the files to go elsewhere; the answer says whether they do.
 #[derive(Debug)]
-pub struct Move {
-    pub place: Place,
+pub struct RelocateRequest {
+    pub place: BucketPlace,
     pub answer: SyncSender<Result<(), Error>>,
 }
 
 /// The target at the other place: for as long as the bucket has nothing of the recording.
-pub fn moved(ledger: &Ledger, place: &Place) -> Result<Target, Error> {
+pub fn moved(ledger: &Ledger, place: &BucketPlace) -> Result<Target, Error> {
     let refused = |message: String| Err(Error::new(Code::InvalidOperation, message));
     let Some(begun) = ledger.begun() else { return refused("nothing is being recorded".to_owned()) };
     let target = begun.target.moved(place);
@@ -69,58 +69,58 @@ pub fn moved(ledger: &Ledger, place: &Place) -> Result<Target, Error> {
 }
 
 impl Uploader {
-    /// Returns once everything is in the bucket, or the books cannot be written any more.
+    /// Returns once everything is in the bucket, or the catalog cannot be written any more.
     pub async fn run(self) {
         let (failing, outage) = watch::channel(None);
-        let retreat = self.backup.clone().map(|backup| {
-            let (stock, wake) = (self.stock.clone(), self.wake.clone());
-            Retreat::new(backup, stock, wake, outage)
+        let backup_uploader = self.backup.clone().map(|backup| {
+            let (slice_store, wake) = (self.slice_store.clone(), self.wake.clone());
+            BackupUploader::new(backup, slice_store, wake, outage)
         });
-        let retreat = async {
-            match retreat {
-                Some(retreat) => retreat.run().await,
+        let backup_uploader = async {
+            match backup_uploader {
+                Some(backup_uploader) => backup_uploader.run().await,
                 None => std::future::pending().await,
             }
         };
-        let bucket = Bucket {
-            stock: self.stock,
+        let bucket = UploadLoop {
+            slice_store: self.slice_store,
             target: self.target,
             credentials: self.credentials,
             wake: self.wake,
-            depot: Depot::new(self.backup),
+            backup_restore: BackupRestore::new(self.backup),
             failing,
             store: None,
             tried: false,
-            health: Health::Untried,
+            health: ReportedHealth::Untried,
             list: None,
             seen: 0,
             released: 0,
             listed: 0,
-            pace: Pace::default(),
+            pace: PlaylistSchedule::default(),
             media: 0,
             newest: Instant::now(),
-            trouble: Trouble::default(),
+            retry: RetryState::default(),
             unproved_told: false,
         };
         tokio::select! {
             () = bucket.run(self.moves) => {}
-            () = retreat => {}
+            () = backup_uploader => {}
         }
     }
 }
 
-struct Bucket {
-    stock: Stock,
+struct UploadLoop {
+    slice_store: SliceStore,
     target: Target,
     credentials: Credentials,
     wake: watch::Receiver<()>,
-    depot: Depot,
+    backup_restore: BackupRestore,
     /// Since when the bucket has been failing.
     failing: watch::Sender<Option<Instant>>,
     store: Option<Arc<Store>>,
     /// Whether the bucket needs no trial any more.
     tried: bool,
-    health: Health,
+    health: ReportedHealth,
     /// The live playlist, with all that it may list.
     list: Option<Growing>,
     /// How many slices of any kind were looked at for it.
@@ -129,27 +129,27 @@ struct Bucket {
     released: usize,
     /// How many slices the playlist in the bucket lists.
     listed: usize,
-    pace: Pace,
+    pace: PlaylistSchedule,
     /// Bytes of slices that were put.
     media: u64,
     /// When the last slice was put.
     newest: Instant,
-    trouble: Trouble,
+    retry: RetryState,
     unproved_told: bool,
 }
 
 /// What was told of the bucket last.
 #[derive(PartialEq, Eq)]
-enum Health {
+enum ReportedHealth {
     Untried,
     Answers,
-    Fails(Cause),
+    Fails(StoreCause),
 }
 
-impl Bucket {
-    async fn run(mut self, mut moves: UnboundedReceiver<Move>) {
+impl UploadLoop {
+    async fn run(mut self, mut moves: UnboundedReceiver<RelocateRequest>) {
         loop {
-            // What is under way is left for a move: nothing of it counts before it is in the books.
+            // What is under way is left for a move: nothing of it counts before it is in the catalog.
             let outcome = tokio::select! {
                 biased;
                 Some(asked) = moves.recv() => self.relocate(&asked).map(|()| false),
@@ -158,7 +158,7 @@ impl Bucket {
             match outcome {
                 Ok(false) => {}
                 Ok(true) => return self.conclude_told(),
-                Err(error) => return self.stock.tell(News::Broken(error)),
+                Err(error) => return self.slice_store.tell(UploadEvent::Broken(error)),
             }
         }
     }
@@ -170,10 +170,10 @@ impl Bucket {
         match self.round().await {
             Ok(true) => return Ok(true),
             Ok(false) => self.rest().await,
-            Err(Stop::Books(error)) => return Err(error),
-            Err(Stop::Store(failure)) => {
+            Err(UploadError::Catalog(error)) => return Err(error),
+            Err(UploadError::Store(failure)) => {
                 self.failed(&failure, began);
-                let pause = self.trouble.pause();
+                let pause = self.retry.pause();
                 story::retried("bucket", &failure, pause);
                 tokio::time::sleep(pause).await;
             }
@@ -181,25 +181,25 @@ impl Bucket {
         Ok(false)
     }
 
-    fn failed(&mut self, failure: &Failure, began: Instant) {
+    fn failed(&mut self, failure: &StoreError, began: Instant) {
         self.failing.send_if_modified(|since| since.replace(since.unwrap_or(began)).is_none());
-        let health = Health::Fails(failure.cause.clone());
+        let health = ReportedHealth::Fails(failure.cause.clone());
         if self.health != health {
             self.health = health;
             let (cause, fact) = (failure.cause.word(), failure.fact(&self.target));
-            self.stock.tell(News::BucketFails { cause, fact });
+            self.slice_store.tell(UploadEvent::BucketFails { cause, fact });
         }
-        if self.trouble.is_new(&failure.cause) {
+        if self.retry.is_new(&failure.cause) {
             let code = if self.store.is_some() { Code::UploaderFailed } else { Code::UploaderInit };
-            self.stock.tell(News::Failed(Error::new(code, failure.sentence(&self.target))));
+            self.slice_store.tell(UploadEvent::Failed(Error::new(code, failure.sentence(&self.target))));
         }
         // Its authorities are read when it is opened, and may be mended meanwhile.
-        if failure.cause == Cause::Tls {
+        if failure.cause == StoreCause::Tls {
             self.store = None;
         }
     }
 
-    fn relocate(&mut self, asked: &Move) -> Result<(), Error> {
+    fn relocate(&mut self, asked: &RelocateRequest) -> Result<(), Error> {
         let answer = self.move_to(&asked.place);
         // Who asked may have gone.
         let _ = asked.answer.send(answer.clone());
@@ -209,15 +209,15 @@ impl Bucket {
         }
     }
 
-    fn move_to(&mut self, place: &Place) -> Result<(), Error> {
-        let mut books = self.stock.books.locked();
-        let target = moved(books.ledger(), place)?;
-        if let Some(begun) = books.ledger().begun().filter(|begun| begun.target != target).cloned() {
-            books.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
-            drop(books);
+    fn move_to(&mut self, place: &BucketPlace) -> Result<(), Error> {
+        let mut catalog = self.slice_store.catalog.locked();
+        let target = moved(catalog.ledger(), place)?;
+        if let Some(begun) = catalog.ledger().begun().filter(|begun| begun.target != target).cloned() {
+            catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
+            drop(catalog);
             self.target = target;
-            (self.store, self.tried, self.trouble) = (None, false, Trouble::default());
-            self.stock.tell(News::Moved);
+            (self.store, self.tried, self.retry) = (None, false, RetryState::default());
+            self.slice_store.tell(UploadEvent::Moved);
         }
         Ok(())
     }
@@ -228,11 +228,11 @@ impl Bucket {
             woken = self.wake.changed() => {
                 if woken.is_err() {
                     // Nothing is written any more; what is away may still come home.
-                    self.depot.again().await;
+                    self.backup_restore.again().await;
                 }
             }
-            () = self.depot.again() => {}
-            () = tokio::time::sleep(Pace::patience(self.newest.elapsed())), if self.is_behind() => {}
+            () = self.backup_restore.again() => {}
+            () = tokio::time::sleep(PlaylistSchedule::patience(self.newest.elapsed())), if self.is_behind() => {}
         }
     }
 
@@ -242,23 +242,23 @@ impl Bucket {
     }
 
     /// Puts what there is to put. True once everything is in the bucket.
-    async fn round(&mut self) -> Result<bool, Stop> {
-        if self.stock.books.locked().ledger().is_concluded() {
+    async fn round(&mut self) -> Result<bool, UploadError> {
+        if self.slice_store.catalog.locked().ledger().is_concluded() {
             return Ok(true);
         }
         let store = self.store()?;
         self.try_first(&store).await?;
         loop {
-            let parcels = self.parcels();
-            if parcels.is_empty() {
+            let slices = self.slices();
+            if slices.is_empty() {
                 break;
             }
-            self.put_slices(&store, parcels).await?;
+            self.put_slices(&store, slices).await?;
             self.put_playlist(&store).await?;
         }
         // What an earlier process delivered may not be listed yet.
         self.put_playlist(&store).await?;
-        while self.stock.books.locked().ledger().is_delivered() {
+        while self.slice_store.catalog.locked().ledger().is_delivered() {
             if self.conclude(&store).await? {
                 return Ok(true);
             }
@@ -266,7 +266,7 @@ impl Bucket {
         Ok(false)
     }
 
-    fn store(&mut self) -> Result<Arc<Store>, Stop> {
+    fn store(&mut self) -> Result<Arc<Store>, UploadError> {
         if let Some(store) = &self.store {
             return Ok(Arc::clone(store));
         }
@@ -276,19 +276,19 @@ impl Bucket {
 
     /// Puts the playlist before there is anything to list, so that what is wrong with the bucket is told before the
     /// first slice is there. A key that may only put objects can do that, and it leaves nothing that does not belong.
-    async fn try_first(&mut self, store: &Store) -> Result<(), Stop> {
+    async fn try_first(&mut self, store: &Store) -> Result<(), UploadError> {
         if self.tried {
             return Ok(());
         }
         let trial = {
-            let books = self.stock.books.locked();
-            let ledger = books.ledger();
+            let catalog = self.slice_store.catalog.locked();
+            let ledger = catalog.ledger();
             let begun = ledger.begun().filter(|_| is_untouched(ledger) && !ledger.is_stopped());
             let text = |begun: &Begun| playlist::playlist(std::iter::empty(), begun.slice_seconds, false);
             begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
         };
         if let Some((name, text)) = trial {
-            store.put(&name, Kind::Playlist, Bytes::from(text)).await?;
+            store.put(&name, ObjectKind::Playlist, Bytes::from(text)).await?;
             self.answered();
         }
         self.tried = true;
@@ -296,39 +296,45 @@ impl Bucket {
     }
 
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.
-    fn parcels(&self) -> Vec<Parcel> {
-        let most = if self.trouble.is_none() { parcel::MOST_AT_ONCE } else { 1 };
-        parcel::for_bucket(self.stock.books.locked().ledger(), |file| self.depot.gives(file), most)
+    fn slices(&self) -> Vec<CompleteSlice> {
+        let most = if self.retry.is_clear() { upload_queue::MOST_AT_ONCE } else { 1 };
+        upload_queue::for_bucket(
+            self.slice_store.catalog.locked().ledger(),
+            |file| self.backup_restore.gives(file),
+            most,
+        )
     }
 
-    async fn put_slices(&mut self, store: &Arc<Store>, parcels: Vec<Parcel>) -> Result<(), Stop> {
+    async fn put_slices(&mut self, store: &Arc<Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
         let mut puts = JoinSet::new();
-        for parcel in parcels {
-            let path = match parcel.complete.backed_up {
-                false => self.stock.locate(&parcel)?,
-                true if self.depot.gives(&parcel.file) => self.depot.fetch(&parcel, &self.stock).await,
+        for slice in slices {
+            let path = match slice.complete.backed_up {
+                false => self.slice_store.locate(&slice)?,
+                true if self.backup_restore.gives(&slice.file) => {
+                    self.backup_restore.fetch(&slice, &self.slice_store).await
+                }
                 true => None,
             };
             let Some(path) = path else { continue };
             let store = Arc::clone(store);
-            let stock = self.stock.clone();
+            let slice_store = self.slice_store.clone();
             puts.spawn(async move {
-                let taken = || stock.tell(News::Answered);
-                let file = Local { path: &path, sha256: Some(&parcel.complete.sha256), taken: &taken };
-                let result = store.put_file(&parcel.file, Kind::Slice, file).await;
-                (parcel, result)
+                let taken = || slice_store.tell(UploadEvent::Answered);
+                let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
+                let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
+                (slice, result)
             });
         }
         let mut first_failure = None;
         while let Some(put) = puts.join_next().await {
             match put {
-                Ok((parcel, Ok(put))) => {
-                    story::stored("bucket", &parcel.file);
-                    self.deliver(&parcel, put.proof)?;
+                Ok((slice, Ok(put))) => {
+                    story::stored("bucket", &slice.file);
+                    self.deliver(&slice, put.proof)?;
                     self.answered();
                 }
-                Ok((parcel, Err(failure))) if failure.cause == Cause::Damaged && !parcel.complete.backed_up => {
-                    self.stock.set_aside(&parcel)?;
+                Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged && !slice.complete.backed_up => {
+                    self.slice_store.set_aside(&slice)?;
                 }
                 Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
                 Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
@@ -337,27 +343,27 @@ impl Bucket {
         first_failure.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    fn deliver(&mut self, parcel: &Parcel, proof: Proof) -> Result<(), Stop> {
+    fn deliver(&mut self, slice: &CompleteSlice, proof: Proof) -> Result<(), UploadError> {
         let unproved = proof == Proof::Word;
         if unproved && !std::mem::replace(&mut self.unproved_told, true) {
             let place = self.target.place();
             tracing::warn!(%place, "the store's answers prove nothing of what it holds, and the key may not read: files are \
                 taken for delivered on its word; let the key get objects (s3:GetObject)");
         }
-        let set_aside = self.stock.books.locked().ledger().is_set_aside(&parcel.file);
-        self.stock.write(Record::Delivered { file: parcel.file.clone(), unproved })?;
-        self.media += parcel.complete.bytes;
+        let set_aside = self.slice_store.catalog.locked().ledger().is_set_aside(&slice.file);
+        self.slice_store.write(Record::Delivered { file: slice.file.clone(), unproved })?;
+        self.media += slice.complete.bytes;
         self.newest = Instant::now();
-        self.depot.forget(&parcel.file, &self.stock)?;
+        self.backup_restore.forget(&slice.file, &self.slice_store)?;
         // No playlist lists it, so nothing else lets it go.
         if set_aside {
-            self.stock.remove(&parcel.file)?;
+            self.slice_store.remove(&slice.file)?;
         }
         Ok(())
     }
 
     /// Puts the live playlist if it has grown and is due, and removes from the disk what is delivered.
-    async fn put_playlist(&mut self, store: &Store) -> Result<(), Stop> {
+    async fn put_playlist(&mut self, store: &Store) -> Result<(), UploadError> {
         let name = self.grow();
         self.release()?;
         let Some(list) = self.list.as_ref().filter(|_| self.is_behind()) else { return Ok(()) };
@@ -368,7 +374,7 @@ impl Bucket {
         };
         if self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
             let text = list.text().to_owned();
-            self.put_text(store, &name, &name, Kind::Playlist, &text).await?;
+            self.put_text(store, &name, &name, ObjectKind::Playlist, &text).await?;
             self.pace.put(bytes);
             self.listed = count;
         }
@@ -377,8 +383,8 @@ impl Bucket {
 
     /// Adds to the playlist what it may list by now. Its name, if it may be put.
     fn grow(&mut self) -> Option<String> {
-        let books = self.stock.books.locked();
-        let ledger = books.ledger();
+        let catalog = self.slice_store.catalog.locked();
+        let ledger = catalog.ledger();
         let begun = ledger.begun()?;
         let list = self.list.get_or_insert_with(|| Growing::new(begun.slice_seconds));
         let (new, seen) = ledger.unbroken_since(self.seen);
@@ -388,62 +394,69 @@ impl Bucket {
         (!ledger.is_concluded_in_backup()).then(|| names::playlist(&begun.stem))
     }
 
-    fn release(&mut self) -> Result<(), Stop> {
+    fn release(&mut self) -> Result<(), UploadError> {
         let (files, seen): (Vec<String>, usize) = {
-            let books = self.stock.books.locked();
-            let (new, seen) = books.ledger().unbroken_since(self.released);
+            let catalog = self.slice_store.catalog.locked();
+            let (new, seen) = catalog.ledger().unbroken_since(self.released);
             (new.map(|(slice, _)| slice.file.clone()).collect(), seen)
         };
-        files.iter().try_for_each(|file| self.stock.let_go(file))?;
+        files.iter().try_for_each(|file| self.slice_store.let_go(file))?;
         self.released = seen;
         Ok(())
     }
 
     /// Puts the final playlist and the manifest; every slice is in the bucket. False where it has to be done again, as
     /// meanwhile the recording was told to be backed up.
-    async fn conclude(&mut self, store: &Store) -> Result<bool, Stop> {
+    async fn conclude(&mut self, store: &Store) -> Result<bool, UploadError> {
         let Some(name) = self.name_playlist()? else { return Ok(true) };
         let (stem, file, text) = {
-            let books = self.stock.books.locked();
-            let Some(begun) = books.ledger().begun() else { return Ok(true) };
+            let catalog = self.slice_store.catalog.locked();
+            let Some(begun) = catalog.ledger().begun() else { return Ok(true) };
             let file = format!("{}{}", begun.file_prefix, manifest::FILE);
-            (begun.stem.clone(), file, playlist::playlist(books.ledger().unbroken(), begun.slice_seconds, true))
+            (begun.stem.clone(), file, playlist::playlist(catalog.ledger().unbroken(), begun.slice_seconds, true))
         };
-        self.put_text(store, &name, &name, Kind::Playlist, &text).await?;
-        film::deliver(&self.stock, store).await?;
+        self.put_text(store, &name, &name, ObjectKind::Playlist, &text).await?;
+        mp4_upload::deliver(&self.slice_store, store).await?;
         let sha256 = names::hex(&Sha256::digest(&text));
         let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: false };
-        let manifest = manifest::manifest(self.stock.books.locked().ledger(), &list);
+        let manifest = manifest::manifest(self.slice_store.catalog.locked().ledger(), &list);
         if let Some(manifest) = manifest {
-            self.put_text(store, &names::manifest(&stem), &file, Kind::Manifest, &manifest).await?;
+            self.put_text(store, &names::manifest(&stem), &file, ObjectKind::Manifest, &manifest).await?;
         }
-        let mut books = self.stock.books.locked();
-        let named_anew = books.ledger().is_concluded_in_backup() && books.ledger().late_playlists().is_empty();
+        let mut catalog = self.slice_store.catalog.locked();
+        let named_anew = catalog.ledger().is_concluded_in_backup() && catalog.ledger().late_playlists().is_empty();
         if !named_anew {
-            books.write(Record::Concluded)?;
+            catalog.write(Record::Concluded)?;
         }
         Ok(!named_anew)
     }
 
     /// The final playlist's name: one of its own, where the recording was told to be backed up.
     fn name_playlist(&self) -> Result<Option<String>, Error> {
-        let mut books = self.stock.books.locked();
-        let ledger = books.ledger();
+        let mut catalog = self.slice_store.catalog.locked();
+        let ledger = catalog.ledger();
         if ledger.is_concluded_in_backup() && ledger.late_playlists().is_empty() {
             let Some(begun) = ledger.begun() else { return Ok(None) };
             let playlist = names::late_playlist(&begun.stem, chrono::Utc::now().timestamp_millis(), 0);
-            books.write(Record::ComingHome { playlist })?;
+            catalog.write(Record::PlaylistRestored { playlist })?;
         }
-        Ok(books.ledger().playlist_name())
+        Ok(catalog.ledger().playlist_name())
     }
 
     /// Puts the text into the bucket, and keeps a copy in the recording's directory.
-    async fn put_text(&mut self, store: &Store, key: &str, file: &str, kind: Kind, text: &str) -> Result<(), Stop> {
+    async fn put_text(
+        &mut self,
+        store: &Store,
+        key: &str,
+        file: &str,
+        kind: ObjectKind,
+        text: &str,
+    ) -> Result<(), UploadError> {
         store.put(key, kind, Bytes::copy_from_slice(text.as_bytes())).await?;
         tracing::debug!(store = "bucket", file = key, "stored");
         self.answered();
         // A volume without room keeps nothing out of the bucket.
-        if let Err(failure) = self.stock.write_text(file, text) {
+        if let Err(failure) = self.slice_store.write_text(file, text) {
             tracing::warn!(file, detail = %failure, "the bucket has this file, the work volume does not");
         }
         Ok(())
@@ -451,18 +464,18 @@ impl Bucket {
 
     /// The bucket took something.
     fn answered(&mut self) {
-        self.stock.tell(News::Answered);
+        self.slice_store.tell(UploadEvent::Answered);
         self.failing.send_if_modified(|since| since.take().is_some());
-        self.trouble.heal();
-        if self.health != Health::Answers {
-            self.health = Health::Answers;
-            self.stock.tell(News::BucketAnswers);
+        self.retry.recover();
+        if self.health != ReportedHealth::Answers {
+            self.health = ReportedHealth::Answers;
+            self.slice_store.tell(UploadEvent::BucketAnswers);
         }
     }
 
     fn conclude_told(&self) {
-        let playlist = self.stock.books.locked().ledger().playlist_name().unwrap_or_default();
-        self.stock.tell(News::Concluded { playlist });
+        let playlist = self.slice_store.catalog.locked().ledger().playlist_name().unwrap_or_default();
+        self.slice_store.tell(UploadEvent::Concluded { playlist });
     }
 }
 
@@ -477,9 +490,9 @@ fn is_untouched(ledger: &Ledger) -> bool {
 pub fn percent(ledger: &Ledger) -> u32 {
     let slices = ledger.counts().0;
     let lists = if ledger.is_stopped() { 2 } else { 0 };
-    let (more, more_verified) = match ledger.film() {
-        Some(Film::Wanted) if ledger.is_stopped() => (1, 0),
-        Some(Film::Delivered { .. }) => (1, 1),
+    let (more, more_verified) = match ledger.mp4() {
+        Some(Mp4State::Wanted) if ledger.is_stopped() => (1, 0),
+        Some(Mp4State::Delivered { .. }) => (1, 1),
         _ => (0, 0),
     };
     let verified = slices.delivered + more_verified + if ledger.is_concluded() { lists } else { 0 };
@@ -492,35 +505,35 @@ pub fn percent(ledger: &Ledger) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::{begun, delivered, ledger, slice};
+    use crate::catalog::ledger::tests::{begun, delivered, ledger, slice};
 
     #[test]
-    fn a_film_counts_from_the_stop_on_and_not_if_it_is_given_up() {
-        let wanted = Record::Begun(Box::new(crate::books::record::Begun { mp4: true, ..begun() }));
-        let mut books = ledger([wanted].into_iter().chain(slice("a", 0, 15_000)).chain([delivered("a")]));
-        assert_eq!(percent(&books), 100);
-        books.apply(Record::Stopped { at: 15_000 });
-        assert_eq!(percent(&books), 25);
-        books.apply(Record::Filmed { file: "f".into(), bytes: 1, sha256: "s".into() });
-        assert_eq!(percent(&books), 50);
-        books.apply(Record::NotFilmed { file: "f".into(), reason: "r".into() });
-        assert_eq!(percent(&books), 33);
+    fn an_mp4_counts_from_the_stop_on_and_not_if_it_is_given_up() {
+        let wanted = Record::Begun(Box::new(crate::catalog::record::Begun { mp4: true, ..begun() }));
+        let mut catalog = ledger([wanted].into_iter().chain(slice("a", 0, 15_000)).chain([delivered("a")]));
+        assert_eq!(percent(&catalog), 100);
+        catalog.apply(Record::Stopped { at: 15_000 });
+        assert_eq!(percent(&catalog), 25);
+        catalog.apply(Record::Mp4Delivered { file: "f".into(), bytes: 1, sha256: "s".into() });
+        assert_eq!(percent(&catalog), 50);
+        catalog.apply(Record::Mp4GivenUp { file: "f".into(), reason: "r".into() });
+        assert_eq!(percent(&catalog), 33);
     }
 
     #[test]
     fn progress_is_of_verified_files_and_whole_only_at_the_end() {
-        let mut books = ledger([]);
-        assert_eq!(percent(&books), 0);
+        let mut catalog = ledger([]);
+        assert_eq!(percent(&catalog), 0);
         for record in slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)) {
-            books.apply(record);
+            catalog.apply(record);
         }
-        books.apply(delivered("a"));
-        assert_eq!(percent(&books), 50);
-        books.apply(delivered("b"));
-        assert_eq!(percent(&books), 100);
-        books.apply(Record::Stopped { at: 30_000 });
-        assert_eq!(percent(&books), 50);
-        books.apply(Record::Concluded);
-        assert_eq!(percent(&books), 100);
+        catalog.apply(delivered("a"));
+        assert_eq!(percent(&catalog), 50);
+        catalog.apply(delivered("b"));
+        assert_eq!(percent(&catalog), 100);
+        catalog.apply(Record::Stopped { at: 30_000 });
+        assert_eq!(percent(&catalog), 50);
+        catalog.apply(Record::Concluded);
+        assert_eq!(percent(&catalog), 100);
     }
 }

@@ -19,7 +19,7 @@ struct Room {
 /// How much is to stay free. A level is reached until it is left, so that recording does not pause and resume with every
 /// slice.
 #[derive(Debug, Clone, Copy)]
-enum Limit {
+enum Threshold {
     /// So many per cent, but no more than so many bytes: on large volumes a share would be far more than anybody needs.
     Own { per_cent: u64, bytes: u64 },
     /// So many per cent, however large the disk is.
@@ -27,18 +27,22 @@ enum Limit {
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
-    reached: Limit,
-    left: Limit,
+struct Thresholds {
+    reached: Threshold,
+    left: Threshold,
 }
 
 const GIB: u64 = 1 << 30;
 
-const OWN_FULL: Limits =
-    Limits { reached: Limit::Own { per_cent: 20, bytes: 4 * GIB }, left: Limit::Own { per_cent: 30, bytes: 6 * GIB } };
+const OWN_FULL: Thresholds = Thresholds {
+    reached: Threshold::Own { per_cent: 20, bytes: 4 * GIB },
+    left: Threshold::Own { per_cent: 30, bytes: 6 * GIB },
+};
 /// Where what is not needed makes room, long before recording has to pause.
-const OWN_TIGHT: Limits =
-    Limits { reached: Limit::Own { per_cent: 40, bytes: 8 * GIB }, left: Limit::Own { per_cent: 50, bytes: 12 * GIB } };
+const OWN_TIGHT: Thresholds = Thresholds {
+    reached: Threshold::Own { per_cent: 40, bytes: 8 * GIB },
+    left: Threshold::Own { per_cent: 50, bytes: 12 * GIB },
+};
 
 /// What of a disk is free, in per cent, when the kubelet begins to evict pods: of the one that holds the images, which is
 /// mostly the one that holds volumes, too, and of one that holds volumes alone.
@@ -46,9 +50,9 @@ const EVICTIONS: [u64; 2] = [15, 10];
 
 /// How full a node's disk may be so that pods are not evicted, as far as it can be told: where less is free already and this
 /// pod runs, the kubelet does not evict for that.
-fn of_node(disk: Room) -> (Limits, Limits) {
-    let share = |per_cent| Limit::Share { per_cent };
-    let limits = |reached, left| Limits { reached: share(reached), left: share(left) };
+fn of_node(disk: Room) -> (Thresholds, Thresholds) {
+    let share = |per_cent| Threshold::Share { per_cent };
+    let limits = |reached, left| Thresholds { reached: share(reached), left: share(left) };
     match EVICTIONS.into_iter().find(|per_cent| disk.free > share(*per_cent).of(disk.size)) {
         Some(eviction) => (limits(eviction + 1, eviction + 3), limits(eviction + 5, eviction + 7)),
         None => (OWN_FULL, OWN_TIGHT),
@@ -56,11 +60,12 @@ fn of_node(disk: Room) -> (Limits, Limits) {
 }
 
 /// It evicts at 5 % of the files, too.
-const NODE_FILES: Limits = Limits { reached: Limit::Share { per_cent: 6 }, left: Limit::Share { per_cent: 7 } };
+const NODE_FILES: Thresholds =
+    Thresholds { reached: Threshold::Share { per_cent: 6 }, left: Threshold::Share { per_cent: 7 } };
 
 /// Where a recording's files lie, and what of that it may count on.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct WorkDirectory {
     pub directory: PathBuf,
     pub kind: WorkVolume,
     /// The most that may be there, where that is less than the file system says.
@@ -68,7 +73,7 @@ pub struct Place {
 }
 
 pub struct Volume {
-    place: Place,
+    place: WorkDirectory,
     full: Levels,
     tight: Levels,
 }
@@ -81,13 +86,13 @@ struct Levels {
 }
 
 struct Level {
-    limits: Limits,
+    limits: Thresholds,
     is_reached: bool,
 }
 
 impl Volume {
     #[must_use]
-    pub fn new(place: Place) -> Self {
+    pub fn new(place: WorkDirectory) -> Self {
         let levels =
             |disk, limit| Levels { disk: Level::new(disk), limit: Level::new(limit), files: Level::new(NODE_FILES) };
         let (full, tight) = match (place.kind, statvfs(&place.directory)) {
@@ -109,7 +114,7 @@ impl Volume {
     }
 }
 
-impl Place {
+impl WorkDirectory {
     /// How many bytes may still be written, by all accounts.
     pub fn room(&self) -> std::io::Result<u64> {
         let disk = self.disk(&statvfs(&self.directory)?);
@@ -147,7 +152,7 @@ impl Place {
 }
 
 impl Levels {
-    fn are_reached(&mut self, place: &Place) -> bool {
+    fn are_reached(&mut self, place: &WorkDirectory) -> bool {
         if let Ok(about) = statvfs(&place.directory) {
             self.disk.measure(place.disk(&about));
             // Some file systems do not count them.
@@ -163,7 +168,7 @@ impl Levels {
 }
 
 impl Level {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Thresholds) -> Self {
         Self { limits, is_reached: false }
     }
 
@@ -173,7 +178,7 @@ impl Level {
     }
 }
 
-impl Limit {
+impl Threshold {
     /// What is to stay free of so much.
     fn of(self, size: u64) -> u64 {
         let share = |per_cent: u64| u64::try_from(u128::from(size) * u128::from(per_cent) / 100).unwrap_or(u64::MAX);
@@ -205,7 +210,7 @@ mod tests {
     use crate::test_support::Scratch;
 
     /// Which of these amounts of free bytes, seen one after the other, are too little.
-    fn too_little(limits: Limits, size: u64, free: &[u64]) -> Vec<bool> {
+    fn too_little(limits: Thresholds, size: u64, free: &[u64]) -> Vec<bool> {
         let mut level = Level::new(limits);
         free.iter()
             .map(|free| {
@@ -248,7 +253,7 @@ mod tests {
         std::fs::write(scratch.path().join("outbox"), vec![0; 600]).unwrap();
         std::fs::write(directory.join("slice"), vec![0; 300]).unwrap();
         for (kind, free) in [(WorkVolume::NodeDisk, 100), (WorkVolume::Dedicated, 700)] {
-            let place = Place { directory: directory.clone(), kind, most_bytes: Some(1000) };
+            let place = WorkDirectory { directory: directory.clone(), kind, most_bytes: Some(1000) };
             assert_eq!(place.limit().unwrap(), Some(Room { free, size: 1000 }));
             assert!(place.room().unwrap() <= free);
             assert_eq!(Volume::new(place).is_tight(), free == 100);

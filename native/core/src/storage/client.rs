@@ -16,19 +16,19 @@ use object_store::client::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::ClientConfig;
 
-use crate::storage::failure::{Cause, Failure, HostUnknown};
-use crate::storage::proof::Told;
+use crate::storage::failure::{HostUnknown, StoreCause, StoreError};
+use crate::storage::proof::ObjectHeaders;
 use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
     /// What the answer to the request that is under way in this task says of its object.
-    static TOLD: RefCell<Told>;
+    static TOLD: RefCell<ObjectHeaders>;
 }
 
 /// The request's result, and what the last answer to it says of its object: the storage library keeps that to itself.
-pub async fn heard<T>(request: impl Future<Output = T>) -> (T, Told) {
+pub async fn heard<T>(request: impl Future<Output = T>) -> (T, ObjectHeaders) {
     TOLD.scope(RefCell::default(), async {
         let result = request.await;
         (result, TOLD.with(RefCell::take))
@@ -37,7 +37,7 @@ pub async fn heard<T>(request: impl Future<Output = T>) -> (T, Told) {
 }
 
 /// A client that trusts the system's certificate authorities and those in the file.
-pub fn connector(ca_file: Option<&Path>) -> Result<Connector, Failure> {
+pub fn connector(ca_file: Option<&Path>) -> Result<Connector, StoreError> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(trusting(ca_file)?)
         .dns_resolver(Arc::new(SystemResolver))
@@ -45,17 +45,17 @@ pub fn connector(ca_file: Option<&Path>) -> Result<Connector, Failure> {
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("cloud-recording/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
+        .map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))?;
     Ok(Connector(client))
 }
 
-fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
+fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
     let roots = match ca_file {
         Some(path) => tls::roots_with(path)
-            .map_err(|why| Failure::new(Cause::Setup, format!("caFile {}: {why}", path.display())))?,
+            .map_err(|why| StoreError::new(StoreCause::Setup, format!("caFile {}: {why}", path.display())))?,
         None => tls::system_roots(),
     };
-    tls::config(roots).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
+    tls::config(roots).map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))
 }
 
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Turns every answer that is not what was hoped for into a `Failure`.
+/// Turns every answer that is not what was hoped for into a `StoreError`.
 #[derive(Debug)]
 struct Judged(reqwest::Client);
 
@@ -85,17 +85,17 @@ impl HttpService for Judged {
         let answer = HttpService::call(&self.0, request).await?;
         if answer.status().is_success() {
             // Nobody listens where it makes no difference.
-            let _ = TOLD.try_with(|told| told.replace(Told::by(answer.headers())));
+            let _ = TOLD.try_with(|told| told.replace(ObjectHeaders::by(answer.headers())));
             return Ok(answer);
         }
         let status = answer.status();
         let body = answer.into_body().bytes().await?;
-        Err(failed(Failure::from_answer(status, &String::from_utf8_lossy(&body))))
+        Err(failed(StoreError::from_answer(status, &String::from_utf8_lossy(&body))))
     }
 }
 
 /// Of a kind that the storage library does not retry: when to try again is the uploader's decision.
-fn failed(failure: Failure) -> HttpError {
+fn failed(failure: StoreError) -> HttpError {
     HttpError::new(HttpErrorKind::Unknown, failure)
 }
 

@@ -11,7 +11,7 @@ use object_store::aws::AwsCredential;
 use object_store::CredentialProvider;
 
 use crate::config::CredentialFiles;
-use crate::storage::failure::{Cause, Failure};
+use crate::storage::failure::{StoreCause, StoreError};
 
 #[derive(Clone)]
 pub enum Credentials {
@@ -27,7 +27,7 @@ pub struct KeyFiles {
 }
 
 impl KeyFiles {
-    fn read(&self) -> Result<AwsCredential, Failure> {
+    fn read(&self) -> Result<AwsCredential, StoreError> {
         let found = self.read_now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match (found, &*last) {
@@ -40,7 +40,7 @@ impl KeyFiles {
         }
     }
 
-    fn read_now(&self) -> Result<AwsCredential, Failure> {
+    fn read_now(&self) -> Result<AwsCredential, StoreError> {
         Ok(AwsCredential {
             key_id: read_key(&self.files.access_key)?,
             secret_key: read_key(&self.files.secret_key)?,
@@ -59,7 +59,7 @@ impl Credentials {
         Self::Files(KeyFiles { files, last: Arc::default() })
     }
 
-    fn read(&self) -> Result<AwsCredential, Failure> {
+    fn read(&self) -> Result<AwsCredential, StoreError> {
         match self {
             Self::Given { access_key, secret_key } => {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
@@ -74,7 +74,7 @@ impl CredentialProvider for Credentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let failed = |failure: Failure| object_store::Error::Generic { store: "S3", source: Box::new(failure) };
+        let failed = |failure: StoreError| object_store::Error::Generic { store: "S3", source: Box::new(failure) };
         self.read().map(Arc::new).map_err(failed)
     }
 }
@@ -89,8 +89,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn read_key(path: &Path) -> Result<String, Failure> {
-    let unreadable = |why: String| Failure::new(Cause::Credentials, format!("{}: {why}", path.display()));
+fn read_key(path: &Path) -> Result<String, StoreError> {
+    let unreadable = |why: String| StoreError::new(StoreCause::Credentials, format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     match text.trim() {
         "" => Err(unreadable("is empty".to_owned())),
@@ -114,7 +114,7 @@ mod tests {
         });
         std::fs::write(file("access"), "key\n").unwrap();
         let missing = credentials.read().unwrap_err();
-        assert_eq!(missing.cause, Cause::Credentials);
+        assert_eq!(missing.cause, StoreCause::Credentials);
         assert!(missing.detail.contains("secret: "), "{}", missing.detail);
         std::fs::write(file("secret"), "\n").unwrap();
         assert!(credentials.read().unwrap_err().detail.ends_with("is empty"));

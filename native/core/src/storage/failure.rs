@@ -10,9 +10,9 @@ use http::StatusCode;
 
 use crate::storage::target::Target;
 
-/// The cause; two failures with the same cause are one trouble.
+/// The cause; two errors with the same cause are told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub enum StoreCause {
     NoSuchBucket,
     /// The store has lost a file that it held.
     FileGone,
@@ -46,7 +46,7 @@ pub enum Cause {
     Other,
 }
 
-impl Cause {
+impl StoreCause {
     /// The cause in one word for programs; part of the snapshot.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -77,15 +77,15 @@ impl Cause {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub cause: Cause,
+pub struct StoreError {
+    pub cause: StoreCause,
     /// What is particular about it; without secrets.
     pub detail: String,
 }
 
-impl Failure {
+impl StoreError {
     #[must_use]
-    pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
+    pub fn new(cause: StoreCause, detail: impl Into<String>) -> Self {
         Self { cause, detail: detail.into() }
     }
 
@@ -94,25 +94,27 @@ impl Failure {
     pub fn from_answer(status: StatusCode, body: &str) -> Self {
         let code = element(body, "Code").unwrap_or_default();
         let cause = match code {
-            "NoSuchBucket" => Cause::NoSuchBucket,
-            "NoSuchKey" => Cause::FileGone,
-            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Cause::AccessDenied,
-            "InvalidAccessKeyId" => Cause::InvalidAccessKeyId,
-            "SignatureDoesNotMatch" => Cause::SignatureDoesNotMatch,
-            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Cause::ExpiredToken,
-            "RequestTimeTooSkewed" | "RequestExpired" => Cause::ClockSkew,
+            "NoSuchBucket" => StoreCause::NoSuchBucket,
+            "NoSuchKey" => StoreCause::FileGone,
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => StoreCause::AccessDenied,
+            "InvalidAccessKeyId" => StoreCause::InvalidAccessKeyId,
+            "SignatureDoesNotMatch" => StoreCause::SignatureDoesNotMatch,
+            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => StoreCause::ExpiredToken,
+            "RequestTimeTooSkewed" | "RequestExpired" => StoreCause::ClockSkew,
             "PermanentRedirect"
             | "TemporaryRedirect"
             | "AuthorizationHeaderMalformed"
-            | "IllegalLocationConstraintException" => Cause::WrongRegion,
-            "QuotaExceeded" | "XMinioStorageFull" | "ServiceQuotaExceeded" => Cause::QuotaExceeded,
-            "SlowDown" | "InternalError" | "ServiceUnavailable" => Cause::Server(status.as_u16()),
-            "" if status == StatusCode::FORBIDDEN => Cause::AccessDenied,
-            "" if status == StatusCode::UNAUTHORIZED => Cause::InvalidAccessKeyId,
-            "" if status.is_redirection() => Cause::WrongRegion,
-            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Cause::Server(status.as_u16()),
-            "" => Cause::Refusal(status.as_u16().to_string()),
-            code => Cause::Refusal(code.to_owned()),
+            | "IllegalLocationConstraintException" => StoreCause::WrongRegion,
+            "QuotaExceeded" | "XMinioStorageFull" | "ServiceQuotaExceeded" => StoreCause::QuotaExceeded,
+            "SlowDown" | "InternalError" | "ServiceUnavailable" => StoreCause::Server(status.as_u16()),
+            "" if status == StatusCode::FORBIDDEN => StoreCause::AccessDenied,
+            "" if status == StatusCode::UNAUTHORIZED => StoreCause::InvalidAccessKeyId,
+            "" if status.is_redirection() => StoreCause::WrongRegion,
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                StoreCause::Server(status.as_u16())
+            }
+            "" => StoreCause::Refusal(status.as_u16().to_string()),
+            code => StoreCause::Refusal(code.to_owned()),
         };
         let words = element(body, "Message").unwrap_or_default();
         let detail = match (code, words) {
@@ -135,7 +137,7 @@ impl Failure {
             innermost = error;
             next = inner(error);
         }
-        Self::new(Cause::Other, innermost.to_string())
+        Self::new(StoreCause::Other, innermost.to_string())
     }
 
     /// The sentence for a person: what happened where, and the way out.
@@ -154,48 +156,48 @@ impl Failure {
     /// What the store does, and the way out.
     fn words(&self) -> (&'static str, &'static str) {
         match &self.cause {
-            Cause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
-            Cause::FileGone => ("does not hold a file that was put there", "put it back"),
-            Cause::AccessDenied => (
+            StoreCause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
+            StoreCause::FileGone => ("does not hold a file that was put there", "put it back"),
+            StoreCause::AccessDenied => (
                 "denies access",
                 "let the access key put objects (s3:PutObject; in a backup store s3:GetObject, too), or use another key",
             ),
-            Cause::InvalidAccessKeyId => ("does not know the access key", "correct the access key"),
-            Cause::SignatureDoesNotMatch => {
+            StoreCause::InvalidAccessKeyId => ("does not know the access key", "correct the access key"),
+            StoreCause::SignatureDoesNotMatch => {
                 ("rejects the signature", "correct the secret key: it does not belong to the access key")
             }
-            Cause::ExpiredToken => ("says that the credentials have expired", "renew the credentials"),
-            Cause::ClockSkew => ("finds this machine's clock too far off", "set the clock"),
-            Cause::WrongRegion => ("is in another region", "correct the region or the endpoint"),
-            Cause::QuotaExceeded => ("is full", "raise its quota, or make room"),
-            Cause::Server(_) => ("answers that it has trouble", "nothing if it passes; else ask who runs it"),
-            Cause::Refusal(_) => ("refuses the upload", "ask who runs it"),
-            Cause::Unverified => ("did not prove that it stored what was sent", "ask who runs it"),
-            Cause::HostUnknown => {
+            StoreCause::ExpiredToken => ("says that the credentials have expired", "renew the credentials"),
+            StoreCause::ClockSkew => ("finds this machine's clock too far off", "set the clock"),
+            StoreCause::WrongRegion => ("is in another region", "correct the region or the endpoint"),
+            StoreCause::QuotaExceeded => ("is full", "raise its quota, or make room"),
+            StoreCause::Server(_) => ("answers that it has trouble", "nothing if it passes; else ask who runs it"),
+            StoreCause::Refusal(_) => ("refuses the upload", "ask who runs it"),
+            StoreCause::Unverified => ("did not prove that it stored what was sent", "ask who runs it"),
+            StoreCause::HostUnknown => {
                 ("has a host name that does not resolve", "correct the endpoint or region, or mend DNS")
             }
-            Cause::ConnectionRefused => ("refuses connections", "start the server, or correct the endpoint's port"),
-            Cause::Unreachable => ("cannot be reached", "mend the network, or correct the endpoint"),
-            Cause::Tls => {
+            StoreCause::ConnectionRefused => ("refuses connections", "start the server, or correct the endpoint's port"),
+            StoreCause::Unreachable => ("cannot be reached", "mend the network, or correct the endpoint"),
+            StoreCause::Tls => {
                 ("has no trusted TLS connection", "name its certificate authority in caFile, or correct the endpoint")
             }
-            Cause::Timeout => ("does not answer in time", "mend the network, or ask who runs it"),
-            Cause::Credentials => ("cannot be opened: its keys cannot be read", "provide the credential files"),
-            Cause::LocalFile => ("waits for a file that cannot be read here", "mend the work volume"),
-            Cause::Damaged => ("does not get a file that is damaged here", "mend the work volume"),
-            Cause::Setup => ("cannot be used as configured", "correct the storage configuration"),
-            Cause::Other => ("cannot be written to", "see what it says"),
+            StoreCause::Timeout => ("does not answer in time", "mend the network, or ask who runs it"),
+            StoreCause::Credentials => ("cannot be opened: its keys cannot be read", "provide the credential files"),
+            StoreCause::LocalFile => ("waits for a file that cannot be read here", "mend the work volume"),
+            StoreCause::Damaged => ("does not get a file that is damaged here", "mend the work volume"),
+            StoreCause::Setup => ("cannot be used as configured", "correct the storage configuration"),
+            StoreCause::Other => ("cannot be written to", "see what it says"),
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
     }
 }
 
-impl StdError for Failure {}
+impl StdError for StoreError {}
 
 fn place(target: &Target) -> String {
     format!("bucket {:?} at {}", target.bucket, target.endpoint)
@@ -213,28 +215,28 @@ impl fmt::Display for HostUnknown {
 
 impl StdError for HostUnknown {}
 
-fn known(error: &(dyn StdError + 'static)) -> Option<Failure> {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
+fn known(error: &(dyn StdError + 'static)) -> Option<StoreError> {
+    if let Some(failure) = error.downcast_ref::<StoreError>() {
         return Some(failure.clone());
     }
     if error.is::<HostUnknown>() {
-        return Some(Failure::new(Cause::HostUnknown, error.to_string()));
+        return Some(StoreError::new(StoreCause::HostUnknown, error.to_string()));
     }
     if error.is::<rustls::Error>() {
-        return Some(Failure::new(Cause::Tls, error.to_string()));
+        return Some(StoreError::new(StoreCause::Tls, error.to_string()));
     }
     let cause = match error.downcast_ref::<io::Error>()?.kind() {
-        io::ErrorKind::ConnectionRefused => Cause::ConnectionRefused,
-        io::ErrorKind::TimedOut => Cause::Timeout,
+        io::ErrorKind::ConnectionRefused => StoreCause::ConnectionRefused,
+        io::ErrorKind::TimedOut => StoreCause::Timeout,
         io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => Cause::Unreachable,
+        | io::ErrorKind::BrokenPipe => StoreCause::Unreachable,
         _ => return None,
     };
-    Some(Failure::new(cause, error.to_string()))
+    Some(StoreError::new(cause, error.to_string()))
 }
 
 /// What an error wraps; an I/O error hides what it was made of from `source`.
@@ -254,33 +256,33 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, code: &str) -> Cause {
+    fn answer(status: u16, code: &str) -> StoreCause {
         let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Words.</Message></Error>");
-        Failure::from_answer(StatusCode::from_u16(status).unwrap(), if code.is_empty() { "" } else { &body }).cause
+        StoreError::from_answer(StatusCode::from_u16(status).unwrap(), if code.is_empty() { "" } else { &body }).cause
     }
 
     #[test]
     fn answers_are_told_apart_by_the_servers_code() {
         let table = [
-            (404, "NoSuchBucket", Cause::NoSuchBucket),
-            (404, "NoSuchKey", Cause::FileGone),
-            (403, "AccessDenied", Cause::AccessDenied),
-            (403, "InvalidAccessKeyId", Cause::InvalidAccessKeyId),
-            (404, "InvalidAccessKeyId", Cause::InvalidAccessKeyId),
-            (403, "SignatureDoesNotMatch", Cause::SignatureDoesNotMatch),
-            (400, "ExpiredToken", Cause::ExpiredToken),
-            (403, "RequestTimeTooSkewed", Cause::ClockSkew),
-            (301, "PermanentRedirect", Cause::WrongRegion),
-            (403, "QuotaExceeded", Cause::QuotaExceeded),
-            (503, "SlowDown", Cause::Server(503)),
-            (500, "Whatever", Cause::Server(500)),
-            (400, "BadDigest", Cause::Refusal("BadDigest".into())),
-            (403, "", Cause::AccessDenied),
-            (401, "", Cause::InvalidAccessKeyId),
-            (307, "", Cause::WrongRegion),
-            (502, "", Cause::Server(502)),
-            (429, "", Cause::Server(429)),
-            (418, "", Cause::Refusal("418".into())),
+            (404, "NoSuchBucket", StoreCause::NoSuchBucket),
+            (404, "NoSuchKey", StoreCause::FileGone),
+            (403, "AccessDenied", StoreCause::AccessDenied),
+            (403, "InvalidAccessKeyId", StoreCause::InvalidAccessKeyId),
+            (404, "InvalidAccessKeyId", StoreCause::InvalidAccessKeyId),
+            (403, "SignatureDoesNotMatch", StoreCause::SignatureDoesNotMatch),
+            (400, "ExpiredToken", StoreCause::ExpiredToken),
+            (403, "RequestTimeTooSkewed", StoreCause::ClockSkew),
+            (301, "PermanentRedirect", StoreCause::WrongRegion),
+            (403, "QuotaExceeded", StoreCause::QuotaExceeded),
+            (503, "SlowDown", StoreCause::Server(503)),
+            (500, "Whatever", StoreCause::Server(500)),
+            (400, "BadDigest", StoreCause::Refusal("BadDigest".into())),
+            (403, "", StoreCause::AccessDenied),
+            (401, "", StoreCause::InvalidAccessKeyId),
+            (307, "", StoreCause::WrongRegion),
+            (502, "", StoreCause::Server(502)),
+            (429, "", StoreCause::Server(429)),
+            (418, "", StoreCause::Refusal("418".into())),
         ];
         for (status, code, cause) in table {
             assert_eq!(answer(status, code), cause, "{status} {code}");
@@ -301,13 +303,16 @@ mod tests {
                 Some(self.0.as_ref())
             }
         }
-        let cause = |error: Box<dyn StdError + Send + Sync>| Failure::from_error(&Outer(error)).cause;
+        let cause = |error: Box<dyn StdError + Send + Sync>| StoreError::from_error(&Outer(error)).cause;
         let io = |kind: io::ErrorKind| io::Error::new(kind, "words");
-        assert_eq!(cause(Box::new(io(io::ErrorKind::ConnectionRefused))), Cause::ConnectionRefused);
-        assert_eq!(cause(Box::new(io(io::ErrorKind::ConnectionReset))), Cause::Unreachable);
-        assert_eq!(cause(Box::new(HostUnknown(io(io::ErrorKind::Other)))), Cause::HostUnknown);
-        assert_eq!(cause(Box::new(io::Error::other(rustls::Error::DecryptError))), Cause::Tls);
-        assert_eq!(cause(Box::new(io::Error::other(Outer(Box::new(io(io::ErrorKind::TimedOut)))))), Cause::Timeout);
-        assert_eq!(cause(Box::new(io(io::ErrorKind::Other))), Cause::Other);
+        assert_eq!(cause(Box::new(io(io::ErrorKind::ConnectionRefused))), StoreCause::ConnectionRefused);
+        assert_eq!(cause(Box::new(io(io::ErrorKind::ConnectionReset))), StoreCause::Unreachable);
+        assert_eq!(cause(Box::new(HostUnknown(io(io::ErrorKind::Other)))), StoreCause::HostUnknown);
+        assert_eq!(cause(Box::new(io::Error::other(rustls::Error::DecryptError))), StoreCause::Tls);
+        assert_eq!(
+            cause(Box::new(io::Error::other(Outer(Box::new(io(io::ErrorKind::TimedOut)))))),
+            StoreCause::Timeout
+        );
+        assert_eq!(cause(Box::new(io(io::ErrorKind::Other))), StoreCause::Other);
     }
 }

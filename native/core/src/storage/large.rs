@@ -19,9 +19,9 @@ use crate::locked::Locked;
 use crate::log;
 use crate::names;
 use crate::storage::client;
-use crate::storage::failure::{Cause, Failure};
-use crate::storage::proof::{judge, Parts, Sent, Verdict};
-use crate::storage::store::{within, Kind, Proof, Store};
+use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::proof::{judge, PartDigests, SentContent, Verdict};
+use crate::storage::store::{within, ObjectKind, Proof, Store};
 
 /// What fits into one request; stores want parts of at least 5 MiB.
 const PART: u64 = 8 << 20;
@@ -57,7 +57,7 @@ struct Upload {
     bytes: u64,
     parts: Vec<PartId>,
     /// Digests of what is there.
-    digests: Parts,
+    digests: PartDigests,
     sha256: Sha256,
     /// Whether each part was proved by its own answer.
     proved: bool,
@@ -65,8 +65,8 @@ struct Upload {
 
 impl Store {
     /// Returns once the store has said that it holds the file, and proved it as far as it can. A file that is not what its
-    /// SHA-256 says is put nowhere: `Cause::Damaged`.
-    pub async fn put_file(&self, name: &str, kind: Kind, file: Local<'_>) -> Result<Put, Failure> {
+    /// SHA-256 says is put nowhere: `StoreCause::Damaged`.
+    pub async fn put_file(&self, name: &str, kind: ObjectKind, file: Local<'_>) -> Result<Put, StoreError> {
         let bytes = std::fs::metadata(file.path).map_err(|error| unreadable(file.path, &error))?.len();
         if bytes > PART {
             return self.put_in_parts(name, kind, file, bytes).await;
@@ -79,7 +79,7 @@ impl Store {
         Ok(Put { bytes, sha256: found, proof })
     }
 
-    async fn put_in_parts(&self, name: &str, kind: Kind, file: Local<'_>, bytes: u64) -> Result<Put, Failure> {
+    async fn put_in_parts(&self, name: &str, kind: ObjectKind, file: Local<'_>, bytes: u64) -> Result<Put, StoreError> {
         let key = self.key(name)?;
         let begun = self.unfinished.0.locked().remove(name).filter(|upload| upload.bytes == bytes);
         let mut upload = match begun {
@@ -90,8 +90,8 @@ impl Store {
         if let Err(failure) = &outcome {
             match &failure.cause {
                 // The store has forgotten it, as a rule of its own may tell it to.
-                Cause::Refusal(code) if code == "NoSuchUpload" => {}
-                Cause::Damaged | Cause::Unverified => {
+                StoreCause::Refusal(code) if code == "NoSuchUpload" => {}
+                StoreCause::Damaged | StoreCause::Unverified => {
                     // A store that does not answer keeps the parts, until a rule of its own removes them.
                     let _ = self.ask(0, self.bucket.abort_multipart(&key, &upload.id)).await;
                 }
@@ -101,15 +101,15 @@ impl Store {
         outcome
     }
 
-    async fn begin(&self, key: &Key, kind: Kind, bytes: u64) -> Result<Upload, Failure> {
+    async fn begin(&self, key: &Key, kind: ObjectKind, bytes: u64) -> Result<Upload, StoreError> {
         let PutOptions { attributes, tags, .. } = self.options(kind);
         let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
         let id = self.ask(0, self.bucket.create_multipart_opts(key, options)).await?;
-        let digests = Parts::default();
+        let digests = PartDigests::default();
         Ok(Upload { id, bytes, parts: Vec::new(), digests, sha256: Sha256::new(), proved: true })
     }
 
-    async fn go_on(&self, key: &Key, upload: &mut Upload, file: Local<'_>) -> Result<Put, Failure> {
+    async fn go_on(&self, key: &Key, upload: &mut Upload, file: Local<'_>) -> Result<Put, StoreError> {
         let most = part_size(upload.bytes);
         loop {
             let at = upload.digests.sent().bytes;
@@ -126,14 +126,14 @@ impl Store {
         Ok(Put { bytes: upload.digests.sent().bytes, sha256: found, proof })
     }
 
-    async fn put_part(&self, key: &Key, upload: &mut Upload, content: Bytes) -> Result<(), Failure> {
-        let sent = Sent::of(&content);
+    async fn put_part(&self, key: &Key, upload: &mut Upload, content: Bytes) -> Result<(), StoreError> {
+        let sent = SentContent::of(&content);
         let put = self.bucket.put_part(key, &upload.id, upload.parts.len(), content.clone().into());
         let (part, told) = client::heard(self.ask(sent.bytes, put)).await;
         let part = part?;
         match judge(&told, &sent) {
             Verdict::Proved => {}
-            Verdict::Disproved(why) => return Err(Failure::new(Cause::Unverified, why)),
+            Verdict::Disproved(why) => return Err(StoreError::new(StoreCause::Unverified, why)),
             Verdict::Doubtful(_) | Verdict::Silent => upload.proved = false,
         }
         upload.parts.push(part);
@@ -142,17 +142,17 @@ impl Store {
         Ok(())
     }
 
-    async fn complete(&self, key: &Key, upload: &Upload) -> Result<Proof, Failure> {
+    async fn complete(&self, key: &Key, upload: &Upload) -> Result<Proof, StoreError> {
         let sent = upload.digests.sent();
         let complete = async {
             let request = self.bucket.complete_multipart(key, &upload.id, upload.parts.clone());
-            request.await.map_err(|error| Failure::from_error(&error))
+            request.await.map_err(|error| StoreError::from_error(&error))
         };
         let verdict = match within(COMPLETION, complete).await {
             Ok(_) if upload.proved => Verdict::Proved,
             Ok(_) => Verdict::Silent,
             // An answer that was lost on its way may have said that all is there.
-            Err(failure) if failure.cause == Cause::Refusal("NoSuchUpload".to_owned()) => {
+            Err(failure) if failure.cause == StoreCause::Refusal("NoSuchUpload".to_owned()) => {
                 return match self.prove(key, Verdict::Silent, &sent).await {
                     Ok(Proof::Compared) => Ok(Proof::Compared),
                     _ => Err(failure),
@@ -165,7 +165,7 @@ impl Store {
 }
 
 /// At most so many bytes of the file from there on; none at its end.
-async fn read(path: &Path, at: u64, most: u64) -> Result<Bytes, Failure> {
+async fn read(path: &Path, at: u64, most: u64) -> Result<Bytes, StoreError> {
     let path = path.to_owned();
     let of_file = path.clone();
     let reading = log::spawn_blocking(move || {
@@ -179,19 +179,19 @@ async fn read(path: &Path, at: u64, most: u64) -> Result<Bytes, Failure> {
     content.map_err(|error| unreadable(&path, &error))
 }
 
-fn is_sound(file: Local, found: &str) -> Result<(), Failure> {
+fn is_sound(file: Local, found: &str) -> Result<(), StoreError> {
     if file.sha256.is_none_or(|expected| expected == found) {
         return Ok(());
     }
-    Err(Failure::new(Cause::Damaged, format!("{}: its content is not what was written", file.path.display())))
+    Err(StoreError::new(StoreCause::Damaged, format!("{}: its content is not what was written", file.path.display())))
 }
 
 fn part_size(size: u64) -> u64 {
     PART.max(size.div_ceil(MOST_PARTS))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Cause::LocalFile, format!("{}: {error}", path.display()))
+fn unreadable(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const CUSTOMERS_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
 
 /// What an answer's headers say of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ObjectHeaders {
     checksum: Option<String>,
     e_tag: Option<String>,
     tag_is_opaque: bool,
@@ -27,7 +27,7 @@ pub struct Told {
     pub bytes: Option<u64>,
 }
 
-impl Told {
+impl ObjectHeaders {
     #[must_use]
     pub fn by(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -43,13 +43,13 @@ impl Told {
 
 /// How a store may name the content that it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentContent {
     pub bytes: u64,
     checksum: String,
     e_tag: String,
 }
 
-impl Sent {
+impl SentContent {
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
         Self {
@@ -62,14 +62,14 @@ impl Sent {
 
 /// The same of an object that is sent in parts: digests of the parts' digests.
 #[derive(Debug, Clone, Default)]
-pub struct Parts {
+pub struct PartDigests {
     bytes: u64,
     sha256: Sha256,
     md5: Md5,
     count: usize,
 }
 
-impl Parts {
+impl PartDigests {
     pub fn add(&mut self, content: &[u8]) {
         self.bytes += content.len() as u64;
         self.sha256.update(Sha256::digest(content));
@@ -78,8 +78,8 @@ impl Parts {
     }
 
     #[must_use]
-    pub fn sent(&self) -> Sent {
-        Sent {
+    pub fn sent(&self) -> SentContent {
+        SentContent {
             bytes: self.bytes,
             checksum: BASE64_STANDARD.encode(self.sha256.clone().finalize()),
             e_tag: format!("{}-{}", names::hex(&self.md5.clone().finalize()), self.count),
@@ -101,7 +101,7 @@ pub enum Verdict {
 }
 
 #[must_use]
-pub fn judge(told: &Told, sent: &Sent) -> Verdict {
+pub fn judge(told: &ObjectHeaders, sent: &SentContent) -> Verdict {
     if let Some(checksum) = &told.checksum {
         // That of an object of parts is followed by their number; some stores leave that out.
         let digest = checksum.split_once('-').map_or(checksum.as_str(), |(digest, _)| digest);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn verdict(pairs: &[(&'static str, &str)]) -> Verdict {
-        judge(&Told::by(&headers(pairs)), &Sent::of(CONTENT))
+        judge(&ObjectHeaders::by(&headers(pairs)), &SentContent::of(CONTENT))
     }
 
     #[test]
@@ -183,12 +183,12 @@ mod tests {
 
     #[test]
     fn an_object_of_parts_is_named_by_its_parts() {
-        let mut parts = Parts::default();
+        let mut parts = PartDigests::default();
         parts.add(b"con");
         parts.add(b"tent");
         let sent = parts.sent();
         assert_eq!(sent.bytes, 7);
-        let of_parts = |pairs: &[(&'static str, &str)]| judge(&Told::by(&headers(pairs)), &sent);
+        let of_parts = |pairs: &[(&'static str, &str)]| judge(&ObjectHeaders::by(&headers(pairs)), &sent);
         let both = [Sha256::digest(b"con"), Sha256::digest(b"tent")].concat();
         let checksum = BASE64_STANDARD.encode(Sha256::digest(both));
         for checksum in [checksum.clone(), format!("{checksum}-2")] {

@@ -23,9 +23,9 @@ use crate::config::Encryption;
 use crate::names;
 use crate::storage::client;
 use crate::storage::credentials::Credentials;
-use crate::storage::failure::{Cause, Failure};
+use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::large::Unfinished;
-use crate::storage::proof::{judge, Sent, Told, Verdict};
+use crate::storage::proof::{judge, ObjectHeaders, SentContent, Verdict};
 use crate::storage::target::Target;
 
 /// An attempt may take this long, and a second more for every so many bytes.
@@ -33,20 +33,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ObjectKind {
     Slice,
     Playlist,
     Manifest,
-    Film,
+    Mp4,
 }
 
-impl Kind {
+impl ObjectKind {
     fn content_type(self) -> &'static str {
         match self {
             Self::Slice => "video/MP2T",
             Self::Playlist => "application/x-mpegURL",
             Self::Manifest => "application/json",
-            Self::Film => "video/mp4",
+            Self::Mp4 => "video/mp4",
         }
     }
 }
@@ -68,7 +68,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(target: Target, credentials: Credentials) -> Result<Self, Failure> {
+    pub fn new(target: Target, credentials: Credentials) -> Result<Self, StoreError> {
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let connector = client::connector(target.ca_file.as_deref())?;
         let client = connector.client();
@@ -87,14 +87,14 @@ impl Store {
             Some(Encryption::Kms { key_id }) => builder.with_sse_kms_encryption(key_id),
             None => builder,
         };
-        let bucket = builder.build().map_err(|error| Failure::new(Cause::Setup, error.to_string()))?;
+        let bucket = builder.build().map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))?;
         Ok(Self { bucket, target, client, unfinished: Unfinished::default() })
     }
 
     /// Returns once the store has said that it holds the content, and proved it as far as it can.
-    pub async fn put(&self, name: &str, kind: Kind, content: Bytes) -> Result<Proof, Failure> {
+    pub async fn put(&self, name: &str, kind: ObjectKind, content: Bytes) -> Result<Proof, StoreError> {
         let key = self.key(name)?;
-        let sent = Sent::of(&content);
+        let sent = SentContent::of(&content);
         let put = self.ask(sent.bytes, self.bucket.put_opts(&key, content.into(), self.options(kind)));
         let (answer, told) = client::heard(put).await;
         answer?;
@@ -102,18 +102,18 @@ impl Store {
     }
 
     /// What an answer left open is asked for.
-    pub(super) async fn prove(&self, key: &Key, verdict: Verdict, sent: &Sent) -> Result<Proof, Failure> {
+    pub(super) async fn prove(&self, key: &Key, verdict: Verdict, sent: &SentContent) -> Result<Proof, StoreError> {
         let doubt = match verdict {
             Verdict::Proved => return Ok(Proof::Compared),
-            Verdict::Disproved(why) => return Err(Failure::new(Cause::Unverified, why)),
+            Verdict::Disproved(why) => return Err(StoreError::new(StoreCause::Unverified, why)),
             Verdict::Doubtful(why) => Some(why),
             Verdict::Silent => None,
         };
         match (self.look(key).await, doubt) {
             (Ok(found), doubt) => found_is(&found, sent, doubt),
             (Err(failure), None) if is_denied(&failure) => Ok(Proof::Word),
-            (Err(failure), Some(why)) if is_denied(&failure) => Err(Failure::new(
-                Cause::Unverified,
+            (Err(failure), Some(why)) if is_denied(&failure) => Err(StoreError::new(
+                StoreCause::Unverified,
                 format!("{why}; let the access key read objects (s3:GetObject), so that the store can be asked"),
             )),
             (Err(failure), _) => Err(failure),
@@ -121,33 +121,34 @@ impl Store {
     }
 
     /// Removes the file, where the key may.
-    pub async fn delete(&self, name: &str) -> Result<(), Failure> {
+    pub async fn delete(&self, name: &str) -> Result<(), StoreError> {
         let key = self.key(name)?;
-        self.bucket.delete(&key).await.map_err(|error| Failure::from_error(&error))
+        self.bucket.delete(&key).await.map_err(|error| StoreError::from_error(&error))
     }
 
     /// What the store says of an object.
-    async fn look(&self, key: &Key) -> Result<Told, Failure> {
-        let failed = |error: object_store::Error| Failure::from_error(&error);
+    async fn look(&self, key: &Key) -> Result<ObjectHeaders, StoreError> {
+        let failed = |error: object_store::Error| StoreError::from_error(&error);
         let mut url = self.bucket.signed_url(Method::HEAD, key, Duration::from_secs(1)).await.map_err(failed)?;
         // The signature in the URL would not cover the header.
         url.set_query(None);
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = Method::HEAD;
         *request.uri_mut() =
-            url.as_str().parse().map_err(|error: InvalidUri| Failure::new(Cause::Setup, error.to_string()))?;
+            url.as_str().parse().map_err(|error: InvalidUri| StoreError::new(StoreCause::Setup, error.to_string()))?;
         request.headers_mut().insert("x-amz-checksum-mode", HeaderValue::from_static("ENABLED"));
         let credential = self.bucket.credentials().get_credential().await.map_err(failed)?;
         AwsAuthorizer::new(&credential, "s3", &self.target.region).try_authorize(&mut request, None).map_err(failed)?;
-        let asked = async { self.client.execute(request).await.map_err(|error| Failure::from_error(&error)) };
+        let asked = async { self.client.execute(request).await.map_err(|error| StoreError::from_error(&error)) };
         let (answer, told) = client::heard(in_time(0, asked)).await;
         answer.map(|_| told)
     }
 
     /// Writes what the store has under this name into a new file. Returns its SHA-256, in hexadecimal digits.
-    pub async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, Failure> {
-        let failed = |error: object_store::Error| Failure::from_error(&error);
-        let unwritable = |error: std::io::Error| Failure::new(Cause::LocalFile, format!("{}: {error}", path.display()));
+    pub async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
+        let failed = |error: object_store::Error| StoreError::from_error(&error);
+        let unwritable =
+            |error: std::io::Error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display()));
         let get = async {
             let mut content = self.bucket.get(&self.key(name)?).await.map_err(failed)?.into_stream();
             let mut file = std::fs::File::create(path).map_err(unwritable)?;
@@ -166,8 +167,8 @@ impl Store {
         &self,
         bytes: u64,
         request: impl Future<Output = object_store::Result<T>>,
-    ) -> Result<T, Failure> {
-        in_time(bytes, async { request.await.map_err(|error| Failure::from_error(&error)) }).await
+    ) -> Result<T, StoreError> {
+        in_time(bytes, async { request.await.map_err(|error| StoreError::from_error(&error)) }).await
     }
 
     #[must_use]
@@ -175,11 +176,11 @@ impl Store {
         &self.target
     }
 
-    pub(super) fn key(&self, name: &str) -> Result<Key, Failure> {
-        Key::parse(self.target.key(name)).map_err(|error| Failure::new(Cause::Setup, error.to_string()))
+    pub(super) fn key(&self, name: &str) -> Result<Key, StoreError> {
+        Key::parse(self.target.key(name)).map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))
     }
 
-    pub(super) fn options(&self, kind: Kind) -> PutOptions {
+    pub(super) fn options(&self, kind: ObjectKind) -> PutOptions {
         let mut attributes = Attributes::from_iter([(Attribute::ContentType, kind.content_type())]);
         if let Some(class) = &self.target.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
@@ -193,8 +194,8 @@ impl Store {
 }
 
 /// Whether what was found is what was sent; `doubt` is what the first answer said against it.
-fn found_is(found: &Told, sent: &Sent, doubt: Option<String>) -> Result<Proof, Failure> {
-    let unverified = |why: String| Err(Failure::new(Cause::Unverified, why));
+fn found_is(found: &ObjectHeaders, sent: &SentContent, doubt: Option<String>) -> Result<Proof, StoreError> {
+    let unverified = |why: String| Err(StoreError::new(StoreCause::Unverified, why));
     if let Some(bytes) = found.bytes.filter(|bytes| *bytes != sent.bytes) {
         return unverified(format!("the store has {bytes} bytes of {}", sent.bytes));
     }
@@ -208,31 +209,34 @@ fn found_is(found: &Told, sent: &Sent, doubt: Option<String>) -> Result<Proof, F
 }
 
 /// Whether the store does not let the key look, or knows no such request.
-fn is_denied(failure: &Failure) -> bool {
+fn is_denied(failure: &StoreError) -> bool {
     match &failure.cause {
-        Cause::AccessDenied => true,
-        Cause::Refusal(status) => matches!(status.as_str(), "405" | "501"),
-        Cause::Server(status) => *status == 501,
+        StoreCause::AccessDenied => true,
+        StoreCause::Refusal(status) => matches!(status.as_str(), "405" | "501"),
+        StoreCause::Server(status) => *status == 501,
         _ => false,
     }
 }
 
 /// The attempt's outcome, or that it took too long for so many bytes.
-pub(super) async fn in_time<T>(bytes: u64, attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn in_time<T>(
+    bytes: u64,
+    attempt: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     within(PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND), attempt).await
 }
 
 pub(super) async fn within<T>(
     patience: Duration,
-    attempt: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let late = |_| Failure::new(Cause::Timeout, format!("no answer within {} s", patience.as_secs()));
+    attempt: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| StoreError::new(StoreCause::Timeout, format!("no answer within {} s", patience.as_secs()));
     tokio::time::timeout(patience, attempt).await.map_err(late)?
 }
 
 /// The storage library names this setting in words only.
-fn encryption_key() -> Result<AmazonS3ConfigKey, Failure> {
+fn encryption_key() -> Result<AmazonS3ConfigKey, StoreError> {
     "aws_server_side_encryption"
         .parse()
-        .map_err(|error: object_store::Error| Failure::new(Cause::Setup, error.to_string()))
+        .map_err(|error: object_store::Error| StoreError::new(StoreCause::Setup, error.to_string()))
 }

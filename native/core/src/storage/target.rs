@@ -55,14 +55,14 @@ impl Target {
 
     /// The backup store of the configuration.
     #[must_use]
-    pub fn of_backup(backup: &config::Backup) -> Self {
+    pub fn of_backup(backup: &config::BackupSettings) -> Self {
         let region = backup.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
         Self::new(vendor(backup.vendor), region, &backup.bucket, &backup.storage())
     }
 
     /// The same files at another place.
     #[must_use]
-    pub fn moved(&self, place: &config::Place) -> Self {
+    pub fn moved(&self, place: &config::BucketPlace) -> Self {
         let region = place.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
         let reached = config::Storage {
             endpoint: place.endpoint.clone(),
@@ -110,11 +110,11 @@ impl Target {
 }
 
 /// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
-fn vendor(named: config::Vendor) -> Vendor {
+fn vendor(named: config::VendorName) -> Vendor {
     match named {
-        config::Vendor::Qiniu => Vendor::Qiniu,
-        config::Vendor::Aws | config::Vendor::S3 => Vendor::Aws,
-        config::Vendor::Aliyun => Vendor::Aliyun,
+        config::VendorName::Qiniu => Vendor::Qiniu,
+        config::VendorName::Aws | config::VendorName::S3 => Vendor::Aws,
+        config::VendorName::Aliyun => Vendor::Aliyun,
     }
 }
 
@@ -173,13 +173,13 @@ mod tests {
     #[test]
     fn a_move_keeps_all_but_the_place() {
         let first = target(Vendor::Aws, "eu-west-1", "films", r#"{"prefix": "a", "tags": {"team": "x"}}"#);
-        let place = config::Place::parse(r#"{"bucket": "reels", "endpoint": "http://127.0.0.1:7071"}"#).unwrap();
+        let place = config::BucketPlace::parse(r#"{"bucket": "reels", "endpoint": "http://127.0.0.1:7071"}"#).unwrap();
         let moved = first.moved(&place);
         assert_eq!((moved.url().as_str(), moved.bucket.as_str()), ("http://127.0.0.1:7071", "reels"));
         assert_eq!((moved.prefix.as_deref(), moved.region.as_str()), (Some("a"), "us-east-1"));
         assert_eq!(moved.tags, first.tags);
         assert!(!moved.is_at(&first) && moved.is_at(&moved.clone()));
-        let nowhere = config::Place::parse(r#"{"bucket": "reels"}"#).unwrap_err();
+        let nowhere = config::BucketPlace::parse(r#"{"bucket": "reels"}"#).unwrap_err();
         assert!(nowhere.message.starts_with("endpoint: is required"), "{}", nowhere.message);
     }
 

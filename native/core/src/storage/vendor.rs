@@ -12,7 +12,7 @@ pub enum Vendor {
 
 /// Where a bucket answers, as far as vendor and region tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct VendorEndpoint {
     /// What requests are signed with.
     pub region: String,
     pub endpoint: String,
@@ -21,16 +21,16 @@ pub struct Place {
 }
 
 /// A region by the interface's name for it and by the vendor's own.
-type Region = (&'static str, &'static str);
+type RegionNames = (&'static str, &'static str);
 
-const QINIU: &[Region] = &[
+const QINIU: &[RegionNames] = &[
     ("east-china", "cn-east-1"),
     ("north-china", "cn-north-1"),
     ("south-china", "cn-south-1"),
     ("north-america", "us-north-1"),
 ];
 
-const AWS: &[Region] = &[
+const AWS: &[RegionNames] = &[
     ("us-east-1", "us-east-1"),
     ("us-east-2", "us-east-2"),
     ("us-west-1", "us-west-1"),
@@ -51,7 +51,7 @@ const AWS: &[Region] = &[
     ("us-gov-west-1", "us-gov-west-1"),
 ];
 
-const ALIYUN: &[Region] = &[
+const ALIYUN: &[RegionNames] = &[
     ("hangzhou", "cn-hangzhou"),
     ("shanghai", "cn-shanghai"),
     ("qingdao", "cn-qingdao"),
@@ -87,7 +87,7 @@ impl Vendor {
 
     /// Where buckets of the region answer; the region may be called by the interface's name or by the vendor's.
     #[must_use]
-    pub fn place(self, region: &str) -> Place {
+    pub fn place(self, region: &str) -> VendorEndpoint {
         let code = self.regions().iter().find(|(name, _)| *name == region).map_or(region, |(_, code)| code);
         let endpoint = match self {
             Self::Qiniu => format!("https://s3.{code}.qiniucs.com"),
@@ -95,10 +95,10 @@ impl Vendor {
             Self::Aws => format!("https://s3.{code}.amazonaws.com"),
             Self::Aliyun => format!("https://s3.oss-{code}.aliyuncs.com"),
         };
-        Place { region: code.to_owned(), endpoint, path_style: false }
+        VendorEndpoint { region: code.to_owned(), endpoint, path_style: false }
     }
 
-    fn regions(self) -> &'static [Region] {
+    fn regions(self) -> &'static [RegionNames] {
         match self {
             Self::Qiniu => QINIU,
             Self::Aws => AWS,

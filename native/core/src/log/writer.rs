@@ -17,38 +17,38 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where lines go.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum LogDestination {
     File(PathBuf),
     StandardError,
 }
 
-pub struct Pen {
-    place: Place,
-    writer: OnceLock<Option<Writer>>,
+pub struct LogWriter {
+    place: LogDestination,
+    writer: OnceLock<Option<LogThread>>,
 }
 
-struct Writer {
+struct LogThread {
     lines: SyncSender<String>,
     /// Never says anything, and ends with the thread.
     done: Mutex<Receiver<()>>,
 }
 
-impl Pen {
-    pub fn new(place: Place) -> Self {
+impl LogWriter {
+    pub fn new(place: LogDestination) -> Self {
         Self { place, writer: OnceLock::new() }
     }
 
     /// Never blocks; false where the line cannot be taken.
     pub fn write(&self, line: String) -> bool {
-        let writer = self.writer.get_or_init(|| Writer::start(self.place.clone()));
+        let writer = self.writer.get_or_init(|| LogThread::start(self.place.clone()));
         writer.as_ref().is_some_and(|writer| writer.lines.try_send(line).is_ok())
     }
 }
 
-impl Drop for Pen {
+impl Drop for LogWriter {
     /// What was written is in the file then, unless the disk stalls.
     fn drop(&mut self) {
-        if let Some(Writer { lines, done }) = self.writer.take().flatten() {
+        if let Some(LogThread { lines, done }) = self.writer.take().flatten() {
             drop(lines);
             // Its end is what is waited for.
             let _ = done.into_inner().unwrap_or_else(PoisonError::into_inner).recv_timeout(LAST_WORDS);
@@ -56,13 +56,13 @@ impl Drop for Pen {
     }
 }
 
-impl Writer {
-    fn start(place: Place) -> Option<Self> {
+impl LogThread {
+    fn start(place: LogDestination) -> Option<Self> {
         let (lines, received) = sync_channel::<String>(WAITING);
         let (alive, done) = channel();
         let work = move || {
             let _alive: Sender<()> = alive;
-            let mut paper = Paper::new(place);
+            let mut paper = LogOutput::new(place);
             for line in received {
                 paper.write(&line);
             }
@@ -73,16 +73,16 @@ impl Writer {
     }
 }
 
-enum Paper {
+enum LogOutput {
     File(LogFile),
     StandardError,
 }
 
-impl Paper {
-    fn new(place: Place) -> Self {
+impl LogOutput {
+    fn new(place: LogDestination) -> Self {
         match place {
-            Place::File(path) => Self::File(LogFile { path, file: None, bytes: 0 }),
-            Place::StandardError => Self::StandardError,
+            LogDestination::File(path) => Self::File(LogFile { path, file: None, bytes: 0 }),
+            LogDestination::StandardError => Self::StandardError,
         }
     }
 
@@ -159,8 +159,8 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path().join("a.log");
         for line in ["one\n", "two\n"] {
-            let pen = Pen::new(Place::File(path.clone()));
-            assert!(pen.write(line.to_owned()));
+            let writer = LogWriter::new(LogDestination::File(path.clone()));
+            assert!(writer.write(line.to_owned()));
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::books::record::{Begun, Record, Track};
+use crate::catalog::record::{Begun, Record, TrackRecord};
 use crate::names;
 
 const TICKS_PER_MILLISECOND: u64 = 90;
@@ -19,12 +19,12 @@ pub struct Slice {
     pub file: String,
     pub start: i64,
     pub discontinuity: bool,
-    pub tracks: Vec<Track>,
-    pub content: Content,
+    pub tracks: Vec<TrackRecord>,
+    pub content: SliceContent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum SliceContent {
     /// Being written, or left so by a process that died.
     Open,
     /// Nothing playable was in it.
@@ -50,7 +50,7 @@ pub struct Complete {
 
 /// A slice's file that is not what was written, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damaged {
+pub struct DamagedSlice {
     pub file: String,
     /// Its name since then.
     pub aside: String,
@@ -80,7 +80,7 @@ pub struct Presence {
 const MOST_PRESENCES: usize = 1000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct StoredCount {
     pub written: u64,
     pub delivered: u64,
     /// In the backup store only.
@@ -89,7 +89,7 @@ pub struct Count {
 
 /// What became of the MP4 that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Film {
+pub enum Mp4State {
     Wanted,
     Delivered { file: String, bytes: u64, sha256: String },
     GivenUp { file: String, reason: String },
@@ -99,7 +99,7 @@ pub enum Film {
 pub struct Ledger {
     begun: Option<Begun>,
     slices: Vec<Slice>,
-    damaged: Vec<Damaged>,
+    damaged: Vec<DamagedSlice>,
     /// So many of the first slices are in the bucket, or nothing is to be put of them.
     settled: usize,
     stated: Vec<Gap>,
@@ -112,7 +112,7 @@ pub struct Ledger {
     stopped: Option<i64>,
     concluded_in_backup: bool,
     late_playlists: Vec<String>,
-    film: Option<Film>,
+    mp4: Option<Mp4State>,
     concluded: bool,
 }
 
@@ -159,17 +159,17 @@ impl Slice {
     /// Whether nothing more becomes of it but what `stored` says of it.
     fn is_settled(&self, stored: impl Fn(&Complete) -> bool) -> bool {
         match &self.content {
-            Content::Open => false,
-            Content::Empty | Content::Lost => true,
-            Content::Complete(complete) => stored(complete),
+            SliceContent::Open => false,
+            SliceContent::Empty | SliceContent::Lost => true,
+            SliceContent::Complete(complete) => stored(complete),
         }
     }
 
     #[must_use]
     pub fn complete(&self) -> Option<&Complete> {
         match &self.content {
-            Content::Complete(complete) => Some(complete),
-            Content::Open | Content::Empty | Content::Lost => None,
+            SliceContent::Complete(complete) => Some(complete),
+            SliceContent::Open | SliceContent::Empty | SliceContent::Lost => None,
         }
     }
 }
@@ -191,20 +191,20 @@ impl Ledger {
                 self.leave_all(self.end_of_slices().unwrap_or_default());
             }
             Record::Opened { file, start, discontinuity, tracks } => {
-                self.slices.push(Slice { file, start, discontinuity, tracks, content: Content::Open });
+                self.slices.push(Slice { file, start, discontinuity, tracks, content: SliceContent::Open });
             }
             Record::Closed { file, ticks, bytes, sha256, md5 } => {
                 let complete =
                     Complete { ticks, bytes, sha256, md5, delivered: false, unproved: false, backed_up: false };
-                self.set(&file, Content::Complete(complete));
+                self.set(&file, SliceContent::Complete(complete));
                 self.latest = self.latest.max(self.end_of_slices().unwrap_or(0));
             }
             Record::Damaged { file, aside, bytes, sha256 } => self.set_aside(file, aside, bytes, sha256),
             Record::Empty { file } => {
                 self.damaged.retain(|damaged| damaged.aside != file);
                 match self.content(&file) {
-                    Some(content @ Content::Open) => *content = Content::Empty,
-                    Some(content @ Content::Complete(_)) => *content = Content::Lost,
+                    Some(content @ SliceContent::Open) => *content = SliceContent::Empty,
+                    Some(content @ SliceContent::Complete(_)) => *content = SliceContent::Lost,
                     _ => {}
                 }
             }
@@ -220,7 +220,7 @@ impl Ledger {
                 }
             }
             Record::ConcludedInBackup => self.concluded_in_backup = true,
-            Record::ComingHome { playlist } => self.late_playlists.push(playlist),
+            Record::PlaylistRestored { playlist } => self.late_playlists.push(playlist),
             Record::Gap { start, stop, reason } => self.stated.push(Gap { start, stop, reason }),
             Record::Joined { uid, at } => self.join(uid, at),
             Record::Left { uid, at, returns } => self.leave(uid, at, returns),
@@ -229,8 +229,10 @@ impl Ledger {
                 self.stopped = Some(self.latest);
                 self.leave_all(self.latest);
             }
-            Record::Filmed { file, bytes, sha256 } => self.film = Some(Film::Delivered { file, bytes, sha256 }),
-            Record::NotFilmed { file, reason } => self.film = Some(Film::GivenUp { file, reason }),
+            Record::Mp4Delivered { file, bytes, sha256 } => {
+                self.mp4 = Some(Mp4State::Delivered { file, bytes, sha256 })
+            }
+            Record::Mp4GivenUp { file, reason } => self.mp4 = Some(Mp4State::GivenUp { file, reason }),
             Record::Concluded => self.concluded = true,
         }
     }
@@ -246,7 +248,7 @@ impl Ledger {
     }
 
     #[must_use]
-    pub fn damaged(&self) -> &[Damaged] {
+    pub fn damaged(&self) -> &[DamagedSlice] {
         &self.damaged
     }
 
@@ -261,7 +263,7 @@ impl Ledger {
         self.left_out.get(&uid).copied().unwrap_or(0)
     }
 
-    /// The last moment that the books tell of: whoever takes the recording up goes on from there, whatever became of the
+    /// The last moment that the catalog tells of: whoever takes the recording up goes on from there, whatever became of the
     /// wall clock.
     #[must_use]
     pub fn latest(&self) -> i64 {
@@ -313,7 +315,7 @@ impl Ledger {
     /// When the recording began: with its first slice, even if that is lost.
     #[must_use]
     pub fn start(&self) -> Option<i64> {
-        let recorded = |slice: &&Slice| matches!(slice.content, Content::Complete(_) | Content::Lost);
+        let recorded = |slice: &&Slice| matches!(slice.content, SliceContent::Complete(_) | SliceContent::Lost);
         self.slices.iter().find(recorded).map(|slice| slice.start)
     }
 
@@ -336,7 +338,7 @@ impl Ledger {
         self.slices.iter().filter_map(Slice::complete).chain(self.damaged.iter().map(|damaged| &damaged.found))
     }
 
-    /// Whether the file is on the work volume only, as far as the books know.
+    /// Whether the file is on the work volume only, as far as the catalog knows.
     #[must_use]
     pub fn is_wanted(&self, file: &str) -> bool {
         let known =
@@ -361,16 +363,16 @@ impl Ledger {
 
     /// The MP4, if one was asked for.
     #[must_use]
-    pub fn film(&self) -> Option<&Film> {
-        let wanted = self.begun.as_ref().filter(|begun| begun.mp4).map(|_| &Film::Wanted);
-        wanted.and(self.film.as_ref()).or(wanted)
+    pub fn mp4(&self) -> Option<&Mp4State> {
+        let wanted = self.begun.as_ref().filter(|begun| begun.mp4).map(|_| &Mp4State::Wanted);
+        wanted.and(self.mp4.as_ref()).or(wanted)
     }
 
     /// How many slices there are, and how many bytes they have.
     #[must_use]
-    pub fn counts(&self) -> (Count, Count) {
-        let mut slices = Count::default();
-        let mut bytes = Count::default();
+    pub fn counts(&self) -> (StoredCount, StoredCount) {
+        let mut slices = StoredCount::default();
+        let mut bytes = StoredCount::default();
         for complete in self.slices.iter().filter_map(Slice::complete) {
             slices.written += 1;
             bytes.written += complete.bytes;
@@ -492,7 +494,7 @@ impl Ledger {
         }
     }
 
-    fn set(&mut self, file: &str, content: Content) {
+    fn set(&mut self, file: &str, content: SliceContent) {
         if let Some(place) = self.content(file) {
             *place = content;
         }
@@ -500,23 +502,25 @@ impl Ledger {
 
     fn set_aside(&mut self, file: String, aside: String, bytes: u64, sha256: String) {
         let Some(slice) = self.slices.iter_mut().rev().find(|slice| slice.file == file) else { return };
-        let Content::Complete(complete) = std::mem::replace(&mut slice.content, Content::Lost) else { return };
+        let SliceContent::Complete(complete) = std::mem::replace(&mut slice.content, SliceContent::Lost) else {
+            return;
+        };
         let found = Complete { bytes, sha256, delivered: false, unproved: false, backed_up: false, ..complete };
-        self.damaged.push(Damaged { file, aside, start: slice.start, found });
+        self.damaged.push(DamagedSlice { file, aside, start: slice.start, found });
     }
 
     /// What is known of the file of this name, be it a slice or what was found in the place of one.
     fn file(&mut self, name: &str) -> Option<&mut Complete> {
         let slice = self.slices.iter_mut().rev().find(|slice| slice.file == name);
         match slice.map(|slice| &mut slice.content) {
-            Some(Content::Complete(complete)) => Some(complete),
+            Some(SliceContent::Complete(complete)) => Some(complete),
             Some(_) => None,
             None => self.damaged.iter_mut().find(|damaged| damaged.aside == name).map(|damaged| &mut damaged.found),
         }
     }
 
     /// The slice is one of the last, so the search begins there.
-    fn content(&mut self, file: &str) -> Option<&mut Content> {
+    fn content(&mut self, file: &str) -> Option<&mut SliceContent> {
         self.slices.iter_mut().rev().find(|slice| slice.file == file).map(|slice| &mut slice.content)
     }
 }
@@ -599,12 +603,12 @@ pub(crate) mod tests {
         assert_eq!(listed(&ledger), ["a"]);
         ledger.apply(delivered("b"));
         assert_eq!(listed(&ledger), ["a", "c"]);
-        assert_eq!(ledger.counts().0, Count { written: 4, delivered: 1, away: 2 });
+        assert_eq!(ledger.counts().0, StoredCount { written: 4, delivered: 1, away: 2 });
         for home in ["a", "c", "d"] {
             ledger.apply(delivered(home));
         }
         assert_eq!(listed(&ledger).len(), 2);
-        assert_eq!(ledger.counts().0, Count { written: 4, delivered: 4, away: 0 });
+        assert_eq!(ledger.counts().0, StoredCount { written: 4, delivered: 4, away: 0 });
         assert!(!ledger.is_delivered());
         ledger.apply(Record::Stopped { at: 60_000 });
         assert!(ledger.is_delivered());
@@ -617,7 +621,7 @@ pub(crate) mod tests {
         assert_eq!(ledger.unbroken().count(), 0);
         ledger.apply(Record::Empty { file: "x".into() });
         assert_eq!(ledger.unbroken().count(), 1);
-        assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1, away: 0 });
+        assert_eq!(ledger.counts().0, StoredCount { written: 1, delivered: 1, away: 0 });
         assert_eq!(ledger.start(), Some(10));
     }
 
@@ -646,7 +650,7 @@ pub(crate) mod tests {
         let mut ledger = ledger(records.chain([stated, damage, delivered("b.ts"), Record::Stopped { at: 30_000 }]));
         assert_eq!(ledger.gaps(), [gap(0, 15_000, "FileDamaged")]);
         assert_eq!(ledger.unbroken().map(|(slice, _)| slice.file.as_str()).collect::<Vec<_>>(), ["b.ts"]);
-        assert_eq!(ledger.counts().0, Count { written: 1, delivered: 1, away: 0 });
+        assert_eq!(ledger.counts().0, StoredCount { written: 1, delivered: 1, away: 0 });
         let [damaged] = ledger.damaged() else { panic!("one is set aside") };
         assert_eq!((damaged.file.as_str(), damaged.found.bytes, damaged.found.sha256.as_str()), ("a.ts", 7, "found"));
         assert!(!ledger.is_delivered() && !ledger.is_stored(&aside));

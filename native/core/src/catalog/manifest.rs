@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::books::ledger::{self, Film, Ledger, Slice};
 use crate::capture::api::UtcMillis;
+use crate::catalog::ledger::{self, Ledger, Mp4State, Slice};
 use crate::names;
 
 /// The name of the manifest in the recording's directory, after the file prefix.
@@ -20,12 +20,12 @@ struct Manifest<'a> {
     stop_time: Option<String>,
     recorded_milliseconds: u64,
     gap_milliseconds: i64,
-    files: Vec<File<'a>>,
-    gaps: Vec<Gap>,
-    participants: Vec<Participant<'a>>,
+    files: Vec<ManifestFile<'a>>,
+    gaps: Vec<ManifestGap>,
+    participants: Vec<ManifestParticipant<'a>>,
     /// What was found in the place of slices; no playlist lists it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    damaged: Vec<Damaged<'a>>,
+    damaged: Vec<ManifestDamage<'a>>,
     /// Files that were asked for and could not be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Missing<'a>>,
@@ -33,7 +33,7 @@ struct Manifest<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Damaged<'a> {
+struct ManifestDamage<'a> {
     name: &'a str,
     /// The slice that it was to be.
     slice: &'a str,
@@ -51,7 +51,7 @@ struct Missing<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct File<'a> {
+struct ManifestFile<'a> {
     name: &'a str,
     size: u64,
     sha256: &'a str,
@@ -71,7 +71,7 @@ const BACKUP: &str = "backup";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Gap {
+struct ManifestGap {
     start_time: String,
     stop_time: String,
     reason: String,
@@ -79,11 +79,11 @@ struct Gap {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Participant<'a> {
+struct ManifestParticipant<'a> {
     uid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
-    presences: Vec<Presence>,
+    presences: Vec<ManifestPresence>,
     /// Presences that are not listed, as there were too many.
     #[serde(skip_serializing_if = "is_zero")]
     presences_left_out: u64,
@@ -91,7 +91,7 @@ struct Participant<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Presence {
+struct ManifestPresence {
     join_time: String,
     leave_time: Option<String>,
     /// How often the participant was away for less than a minute meanwhile.
@@ -118,7 +118,7 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
     let begun = ledger.begun()?;
     let time = |at: i64| names::utc_rfc3339(UtcMillis(at));
     let gaps = ledger.gaps();
-    let list = File {
+    let list = ManifestFile {
         name: playlist.name,
         size: playlist.size,
         sha256: playlist.sha256,
@@ -135,22 +135,22 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
         stop_time: ledger.stop().map(time),
         recorded_milliseconds: ledger.recorded_milliseconds(),
         gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
-        files: std::iter::once(list).chain(ledger.slices().iter().filter_map(file)).chain(film(ledger)).collect(),
+        files: std::iter::once(list).chain(ledger.slices().iter().filter_map(file)).chain(mp4(ledger)).collect(),
         gaps: gaps
             .into_iter()
-            .map(|gap| Gap { start_time: time(gap.start), stop_time: time(gap.stop), reason: gap.reason })
+            .map(|gap| ManifestGap { start_time: time(gap.start), stop_time: time(gap.stop), reason: gap.reason })
             .collect(),
         participants: begun
             .participants
             .iter()
-            .map(|expected| Participant {
+            .map(|expected| ManifestParticipant {
                 uid: expected.uid,
                 name: expected.name.as_deref(),
                 presences: ledger
                     .presences()
                     .iter()
                     .filter(|presence| presence.uid == expected.uid)
-                    .map(|presence| Presence {
+                    .map(|presence| ManifestPresence {
                         join_time: time(presence.joined),
                         leave_time: presence.left.map(time),
                         returns: presence.returns.into(),
@@ -165,9 +165,9 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
     serde_json::to_string_pretty(&manifest).ok().map(|text| text + "\n")
 }
 
-fn damaged(ledger: &Ledger) -> Vec<Damaged<'_>> {
-    fn describe(damaged: &ledger::Damaged) -> Damaged<'_> {
-        Damaged {
+fn damaged(ledger: &Ledger) -> Vec<ManifestDamage<'_>> {
+    fn describe(damaged: &ledger::DamagedSlice) -> ManifestDamage<'_> {
+        ManifestDamage {
             name: &damaged.aside,
             slice: &damaged.file,
             size: damaged.found.bytes,
@@ -179,9 +179,9 @@ fn damaged(ledger: &Ledger) -> Vec<Damaged<'_>> {
 }
 
 #[allow(clippy::cast_precision_loss)] // milliseconds stay far below 2^52
-fn film(ledger: &Ledger) -> Option<File<'_>> {
-    let Some(Film::Delivered { file, bytes, sha256 }) = ledger.film() else { return None };
-    Some(File {
+fn mp4(ledger: &Ledger) -> Option<ManifestFile<'_>> {
+    let Some(Mp4State::Delivered { file, bytes, sha256 }) = ledger.mp4() else { return None };
+    Some(ManifestFile {
         name: file,
         size: *bytes,
         sha256,
@@ -193,16 +193,16 @@ fn film(ledger: &Ledger) -> Option<File<'_>> {
 }
 
 fn missing(ledger: &Ledger) -> Vec<Missing<'_>> {
-    match ledger.film() {
-        Some(Film::GivenUp { file, reason }) => vec![Missing { name: file, reason }],
+    match ledger.mp4() {
+        Some(Mp4State::GivenUp { file, reason }) => vec![Missing { name: file, reason }],
         _ => vec![],
     }
 }
 
 #[allow(clippy::cast_precision_loss)] // ticks stay far below 2^52
-fn file(slice: &Slice) -> Option<File<'_>> {
+fn file(slice: &Slice) -> Option<ManifestFile<'_>> {
     let complete = slice.complete()?;
-    Some(File {
+    Some(ManifestFile {
         name: &slice.file,
         size: complete.bytes,
         sha256: &complete.sha256,

@@ -11,37 +11,37 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::books::ledger::Ledger;
-use crate::books::manifest::{self, PlaylistFile};
-use crate::books::playlist;
-use crate::books::record::Record;
+use crate::catalog::ledger::Ledger;
+use crate::catalog::manifest::{self, PlaylistFile};
+use crate::catalog::playlist;
+use crate::catalog::record::Record;
 use crate::config;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
-use crate::recorder::pace::Pace;
-use crate::recorder::parcel::{self, Parcel};
-use crate::recorder::stock::{News, Stock, Stop};
+use crate::recorder::playlist_schedule::PlaylistSchedule;
+use crate::recorder::retry::RetryState;
+use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
 use crate::recorder::story;
-use crate::recorder::trouble::Trouble;
+use crate::recorder::upload_queue::{self, CompleteSlice};
 use crate::storage::credentials::Credentials;
-use crate::storage::failure::{Cause, Failure};
+use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::large::Local;
-use crate::storage::store::{Kind, Store};
+use crate::storage::store::{ObjectKind, Store};
 use crate::storage::target::Target;
 
 /// Where the backup store is, and when it takes over.
 #[derive(Debug, Clone)]
-pub struct Backup {
+pub struct BackupStore {
     pub target: Target,
     pub credentials: Credentials,
     /// How long the bucket may fail before.
     pub after: Duration,
 }
 
-impl Backup {
+impl BackupStore {
     #[must_use]
-    pub fn new(backup: &config::Backup) -> Self {
+    pub fn new(backup: &config::BackupSettings) -> Self {
         Self {
             target: Target::of_backup(backup),
             credentials: Credentials::in_files(backup.credential_files.clone()),
@@ -49,25 +49,25 @@ impl Backup {
         }
     }
 
-    pub fn open(&self) -> Result<Store, Failure> {
+    pub fn open(&self) -> Result<Store, StoreError> {
         Store::new(self.target.clone(), self.credentials.clone())
     }
 
     #[must_use]
-    pub fn error(&self, failure: &Failure) -> Error {
+    pub fn error(&self, failure: &StoreError) -> Error {
         Error::new(Code::BackupFailed, format!("the backup store: {}", failure.sentence(&self.target)))
     }
 }
 
 /// What the backup store is wanted for next.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum BackupStep {
     /// Nothing, before something changes.
     Rest,
     /// Nothing, unless the bucket still fails after this time.
     Wait(Duration),
     /// These, if any, and the playlist.
-    Put(Vec<Parcel>),
+    Put(Vec<CompleteSlice>),
     /// Everything is stored, and recording is over: tell so.
     Conclude,
 }
@@ -84,32 +84,32 @@ struct Progress {
 }
 
 /// `failing` is for how long the bucket has been failing.
-fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: Progress) -> Step {
-    let Some(failing) = failing else { return Step::Rest };
+fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: Progress) -> BackupStep {
+    let Some(failing) = failing else { return BackupStep::Rest };
     let left = after.saturating_sub(failing);
     if !left.is_zero() {
-        return Step::Wait(left);
+        return BackupStep::Wait(left);
     }
-    let parcels = parcel::for_backup(ledger);
-    if !parcels.is_empty() {
-        return Step::Put(parcels);
+    let slices = upload_queue::for_backup(ledger);
+    if !slices.is_empty() {
+        return BackupStep::Put(slices);
     }
     if ledger.is_stopped() {
-        return if ledger.is_concluded() || progress.told { Step::Rest } else { Step::Conclude };
+        return if ledger.is_concluded() || progress.told { BackupStep::Rest } else { BackupStep::Conclude };
     }
     if ledger.backed_up().count() <= progress.listed {
-        return Step::Rest;
+        return BackupStep::Rest;
     }
-    match Pace::patience(progress.quiet) {
-        Duration::ZERO => Step::Put(parcels),
-        left => Step::Wait(left),
+    match PlaylistSchedule::patience(progress.quiet) {
+        Duration::ZERO => BackupStep::Put(slices),
+        left => BackupStep::Wait(left),
     }
 }
 
 /// Takes over from a failing bucket.
-pub struct Retreat {
-    backup: Backup,
-    stock: Stock,
+pub struct BackupUploader {
+    backup: BackupStore,
+    slice_store: SliceStore,
     wake: watch::Receiver<()>,
     outage: watch::Receiver<Option<Instant>>,
     store: Option<Arc<Store>>,
@@ -117,7 +117,7 @@ pub struct Retreat {
     listed: usize,
     /// How many of its slices were removed from the disk.
     released: usize,
-    pace: Pace,
+    pace: PlaylistSchedule,
     /// Bytes of slices that were put.
     media: u64,
     /// When the last slice was put.
@@ -125,57 +125,57 @@ pub struct Retreat {
     told: bool,
 }
 
-impl Retreat {
+impl BackupUploader {
     #[must_use]
     pub fn new(
-        backup: Backup,
-        stock: Stock,
+        backup: BackupStore,
+        slice_store: SliceStore,
         wake: watch::Receiver<()>,
         outage: watch::Receiver<Option<Instant>>,
     ) -> Self {
         Self {
             backup,
-            stock,
+            slice_store,
             wake,
             outage,
             store: None,
             listed: 0,
             released: 0,
-            pace: Pace::default(),
+            pace: PlaylistSchedule::default(),
             media: 0,
             newest: Instant::now(),
             told: false,
         }
     }
 
-    /// Returns only where the books cannot be written any more.
+    /// Returns only where the catalog cannot be written any more.
     pub async fn run(mut self) {
-        let mut trouble = Trouble::default();
+        let mut retry = RetryState::default();
         loop {
             let result = match self.next() {
-                Step::Rest => {
+                BackupStep::Rest => {
                     self.change(None).await;
                     continue;
                 }
-                Step::Wait(duration) => {
+                BackupStep::Wait(duration) => {
                     self.change(Some(duration)).await;
                     continue;
                 }
-                Step::Put(parcels) => self.put(parcels).await,
-                Step::Conclude => self.conclude().await,
+                BackupStep::Put(slices) => self.put(slices).await,
+                BackupStep::Conclude => self.conclude().await,
             };
             match result {
                 Ok(()) => {
-                    if trouble.heal() {
-                        self.stock.tell(News::BackupHealed);
+                    if retry.recover() {
+                        self.slice_store.tell(UploadEvent::BackupRecovered);
                     }
                 }
-                Err(Stop::Books(error)) => return self.stock.tell(News::Broken(error)),
-                Err(Stop::Store(failure)) => {
-                    if trouble.is_new(&failure.cause) {
-                        self.stock.tell(News::Failed(self.backup.error(&failure)));
+                Err(UploadError::Catalog(error)) => return self.slice_store.tell(UploadEvent::Broken(error)),
+                Err(UploadError::Store(failure)) => {
+                    if retry.is_new(&failure.cause) {
+                        self.slice_store.tell(UploadEvent::Failed(self.backup.error(&failure)));
                     }
-                    let pause = trouble.pause();
+                    let pause = retry.pause();
                     story::retried("backup", &failure, pause);
                     tokio::time::sleep(pause).await;
                 }
@@ -183,12 +183,12 @@ impl Retreat {
         }
     }
 
-    fn next(&mut self) -> Step {
+    fn next(&mut self) -> BackupStep {
         // What changes from here on wakes.
         self.wake.mark_unchanged();
         let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
         let progress = Progress { listed: self.listed, quiet: self.newest.elapsed(), told: self.told };
-        next(self.stock.books.locked().ledger(), failing, self.backup.after, progress)
+        next(self.slice_store.catalog.locked().ledger(), failing, self.backup.after, progress)
     }
 
     async fn change(&mut self, timeout: Option<Duration>) {
@@ -206,29 +206,31 @@ impl Retreat {
     }
 
     /// Puts slices, removes from the disk what is stored, and puts the playlist if it is due.
-    async fn put(&mut self, parcels: Vec<Parcel>) -> Result<(), Stop> {
+    async fn put(&mut self, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
         let store = self.store()?;
         let mut puts = JoinSet::new();
-        for parcel in parcels {
-            let Some(path) = self.stock.locate(&parcel)? else { continue };
+        for slice in slices {
+            let Some(path) = self.slice_store.locate(&slice)? else { continue };
             let store = Arc::clone(&store);
-            let stock = self.stock.clone();
+            let slice_store = self.slice_store.clone();
             puts.spawn(async move {
-                let taken = || stock.tell(News::Answered);
-                let file = Local { path: &path, sha256: Some(&parcel.complete.sha256), taken: &taken };
-                let result = store.put_file(&parcel.file, Kind::Slice, file).await;
-                (parcel, result)
+                let taken = || slice_store.tell(UploadEvent::Answered);
+                let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
+                let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
+                (slice, result)
             });
         }
         let mut first_failure = None;
         while let Some(put) = puts.join_next().await {
             match put {
-                Ok((parcel, Ok(put))) => {
+                Ok((slice, Ok(put))) => {
                     self.media += put.bytes;
                     self.newest = Instant::now();
-                    self.note(&parcel.file)?;
+                    self.note(&slice.file)?;
                 }
-                Ok((parcel, Err(failure))) if failure.cause == Cause::Damaged => self.stock.set_aside(&parcel)?,
+                Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged => {
+                    self.slice_store.set_aside(&slice)?
+                }
                 Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
                 Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
             }
@@ -239,35 +241,35 @@ impl Retreat {
         }
     }
 
-    fn note(&self, file: &str) -> Result<(), Stop> {
+    fn note(&self, file: &str) -> Result<(), UploadError> {
         story::stored("backup", file);
-        self.stock.tell(News::Answered);
+        self.slice_store.tell(UploadEvent::Answered);
         {
-            let mut books = self.stock.books.locked();
+            let mut catalog = self.slice_store.catalog.locked();
             // What the bucket took meanwhile is home already.
-            if books.ledger().is_stored(file) {
+            if catalog.ledger().is_stored(file) {
                 return Ok(());
             }
-            books.write(Record::BackedUp { file: file.to_owned() })?;
-            if !books.ledger().is_set_aside(file) {
+            catalog.write(Record::BackedUp { file: file.to_owned() })?;
+            if !catalog.ledger().is_set_aside(file) {
                 return Ok(());
             }
         }
         // No playlist lists it, so nothing else lets it go.
-        Ok(self.stock.remove(file)?)
+        Ok(self.slice_store.remove(file)?)
     }
 
-    async fn put_playlist(&mut self, store: &Store) -> Result<(), Stop> {
+    async fn put_playlist(&mut self, store: &Store) -> Result<(), UploadError> {
         let (name, text, files) = {
-            let books = self.stock.books.locked();
-            let Some(begun) = books.ledger().begun() else { return Ok(()) };
-            let (text, files) = lists(books.ledger(), begun.slice_seconds, false);
+            let catalog = self.slice_store.catalog.locked();
+            let Some(begun) = catalog.ledger().begun() else { return Ok(()) };
+            let (text, files) = lists(catalog.ledger(), begun.slice_seconds, false);
             (names::playlist(&begun.stem), text, files)
         };
         self.release(&files)?;
         let bytes = text.len() as u64;
         if files.len() > self.listed && self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
-            put_text(store, &name, Kind::Playlist, &text).await?;
+            put_text(store, &name, ObjectKind::Playlist, &text).await?;
             self.pace.put(bytes);
             self.listed = files.len();
         }
@@ -275,40 +277,40 @@ impl Retreat {
     }
 
     /// Removes from the disk what is stored; `files` are all that ever were.
-    fn release(&mut self, files: &[String]) -> Result<(), Failure> {
-        files.iter().skip(self.released).try_for_each(|file| self.stock.remove(file))?;
+    fn release(&mut self, files: &[String]) -> Result<(), StoreError> {
+        files.iter().skip(self.released).try_for_each(|file| self.slice_store.remove(file))?;
         self.released = files.len();
         Ok(())
     }
 
     /// Puts the final playlist and the manifest, and tells that everything is stored.
-    async fn conclude(&mut self) -> Result<(), Stop> {
-        let Some(begun) = self.stock.books.locked().ledger().begun().cloned() else { return Ok(()) };
+    async fn conclude(&mut self) -> Result<(), UploadError> {
+        let Some(begun) = self.slice_store.catalog.locked().ledger().begun().cloned() else { return Ok(()) };
         let name = names::playlist(&begun.stem);
-        if !self.stock.books.locked().ledger().is_concluded_in_backup() {
+        if !self.slice_store.catalog.locked().ledger().is_concluded_in_backup() {
             let store = self.store()?;
-            let (text, files) = lists(self.stock.books.locked().ledger(), begun.slice_seconds, true);
-            put_text(&store, &name, Kind::Playlist, &text).await?;
-            self.stock.tell(News::Answered);
+            let (text, files) = lists(self.slice_store.catalog.locked().ledger(), begun.slice_seconds, true);
+            put_text(&store, &name, ObjectKind::Playlist, &text).await?;
+            self.slice_store.tell(UploadEvent::Answered);
             self.release(&files)?;
             let sha256 = names::hex(&Sha256::digest(&text));
             let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
-            let manifest = manifest::manifest(self.stock.books.locked().ledger(), &list);
+            let manifest = manifest::manifest(self.slice_store.catalog.locked().ledger(), &list);
             if let Some(manifest) = manifest {
-                put_text(&store, &names::manifest(&begun.stem), Kind::Manifest, &manifest).await?;
+                put_text(&store, &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
             }
             // A bucket that answers again concludes by itself.
             if self.outage.borrow().is_none() {
                 return Ok(());
             }
-            self.stock.write(Record::ConcludedInBackup)?;
+            self.slice_store.write(Record::ConcludedInBackup)?;
         }
         self.told = true;
-        self.stock.tell(News::BackedUp { playlist: name });
+        self.slice_store.tell(UploadEvent::BackedUp { playlist: name });
         Ok(())
     }
 
-    fn store(&mut self) -> Result<Arc<Store>, Failure> {
+    fn store(&mut self) -> Result<Arc<Store>, StoreError> {
         match &self.store {
             Some(store) => Ok(Arc::clone(store)),
             None => Ok(Arc::clone(self.store.insert(Arc::new(self.backup.open()?)))),
@@ -322,7 +324,7 @@ fn lists(ledger: &Ledger, slice_seconds: u32, finished: bool) -> (String, Vec<St
     (text, ledger.backed_up().map(|(slice, _)| slice.file.clone()).collect())
 }
 
-async fn put_text(store: &Store, name: &str, kind: Kind, text: &str) -> Result<(), Failure> {
+async fn put_text(store: &Store, name: &str, kind: ObjectKind, text: &str) -> Result<(), StoreError> {
     store.put(name, kind, Bytes::copy_from_slice(text.as_bytes())).await.map(drop)
 }
 
@@ -336,47 +338,47 @@ async fn heard<T>(receiver: &mut watch::Receiver<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::{delivered, ledger, slice};
+    use crate::catalog::ledger::tests::{delivered, ledger, slice};
 
     const AFTER: Duration = Duration::from_secs(60);
 
     #[test]
     fn the_backup_store_takes_over_after_its_time_and_concludes_once() {
         let (early, late) = (Some(Duration::from_secs(10)), Some(AFTER));
-        let mut books = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
-        let next = |books: &Ledger, failing, after, listed, told| {
-            super::next(books, failing, after, Progress { listed, quiet: Duration::from_secs(5), told })
+        let mut catalog = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
+        let next = |catalog: &Ledger, failing, after, listed, told| {
+            super::next(catalog, failing, after, Progress { listed, quiet: Duration::from_secs(5), told })
         };
-        assert_eq!(next(&books, None, AFTER, 0, false), Step::Rest);
-        assert_eq!(next(&books, early, AFTER, 0, false), Step::Wait(Duration::from_secs(50)));
-        assert!(matches!(next(&books, late, AFTER, 0, false), Step::Put(parcels) if parcels.len() == 2));
-        books.apply(delivered("a"));
-        books.apply(Record::BackedUp { file: "b".into() });
+        assert_eq!(next(&catalog, None, AFTER, 0, false), BackupStep::Rest);
+        assert_eq!(next(&catalog, early, AFTER, 0, false), BackupStep::Wait(Duration::from_secs(50)));
+        assert!(matches!(next(&catalog, late, AFTER, 0, false), BackupStep::Put(slices) if slices.len() == 2));
+        catalog.apply(delivered("a"));
+        catalog.apply(Record::BackedUp { file: "b".into() });
         // The playlist was not due; it is put when nothing more comes.
-        assert_eq!(next(&books, late, AFTER, 0, false), Step::Wait(Duration::from_secs(25)));
+        assert_eq!(next(&catalog, late, AFTER, 0, false), BackupStep::Wait(Duration::from_secs(25)));
         let quiet = Progress { listed: 0, quiet: Duration::from_secs(30), told: false };
-        assert_eq!(super::next(&books, late, AFTER, quiet), Step::Put(vec![]));
-        assert_eq!(next(&books, late, AFTER, 1, false), Step::Rest);
-        books.apply(Record::Stopped { at: 30_000 });
-        assert_eq!(next(&books, None, AFTER, 1, false), Step::Rest);
-        assert_eq!(next(&books, early, AFTER, 1, false), Step::Wait(Duration::from_secs(50)));
-        assert_eq!(next(&books, late, AFTER, 1, false), Step::Conclude);
-        assert_eq!(next(&books, late, AFTER, 1, true), Step::Rest);
-        books.apply(Record::ConcludedInBackup);
+        assert_eq!(super::next(&catalog, late, AFTER, quiet), BackupStep::Put(vec![]));
+        assert_eq!(next(&catalog, late, AFTER, 1, false), BackupStep::Rest);
+        catalog.apply(Record::Stopped { at: 30_000 });
+        assert_eq!(next(&catalog, None, AFTER, 1, false), BackupStep::Rest);
+        assert_eq!(next(&catalog, early, AFTER, 1, false), BackupStep::Wait(Duration::from_secs(50)));
+        assert_eq!(next(&catalog, late, AFTER, 1, false), BackupStep::Conclude);
+        assert_eq!(next(&catalog, late, AFTER, 1, true), BackupStep::Rest);
+        catalog.apply(Record::ConcludedInBackup);
         // As another process finds it, that has put no playlist yet.
-        assert_eq!(next(&books, late, AFTER, 0, false), Step::Conclude);
-        books.apply(Record::Concluded);
-        assert_eq!(next(&books, late, AFTER, 0, false), Step::Rest);
+        assert_eq!(next(&catalog, late, AFTER, 0, false), BackupStep::Conclude);
+        catalog.apply(Record::Concluded);
+        assert_eq!(next(&catalog, late, AFTER, 0, false), BackupStep::Rest);
     }
 
     #[test]
     fn a_recording_without_slices_ends_in_the_backup_store_too() {
-        let books = ledger([Record::Stopped { at: 1 }]);
+        let catalog = ledger([Record::Stopped { at: 1 }]);
         let conclude = |told| {
             let progress = Progress { listed: 0, quiet: Duration::ZERO, told };
-            next(&books, Some(Duration::ZERO), Duration::ZERO, progress)
+            next(&catalog, Some(Duration::ZERO), Duration::ZERO, progress)
         };
-        assert_eq!(conclude(false), Step::Conclude);
-        assert_eq!(conclude(true), Step::Rest);
+        assert_eq!(conclude(false), BackupStep::Conclude);
+        assert_eq!(conclude(true), BackupStep::Rest);
     }
 }

@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
-use crate::books::record::Expected;
+use crate::catalog::record::Expected;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Presence {
+pub enum ParticipantState {
     Connecting,
     Joined,
     Left,
@@ -21,7 +21,7 @@ pub enum Presence {
 pub struct Participant {
     pub uid: u32,
     pub name: Option<String>,
-    pub state: Presence,
+    pub state: ParticipantState,
     pub audio: bool,
     pub video: bool,
     pub join_time: Option<i64>,
@@ -30,18 +30,18 @@ pub struct Participant {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Roster {
+pub struct Participants {
     participants: Vec<Participant>,
     somebody_joined: bool,
 }
 
-impl Roster {
+impl Participants {
     #[must_use]
     pub fn new(expected: &[Expected], somebody_joined: bool) -> Self {
         let participant = |expected: &Expected| Participant {
             uid: expected.uid,
             name: expected.name.clone(),
-            state: Presence::Connecting,
+            state: ParticipantState::Connecting,
             audio: false,
             video: false,
             join_time: None,
@@ -55,7 +55,7 @@ impl Roster {
         self.somebody_joined = true;
         if let Some(participant) = self.find(uid) {
             *participant = Participant {
-                state: Presence::Joined,
+                state: ParticipantState::Joined,
                 audio,
                 video,
                 join_time: Some(at),
@@ -75,8 +75,8 @@ impl Roster {
     /// The connection stands, so whoever was out of reach is on the way.
     pub fn remark(&mut self, uid: u32, message: String) {
         if let Some(participant) = self.find(uid) {
-            if matches!(participant.state, Presence::Failed | Presence::Refused) {
-                participant.state = Presence::Connecting;
+            if matches!(participant.state, ParticipantState::Failed | ParticipantState::Refused) {
+                participant.state = ParticipantState::Connecting;
             }
             participant.message = message;
         }
@@ -84,7 +84,7 @@ impl Roster {
 
     pub fn left(&mut self, uid: u32, at: i64, message: String) {
         if let Some(participant) = self.find(uid) {
-            participant.state = Presence::Left;
+            participant.state = ParticipantState::Left;
             (participant.audio, participant.video) = (false, false);
             participant.leave_time = Some(at);
             participant.message = message;
@@ -95,9 +95,9 @@ impl Roster {
     pub fn unavailable(&mut self, uid: u32, refused: bool, message: String) {
         if let Some(participant) = self.find(uid) {
             participant.state = match (refused, participant.leave_time) {
-                (true, _) => Presence::Refused,
-                (false, Some(_)) => Presence::Left,
-                (false, None) => Presence::Failed,
+                (true, _) => ParticipantState::Refused,
+                (false, Some(_)) => ParticipantState::Left,
+                (false, None) => ParticipantState::Failed,
             };
             participant.message = message;
         }
@@ -124,8 +124,8 @@ impl Roster {
 
     /// Everybody leaves as the recorder does.
     pub fn end(&mut self, at: i64) {
-        for participant in self.participants.iter_mut().filter(|each| each.state == Presence::Joined) {
-            participant.state = Presence::Left;
+        for participant in self.participants.iter_mut().filter(|each| each.state == ParticipantState::Joined) {
+            participant.state = ParticipantState::Left;
             participant.leave_time = Some(at);
         }
     }
@@ -142,13 +142,13 @@ impl Roster {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.participants.iter().any(|each| each.state == Presence::Joined)
+        !self.participants.iter().any(|each| each.state == ParticipantState::Joined)
     }
 
     /// Whether the channel refuses the recorder: every source said no, and nobody was ever there.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        !self.somebody_joined && self.participants.iter().all(|each| each.state == Presence::Refused)
+        !self.somebody_joined && self.participants.iter().all(|each| each.state == ParticipantState::Refused)
     }
 
     fn find(&mut self, uid: u32) -> Option<&mut Participant> {
@@ -162,28 +162,31 @@ mod tests {
 
     #[test]
     fn what_a_participant_is_waited_for_is_shown_until_it_is_there() {
-        let mut roster = Roster::new(&[Expected { uid: 1, name: None }], false);
-        let shown = |roster: &Roster| (roster.participants()[0].state, roster.participants()[0].message.clone());
+        let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let shown = |roster: &Participants| (roster.participants()[0].state, roster.participants()[0].message.clone());
         roster.unavailable(1, false, "not there yet".to_owned());
         roster.remark(1, "waiting".to_owned());
-        assert_eq!(shown(&roster), (Presence::Connecting, "waiting".to_owned()));
+        assert_eq!(shown(&roster), (ParticipantState::Connecting, "waiting".to_owned()));
         roster.joined(1, 10, true, false);
         roster.remark(1, "waiting".to_owned());
-        assert_eq!(shown(&roster), (Presence::Joined, "waiting".to_owned()));
+        assert_eq!(shown(&roster), (ParticipantState::Joined, "waiting".to_owned()));
         roster.remark(1, String::new());
-        assert_eq!(shown(&roster), (Presence::Joined, String::new()));
+        assert_eq!(shown(&roster), (ParticipantState::Joined, String::new()));
     }
 
     #[test]
     fn a_participant_who_left_stays_left_while_nobody_answers() {
-        let mut roster = Roster::new(&[Expected { uid: 1, name: None }], false);
+        let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
         roster.unavailable(1, false, "not there yet".to_owned());
-        assert_eq!(roster.participants()[0].state, Presence::Failed);
+        assert_eq!(roster.participants()[0].state, ParticipantState::Failed);
         roster.joined(1, 10, true, true);
         roster.left(1, 20, "ended".to_owned());
         roster.unavailable(1, false, "nothing under this name".to_owned());
-        assert_eq!((roster.participants()[0].state, roster.participants()[0].leave_time), (Presence::Left, Some(20)));
+        assert_eq!(
+            (roster.participants()[0].state, roster.participants()[0].leave_time),
+            (ParticipantState::Left, Some(20))
+        );
         roster.unavailable(1, true, "401".to_owned());
-        assert_eq!(roster.participants()[0].state, Presence::Refused);
+        assert_eq!(roster.participants()[0].state, ParticipantState::Refused);
     }
 }

@@ -7,15 +7,15 @@ use std::sync::Mutex;
 
 use tracing::{info, warn};
 
-use crate::books::journal;
-use crate::books::manifest;
-use crate::books::record::Begun;
+use crate::catalog::journal;
+use crate::catalog::manifest;
+use crate::catalog::record::Begun;
 use crate::locked::Locked;
 use crate::names;
 
 /// Whichever of the two comes last removes the directory.
 #[derive(Default)]
-pub struct Remains(Mutex<Sides>);
+pub struct DirectoryCleanup(Mutex<Sides>);
 
 #[derive(Default)]
 struct Sides {
@@ -23,7 +23,7 @@ struct Sides {
     is_released: bool,
 }
 
-impl Remains {
+impl DirectoryCleanup {
     /// Everything in the directory is in the bucket, and that was told, or nobody listens.
     pub fn delivered(&self, directory: PathBuf, begun: Begun) {
         let mut sides = self.0.locked();
@@ -58,22 +58,22 @@ pub fn remove_told(directory: &Path, begun: &Begun) {
     }
 }
 
-/// Removes the recording's books and, if nothing else is in it, the directory. What nobody could deliver any more keeps
+/// Removes the recording's catalog and, if nothing else is in it, the directory. What nobody could deliver any more keeps
 /// them: so they go only where no file of the recording's is left beside them.
 fn remove(directory: &Path, begun: &Begun) -> io::Result<()> {
-    let mut books = Vec::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         match kind(&name, begun) {
-            File::Books => books.push(name),
-            File::Other => {}
-            File::Content => return Err(io::Error::other(format!("{name} is there"))),
+            FileKind::Catalog => files.push(name),
+            FileKind::Other => {}
+            FileKind::Content => return Err(io::Error::other(format!("{name} is there"))),
         }
     }
     let index = format!("{}{}", begun.file_prefix, journal::FILE);
     // The journal last, so that whatever remains after a crash can be made sense of.
-    books.sort_by_key(|name| *name == index);
-    for name in books {
+    files.sort_by_key(|name| *name == index);
+    for name in files {
         std::fs::remove_file(directory.join(name))?;
     }
     match std::fs::remove_dir(directory) {
@@ -84,31 +84,31 @@ fn remove(directory: &Path, begun: &Begun) -> io::Result<()> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum File {
+enum FileKind {
     /// What was written about the recording, and is in the bucket.
-    Books,
+    Catalog,
     /// A slice, or something that is not known.
     Content,
     /// Not this recording's.
     Other,
 }
 
-fn kind(name: &str, begun: &Begun) -> File {
+fn kind(name: &str, begun: &Begun) -> FileKind {
     let name = name.strip_suffix(".partial").unwrap_or(name);
     let about = [journal::FILE, manifest::FILE].map(|file| format!("{}{file}", begun.file_prefix));
     let ours = name.strip_prefix(begun.stem.as_str());
     match ours {
-        _ if about.iter().any(|file| file == name) => File::Books,
-        Some(rest) if rest.ends_with(&names::playlist("")) => File::Books,
-        Some(_) => File::Content,
-        None => File::Other,
+        _ if about.iter().any(|file| file == name) => FileKind::Catalog,
+        Some(rest) if rest.ends_with(&names::playlist("")) => FileKind::Catalog,
+        Some(_) => FileKind::Content,
+        None => FileKind::Other,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::begun;
+    use crate::catalog::ledger::tests::begun;
     use crate::test_support::Scratch;
 
     fn scratch(begun: &Begun, more: &[&str]) -> Scratch {
@@ -127,16 +127,16 @@ mod tests {
         let begun = begun();
         for delivered_first in [true, false] {
             let scratch = scratch(&begun, &[]);
-            let remains = Remains::default();
-            let deliver = || remains.delivered(scratch.path().to_owned(), begun.clone());
+            let directory_cleanup = DirectoryCleanup::default();
+            let deliver = || directory_cleanup.delivered(scratch.path().to_owned(), begun.clone());
             if delivered_first {
                 deliver();
             } else {
-                remains.released();
+                directory_cleanup.released();
             }
             assert!(scratch.path().join("index").exists());
             if delivered_first {
-                remains.released();
+                directory_cleanup.released();
             } else {
                 deliver();
             }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_keeps_the_books_beside_it() {
+    fn a_slice_keeps_the_catalog_beside_it() {
         let begun = begun();
         let scratch = scratch(&begun, &["STEM_20190611063246073.ts"]);
         assert!(remove(scratch.path(), &begun).is_err());

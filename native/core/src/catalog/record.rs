@@ -21,7 +21,7 @@ pub enum Record {
         file: String,
         start: i64,
         discontinuity: bool,
-        tracks: Vec<Track>,
+        tracks: Vec<TrackRecord>,
     },
     /// The slice's file is complete.
     Closed {
@@ -76,17 +76,20 @@ pub enum Record {
     /// Everything is stored, some of it in the backup store only.
     ConcludedInBackup,
     /// What was backed up is home; the playlist follows under this name.
-    ComingHome {
+    #[serde(rename = "ComingHome")]
+    PlaylistRestored {
         playlist: String,
     },
     /// The recording's MP4 is in the bucket, verified.
-    Filmed {
+    #[serde(rename = "Filmed")]
+    Mp4Delivered {
         file: String,
         bytes: u64,
         sha256: String,
     },
     /// There will be no MP4; the reason was told.
-    NotFilmed {
+    #[serde(rename = "NotFilmed")]
+    Mp4GivenUp {
         file: String,
         reason: String,
     },
@@ -126,7 +129,7 @@ pub struct Expected {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Track {
+pub struct TrackRecord {
     pub audio: bool,
     pub at: i64,
 }
@@ -176,7 +179,7 @@ impl Record {
 
     #[must_use]
     pub fn opened(slice: &OpenSlice) -> Self {
-        let track = |start: &TrackStart| Track { audio: start.kind == TrackKind::Audio, at: start.at.0 };
+        let track = |start: &TrackStart| TrackRecord { audio: start.kind == TrackKind::Audio, at: start.at.0 };
         Self::Opened {
             file: slice.file_name.clone(),
             start: slice.start.0,

@@ -15,13 +15,13 @@ use journal::Journal;
 use ledger::Ledger;
 use record::Record;
 
-pub struct Books {
+pub struct Catalog {
     journal: Journal,
     ledger: Ledger,
 }
 
-impl Books {
-    /// The books in the directory: what an earlier process wrote, or new ones that are still empty.
+impl Catalog {
+    /// The catalog in the directory: what an earlier process wrote, or a new one that is still empty.
     pub fn open(directory: &Path, file_prefix: &str) -> Result<Self, Error> {
         let (journal, records) = Journal::open(directory, file_prefix)?;
         let mut ledger = Ledger::default();

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::books::Books;
+use crate::catalog::Catalog;
 use crate::locked::Locked;
 use crate::names;
 use crate::storage::credentials::Credentials;
@@ -13,15 +13,15 @@ use crate::storage::store::Store;
 /// Nobody waits for this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub struct Litter {
+pub struct ProbeCleanup {
     pub credentials: Credentials,
-    pub books: Arc<Mutex<Books>>,
+    pub catalog: Arc<Mutex<Catalog>>,
 }
 
-impl Litter {
+impl ProbeCleanup {
     /// Removes the empty playlist, in one attempt: a key that may only put objects cannot, and then it stays.
     pub async fn remove(&self) {
-        let begun = self.books.locked().ledger().begun().cloned();
+        let begun = self.catalog.locked().ledger().begun().cloned();
         let Some(begun) = begun else { return };
         let name = names::playlist(&begun.stem);
         let Ok(store) = Store::new(begun.target, self.credentials.clone()) else { return };

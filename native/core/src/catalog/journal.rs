@@ -11,7 +11,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use crate::books::record::{Record, VERSION};
+use crate::catalog::record::{Record, VERSION};
 use crate::error::{Code, Error};
 use crate::names;
 
@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn what_a_newer_version_wrote_is_told_from_damage() {
-        let newer = crate::books::ledger::tests::begun();
-        let newer = Record::Begun(Box::new(crate::books::record::Begun { version: VERSION + 1, ..newer }));
+        let newer = crate::catalog::ledger::tests::begun();
+        let newer = Record::Begun(Box::new(crate::catalog::record::Begun { version: VERSION + 1, ..newer }));
         for fact in [serde_json::to_string(&newer).unwrap(), "{\"record\":\"Dreamt\"}".to_owned()] {
             let scratch = Scratch::new();
             std::fs::write(scratch.path().join(FILE), written(&fact)).unwrap();

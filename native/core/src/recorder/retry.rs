@@ -5,29 +5,29 @@ use std::collections::HashSet;
 use std::mem::{discriminant, Discriminant};
 use std::time::Duration;
 
-use crate::storage::failure::Cause;
+use crate::storage::failure::StoreCause;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
-pub struct Trouble {
-    told: HashSet<Discriminant<Cause>>,
+pub struct RetryState {
+    told: HashSet<Discriminant<StoreCause>>,
     attempts: u32,
 }
 
-impl Trouble {
+impl RetryState {
     #[must_use]
-    pub fn is_none(&self) -> bool {
+    pub fn is_clear(&self) -> bool {
         self.attempts == 0
     }
 
-    pub fn is_new(&mut self, cause: &Cause) -> bool {
+    pub fn is_new(&mut self, cause: &StoreCause) -> bool {
         self.told.insert(discriminant(cause))
     }
 
-    /// True if there was trouble.
-    pub fn heal(&mut self) -> bool {
+    /// True if anything had failed.
+    pub fn recover(&mut self) -> bool {
         !std::mem::take(self).told.is_empty()
     }
 
@@ -44,23 +44,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_trouble_is_told_once_until_it_heals() {
-        let mut trouble = Trouble::default();
-        assert!(!trouble.heal());
-        assert!(trouble.is_new(&Cause::AccessDenied));
-        assert!(!trouble.is_new(&Cause::AccessDenied));
-        assert!(trouble.is_new(&Cause::Timeout));
-        assert!(trouble.heal());
-        assert!(trouble.is_new(&Cause::AccessDenied));
+    fn each_cause_is_told_once_until_the_store_recovers() {
+        let mut retry = RetryState::default();
+        assert!(!retry.recover());
+        assert!(retry.is_new(&StoreCause::AccessDenied));
+        assert!(!retry.is_new(&StoreCause::AccessDenied));
+        assert!(retry.is_new(&StoreCause::Timeout));
+        assert!(retry.recover());
+        assert!(retry.is_new(&StoreCause::AccessDenied));
     }
 
     #[test]
     fn pauses_grow_and_are_bounded() {
-        let mut trouble = Trouble::default();
-        assert!(trouble.is_none());
-        assert!(trouble.pause() <= FIRST_PAUSE);
-        assert!(!trouble.is_none());
-        let late = (0..40).map(|_| trouble.pause()).last().unwrap();
+        let mut retry = RetryState::default();
+        assert!(retry.is_clear());
+        assert!(retry.pause() <= FIRST_PAUSE);
+        assert!(!retry.is_clear());
+        let late = (0..40).map(|_| retry.pause()).last().unwrap();
         assert!(late >= LONGEST_PAUSE / 2 && late <= LONGEST_PAUSE);
     }
 }

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::books::ledger::{Complete, Slice, ROUNDING};
 use crate::capture::api::UtcMillis;
+use crate::catalog::ledger::{Complete, Slice, ROUNDING};
 use crate::names;
 
 /// The playlist of these slices; a finished one tells players that nothing follows.
@@ -82,20 +82,20 @@ fn segment(text: &mut String, end: Option<i64>, slice: &Slice, complete: &Comple
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::ledger::tests::{delivered, ledger, slice};
-    use crate::books::record::{Record, Track};
+    use crate::catalog::ledger::tests::{delivered, ledger, slice};
+    use crate::catalog::record::{Record, TrackRecord};
 
     #[test]
     fn a_playlist_has_every_tag_in_its_place() {
         let start = 1_560_234_766_073;
-        let tracks = vec![Track { audio: true, at: start }, Track { audio: false, at: start }];
+        let tracks = vec![TrackRecord { audio: true, at: start }, TrackRecord { audio: false, at: start }];
         let mut records = slice("a.ts", start, 15_000).to_vec();
         records[0] = Record::Opened { file: "a.ts".into(), start, discontinuity: true, tracks };
         records.extend(slice("b.ts", start + 15_000, 7_033));
         let mut restarted = slice("c.ts", start + 30_000, 15_000);
         if let Record::Opened { discontinuity, tracks, .. } = &mut restarted[0] {
             *discontinuity = true;
-            tracks.push(Track { audio: true, at: start + 30_000 });
+            tracks.push(TrackRecord { audio: true, at: start + 30_000 });
         }
         records.extend(restarted);
         records.extend([delivered("a.ts"), delivered("b.ts"), delivered("c.ts")]);
@@ -126,8 +126,8 @@ mod tests {
     fn a_lost_slice_leaves_a_discontinuity() {
         let slices = [slice("a.ts", 0, 15_000), slice("b.ts", 15_001, 15_000), slice("c.ts", 30_001, 15_000)];
         let records = slices.into_iter().flatten().chain([delivered("a.ts"), delivered("c.ts")]);
-        let books = ledger(records.chain([Record::Empty { file: "b.ts".into() }]));
-        let text = playlist(books.unbroken(), 15, false);
+        let catalog = ledger(records.chain([Record::Empty { file: "b.ts".into() }]));
+        let text = playlist(catalog.unbroken(), 15, false);
         let tail = "a.ts\n\
                     #EXT-X-DISCONTINUITY\n\
                     #EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:30.001Z\n\
@@ -138,13 +138,13 @@ mod tests {
 
     #[test]
     fn each_playlist_continues_the_one_before() {
-        let mut books = ledger(slice("a.ts", 0, 15_000).into_iter().chain([delivered("a.ts")]));
-        let one = playlist(books.unbroken(), 15, false);
+        let mut catalog = ledger(slice("a.ts", 0, 15_000).into_iter().chain([delivered("a.ts")]));
+        let one = playlist(catalog.unbroken(), 15, false);
         for record in slice("b.ts", 15_000, 15_000).into_iter().chain([delivered("b.ts")]) {
-            books.apply(record);
+            catalog.apply(record);
         }
-        let two = playlist(books.unbroken(), 15, false);
+        let two = playlist(catalog.unbroken(), 15, false);
         assert!(two.starts_with(&one));
-        assert_eq!(playlist(books.unbroken(), 15, true), two + "#EXT-X-ENDLIST\n");
+        assert_eq!(playlist(catalog.unbroken(), 15, true), two + "#EXT-X-ENDLIST\n");
     }
 }

@@ -9,20 +9,20 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::names;
-use crate::recorder::backup::Backup;
-use crate::recorder::parcel::Parcel;
-use crate::recorder::stock::{News, Stock};
-use crate::recorder::trouble::Trouble;
-use crate::storage::failure::{Cause, Failure};
+use crate::recorder::backup_uploader::BackupStore;
+use crate::recorder::retry::RetryState;
+use crate::recorder::slice_store::{SliceStore, UploadEvent};
+use crate::recorder::upload_queue::CompleteSlice;
+use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::Store;
 
 /// A file that the store has lost is asked for again after this time: somebody may have put it back.
 const GONE_PAUSE: Duration = Duration::from_secs(60);
 
-pub struct Depot {
-    backup: Option<Backup>,
+pub struct BackupRestore {
+    backup: Option<BackupStore>,
     store: Option<Store>,
-    trouble: Trouble,
+    retry: RetryState,
     retry_at: Option<Instant>,
     /// Files that the store has lost, and when to ask again; they hold nothing else up.
     gone: HashMap<String, Instant>,
@@ -30,11 +30,11 @@ pub struct Depot {
     fetched: HashSet<String>,
 }
 
-impl Depot {
+impl BackupRestore {
     #[must_use]
-    pub fn new(backup: Option<Backup>) -> Self {
-        let trouble = Trouble::default();
-        Self { backup, store: None, trouble, retry_at: None, gone: HashMap::new(), fetched: HashSet::new() }
+    pub fn new(backup: Option<BackupStore>) -> Self {
+        let retry = RetryState::default();
+        Self { backup, store: None, retry, retry_at: None, gone: HashMap::new(), fetched: HashSet::new() }
     }
 
     /// Whether it may be asked for the file now.
@@ -54,74 +54,75 @@ impl Depot {
     }
 
     /// Where the slice's content was put on the work volume; `None` where the store does not give it now, which is told.
-    pub async fn fetch(&mut self, parcel: &Parcel, stock: &Stock) -> Option<PathBuf> {
-        let path = stock.directory.join(fetched(&parcel.file));
-        if self.fetched.contains(&parcel.file) {
+    pub async fn fetch(&mut self, slice: &CompleteSlice, slice_store: &SliceStore) -> Option<PathBuf> {
+        let path = slice_store.directory.join(fetched(&slice.file));
+        if self.fetched.contains(&slice.file) {
             return Some(path);
         }
-        match self.get(parcel, &path).await {
+        match self.get(slice, &path).await {
             Ok(()) => {
-                self.answered(stock);
-                self.gone.remove(&parcel.file);
-                self.fetched.insert(parcel.file.clone());
+                self.answered(slice_store);
+                self.gone.remove(&slice.file);
+                self.fetched.insert(slice.file.clone());
                 Some(path)
             }
-            Err(failure) if failure.cause == Cause::FileGone => {
-                self.answered(stock);
-                let known = self.gone.insert(parcel.file.clone(), Instant::now() + GONE_PAUSE).is_some();
+            Err(failure) if failure.cause == StoreCause::FileGone => {
+                self.answered(slice_store);
+                let known = self.gone.insert(slice.file.clone(), Instant::now() + GONE_PAUSE).is_some();
                 if !known {
-                    self.tell(stock, &failure);
+                    self.tell(slice_store, &failure);
                 }
                 None
             }
             Err(failure) => {
-                if self.trouble.is_new(&failure.cause) {
-                    self.tell(stock, &failure);
+                if self.retry.is_new(&failure.cause) {
+                    self.tell(slice_store, &failure);
                 }
-                self.retry_at = Some(Instant::now() + self.trouble.pause());
+                self.retry_at = Some(Instant::now() + self.retry.pause());
                 None
             }
         }
     }
 
     /// The slice is home.
-    pub fn forget(&mut self, file: &str, stock: &Stock) -> Result<(), Failure> {
+    pub fn forget(&mut self, file: &str, slice_store: &SliceStore) -> Result<(), StoreError> {
         if self.fetched.remove(file) {
-            stock.remove(&fetched(file))?;
+            slice_store.remove(&fetched(file))?;
         }
         Ok(())
     }
 
-    fn answered(&mut self, stock: &Stock) {
+    fn answered(&mut self, slice_store: &SliceStore) {
         self.retry_at = None;
-        if self.trouble.heal() {
-            stock.tell(News::BackupHealed);
+        if self.retry.recover() {
+            slice_store.tell(UploadEvent::BackupRecovered);
         }
     }
 
-    fn tell(&self, stock: &Stock, failure: &Failure) {
+    fn tell(&self, slice_store: &SliceStore, failure: &StoreError) {
         if let Some(backup) = &self.backup {
-            stock.tell(News::Failed(backup.error(failure)));
+            slice_store.tell(UploadEvent::Failed(backup.error(failure)));
         }
     }
 
-    async fn get(&mut self, parcel: &Parcel, path: &Path) -> Result<(), Failure> {
+    async fn get(&mut self, slice: &CompleteSlice, path: &Path) -> Result<(), StoreError> {
         let Some(backup) = &self.backup else {
-            return Err(Failure::new(Cause::Setup, "there is no backup store"));
+            return Err(StoreError::new(StoreCause::Setup, "there is no backup store"));
         };
         let store = match &mut self.store {
             Some(store) => store,
             empty => empty.insert(backup.open()?),
         };
-        let named = |failure: Failure| Failure { detail: format!("{}: {}", parcel.file, failure.detail), ..failure };
-        let sha256 = store.get_file(&parcel.file, parcel.complete.bytes, path).await.map_err(named)?;
-        if sha256 == parcel.complete.sha256 {
+        let named =
+            |failure: StoreError| StoreError { detail: format!("{}: {}", slice.file, failure.detail), ..failure };
+        let sha256 = store.get_file(&slice.file, slice.complete.bytes, path).await.map_err(named)?;
+        if sha256 == slice.complete.sha256 {
             Ok(())
         } else {
             // What it is instead is still there.
             let _ = std::fs::remove_file(path);
-            let message = format!("{}: what is there is something else", parcel.file);
-            Err(Failure::new(Cause::FileGone, message))
+            let message = format!("{}: what is there is something else", slice.file);
+            Err(StoreError::new(StoreCause::FileGone, message))
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A recording's files on the work volume, and the books about them.
+//! A recording's files on the work volume, and the catalog about them.
 
 use std::fs::File;
 use std::io;
@@ -9,20 +9,20 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::books::ledger::Film;
-use crate::books::record::Record;
-use crate::books::Books;
 use crate::capture::api::UtcMillis;
+use crate::catalog::ledger::Mp4State;
+use crate::catalog::record::Record;
+use crate::catalog::Catalog;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::names;
-use crate::recorder::parcel::Parcel;
-use crate::recorder::volume::Place;
-use crate::storage::failure::{Cause, Failure};
+use crate::recorder::upload_queue::CompleteSlice;
+use crate::recorder::volume::WorkDirectory;
+use crate::storage::failure::{StoreCause, StoreError};
 
 /// What becomes of the upload; whoever tells it never asks.
 #[derive(Debug)]
-pub enum News {
+pub enum UploadEvent {
     /// With the code of the store that refuses.
     Failed(Error),
     /// A file is lost, or cannot be made; the rest goes on without it.
@@ -38,7 +38,7 @@ pub enum News {
     },
     /// Files go elsewhere from now on.
     Moved,
-    BackupHealed,
+    BackupRecovered,
     /// Everything is stored, some of it in the backup store only; its playlist has this name.
     BackedUp {
         playlist: String,
@@ -47,77 +47,77 @@ pub enum News {
     Concluded {
         playlist: String,
     },
-    /// The books cannot be written any more.
+    /// The catalog cannot be written any more.
     Broken(Error),
 }
 
 /// Why something was not done.
-pub enum Stop {
-    Store(Failure),
-    Books(Error),
+pub enum UploadError {
+    Store(StoreError),
+    Catalog(Error),
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
+impl From<StoreError> for UploadError {
+    fn from(failure: StoreError) -> Self {
         Self::Store(failure)
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for UploadError {
     fn from(error: Error) -> Self {
-        Self::Books(error)
+        Self::Catalog(error)
     }
 }
 
 #[derive(Clone)]
-pub struct Stock {
-    pub books: Arc<Mutex<Books>>,
+pub struct SliceStore {
+    pub catalog: Arc<Mutex<Catalog>>,
     pub directory: PathBuf,
-    pub volume: Place,
-    pub news: UnboundedSender<News>,
+    pub volume: WorkDirectory,
+    pub upload_events: UnboundedSender<UploadEvent>,
 }
 
-impl Stock {
+impl SliceStore {
     /// Where the slice's file is; `None` if it is not wanted any more, or if it is gone: that time is then a gap, and said so.
-    pub fn locate(&self, parcel: &Parcel) -> Result<Option<PathBuf>, Stop> {
-        let path = self.directory.join(&parcel.file);
-        if !self.books.locked().ledger().is_wanted(&parcel.file) {
+    pub fn locate(&self, slice: &CompleteSlice) -> Result<Option<PathBuf>, UploadError> {
+        let path = self.directory.join(&slice.file);
+        if !self.catalog.locked().ledger().is_wanted(&slice.file) {
             return Ok(None);
         }
         match std::fs::metadata(&path) {
-            Ok(about) if about.len() == parcel.complete.bytes => Ok(Some(path)),
-            Ok(_) => self.set_aside(parcel).map(|()| None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.bring_aside(&parcel.file) => Ok(Some(path)),
+            Ok(about) if about.len() == slice.complete.bytes => Ok(Some(path)),
+            Ok(_) => self.set_aside(slice).map(|()| None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.bring_aside(&slice.file) => Ok(Some(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.give_up(parcel, "it is gone")?;
+                self.give_up(slice, "it is gone")?;
                 Ok(None)
             }
-            Err(error) => Err(Failure::new(Cause::LocalFile, format!("{}: {error}", path.display())).into()),
+            Err(error) => Err(StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display())).into()),
         }
     }
 
     /// Keeps a file that is not what was written under a name of its own: that time is a gap, and said so.
-    pub fn set_aside(&self, parcel: &Parcel) -> Result<(), Stop> {
-        if !self.books.locked().ledger().is_wanted(&parcel.file) {
+    pub fn set_aside(&self, slice: &CompleteSlice) -> Result<(), UploadError> {
+        if !self.catalog.locked().ledger().is_wanted(&slice.file) {
             return Ok(());
         }
-        let path = self.directory.join(&parcel.file);
+        let path = self.directory.join(&slice.file);
         let measured = measure(&path);
         let (bytes, sha256) =
-            measured.map_err(|error| Failure::new(Cause::LocalFile, format!("{}: {error}", path.display())))?;
-        if bytes == 0 || self.books.locked().ledger().is_set_aside(&parcel.file) {
-            self.give_up(parcel, "nothing of it is left")?;
-            return Ok(self.remove(&parcel.file)?);
+            measured.map_err(|error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display())))?;
+        if bytes == 0 || self.catalog.locked().ledger().is_set_aside(&slice.file) {
+            self.give_up(slice, "nothing of it is left")?;
+            return Ok(self.remove(&slice.file)?);
         }
-        let aside = names::damaged(&parcel.file);
+        let aside = names::damaged(&slice.file);
         let message = format!(
             "{}: its content is not what was written; the recording has a gap there, and what was found is kept as {aside}",
-            parcel.file
+            slice.file
         );
-        self.tell(News::Lost(Error::new(Code::UploaderFailed, message)));
-        let mut books = self.books.locked();
-        books.write(gap(parcel, "FileDamaged"))?;
-        books.write(Record::Damaged { file: parcel.file.clone(), aside: aside.clone(), bytes, sha256 })?;
+        self.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
+        let mut catalog = self.catalog.locked();
+        catalog.write(gap(slice, "FileDamaged"))?;
+        catalog.write(Record::Damaged { file: slice.file.clone(), aside: aside.clone(), bytes, sha256 })?;
         // Where this fails, it is done when the file is looked for.
         let _ = std::fs::rename(&path, self.directory.join(aside));
         Ok(())
@@ -125,59 +125,59 @@ impl Stock {
 
     /// Whether the file is there under this name, which a damaged slice's may get only now.
     fn bring_aside(&self, aside: &str) -> bool {
-        let books = self.books.locked();
-        let mut damaged = books.ledger().damaged().iter();
+        let catalog = self.catalog.locked();
+        let mut damaged = catalog.ledger().damaged().iter();
         damaged.find(|damaged| damaged.aside == aside).is_some_and(|damaged| {
             std::fs::rename(self.directory.join(&damaged.file), self.directory.join(aside)).is_ok()
         })
     }
 
-    pub fn write_text(&self, file: &str, text: &str) -> Result<(), Failure> {
+    pub fn write_text(&self, file: &str, text: &str) -> Result<(), StoreError> {
         let partial = self.directory.join(format!("{file}.partial"));
         std::fs::write(&partial, text)
             .and_then(|()| std::fs::rename(&partial, self.directory.join(file)))
-            .map_err(|error| Failure::new(Cause::LocalFile, format!("{file}: {error}")))
+            .map_err(|error| StoreError::new(StoreCause::LocalFile, format!("{file}: {error}")))
     }
 
-    pub fn remove(&self, file: &str) -> Result<(), Failure> {
+    pub fn remove(&self, file: &str) -> Result<(), StoreError> {
         match std::fs::remove_file(self.directory.join(file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Failure::new(Cause::LocalFile, format!("{file}: {error}")))
+                Err(StoreError::new(StoreCause::LocalFile, format!("{file}: {error}")))
             }
             _ => Ok(()),
         }
     }
 
     /// Removes a slice that is in the bucket, unless it is wanted here until the end.
-    pub fn let_go(&self, file: &str) -> Result<(), Failure> {
-        if matches!(self.books.locked().ledger().film(), Some(Film::Wanted)) {
+    pub fn let_go(&self, file: &str) -> Result<(), StoreError> {
+        if matches!(self.catalog.locked().ledger().mp4(), Some(Mp4State::Wanted)) {
             return Ok(());
         }
         self.remove(file)
     }
 
     pub fn write(&self, record: Record) -> Result<(), Error> {
-        self.books.locked().write(record)
+        self.catalog.locked().write(record)
     }
 
-    pub fn tell(&self, news: News) {
+    pub fn tell(&self, event: UploadEvent) {
         // Nobody listens only after a cancellation.
-        let _ = self.news.send(news);
+        let _ = self.upload_events.send(event);
     }
 
-    fn give_up(&self, parcel: &Parcel, why: &str) -> Result<(), Error> {
-        let file = &parcel.file;
+    fn give_up(&self, slice: &CompleteSlice, why: &str) -> Result<(), Error> {
+        let file = &slice.file;
         let message = format!("{file}: {why}; the recording has a gap there");
-        self.tell(News::Lost(Error::new(Code::UploaderFailed, message)));
-        let mut books = self.books.locked();
-        books.write(gap(parcel, "FileLost"))?;
-        books.write(Record::Empty { file: file.clone() })
+        self.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
+        let mut catalog = self.catalog.locked();
+        catalog.write(gap(slice, "FileLost"))?;
+        catalog.write(Record::Empty { file: file.clone() })
     }
 }
 
-fn gap(parcel: &Parcel, reason: &str) -> Record {
-    let stop = parcel.start + parcel.complete.milliseconds();
-    Record::gap(UtcMillis(parcel.start), UtcMillis(stop), reason)
+fn gap(slice: &CompleteSlice, reason: &str) -> Record {
+    let stop = slice.start + slice.complete.milliseconds();
+    Record::gap(UtcMillis(slice.start), UtcMillis(stop), reason)
 }
 
 /// The file's size and SHA-256.

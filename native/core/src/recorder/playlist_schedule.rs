@@ -12,11 +12,11 @@ const ALLOWANCE: u64 = 256 << 10;
 const QUIET: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct PlaylistSchedule {
     spent: u64,
 }
 
-impl Pace {
+impl PlaylistSchedule {
     /// Whether a playlist of so many bytes is put now; `media` are the bytes of slices that were put, `quiet` is for how
     /// long there has been no new one.
     #[must_use]
@@ -44,7 +44,7 @@ mod tests {
 
     /// Bytes of playlists, and the most slices that ever were not listed, of so many slices of this size.
     fn recording(slices: u64, bytes: u64) -> (u64, u64) {
-        let (mut pace, mut listed, mut most) = (Pace::default(), 0, 0);
+        let (mut pace, mut listed, mut most) = (PlaylistSchedule::default(), 0, 0);
         for count in 1..=slices {
             if pace.is_due(count * LINE, count * bytes, Duration::ZERO) {
                 pace.put(count * LINE);
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn where_nothing_comes_what_there_is_gets_listed() {
-        let pace = Pace { spent: 10 * ALLOWANCE };
+        let pace = PlaylistSchedule { spent: 10 * ALLOWANCE };
         assert!(!pace.is_due(1, 0, Duration::from_secs(29)));
         assert!(pace.is_due(1, 0, QUIET));
-        assert_eq!(Pace::patience(Duration::from_secs(29)), Duration::from_secs(1));
+        assert_eq!(PlaylistSchedule::patience(Duration::from_secs(29)), Duration::from_secs(1));
     }
 }

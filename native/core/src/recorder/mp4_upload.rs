@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The MP4 of a recording that asked for one: made once recording is over and the bucket has every slice, and put beside
+//! them. Without it the recording is complete, too; so what makes it impossible is told, and never holds up the rest.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::catalog::ledger::{self, Ledger};
+use crate::catalog::record::Record;
+use crate::error::{Code, Error};
+use crate::locked::Locked;
+use crate::log;
+use crate::mp4::{self, SliceInput};
+use crate::names;
+use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
+use crate::recorder::upload_queue::CompleteSlice;
+use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::large::{Local, Put};
+use crate::storage::store::{ObjectKind, Store};
+
+/// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
+/// then. The bucket must have every slice.
+pub async fn deliver(slice_store: &SliceStore, store: &Store) -> Result<(), UploadError> {
+    let Some(job) = Mp4Job::of(slice_store.catalog.locked().ledger()) else { return Ok(()) };
+    if job.is_open {
+        let record = match job.carry_out(slice_store, store).await {
+            Ok(Put { bytes, sha256, .. }) => Record::Mp4Delivered { file: job.file.clone(), bytes, sha256 },
+            Err(Mp4UploadError::Never(reason)) => job.give_up(reason, slice_store),
+            Err(Mp4UploadError::Now(stop)) => return Err(stop),
+        };
+        slice_store.write(record)?;
+    }
+    for file in job.slices.iter().map(|slice| &slice.file).chain([&job.file, &partial(&job.file)]) {
+        slice_store.remove(file)?;
+    }
+    Ok(())
+}
+
+/// Why there is no MP4.
+enum Mp4UploadError {
+    /// At present.
+    Now(UploadError),
+    /// For good.
+    Never(String),
+}
+
+impl From<StoreError> for Mp4UploadError {
+    fn from(failure: StoreError) -> Self {
+        Self::Now(failure.into())
+    }
+}
+
+/// The MP4 that was asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Mp4Job {
+    file: String,
+    slices: Vec<CompleteSlice>,
+    is_open: bool,
+}
+
+impl Mp4Job {
+    fn of(ledger: &Ledger) -> Option<Self> {
+        let mp4 = ledger.mp4()?;
+        Some(Self {
+            file: names::mp4(&ledger.begun()?.stem),
+            slices: ledger.unbroken().map(|(slice, complete)| CompleteSlice::new(slice, complete)).collect(),
+            is_open: *mp4 == ledger::Mp4State::Wanted,
+        })
+    }
+
+    async fn carry_out(&self, slice_store: &SliceStore, store: &Store) -> Result<Put, Mp4UploadError> {
+        let path = slice_store.directory.join(&self.file);
+        // Under this name it is whole; an earlier attempt failed at the bucket.
+        if !path.exists() {
+            if self.slices.is_empty() {
+                return Err(Mp4UploadError::Never("nothing was recorded".to_owned()));
+            }
+            self.make_room(slice_store)?;
+            self.make(slice_store, store, &path).await?;
+        }
+        let file = Local { path: &path, sha256: None, taken: &|| slice_store.tell(UploadEvent::Answered) };
+        Ok(store.put_file(&self.file, ObjectKind::Mp4, file).await?)
+    }
+
+    fn give_up(&self, reason: String, slice_store: &SliceStore) -> Record {
+        // An empty recording was told already.
+        if !self.slices.is_empty() {
+            let message = format!("no MP4 was made: {reason}. Slices and playlist are complete without it");
+            slice_store.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
+        }
+        Record::Mp4GivenUp { file: self.file.clone(), reason }
+    }
+
+    /// Sees that the MP4 fits onto the work volume, with one slice beside it where they have to be fetched.
+    fn make_room(&self, slice_store: &SliceStore) -> Result<(), Mp4UploadError> {
+        // What an earlier attempt left.
+        slice_store.remove(&partial(&self.file))?;
+        let sizes = || self.slices.iter().map(|slice| slice.complete.bytes);
+        let wanted = sizes().sum::<u64>() + sizes().max().unwrap_or(0);
+        let room = || {
+            let room = slice_store.volume.room();
+            room.map_err(|error| {
+                StoreError::new(StoreCause::LocalFile, format!("{}: {error}", slice_store.directory.display()))
+            })
+        };
+        if wanted > room()? {
+            for slice in &self.slices {
+                slice_store.remove(&slice.file)?;
+            }
+        }
+        let room = room()?;
+        if wanted > room {
+            let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+            return Err(Mp4UploadError::Never(format!(
+                "it needs {} MB of the work volume, and {} MB are free: make the volume larger than the recording",
+                megabytes(wanted),
+                room / 1_000_000
+            )));
+        }
+        Ok(())
+    }
+
+    /// Slices that are not here any more are fetched while the MP4 is being made, one after the other.
+    async fn make(&self, slice_store: &SliceStore, store: &Store, path: &Path) -> Result<(), Mp4UploadError> {
+        let (count, partial, path) =
+            (self.slices.len(), slice_store.directory.join(partial(&self.file)), path.to_owned());
+        let (give, mut take) = mpsc::channel(1);
+        let cancel = CancelOnDrop::default();
+        let stop = Arc::clone(&cancel.0);
+        let making = log::spawn_blocking(move || {
+            let slices = std::iter::from_fn(|| take.blocking_recv());
+            make(slices, count, &partial, &path, &stop)
+        });
+        let fed = self.feed(give, slice_store, store).await;
+        let made = making.await;
+        fed?;
+        made.unwrap_or_else(|_| Err(Mp4UploadError::Never("it failed in a way it should not have".to_owned())))
+    }
+
+    async fn feed(
+        &self,
+        give: mpsc::Sender<SliceInput>,
+        slice_store: &SliceStore,
+        store: &Store,
+    ) -> Result<(), Mp4UploadError> {
+        for slice in &self.slices {
+            let slice = provide(slice, slice_store, store).await?;
+            // It may be long before the bucket gets anything.
+            slice_store.tell(UploadEvent::Answered);
+            if give.send(slice).await.is_err() {
+                // Who makes the MP4 has failed, and says why.
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Raises its flag when it goes, so that a thread does not work on for nobody.
+#[derive(Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Returns once the file is whole and durable under its name.
+fn make(
+    slices: impl Iterator<Item = SliceInput>,
+    count: usize,
+    partial: &Path,
+    path: &Path,
+    stop: &AtomicBool,
+) -> Result<(), Mp4UploadError> {
+    mp4::make(slices, count, partial, stop).map_err(|failure| Mp4UploadError::Never(failure.to_string()))?;
+    let durable = File::open(partial).and_then(|file| file.sync_all()).and_then(|()| std::fs::rename(partial, path));
+    durable.map_err(|error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display())).into())
+}
+
+fn partial(file: &str) -> String {
+    format!("{file}.partial")
+}
+
+/// Whether the slice's file is on the work volume; what it holds was compared before it was put into the bucket.
+fn is_here(slice: &CompleteSlice, slice_store: &SliceStore) -> bool {
+    let about = std::fs::metadata(slice_store.directory.join(&slice.file));
+    about.is_ok_and(|about| about.len() == slice.complete.bytes)
+}
+
+/// The slice on the work volume, brought back from the bucket if need be.
+async fn provide(slice: &CompleteSlice, slice_store: &SliceStore, store: &Store) -> Result<SliceInput, Mp4UploadError> {
+    let temporary = !is_here(slice, slice_store);
+    let path = slice_store.directory.join(&slice.file);
+    if temporary {
+        fetch(slice, store, &path).await?;
+    }
+    Ok(SliceInput { path, ticks: slice.complete.ticks, temporary })
+}
+
+async fn fetch(slice: &CompleteSlice, store: &Store, path: &Path) -> Result<(), Mp4UploadError> {
+    let CompleteSlice { file, complete, .. } = slice;
+    let sha256 = store.get_file(file, complete.bytes, path).await.map_err(|failure| match failure.cause {
+        StoreCause::AccessDenied => Mp4UploadError::Never(
+            "slices that are not on the work volume any more would have to be read back, which the access key may not \
+             (s3:GetObject)"
+                .to_owned(),
+        ),
+        StoreCause::FileGone => Mp4UploadError::Never(format!("{file} is not in the bucket any more")),
+        _ => failure.into(),
+    })?;
+    if sha256 == complete.sha256 {
+        Ok(())
+    } else {
+        Err(Mp4UploadError::Never(format!("{file} in the bucket is not what was put there")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::ledger::tests::{begun, delivered, ledger, slice};
+
+    #[test]
+    fn a_job_is_open_until_the_mp4_is_there_or_given_up() {
+        let wanted = || Record::Begun(Box::new(crate::catalog::record::Begun { mp4: true, ..begun() }));
+        let done = Record::Mp4Delivered { file: "x_room.mp4".into(), bytes: 1, sha256: "a".into() };
+        let given_up = Record::Mp4GivenUp { file: "x_room.mp4".into(), reason: "no".into() };
+        for (outcome, is_open) in [(None, true), (Some(done), false), (Some(given_up), false)] {
+            let records = [wanted()].into_iter().chain(slice("a", 0, 1000)).chain([delivered("a")]).chain(outcome);
+            let job = Mp4Job::of(&ledger(records)).unwrap();
+            assert_eq!((job.file.as_str(), job.slices.len(), job.is_open), ("x_room.mp4", 1, is_open));
+        }
+        assert_eq!(Mp4Job::of(&ledger([Record::Begun(Box::new(begun()))])), None);
+    }
+}
