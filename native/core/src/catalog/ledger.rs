@@ -230,7 +230,7 @@ impl Ledger {
                 self.leave_all(self.latest);
             }
             Record::Mp4Delivered { file, bytes, sha256 } => {
-                self.mp4 = Some(Mp4State::Delivered { file, bytes, sha256 })
+                self.mp4 = Some(Mp4State::Delivered { file, bytes, sha256 });
             }
             Record::Mp4GivenUp { file, reason } => self.mp4 = Some(Mp4State::GivenUp { file, reason }),
             Record::Concluded => self.concluded = true,

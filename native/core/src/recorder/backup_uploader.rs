@@ -229,7 +229,7 @@ impl BackupUploader {
                     self.note(&slice.file)?;
                 }
                 Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged => {
-                    self.slice_store.set_aside(&slice)?
+                    self.slice_store.set_aside(&slice)?;
                 }
                 Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
                 Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
