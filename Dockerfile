@@ -51,10 +51,10 @@ COPY native/abi/shim native/abi/shim
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN export PYTHONPATH=/usr/lib/python3/dist-packages \
-    && extension=$(/opt/cloud-recording/bin/python operator/cloud_recording/runner/native_build.py) \
+    && extension=$(/opt/cloud-recording/bin/python operator/cloud_recording/runner/recorder/native_build.py) \
     && pip --python /opt/cloud-recording/bin/python install --no-cache-dir --no-deps --no-build-isolation \
         --root /installed /source \
-    && cp "$extension" /installed/opt/cloud-recording/lib/python3*/site-packages/cloud_recording/runner/
+    && cp "$extension" /installed/opt/cloud-recording/lib/python3*/site-packages/cloud_recording/runner/recorder/
 
 
 FROM debian:trixie-slim

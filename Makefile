@@ -73,7 +73,7 @@ soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60,
 .PHONY: build
 build: packages venv ## build the library (build/lib) and the Python extension
 	$(MAKE) -C native
-	$(PYTHON) operator/cloud_recording/runner/native_build.py
+	$(PYTHON) operator/cloud_recording/runner/recorder/native_build.py
 
 .PHONY: install
 install: ## install library, headers and pkg-config file (PREFIX=/usr/local, DESTDIR=)

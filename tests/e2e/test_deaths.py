@@ -79,6 +79,6 @@ KILL_RECORDER = """
 import os, pathlib, signal
 for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
     words = entry.read_bytes().split(b"\\0")
-    if b"recorder" in words or b"cloud_recording.runner.recorder" in words:
+    if b"recorder" in words or b"cloud_recording.runner.recorder.main" in words:
         os.kill(int(entry.parent.name), signal.SIGKILL)
 """

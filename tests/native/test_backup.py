@@ -12,7 +12,7 @@ from typing import Any
 import m3u8
 import pytest
 
-from cloud_recording.runner.engine import Engine, StartParameters
+from cloud_recording.runner.recorder.engine import Engine, StartParameters
 from tests.support.files import journal_line
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.runner.engine import Engine, EngineError
+from cloud_recording.runner.recorder.engine import Engine, EngineError
 from tests.support.participants import participant
 from tests.support.recorder import REPOSITORY, Recorder
 from tests.support.rtmp import RtmpServer, rtmp_server

@@ -103,7 +103,7 @@ class RunnerPod:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "cloud_recording.runner.supervisor",
+                "cloud_recording.runner.supervisor.main",
                 f"--pod-directory={self.pod}",
                 f"--secrets-directory={self.secrets}",
                 f"--token={self.token}",

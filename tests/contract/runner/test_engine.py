@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_recording.runner.engine import (
+from cloud_recording.runner.recorder.engine import (
     CallbackType,
     Engine,
     EngineCallback,

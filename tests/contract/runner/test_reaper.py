@@ -11,7 +11,7 @@ from tests.contract.runner.pod import ROOT
 PROGRAM = """
 import asyncio, os, sys
 from pathlib import Path
-from cloud_recording.runner.reaper import adopt_orphans
+from cloud_recording.runner.supervisor.reaper import adopt_orphans
 
 def zombies():
     return [path for path in Path("/proc").glob("[0-9]*/stat") if path.read_text().rsplit(")", 1)[1].split()[0] == "Z"]

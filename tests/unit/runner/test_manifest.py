@@ -13,8 +13,8 @@ import yaml
 
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
-from cloud_recording.runner.local import verdict
-from cloud_recording.runner.manifest import ManifestError, load
+from cloud_recording.runner.local.main import verdict
+from cloud_recording.runner.local.manifest import ManifestError, load
 
 Json = dict[str, Any]
 GOOD: Json = {

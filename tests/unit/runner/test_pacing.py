@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_recording.runner.delivery import backoff
-from cloud_recording.runner.snapshots import SnapshotPacing
+from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
+from cloud_recording.runner.supervisor.callback_delivery import backoff
 
 FIRST = {"state": "Recording", "slices": {"written": 1}, "positionMilliseconds": 1}
 

@@ -10,8 +10,8 @@ import pytest
 
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
-from cloud_recording.runner.local import EXIT_NOTHING, EXIT_RECORDED, verdict
-from cloud_recording.runner.terminal import Terminal, comings_and_goings
+from cloud_recording.runner.local.main import EXIT_NOTHING, EXIT_RECORDED, verdict
+from cloud_recording.runner.local.terminal import Terminal, comings_and_goings
 
 
 def seen(*people: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds `cloud_recording.runner._native`, the cffi (API mode) binding of the C shim, in place.
+"""Builds `cloud_recording.runner.recorder._native`, the cffi (API mode) binding of the C shim, in place.
 
-Run as a program: `python operator/cloud_recording/runner/native_build.py`. The declarations are read from the shim's
-own `shim.cdef`, and the C compiler checks them against `shim.h` as it compiles.
+Run as a program: `python operator/cloud_recording/runner/recorder/native_build.py`. The declarations are read from the
+shim's own `shim.cdef`, and the C compiler checks them against `shim.h` as it compiles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from cffi import FFI
 
 _PACKAGE = Path(__file__).resolve().parent
-_NATIVE = _PACKAGE.parents[2] / "native"
+_NATIVE = _PACKAGE.parents[3] / "native"
 _SHIM = _NATIVE / "abi" / "shim"
 
 
@@ -23,7 +23,7 @@ def binding() -> FFI:
     ffi = FFI()
     ffi.cdef((_SHIM / "shim.cdef").read_text(encoding="utf-8"))
     ffi.set_source(
-        "cloud_recording.runner._native",
+        "cloud_recording.runner.recorder._native",
         '#include "shim.h"',
         sources=[str(source) for source in sorted(_SHIM.glob("*.cpp"))],
         include_dirs=[str(_SHIM), str(_NATIVE / "include")],

@@ -20,8 +20,8 @@ from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Addressing, Storage, StoragePlace, StorageVendor
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.api.wire import ABSENT, DesiredState, MissingSecret, RecordingDocument
-from cloud_recording.runner.job import Job, Mode, SecretText
-from cloud_recording.runner.urls import objection
+from cloud_recording.runner.control_protocol import Job, Mode, SecretText
+from cloud_recording.runner.supervisor.stream_urls import objection
 
 _VENDORS: Final[Mapping[StorageVendor, int]] = {
     StorageVendor.QINIU: 0,

@@ -7,9 +7,9 @@ import asyncio
 
 import pytest
 
-from cloud_recording.runner.child import hear
-from cloud_recording.runner.job import Report, encode
-from cloud_recording.runner.part import Event, ProcessEnded, ProcessLoaded
+from cloud_recording.runner.control_protocol import Report, encode
+from cloud_recording.runner.supervisor.part_state import Event, ProcessEnded, ProcessLoaded
+from cloud_recording.runner.supervisor.recorder_child import hear
 
 LIMIT = 128
 

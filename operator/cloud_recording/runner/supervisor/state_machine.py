@@ -2,7 +2,7 @@
 """Decides what happens to one part of a recording: `react` is a pure function from state, event and time to actions.
 
 It knows no process, file, socket or clock; the supervisor feeds it what happened and carries out what it answers.
-`fold` says what an event means; here is what has to be done then, from the state alone.
+`apply_event` says what an event means; here is what has to be done then, from the state alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
-from cloud_recording.runner.fold import fold, moved
-from cloud_recording.runner.job import Command, Mode
-from cloud_recording.runner.part import (
+from cloud_recording.runner.control_protocol import Command, Mode
+from cloud_recording.runner.supervisor.apply_event import apply_event, moved
+from cloud_recording.runner.supervisor.part_state import (
     Action,
     At,
     Awaited,
@@ -52,7 +52,7 @@ def react(state: State, event: Event, at: At) -> Step:
     """The state after an event, and what has to be done. Once concluded, nothing changes any more."""
     if state.concluded:
         return state, ()
-    state, told = fold(state, event, at)
+    state, told = apply_event(state, event, at)
     state, ordered = _advance(state, at)
     return state, told + ordered
 

@@ -32,13 +32,13 @@ from cloud_recording.api.phrases import counted
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
-from cloud_recording.runner.assignment import Assignment
+from cloud_recording.runner.local.manifest import Manifest, ManifestError, load
+from cloud_recording.runner.local.terminal import Terminal
 from cloud_recording.runner.logs import Redactor, configure
-from cloud_recording.runner.manifest import Manifest, ManifestError, load
-from cloud_recording.runner.mounts import Mounts
-from cloud_recording.runner.part import Facts
-from cloud_recording.runner.supervisor import OUTBOX, Place, Supervisor, log_fields
-from cloud_recording.runner.terminal import Terminal
+from cloud_recording.runner.supervisor.mounts import Mounts
+from cloud_recording.runner.supervisor.part_state import Facts
+from cloud_recording.runner.supervisor.recorder_job import Assignment
+from cloud_recording.runner.supervisor.supervisor import OUTBOX, Place, Supervisor, log_fields
 
 EXIT_RECORDED: Final = 0
 EXIT_FAILED: Final = 1
@@ -270,7 +270,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 def _engine() -> str:
     """The engine of the source tree that this runs from, else the installed one."""
-    built = Path(__file__).resolve().parents[3] / "build" / "lib" / _LIBRARY
+    built = Path(__file__).resolve().parents[4] / "build" / "lib" / _LIBRARY
     return str(built) if built.exists() else _LIBRARY
 
 

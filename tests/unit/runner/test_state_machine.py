@@ -17,10 +17,10 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.storage import Storage
 from cloud_recording.api.wire import DesiredState, MissingSecret
-from cloud_recording.runner import fold, plan
-from cloud_recording.runner.conclusion import outcome_of, resumed
-from cloud_recording.runner.job import Command, Mode
-from cloud_recording.runner.part import (
+from cloud_recording.runner.control_protocol import Command, Mode
+from cloud_recording.runner.supervisor import apply_event, state_machine
+from cloud_recording.runner.supervisor.outcome import outcome_of, resumed
+from cloud_recording.runner.supervisor.part_state import (
     Action,
     At,
     Begin,
@@ -85,7 +85,9 @@ class Story:
         self.now += after
         self.actions = []
         for event in events:
-            self.state, ordered = plan.react(self.state, event, At(monotonic=self.now, wall_ms=int(self.now * 1000)))
+            self.state, ordered = state_machine.react(
+                self.state, event, At(monotonic=self.now, wall_ms=int(self.now * 1000))
+            )
             self.actions += ordered
         return self
 
@@ -181,7 +183,7 @@ def test_a_termination_limits_the_upload_by_the_grace_time() -> None:
     assert story.then(snapshot("Uploading", written=2, pending=1), after=2.0).orders() == [
         Send(command=Command.GIVE_UP)
     ]
-    assert isinstance(story.then(Tick(), after=plan.GIVE_UP_SECONDS + 1).orders()[0], Kill)
+    assert isinstance(story.then(Tick(), after=state_machine.GIVE_UP_SECONDS + 1).orders()[0], Kill)
     assert story.then(SIGKILLED).orders() == [Conclude()]
     assert story.outcome is Outcome.INCOMPLETE
 
@@ -251,7 +253,7 @@ def test_a_crash_is_told_and_followed_by_a_new_process_at_once() -> None:
 
 def test_restarts_are_never_later_than_two_seconds_and_end_after_the_budget() -> None:
     story = Story().loaded()
-    for _ in range(fold.RESTARTS_IN_A_ROW):
+    for _ in range(apply_event.RESTARTS_IN_A_ROW):
         story.then(ProcessExited(status=-11))
         assert "RecorderExited" in story.tells()
         waited = 0.0
@@ -266,8 +268,8 @@ def test_restarts_are_never_later_than_two_seconds_and_end_after_the_budget() ->
 
 def test_a_process_that_lived_long_enough_starts_the_budget_anew() -> None:
     story = Story()
-    for _ in range(3 * fold.RESTARTS_IN_A_ROW):
-        story.loaded().then(Tick(), ProcessPulsed(snapshot=None), after=fold.HEALTHY_SECONDS)
+    for _ in range(3 * apply_event.RESTARTS_IN_A_ROW):
+        story.loaded().then(Tick(), ProcessPulsed(snapshot=None), after=apply_event.HEALTHY_SECONDS)
         story.then(SIGKILLED)
     assert story.state.facts.ending is None
 
@@ -298,7 +300,7 @@ def test_a_refused_rescue_is_repeated_only_where_that_can_help(code: int, *, aga
     assert "UploaderFailure" in story.tells()
     story.then(ProcessEnded(drained=False), LEFT_IN_ORDER)
     assert story.orders() == ([] if again else [Conclude()])
-    story.then(Tick(), after=fold.RESCUE_RETRY_SECONDS)
+    story.then(Tick(), after=apply_event.RESCUE_RETRY_SECONDS)
     assert story.orders() == ([Spawn()] if again else [])
 
 
@@ -315,10 +317,12 @@ BROKEN = told("RecordingFatalError", code=437, message="")
 @pytest.mark.parametrize(
     ("event", "pulse", "limit", "reason"),
     [
-        pytest.param(Tick(), Tick(), plan.SILENCE_SECONDS, "it gave no sign of life", id="no pulse"),
-        pytest.param(Tick(), snapshot(position=1000), plan.STALL_SECONDS, "it wrote no media", id="no media"),
-        pytest.param(STOP, snapshot("Stopping"), plan.DEBT_SECONDS, "it did not stop", id="no end of a stop"),
-        pytest.param(BROKEN, snapshot("Failed"), plan.DEBT_SECONDS, "it did not give its", id="no end of a release"),
+        pytest.param(Tick(), Tick(), state_machine.SILENCE_SECONDS, "it gave no sign of life", id="no pulse"),
+        pytest.param(Tick(), snapshot(position=1000), state_machine.STALL_SECONDS, "it wrote no media", id="no media"),
+        pytest.param(STOP, snapshot("Stopping"), state_machine.DEBT_SECONDS, "it did not stop", id="no end of a stop"),
+        pytest.param(
+            BROKEN, snapshot("Failed"), state_machine.DEBT_SECONDS, "it did not give its", id="no end of a release"
+        ),
     ],
 )
 def test_what_hangs_is_ended_with_the_reason_named(event: Event, pulse: Event, limit: float, reason: str) -> None:

@@ -23,15 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
-from cloud_recording.runner.callbacks import ENDINGS, NAMES, error_message, payload_of
-from cloud_recording.runner.engine import (
-    Engine,
-    EngineError,
-    EngineUnavailable,
-    Recorder,
-    StartParameters,
-)
-from cloud_recording.runner.job import (
+from cloud_recording.runner.control_protocol import (
     CONTROL_DESCRIPTOR_OPTION,
     EXIT_CONCLUDED,
     EXIT_FAILED,
@@ -46,7 +38,15 @@ from cloud_recording.runner.job import (
 )
 from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.outbox import News, Outbox, Writer
-from cloud_recording.runner.snapshots import SnapshotPacing
+from cloud_recording.runner.recorder.engine import (
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    Recorder,
+    StartParameters,
+)
+from cloud_recording.runner.recorder.engine_callbacks import ENDINGS, NAMES, error_message, payload_of
+from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
 
 logger = logging.getLogger(__name__)
 

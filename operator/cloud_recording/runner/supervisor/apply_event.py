@@ -17,8 +17,8 @@ from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, EngineState
-from cloud_recording.runner.job import Answer, Command, Mode
-from cloud_recording.runner.part import (
+from cloud_recording.runner.control_protocol import Answer, Command, Mode
+from cloud_recording.runner.supervisor.part_state import (
     At,
     Awaited,
     DesiredSeen,
@@ -72,7 +72,7 @@ _LEFT: Final = frozenset({"RecordingStopped", "RecordingUploaded", "RecordingBac
 _LAST: Final = frozenset({"RecordingUploaded", "RecordingBackedUp", "RecordingFatalError"})
 
 
-def fold(state: State, event: Event, at: At) -> Step:  # noqa: C901, PLR0911 - one line for each event there is
+def apply_event(state: State, event: Event, at: At) -> Step:  # noqa: C901, PLR0911 - one line for each event there is
     """What an event means, before anything is decided from it."""
     match event:
         case Tick():

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_recording.runner.job import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
+from cloud_recording.runner.control_protocol import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
 from cloud_recording.runner.logs import relay
-from cloud_recording.runner.part import (
+from cloud_recording.runner.supervisor.part_state import (
     Event,
     ProcessAnswered,
     ProcessEnded,
@@ -96,7 +96,7 @@ class RecorderChild:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "cloud_recording.runner.recorder",
+            "cloud_recording.runner.recorder.main",
             CONTROL_DESCRIPTOR_OPTION,
             str(control.fileno()),
             "--engine",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cloud_recording.runner.engine import CallbackType, EngineCallback
+from cloud_recording.runner.recorder.engine import CallbackType, EngineCallback
 
 NAMES: Final[Mapping[CallbackType, str]] = {
     CallbackType.CONNECTING: "RecordingConnecting",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeAlias
 
-from cloud_recording.runner._native import ffi, lib
+from cloud_recording.runner.recorder._native import ffi, lib
 
 CData: TypeAlias = Any
 _ID_BYTES = 256

@@ -13,8 +13,8 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import DesiredState, RecordingDocument
-from cloud_recording.runner.assignment import Assignment
-from cloud_recording.runner.job import Job, Mode, SecretText
+from cloud_recording.runner.control_protocol import Job, Mode, SecretText
+from cloud_recording.runner.supervisor.recorder_job import Assignment
 from tests.unit.runner.documents import RECORDING_ID, document, storage
 
 DESIRED = DesiredState(

@@ -1,23 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The supervisor of one part: keeps a recorder process at work, the operator informed, and its word across restarts.
 
-It carries out what `plan` decides and decides nothing itself. What must survive it is in the outbox, in the same
-transaction as the callbacks that told it. Exit statuses: 0 when the part is concluded, whatever the outcome (the
-summary tells it, and nobody should restart the container); 1 when it could not do its work and wants to be restarted; 2
-for wrong arguments.
+It carries out what `state_machine` decides and decides nothing itself. What must survive it is in the outbox, in the
+same transaction as the callbacks that told it.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
-import os
-import signal
-import sqlite3
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,15 +22,13 @@ from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import RecordingDocument, Summary
-from cloud_recording.runner.assignment import Assignment
-from cloud_recording.runner.child import RecorderChild
-from cloud_recording.runner.conclusion import readiness, reopened, resumed, summarise
-from cloud_recording.runner.delivery import Delivery, OperatorAddress, OperatorReceiver, Receiver
-from cloud_recording.runner.job import Command
-from cloud_recording.runner.logs import Redactor, configure
-from cloud_recording.runner.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
-from cloud_recording.runner.outbox import News, Outbox, Stored, Writer, is_damaged, put_aside
-from cloud_recording.runner.part import (
+from cloud_recording.runner.control_protocol import Command
+from cloud_recording.runner.logs import Redactor
+from cloud_recording.runner.outbox import News, Outbox, Stored, Writer
+from cloud_recording.runner.supervisor.callback_delivery import Delivery, Receiver
+from cloud_recording.runner.supervisor.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
+from cloud_recording.runner.supervisor.outcome import readiness, reopened, resumed, summarise
+from cloud_recording.runner.supervisor.part_state import (
     Action,
     At,
     Begin,
@@ -58,14 +48,12 @@ from cloud_recording.runner.part import (
     Terminate,
     Tick,
 )
-from cloud_recording.runner.plan import react
-from cloud_recording.runner.probes import ProbeServer, Vitals
-from cloud_recording.runner.reaper import adopt_orphans
+from cloud_recording.runner.supervisor.probe_server import Vitals
+from cloud_recording.runner.supervisor.recorder_child import RecorderChild
+from cloud_recording.runner.supervisor.recorder_job import Assignment
+from cloud_recording.runner.supervisor.state_machine import react
 
 logger = logging.getLogger(__name__)
-
-EXIT_CONCLUDED: Final = 0
-EXIT_FAILED: Final = 1
 
 OUTBOX: Final = "outbox.sqlite3"
 FACTS: Final = "facts"
@@ -78,7 +66,6 @@ _OF_A_PROCESS_THAT_ENDED: Final = frozenset(
     {"RecorderExited", "RecordingStopped", "RecordingUploaded", "RecordingFatalError", "Finished"}
 )
 """What is told of a process that says nothing more itself: its last account of itself goes with that."""
-_ENDING_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,117 +370,3 @@ def _now() -> At:
 def log_fields(document: RecordingDocument) -> dict[str, object]:
     """What every line of a part's log says: whose it is."""
     return {"namespace": document.namespace, "recording": document.name, "part": document.part.number}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cloud-recording runner",
-        description="Records one part of a CloudRecording and reports to the operator. Runs in a recording's pod.",
-    )
-    parser.add_argument("--pod-directory", type=Path, default=Path("/etc/cloud-recording/pod"))
-    parser.add_argument("--secrets-directory", type=Path, default=Path("/etc/cloud-recording/secrets"))
-    parser.add_argument("--token", type=Path, default=Path("/var/run/secrets/cloudrecording.dev/token"))
-    parser.add_argument(
-        "--work-directory",
-        type=Path,
-        default=Path(os.environ.get("CLOUD_RECORDING_WORK_DIR", "/var/lib/cloud-recording")),
-    )
-    parser.add_argument("--termination-message", type=Path, default=Path("/dev/termination-log"))
-    parser.add_argument("--host", default=None, help="address of the probes; every address if left out")
-    parser.add_argument("--port", type=int, default=8080, help="port of the probes; 0 takes a free one")
-    parser.add_argument("--pod-uid", default=os.environ.get("POD_UID"), help="the pod's UID; POD_UID if left out")
-    return parser
-
-
-def _supervisor(place: Place, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
-    """The part's supervisor, whatever has become of its outbox: what waits on the volume is worth more."""
-    elsewhere = Path(tempfile.gettempdir()) / "cloud-recording" / OUTBOX
-    if elsewhere.exists():
-        return Supervisor(place, receiver=receiver, redactor=redactor, outbox=elsewhere)
-    try:
-        return Supervisor(place, receiver=receiver, redactor=redactor)
-    except sqlite3.Error as error:
-        reason = str(error)
-        damaged = is_damaged(error)
-    except OSError as error:
-        reason = str(error)
-        damaged = False
-    outbox = None if damaged else elsewhere
-    try:
-        aside = put_aside(place.work / OUTBOX, now_ms=_now().wall_ms) if damaged else None
-        logger.error("the outbox cannot be used; a new one is begun", extra={"error": reason, "aside": str(aside)})
-        supervisor = Supervisor(place, receiver=receiver, redactor=redactor, outbox=outbox)
-    except (OSError, sqlite3.Error):
-        outbox = elsewhere
-        supervisor = Supervisor(place, receiver=receiver, redactor=redactor, outbox=outbox)
-    if outbox is elsewhere and not _holds_anything(place.work):
-        reason = f"the work volume {place.work} cannot be written: {reason}"
-        logger.error("the work volume cannot be written", extra={"error": reason})
-        supervisor.conclude_as_broken(reason)
-    else:
-        supervisor.begin_unknowing()
-    return supervisor
-
-
-def _holds_anything(work: Path) -> bool:
-    """Whether a recorder left something on the volume, as far as that can be told."""
-    try:
-        return any(not entry.name.startswith((OUTBOX, "lost+found")) for entry in work.iterdir())
-    except OSError:
-        return False
-
-
-async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
-    mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=options.token)
-    document = mounts.recording()
-    configure(process="supervisor", redactor=redactor, fields=log_fields(document))
-    address = OperatorAddress(
-        url=document.callback_url,
-        pod_uid=options.pod_uid,
-        token=mounts.token,
-        authorities=mounts.authorities,
-    )
-    place = Place(
-        mounts=mounts,
-        work=options.work_directory,
-        termination_message=options.termination_message,
-        pod_uid=options.pod_uid,
-        scratch=Path(tempfile.gettempdir()),
-    )
-    supervisor = _supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
-    probes = ProbeServer(supervisor.vitals)
-    loop = asyncio.get_running_loop()
-    for number in _ENDING_SIGNALS:
-        loop.add_signal_handler(number, supervisor.terminate)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
-    adopt_orphans(lambda: supervisor.child_pid)
-    port = await probes.start(host=options.host, port=options.port)
-    logger.info("supervising", extra={"probes": port, "version": __version__})
-    await supervisor.run()
-    await probes.stop()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Supervises one part and returns the exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if not options.pod_uid:
-        parser.error("the pod's UID is needed: set POD_UID or --pod-uid")
-    # Process 1 loses a signal that it has no handler for, and the kubelet sends but one: it waits for the handler.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
-    redactor = Redactor()
-    configure(process="supervisor", redactor=redactor)
-    redactor.learn([options.token])
-    try:
-        asyncio.run(_supervise(options, redactor))
-    except UnreadableMount as error:
-        logger.error("a mounted document cannot be read", extra={"error": str(error)})  # noqa: TRY400
-        return EXIT_FAILED
-    except Exception:
-        logger.exception("the supervisor failed")
-        return EXIT_FAILED
-    return EXIT_CONCLUDED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

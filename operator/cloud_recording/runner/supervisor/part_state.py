@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of the part that this pod records, what can happen to it and what can be done about it: types alone.
 
-`plan` turns events into actions, `conclusion` turns the end into a summary, `supervisor` is the world around both.
+`state_machine` turns events into actions, `outcome` the end into a summary; `supervisor` is the world around both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret
-from cloud_recording.runner.job import Command, Mode
+from cloud_recording.runner.control_protocol import Command, Mode
 
 
 class Ending(StrEnum):
