@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cloud_recording.common.exit_status import EXIT_INVALID, EXIT_OK
+
 
 class SubCommand(NamedTuple):
     """Where a sub-command lives and what it is for."""
@@ -38,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in {"-h", "--help", "help"}:
         print(usage())
-        return 0
+        return EXIT_OK
     if not given or given[0] not in SUB_COMMANDS:
         unknown = f"unknown command {given[0]!r}\n" if given else ""
         print(f"{unknown}{usage()}", file=sys.stderr)
-        return 2
+        return EXIT_INVALID
     entry = importlib.import_module(SUB_COMMANDS[given[0]].module).main
-    return int(entry(given[1:]) or 0)
+    return int(entry(given[1:]) or EXIT_OK)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from cloud_recording.api.base import OpenEnum
+from cloud_recording.common.error_codes import RecordingErrorCode
 
 
 class ConditionType(OpenEnum):
@@ -158,6 +159,10 @@ class ReasonFacts(NamedTuple):
     def remedy(self) -> str:
         """The remedy's text, while nothing is stored."""
         return self.advice.text
+
+
+def _of_code(code: RecordingErrorCode) -> ReasonFacts:
+    return ReasonFacts(f"Error {code:d}.", _SEE_ERROR)
 
 
 def remedy(reason: Reason, *, stored: bool) -> str:
@@ -414,18 +419,18 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             "The spec contradicts itself or this version in a way that the API server could not see.",
             Remedy("Correct the field that the message names, or create the recording again where it is fixed."),
         ),
-        Reason.CONNECT_ERROR: ReasonFacts("Error 430.", _SEE_ERROR),
-        Reason.DISCONNECTED: ReasonFacts("Error 431.", _SEE_ERROR),
-        Reason.INVALID_PARAMETER: ReasonFacts("Error 432.", _SEE_ERROR),
-        Reason.INVALID_OPERATION: ReasonFacts("Error 433.", _SEE_ERROR),
-        Reason.NO_RECORDED_DATA: ReasonFacts("Error 435.", _SEE_ERROR),
-        Reason.RECORDER_INIT: ReasonFacts("Error 436.", _SEE_ERROR),
-        Reason.RECORDER_FAILED: ReasonFacts("Error 437.", _SEE_ERROR),
-        Reason.UPLOADER_INIT: ReasonFacts("Error 438.", _SEE_ERROR),
-        Reason.UPLOADER_FAILED: ReasonFacts("Error 439.", _SEE_ERROR),
-        Reason.BACKUP_FAILED: ReasonFacts("Error 440.", _SEE_ERROR),
-        Reason.RECORDER_EXIT: ReasonFacts("Error 441.", _SEE_ERROR),
-        Reason.GENERAL_ERROR: ReasonFacts("Error 442.", _SEE_ERROR),
+        Reason.CONNECT_ERROR: _of_code(RecordingErrorCode.CONNECT_ERROR),
+        Reason.DISCONNECTED: _of_code(RecordingErrorCode.DISCONNECTED),
+        Reason.INVALID_PARAMETER: _of_code(RecordingErrorCode.INVALID_PARAMETER),
+        Reason.INVALID_OPERATION: _of_code(RecordingErrorCode.INVALID_OPERATION),
+        Reason.NO_RECORDED_DATA: _of_code(RecordingErrorCode.NO_RECORDED_DATA),
+        Reason.RECORDER_INIT: _of_code(RecordingErrorCode.RECORDER_INIT),
+        Reason.RECORDER_FAILED: _of_code(RecordingErrorCode.RECORDER_FAILED),
+        Reason.UPLOADER_INIT: _of_code(RecordingErrorCode.UPLOADER_INIT),
+        Reason.UPLOADER_FAILED: _of_code(RecordingErrorCode.UPLOADER_FAILED),
+        Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED),
+        Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT),
+        Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
         Reason.WRITABLE: ReasonFacts("The bucket took what was put last, verified by its own answer."),
         **_STORAGE_FACTS,
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from cloud_recording.api.error_codes import ERRORS
+from cloud_recording.api.error_facts import ERRORS
 from cloud_recording.api.reasons import CONDITIONS, REASONS, ReasonFacts
 from cloud_recording.api.regions import REGIONS
 from cloud_recording.api.schema import FIXED_MESSAGE, Schema

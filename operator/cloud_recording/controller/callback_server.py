@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -37,8 +37,6 @@ from cloud_recording.kube.errors import Conflict, KubeError, NotFound
 from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""

@@ -19,6 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.common.exit_status import EXIT_FAILED, EXIT_INVALID
 from cloud_recording.controller import log_setup
 from cloud_recording.controller.operator import Operator, ReplicaIdentity
 from cloud_recording.kube.errors import KubeError
@@ -36,16 +37,16 @@ def main(arguments: Sequence[str]) -> int:
         replica = ReplicaIdentity.from_environment(os.environ)
     except (OSError, ValueError) as error:
         print(f"cloud-recording operator: {error}", file=sys.stderr)
-        return 2
+        return EXIT_INVALID
     log_setup.set_up(settings.logging)
     try:
         return asyncio.run(_run(settings, replica))
     except ValueError as error:
         logger.error("the operator cannot run here", extra={"error": str(error)})  # noqa: TRY400 - told, not traced
-        return 2
+        return EXIT_INVALID
     except KubeError as error:
         logger.error("the operator cannot start", extra={"error": error.message})  # noqa: TRY400 - told, not traced
-        return 1
+        return EXIT_FAILED
 
 
 async def _run(settings: OperatorSettings, replica: ReplicaIdentity) -> int:

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.common.backoff import Backoff
+from cloud_recording.common.exit_status import EXIT_FAILED, EXIT_OK
 from cloud_recording.controller import health_server
 from cloud_recording.controller.callback_authority import CallbackAuthority
 from cloud_recording.controller.callback_listener import CallbackListener, Limits
@@ -107,7 +108,7 @@ class Operator:
         self._held = HeldObjects()
         self._locks: KeyedLocks[RecordingKey] = KeyedLocks()
         self._stop = asyncio.Event()
-        self._status = 0
+        self._status = EXIT_OK
         self._began = utc_now()
 
     async def run(self) -> int:
@@ -282,5 +283,5 @@ class Operator:
             await asyncio.gather(task, stopping, return_exceptions=True)
 
     def _fail(self) -> None:
-        self._status = 1
+        self._status = EXIT_FAILED
         self._stop.set()

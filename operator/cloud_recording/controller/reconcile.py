@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
 from cloud_recording.common.backoff import Backoff
+from cloud_recording.common.json_types import Json
 from cloud_recording.controller.held_objects import HeldObjects
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.log_setup import logging_about
@@ -48,8 +49,6 @@ from cloud_recording.kube.pods import ForeignObjectError, Pods
 from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 ATTEMPTS: Final = 4
 """How often a pass starts over at once when somebody else wrote in between; after that it goes back to the queue."""

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.common.json_types import Json
 from cloud_recording.domain.status_events import transitions
 from cloud_recording.kube.events import EventNote, EventRecorder
 from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 
 class StatusWriter:

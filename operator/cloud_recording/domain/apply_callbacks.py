@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from cloud_recording.api.error_codes import RecordingErrorCode, error_facts
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, Reason, remedy
 from cloud_recording.api.recording import DISCARD_ANNOTATION
 from cloud_recording.api.status import (
@@ -53,6 +53,7 @@ from cloud_recording.api.wire import (
     UploaderFailure,
     WaitingForSecret,
 )
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import part_summary, parts, storage_health, totals
 
 _PART_STATES: Final = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain.restart_policy import EndRecording
 
 

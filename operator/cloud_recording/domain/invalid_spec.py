@@ -18,9 +18,8 @@ from pydantic import ValidationError
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus
+from cloud_recording.common.json_types import Json
 from cloud_recording.domain.conditions import Conditions
-
-Json = dict[str, Any]
 
 _STAND_INS: Final[Json] = {
     "channel": {"name": "unreadable", "uid": 1, "streams": [{"uid": 1, "url": "rtmp://unreadable.invalid/live"}]},

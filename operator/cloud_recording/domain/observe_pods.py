@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import part_summary, parts
 from cloud_recording.domain.names import recording_id
 from cloud_recording.domain.observed_state import ObservedState

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from cloud_recording.api.error_codes import error_facts
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Outcome, Part, PartState
 from cloud_recording.api.wire import Summary

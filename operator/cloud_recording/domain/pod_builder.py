@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -27,11 +27,10 @@ from cloud_recording.api.wire import (
     DesiredState,
     RecordingDocument,
 )
+from cloud_recording.common.json_types import Json
 from cloud_recording.domain import names
 from cloud_recording.domain.pod_documents import compact_json
 from cloud_recording.domain.sizing import TMP_MEBIBYTES, default_resources
-
-Json = dict[str, Any]
 
 RUN_AS: Final = 65532
 """The image's own user. Numeric, so that the kubelet can see that it is not root; the group owns the volumes."""

@@ -6,12 +6,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from cloud_recording.api.wire import SUMMARY_FINALIZER
+from cloud_recording.common.json_types import Json
 from cloud_recording.domain import names
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.common.backoff import Backoff
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts, totals
 from cloud_recording.domain.desired_state import max_duration_message
 
-FIRST_DELAY: Final = timedelta(seconds=2)
-LONGEST_DELAY: Final = timedelta(minutes=5)
-"""A channel that refuses is asked this often at most, for as long as it refuses."""
+RESTARTS: Final = Backoff(first_seconds=2.0, most_seconds=300.0)
+"""A channel that refuses is asked once in five minutes at most, for as long as it refuses."""
 
 GOOD_RUN: Final = timedelta(minutes=1)
 """A part that recorded this much was no failure to start: the delay begins anew after it."""
@@ -90,7 +90,7 @@ def delay(listed: Sequence[Part]) -> timedelta:
             break
     if failures == 0:
         return timedelta()
-    return min(LONGEST_DELAY, FIRST_DELAY * (1 << min(failures - 1, 16)))
+    return timedelta(seconds=RESTARTS.after(failures, spread=0.0))
 
 
 def _idle_end(status: CloudRecordingStatus, part: Part) -> EndRecording:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -16,9 +16,8 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client import Configuration as Configuration  # noqa: PLC0414 - for users of this module
 
+from cloud_recording.common.json_types import Json
 from cloud_recording.kube.errors import Unavailable, error_from
-
-Json = dict[str, Any]
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 REQUEST_SECONDS: Final = 30.0

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from cloud_recording.kube.client import Json, KubeClient, path
+from cloud_recording.common.json_types import Json
+from cloud_recording.kube.client import KubeClient, path
 from cloud_recording.kube.errors import KubeError, NotFound
 
 logger = logging.getLogger(__name__)

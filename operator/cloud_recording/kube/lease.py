@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cloud_recording.kube.client import Configuration, Json, KubeClient, path
+from cloud_recording.common.json_types import Json
+from cloud_recording.kube.client import Configuration, KubeClient, path
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
 
 logger = logging.getLogger(__name__)

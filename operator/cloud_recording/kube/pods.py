@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import urlencode
 
+from cloud_recording.common.json_types import Json
 from cloud_recording.domain.names import LABEL_RECORDING_UID
-from cloud_recording.kube.client import Json, KubeClient, path
+from cloud_recording.kube.client import KubeClient, path
 from cloud_recording.kube.errors import Conflict, NotFound, Refused
 
 LIST_LIMIT: Final = 500

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from cloud_recording.api.base import GROUP, VERSION
-from cloud_recording.kube.client import Json, KubeClient, path
-
-PLURAL: Final = "cloudrecordings"
+from cloud_recording.api.recording import PLURAL
+from cloud_recording.common.json_types import Json
+from cloud_recording.kube.client import KubeClient, path
 
 
 class Recordings:

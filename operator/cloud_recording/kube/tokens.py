@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from cloud_recording.kube.client import Json, KubeClient, path
+from cloud_recording.common.json_types import Json
+from cloud_recording.kube.client import KubeClient, path
 
 LONGEST_TOKEN: Final = 16 * 1024
 JWT_PARTS: Final = 3

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.status import Outcome
+from cloud_recording.common.error_codes import RecordingErrorCode
 from tests.contract.runner.pod import Stage, recording
 
 

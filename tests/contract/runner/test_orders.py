@@ -6,8 +6,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.status import Outcome
+from cloud_recording.common.error_codes import RecordingErrorCode
 from tests.contract.runner.pod import ACCESS_KEY, SECRET_KEY, STREAM_URL, Stage
 
 

@@ -10,12 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from cloud_recording.api.base import camel_case
-from cloud_recording.api.error_codes import ERRORS, RecordingErrorCode, error_facts
+from cloud_recording.api.error_facts import ERRORS, error_facts
 from cloud_recording.api.reasons import CONDITIONS, REASONS, ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.regions import REGIONS, region_name, region_number
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.common.error_codes import RecordingErrorCode
 from tests.cluster.layout import REPOSITORY
 
 SPEC: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cloud_recording.api.crd import cloud_recording_crd
-from cloud_recording.api.error_codes import ERRORS
+from cloud_recording.api.error_facts import ERRORS
 from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, ConditionType, Reason, Remedy
 
 ROOT = Path(__file__).resolve().parents[3]

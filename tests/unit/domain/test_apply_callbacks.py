@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.status import (
     Amounts,
@@ -21,6 +20,7 @@ from cloud_recording.api.status import (
     PartState,
 )
 from cloud_recording.api.wire import Callback
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.status_events import transitions

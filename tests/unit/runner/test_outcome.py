@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.supervisor.outcome import outcome_of, readiness, reopened, summarise
 from cloud_recording.runner.supervisor.part_state import At, Ending, Facts, Process, State
 from tests.unit.runner.documents import RECORDING_ID, document

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.storage import Storage
 from cloud_recording.api.wire import DesiredState, MissingSecret
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor import apply_event, state_machine
 from cloud_recording.runner.supervisor.outcome import outcome_of, resumed

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.phrases import counted
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import EngineState, RecordingDocument, Snapshot, Summary
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.supervisor.part_state import At, Ending, Facts, Process, State
 
 READY_SECONDS: Final = 5.0

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from cloud_recording import __version__
-from cloud_recording.api.error_codes import RecordingErrorCode
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import RecordingDocument, Summary
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.logs import Redactor
 from cloud_recording.runner.outbox import News, Outbox, Stored, Writer

@@ -4,30 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from cloud_recording.api.reasons import Reason
-
-
-class RecordingErrorCode(IntEnum):
-    """`RecordingErrorCode` of the published interface, value by value."""
-
-    OK = 0
-    CONNECT_ERROR = 430
-    DISCONNECTED = 431
-    INVALID_PARAMETER = 432
-    INVALID_OPERATION = 433
-    NO_USERS = 434
-    NO_RECORDED_DATA = 435
-    RECORDER_INIT = 436
-    RECORDER_FAILED = 437
-    UPLOADER_INIT = 438
-    UPLOADER_FAILED = 439
-    BACKUP_FAILED = 440
-    RECORDER_EXIT = 441
-    GENERAL_ERROR = 442
+from cloud_recording.common.error_codes import RecordingErrorCode
 
 
 class ErrorFacts(NamedTuple):
