@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -172,15 +171,6 @@ class Stream(SpecModel):
         description="A participant whose connection brings no media for so many seconds has left; until then the last "
         "picture stays. Media servers keep the recorder connected after the publisher is gone.",
     )
-
-    def secret_refs(self) -> Iterator[SecretKeyRef]:
-        """Every key of a Secret that the stream names."""
-        references = (
-            self.url_secret_ref,
-            *(header.value_secret_ref for header in self.headers or ()),
-            self.ca_secret_ref,
-        )
-        yield from (reference for reference in references if reference is not None)
 
 
 AppId = Annotated[str, Field(min_length=1, max_length=128)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from cloud_recording.api.host_patterns import is_listed
+from cloud_recording.api.needed_secrets import needed_keys
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
@@ -14,7 +15,6 @@ from cloud_recording.api.settings import AllowedSettings, OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.domain import parts, playlist_url
-from cloud_recording.domain.pod_builder import secret_keys
 from cloud_recording.domain.summarize import ReadyReason
 
 
@@ -64,7 +64,7 @@ def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iter
     host = playlist_url.host(spec.storage)
     if not is_listed(host, allowed.endpoints):
         yield f"`spec.storage` must not lead to '{host}': the administrator does not allow it"
-    for name in sorted({name for name, _ in secret_keys(spec)}):
+    for name in sorted({needed.ref.name for needed in needed_keys(spec)}):
         if not _matches(name, allowed.secrets):
             yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
 

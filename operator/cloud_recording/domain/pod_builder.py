@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from cloud_recording.api.base import API_VERSION
+from cloud_recording.api.needed_secrets import needed_keys
 from cloud_recording.api.pod_options import PodOptions, Resources
 from cloud_recording.api.recording import DURABLE_FINALIZER, KIND, CloudRecording, CloudRecordingSpec
 from cloud_recording.api.settings import OperatorSettings
@@ -324,27 +325,11 @@ def _token() -> Json:
 def _secret_sources(spec: CloudRecordingSpec) -> Iterator[Json]:
     """Each Secret once, with just the keys that the spec names, every one of them allowed to be missing."""
     keys: defaultdict[str, set[str]] = defaultdict(set)
-    for name, key in secret_keys(spec):
-        keys[name].add(key)
+    for needed in needed_keys(spec):
+        keys[needed.ref.name].add(needed.ref.key)
     for name in sorted(keys):
         items = [{"key": key, "path": f"{name}/{key}"} for key in sorted(keys[name])]
         yield {"secret": {"name": name, "optional": True, "items": items}}
-
-
-def secret_keys(spec: CloudRecordingSpec) -> Iterator[tuple[str, str]]:
-    """Every key of a Secret that the spec names."""
-    references = [
-        spec.channel.app_id_secret_ref,
-        spec.channel.token_secret_ref,
-        *(reference for stream in spec.channel.streams for reference in stream.secret_refs()),
-        spec.storage.ca_secret_ref,
-    ]
-    for reference in references:
-        if reference is not None:
-            yield reference.name, reference.key
-    bucket = spec.storage.credentials.secret_ref
-    yield bucket.name, bucket.access_key_key
-    yield bucket.name, bucket.secret_key_key
 
 
 def _field(name: str, path: str) -> Json:

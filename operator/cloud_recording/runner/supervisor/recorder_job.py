@@ -7,13 +7,14 @@ Secrets are named by the file they are mounted at and never read here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.bitrate import bitrate_kbps
-from cloud_recording.api.channel import ChannelType, Header, Stream
+from cloud_recording.api.channel import ChannelType, Header
 from cloud_recording.api.media import AudioProfile, Layout, StreamKinds, VideoStream
+from cloud_recording.api.needed_secrets import needed_keys
 from cloud_recording.api.phrases import participant
 from cloud_recording.api.regions import region_name, region_number
 from cloud_recording.api.secret_refs import SecretKeyRef
@@ -87,31 +88,14 @@ class Assignment:
 
     def needed_secrets(self) -> Iterator[NeededSecret]:
         """Every secret that the recording cannot do without, in the order of the spec's fields."""
-        channel = self._document.spec.channel
-        if channel.app_id_secret_ref:
-            yield self._needed(channel.app_id_secret_ref, "spec.channel.appIdSecretRef")
-        if channel.token_secret_ref:
-            yield self._needed(channel.token_secret_ref, "spec.channel.tokenSecretRef")
-        for index, stream in enumerate(channel.streams):
-            yield from self._stream_secrets(stream, f"spec.channel.streams[{index}]")
-        yield from self._storage_secrets(self._document.storage, "spec.storage")
-
-    def _stream_secrets(self, stream: Stream, field: str) -> Iterator[NeededSecret]:
-        if stream.url_secret_ref:
-            need = self._needed(stream.url_secret_ref, f"{field}.urlSecretRef")
-            yield replace(need, participant=participant(stream.uid, stream.name))
-        for index, header in enumerate(stream.headers or ()):
-            if header.value_secret_ref:
-                yield self._needed(header.value_secret_ref, f"{field}.headers[{index}].valueSecretRef")
-        if stream.ca_secret_ref:
-            yield self._needed(stream.ca_secret_ref, f"{field}.caSecretRef")
-
-    def _storage_secrets(self, storage: Storage, field: str) -> Iterator[NeededSecret]:
-        if storage.ca_secret_ref:
-            yield self._needed(storage.ca_secret_ref, f"{field}.caSecretRef")
-        bucket = storage.credentials.secret_ref
-        for key in (bucket.access_key_key, bucket.secret_key_key):
-            yield self._needed(SecretKeyRef(name=bucket.name, key=key), f"{field}.credentials.secretRef")
+        for field, ref, stream in needed_keys(self._document.spec):
+            yield NeededSecret(
+                name=ref.name,
+                key=ref.key,
+                field=field,
+                path=self._path(ref),
+                participant=participant(stream.uid, stream.name) if stream else "",
+            )
 
     def missing_secrets(self) -> tuple[MissingSecret, ...]:
         """The needed secrets that are not to be had, each key once; else, if no participant has a URL that can be
@@ -256,9 +240,6 @@ class Assignment:
                 "secretKey": str(self._secrets / bucket.name / bucket.secret_key_key),
             },
         }
-
-    def _needed(self, reference: SecretKeyRef, field: str) -> NeededSecret:
-        return NeededSecret(name=reference.name, key=reference.key, field=field, path=self._path(reference))
 
     def _text(self, reference: SecretKeyRef) -> SecretText:
         return SecretText(path=str(self._path(reference)))

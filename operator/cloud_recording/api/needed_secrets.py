@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which fields of a spec name keys of Secrets: those that pods mount, runners wait for and allow-lists cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cloud_recording.api.channel import Stream
+from cloud_recording.api.recording import CloudRecordingSpec
+from cloud_recording.api.secret_refs import SecretKeyRef
+from cloud_recording.api.storage import Storage
+
+
+class NeededKey(NamedTuple):
+    """A key of a Secret that the recording cannot do without, and the field that names it."""
+
+    field: str
+    ref: SecretKeyRef
+    url_of: Stream | None = None
+    """The participant whose URL it holds."""
+
+
+def needed_keys(spec: CloudRecordingSpec) -> Iterator[NeededKey]:
+    """Every key of a Secret that the spec names, in the order of its fields."""
+    channel = spec.channel
+    if channel.app_id_secret_ref:
+        yield NeededKey("spec.channel.appIdSecretRef", channel.app_id_secret_ref)
+    if channel.token_secret_ref:
+        yield NeededKey("spec.channel.tokenSecretRef", channel.token_secret_ref)
+    for index, stream in enumerate(channel.streams):
+        yield from _of_stream(stream, f"spec.channel.streams[{index}]")
+    yield from _of_storage(spec.storage)
+
+
+def _of_stream(stream: Stream, field: str) -> Iterator[NeededKey]:
+    if stream.url_secret_ref:
+        yield NeededKey(f"{field}.urlSecretRef", stream.url_secret_ref, url_of=stream)
+    for index, header in enumerate(stream.headers or ()):
+        if header.value_secret_ref:
+            yield NeededKey(f"{field}.headers[{index}].valueSecretRef", header.value_secret_ref)
+    if stream.ca_secret_ref:
+        yield NeededKey(f"{field}.caSecretRef", stream.ca_secret_ref)
+
+
+def _of_storage(storage: Storage) -> Iterator[NeededKey]:
+    if storage.ca_secret_ref:
+        yield NeededKey("spec.storage.caSecretRef", storage.ca_secret_ref)
+    bucket = storage.credentials.secret_ref
+    for key in (bucket.access_key_key, bucket.secret_key_key):
+        yield NeededKey("spec.storage.credentials.secretRef", SecretKeyRef(name=bucket.name, key=key))
