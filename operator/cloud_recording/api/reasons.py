@@ -57,6 +57,7 @@ class Reason(OpenEnum):
     PENDING = "Pending"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
     SECRET_UNUSABLE = "SecretUnusable"  # noqa: S105 - likewise
+    STREAMS_REFUSED = "StreamsRefused"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REJECTED = "PodRejected"
@@ -287,6 +288,16 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             "What a Secret holds cannot be used, for every participant: a URL that is none, or one that is not "
             "allowed. The message names Secret, key and participant.",
             Remedy("Correct the Secret; the recording goes on by itself."),
+        ),
+        Reason.STREAMS_REFUSED: ReasonFacts(
+            "Every participant is refused, by its server or by the rules for what a recorder may reach, whatever a "
+            "name leads to, and nothing was recorded before. The message says why for each, and which Secret holds its "
+            "URL.",
+            Remedy(
+                "Correct the Secret, or what the message names elsewhere: the name's DNS record, the server's rights "
+                "or certificate. The recording goes on by itself: it is tried again as soon as a Secret of it changes, "
+                "else after pauses that grow to five minutes."
+            ),
         ),
         Reason.UNSCHEDULABLE: ReasonFacts(
             "No node has room for the pod; the message is the scheduler's.",

@@ -268,6 +268,14 @@ class RecordingConnecting(CallbackBase):
     type: Literal["RecordingConnecting"] = "RecordingConnecting"
 
 
+class RecordingRefused(CallbackBase):
+    """Nobody can be recorded: every participant is refused, by its server or by our rules. The part tries again."""
+
+    type: Literal["RecordingRefused"] = "RecordingRefused"
+    code: int
+    message: Message = ""
+
+
 class RecordingStarted(CallbackBase):
     type: Literal["RecordingStarted"] = "RecordingStarted"
 
@@ -357,6 +365,7 @@ KnownCallback = Annotated[
     | SecretsComplete
     | SecretsGone
     | RecordingConnecting
+    | RecordingRefused
     | RecordingStarted
     | RecordingStopped
     | RecordingUploaded

@@ -21,6 +21,7 @@ from cloud_recording.api.status import (
     Outcome,
     Part,
     Participant,
+    ParticipantState,
     PartState,
     PartStorage,
     Pause,
@@ -38,6 +39,7 @@ from cloud_recording.api.wire import (
     RecordingBackedUp,
     RecordingConnecting,
     RecordingFatalError,
+    RecordingRefused,
     RecordingStarted,
     RecordingStopped,
     RecordingUploaded,
@@ -73,7 +75,7 @@ _OF_THE_UPLOADER: Final = frozenset({RecordingErrorCode.UPLOADER_INIT, Recording
 
 _UNTIL_IT_RECORDS: Final = frozenset(
     {Reason.CONNECT_ERROR, Reason.DISCONNECTED, Reason.RECORDER_EXIT, Reason.OUT_OF_MEMORY}
-    | {Reason.POD_LOST, Reason.NODE_LOST, Reason.EVICTED}
+    | {Reason.POD_LOST, Reason.NODE_LOST, Reason.EVICTED, Reason.STREAMS_REFUSED}
 )
 """Errors that are over when media is recorded again."""
 
@@ -86,6 +88,7 @@ _TELLS_STATE: Final = (
     RecordingStarted,
     RecordingStopped,
     RecordingFatalError,
+    RecordingRefused,
     RecorderExited,
     RecorderFailure,
     Finished,
@@ -129,7 +132,10 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
         case SecretsGone():
             return _secrets_gone(status, part, callback, time=time)
         case RecordingConnecting():
-            return _with_state(status, part, PartState.CONNECTING)
+            # Another try of what was refused is no other state until it comes to something else.
+            return status if _is_refused(part) else _with_state(status, part, PartState.CONNECTING)
+        case RecordingRefused():
+            return _refused(status, part, callback, time=time)
         case RecordingStarted():
             return _started(status, part, callback.snapshot, time=time)
         case RecordingStopped():
@@ -192,6 +198,36 @@ def _waiting(status: CloudRecordingStatus, part: Part, callback: WaitingForSecre
     reason = Reason.SECRET_UNUSABLE if unusable else Reason.WAITING_FOR_SECRET
     waiting = parts.changed(part, state=PartState.STARTING, reason=reason, message=missing[:1024])
     return parts.replaced(status, waiting)
+
+
+def _refused(
+    status: CloudRecordingStatus, part: Part, callback: RecordingRefused, *, time: datetime
+) -> CloudRecordingStatus:
+    refused = parts.changed(part, state=PartState.STARTING, reason=Reason.STREAMS_REFUSED, message=callback.message)
+    status = parts.replaced(status, refused)
+    facts, known = REASONS[Reason.STREAMS_REFUSED], status.last_error
+    if known is not None and (known.reason, known.message) == (Reason.STREAMS_REFUSED, callback.message):
+        return status
+    error = LastError(
+        code=callback.code,
+        reason=Reason.STREAMS_REFUSED,
+        message=callback.message or facts.meaning,
+        remedy=facts.remedy,
+        time=time,
+    )
+    return _with_error(status, error)
+
+
+def _is_refused(part: Part) -> bool:
+    return part.state is PartState.STARTING and part.reason is Reason.STREAMS_REFUSED
+
+
+def _is_reached(snapshot: Snapshot) -> bool:
+    """Whether anybody was found in another way than refused, since the recorder asked again."""
+    people = snapshot.participants
+    waits = any(one.state is ParticipantState.CONNECTING and one.message for one in people)
+    others = any(one.state not in {ParticipantState.REFUSED, ParticipantState.CONNECTING} for one in people)
+    return snapshot.state is EngineState.CONNECTING and (waits or others)
 
 
 _BRING_BACK: Final = (
@@ -362,6 +398,8 @@ def _recorder_exited(
 def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:
     # Whenever a snapshot was taken, it never brings a part back to work that has stopped, and never puts one to work
     # that has not begun: the engine has callbacks of their own for that.
+    if callback.snapshot is not None and _is_refused(part) and _is_reached(callback.snapshot):
+        return _with_state(status, part, PartState.CONNECTING)
     state = _PART_STATES.get(callback.snapshot.state) if callback.snapshot else None
     if state is None or (part.state.known and part.state not in _ENGINE_AT_WORK):
         return status

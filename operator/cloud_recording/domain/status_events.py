@@ -27,6 +27,7 @@ _TROUBLE: Final = frozenset(
         Reason.NOT_HEARD,
         Reason.WORK_VOLUME_FULL,
         Reason.SECRET_UNUSABLE,
+        Reason.STREAMS_REFUSED,
         Reason.RESTARTING,
     }
 )
@@ -72,6 +73,9 @@ def _ready_reason(before: CloudRecordingStatus, after: CloudRecordingStatus) -> 
 def _error(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
     error = after.last_error
     if error is None or _as_it_happened(error) == _as_it_happened(before.last_error):
+        return None
+    if error.reason is Reason.STREAMS_REFUSED:
+        # The reason of `Ready` is told with the same words and the Secrets' names.
         return None
     message = f"{error.message.rstrip('.')}. {error.remedy}".strip()
     return Transition(warning=True, reason=error.reason, action="Record", message=message)

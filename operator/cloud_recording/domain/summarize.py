@@ -30,7 +30,7 @@ from cloud_recording.domain.desired_state import desired_state, max_duration_mes
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _AS_ASKED: Final = frozenset({Reason.RECORDING, Reason.PAUSED})
-_BLOCKED: Final = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC, Reason.SECRET_UNUSABLE})
+_BLOCKED: Final = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC, Reason.SECRET_UNUSABLE, Reason.STREAMS_REFUSED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,8 @@ def _ready_reason(  # noqa: C901, PLR0911 - one way out for each state of a part
     why = stop_cause(recording, status, now=now).message if stopping else ""
     match part.state:
         case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
+            if part.reason is Reason.STREAMS_REFUSED and not stopping:
+                return ReadyReason(reason=part.reason, message=_refused(recording, part))
             usual = Reason.RESTARTING if part.number else Reason.PENDING
             return ReadyReason(reason=part.reason or usual, message=part.message or "")
         case PartState.CONNECTING:
@@ -210,6 +212,17 @@ def _ready_reason(  # noqa: C901, PLR0911 - one way out for each state of a part
         case _:
             message = f"part {part.number} is '{part.state}', which this release of the operator does not know"
             return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=message)
+
+
+def _refused(recording: CloudRecording, part: Part) -> str:
+    """Why nobody can be recorded, and where the URLs are from."""
+    secrets = [
+        f"key '{stream.url_secret_ref.key}' of Secret '{stream.url_secret_ref.name}' holds the URL of "
+        f"{participant(stream.uid, stream.name)}"
+        for stream in recording.spec.channel.streams
+        if stream.url_secret_ref is not None
+    ]
+    return "; ".join(filter(None, (part.message, *secrets)))
 
 
 def _connecting(status: CloudRecordingStatus, part: Part) -> ReadyReason:

@@ -174,6 +174,27 @@ async def test_an_empty_channel_ends_by_itself_and_says_that_nobody_came(
     assert (summary.outcome, summary.code, summary.somebody_joined) == (Outcome.IDLE, 434, False)
 
 
+async def test_a_channel_whose_names_lead_where_nobody_may_go_is_waited_for_in_the_same_part(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    """The name is one of 169.254.169.254: only who resolves it can tell."""
+    await start(stage, document(stage, bucket), url="rtmp://0xa9fea9fe/live/alice")
+    refused = await stage.operator.until_told("RecordingRefused", seconds=60)
+    assert refused["code"] == 430
+    assert "participant 11: the URL leads to a link-local address" in refused["message"]
+    assert (await stage.pod.answers("/readyz"))[0] == 503
+    await stage.operator.until_told("RecordingRefused", times=2, seconds=60)
+    stage.pod.mount_secret("streams", alice=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended(seconds=120) == 0
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
+    told = stage.operator.types()
+    assert "RecordingFatalError" not in told
+    assert "RecorderExited" not in told
+    assert stage.operator.of("RecorderFailure") == []
+
+
 async def test_no_stream_url_or_key_is_in_the_log_of_the_real_engine(
     stage: Stage, bucket: Bucket, rtmp: RtmpServer
 ) -> None:

@@ -495,6 +495,87 @@ def test_secrets_that_no_participant_can_be_recorded_with_stall_the_recording_un
     assert condition(mended, ConditionType.READY) == ("False", Reason.CONNECTING)
 
 
+FORBIDDEN = "the URL leads to a link-local address or to a cloud's metadata service, which is not allowed here"
+REFUSED: dict[str, Any] = {"code": 430, "message": f"participant 1 'alice': {FORBIDDEN}"}
+
+
+def _of_secret(status: CloudRecordingStatus | None = None) -> CloudRecording:
+    stream = {"uid": 1, "name": "alice", "urlSecretRef": {"name": "streams", "key": "alice"}}
+    recording = a_recording().spec(channel={"name": "room-1", "uid": 1000, "streams": [stream]})
+    return (recording if status is None else recording.status(status)).build()
+
+
+def _people(state: str, message: str = "") -> dict[str, Any]:
+    return a_snapshot(
+        state="Connecting", participants=[{"uid": 1, "name": "alice", "state": state, "message": message}]
+    )
+
+
+def test_a_channel_that_refuses_everybody_stalls_the_recording_and_begins_no_part() -> None:
+    recording = _of_secret()
+    pod = a_pod().running()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingConnecting", 2))
+    refused = told(recording, status, a_callback("RecordingRefused", 3, **REFUSED))
+    assert condition(refused, ConditionType.READY) == ("False", Reason.STREAMS_REFUSED)
+    assert condition(refused, ConditionType.STALLED) == ("True", Reason.STREAMS_REFUSED)
+    ready = conditions.get(refused, ConditionType.READY)
+    assert ready is not None
+    assert ready.message == (
+        f"participant 1 'alice': {FORBIDDEN}; key 'alice' of Secret 'streams' holds the URL of participant 1 'alice'"
+    )
+    (event,) = transitions(status, refused)
+    assert (event.warning, event.reason, event.message) == (True, Reason.STREAMS_REFUSED, ready.message)
+    assert refused.last_error is not None
+    assert (refused.last_error.code, refused.last_error.remedy) == (430, REASONS[Reason.STREAMS_REFUSED].remedy)
+    later = decide(_of_secret(refused), pods(pod), now=after(3600), context=context())
+    assert [part.number for part in later.status.parts] == [0]
+    assert condition(later.status, ConditionType.STALLED) == ("True", Reason.STREAMS_REFUSED)
+
+
+def test_another_try_of_what_is_refused_tells_nothing_new() -> None:
+    recording = _of_secret()
+    refused = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingRefused", 2, **REFUSED))
+    tried = [
+        a_callback("RecordingConnecting", 3, at=after(60)),
+        a_callback("Snapshot", 4, at=after(61), snapshot=_people("Connecting")),
+        a_callback("Snapshot", 5, at=after(62), snapshot=_people("Refused", FORBIDDEN)),
+        a_callback("RecordingRefused", 6, at=after(63), **REFUSED),
+    ]
+    status = refused
+    for callback in tried:
+        before, status = status, told(recording, status, callback)
+        assert condition(status, ConditionType.STALLED) == ("True", Reason.STREAMS_REFUSED)
+        assert transitions(before, status) == ()
+    assert status.last_error == refused.last_error
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [("Failed", "the host's name cannot be resolved"), ("Connecting", "the connection stands, and waits for media")],
+)
+def test_a_refusal_is_over_once_somebody_is_found_in_another_way(state: str, message: str) -> None:
+    recording = _of_secret()
+    refused = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingRefused", 2, **REFUSED))
+    found = told(recording, refused, a_callback("Snapshot", 3, snapshot=_people(state, message)))
+    assert conditions.get(found, ConditionType.STALLED) is None
+    assert condition(found, ConditionType.READY) == ("False", Reason.WAITING_FOR_USERS)
+    recorded = told(recording, found, a_callback("RecordingStarted", 4, at=after(9)), at=after(9))
+    assert recorded.last_error is not None
+    assert recorded.last_error.resolved_time == after(9)
+
+
+def test_a_recording_that_is_stopped_while_everybody_refuses_has_failed_by_that() -> None:
+    recording = a_recording().stopped().build()
+    refused = told(
+        recording, begun(a_recording().build()), RUNNER_STARTED, a_callback("RecordingRefused", 2, **REFUSED)
+    )
+    summary = a_summary(outcome="Fatal", code=430, message=REFUSED["message"], lastSequence=3)
+    status = told(recording, refused, a_callback("Finished", 3, summary=summary))
+    end = decide(a_recording().stopped().status(status).build(), {}, now=after(9), context=context()).status
+    assert condition(end, ConditionType.SUCCEEDED) == ("False", Reason.CONNECT_ERROR)
+    assert end.parts[-1].message == REFUSED["message"]
+
+
 def test_a_key_without_content_is_empty_and_not_absent() -> None:
     recording = a_recording().build()
     missing = [{"secretName": "b", "key": "k", "field": "spec.x", "problem": "is empty"}]

@@ -229,6 +229,58 @@ def test_an_error_after_the_stop_is_followed_by_a_rescue_and_is_no_end_of_captur
     assert story.outcome is Outcome.UPLOADED
 
 
+REFUSED = told("RecordingRefused", code=RecordingErrorCode.CONNECT_ERROR, message="participant 1: forbidden")
+
+
+def refused(story: Story) -> Story:
+    """The engine came to the channel, was refused by everybody, and its process has ended."""
+    story.then(ProcessAnswered(answer=Command.BEGIN), told("RecordingConnecting"), REFUSED, snapshot("Failed"))
+    return story.then(ProcessAnswered(answer="release"), ProcessEnded(drained=True), LEFT_IN_ORDER)
+
+
+def test_a_channel_that_refuses_everybody_is_asked_again_by_the_same_part_after_growing_pauses() -> None:
+    story = Story().loaded()
+    began: list[float] = []
+    while len(began) < 8:
+        refused(story)
+        assert story.orders() == []
+        since = story.now
+        while not story.orders():
+            story.then(Tick(), after=1.0)
+        began.append(story.now - since)
+        assert story.orders() == [Spawn()]
+        again = story.then(ProcessLoaded(extended=True)).orders()
+        assert again == [Begin(mode=Mode.RECORD, desired=story.state.desired, anew=True)]
+    assert began == [5, 10, 20, 40, 80, 160, 300, 300]
+    story.then(ProcessAnswered(answer=Command.BEGIN), told("RecordingStarted"))
+    assert (story.state.refused, story.state.facts.refusals, story.state.facts.message) == (False, 0, "")
+
+
+def test_a_refused_channel_is_asked_again_at_once_when_a_secret_was_mounted_anew() -> None:
+    story = refused(Story().loaded())
+    assert story.then(SecretsSeen(missing=()), after=1.0).orders() == [Spawn()]
+
+
+def test_a_stop_while_everybody_refuses_ends_with_that_error() -> None:
+    story = refused(Story().loaded())
+    assert story.then(DesiredSeen(desired=desired("Stopped", generation=2))).orders() == [Conclude()]
+    facts = story.state.facts
+    assert (story.outcome, facts.code, facts.message) == (Outcome.FATAL, 430, "participant 1: forbidden")
+
+
+def test_a_pod_that_is_drained_while_everybody_refuses_leaves_the_recording_to_another() -> None:
+    story = refused(Story().loaded())
+    assert story.then(Terminate()).orders() == [Conclude()]
+    assert story.outcome is Outcome.DRAINED
+
+
+def test_a_refusal_is_an_end_where_a_person_looks_on() -> None:
+    story = Story()
+    story.state = replace(story.state, patient=False)
+    assert refused(story.loaded()).orders() == [Conclude()]
+    assert (story.outcome, story.state.facts.code) == (Outcome.FATAL, 430)
+
+
 def test_nothing_recorded_because_it_was_stopped_before_is_no_failure() -> None:
     story = Story().loaded().then(DesiredSeen(desired=desired("Stopped", generation=2)))
     story.then(told("RecordingFatalError", code=RecordingErrorCode.NO_RECORDED_DATA, message=""))
@@ -363,6 +415,7 @@ EVENTS: list[Event] = [
     told("RecordingStopped"),
     told("RecordingUploaded", fileName="p"),
     told("RecordingFatalError", code=437, message=""),
+    told("RecordingRefused", code=430, message="refused"),
     ProcessAnswered(answer=Command.BEGIN),
     ProcessAnswered(answer="release"),
     ProcessAnswered(answer="rescue", refusal="no", code=439),

@@ -115,7 +115,7 @@ class LocalRun:
     def _supervisor_of(self, redactor: Redactor) -> Supervisor:
         place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
         try:
-            return Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True)
+            return Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True, patient=False)
         except sqlite3.OperationalError:
             # Locked, or no room: nothing is damaged.
             raise

@@ -23,6 +23,7 @@ _SENTENCES: Mapping[str, Callable[[Json], str]] = {
     "RecorderFailure": lambda told: f"recorder: {told['message']} ({told['code']})",
     "UploaderFailure": lambda told: f"upload: {told['message']} ({told['code']}); it is tried again",
     "RecordingFatalError": lambda told: f"the recording cannot go on: {told['message'] or 'error'} ({told['code']})",
+    "RecordingRefused": lambda told: f"the recording cannot go on: {told['message']} ({told['code']})",
     "RecorderExited": lambda told: str(told["message"]),
     "EditRefused": lambda told: f"{told['field']}: {told['message']}",
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cloud_recording.api.phrases import participant
 from cloud_recording.runner.recorder.engine import CallbackType, EngineCallback
 
 NAMES: Final[Mapping[CallbackType, str]] = {
@@ -19,7 +20,26 @@ NAMES: Final[Mapping[CallbackType, str]] = {
     CallbackType.UPLOADER_FAILURE: "UploaderFailure",
     CallbackType.FATAL_ERROR: "RecordingFatalError",
 }
+REFUSED: Final = "RecordingRefused"
+_CONNECT_ERROR: Final = 430
+_LONGEST_MESSAGE: Final = 1024
+
 ENDINGS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_UP, CallbackType.FATAL_ERROR})
+
+
+def name_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> str:
+    """What the engine's callback is called on the wire: a channel that refuses everybody is no failure of the part."""
+    fatal = callback.type is CallbackType.FATAL_ERROR and callback.code == _CONNECT_ERROR
+    return REFUSED if fatal and refuses_all(snapshot) else NAMES[callback.type]
+
+
+def refuses_all(snapshot: Mapping[str, Any] | None) -> bool:
+    """Whether every participant is refused, and nothing was ever recorded."""
+    known = snapshot or {}
+    people = known.get("participants") or ()
+    written = (known.get("slices") or {}).get("written", 0)
+    nothing = not written and not known.get("somebodyJoined")
+    return nothing and bool(people) and all(person.get("state") == "Refused" for person in people)
 
 
 def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -33,9 +53,17 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
             times = f" ({callback.repeats + 1} times)" if callback.repeats else ""
             return {"code": callback.code, "message": callback.text + times}
         case CallbackType.FATAL_ERROR:
-            return {"code": callback.code, "message": error_message(snapshot)}
+            told = _troubles(snapshot) if name_of(callback, snapshot=snapshot) == REFUSED else ""
+            return {"code": callback.code, "message": told or error_message(snapshot)}
         case _:
             return {}
+
+
+def _troubles(snapshot: Mapping[str, Any] | None) -> str:
+    """What is wrong with each participant: the engine's error has the words of one of them alone."""
+    people = (snapshot or {}).get("participants") or ()
+    told = [f"{participant(one['uid'], one.get('name'))}: {one['message']}" for one in people if one.get("message")]
+    return "; ".join(told)[:_LONGEST_MESSAGE]
 
 
 def error_message(snapshot: Mapping[str, Any] | None) -> str:

@@ -45,7 +45,7 @@ from cloud_recording.runner.recorder.engine import (
     Recorder,
     StartParameters,
 )
-from cloud_recording.runner.recorder.engine_callbacks import ENDINGS, NAMES, error_message, payload_of
+from cloud_recording.runner.recorder.engine_callbacks import ENDINGS, error_message, name_of, payload_of
 from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
 
 logger = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class RecorderProcess:
         snapshot = self._read_status()
         news = [
             News(
-                type=NAMES[callback.type],
+                type=name_of(callback, snapshot=snapshot),
                 time_ms=callback.time_ms,
                 payload=self._clean(payload_of(callback, snapshot=snapshot)),
                 # One snapshot speaks for the whole batch: it was taken after the last of it.

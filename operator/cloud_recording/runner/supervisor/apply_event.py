@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, EngineState
+from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
 from cloud_recording.runner.supervisor.part_state import (
@@ -44,6 +45,8 @@ RESTART_DELAYS: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5)
 RESTARTS_IN_A_ROW: Final = 20
 HEALTHY_SECONDS: Final = 60.0
 RESCUE_RETRY_SECONDS: Final = 10.0
+REFUSED_PAUSES: Final = Backoff(first_seconds=5.0, most_seconds=300.0)
+"""A channel that refuses everybody may be mended where nobody sees it: a name resolves otherwise, a server lets in."""
 
 _PAID_BY: Final[Mapping[str, Awaited]] = {
     Command.BEGIN: Awaited.BEGIN,
@@ -68,8 +71,8 @@ _HEALABLE: Final = frozenset(
     }
 )
 """Refusals of a rescue that a mended bucket, key or network ends: it is tried again, for as long as there is time."""
-_LEFT: Final = frozenset({"RecordingStopped", "RecordingUploaded", "RecordingBackedUp", "RecordingFatalError"})
-_LAST: Final = frozenset({"RecordingUploaded", "RecordingBackedUp", "RecordingFatalError"})
+_LAST: Final = frozenset({"RecordingUploaded", "RecordingBackedUp", "RecordingFatalError", "RecordingRefused"})
+_LEFT: Final = _LAST | {"RecordingStopped"}
 
 
 def apply_event(state: State, event: Event, at: At) -> Step:  # noqa: C901, PLR0911 - one line for each event there is
@@ -78,7 +81,9 @@ def apply_event(state: State, event: Event, at: At) -> Step:  # noqa: C901, PLR0
         case Tick():
             return state, ()
         case SecretsSeen():
-            return replace(state, missing=event.missing), ()
+            # One that was mended may be the very cause.
+            spawn_at = min(state.spawn_at, at.monotonic) if state.refused else state.spawn_at
+            return replace(state, missing=event.missing, spawn_at=spawn_at), ()
         case DesiredSeen():
             return _fold_desired(state, event.desired), ()
         case Terminate():
@@ -137,14 +142,15 @@ def _fold_callback(state: State, told: ProcessTold, at: At) -> State:
     return replace(state, awaited=awaited, facts=facts)
 
 
-def _facts_after(state: State, told: ProcessTold, at: At) -> Facts:  # noqa: PLR0911 - one line for each callback that counts
+def _facts_after(state: State, told: ProcessTold, at: At) -> Facts:  # noqa: C901, PLR0911 - one line for each callback that counts
     facts = state.facts
     match told.type:
         case "RecordingStarted":
             if facts.started_at is not None:
                 return facts
             ago = max(0.0, (at.wall_ms - told.time_ms) / 1000)
-            return replace(facts, started_at=told.time_ms, started_monotonic=at.monotonic - ago)
+            since = at.monotonic - ago
+            return replace(facts, started_at=told.time_ms, started_monotonic=since, refusals=0, message="")
         case "RecordingStopped":
             return replace(facts, stopped_at=told.time_ms)
         case "RecordingUploaded":
@@ -159,7 +165,10 @@ def _facts_after(state: State, told: ProcessTold, at: At) -> Facts:  # noqa: PLR
         case "RecordingFatalError" if facts.stopped_at is not None and state.stop_wanted:
             # Capture had ended as it was to: what is left is brought home by a rescue, and no other part begins.
             return facts
-        case "RecordingFatalError":
+        case "RecordingRefused" if state.patient and not state.stop_wanted:
+            message = str(told.payload["message"])
+            return replace(facts, captured=False, refusals=facts.refusals + 1, message=message)
+        case "RecordingFatalError" | "RecordingRefused":
             return _ended(facts, Ending.FATAL, told.payload)
         case _:
             return facts
@@ -238,8 +247,14 @@ def _fold_exit(state: State, status: int, at: At) -> Step:
     )
     if not state.ended or status != 0:
         return _fold_crash(gone, state, status, at)
-    delay = RESCUE_RETRY_SECONDS if state.mode is Mode.RESCUE else 0.0
-    return replace(gone, crashes=0, spawn_at=at.monotonic + delay), ()
+    return replace(gone, crashes=0, spawn_at=at.monotonic + _pause(state)), ()
+
+
+def _pause(state: State) -> float:
+    """How long after a process that ended in order another one has to wait."""
+    if state.refused:
+        return REFUSED_PAUSES.after(state.facts.refusals, spread=0.0)
+    return RESCUE_RETRY_SECONDS if state.mode is Mode.RESCUE else 0.0
 
 
 def _fold_crash(gone: State, before: State, status: int, at: At) -> Step:

@@ -101,12 +101,14 @@ class Readiness:
     reason: str
 
 
-def readiness(state: State, at: At) -> Readiness:
+def readiness(state: State, at: At) -> Readiness:  # noqa: PLR0911 - one way out for each state
     """Ready means: the recorder does what it should; media is written, or it truly connects, pauses or uploads."""
     if state.concluded:
         return Readiness(ready=True, reason="finished")
     if state.process is Process.LOADED and state.missing:
         return Readiness(ready=False, reason="waiting for secrets")
+    if state.refused:
+        return Readiness(ready=False, reason="every participant is refused")
     if state.process is not Process.BUSY:
         return Readiness(ready=False, reason="the recorder process is starting")
     if at.monotonic - state.pulse_at > READY_SECONDS:

@@ -80,6 +80,8 @@ class Facts:
     nothing_left: bool = False
     """A recorder process ended in order and left nothing on the volume that a rescue could bring home."""
     restarts: int = 0
+    refusals: int = 0
+    """How often in a row every participant was refused, with nothing recorded before; `message` says why."""
     applied_generation: int | None = None
     snapshot: Mapping[str, Any] | None = None
     summary: Mapping[str, Any] | None = None
@@ -115,6 +117,8 @@ class State:
     """Everything that is decided from."""
 
     desired: DesiredState
+    patient: bool = True
+    """Whether a channel that refuses everybody is asked again; a person who looks on is told at once."""
     facts: Facts = Facts()
     missing: tuple[MissingSecret, ...] | None = None
     """None until the secrets were looked at."""
@@ -141,6 +145,11 @@ class State:
     rescue_hopeless: bool = False
     spawn_at: float = 0.0
     concluded: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the last try ended as every participant was refused."""
+        return self.facts.refusals > 0 and not self.facts.captured
 
     @property
     def stop_wanted(self) -> bool:
@@ -255,6 +264,8 @@ class Begin:
     mode: Mode
     desired: DesiredState
     place: Mapping[str, Any] | None = None
+    anew: bool = False
+    """Whether an earlier try recorded nothing and ended: in its books an engine would read that the part is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

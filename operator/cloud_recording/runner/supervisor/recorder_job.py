@@ -64,6 +64,14 @@ class NeededSecret:
         except OSError:
             return ABSENT
 
+    def version(self) -> tuple[int, int] | None:
+        """Another one once it was mounted anew; None where it is not there."""
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
+
     def as_missing(self, problem: str, *, unusable: bool = False) -> MissingSecret:
         """What the status says meanwhile."""
         return MissingSecret(
@@ -103,6 +111,10 @@ class Assignment:
         found = ((need, need.problem()) for need in self.needed_secrets())
         missing = {(need.name, need.key): need.as_missing(problem) for need, problem in found if problem}
         return tuple(missing.values()) or self._unusable()
+
+    def secret_versions(self) -> tuple[tuple[int, int] | None, ...]:
+        """What tells needed secrets from what they were before, without reading them."""
+        return tuple(need.version() for need in self.needed_secrets())
 
     def _unusable(self) -> tuple[MissingSecret, ...]:
         document, needs = self._document, list(self.needed_secrets())

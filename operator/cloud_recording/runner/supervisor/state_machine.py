@@ -15,6 +15,7 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.apply_event import apply_event, moved
 from cloud_recording.runner.supervisor.part_state import (
@@ -25,6 +26,7 @@ from cloud_recording.runner.supervisor.part_state import (
     Conclude,
     Ending,
     Event,
+    Facts,
     Given,
     Kill,
     Process,
@@ -106,11 +108,19 @@ def _missing(state: State, missing: Sequence[MissingSecret]) -> Tell:
 
 def _without_process(state: State, at: At) -> Step:
     if _is_over(state) or _deadline_passed(state, at):
-        state, told = _acknowledge(replace(state, concluded=True))
+        state, told = _acknowledge(replace(state, facts=_at_last(state), concluded=True))
         return state, (*told, Conclude())
     if at.monotonic < state.spawn_at:
         return state, ()
     return replace(state, process=Process.LOADING, process_since=at.monotonic), (Spawn(),)
+
+
+def _at_last(state: State) -> Facts:
+    """The facts of a part that is concluded: one that was stopped while everybody refused it failed by that."""
+    facts = state.facts
+    if not state.refused or facts.ending is not None:
+        return facts
+    return replace(facts, ending=Ending.FATAL, code=RecordingErrorCode.CONNECT_ERROR)
 
 
 def _while_loading(state: State, at: At) -> Step:
@@ -131,13 +141,14 @@ def _begin_recording(state: State, at: At) -> Step:
     # Once there may be slices, an engine that has stored one has the last word on where they go: it is asked.
     wanted = _place(state.desired)
     state, told = moved(state, wanted) if wanted is not None and not state.facts.captured else (state, ())
+    anew = state.refused
     begun = replace(
         _busy(state, Mode.RECORD, at),
         facts=replace(state.facts, captured=True),
         # Whoever wants it paused is obeyed by a command, which an engine without pauses can refuse.
         given=replace(_look(state.desired), paused=False, place=state.facts.place),
     )
-    return begun, (*told, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place))
+    return begun, (*told, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place, anew=anew))
 
 
 def _begin_rescue(state: State, at: At) -> Step:

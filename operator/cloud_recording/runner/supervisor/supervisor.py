@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,9 +91,12 @@ class Supervisor:
         receiver: Receiver,
         redactor: Redactor,
         reopen: bool = False,
+        patient: bool = True,
         outbox: Path | None = None,
     ) -> None:
         """`reopen` gives a part that has ended another try to upload what it left.
+
+        Who is not `patient` ends where every participant is refused, instead of asking again later.
 
         The outbox is on the work volume unless another path is given.
         """
@@ -107,7 +111,8 @@ class Supervisor:
         self._outbox.claim(place.pod_uid, takes_over=reopen)
         remembered = resumed(self._remembered(), boot=_boot(), at=_now())
         facts = reopened(remembered) if reopen else remembered
-        self._state = State(desired=place.mounts.desired(), facts=facts, concluded=facts.summary is not None)
+        concluded = facts.summary is not None
+        self._state = State(desired=place.mounts.desired(), patient=patient, facts=facts, concluded=concluded)
         self._receiver = receiver
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
         self._child: RecorderChild | None = None
@@ -180,13 +185,13 @@ class Supervisor:
     async def _look(self) -> None:
         """Turns changes of the mounted files into events, and the passing of time too."""
         desired = Watched(self._place.mounts.desired_path)
-        missing = None
+        seen = None
         while True:
-            found = self._assignment.missing_secrets()
-            if found != missing:
-                missing = found
+            found = self._assignment.missing_secrets(), self._assignment.secret_versions()
+            if found != seen:
+                seen = found
                 self._redactor.learn(need.path for need in self._assignment.needed_secrets())
-                self._events.put_nowait(SecretsSeen(missing=found))
+                self._events.put_nowait(SecretsSeen(missing=found[0]))
             if desired.changed():
                 self._read_desired()
             self._events.put_nowait(Tick())
@@ -262,6 +267,8 @@ class Supervisor:
                 )
             case Begin():
                 self._redactor.learn(need.path for need in self._assignment.needed_secrets())
+                if action.anew:
+                    shutil.rmtree(self._place.work / self._document.recording_id, ignore_errors=True)
                 job = self._assignment.job(action.mode, action.desired, _place(action.place))
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
             case Send(command=Command.STORAGE):
