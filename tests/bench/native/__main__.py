@@ -36,7 +36,7 @@ class Bench:
         self._commanded = WORK / "commanded"
 
     def measure(self, case: Case) -> dict[str, Any]:
-        made = sources.make(WORK / "sources", self._length(case))
+        made = sources.make(WORK / "sources", self._length(case), case.form)
         urls = [made[index % len(made)] for index in range(case.users)]
         rounds = [self._round(case, urls) for _ in range(self._rounds)]
         ours, theirs, floors = (min(column, key=lambda cost: cost.cpu_seconds) for column in zip(*rounds, strict=True))
@@ -128,12 +128,17 @@ def _emptied(directory: Path) -> None:
     directory.mkdir(parents=True)
 
 
-def _line(row: dict[str, Any], goal: float) -> str:
+def _line(row: dict[str, Any], goal: float | None) -> str:
     ratio = row["cpu_s_per_min"] / row["ffmpeg_cpu_s_per_min"]
     figures = (row["cpu_s_per_min"], row["ffmpeg_cpu_s_per_min"], row["floor_cpu_s_per_min"] or 0)
     over_floor = figures[0] / figures[2] if figures[2] else math.nan
     likeness = (f"{row[name]:.4f}" if name in row else "" for name in ("ssim", "ffmpeg_ssim"))
-    cells = (*(f"{figure:.2f}" for figure in figures), f"{ratio:.2f}", f"{goal:.2f}", f"{over_floor:.2f}")
+    cells = (
+        *(f"{figure:.2f}" for figure in figures),
+        f"{ratio:.2f}",
+        f"{goal:.2f}" if goal else "",
+        f"{over_floor:.2f}",
+    )
     return COLUMNS.format(row["case"], *cells, *likeness, f"{row['rss_mb']:.0f} MB")
 
 

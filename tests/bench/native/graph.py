@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.native.cases import AUDIO_KBPS, FRAMES_PER_SECOND, KEY_SECONDS, SLICE_SECONDS, Case
+from tests.bench.native.forms import FORMS
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _audio(users: int) -> str:
 
 def _video(case: Case, regions: Sequence[Region], scaler: str) -> str:
     if case.users == 1:
-        return f"[0:v]fps={FRAMES_PER_SECOND}[v]"
+        return f"[0:v]{FORMS[case.form].undone_by},fps={FRAMES_PER_SECOND}[v]"
     parts, labels, layout = [], [], []
     for region in regions:
         label = f"r{region.uid}"
@@ -93,7 +94,7 @@ def _video(case: Case, regions: Sequence[Region], scaler: str) -> str:
             fit = f"crop={seen},scale={size}:flags={scaler}"
         else:
             fit = f"scale={size}:force_original_aspect_ratio=decrease:flags={scaler},pad={size}:-1:-1"
-        parts.append(f"[{region.uid - 1}:v]{fit}[{label}]")
+        parts.append(f"[{region.uid - 1}:v]{FORMS[case.form].undone_by},{fit}[{label}]")
         labels.append(f"[{label}]")
         layout.append(f"{region.x}_{region.y}")
     stacked = f"xstack=inputs={len(regions)}:layout={'|'.join(layout)}:fill=black"
