@@ -55,6 +55,11 @@ bench-live: build ## how punctual live recordings are, and how many of them one 
 bench-sound: packages venv ## how the AAC encoder's two searches sound, and what they cost (build/bench)
 	$(PYTHON) -m tests.bench.native.sound
 
+.PHONY: bench-operator
+N ?= 500 2000
+bench-operator: tools venv ## what thousands of recordings cost the operator, beside a bare client; N="500 2000" (build/bench)
+	$(PYTHON) -m tests.bench.operator $(N)
+
 .PHONY: fuzz tsan
 FUZZ_SECONDS ?= 60
 export FUZZ_SECONDS

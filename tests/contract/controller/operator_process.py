@@ -47,6 +47,10 @@ class OperatorProcess:
     def url(self) -> str:
         return f"https://localhost:{self.callback_port}"
 
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
     def start(self) -> None:
         """Starts the process; it listens some time later."""
         config = self.directory / f"{self.name}.yaml"
