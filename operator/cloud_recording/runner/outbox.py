@@ -30,7 +30,7 @@ CREATE INDEX IF NOT EXISTS callbacks_by_keep ON callbacks (keep, sequence);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
-_SUPERSEDED: Final = frozenset({"Snapshot", "RecordingUploadingProgress"})
+FIGURES: Final = frozenset({"Snapshot", "RecordingUploadingProgress"})
 """Only the newest of these means anything: an outage of the operator must not fill the volume with old figures."""
 
 _INFORMATIVE: Final = ("RecorderFailure", "UploaderFailure", "EditRefused")
@@ -146,7 +146,7 @@ class Outbox:
         """Stores news in order, with the facts that are true from then on."""
         lasting = _without_superseded(news)
         with self._transaction():
-            for kind in {item.type for item in lasting} & _SUPERSEDED:
+            for kind in {item.type for item in lasting} & FIGURES:
                 self._connection.execute("DELETE FROM callbacks WHERE keep = ?", (kind,))
             self._connection.executemany(
                 "INSERT INTO callbacks (writer, keep, type, document) VALUES (?, ?, ?, ?)",
@@ -225,13 +225,13 @@ class _Transaction:
 
 def _without_superseded(news: Sequence[News]) -> list[News]:
     """The news but for figures that later ones among them replace."""
-    newest = {item.type: item for item in news if item.type in _SUPERSEDED}
+    newest = {item.type: item for item in news if item.type in FIGURES}
     return [item for item in news if newest.get(item.type, item) is item]
 
 
 def _keep(news: News) -> str:
     """How long a callback is kept: its own type while it is the newest, while there is room, or always."""
-    if news.type in _SUPERSEDED:
+    if news.type in FIGURES:
         return news.type
     informs = news.type in _INFORMATIVE and news.payload.get("code") != _NO_USERS
     return _ROOM if informs else _ALWAYS

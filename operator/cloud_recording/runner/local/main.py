@@ -32,9 +32,10 @@ from cloud_recording.api.phrases import counted
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument, Summary
+from cloud_recording.common.json_logging import Redactor
+from cloud_recording.runner import process_log
 from cloud_recording.runner.local.manifest import Manifest, ManifestError, load
 from cloud_recording.runner.local.terminal import Terminal
-from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.supervisor.mounts import Mounts
 from cloud_recording.runner.supervisor.part_state import Facts
 from cloud_recording.runner.supervisor.recorder_job import Assignment
@@ -98,7 +99,7 @@ class LocalRun:
         redactor = Redactor()
         with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
             fields = log_fields(self._mounts.recording())
-            configure(process="supervisor", redactor=redactor, stream=log, fields=fields)
+            process_log.set_up(process="supervisor", redactor=redactor, stream=log, fields=fields)
             self._supervisor = self._supervisor_of(redactor)
             self._limit(self._supervisor.facts)
             summary = await self._supervise(self._supervisor)

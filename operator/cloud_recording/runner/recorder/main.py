@@ -23,6 +23,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
+from cloud_recording.common.json_logging import Redactor
+from cloud_recording.runner import process_log
 from cloud_recording.runner.control_protocol import (
     CONTROL_DESCRIPTOR_OPTION,
     EXIT_CONCLUDED,
@@ -36,7 +38,6 @@ from cloud_recording.runner.control_protocol import (
     decode,
     encode,
 )
-from cloud_recording.runner.logs import Redactor, configure
 from cloud_recording.runner.outbox import News, Outbox, Writer
 from cloud_recording.runner.recorder.engine import (
     Engine,
@@ -379,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--outbox", required=True, help="path of the outbox")
     options = parser.parse_args(arguments)
     redactor = Redactor()
-    configure(process="recorder", redactor=redactor)
+    process_log.set_up(process="recorder", redactor=redactor)
     try:
         asyncio.run(_serve(options, redactor))
     except Exception:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from cloud_recording import __version__
-from cloud_recording.runner.logs import Redactor, configure
+from cloud_recording.common.json_logging import Redactor
+from cloud_recording.runner import process_log
 from cloud_recording.runner.outbox import is_damaged, put_aside
 from cloud_recording.runner.supervisor.callback_delivery import OperatorAddress, OperatorReceiver, Receiver
 from cloud_recording.runner.supervisor.mounts import Mounts, UnreadableMount
@@ -98,7 +99,7 @@ def _holds_anything(work: Path) -> bool:
 async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=options.token)
     document = mounts.recording()
-    configure(process="supervisor", redactor=redactor, fields=log_fields(document))
+    process_log.set_up(process="supervisor", redactor=redactor, fields=log_fields(document))
     address = OperatorAddress(
         url=document.callback_url,
         pod_uid=options.pod_uid,
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Process 1 loses a signal that it has no handler for, and the kubelet sends but one: it waits for the handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     redactor = Redactor()
-    configure(process="supervisor", redactor=redactor)
+    process_log.set_up(process="supervisor", redactor=redactor)
     redactor.learn([options.token])
     try:
         asyncio.run(_supervise(options, redactor))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.runner.control_protocol import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
-from cloud_recording.runner.logs import relay
 from cloud_recording.runner.supervisor.part_state import (
     Event,
     ProcessAnswered,
@@ -24,12 +23,11 @@ from cloud_recording.runner.supervisor.part_state import (
     ProcessLoaded,
     ProcessPulsed,
 )
+from cloud_recording.runner.supervisor.recorder_output import log_output
 
 logger = logging.getLogger(__name__)
-engine_logger = logging.getLogger("engine")
 
 _LINE_BYTES: Final = 1 << 20
-_OUTPUT_LINE_BYTES: Final = 16_384
 _CANNOT_START: Final = 127
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TZ")
 """What a recorder process gets of the environment: nothing that anybody could have put a secret into."""
@@ -85,7 +83,7 @@ class RecorderChild:
             self._heard(ProcessExited(status=_CANNOT_START))
             return
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
-        output = asyncio.create_task(self._follow_output(self._process))
+        output = asyncio.create_task(_logged(self._process.stdout))
         await hear(reader, heard=self._heard, bell=self._bell)
         status = await self._process.wait()
         self._writer.close()
@@ -112,25 +110,10 @@ class RecorderChild:
             start_new_session=True,
         )
 
-    async def _follow_output(self, process: asyncio.subprocess.Process) -> None:
-        """Passes the process's output on: its own log lines as they are, an engine's prints as redacted records."""
-        if process.stdout is None:
-            return
-        rest = b""
-        while chunk := await process.stdout.read(_OUTPUT_LINE_BYTES):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > _OUTPUT_LINE_BYTES:
-                lines.append(rest)
-                rest = b""
-            for line in lines:
-                self._pass_on(line.decode("utf-8", errors="replace"))
-        self._pass_on(rest.decode("utf-8", errors="replace"))
 
-    def _pass_on(self, line: str) -> None:
-        if not line.strip():
-            return
-        if not relay(line):
-            engine_logger.info("output", extra={"line": line})
+async def _logged(output: asyncio.StreamReader | None) -> None:
+    if output is not None:
+        await log_output(output)
 
 
 async def hear(reader: asyncio.StreamReader, *, heard: Callable[[Event], None], bell: Callable[[], None]) -> None:

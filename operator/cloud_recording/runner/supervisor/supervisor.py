@@ -23,9 +23,9 @@ from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import RecordingDocument, Summary
 from cloud_recording.common.error_codes import RecordingErrorCode
+from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner.control_protocol import Command
-from cloud_recording.runner.logs import Redactor
-from cloud_recording.runner.outbox import News, Outbox, Stored, Writer
+from cloud_recording.runner.outbox import FIGURES, News, Outbox, Stored, Writer
 from cloud_recording.runner.supervisor.callback_delivery import Delivery, Receiver
 from cloud_recording.runner.supervisor.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
 from cloud_recording.runner.supervisor.outcome import readiness, reopened, resumed, summarise
@@ -63,6 +63,8 @@ FLUSH_SECONDS: Final = 300.0
 TERMINATED_FLUSH_SECONDS: Final = 15.0
 """The same when the kubelet has asked it to end; the pod's grace period has this much beyond `uploadGraceSeconds`."""
 _FOLD_AT_ONCE: Final = 200
+_NOT_LOGGED: Final = frozenset({"type", "time", "sequence", "snapshot"})
+"""What a callback's line has anyway, and what is too much for one."""
 _OF_A_PROCESS_THAT_ENDED: Final = frozenset(
     {"RecorderExited", "RecordingStopped", "RecordingUploaded", "RecordingFatalError", "Finished"}
 )
@@ -232,7 +234,10 @@ class Supervisor:
             stored = self._outbox.pending(limit=_FOLD_AT_ONCE, after=read, up_to=last, writer=Writer.RECORDER)
             if not stored:
                 break
-            self._step([_told(callback) for callback in stored])
+            told = [_told(callback) for callback in stored]
+            for callback in told:
+                _log_callback(callback.type, callback.payload, by="engine")
+            self._step(told)
             self._delivery.ring()
         return last
 
@@ -257,7 +262,7 @@ class Supervisor:
     def _carry_out(self, action: Action) -> None:
         match action:
             case Tell():
-                logger.info("told", extra={"type": action.type, **_public(action.payload)})
+                _log_callback(action.type, action.payload, by="supervisor")
             case Spawn():
                 self._child = RecorderChild(
                     library=self._document.engine.library_path,
@@ -341,9 +346,13 @@ def _lasting(facts: Facts) -> Facts:
     return replace(facts, snapshot=None)
 
 
-def _public(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Payload fields under names that a log record does not use itself."""
-    return {f"callback.{name}": value for name, value in payload.items()}
+def _log_callback(kind: str, payload: Mapping[str, Any], *, by: str) -> None:
+    """A line for what changes something: figures come every second, and are in the metrics."""
+    if kind in FIGURES:
+        return
+    # Under names that a log record does not use itself.
+    named = {f"callback.{name}": value for name, value in payload.items() if name not in _NOT_LOGGED}
+    logger.info("callback: %s", kind, extra={"by": by, **named})
 
 
 def _place(place: Mapping[str, Any] | None) -> StoragePlace | None:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from cloud_recording.runner.logs import JsonFormatter, Redactor, configure, relay
+from cloud_recording.common.json_logging import JsonLines, RedactingFilter, Redactor
+from cloud_recording.runner import process_log
+from cloud_recording.runner.supervisor.recorder_output import relay
 
 
 def line(redactor: Redactor, message: str, *arguments: object, **fields: object) -> dict[str, object]:
     record = logging.LogRecord("runner", logging.INFO, "", 0, message, arguments, None)
     vars(record).update(fields)
-    parsed = json.loads(JsonFormatter(process="supervisor", redactor=redactor).format(record))
+    RedactingFilter(redactor).filter(record)
+    parsed = json.loads(JsonLines().format(record))
     assert isinstance(parsed, dict)
     return parsed
 
@@ -87,7 +90,9 @@ def log(tmp_path: Path) -> Iterator[io.StringIO]:
     redactor, stream, root = Redactor(), io.StringIO(), logging.getLogger()
     redactor.learn([tmp_path / "key"])
     handlers, level = root.handlers, root.level
-    configure(process="supervisor", redactor=redactor, stream=stream, fields={"namespace": "ns", "recording": "demo"})
+    process_log.set_up(
+        process="supervisor", redactor=redactor, stream=stream, fields={"namespace": "ns", "recording": "demo"}
+    )
     yield stream
     root.handlers = handlers
     root.setLevel(level)
