@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every model shares: frozen values, camelCase names, bounded scalars and the validation rules of the API "
-"server."""
+"""What every model shares: frozen values, camelCase names and bounded scalars."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
-from pydantic.config import JsonDict
 
 GROUP: Final = "cloudrecording.dev"
 VERSION: Final = "v1alpha1"
@@ -73,40 +70,6 @@ class OpenEnum(StrEnum):
     def known(self) -> bool:
         """Whether this release has the word."""
         return self.value in type(self)._value2member_map_
-
-
-class Rule(NamedTuple):
-    """A validation rule in CEL that the API server enforces; `field` puts the blame on a child of the value."""
-
-    rule: str
-    message: str
-    field: str | None = None
-
-    def as_schema(self) -> JsonDict:
-        path: JsonDict = {"fieldPath": self.field} if self.field else {}
-        return {"rule": self.rule, "message": self.message, **path}
-
-
-def kubernetes(
-    *rules: Rule,
-    fixed: bool = False,
-    list_map_keys: Sequence[str] = (),
-    list_type: str | None = None,
-    extra: Mapping[str, Any] | None = None,
-) -> JsonDict:
-    """Schema extras that only the API server understands; `fixed` becomes a transition rule in the generated CRD."""
-    schema: JsonDict = {}
-    if rules:
-        schema["x-kubernetes-validations"] = [rule.as_schema() for rule in rules]
-    if fixed:
-        schema["x-fixed"] = True
-    if list_map_keys:
-        schema["x-kubernetes-list-type"] = "map"
-        schema["x-kubernetes-list-map-keys"] = list(list_map_keys)
-    if list_type:
-        schema["x-kubernetes-list-type"] = list_type
-    schema.update(extra or {})
-    return schema
 
 
 def _trim_message(value: object) -> object:

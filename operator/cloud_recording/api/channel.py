@@ -8,7 +8,8 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
+from cloud_recording.api.base import SpecModel, Uid
+from cloud_recording.api.rules import Rule, kubernetes, matches, matches_not
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, no_secrets, of_field
 
@@ -28,10 +29,13 @@ _SCHEME_LIST: Final = ", ".join(f"'{scheme}'" for scheme in URL_SCHEMES)
 
 _URL_RULES: Final = of_field(
     "url",
-    Rule(f"self.matches('^({'|'.join(URL_SCHEMES)})://')", f"must be a URL whose scheme is one of {_SCHEME_LIST}"),
+    matches(
+        f"^({'|'.join(URL_SCHEMES)})://", f"must be a URL whose scheme is one of {_SCHEME_LIST}", cluster_only=True
+    ),
     *no_secrets("put the whole URL into a Secret and name it in `urlSecretRef`"),
     NO_LINK_LOCAL,
-    Rule(r"!self.matches('[\\s\\x00-\\x1f\\x7f]')", "must not contain white space or control characters"),
+    # The name of a file of one's own, which only a recording without a cluster may take, may have blanks in it.
+    matches_not(r"[\s\x00-\x1f\x7f]", "must not contain white space or control characters", cluster_only=True),
 )
 
 StreamUrl = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -48,21 +52,31 @@ def _names(names: tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+def _has_scheme(url: str | None, *schemes: str) -> bool:
+    """Whether the URL has one of these schemes; of one in a Secret nothing is known."""
+    return url is None or url.partition("://")[0] in schemes
+
+
 class Header(SpecModel):
     """A header of HTTP that the participant's server asks for."""
 
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
             Rule(
-                "has(self.value) != has(self.valueSecretRef)", "must have exactly one of `value` and `valueSecretRef`"
+                "has(self.value) != has(self.valueSecretRef)",
+                "must have exactly one of `value` and `valueSecretRef`",
+                lambda header: (header.value is None) != (header.value_secret_ref is None),
             ),
             Rule(
                 f"!has(self.value) || !(self.name.lowerAscii() in [{_names(_SECRET_HEADERS)}])",
                 "must have its value in a Secret that `valueSecretRef` names: that of this header is secret",
+                lambda header: header.value is None or header.name.lower() not in _SECRET_HEADERS,
+                cluster_only=True,
             ),
             Rule(
                 f"!(self.name.lowerAscii() in [{_names(_RESERVED_HEADERS)}])",
                 "must not be a header that the recorder sends by itself",
+                lambda header: header.name.lower() not in _RESERVED_HEADERS,
                 field=".name",
             ),
         )
@@ -73,9 +87,7 @@ class Header(SpecModel):
         Field(
             min_length=1,
             max_length=64,
-            json_schema_extra=kubernetes(
-                Rule("self.matches('^[A-Za-z0-9._!~-]+$')", "must be the name of an HTTP header")
-            ),
+            json_schema_extra=kubernetes(matches("^[A-Za-z0-9._!~-]+$", "must be the name of an HTTP header")),
         ),
     ] = Field(description="Name of the header, for example `Referer`, `User-Agent` or `Authorization`.")
     value: (
@@ -84,9 +96,7 @@ class Header(SpecModel):
             Field(
                 min_length=1,
                 max_length=1024,
-                json_schema_extra=kubernetes(
-                    Rule("self.matches('^[ -~]+$')", "must be one line of printable ASCII characters")
-                ),
+                json_schema_extra=kubernetes(matches("^[ -~]+$", "must be one line of printable ASCII characters")),
             ),
         ]
         | None
@@ -101,11 +111,16 @@ class Stream(SpecModel):
 
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
-            Rule("has(self.url) != has(self.urlSecretRef)", "must have exactly one of `url` and `urlSecretRef`"),
+            Rule(
+                "has(self.url) != has(self.urlSecretRef)",
+                "must have exactly one of `url` and `urlSecretRef`",
+                lambda stream: (stream.url is None) != (stream.url_secret_ref is None),
+            ),
             *_URL_RULES,
             Rule(
                 "!has(self.headers) || !has(self.url) || self.url.matches('^https?://')",
                 "must be left out unless `url` begins with http:// or https://",
+                lambda stream: not stream.headers or _has_scheme(stream.url, "http", "https"),
                 field=".headers",
             ),
             Rule(
@@ -113,10 +128,15 @@ class Stream(SpecModel):
                 "self.url.matches('^(https|rtmps|rtsps)://')",
                 "must have neither `caSecretRef` nor `certificateSha256` unless `url` begins with https://, rtmps:// "
                 "or rtsps://",
+                lambda stream: (
+                    (stream.ca_secret_ref is None and stream.certificate_sha256 is None)
+                    or _has_scheme(stream.url, "https", "rtmps", "rtsps")
+                ),
             ),
             Rule(
                 "!(has(self.caSecretRef) && has(self.certificateSha256))",
                 "must have at most one of `caSecretRef` and `certificateSha256`",
+                lambda stream: stream.ca_secret_ref is None or stream.certificate_sha256 is None,
             ),
         )
     )
@@ -140,7 +160,7 @@ class Stream(SpecModel):
         default=None,
         description="Headers that the server of an `http` or `https` URL asks for. They are sent to that server alone; "
         "`User-Agent` and `Referer` also to those that its playlist names, and nothing to where a redirect leads.",
-        json_schema_extra=kubernetes(list_map_keys=("name",)),
+        json_schema_extra=kubernetes(list_map_keys=("name",), item="header"),
     )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None,
@@ -153,8 +173,8 @@ class Stream(SpecModel):
             Field(
                 max_length=95,
                 json_schema_extra=kubernetes(
-                    Rule(
-                        "self.matches('^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$')",
+                    matches(
+                        "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$",
                         "must be 64 hexadecimal digits, with or without colons",
                     )
                 ),
@@ -180,8 +200,12 @@ ChannelName = Annotated[
         min_length=1,
         max_length=64,
         json_schema_extra=kubernetes(
-            Rule("bytes(self).size() <= 64", "must be at most 64 bytes long in UTF-8"),
-            Rule(r"!self.matches('[\\x00-\\x1f\\x7f]')", "must not contain control characters"),
+            Rule(
+                "bytes(self).size() <= 64",
+                "must be at most 64 bytes long in UTF-8",
+                lambda name: len(name.encode()) <= 64,
+            ),
+            matches_not(r"[\x00-\x1f\x7f]", "must not contain control characters"),
         ),
     ),
 ]
@@ -195,10 +219,12 @@ class Channel(SpecModel):
             Rule(
                 "!(has(self.appId) && has(self.appIdSecretRef))",
                 "must have at most one of `appId` and `appIdSecretRef`",
+                lambda channel: channel.app_id is None or channel.app_id_secret_ref is None,
             ),
             Rule(
                 "self.streams.all(stream, stream.uid != self.uid)",
                 "must differ from the `uid` of every participant in `streams`",
+                lambda channel: all(stream.uid != channel.uid for stream in channel.streams),
                 field=".uid",
             ),
         )
@@ -237,5 +263,5 @@ class Channel(SpecModel):
     streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=MAX_STREAMS)] = Field(
         description="The participants, each with a URL its live media is fetched from. They may come and go at any "
         "time; a participant that is not there yet is asked for again and again.",
-        json_schema_extra=kubernetes(fixed=True, list_map_keys=("uid",)),
+        json_schema_extra=kubernetes(fixed=True, list_map_keys=("uid",), item="participant"),
     )

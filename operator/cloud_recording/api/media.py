@@ -8,7 +8,8 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import Rule, SpecModel, Uid, kubernetes
+from cloud_recording.api.base import SpecModel, Uid
+from cloud_recording.api.rules import Rule, kubernetes
 
 LONG_SIDE: Final = 1920
 SHORT_SIDE: Final = 1080
@@ -46,7 +47,9 @@ class Layout(StrEnum):
     VERTICAL = "Vertical"
 
 
-_EVEN: Final = Rule("self % 2 == 0", "must be even: video is coded in blocks of two by two pixels")
+_EVEN: Final = Rule(
+    "self % 2 == 0", "must be even: video is coded in blocks of two by two pixels", lambda side: side % 2 == 0
+)
 Side = Annotated[int, Field(ge=16, le=LONG_SIDE, json_schema_extra=kubernetes(_EVEN))]
 
 
@@ -59,10 +62,12 @@ class Video(SpecModel):
                 f"self.width <= {SHORT_SIDE} || self.height <= {SHORT_SIDE}",
                 f"must be at most {LONG_SIDE} by {SHORT_SIDE} or {SHORT_SIDE} by {LONG_SIDE} pixels: "
                 f"one of `width` and `height` must be at most {SHORT_SIDE}",
+                lambda video: min(video.width, video.height) <= SHORT_SIDE,
             ),
             Rule(
                 "self.layout != 'Vertical' || has(self.maxResolutionUid)",
                 "must be set when `layout` is 'Vertical'",
+                lambda video: video.layout is not Layout.VERTICAL or video.max_resolution_uid is not None,
                 field=".maxResolutionUid",
             ),
         )

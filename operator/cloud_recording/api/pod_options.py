@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from cloud_recording.api.base import Rule, SpecModel, kubernetes
+from cloud_recording.api.base import SpecModel
+from cloud_recording.api.rules import Rule, kubernetes
 
 _QUANTITY_PATTERN: Final = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
@@ -32,9 +34,12 @@ Quantity = Annotated[
 _RESERVED_KEYS: Final = Rule(
     "self.all(key, !key.matches('(^|[.])(kubernetes[.]io|k8s[.]io|cloudrecording[.]dev)/'))",
     "must not use keys of 'kubernetes.io', 'k8s.io' or 'cloudrecording.dev'",
+    lambda keys: not any(re.search("(^|[.])(kubernetes[.]io|k8s[.]io|cloudrecording[.]dev)/", key) for key in keys),
 )
 _KEY_LENGTH: Final = Rule(
-    "self.all(key, key.size() >= 1 && key.size() <= 317)", "must have keys of 1 to 317 characters"
+    "self.all(key, key.size() >= 1 && key.size() <= 317)",
+    "must have keys of 1 to 317 characters",
+    lambda keys: all(1 <= len(key) <= 317 for key in keys),
 )
 
 

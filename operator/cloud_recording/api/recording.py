@@ -9,10 +9,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import API_VERSION, RecordModel, Rule, SpecModel, kubernetes
+from cloud_recording.api.base import API_VERSION, RecordModel, SpecModel
 from cloud_recording.api.channel import Channel
 from cloud_recording.api.media import RecordingOptions
 from cloud_recording.api.pod_options import PodOptions
+from cloud_recording.api.rules import Rule, always, kubernetes
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage import Storage
 from cloud_recording.api.work_volume import EmptyDirWork, WorkVolume
@@ -69,6 +70,10 @@ class CloudRecordingSpec(SpecModel):
                 "!has(self.recording.video.maxResolutionUid) || "
                 "self.channel.streams.exists(stream, stream.uid == self.recording.video.maxResolutionUid)",
                 "must be the `uid` of a participant in `channel.streams`",
+                lambda spec: (
+                    spec.recording.video.max_resolution_uid is None
+                    or any(stream.uid == spec.recording.video.max_resolution_uid for stream in spec.channel.streams)
+                ),
                 field=".recording.video.maxResolutionUid",
             )
         )
@@ -87,6 +92,7 @@ class CloudRecordingSpec(SpecModel):
             Rule(
                 "oldSelf != 'Stopped' || self == 'Stopped'",
                 "must stay 'Stopped': a stopped recording never records again; create a new one instead",
+                always,
             )
         ),
     )

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cloud_recording.api.base import Rule, SpecModel, kubernetes
+from cloud_recording.api.base import SpecModel
+from cloud_recording.api.rules import kubernetes, matches
 
 SecretName = Annotated[
     str,
@@ -15,8 +16,8 @@ SecretName = Annotated[
         min_length=1,
         max_length=253,
         json_schema_extra=kubernetes(
-            Rule(
-                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+            matches(
+                "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
                 "must be the name of a Secret: lower-case letters, digits, '-' and '.'",
             )
         ),
@@ -28,7 +29,7 @@ SecretKey = Annotated[
         min_length=1,
         max_length=253,
         json_schema_extra=kubernetes(
-            Rule("self.matches('^[-._a-zA-Z0-9]+$')", "must be a key of a Secret: letters, digits, '-', '_' and '.'")
+            matches("^[-._a-zA-Z0-9]+$", "must be a key of a Secret: letters, digits, '-', '_' and '.'")
         ),
     ),
 ]

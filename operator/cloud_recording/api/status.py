@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from cloud_recording.api.base import Count, KeptModel, Message, OpenEnum, Tail, Time, kubernetes
+from cloud_recording.api.base import Count, KeptModel, Message, OpenEnum, Tail, Time
 from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.rules import kubernetes
 from cloud_recording.api.storage import StoragePlace
 
 FileName = Annotated[str, Field(max_length=512)]

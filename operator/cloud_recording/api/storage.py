@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import KeptModel, Rule, SpecModel, kubernetes
+from cloud_recording.api.base import KeptModel, SpecModel
+from cloud_recording.api.rules import Rule, all_of, kubernetes, matches, matches_not
 from cloud_recording.api.secret_refs import SecretKey, SecretKeyRef, SecretName
-from cloud_recording.api.url_rules import NO_LINK_LOCAL, of_field
+from cloud_recording.api.url_rules import NO_LINK_LOCAL, is_http_url, of_field
 
 
 class StorageVendor(StrEnum):
@@ -52,8 +54,8 @@ Bucket = Annotated[
         min_length=3,
         max_length=63,
         json_schema_extra=kubernetes(
-            Rule(
-                "self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')",
+            matches(
+                "^[a-z0-9][a-z0-9.-]*[a-z0-9]$",
                 "must be a bucket's name: lower-case letters, digits, '-' and '.', a letter or digit first and last",
             )
         ),
@@ -64,10 +66,15 @@ _ENDPOINT_RULES: Final = of_field(
     Rule(
         "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",
         "must be a URL with the scheme 'https' or 'http' and a host",
+        is_http_url,
     ),
-    Rule("!self.contains('@')", "must not carry credentials; they belong in `credentials.secretRef`"),
     Rule(
-        r"self.matches('^[a-z]+://[^/?#]*/?$')",
+        "!self.contains('@')",
+        "must not carry credentials; they belong in `credentials.secretRef`",
+        lambda endpoint: "@" not in endpoint,
+    ),
+    matches(
+        "^[a-z]+://[^/?#]*/?$",
         "must not have a path, query or fragment; use `bucket` and `prefix`",
     ),
     NO_LINK_LOCAL,
@@ -80,9 +87,11 @@ Prefix = Annotated[
         min_length=1,
         max_length=256,
         json_schema_extra=kubernetes(
-            Rule(
-                "self.matches('^[A-Za-z0-9._=+-]+(/[A-Za-z0-9._=+-]+)*$') && !self.matches('(^|/)[.][.]?(/|$)')",
-                "must be names joined by '/', without '/' at either end: letters, digits, '.', '_', '=', '+' and '-'",
+            all_of(
+                matches("^[A-Za-z0-9._=+-]+(/[A-Za-z0-9._=+-]+)*$", ""),
+                matches_not("(^|/)[.][.]?(/|$)", ""),
+                message="must be names joined by '/', without '/' at either end: letters, digits, '.', '_', '=', '+' "
+                "and '-'",
             )
         ),
     ),
@@ -96,8 +105,13 @@ Region = Annotated[
                 Rule(
                     "type(self) != string || (self.size() >= 1 && self.size() <= 64 && self.matches('^[a-z0-9-]+$'))",
                     "must be a region's name of lower-case letters, digits and '-', or the SDK's number of a region",
+                    lambda region: isinstance(region, int) or re.fullmatch("[a-z0-9-]{1,64}", region) is not None,
                 ),
-                Rule("type(self) != int || (self >= 0 && self <= 17)", "must be from 0 to 17 when it is a number"),
+                Rule(
+                    "type(self) != int || (self >= 0 && self <= 17)",
+                    "must be from 0 to 17 when it is a number",
+                    lambda region: isinstance(region, str) or region in range(18),
+                ),
             ),
         }
     ),
@@ -107,15 +121,22 @@ _STORAGE_RULES = (
     Rule(
         "self.vendor == 'S3' ? has(self.endpoint) : (has(self.region) || has(self.endpoint))",
         "must have `endpoint` when `vendor` is 'S3', and `region` or `endpoint` for any other vendor",
+        lambda storage: (
+            storage.endpoint is not None or (storage.vendor is not StorageVendor.S3 and storage.region is not None)
+        ),
     ),
     Rule(
         "!has(self.region) || type(self.region) != int || self.vendor != 'S3'",
         "must be a region's name when `vendor` is 'S3'",
+        lambda storage: storage.vendor is not StorageVendor.S3 or not isinstance(storage.region, int),
         field=".region",
     ),
     Rule(
         "!has(self.region) || type(self.region) != int || self.vendor != 'Qiniu' || self.region <= 3",
         "must be from 0 to 3 when `vendor` is 'Qiniu'",
+        lambda storage: (
+            storage.vendor is not StorageVendor.QINIU or not isinstance(storage.region, int) or storage.region <= 3
+        ),
         field=".region",
     ),
 )

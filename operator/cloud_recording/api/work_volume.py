@@ -7,8 +7,17 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import Rule, SpecModel, kubernetes
+from cloud_recording.api.base import SpecModel
 from cloud_recording.api.quantity import whole
+from cloud_recording.api.rules import Rule, kubernetes
+
+
+def _is_large_enough(size: str) -> bool:
+    try:
+        return whole(size) >= whole("64Mi")
+    except ValueError:
+        return False
+
 
 VolumeSize = Annotated[
     str,
@@ -19,6 +28,7 @@ VolumeSize = Annotated[
             Rule(
                 "isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0",
                 "must be a quantity of at least '64Mi', such as '4Gi'",
+                _is_large_enough,
             )
         ),
     ),
@@ -57,6 +67,7 @@ class WorkVolume(SpecModel):
             Rule(
                 "has(self.emptyDir) != has(self.persistentVolumeClaim)",
                 "must have exactly one of `emptyDir` and `persistentVolumeClaim`",
+                lambda work: (work.empty_dir is None) != (work.persistent_volume_claim is None),
             )
         )
     )

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from cloud_recording.api.base import SpecModel, kubernetes
+from cloud_recording.api.base import SpecModel
 from cloud_recording.api.crd import cloud_recording_crd
 from cloud_recording.api.generate import generated_files, main
 from cloud_recording.api.reasons import REASONS
+from cloud_recording.api.rules import kubernetes
 from cloud_recording.api.schema import FIXED_MESSAGE, structural_schema
 from tests.cluster.layout import REPOSITORY
 
