@@ -9,7 +9,7 @@
 use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
-use cloud_recording_core::capture::api::{AudioProfile, Canvas};
+use cloud_recording_core::capture::api::{AudioProfile, CanvasConfig};
 use cloud_recording_core::capture::av::codec::Decoder;
 use cloud_recording_core::capture::av::frame::{Frame, Packet};
 use cloud_recording_core::capture::av::{self, AvError};
@@ -127,7 +127,7 @@ fn encode_samples(path: &str) -> Duration {
 
 fn encode_pictures(request: &Request, input: &mut impl Read) -> Duration {
     let Request { width, height, frames_per_second, bitrate_kbps, .. } = *request;
-    let mut encoder = X264::open(Canvas { width, height, frames_per_second, bitrate_kbps }).expect("an encoder");
+    let mut encoder = X264::open(CanvasConfig { width, height, frames_per_second, bitrate_kbps }).expect("an encoder");
     let mut spent = Duration::ZERO;
     for index in 0.. {
         let Some(picture) = read_picture(width, height, input) else { break };

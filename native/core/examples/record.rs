@@ -11,12 +11,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cloud_recording_core::capture::api::{
-    Access, AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
+    Access, AudioProfile, CanvasConfig, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
     Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use cloud_recording_core::capture::av;
 use cloud_recording_core::capture::clock::{Clock, MonotonicClock, VirtualClock};
-use cloud_recording_core::capture::geometry::{places, Fill, Place};
+use cloud_recording_core::capture::geometry::{places, Fill, Placement};
 use cloud_recording_core::capture::{Capture, HostPattern};
 use cloud_recording_core::error::Error;
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,8 @@ struct Shown {
     crop: bool,
 }
 
-impl From<Place> for Shown {
-    fn from(Place { uid, region, fill }: Place) -> Self {
+impl From<Placement> for Shown {
+    fn from(Placement { uid, region, fill }: Placement) -> Self {
         Self { uid, x: region.x, y: region.y, width: region.width, height: region.height, crop: fill == Fill::Crop }
     }
 }
@@ -137,7 +137,7 @@ impl Request {
             kinds: if self.kinds == Kinds::AudioOnly { StreamKinds::AudioOnly } else { StreamKinds::AudioVideo },
             audio_profile: AudioProfile::MusicStandard,
             video_stream: VideoStream::High,
-            canvas: Canvas {
+            canvas: CanvasConfig {
                 width: self.width,
                 height: self.height,
                 frames_per_second: self.frames_per_second,

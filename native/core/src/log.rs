@@ -26,7 +26,7 @@ use tracing::Span;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config;
-use line::Lines;
+use line::LineLayer;
 
 /// The log of one recording.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Log {
     /// The log that the settings ask for. Its file is made with the first line; one that cannot be written is no error.
     #[must_use]
     pub fn new(settings: &config::LogSettings, recording_id: &str) -> Self {
-        Self(match Lines::new(settings, recording_id) {
+        Self(match LineLayer::new(settings, recording_id) {
             Some(lines) => Dispatch::new(tracing_subscriber::registry().with(lines)),
             None => Dispatch::none(),
         })

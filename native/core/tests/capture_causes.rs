@@ -10,19 +10,19 @@ use capture_support::hostile::{reply, Server};
 use capture_support::servers::{free_port, free_udp_port, MediaServer};
 use capture_support::*;
 use cloud_recording_core::capture::api::Access;
-use cloud_recording_core::capture::{try_out, Cause, Failure, Guard};
+use cloud_recording_core::capture::{try_out, Guard, SourceCause, SourceFailure};
 
 const PLAYLIST: &str = "Content-Type: application/vnd.apple.mpegurl\r\n";
 
-fn read(url: &str, limit: Duration) -> Failure {
+fn read(url: &str, limit: Duration) -> SourceFailure {
     let allowed = ["http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt", "tcp", "file"].map(str::to_owned);
     let failure = try_out(url, &Access::default(), &Guard::new(&allowed, false), 10_000, limit);
     failure.expect_err("it fails")
 }
 
-fn assert_told(url: &str, limit: u64, expected: &Cause) {
+fn assert_told(url: &str, limit: u64, expected: &SourceCause) {
     let failure = read(url, Duration::from_secs(limit));
-    assert_eq!(failure, Failure::Failed(expected.clone()), "{url}");
+    assert_eq!(failure, SourceFailure::Failed(expected.clone()), "{url}");
     let words = failure.to_string();
     for foreign in ["://", "Input/output", "Invalid", "Operation not permitted", "patches"] {
         assert!(!words.contains(foreign), "{words}");
@@ -33,10 +33,10 @@ fn assert_told(url: &str, limit: u64, expected: &Cause) {
 fn a_host_that_is_not_there_is_told_as_what_it_is() {
     for scheme in ["http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "tcp"] {
         let path = if scheme == "tcp" { "" } else { "/live/a" };
-        assert_told(&format!("{scheme}://127.0.0.1:{}{path}", free_port()), 20, &Cause::Refused);
-        assert_told(&format!("{scheme}://no-such-host.invalid:1935{path}"), 60, &Cause::NameUnknown);
+        assert_told(&format!("{scheme}://127.0.0.1:{}{path}", free_port()), 20, &SourceCause::Refused);
+        assert_told(&format!("{scheme}://no-such-host.invalid:1935{path}"), 60, &SourceCause::NameUnknown);
     }
-    assert_told("/no/such/file.ts", 20, &Cause::NoFile);
+    assert_told("/no/such/file.ts", 20, &SourceCause::NoFile);
 }
 
 #[test]
@@ -55,14 +55,14 @@ fn what_a_server_answers_is_told_by_its_number() {
         _ => reply(stream, "200 OK", "Content-Type: text/html\r\n", b"<html>Sign in, please</html>"),
     });
     for status in [400, 401, 403, 404] {
-        assert_told(&server.url(&status.to_string()), 20, &Cause::Status(status));
+        assert_told(&server.url(&status.to_string()), 20, &SourceCause::Status(status));
     }
     for status in ["500", "503"] {
-        assert_told(&server.url(status), 20, &Cause::Status(5));
+        assert_told(&server.url(status), 20, &SourceCause::Status(5));
     }
-    assert_told(&server.url("list"), 4, &Cause::ReferenceStatus(403));
-    assert_told(&server.url("a.avi"), 20, &Cause::Container);
-    assert_told(&server.url("page"), 20, &Cause::NoMedia);
+    assert_told(&server.url("list"), 4, &SourceCause::ReferenceStatus(403));
+    assert_told(&server.url("a.avi"), 20, &SourceCause::Container);
+    assert_told(&server.url("page"), 20, &SourceCause::NoMedia);
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn a_wrong_passphrase_and_a_stream_that_is_not_there_are_told() {
         let deadline = std::time::Instant::now() + PATIENCE;
         let told = std::iter::repeat_with(|| read(&url, Duration::from_secs(4)));
         let mut told = told.take_while(|_| std::time::Instant::now() < deadline);
-        let expected = Failure::Failed(Cause::SrtRejected { with_passphrase });
+        let expected = SourceFailure::Failed(SourceCause::SrtRejected { with_passphrase });
         assert!(told.any(|failure| failure == expected), "{url}");
     }
     let media = MediaServer::start(&scratch);
-    assert_told(&media.rtmp_url("nobody"), 20, &Cause::RtmpRefused);
+    assert_told(&media.rtmp_url("nobody"), 20, &SourceCause::RtmpRefused);
 }

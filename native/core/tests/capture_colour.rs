@@ -6,7 +6,7 @@ mod capture_support;
 use std::path::Path;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{Canvas, CaptureConfig};
+use cloud_recording_core::capture::api::{CanvasConfig, CaptureConfig};
 
 /// 75 % bars between white and black, by what sRGB calls them.
 const BARS: [[i32; 3]; 8] = [
@@ -39,7 +39,7 @@ fn source_of(scratch: &Scratch, name: &str, size: (u32, u32), filter: &str, code
 
 fn canvas_config(directory: &Path, urls: &[&str], (width, height): (u32, u32)) -> CaptureConfig {
     let mut config = config(directory, urls);
-    config.canvas = Canvas { width, height, frames_per_second: 5, bitrate_kbps: 6000 };
+    config.canvas = CanvasConfig { width, height, frames_per_second: 5, bitrate_kbps: 6000 };
     config
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use capture_support::servers::{free_port, free_udp_port, MediaServer};
 use capture_support::*;
 use cloud_recording_core::capture::api::{CaptureEvent, CaptureSink, ClosedSlice, Layout, OpenSlice, UtcMillis};
-use cloud_recording_core::capture::clock::{Clock, MonotonicClock, Nanos, Stop, SECOND};
+use cloud_recording_core::capture::clock::{Clock, MonotonicClock, Nanos, StopSignal, SECOND};
 use cloud_recording_core::capture::Capture;
 use cloud_recording_core::error::{Code, Error};
 
@@ -322,7 +322,7 @@ impl Clock for PushedClock {
         self.clock.anchor()
     }
 
-    fn wait_until(&self, deadline: Nanos, stop: &Stop) {
+    fn wait_until(&self, deadline: Nanos, stop: &StopSignal) {
         self.clock.wait_until(deadline - self.pushed.load(Ordering::SeqCst), stop);
     }
 

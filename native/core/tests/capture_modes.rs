@@ -7,7 +7,9 @@ mod capture_support;
 use std::path::Path;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{AudioProfile, Canvas, CaptureEvent, ClosedSlice, StreamKinds, VideoStream};
+use cloud_recording_core::capture::api::{
+    AudioProfile, CanvasConfig, CaptureEvent, ClosedSlice, StreamKinds, VideoStream,
+};
 
 /// Records one file of sound in a profile; the joined recording.
 fn recorded_sound(scratch: &Scratch, profile: AudioProfile, arguments: &str) -> std::path::PathBuf {
@@ -172,7 +174,7 @@ fn of_the_variants_of_a_playlist_high_is_the_largest_and_low_the_smallest() {
     }
 }
 
-fn recorded_on(scratch: &Scratch, canvas: Canvas) -> Vec<ClosedSlice> {
+fn recorded_on(scratch: &Scratch, canvas: CanvasConfig) -> Vec<ClosedSlice> {
     let url = source(scratch, "moving.ts", "-f lavfi -i testsrc2=size=640x360:rate=60:duration=4 -f lavfi -i sine=duration=4 -c:v libx264 -preset ultrafast -g 60 -pix_fmt yuv420p -c:a aac");
     let mut config = config(&scratch.path("work"), &[&url]);
     config.canvas = canvas;
@@ -185,7 +187,7 @@ fn any_canvas_up_to_1080p_in_either_orientation_is_recorded_at_1_to_60_real_fram
         [(1920, 1080, 30), (1080, 1920, 25), (640, 360, 60), (360, 640, 15), (64, 64, 1)]
     {
         let scratch = Scratch::new(&format!("canvas-{width}x{height}"));
-        let canvas = Canvas { width, height, frames_per_second, bitrate_kbps: 1000 };
+        let canvas = CanvasConfig { width, height, frames_per_second, bitrate_kbps: 1000 };
         let file = joined_file(&scratch, &recorded_on(&scratch, canvas));
         let told = probe(&file, "v", "stream=codec_name,width,height,r_frame_rate");
         assert_eq!(told[0], format!("h264,{width},{height},{frames_per_second}/1"));
@@ -239,7 +241,7 @@ fn a_minute_of_hard_content_keeps_within_a_tenth_of_the_asked_bit_rate() {
     let url = source(&scratch, "noise.mkv", noise);
     for kbps in [200, 1500] {
         let mut config = config(&scratch.path(&format!("work-{kbps}")), &[&url]);
-        (config.kinds, config.canvas) = (StreamKinds::VideoOnly, Canvas { bitrate_kbps: kbps, ..CANVAS });
+        (config.kinds, config.canvas) = (StreamKinds::VideoOnly, CanvasConfig { bitrate_kbps: kbps, ..CANVAS });
         let told = record_offline(&config);
         let sizes = picture_sizes(&joined_file(&scratch, &told.closed));
         let bits = sizes.iter().sum::<u64>() as f64 * 8.0;

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{Canvas, CaptureConfig, Passthrough};
+use cloud_recording_core::capture::api::{CanvasConfig, CaptureConfig, Passthrough};
 use cloud_recording_core::mp4;
 
 const QUARTERS: [[i32; 3]; 4] = [[254, 0, 0], [0, 255, 0], [0, 0, 254], [254, 254, 0]];
@@ -25,7 +25,7 @@ fn quarters(width: u32, height: u32, seconds: u32) -> String {
 
 fn small(directory: &Path, url: &str, (width, height): (u32, u32)) -> CaptureConfig {
     let mut config = config(directory, &[url]);
-    config.canvas = Canvas { width, height, frames_per_second: 10, bitrate_kbps: 1000 };
+    config.canvas = CanvasConfig { width, height, frames_per_second: 10, bitrate_kbps: 1000 };
     config
 }
 

@@ -13,7 +13,7 @@ use capture_support::hostile::{reply, Server};
 use capture_support::servers;
 use capture_support::*;
 use cloud_recording_core::capture::api::Access;
-use cloud_recording_core::capture::{try_out, Cause, Failure, Guard, Refusal};
+use cloud_recording_core::capture::{try_out, Guard, Refusal, SourceCause, SourceFailure};
 
 /// Stands for a link-local address.
 const FORBIDDEN: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
@@ -26,7 +26,7 @@ fn guard() -> Guard {
 }
 
 /// Opens the URL and reads the first piece of media.
-fn read(url: &str) -> Result<(), Failure> {
+fn read(url: &str) -> Result<(), SourceFailure> {
     try_out(url, &Access::default(), &guard(), 1, Duration::from_secs(20))
 }
 
@@ -59,7 +59,7 @@ fn a_redirect_to_a_forbidden_address_is_never_followed() {
     });
     assert_eq!(forbidden.address(), FORBIDDEN);
     for path in ["near", "far"] {
-        assert_eq!(read(&server.url(path)), Err(Failure::Forbidden(Refusal::LinkLocal)), "{path}");
+        assert_eq!(read(&server.url(path)), Err(SourceFailure::Forbidden(Refusal::LinkLocal)), "{path}");
     }
     assert!(forbidden.requests().is_empty(), "nobody was asked");
 }
@@ -81,7 +81,7 @@ fn a_playlist_leads_to_no_forbidden_address_by_any_way() {
         _ => reply(stream, "200 OK", "", &media),
     });
     for path in ["segment.m3u8", "key.m3u8", "moved.m3u8", "choice.m3u8"] {
-        assert_eq!(read(&server.url(path)), Err(Failure::Forbidden(Refusal::LinkLocal)), "{path}");
+        assert_eq!(read(&server.url(path)), Err(SourceFailure::Forbidden(Refusal::LinkLocal)), "{path}");
     }
     assert!(forbidden.requests().is_empty(), "nobody was asked");
 }
@@ -109,7 +109,7 @@ fn what_came_over_a_network_opens_no_file_and_no_other_protocol() {
         for path in ["a.m3u8", "moved.ts"] {
             let failure = read(&server.url(path)).expect_err("it is not played");
             // libav may take some for a path on the server, where they are nothing but another redirect.
-            let harmless = matches!(failure, Failure::Forbidden(_) | Failure::Failed(_));
+            let harmless = matches!(failure, SourceFailure::Forbidden(_) | SourceFailure::Failed(_));
             assert!(harmless, "{path} {target}: {failure}");
         }
     }
@@ -140,7 +140,7 @@ fn allowed_redirects_are_followed_with_their_cookies() {
     assert_eq!(read(&server.url("media.ts")), Ok(()));
     assert!(server.requests().last().unwrap().contains("Cookie: pass=27"), "{:?}", server.requests());
     assert_eq!(read(&server.url("list.m3u8")), Ok(()), "parts are looked for where the list is");
-    assert_eq!(read(&server.url("round-and-round")), Err(Failure::Failed(Cause::RedirectedForEver)));
+    assert_eq!(read(&server.url("round-and-round")), Err(SourceFailure::Failed(SourceCause::RedirectedForEver)));
 }
 
 fn access(headers: &[(&str, &str)]) -> Access {
@@ -206,9 +206,9 @@ fn a_redirect_of_rtsp_is_judged_before_it_is_followed() {
     let targets = [
         (
             format!("rtsp://{}:{}/live", forbidden.address(), forbidden.port),
-            Err(Failure::Forbidden(Refusal::LinkLocal)),
+            Err(SourceFailure::Forbidden(Refusal::LinkLocal)),
         ),
-        (format!("http://127.0.0.1:{port}/live"), Err(Failure::Forbidden(Refusal::Malformed))),
+        (format!("http://127.0.0.1:{port}/live"), Err(SourceFailure::Forbidden(Refusal::Malformed))),
         (format!("rtsp://127.0.0.1:{port}/live"), Ok(())),
     ];
     for (target, expected) in targets {

@@ -13,7 +13,7 @@ use capture_support::servers::{free_port, wait_for_listener, MediaServer};
 use capture_support::tls::{self_signed, Authority, Certificate, Terminator};
 use capture_support::*;
 use cloud_recording_core::capture::api::{Access, Trust};
-use cloud_recording_core::capture::{try_out, Cause, Failure, Guard, Refusal, TlsCause};
+use cloud_recording_core::capture::{try_out, Guard, Refusal, SourceCause, SourceFailure, TlsCause};
 
 const PLAYLIST: &str = "Content-Type: application/vnd.apple.mpegurl\r\n";
 
@@ -49,7 +49,7 @@ impl Sources {
     }
 }
 
-fn read(url: &str, trust: &Trust) -> Result<(), Failure> {
+fn read(url: &str, trust: &Trust) -> Result<(), SourceFailure> {
     let guard = Guard::new(&["https", "rtmps", "rtsps"].map(str::to_owned), false);
     let access = Access { trust: trust.clone(), ..Access::default() };
     try_out(url, &access, &guard, 1, Duration::from_secs(20))
@@ -78,7 +78,7 @@ fn a_server_that_does_not_prove_itself_is_never_asked_for_media() {
             let terminator = Terminator::start(&certificate, *port);
             let failure = read(&format!("{scheme}://localhost:{}/{path}", terminator.port), &trust);
             let failure = failure.expect_err("it is refused");
-            assert_eq!(failure, Failure::Failed(Cause::Tls(expected.clone())), "{scheme} {path} {trust:?}");
+            assert_eq!(failure, SourceFailure::Failed(SourceCause::Tls(expected.clone())), "{scheme} {path} {trust:?}");
             assert!(failure.is_refusal(1), "{failure}");
             assert_eq!(terminator.passed_on(), 0, "{scheme}: nothing was said to a server that proved nothing");
         }
@@ -112,6 +112,6 @@ fn no_redirect_leads_out_of_tls() {
     let guard = Guard::new(&["https", "http"].map(str::to_owned), false);
     let url = format!("https://localhost:{}/a", terminator.port);
     let failure = try_out(&url, &access, &guard, 1, Duration::from_secs(20));
-    assert_eq!(failure, Err(Failure::Forbidden(Refusal::Downgrade)));
+    assert_eq!(failure, Err(SourceFailure::Forbidden(Refusal::Downgrade)));
     assert!(plain.requests().is_empty(), "nobody was asked");
 }

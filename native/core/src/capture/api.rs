@@ -58,7 +58,7 @@ pub enum Fit {
 
 /// The composed picture: even width and height in pixels, at most 1920x1080 in either orientation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Canvas {
+pub struct CanvasConfig {
     pub width: u32,
     pub height: u32,
     pub frames_per_second: u32,
@@ -120,7 +120,7 @@ pub struct CaptureConfig {
     pub kinds: StreamKinds,
     pub audio_profile: AudioProfile,
     pub video_stream: VideoStream,
-    pub canvas: Canvas,
+    pub canvas: CanvasConfig,
     pub layout: Layout,
     /// 0 means nobody.
     pub max_resolution_uid: u32,

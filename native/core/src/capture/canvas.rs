@@ -12,11 +12,11 @@ use super::av::scale::{ScaleError, Scaler};
 use super::av::AvError;
 use super::fault::{contained, Panic};
 use super::feed::Picture;
-use super::geometry::{Place, Region};
+use super::geometry::{Placement, Region};
 use super::view::View;
 
 /// What lies on the canvas at one place: a picture, nothing that may be seen through, or black.
-pub enum Content {
+pub enum CellContent {
     Picture(Picture),
     /// The participant sends video, but none is there now.
     Black,
@@ -66,7 +66,7 @@ pub struct Canvas {
 /// What was painted, as far as a repetition can be told by it.
 #[derive(PartialEq, Eq)]
 struct Drawn {
-    place: Place,
+    place: Placement,
     /// The picture's serial number, or black.
     serial: Option<u64>,
 }
@@ -78,11 +78,11 @@ impl Canvas {
     }
 
     /// The composed picture, whatever single participants sent.
-    pub fn compose(&mut self, contents: &[(Place, Content)]) -> Result<Composed, SceneError> {
+    pub fn compose(&mut self, contents: &[(Placement, CellContent)]) -> Result<Composed, SceneError> {
         self.composed(contents).map_err(SceneError)
     }
 
-    fn composed(&mut self, contents: &[(Place, Content)]) -> Result<Composed, AvError> {
+    fn composed(&mut self, contents: &[(Placement, CellContent)]) -> Result<Composed, AvError> {
         let drawn: Vec<Drawn> = contents.iter().filter_map(Drawn::of).collect();
         if let Some((_, frame)) = self.last.as_ref().filter(|(last, _)| *last == drawn) {
             return Ok(Composed { picture: Some(frame.share()?), unpainted: Vec::new() });
@@ -99,8 +99,8 @@ impl Canvas {
     }
 
     /// One picture that is as large as the canvas is the canvas.
-    fn untouched(&self, contents: &[(Place, Content)]) -> Result<Option<Frame>, AvError> {
-        let [(place, Content::Picture(picture))] = contents else { return Ok(None) };
+    fn untouched(&self, contents: &[(Placement, CellContent)]) -> Result<Option<Frame>, AvError> {
+        let [(place, CellContent::Picture(picture))] = contents else { return Ok(None) };
         let view = View::of(&picture.frame, place.region, place.fill);
         if view.covers(self.width, self.height) && view.is_all_of(&picture.frame) {
             return picture.frame.share().map(Some);
@@ -108,7 +108,7 @@ impl Canvas {
         Ok(None)
     }
 
-    fn painted(&mut self, contents: &[(Place, Content)]) -> Result<Composed, AvError> {
+    fn painted(&mut self, contents: &[(Placement, CellContent)]) -> Result<Composed, AvError> {
         let Some(mut frame) = self.pool.take()? else { return Ok(Composed::default()) };
         let unpainted = self.paint(contents, &mut frame);
         self.pool.put(frame.share()?);
@@ -116,11 +116,11 @@ impl Canvas {
     }
 
     /// Whether pictures side by side leave nothing of the canvas to be seen, as in a full grid.
-    fn is_covered(&self, contents: &[(Place, Content)]) -> bool {
-        let target = |(place, content): &(Place, Content)| match content {
-            Content::Picture(picture) => View::of(&picture.frame, place.region, place.fill).target,
-            Content::Black => place.region,
-            Content::Transparent => Region { width: 0, ..place.region },
+    fn is_covered(&self, contents: &[(Placement, CellContent)]) -> bool {
+        let target = |(place, content): &(Placement, CellContent)| match content {
+            CellContent::Picture(picture) => View::of(&picture.frame, place.region, place.fill).target,
+            CellContent::Black => place.region,
+            CellContent::Transparent => Region { width: 0, ..place.region },
         };
         let targets: Vec<Region> = contents.iter().map(target).collect();
         let apart = |one: &Region, other: &Region| {
@@ -135,14 +135,14 @@ impl Canvas {
     }
 
     /// Paints all that can be painted; returns what cannot.
-    fn paint(&mut self, contents: &[(Place, Content)], frame: &mut Frame) -> Vec<(u32, Unpaintable)> {
+    fn paint(&mut self, contents: &[(Placement, CellContent)], frame: &mut Frame) -> Vec<(u32, Unpaintable)> {
         let mut unpainted = Vec::new();
         if !self.is_covered(contents) {
             blacken(frame);
         }
         for (place, content) in contents {
             match content {
-                Content::Picture(picture) => {
+                CellContent::Picture(picture) => {
                     let painter = self.painters.entry(place.uid).or_insert_with(Painter::new);
                     let done = contained(|| painter.paint(picture, *place, frame));
                     if let Err(error) = done.unwrap_or_else(|panic| Err(Unpaintable::Panicked(panic))) {
@@ -151,8 +151,8 @@ impl Canvas {
                         unpainted.push((place.uid, error));
                     }
                 }
-                Content::Black => blacken_region(frame, place.region),
-                Content::Transparent => {}
+                CellContent::Black => blacken_region(frame, place.region),
+                CellContent::Transparent => {}
             }
         }
         unpainted
@@ -160,11 +160,11 @@ impl Canvas {
 }
 
 impl Drawn {
-    fn of(entry: &(Place, Content)) -> Option<Self> {
+    fn of(entry: &(Placement, CellContent)) -> Option<Self> {
         match &entry.1 {
-            Content::Picture(picture) => Some(Self { place: entry.0, serial: Some(picture.serial) }),
-            Content::Black => Some(Self { place: entry.0, serial: None }),
-            Content::Transparent => None,
+            CellContent::Picture(picture) => Some(Self { place: entry.0, serial: Some(picture.serial) }),
+            CellContent::Black => Some(Self { place: entry.0, serial: None }),
+            CellContent::Transparent => None,
         }
     }
 }
@@ -180,7 +180,7 @@ impl Painter {
         Self { scaler: Scaler::default(), scaled: None }
     }
 
-    fn paint(&mut self, picture: &Picture, place: Place, canvas: &mut Frame) -> Result<(), Unpaintable> {
+    fn paint(&mut self, picture: &Picture, place: Placement, canvas: &mut Frame) -> Result<(), Unpaintable> {
         let view = View::of(&picture.frame, place.region, place.fill);
         let View { crop, target } = view;
         let size = (target.width, target.height);
@@ -234,9 +234,9 @@ mod tests {
     use super::*;
     use crate::capture::geometry::Fill;
 
-    fn content(uid: u32, x: u32, frame: Frame) -> (Place, Content) {
+    fn content(uid: u32, x: u32, frame: Frame) -> (Placement, CellContent) {
         let region = Region { x, y: 0, width: 32, height: 64 };
-        (Place { uid, region, fill: Fill::Crop }, Content::Picture(Picture { frame, serial: u64::from(uid) }))
+        (Placement { uid, region, fill: Fill::Crop }, CellContent::Picture(Picture { frame, serial: u64::from(uid) }))
     }
 
     #[test]

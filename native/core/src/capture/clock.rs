@@ -29,13 +29,13 @@ pub fn duration(nanos: Nanos) -> Duration {
 
 /// Tells the threads of one capture to end, and wakes those that wait.
 #[derive(Debug, Default)]
-pub struct Stop {
+pub struct StopSignal {
     raised: AtomicBool,
     guard: Mutex<()>,
     changed: Condvar,
 }
 
-impl Stop {
+impl StopSignal {
     pub fn raise(&self) {
         let guard = lock(&self.guard);
         self.raised.store(true, Ordering::SeqCst);
@@ -63,7 +63,7 @@ pub trait Clock: Send + Sync {
     fn anchor(&self) -> UtcMillis;
 
     /// Returns at `deadline`, or earlier when `stop` is raised.
-    fn wait_until(&self, deadline: Nanos, stop: &Stop);
+    fn wait_until(&self, deadline: Nanos, stop: &StopSignal);
 
     /// False where time waits for the work, so that nothing is ever late.
     fn is_live(&self) -> bool;
@@ -80,16 +80,16 @@ pub trait Clock: Send + Sync {
 }
 
 /// Marks the current thread as one that the clock must not outrun, until dropped.
-pub struct Presence(Arc<dyn Clock>);
+pub struct ClockHold(Arc<dyn Clock>);
 
-impl Presence {
+impl ClockHold {
     pub fn new(clock: &Arc<dyn Clock>) -> Self {
         clock.enter();
         Self(Arc::clone(clock))
     }
 }
 
-impl Drop for Presence {
+impl Drop for ClockHold {
     fn drop(&mut self) {
         self.0.leave();
     }
@@ -132,7 +132,7 @@ impl Clock for MonotonicClock {
         self.anchor
     }
 
-    fn wait_until(&self, deadline: Nanos, stop: &Stop) {
+    fn wait_until(&self, deadline: Nanos, stop: &StopSignal) {
         let left = deadline - self.now();
         if left > 0 && !stop.is_raised() {
             stop.wait(duration(left));
@@ -188,7 +188,7 @@ impl Clock for VirtualClock {
         self.anchor
     }
 
-    fn wait_until(&self, deadline: Nanos, stop: &Stop) {
+    fn wait_until(&self, deadline: Nanos, stop: &StopSignal) {
         let current = thread::current();
         let mut state = lock(&self.state);
         state.waiting.push((deadline, current.clone()));
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn virtual_time_moves_only_when_every_worker_waits() {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
-        let stop = Arc::new(Stop::default());
-        let presences = [Presence::new(&clock), Presence::new(&clock)];
+        let stop = Arc::new(StopSignal::default());
+        let presences = [ClockHold::new(&clock), ClockHold::new(&clock)];
         let threads: Vec<_> = presences
             .into_iter()
             .zip([3, 5])
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_stop_ends_a_wait_at_once() {
         let clock = MonotonicClock::new();
-        let stop = Stop::default();
+        let stop = StopSignal::default();
         stop.raise();
         clock.wait_until(3600 * SECOND, &stop);
         assert!(clock.now() < 60 * SECOND);

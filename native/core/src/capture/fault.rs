@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who pays for a failure: errors are of three families, and none turns into another by itself.
 //!
-//! - A participant's: `source::Failure` ends one connection, `source::TrackFailure` one track of it, `canvas::Unpaintable`
-//!   one picture. None of them can be made into a `Fatal`.
+//! - A participant's: `source::SourceFailure` ends one connection, `source::TrackFailure` one track of it,
+//!   `canvas::Unpaintable` one picture. None of them can be made into a `Fatal`.
 //! - The canvas' own: `canvas::SceneError`, which leaves a picture out.
 //! - The recording's: `Fatal`, made of what the encoders, the multiplexer of our own packets, the work volume and the
 //!   system say, and of nothing else.
@@ -10,8 +10,8 @@
 //! What libav answers (`AvError`) is of no family until the module that asked has said which.
 //!
 //! ```compile_fail
-//! use cloud_recording_core::capture::{fault::Fatal, Failure};
-//! fn end_for_all(failure: Failure) -> Fatal {
+//! use cloud_recording_core::capture::{fault::Fatal, SourceFailure};
+//! fn end_for_all(failure: SourceFailure) -> Fatal {
 //!     failure.into()
 //! }
 //! ```

@@ -41,22 +41,22 @@ static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// One participant's media between its source thread and the tick. Never blocks either for long.
 pub struct Feed {
-    pictures: Mutex<Pictures>,
+    pictures: Mutex<PictureQueue>,
     samples: Mutex<SampleQueue>,
 }
 
 #[derive(Default)]
-struct Pictures {
+struct PictureQueue {
     waiting: VecDeque<(Nanos, Frame)>,
     bytes: usize,
-    shown: Option<Shown>,
+    shown: Option<ShownPicture>,
     /// How long after their moments pictures are due, lately.
     phase: Nanos,
     shown_in: Option<(Region, Fill)>,
     refused: Option<Unpaintable>,
 }
 
-struct Shown {
+struct ShownPicture {
     frame: Frame,
     due: Nanos,
     /// How long it is shown before it counts as standing still.
@@ -156,7 +156,7 @@ impl Feed {
     }
 }
 
-impl Pictures {
+impl PictureQueue {
     /// Forgets the pictures that are due and followed by another that is due.
     fn drop_unseen(&mut self, now: Nanos) {
         let due = self.waiting.partition_point(|(due, _)| *due <= now);
@@ -171,7 +171,7 @@ impl Pictures {
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let interval = self.shown.as_ref().map_or(0, |last| due - last.due);
         self.phase = (self.phase + (due - at - self.phase) / 4).clamp(-step / 2, step / 2);
-        self.shown = Some(Shown { frame, due, usual: LONG_HOLD.max(2 * interval), serial });
+        self.shown = Some(ShownPicture { frame, due, usual: LONG_HOLD.max(2 * interval), serial });
     }
 
     /// How many waiting pictures are over when the one for the moment `at` is taken: none, where the shown one stays.

@@ -26,7 +26,7 @@ pub enum Fill {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Placement {
     pub uid: u32,
     pub region: Region,
     pub fill: Fill,
@@ -47,11 +47,11 @@ struct Share {
 ///
 /// Users that the layout has no room for are left out of the picture.
 #[must_use]
-pub fn places(layout: Layout, max_resolution_uid: u32, canvas: (u32, u32), users: &[u32]) -> Vec<Place> {
+pub fn places(layout: Layout, max_resolution_uid: u32, canvas: (u32, u32), users: &[u32]) -> Vec<Placement> {
     let users = &users[..users.len().min(MOST_USERS)];
-    let cropped = |shares: Vec<Share>| -> Vec<Place> {
+    let cropped = |shares: Vec<Share>| -> Vec<Placement> {
         let regions = shares.into_iter().map(|share| share.on(canvas));
-        users.iter().zip(regions).map(|(uid, region)| Place { uid: *uid, region, fill: Fill::Crop }).collect()
+        users.iter().zip(regions).map(|(uid, region)| Placement { uid: *uid, region, fill: Fill::Crop }).collect()
     };
     match layout {
         Layout::Float => cropped(float_shares()),
@@ -95,7 +95,7 @@ fn seventeen_shares() -> Vec<Share> {
 }
 
 /// The chosen user large at the left, the others small down the right edge, column by column.
-fn vertical(max_resolution_uid: u32, canvas: (u32, u32), users: &[u32]) -> Vec<Place> {
+fn vertical(max_resolution_uid: u32, canvas: (u32, u32), users: &[u32]) -> Vec<Placement> {
     let large = users.iter().copied().find(|uid| *uid == max_resolution_uid);
     let others = users.iter().copied().filter(|uid| Some(*uid) != large);
     // The large region is kept free for the chosen user, so it counts also while nobody is in it.
@@ -112,8 +112,8 @@ fn vertical(max_resolution_uid: u32, canvas: (u32, u32), users: &[u32]) -> Vec<P
         let (left, top) = (edge + index / down, index % down);
         Share { left, top, right: left + 1, bottom: top + 1, across, down }.on(canvas)
     });
-    let large = large.map(|uid| Place { uid, region: main.on(canvas), fill: Fill::Fit });
-    let small = others.zip(small).map(|(uid, region)| Place { uid, region, fill: Fill::Crop });
+    let large = large.map(|uid| Placement { uid, region: main.on(canvas), fill: Fill::Fit });
+    let small = others.zip(small).map(|(uid, region)| Placement { uid, region, fill: Fill::Crop });
     large.into_iter().chain(small).collect()
 }
 

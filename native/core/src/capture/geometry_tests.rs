@@ -7,13 +7,13 @@ use super::*;
 const EXACT: (u32, u32) = (126_000, 48_000);
 
 /// Expected regions: left, top, width, height as shares of the canvas.
-type Expected = Vec<(f64, f64, f64, f64)>;
+type ExpectedRegion = Vec<(f64, f64, f64, f64)>;
 
 fn users(count: usize) -> Vec<u32> {
     (101..).take(count).collect()
 }
 
-fn assert_regions(places: &[Place], expected: &Expected, canvas: (u32, u32), case: &str) {
+fn assert_regions(places: &[Placement], expected: &ExpectedRegion, canvas: (u32, u32), case: &str) {
     assert_eq!(places.len(), expected.len(), "{case}");
     for (place, (x, y, width, height)) in places.iter().zip(expected) {
         let Region { x: left, y: top, width: wide, height: high } = place.region;
@@ -28,7 +28,7 @@ fn assert_regions(places: &[Place], expected: &Expected, canvas: (u32, u32), cas
 }
 
 /// Whole pixels where the canvas divides evenly; within a pixel of the fraction on real canvases.
-fn check(layout: Layout, max_resolution_uid: u32, count: usize, expected: &Expected) {
+fn check(layout: Layout, max_resolution_uid: u32, count: usize, expected: &ExpectedRegion) {
     let users = users(count);
     for canvas in [EXACT, (360, 640), (640, 360), (1920, 1080), (1080, 1920), (854, 480)] {
         let case = format!("{layout:?} with {count} on {canvas:?}");
@@ -59,7 +59,7 @@ fn float_fills_the_canvas_with_the_first_and_lays_the_others_on_top_from_the_bot
 #[test]
 fn best_fit_is_a_grid_filled_row_by_row() {
     let third = 1.0 / 3.0;
-    let grid = |cells: &[(u8, u8)], width: f64, height: f64| -> Expected {
+    let grid = |cells: &[(u8, u8)], width: f64, height: f64| -> ExpectedRegion {
         cells.iter().map(|(x, y)| (f64::from(*x) * width, f64::from(*y) * height, width, height)).collect()
     };
     let two = [(0, 0), (1, 0), (0, 1), (1, 1)];
@@ -77,7 +77,8 @@ fn best_fit_is_a_grid_filled_row_by_row() {
         check(Layout::BestFit, 0, count, &grid(&four[..count], 0.25, 0.25));
     }
     let banded = |y: f64| [0.1, 0.3, 0.5, 0.7].map(|x| (x, y, 0.2, 0.2));
-    let seventeen: Expected = [0.0, 0.2, 0.4, 0.6].into_iter().flat_map(banded).chain([(0.4, 0.8, 0.2, 0.2)]).collect();
+    let seventeen: ExpectedRegion =
+        [0.0, 0.2, 0.4, 0.6].into_iter().flat_map(banded).chain([(0.4, 0.8, 0.2, 0.2)]).collect();
     check(Layout::BestFit, 0, 17, &seventeen);
 }
 
@@ -119,7 +120,7 @@ fn small_size(users: usize) -> (f64, f64) {
     }
 }
 
-fn small_places(count: usize, width: f64, height: f64, columns: f64) -> Expected {
+fn small_places(count: usize, width: f64, height: f64, columns: f64) -> ExpectedRegion {
     let down = (1.0 / height).round();
     let place = |index: u32| {
         let (column, row) = ((f64::from(index) / down).floor(), f64::from(index) % down);

@@ -19,10 +19,10 @@ mod mixer;
 pub(crate) mod mux;
 pub(crate) mod orientation;
 mod output;
+mod participant_regions;
 pub(crate) mod passthrough;
 mod repair;
 mod roster;
-mod seating;
 mod slicer;
 mod source;
 mod tick;
@@ -38,16 +38,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use api::{CaptureConfig, CaptureEvent, CaptureFigures, CaptureSink, Layout, UtcMillis};
-use clock::{duration, lock, Clock, MonotonicClock, Presence, Stop};
+use clock::{duration, lock, Clock, ClockHold, MonotonicClock, StopSignal};
 use encode::aac;
 use fault::{contained, Fatal};
-use output::Output;
+use output::EncodeLoop;
+use participant_regions::ParticipantRegions;
 pub use repair::repair;
 use roster::Roster;
-use seating::Seating;
 use slicer::Naming;
-pub use source::{try_out, Cause, Failure, Guard, HostPattern, Refusal, TlsCause};
-use source::{Source, Surroundings};
+pub use source::{try_out, Guard, HostPattern, Refusal, SourceCause, SourceFailure, TlsCause};
+use source::{Source, SourceContext};
 use tick::{Lateness, Settings, Tick};
 
 use crate::log;
@@ -58,7 +58,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 /// A channel being recorded. Dropping it stops it, too.
 pub struct Capture {
-    parts: Parts,
+    parts: CaptureContext,
     threads: Vec<JoinHandle<()>>,
     /// Those of the sources, which write nothing.
     sources: Vec<JoinHandle<()>>,
@@ -66,12 +66,12 @@ pub struct Capture {
 
 /// What the threads of one capture share.
 #[derive(Clone)]
-struct Parts {
+struct CaptureContext {
     clock: Arc<dyn Clock>,
-    stop: Arc<Stop>,
+    stop: Arc<StopSignal>,
     sink: Arc<dyn CaptureSink>,
     settings: Arc<Mutex<Settings>>,
-    seating: Arc<Seating>,
+    participant_regions: Arc<ParticipantRegions>,
     lateness: Arc<Lateness>,
     naming: Arc<Naming>,
     /// Nanoseconds of media written.
@@ -105,11 +105,11 @@ impl Capture {
         let settings = Settings { layout: config.layout, max_resolution_uid: config.max_resolution_uid, paused: false };
         let settings = Arc::new(Mutex::new(settings));
         let canvas = (config.canvas.width, config.canvas.height);
-        let parts = Parts {
+        let parts = CaptureContext {
             clock: Arc::clone(clock),
             stop: Arc::default(),
             sink: Arc::clone(sink),
-            seating: Arc::new(Seating::new(canvas, config.fit, Arc::clone(&settings))),
+            participant_regions: Arc::new(ParticipantRegions::new(canvas, config.fit, Arc::clone(&settings))),
             settings,
             lateness: Arc::default(),
             naming: Arc::new(Naming::new(config)),
@@ -121,7 +121,7 @@ impl Capture {
         } else {
             let roster = Arc::new(Roster::of(config.sources.iter().map(|stream| stream.uid)));
             // Every thread is counted before the first runs: a virtual clock would run away with the ones that wait.
-            let presences = config.sources.iter().map(|_| Presence::new(clock)).collect();
+            let presences = config.sources.iter().map(|_| ClockHold::new(clock)).collect();
             capture.threads = capture.parts.compose(config, &roster)?.0;
             capture.start_sources(config, presences, &roster)?;
         }
@@ -161,7 +161,7 @@ impl Capture {
     fn start_sources(
         &mut self,
         config: &CaptureConfig,
-        presences: Vec<Presence>,
+        presences: Vec<ClockHold>,
         roster: &Arc<Roster>,
     ) -> Result<(), Fatal> {
         for (stream, presence) in config.sources.iter().zip(presences) {
@@ -180,7 +180,7 @@ impl Capture {
     }
 
     fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Fatal> {
-        let presence = Presence::new(&self.parts.clock);
+        let presence = ClockHold::new(&self.parts.clock);
         let (config, parts) = (config.clone(), self.parts.clone());
         let span = tracing::info_span!("source", participant = config.sources.first().map(|stream| stream.uid));
         let run = move || span.in_scope(|| passthrough::run(&config, &parts, presence));
@@ -189,13 +189,13 @@ impl Capture {
     }
 }
 
-impl Parts {
-    fn surroundings(&self, roster: &Arc<Roster>) -> Surroundings {
-        Surroundings {
+impl CaptureContext {
+    fn surroundings(&self, roster: &Arc<Roster>) -> SourceContext {
+        SourceContext {
             clock: Arc::clone(&self.clock),
             stop: Arc::clone(&self.stop),
             roster: Arc::clone(roster),
-            seating: Arc::clone(&self.seating),
+            participant_regions: Arc::clone(&self.participant_regions),
             sink: Arc::clone(&self.sink),
         }
     }
@@ -206,12 +206,12 @@ impl Parts {
         let position = Arc::clone(&self.position);
         let (to_writer, pieces) = sync_channel(output::backlog(config, &*self.clock));
         let (clock, sink) = (Arc::clone(&self.clock), Arc::clone(&self.sink));
-        let (output, writer) = Output::open(config, Arc::clone(&self.naming), clock, sink, position, to_writer)?;
+        let (output, writer) = EncodeLoop::open(config, Arc::clone(&self.naming), clock, sink, position, to_writer)?;
         let writer = self.spawn("writer", move || writer.run(&pieces))?;
         let output = self.spawn("output", move || output.run(&receiver))?;
-        let presence = Presence::new(&self.clock);
+        let presence = ClockHold::new(&self.clock);
         let time = (Arc::clone(&self.clock), Arc::clone(&self.stop));
-        let scene = (Arc::clone(roster), Arc::clone(&self.seating), Arc::clone(&self.settings));
+        let scene = (Arc::clone(roster), Arc::clone(&self.participant_regions), Arc::clone(&self.settings));
         let tick = Tick::new(config, time, scene, Arc::clone(&self.lateness), (Arc::clone(&self.sink), sender));
         let tick = self.spawn("tick", move || {
             let _presence = presence;

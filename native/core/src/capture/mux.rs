@@ -88,7 +88,7 @@ impl fmt::Display for MuxError {
 
 /// Where the multiplexer's bytes go; libav holds a pointer to it.
 #[derive(Default)]
-struct Target {
+struct MuxOutput {
     file: Option<SliceFile>,
     failure: Option<io::Error>,
 }
@@ -96,7 +96,7 @@ struct Target {
 pub struct Muxer {
     context: NonNull<ffi::AVFormatContext>,
     /// Ours alone, but by way of a pointer, as libav has one, too.
-    target: NonNull<Target>,
+    target: NonNull<MuxOutput>,
     streams: usize,
     header_written: bool,
 }
@@ -135,7 +135,7 @@ impl Muxer {
             let made = ffi::avformat_alloc_output_context2(&raw mut raw, ptr::null(), format.as_ptr(), ptr::null());
             AvError::check(made)?;
             let context = NonNull::new(raw).ok_or(AvError::OUT_OF_MEMORY)?;
-            let target = NonNull::from(Box::leak(Box::<Target>::default()));
+            let target = NonNull::from(Box::leak(Box::<MuxOutput>::default()));
             let muxer = Self { context, target, streams: streams.len(), header_written: false };
             (*raw).pb = output_into(target.as_ptr())?;
             // The exact time stamps are kept: shifting negative ones would move the first slice alone.
@@ -208,7 +208,7 @@ impl Muxer {
         Ok(self.target().file.take())
     }
 
-    fn target(&mut self) -> &mut Target {
+    fn target(&mut self) -> &mut MuxOutput {
         // SAFETY: the target lives as long as self; libav uses it only within calls that borrow self exclusively.
         unsafe { self.target.as_mut() }
     }
@@ -247,7 +247,7 @@ impl Drop for Muxer {
 ///
 /// # Safety
 /// `target` must stay valid until the output is freed.
-unsafe fn output_into(target: *mut Target) -> Result<*mut ffi::AVIOContext, AvError> {
+unsafe fn output_into(target: *mut MuxOutput) -> Result<*mut ffi::AVIOContext, AvError> {
     // SAFETY: the buffer is handed over to the output; both are checked for null.
     unsafe {
         let buffer = ffi::av_malloc(BUFFER).cast::<u8>();
@@ -287,7 +287,7 @@ unsafe extern "C" fn write_bytes<P: Bytes>(opaque: *mut c_void, bytes: P, size: 
     // target meanwhile, as the muxer that owns it is borrowed for the call that led here.
     let (target, bytes) = unsafe {
         let length = usize::try_from(size).unwrap_or(0);
-        (&mut *opaque.cast::<Target>(), slice::from_raw_parts(bytes.start(), length))
+        (&mut *opaque.cast::<MuxOutput>(), slice::from_raw_parts(bytes.start(), length))
     };
     match target.file.as_mut().map(|file| file.write(bytes)) {
         None | Some(Ok(())) => size,

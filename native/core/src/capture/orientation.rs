@@ -20,7 +20,7 @@ const QUARTER: u32 = 1 << 14;
 
 /// What a message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stated {
+pub struct OrientationMessage {
     pub turn: Turn,
     /// Whether it holds beyond its own picture.
     lasting: bool,
@@ -40,7 +40,7 @@ impl Orientation {
         let stated = stated(packet, codec, framing);
         let untold = std::mem::replace(&mut self.untold, is_key && stated.is_none());
         match stated {
-            Some(Stated { turn, lasting }) => {
+            Some(OrientationMessage { turn, lasting }) => {
                 self.turn = if lasting { turn } else { Turn::NONE };
                 turn
             }
@@ -63,7 +63,7 @@ pub fn framing(codec: AVCodecID, configuration: &[u8]) -> Framing {
 }
 
 /// What the messages before the packet's picture say, if any is about its orientation.
-pub fn stated(packet: &[u8], codec: AVCodecID, framing: Framing) -> Option<Stated> {
+pub fn stated(packet: &[u8], codec: AVCodecID, framing: Framing) -> Option<OrientationMessage> {
     let (kind, header): (fn(u8) -> u8, usize) = match codec {
         AVCodecID::AV_CODEC_ID_H264 => (|byte| byte & 0x1f, 1),
         AVCodecID::AV_CODEC_ID_HEVC => (|byte| byte >> 1 & 0x3f, 2),
@@ -134,7 +134,7 @@ fn start_code(packet: &[u8], from: usize) -> Option<usize> {
 }
 
 /// The last message about the orientation in a supplemental unit without its header.
-fn message(unit: &[u8], is_hevc: bool) -> Option<Stated> {
+fn message(unit: &[u8], is_hevc: bool) -> Option<OrientationMessage> {
     let mut bytes = Vec::with_capacity(unit.len());
     for (index, byte) in unit.iter().enumerate() {
         // Put there so that nothing looks like a start code.
@@ -161,10 +161,10 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((255 * ones + usize::from(*last), &bytes[ones + 1..]))
 }
 
-fn orientation(payload: &[u8], is_hevc: bool) -> Option<Stated> {
+fn orientation(payload: &[u8], is_hevc: bool) -> Option<OrientationMessage> {
     let bit = |index: usize| payload.get(index / 8).map(|byte| byte >> (7 - index % 8) & 1);
     if bit(0)? == 1 {
-        return Some(Stated { turn: Turn::NONE, lasting: true });
+        return Some(OrientationMessage { turn: Turn::NONE, lasting: true });
     }
     let mut turn = Turn { transposed: false, mirrored: bit(1)? == 1, flipped: bit(2)? == 1 };
     let mut angle = 0_u32;
@@ -176,7 +176,7 @@ fn orientation(payload: &[u8], is_hevc: bool) -> Option<Stated> {
     }
     // H.264 counts for how long, where a 1 is a nought; HEVC says whether.
     let lasting = bit(19).is_none_or(|bit| (bit == 1) == is_hevc);
-    Some(Stated { turn, lasting })
+    Some(OrientationMessage { turn, lasting })
 }
 
 /// A supplemental unit of H.264 that says how to turn pictures from here on.
@@ -213,7 +213,7 @@ mod tests {
             assert_eq!(stated(&packet, H264, framing), None);
             for turn in all() {
                 let told = with_message(&packet, turn, framing);
-                assert_eq!(stated(&told, H264, framing), Some(Stated { turn, lasting: true }), "{turn:?}");
+                assert_eq!(stated(&told, H264, framing), Some(OrientationMessage { turn, lasting: true }), "{turn:?}");
                 assert!(told.ends_with(&IDR) && told[..9] == packet[..9], "{told:?}");
             }
         }

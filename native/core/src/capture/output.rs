@@ -16,13 +16,13 @@ use super::fault::Fatal;
 use super::feed::SAMPLE_RATE;
 use super::mux::{Muxer, TICKS_PER_SECOND};
 use super::slicer::{Naming, Slicer};
-use super::writer::{Piece, Timed, Writer};
+use super::writer::{EncodedPiece, Timed, Writer};
 
 /// Presentation time of the recording's first picture. Not zero, as time stamps of early sound may lie before it.
 const ORIGIN: i64 = TICKS_PER_SECOND;
 
 /// What the tick asks for, in order.
-pub enum Job {
+pub enum EncodeJob {
     /// Tick 0 is at this time. Comes first, once.
     Begin { origin: Nanos },
     /// The picture of tick `index`, and the samples since the tick before (none at the start of a stretch). No picture:
@@ -97,19 +97,19 @@ const LONGEST_STILL: i64 = 1;
 
 const TOO_SLOW: &str = "the processor or the work volume was too slow to keep up";
 
-pub struct Output {
+pub struct EncodeLoop {
     grid: Grid,
-    pieces: SyncSender<Piece>,
+    pieces: SyncSender<EncodedPiece>,
     video: Option<Box<dyn VideoEncoder>>,
     profile: Option<AudioProfile>,
     audio: Option<Box<dyn AudioEncoder>>,
     slice_ticks: i64,
-    stretch: Option<Stretch>,
+    stretch: Option<EncodedStretch>,
     position: Arc<AtomicI64>,
 }
 
 /// A piece of output without a hole.
-struct Stretch {
+struct EncodedStretch {
     first: i64,
     next: i64,
     next_cut: i64,
@@ -118,19 +118,19 @@ struct Stretch {
 }
 
 /// Why encoding ends before the recording.
-enum End {
+enum EncodingEnd {
     Fatal(Fatal),
     /// The writer's thread has ended; it has said why.
     WriterGone,
 }
 
-impl From<EncodeError> for End {
+impl From<EncodeError> for EncodingEnd {
     fn from(error: EncodeError) -> Self {
         Self::Fatal(error.into())
     }
 }
 
-impl Output {
+impl EncodeLoop {
     /// Opens the encoders, whose packets go to the writer through `pieces`; `position` is kept at the nanoseconds of media
     /// encoded.
     pub fn open(
@@ -139,7 +139,7 @@ impl Output {
         clock: Arc<dyn Clock>,
         sink: Arc<dyn CaptureSink>,
         position: Arc<AtomicI64>,
-        pieces: SyncSender<Piece>,
+        pieces: SyncSender<EncodedPiece>,
     ) -> Result<(Self, Writer), Fatal> {
         let mut kinds = Vec::new();
         let mut video: Option<Box<dyn VideoEncoder>> = None;
@@ -173,29 +173,29 @@ impl Output {
     }
 
     /// Works until the recording is over or the tick has gone.
-    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Fatal> {
+    pub fn run(mut self, jobs: &Receiver<EncodeJob>) -> Result<(), Fatal> {
         match self.work(jobs) {
-            Ok(()) | Err(End::WriterGone) => Ok(()),
-            Err(End::Fatal(fatal)) => Err(fatal),
+            Ok(()) | Err(EncodingEnd::WriterGone) => Ok(()),
+            Err(EncodingEnd::Fatal(fatal)) => Err(fatal),
         }
     }
 
-    fn work(&mut self, jobs: &Receiver<Job>) -> Result<(), End> {
+    fn work(&mut self, jobs: &Receiver<EncodeJob>) -> Result<(), EncodingEnd> {
         let mut last = None;
         for job in jobs {
             match job {
-                Job::Begin { origin } => {
+                EncodeJob::Begin { origin } => {
                     self.grid.origin = origin;
-                    self.hand_over(Piece::Begin { origin })?;
+                    self.hand_over(EncodedPiece::Begin { origin })?;
                 }
-                Job::Tick { index, picture, samples } => {
+                EncodeJob::Tick { index, picture, samples } => {
                     last = Some(index);
                     self.tick(index, picture.as_ref(), &samples)?;
                 }
-                Job::Break { end, samples, reason } => self.end_stretch(end, &samples, reason)?,
-                Job::Finish { at } => {
+                EncodeJob::Break { end, samples, reason } => self.end_stretch(end, &samples, reason)?,
+                EncodeJob::Finish { at } => {
                     debug_assert!(self.stretch.is_none(), "the tick breaks before it finishes");
-                    return self.hand_over(Piece::Finish { at });
+                    return self.hand_over(EncodedPiece::Finish { at });
                 }
             }
         }
@@ -203,11 +203,11 @@ impl Output {
         last.map_or(Ok(()), |index| self.end_stretch(index + 1, &[], None))
     }
 
-    fn hand_over(&self, piece: Piece) -> Result<(), End> {
-        self.pieces.send(piece).map_err(|_| End::WriterGone)
+    fn hand_over(&self, piece: EncodedPiece) -> Result<(), EncodingEnd> {
+        self.pieces.send(piece).map_err(|_| EncodingEnd::WriterGone)
     }
 
-    fn tick(&mut self, index: i64, picture: Option<&Frame>, samples: &[Vec<f32>]) -> Result<(), End> {
+    fn tick(&mut self, index: i64, picture: Option<&Frame>, samples: &[Vec<f32>]) -> Result<(), EncodingEnd> {
         if self.video.is_some() && picture.is_none() {
             return self.tick_without_picture(index, samples);
         }
@@ -225,14 +225,14 @@ impl Output {
                 stretch.next_cut = ticks + self.slice_ticks;
             }
             let packet = encoder.encode(picture, cut)?;
-            self.hand_over(Piece::Packet(TrackKind::Video, Timed { ticks, packet, cut }))?;
+            self.hand_over(EncodedPiece::Packet(TrackKind::Video, Timed { ticks, packet, cut }))?;
         }
         self.ticked()
     }
 
     /// The encoder was behind. A picture that is left out is shown a little longer; where it is due at a slice's beginning,
     /// or too many are, the output ends before the first of them and begins again with the next picture.
-    fn tick_without_picture(&mut self, index: i64, samples: &[Vec<f32>]) -> Result<(), End> {
+    fn tick_without_picture(&mut self, index: i64, samples: &[Vec<f32>]) -> Result<(), EncodingEnd> {
         let Some(stretch) = &mut self.stretch else { return Ok(()) };
         let since = *stretch.starved.get_or_insert(index);
         let is_cut_due = self.grid.ticks(index) >= stretch.next_cut;
@@ -244,28 +244,28 @@ impl Output {
         self.ticked()
     }
 
-    fn ticked(&mut self) -> Result<(), End> {
+    fn ticked(&mut self) -> Result<(), EncodingEnd> {
         self.position.fetch_add(scaled(1, SECOND, self.grid.per_second), Ordering::Relaxed);
-        self.hand_over(Piece::Ticked)
+        self.hand_over(EncodedPiece::Ticked)
     }
 
-    fn begin_stretch(&mut self, index: i64) -> Result<(), End> {
+    fn begin_stretch(&mut self, index: i64) -> Result<(), EncodingEnd> {
         let ticks = self.grid.ticks(index);
         if let (Some(profile), None) = (self.profile, &self.audio) {
             self.audio = Some(open_audio(profile)?);
         }
-        self.stretch = Some(Stretch { first: index, next: index, next_cut: ticks, starved: None });
-        self.hand_over(Piece::BeginStretch { ticks })
+        self.stretch = Some(EncodedStretch { first: index, next: index, next_cut: ticks, starved: None });
+        self.hand_over(EncodedPiece::BeginStretch { ticks })
     }
 
-    fn encode_samples(&mut self, samples: &[Vec<f32>]) -> Result<(), End> {
+    fn encode_samples(&mut self, samples: &[Vec<f32>]) -> Result<(), EncodingEnd> {
         let Some(encoder) = self.audio.as_mut().filter(|_| !samples.is_empty()) else { return Ok(()) };
         let packets = encoder.encode(samples)?;
         self.queue_sound(packets, i64::MAX)
     }
 
     /// Queues packets of sound that begin within the stretch and before `end`: what lies before is the encoder's priming.
-    fn queue_sound(&mut self, packets: Vec<Packet>, end: i64) -> Result<(), End> {
+    fn queue_sound(&mut self, packets: Vec<Packet>, end: i64) -> Result<(), EncodingEnd> {
         let Some(stretch) = &mut self.stretch else { return Ok(()) };
         let (base, begin) = (self.grid.sample(stretch.first), self.grid.ticks(stretch.first));
         for packet in packets {
@@ -277,13 +277,13 @@ impl Output {
             if cut {
                 stretch.next_cut = ticks + self.slice_ticks;
             }
-            let piece = Piece::Packet(TrackKind::Audio, Timed { ticks, packet, cut });
-            self.pieces.send(piece).map_err(|_| End::WriterGone)?;
+            let piece = EncodedPiece::Packet(TrackKind::Audio, Timed { ticks, packet, cut });
+            self.pieces.send(piece).map_err(|_| EncodingEnd::WriterGone)?;
         }
         Ok(())
     }
 
-    fn end_stretch(&mut self, end: i64, samples: &[Vec<f32>], reason: Option<String>) -> Result<(), End> {
+    fn end_stretch(&mut self, end: i64, samples: &[Vec<f32>], reason: Option<String>) -> Result<(), EncodingEnd> {
         if self.stretch.is_none() {
             return Ok(());
         }
@@ -294,7 +294,7 @@ impl Output {
             self.queue_sound(packets, end_ticks)?;
         }
         self.stretch = None;
-        self.hand_over(Piece::EndStretch { ticks: end_ticks, reason })
+        self.hand_over(EncodedPiece::EndStretch { ticks: end_ticks, reason })
     }
 }
 
@@ -306,7 +306,7 @@ fn open_audio(profile: AudioProfile) -> Result<Box<dyn AudioEncoder>, EncodeErro
 mod tests {
     use std::sync::mpsc::{channel, sync_channel};
 
-    use super::super::api::{Canvas, CaptureEvent, ClosedSlice, OpenSlice};
+    use super::super::api::{CanvasConfig, CaptureEvent, ClosedSlice, OpenSlice};
     use super::super::av::frame::blacken;
     use super::super::clock::VirtualClock;
     use super::*;
@@ -342,26 +342,26 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
         let naming = Arc::new(Naming::new(&config()));
         let (output, writer) =
-            Output::open(&config(), naming, clock, Arc::new(Nobody), Arc::default(), to_writer).ok().unwrap();
+            EncodeLoop::open(&config(), naming, clock, Arc::new(Nobody), Arc::default(), to_writer).ok().unwrap();
         let (jobs, received) = channel();
-        jobs.send(Job::Begin { origin: 0 }).unwrap();
+        jobs.send(EncodeJob::Begin { origin: 0 }).unwrap();
         for index in 0..count {
             let mut picture = Frame::i420(64, 64).unwrap();
             blacken(&mut picture);
             let picture = (!without_picture.contains(&index)).then_some(picture);
             let samples = if index == 0 { vec![] } else { vec![vec![0.0; 4800]] };
-            jobs.send(Job::Tick { index, picture, samples }).unwrap();
+            jobs.send(EncodeJob::Tick { index, picture, samples }).unwrap();
         }
-        jobs.send(Job::Break { end: count, samples: vec![], reason: None }).unwrap();
-        jobs.send(Job::Finish { at: 0 }).unwrap();
+        jobs.send(EncodeJob::Break { end: count, samples: vec![], reason: None }).unwrap();
+        jobs.send(EncodeJob::Finish { at: 0 }).unwrap();
         output.run(&received).unwrap();
         drop(writer);
         let index = |ticks: i64| (ticks - ORIGIN) * 10 / TICKS_PER_SECOND;
         let mut found = Vec::new();
         for piece in pieces.try_iter() {
             match piece {
-                Piece::BeginStretch { ticks } => found.push((index(ticks), 0)),
-                Piece::EndStretch { ticks, reason } => {
+                EncodedPiece::BeginStretch { ticks } => found.push((index(ticks), 0)),
+                EncodedPiece::EndStretch { ticks, reason } => {
                     let end = index(ticks);
                     assert_eq!(reason.as_deref(), (end < count).then_some(TOO_SLOW));
                     found.last_mut().unwrap().1 = end;
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn what_waits_for_the_disk_is_bounded_by_memory_and_time() {
         let pieces = |bitrate_kbps| {
-            let canvas = Canvas { bitrate_kbps, ..config().canvas };
+            let canvas = CanvasConfig { bitrate_kbps, ..config().canvas };
             backlog(&CaptureConfig { canvas, ..config() }, &super::super::clock::MonotonicClock::new())
         };
         assert_eq!(pieces(500), 30 * 84);

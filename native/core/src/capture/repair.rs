@@ -77,7 +77,7 @@ struct Measured {
 }
 
 /// A piece of media as it begins in the stream.
-struct Unit {
+struct PesUnit {
     at: u64,
     video: bool,
     pts: i64,
@@ -92,7 +92,7 @@ fn measure(file: impl Read) -> io::Result<Option<Measured>> {
 }
 
 /// From the first unit to the end of the last; `None` without any.
-fn span(whole: &[Unit]) -> Option<u64> {
+fn span(whole: &[PesUnit]) -> Option<u64> {
     let leading = whole.iter().any(|unit| unit.video);
     let times: Vec<i64> = whole.iter().filter(|unit| unit.video == leading).map(|unit| unit.pts).collect();
     let first = *times.first()?;
@@ -105,7 +105,7 @@ fn span(whole: &[Unit]) -> Option<u64> {
 }
 
 /// The units that begin in the file, up to the first byte that is none of a transport stream.
-fn units(mut file: impl Read) -> io::Result<Vec<Unit>> {
+fn units(mut file: impl Read) -> io::Result<Vec<PesUnit>> {
     let mut units = Vec::new();
     let mut packet = [0; PACKET];
     for index in 0.. {
@@ -124,7 +124,7 @@ fn units(mut file: impl Read) -> io::Result<Vec<Unit>> {
 }
 
 /// The unit that begins in this packet: its payload starts with a PES header that has a time stamp.
-fn unit(packet: &[u8], at: u64) -> Option<Unit> {
+fn unit(packet: &[u8], at: u64) -> Option<PesUnit> {
     let has_payload = packet[3] & 0x10 != 0;
     let adaptation = if packet[3] & 0x20 != 0 { 1 + usize::from(packet[4]) } else { 0 };
     let pes = packet.get(4 + adaptation..).filter(|_| has_payload)?;
@@ -138,5 +138,5 @@ fn unit(packet: &[u8], at: u64) -> Option<Unit> {
     let middle = ((byte(1)? << 8) | byte(2)?) >> 1;
     let low = ((byte(3)? << 8) | byte(4)?) >> 1;
     let pts = (high << 30) | (middle << 15) | low;
-    Some(Unit { at, video: stream & 0xf0 == 0xe0, pts })
+    Some(PesUnit { at, video: stream & 0xf0 == 0xe0, pts })
 }

@@ -20,13 +20,13 @@ pub struct Member {
 pub struct Roster {
     /// The participants in the order of the configuration.
     listed: Vec<u32>,
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
     /// Held from a joining until it was told, so that all hear of the order that the layout shows.
     joining: Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct ChannelState {
     members: Vec<Member>,
     /// When the first came into the empty channel, and how many at the front have come together since.
     opening: Nanos,
@@ -77,7 +77,7 @@ impl Roster {
     }
 }
 
-impl State {
+impl ChannelState {
     fn add(&mut self, member: Member, now: Nanos, listed: impl Fn(u32) -> Option<usize>) {
         if self.members.is_empty() {
             (self.opening, self.together) = (now, 0);

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, StreamKinds};
 use super::av::frame::Frame;
-use super::canvas::{Canvas, Composed, Content};
-use super::clock::{duration, lock, Clock, Nanos, Stop, SECOND};
+use super::canvas::{Canvas, CellContent, Composed};
+use super::clock::{duration, lock, Clock, Nanos, StopSignal, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
 use super::mixer::Mixer;
-use super::output::{Grid, Job};
+use super::output::{EncodeJob, Grid};
+use super::participant_regions::ParticipantRegions;
 use super::roster::{Member, Roster};
-use super::seating::Seating;
 
 /// A tick this late is not made up for: the time until then is a gap.
 const STANDSTILL: Nanos = 2 * SECOND;
@@ -83,12 +83,12 @@ fn pool_size(config: &CaptureConfig) -> usize {
 
 pub struct Tick {
     pub clock: Arc<dyn Clock>,
-    pub stop: Arc<Stop>,
+    pub stop: Arc<StopSignal>,
     pub roster: Arc<Roster>,
-    seating: Arc<Seating>,
+    participant_regions: Arc<ParticipantRegions>,
     pub settings: Arc<Mutex<Settings>>,
     pub lateness: Arc<Lateness>,
-    pub jobs: SyncSender<Job>,
+    pub jobs: SyncSender<EncodeJob>,
     grid: Grid,
     canvas: Option<Canvas>,
     mixer: Option<Mixer>,
@@ -98,7 +98,7 @@ pub struct Tick {
     /// The index that follows the last tick handed on, while the output runs on.
     running: Option<i64>,
     /// A break that the encoder could not take yet.
-    overdue: Option<Job>,
+    overdue: Option<EncodeJob>,
 }
 
 /// The encoder's thread has ended before the stop; it has said why.
@@ -107,10 +107,10 @@ struct EncoderGone;
 impl Tick {
     pub fn new(
         config: &CaptureConfig,
-        (clock, stop): (Arc<dyn Clock>, Arc<Stop>),
-        (roster, seating, settings): (Arc<Roster>, Arc<Seating>, Arc<Mutex<Settings>>),
+        (clock, stop): (Arc<dyn Clock>, Arc<StopSignal>),
+        (roster, participant_regions, settings): (Arc<Roster>, Arc<ParticipantRegions>, Arc<Mutex<Settings>>),
         lateness: Arc<Lateness>,
-        (sink, jobs): (Arc<dyn CaptureSink>, SyncSender<Job>),
+        (sink, jobs): (Arc<dyn CaptureSink>, SyncSender<EncodeJob>),
     ) -> Self {
         let video = config.kinds != StreamKinds::AudioOnly;
         let audio = config.kinds != StreamKinds::VideoOnly;
@@ -118,7 +118,7 @@ impl Tick {
             clock,
             stop,
             roster,
-            seating,
+            participant_regions,
             settings,
             lateness,
             jobs,
@@ -136,7 +136,7 @@ impl Tick {
     pub fn run(mut self) {
         let Some(origin) = self.first_media() else { return };
         self.grid.origin = origin;
-        if self.jobs.send(Job::Begin { origin }).is_err() {
+        if self.jobs.send(EncodeJob::Begin { origin }).is_err() {
             return;
         }
         let mut index = 0;
@@ -186,7 +186,7 @@ impl Tick {
         let picture = self.compose(&members, at);
         self.watch_stills(&members, at);
         let samples = self.running.map_or_else(Vec::new, |_| self.samples_before(index, &members));
-        self.send(Job::Tick { index, picture, samples }, index)?;
+        self.send(EncodeJob::Tick { index, picture, samples }, index)?;
         Ok(index + 1)
     }
 
@@ -194,12 +194,12 @@ impl Tick {
     fn compose(&mut self, members: &[Member], at: Nanos) -> Option<Frame> {
         let canvas = self.canvas.as_mut()?;
         let step = SECOND / self.grid.per_second;
-        let contents = self.seating.seat(members).into_iter().filter_map(|place| {
+        let contents = self.participant_regions.seat(members).into_iter().filter_map(|place| {
             let member = members.iter().find(|member| member.uid == place.uid)?;
             let content = match (member.feed.picture(at, step), member.video) {
-                (Some(picture), _) => Content::Picture(picture),
-                (None, true) => Content::Black,
-                (None, false) => Content::Transparent,
+                (Some(picture), _) => CellContent::Picture(picture),
+                (None, true) => CellContent::Black,
+                (None, false) => CellContent::Transparent,
             };
             Some((place, content))
         });
@@ -242,7 +242,7 @@ impl Tick {
     }
 
     /// Hands a tick on. An encoder that is hopelessly behind breaks the output off instead of the heartbeat.
-    fn send(&mut self, job: Job, index: i64) -> Result<(), EncoderGone> {
+    fn send(&mut self, job: EncodeJob, index: i64) -> Result<(), EncoderGone> {
         if !self.clock.is_live() {
             self.running = Some(index + 1);
             return self.jobs.send(job).map_err(|_| EncoderGone);
@@ -253,7 +253,7 @@ impl Tick {
             Err(TrySendError::Full(_)) => {
                 let reason = "the processor or the work volume was too slow to keep up".to_owned();
                 let running = self.running.take();
-                self.overdue = running.map(|end| Job::Break { end, samples: Vec::new(), reason: Some(reason) });
+                self.overdue = running.map(|end| EncodeJob::Break { end, samples: Vec::new(), reason: Some(reason) });
             }
         }
         Ok(())
@@ -265,7 +265,7 @@ impl Tick {
         let Some(end) = self.running.take() else { return Ok(()) };
         let members = self.roster.members();
         let samples = self.samples_before(end, &members);
-        self.jobs.send(Job::Break { end, samples, reason }).map_err(|_| EncoderGone)
+        self.jobs.send(EncodeJob::Break { end, samples, reason }).map_err(|_| EncoderGone)
     }
 
     /// True when nothing is overdue any more.
@@ -287,6 +287,6 @@ impl Tick {
     fn finish(&mut self) -> Result<(), EncoderGone> {
         let at = self.clock.now();
         self.break_off(None)?;
-        self.jobs.send(Job::Finish { at }).map_err(|_| EncoderGone)
+        self.jobs.send(EncodeJob::Finish { at }).map_err(|_| EncoderGone)
     }
 }

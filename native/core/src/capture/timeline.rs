@@ -5,6 +5,7 @@
 //! offset; it is moved in small steps when the source's clock drifts, at once when the source came late for good, and a
 //! track whose timestamps jump or wrap gets a new offset that continues where its old one ended.
 
+use super::api::TrackKind;
 use super::clock::{Nanos, MILLISECOND, SECOND};
 
 /// How long after its arrival media is due. Absorbs the network's jitter.
@@ -42,12 +43,6 @@ const USUAL_BLOCK: Nanos = SECOND * 1024 / 48_000;
 
 /// Offsets that are remembered for a track that has not followed a jump yet.
 const MOST_EPOCHS: usize = 8;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Track {
-    Audio,
-    Video,
-}
 
 /// How a source hands out its media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +88,7 @@ pub struct Stamp {
 }
 
 #[derive(Clone, Copy)]
-struct Last {
+struct LastDue {
     epoch: usize,
     due: Nanos,
     duration: Nanos,
@@ -113,7 +108,7 @@ pub struct Timeline {
     pace: Pace,
     /// Offsets from the source's clock to ours; a jump appends one, and tracks follow one by one.
     epochs: Vec<Nanos>,
-    tracks: [Option<Last>; 2],
+    tracks: [Option<LastDue>; 2],
     slack: Option<Slack>,
 }
 
@@ -125,7 +120,7 @@ impl Timeline {
     }
 
     /// When a packet of `track` that arrived at `now` is due.
-    pub fn map(&mut self, track: Track, stamp: Stamp, now: Nanos) -> Due {
+    pub fn map(&mut self, track: TrackKind, stamp: Stamp, now: Nanos) -> Due {
         let last = self.tracks[track as usize];
         let continued = last.map_or(now + JITTER, |last| last.due + last.duration);
         let Some(decode) = stamp.decode.or(stamp.present) else {
@@ -151,16 +146,16 @@ impl Timeline {
         self.epochs.len() - 1
     }
 
-    fn remember(&mut self, track: Track, epoch: usize, due: Nanos, stamp: Stamp) {
+    fn remember(&mut self, track: TrackKind, epoch: usize, due: Nanos, stamp: Stamp) {
         let duration = stamp.duration.clamp(0, SECOND);
-        self.tracks[track as usize] = Some(Last { epoch, due, duration, stamp: stamp.decode.or(stamp.present) });
+        self.tracks[track as usize] = Some(LastDue { epoch, due, duration, stamp: stamp.decode.or(stamp.present) });
     }
 
     /// A time that stands still is none: the sender has lost its clock, and packets follow each other as they usually do.
-    fn go_on_without_times(&mut self, track: Track, last: Last, stamp: Stamp, now: Nanos) -> Due {
+    fn go_on_without_times(&mut self, track: TrackKind, last: LastDue, stamp: Stamp, now: Nanos) -> Due {
         let (usual, present) = match track {
-            Track::Audio => (USUAL_BLOCK, false),
-            Track::Video => (USUAL_PICTURE, true),
+            TrackKind::Audio => (USUAL_BLOCK, false),
+            TrackKind::Video => (USUAL_PICTURE, true),
         };
         let next = last.due + if stamp.duration > 0 { stamp.duration.min(SECOND) } else { usual };
         let due = match self.pace {
@@ -174,7 +169,7 @@ impl Timeline {
 
     /// The track's own offset while its timestamps go on, the newest one when they jumped with the other track, or a
     /// new one that continues where the track ended.
-    fn epoch_for(&mut self, last: Option<Last>, decode: Nanos, continued: Nanos, now: Nanos) -> usize {
+    fn epoch_for(&mut self, last: Option<LastDue>, decode: Nanos, continued: Nanos, now: Nanos) -> usize {
         let earliest = last.map_or(now - FORWARD_JUMP, |last| last.due - BACKWARD_JUMP);
         let latest = now + self.pace.lead() + self.forward_jump();
         let plausible = |offset: Nanos| (earliest..=latest).contains(&(decode + offset));
@@ -193,7 +188,7 @@ impl Timeline {
     }
 
     fn forward_jump(&self) -> Nanos {
-        match (self.pace, self.tracks[Track::Audio as usize]) {
+        match (self.pace, self.tracks[TrackKind::Audio as usize]) {
             (Pace::Stored { .. }, None) => FORWARD_JUMP_OF_SLIDES,
             _ => FORWARD_JUMP,
         }

@@ -8,12 +8,12 @@ use super::geometry::{fitted, Fill, Region};
 
 /// A picture's size, and the shape of one of its samples, width over height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+pub struct PictureShape {
     pub size: (u32, u32),
     pub aspect: (u32, u32),
 }
 
-impl Shape {
+impl PictureShape {
     pub fn of(frame: &Frame) -> Self {
         let aspect = frame.raw().sample_aspect_ratio;
         let aspect = match (u32::try_from(aspect.num), u32::try_from(aspect.den)) {
@@ -43,10 +43,10 @@ pub struct View {
 
 impl View {
     pub fn of(frame: &Frame, region: Region, fill: Fill) -> Self {
-        Self::of_shape(Shape::of(frame), region, fill)
+        Self::of_shape(PictureShape::of(frame), region, fill)
     }
 
-    pub fn of_shape(shape: Shape, region: Region, fill: Fill) -> Self {
+    pub fn of_shape(shape: PictureShape, region: Region, fill: Fill) -> Self {
         let (crop, target) = fitted(shape.size, shape.aspect, region, fill);
         Self { crop, target }
     }

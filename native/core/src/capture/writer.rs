@@ -14,7 +14,7 @@ use super::output::Grid;
 use super::slicer::{Beginning, Slicer, Unwritten};
 
 /// What the encoders hand on, in order.
-pub enum Piece {
+pub enum EncodedPiece {
     /// Tick 0 is at this time. Comes first, once.
     Begin {
         origin: Nanos,
@@ -49,7 +49,7 @@ pub struct Writer {
     clock: Arc<dyn Clock>,
     sink: Arc<dyn CaptureSink>,
     slicer: Slicer,
-    interleaver: Interleaver,
+    interleaver: EncodedInterleaver,
     /// Whether the next slice is the first of its stretch.
     restart: bool,
     gap: Option<(i64, String)>,
@@ -62,24 +62,24 @@ impl Writer {
         slicer: Slicer,
         (video, audio): (bool, bool),
     ) -> Self {
-        let interleaver = Interleaver::new(video, audio);
+        let interleaver = EncodedInterleaver::new(video, audio);
         Self { grid, clock, sink, slicer, interleaver, restart: false, gap: None }
     }
 
     /// Works until the recording is over or the encoders have gone.
-    pub fn run(mut self, pieces: &Receiver<Piece>) -> Result<(), Fatal> {
+    pub fn run(mut self, pieces: &Receiver<EncodedPiece>) -> Result<(), Fatal> {
         for piece in pieces {
             match piece {
-                Piece::Begin { origin } => self.grid.origin = origin,
-                Piece::BeginStretch { ticks } => {
+                EncodedPiece::Begin { origin } => self.grid.origin = origin,
+                EncodedPiece::BeginStretch { ticks } => {
                     self.restart = true;
                     self.report_gap(self.grid.utc(&*self.clock, ticks));
                 }
-                Piece::Packet(kind, timed) => self.take(kind, timed)?,
-                Piece::Ticked if self.slicer.is_open() => self.slicer.flush()?,
-                Piece::Ticked => {}
-                Piece::EndStretch { ticks, reason } => self.end_stretch(ticks, reason)?,
-                Piece::Finish { at } => {
+                EncodedPiece::Packet(kind, timed) => self.take(kind, timed)?,
+                EncodedPiece::Ticked if self.slicer.is_open() => self.slicer.flush()?,
+                EncodedPiece::Ticked => {}
+                EncodedPiece::EndStretch { ticks, reason } => self.end_stretch(ticks, reason)?,
+                EncodedPiece::Finish { at } => {
                     self.report_gap(self.clock.utc(at));
                     return Ok(());
                 }
@@ -135,13 +135,13 @@ impl Writer {
 }
 
 /// Orders the packets of both tracks by time, pictures before the sound of the same moment.
-struct Interleaver {
+struct EncodedInterleaver {
     video: VecDeque<Timed>,
     audio: VecDeque<Timed>,
     both: bool,
 }
 
-impl Interleaver {
+impl EncodedInterleaver {
     fn new(video: bool, audio: bool) -> Self {
         Self { video: VecDeque::new(), audio: VecDeque::new(), both: video && audio }
     }

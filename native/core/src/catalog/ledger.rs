@@ -117,13 +117,13 @@ pub struct Ledger {
 }
 
 /// What was stated of gaps, found by time: there may be thousands, and as many holes that they explain.
-struct Stated<'a> {
+struct GapIndex<'a> {
     by_start: Vec<&'a Gap>,
     /// For each, where the last of those up to it stops.
     stops: Vec<i64>,
 }
 
-impl<'a> Stated<'a> {
+impl<'a> GapIndex<'a> {
     fn new(gaps: &'a [Gap]) -> Self {
         let mut by_start: Vec<&Gap> = gaps.iter().collect();
         by_start.sort_by_key(|gap| gap.start);
@@ -423,7 +423,7 @@ impl Ledger {
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        let stated = Stated::new(&self.stated);
+        let stated = GapIndex::new(&self.stated);
         let mut end = self.start();
         for (slice, complete) in self.slices.iter().filter_map(|slice| Some((slice, slice.complete()?))) {
             if let Some(end) = end.filter(|end| slice.start - end > ROUNDING) {
@@ -447,7 +447,7 @@ impl Ledger {
     }
 
     /// The hole as gaps with the reasons that were stated for its parts.
-    fn explain(&self, start: i64, stop: i64, stated: &Stated, gaps: &mut Vec<Gap>) {
+    fn explain(&self, start: i64, stop: i64, stated: &GapIndex, gaps: &mut Vec<Gap>) {
         let mut at = start;
         for gap in stated.within(start + ROUNDING, stop - ROUNDING) {
             if gap.start > at + ROUNDING {

@@ -29,7 +29,7 @@ const LONGEST_LINE: usize = 4000;
 const DIRECTORY: &str = "cloud_recording_log";
 
 /// Writes events as lines.
-pub struct Lines {
+pub struct LineLayer {
     recording_id: String,
     as_json: bool,
     level: Level,
@@ -37,7 +37,7 @@ pub struct Lines {
     writer: LogWriter,
 }
 
-impl Lines {
+impl LineLayer {
     /// `None` where nothing shall be written.
     pub fn new(settings: &config::LogSettings, recording_id: &str) -> Option<Self> {
         let place = match settings.to {
@@ -74,7 +74,7 @@ impl Lines {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         self.is_wanted(metadata)
     }

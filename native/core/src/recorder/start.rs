@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::capture::api::{
-    AudioProfile, Canvas, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
+    AudioProfile, CanvasConfig, CaptureConfig, Layout, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use crate::catalog::record::{Begun, Expected, VERSION};
 use crate::config::{Channel, Document, OutputFormat, Storage, Stream};
@@ -187,7 +187,7 @@ fn decryption(request: &Request) -> Result<(), Error> {
     Err(invalid("decryption_mode: streams are not encrypted by the channel; use kModeNone"))
 }
 
-fn canvas(request: &Request) -> Result<Canvas, Error> {
+fn canvas(request: &Request) -> Result<CanvasConfig, Error> {
     let Request { width, height, fps, bitrate, .. } = *request;
     for (field, side) in [("width", width), ("height", height)] {
         if side < LEAST_SIDE || side % 2 != 0 {
@@ -206,7 +206,7 @@ fn canvas(request: &Request) -> Result<Canvas, Error> {
     if bitrate == 0 || bitrate > MOST_KBPS {
         return Err(invalid(&format!("transcoding_config.bitrate: must be from 1 to {MOST_KBPS} kbit/s")));
     }
-    Ok(Canvas { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
+    Ok(CanvasConfig { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
 }
 
 fn patience(document: &Document, request: &Request) -> Timeouts {

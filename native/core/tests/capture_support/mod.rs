@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_recording_core::capture::api::{
-    Access, AudioProfile, Canvas, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
+    Access, AudioProfile, CanvasConfig, CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, Fit, Layout, OpenSlice,
     StreamKinds, StreamSource, VideoStream,
 };
 use cloud_recording_core::capture::av;
@@ -114,7 +114,7 @@ pub fn left(uid: u32) -> impl Fn(&Told) -> Option<()> {
     }
 }
 
-pub const CANVAS: Canvas = Canvas { width: 320, height: 240, frames_per_second: 15, bitrate_kbps: 500 };
+pub const CANVAS: CanvasConfig = CanvasConfig { width: 320, height: 240, frames_per_second: 15, bitrate_kbps: 500 };
 
 /// A small recording of these URLs; uids count from 1.
 pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {

@@ -140,7 +140,7 @@ fn weave_planes(frame: &Frame, before: Option<&Frame>, top_first: bool, whole: &
         let before = before.and_then(|before| before.any_plane(index));
         let Some((target, stride)) = whole.any_plane_mut(index) else { return };
         let kept = usize::from(!top_first);
-        let mut lines = Lines::new(width, bytes);
+        let mut lines = FieldLines::new(width, bytes);
         let count = now.bytes.len() / now.stride;
         for (y, target) in target.chunks_mut(stride).take(count).enumerate() {
             if y % 2 == kept {
@@ -161,7 +161,7 @@ const BEYOND: usize = 3;
 const BLOCK: usize = 16;
 
 /// The lines around one that is worked out, each as whole numbers with some samples beyond its ends.
-struct Lines {
+struct FieldLines {
     width: usize,
     bytes: usize,
     now: [Vec<i16>; 5],
@@ -169,7 +169,7 @@ struct Lines {
     result: Vec<i16>,
 }
 
-impl Lines {
+impl FieldLines {
     fn new(width: usize, bytes: usize) -> Self {
         let padded = width.div_ceil(BLOCK) * BLOCK + 2 * BEYOND;
         let lines = || std::array::from_fn(|_| vec![0; padded]);

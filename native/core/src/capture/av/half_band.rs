@@ -36,7 +36,7 @@ fn halve(from: &Frame, crop: Crop, into: &mut Frame) {
         let at = |value: u32| (value >> half) as usize;
         let Some(source) = from.plane(index) else { return };
         let Some((target, stride)) = into.plane_mut(index) else { return };
-        let window = Window { source, x: at(crop.x), y: at(crop.y), width: at(crop.width), height: at(crop.height) };
+        let window = PlanePart { source, x: at(crop.x), y: at(crop.y), width: at(crop.width), height: at(crop.height) };
         let mut row = Row::new(window.width);
         for (index, target) in target.chunks_mut(stride).take(window.height / 2).enumerate() {
             row.gather(&window, 2 * index);
@@ -46,7 +46,7 @@ fn halve(from: &Frame, crop: Crop, into: &mut Frame) {
 }
 
 /// A part of a plane. Beyond its edges, the samples at the edge go on.
-struct Window<'a> {
+struct PlanePart<'a> {
     source: Plane<'a>,
     x: usize,
     y: usize,
@@ -54,7 +54,7 @@ struct Window<'a> {
     height: usize,
 }
 
-impl Window<'_> {
+impl PlanePart<'_> {
     fn line(&self, y: usize) -> &[u8] {
         let start = (self.y + y.min(self.height - 1)) * self.source.stride + self.x;
         &self.source.bytes[start..start + self.width]
@@ -79,7 +79,7 @@ impl Row {
 
     /// Weighs the lines around the place between `y` and the next.
     #[inline(always)]
-    fn gather(&mut self, window: &Window, y: usize) {
+    fn gather(&mut self, window: &PlanePart, y: usize) {
         let before = |lines: usize| window.line(y.saturating_sub(lines));
         let after = |lines: usize| window.line(y + lines);
         let lines = [before(3), before(2), before(1), before(0), after(1), after(2), after(3), after(4)];

@@ -41,7 +41,7 @@ impl From<AvError> for ResampleError {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
+struct SampleShape {
     format: c_int,
     rate: c_int,
     count: usize,
@@ -52,7 +52,7 @@ struct Shape {
 /// Converts, and stretches by a hair when asked, so that a drifting source can be followed without clicks.
 pub struct Resampler {
     context: NonNull<ffi::SwrContext>,
-    shape: Shape,
+    shape: SampleShape,
     channels: usize,
     rate: u32,
 }
@@ -63,7 +63,7 @@ unsafe impl Send for Resampler {}
 impl Resampler {
     /// A resampler for frames like `like`.
     pub fn new(like: &Frame, rate: u32, channels: usize) -> Result<Self, ResampleError> {
-        let shape = Shape::of(like)?;
+        let shape = SampleShape::of(like)?;
         let mut raw: *mut ffi::SwrContext = ptr::null_mut();
         // SAFETY: zeroed layouts are valid to initialise by av_channel_layout_default; the input layout is the frame's
         // own unless it names none; the context is owned by `resampler` before it can fail.
@@ -102,7 +102,7 @@ impl Resampler {
 
     /// Whether `frame` is of the kind this resampler was made for.
     pub fn takes(&self, frame: &Frame) -> bool {
-        Shape::of(frame).is_ok_and(|shape| shape == self.shape)
+        SampleShape::of(frame).is_ok_and(|shape| shape == self.shape)
     }
 
     /// Input that is inside and not yet out, in samples of the output.
@@ -200,7 +200,7 @@ impl Drop for Resampler {
     }
 }
 
-impl Shape {
+impl SampleShape {
     fn of(frame: &Frame) -> Result<Self, ResampleError> {
         let raw = frame.raw();
         if !RATES.contains(&raw.sample_rate) {

@@ -43,7 +43,7 @@ impl fmt::Display for ScaleError {
 }
 
 #[derive(PartialEq, Eq)]
-struct Shape {
+struct ScaleShape {
     from: (c_int, u32, u32),
     into: (c_int, u32, u32),
     matrix: c_int,
@@ -56,7 +56,7 @@ struct Shape {
 #[derive(Default)]
 pub struct Scaler {
     context: Option<NonNull<ffi::SwsContext>>,
-    shape: Option<Shape>,
+    shape: Option<ScaleShape>,
     halves: Vec<Frame>,
 }
 
@@ -90,7 +90,7 @@ impl Scaler {
 
     /// Any size and format, by libswscale.
     fn convert(&mut self, from: &Frame, crop: Crop, into: &mut Frame, matrix: Matrix) -> Result<(), AvError> {
-        let shape = Shape {
+        let shape = ScaleShape {
             from: (from.plain_format(), crop.width, crop.height),
             into: (into.plain_format(), into.width(), into.height()),
             matrix: matrix.for_scaler(),
@@ -114,7 +114,7 @@ impl Scaler {
     }
 
     /// The context for a shape, kept from the last time if it was the same.
-    fn context_for(&mut self, shape: Shape) -> Result<NonNull<ffi::SwsContext>, AvError> {
+    fn context_for(&mut self, shape: ScaleShape) -> Result<NonNull<ffi::SwsContext>, AvError> {
         if let (Some(context), Some(known)) = (self.context, &self.shape) {
             if *known == shape {
                 return Ok(context);

@@ -15,7 +15,7 @@ pub struct Turn {
 }
 
 /// How libav writes a display matrix: three rows of three numbers.
-pub type Matrix = [i32; 9];
+pub type DisplayMatrix = [i32; 9];
 
 const ONE: i32 = 1 << 16;
 
@@ -23,7 +23,7 @@ impl Turn {
     pub const NONE: Self = Self { transposed: false, mirrored: false, flipped: false };
 
     /// The nearest of the eight; a matrix that is none of them, by far, turns nothing.
-    pub fn of_matrix(matrix: &Matrix) -> Self {
+    pub fn of_matrix(matrix: &DisplayMatrix) -> Self {
         let [across, down] = [[matrix[0], matrix[3]], [matrix[1], matrix[4]]];
         let size = |value: i32| i64::from(value).abs();
         let (straight, crossed) = (size(across[0]).min(size(down[1])), size(across[1]).min(size(down[0])));
@@ -34,7 +34,7 @@ impl Turn {
         }
     }
 
-    pub fn matrix(self) -> Matrix {
+    pub fn matrix(self) -> DisplayMatrix {
         let [x, y] = [self.mirrored, self.flipped].map(|negative| if negative { -ONE } else { ONE });
         if self.transposed {
             [0, y, 0, x, 0, 0, 0, 0, 1 << 30]
@@ -98,7 +98,7 @@ impl Turn {
 const BLOCK: usize = 16;
 
 /// A display matrix as side data carries it.
-pub fn matrix_of_bytes(bytes: &[u8]) -> Option<Matrix> {
+pub fn matrix_of_bytes(bytes: &[u8]) -> Option<DisplayMatrix> {
     let mut matrix = [0; 9];
     for (index, entry) in matrix.iter_mut().enumerate() {
         *entry = i32::from_ne_bytes(*bytes.get(4 * index..)?.first_chunk()?);

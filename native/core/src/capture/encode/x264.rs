@@ -4,7 +4,7 @@
 use ffmpeg_next::ffi;
 
 use super::{int, EncodeError, EncoderContext, VideoEncoder};
-use crate::capture::api::Canvas;
+use crate::capture::api::CanvasConfig;
 use crate::capture::av::colour::Colour;
 use crate::capture::av::frame::{Frame, Packet};
 use crate::capture::av::AvError;
@@ -20,7 +20,7 @@ pub struct X264 {
 impl X264 {
     /// `zerolatency` gives one packet per picture; no scene cuts, as they would move the key frames that slices are cut
     /// at; one thread, as a machine records many channels at once; VBV with a buffer of one second holds the rate.
-    pub fn open(canvas: Canvas) -> Result<Self, EncodeError> {
+    pub fn open(canvas: CanvasConfig) -> Result<Self, EncodeError> {
         let options = [("preset", "superfast"), ("tune", "zerolatency"), ("sc_threshold", "0"), ("forced-idr", "1")];
         let rate = i64::from(canvas.bitrate_kbps) * 1000;
         let context = EncoderContext::open("libx264", &options, |context| {

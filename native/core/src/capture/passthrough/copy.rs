@@ -6,26 +6,26 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::format::{misfit, Changes, Formats, Ready};
-use super::line::{Line, Unordered};
-use super::output::{Flow, Job, Piece};
-use crate::capture::api::CaptureEvent;
+use super::format::{misfit, Changes, Ready, TrackFormats};
+use super::output::{CopiedPacket, CopyJob, CopyStatus};
+use super::timeline::{CopyTimeline, Unordered};
+use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
 use crate::capture::fault::contained;
-use crate::capture::source::open::{Failure, Input};
+use crate::capture::source::open::{Input, SourceFailure};
 use crate::capture::source::settle::settle;
 use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE, LATELY};
-use crate::capture::timeline::{Pace, Stamp, Track, LEAD};
-use crate::capture::Parts;
+use crate::capture::timeline::{Pace, Stamp, LEAD};
+use crate::capture::CaptureContext;
 
 /// Packets that wait for the disk may take so many bytes.
 const MOST_BYTES: usize = 64 << 20;
 
-const TRACKS: [Track; 2] = [Track::Audio, Track::Video];
+const TRACKS: [TrackKind; 2] = [TrackKind::Audio, TrackKind::Video];
 
 /// How a connection ended.
-pub enum End {
+pub enum ConnectionEnd {
     Over(Played),
     /// From its next packet on, the stream cannot be copied.
     Misfit {
@@ -37,67 +37,74 @@ pub enum End {
 }
 
 /// Why packets are no longer taken.
-enum Halt {
-    Failure(Failure),
+enum CopyStop {
+    Failure(SourceFailure),
     Misfit { packet: Packet, reason: String },
 }
 
-impl From<Failure> for Halt {
-    fn from(failure: Failure) -> Self {
+impl From<SourceFailure> for CopyStop {
+    fn from(failure: SourceFailure) -> Self {
         Self::Failure(failure)
     }
 }
 
 /// Why the output ends, and whether it does so because the source has ended.
-type Overdue = (String, bool);
+type PendingBreak = (String, bool);
 
 /// What lasts from one connection to the next.
 pub struct Copier {
-    flow: Arc<Flow>,
+    status: Arc<CopyStatus>,
     /// Until when there has been media.
     reached: Option<Nanos>,
     paused: bool,
     changes: Changes,
     /// Why the output is to end before the next packet, as long as nobody could take that.
-    overdue: Option<Overdue>,
+    overdue: Option<PendingBreak>,
 }
 
 impl Copier {
     /// For slices of that length.
-    pub fn new(flow: Arc<Flow>, slice: Nanos) -> Self {
-        Self { flow, reached: None, paused: false, changes: Changes::new(slice), overdue: None }
+    pub fn new(status: Arc<CopyStatus>, slice: Nanos) -> Self {
+        Self { status, reached: None, paused: false, changes: Changes::new(slice), overdue: None }
     }
 
-    pub fn play(&mut self, input: Input, source: &Source, parts: &Parts, jobs: &SyncSender<Job>) -> End {
+    pub fn play(
+        &mut self,
+        input: Input,
+        source: &Source,
+        parts: &CaptureContext,
+        jobs: &SyncSender<CopyJob>,
+    ) -> ConnectionEnd {
         let finite = input.is_finite();
-        let mut connection = Connection::new(input, source, parts, jobs, self);
-        let halt = contained(|| connection.play()).unwrap_or_else(|panic| Halt::Failure(Failure::Panicked(panic)));
+        let mut connection = CopySession::new(input, source, parts, jobs, self);
+        let halt =
+            contained(|| connection.play()).unwrap_or_else(|panic| CopyStop::Failure(SourceFailure::Panicked(panic)));
         let joined = connection.told.is_some();
         match halt {
-            Halt::Failure(failure) => {
-                if joined && failure != Failure::Stopped {
+            CopyStop::Failure(failure) => {
+                if joined && failure != SourceFailure::Stopped {
                     connection.leave(&failure);
                 }
-                End::Over(Played { joined, finite, failure })
+                ConnectionEnd::Over(Played { joined, finite, failure })
             }
-            Halt::Misfit { packet, reason } => {
+            CopyStop::Misfit { packet, reason } => {
                 let mut input = connection.input;
                 input.unread(vec![packet]);
-                End::Misfit { input: Box::new(input), reason, joined }
+                ConnectionEnd::Misfit { input: Box::new(input), reason, joined }
             }
         }
     }
 }
 
-struct Connection<'a> {
+struct CopySession<'a> {
     input: Input,
     source: &'a Source,
-    parts: &'a Parts,
-    jobs: &'a SyncSender<Job>,
+    parts: &'a CaptureContext,
+    jobs: &'a SyncSender<CopyJob>,
     copier: &'a mut Copier,
     pace: Pace,
-    /// The chosen stream of each track, by `Track as usize`.
-    chosen: [Option<(usize, Formats)>; 2],
+    /// The chosen stream of each track, by `TrackKind as usize`.
+    chosen: [Option<(usize, TrackFormats)>; 2],
     /// When each track's last packet came.
     seen: [Option<Nanos>; 2],
     /// The format of each track's last packet.
@@ -107,12 +114,12 @@ struct Connection<'a> {
     opened: Instant,
 }
 
-impl<'a> Connection<'a> {
+impl<'a> CopySession<'a> {
     fn new(
         input: Input,
         source: &'a Source,
-        parts: &'a Parts,
-        jobs: &'a SyncSender<Job>,
+        parts: &'a CaptureContext,
+        jobs: &'a SyncSender<CopyJob>,
         copier: &'a mut Copier,
     ) -> Self {
         Self {
@@ -131,11 +138,11 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn play(&mut self) -> Halt {
-        self.play_on().err().unwrap_or(Halt::Failure(Failure::Stopped))
+    fn play(&mut self) -> CopyStop {
+        self.play_on().err().unwrap_or(CopyStop::Failure(SourceFailure::Stopped))
     }
 
-    fn play_on(&mut self) -> Result<(), Halt> {
+    fn play_on(&mut self) -> Result<(), CopyStop> {
         let mut line = self.settle()?;
         while !self.parts.stop.is_raised() {
             let silence = if self.told.is_some() { self.source.stream.silence } else { CONNECT };
@@ -144,7 +151,7 @@ impl<'a> Connection<'a> {
                 Pace::Live => Duration::ZERO,
             };
             let packet = self.input.read(silence + ahead).map_err(|failure| match failure {
-                Failure::TimedOut(_) => Failure::TimedOut(silence),
+                SourceFailure::TimedOut(_) => SourceFailure::TimedOut(silence),
                 failure => failure,
             })?;
             self.take(packet, &mut line)?;
@@ -154,24 +161,24 @@ impl<'a> Connection<'a> {
     }
 
     /// Finds where the source's clock stands; nothing of what was read for that is lost.
-    fn settle(&mut self) -> Result<Line, Halt> {
-        let wanted = self.source.wanted;
-        let settled = settle(&mut self.input, |track| wanted.takes(track))?;
+    fn settle(&mut self) -> Result<CopyTimeline, CopyStop> {
+        let media = self.source.media;
+        let settled = settle(&mut self.input, |track| media.takes(track))?;
         self.pace = settled.pace;
         let stamps = settled.backlog.iter().filter_map(|packet| {
-            let track = self.input.track(packet.stream()).filter(|track| wanted.takes(*track));
+            let track = self.input.track(packet.stream()).filter(|track| media.takes(*track));
             track.and_then(|_| self.input.stamp(packet).decode)
         });
         let oldest = stamps.min().unwrap_or(settled.anchor);
         self.input.unread(settled.backlog);
         let floor = self.copier.reached.unwrap_or(Nanos::MIN / 2);
-        Ok(Line::new(self.pace, (settled.anchor, oldest), self.parts.clock.now(), floor))
+        Ok(CopyTimeline::new(self.pace, (settled.anchor, oldest), self.parts.clock.now(), floor))
     }
 
-    fn take(&mut self, packet: Packet, line: &mut Line) -> Result<(), Halt> {
-        let unfit = lock(&self.copier.flow.misfit).take();
+    fn take(&mut self, packet: Packet, line: &mut CopyTimeline) -> Result<(), CopyStop> {
+        let unfit = lock(&self.copier.status.misfit).take();
         if let Some(reason) = unfit.or_else(|| self.choose_streams()) {
-            return Err(Halt::Misfit { packet, reason });
+            return Err(CopyStop::Misfit { packet, reason });
         }
         let Some(track) = self.input.track(packet.stream()) else { return Ok(()) };
         let Some((_, formats)) = self.chosen[track as usize].as_mut().filter(|(index, _)| *index == packet.stream())
@@ -181,12 +188,12 @@ impl<'a> Connection<'a> {
         let ready = match formats.ready(&packet) {
             Ok(Some(ready)) => ready,
             Ok(None) => return Ok(()),
-            Err(reason) => return Err(Halt::Misfit { packet, reason }),
+            Err(reason) => return Err(CopyStop::Misfit { packet, reason }),
         };
         let before = self.formats[track as usize].replace(ready.format.serial);
         if before.is_some_and(|before| before != ready.format.serial) {
             if let Some(reason) = self.copier.changes.note(self.parts.clock.now()) {
-                return Err(Halt::Misfit { packet, reason });
+                return Err(CopyStop::Misfit { packet, reason });
             }
         }
         let stamp = self.input.stamp(&packet);
@@ -194,7 +201,7 @@ impl<'a> Connection<'a> {
         let Ok(placed) = line.place(track, stamp, self.parts.clock.now()) else {
             let Unordered = Unordered;
             let reason = "its pictures are reordered, and nothing tells when each is decoded".to_owned();
-            return Err(Halt::Misfit { packet, reason });
+            return Err(CopyStop::Misfit { packet, reason });
         };
         if self.pace != Pace::Live && placed.decode - LEAD > self.parts.clock.now() {
             // Half of the lead at once: waking up for each packet would cost more than copying it.
@@ -204,7 +211,7 @@ impl<'a> Connection<'a> {
         self.break_off_silence(placed.decode);
         let Ready { packet: copy, format, .. } = ready;
         self.copier.reached = self.copier.reached.max(Some(placed.end()));
-        self.hand_on(Piece { track, key: packet.is_key(), placed, packet: copy, format })
+        self.hand_on(CopiedPacket { track, key: packet.is_key(), placed, packet: copy, format })
     }
 
     /// Picks a stream for each wanted track when streams have appeared; says why one cannot be copied.
@@ -216,8 +223,8 @@ impl<'a> Connection<'a> {
         if std::mem::replace(&mut self.streams_known, count) == count {
             return None;
         }
-        for track in TRACKS.into_iter().filter(|track| self.source.wanted.takes(*track)) {
-            let best = self.input.best(track, self.source.wanted.video);
+        for track in TRACKS.into_iter().filter(|track| self.source.media.takes(*track)) {
+            let best = self.input.best(track, self.source.media.video);
             let Some(index) = best.filter(|_| self.chosen[track as usize].is_none()) else { continue };
             let Ok(parameters) = self.input.parameters(index) else { continue };
             let reason = misfit(track, &parameters);
@@ -225,7 +232,7 @@ impl<'a> Connection<'a> {
                 return reason;
             }
             self.chosen[track as usize] =
-                Some((index, Formats::new(track, parameters, self.input.presentation(index).turn)));
+                Some((index, TrackFormats::new(track, parameters, self.input.presentation(index).turn)));
         }
         let chosen: Vec<usize> = self.chosen.iter().flatten().map(|(index, _)| *index).collect();
         (0..count).filter(|index| !chosen.contains(index)).for_each(|index| self.input.discard(index));
@@ -235,13 +242,13 @@ impl<'a> Connection<'a> {
     /// Where sound is sent and nothing came for a while, nothing was recorded: what follows is another stretch.
     fn break_off_silence(&mut self, next: Nanos) {
         let hole = self.copier.reached.map_or(0, |reached| next - reached);
-        if hole > nanos(LATELY) && self.chosen[Track::Audio as usize].is_some() && self.copier.overdue.is_none() {
+        if hole > nanos(LATELY) && self.chosen[TrackKind::Audio as usize].is_some() && self.copier.overdue.is_none() {
             self.copier.overdue = Some(("no media came".to_owned(), false));
         }
     }
 
     /// Gives a packet to the writing half. One that is hopelessly behind ends the output instead of the reading.
-    fn hand_on(&mut self, piece: Piece) -> Result<(), Halt> {
+    fn hand_on(&mut self, piece: CopiedPacket) -> Result<(), CopyStop> {
         let paused = lock(&self.parts.settings).paused;
         if paused && !std::mem::replace(&mut self.copier.paused, paused) {
             self.copier.overdue = Some(("paused".to_owned(), false));
@@ -251,33 +258,33 @@ impl<'a> Connection<'a> {
             return Ok(());
         }
         let size = piece.packet.footprint();
-        if self.parts.clock.is_live() && self.copier.flow.bytes.load(Ordering::Relaxed) + size > MOST_BYTES {
+        if self.parts.clock.is_live() && self.copier.status.bytes.load(Ordering::Relaxed) + size > MOST_BYTES {
             return self.fall_behind();
         }
-        self.copier.flow.bytes.fetch_add(size, Ordering::Relaxed);
-        if !self.send(Job::Write(piece))? {
-            self.copier.flow.bytes.fetch_sub(size, Ordering::Relaxed);
+        self.copier.status.bytes.fetch_add(size, Ordering::Relaxed);
+        if !self.send(CopyJob::Write(piece))? {
+            self.copier.status.bytes.fetch_sub(size, Ordering::Relaxed);
             return self.fall_behind();
         }
         Ok(())
     }
 
-    fn fall_behind(&mut self) -> Result<(), Halt> {
+    fn fall_behind(&mut self) -> Result<(), CopyStop> {
         self.copier.overdue = Some(("the processor or the work volume was too slow to keep up".to_owned(), false));
         self.hand_over_overdue().map(drop)
     }
 
     /// True when nothing is overdue any more.
-    fn hand_over_overdue(&mut self) -> Result<bool, Halt> {
+    fn hand_over_overdue(&mut self) -> Result<bool, CopyStop> {
         let Some((reason, ended)) = self.copier.overdue.take() else { return Ok(true) };
-        let sent = self.send(Job::Break { reason: reason.clone(), ended })?;
+        let sent = self.send(CopyJob::Break { reason: reason.clone(), ended })?;
         self.copier.overdue = (!sent).then_some((reason, ended));
         Ok(sent)
     }
 
     /// False when the writing half has no room. When it has gone, it has told why.
-    fn send(&self, job: Job) -> Result<bool, Halt> {
-        let gone = Halt::Failure(Failure::Stopped);
+    fn send(&self, job: CopyJob) -> Result<bool, CopyStop> {
+        let gone = CopyStop::Failure(SourceFailure::Stopped);
         if !self.parts.clock.is_live() {
             return self.jobs.send(job).map(|()| true).map_err(|_| gone);
         }
@@ -289,7 +296,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Takes note of usable media, and tells when it is the first.
-    fn note(&mut self, track: Track) {
+    fn note(&mut self, track: TrackKind) {
         let now = self.parts.clock.now();
         self.seen[track as usize] = Some(now);
         if self.told.is_none() {
@@ -303,20 +310,20 @@ impl<'a> Connection<'a> {
     /// The kinds of media that came lately.
     fn present(&self) -> (bool, bool) {
         let oldest = self.parts.clock.now() - nanos(LATELY);
-        let present = |track: Track| self.seen[track as usize].is_some_and(|at| at >= oldest);
-        (present(Track::Audio), present(Track::Video))
+        let present = |track: TrackKind| self.seen[track as usize].is_some_and(|at| at >= oldest);
+        (present(TrackKind::Audio), present(TrackKind::Video))
     }
 
     /// Fails when nothing usable came for too long, and tells when a track came or went.
-    fn expect_media(&mut self) -> Result<(), Halt> {
+    fn expect_media(&mut self) -> Result<(), CopyStop> {
         let Some(told) = self.told else {
             let limit = if self.chosen.iter().flatten().count() > 0 { KEY_PICTURE } else { CONNECT };
-            return if self.opened.elapsed() > limit { Err(Failure::Undecodable.into()) } else { Ok(()) };
+            return if self.opened.elapsed() > limit { Err(SourceFailure::Undecodable.into()) } else { Ok(()) };
         };
         let silence = self.source.stream.silence;
         let seen = self.seen.into_iter().flatten().max().unwrap_or(0);
         if self.parts.clock.now() - seen > nanos(silence) {
-            return Err(Failure::TimedOut(silence).into());
+            return Err(SourceFailure::TimedOut(silence).into());
         }
         let present = self.present();
         if present != told {
@@ -328,12 +335,12 @@ impl<'a> Connection<'a> {
     }
 
     /// Ends the output, as the participant has left.
-    fn leave(&mut self, failure: &Failure) {
+    fn leave(&mut self, failure: &SourceFailure) {
         let clock = &self.parts.clock;
         if let (Pace::Stored { .. }, Some(reached)) = (self.pace, self.copier.reached) {
             clock.wait_until(reached.min(clock.now() + 2 * SECOND), &self.parts.stop);
         }
-        self.copier.overdue = Some((format!("the participant was away: {failure}"), *failure == Failure::Ended));
+        self.copier.overdue = Some((format!("the participant was away: {failure}"), *failure == SourceFailure::Ended));
         // Whether the writing half has gone shows with the next packet.
         let _ = self.hand_over_overdue();
         self.source.tell_left(failure);

@@ -5,8 +5,8 @@
 //! has declared, between two pictures, and the stream runs on in the next slice. A stream that changes, or gains or loses
 //! a track, begins again at a key frame.
 
+use crate::capture::api::TrackKind;
 use crate::capture::mux::TICKS_PER_SECOND;
-use crate::capture::timeline::Track;
 
 /// A track was there lately if its last packet is not older than this.
 const RECENT: i64 = 2 * TICKS_PER_SECOND;
@@ -20,8 +20,8 @@ const ORDERLY: i64 = TICKS_PER_SECOND / 2;
 
 /// What is known of a packet; times in ticks of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    pub track: Track,
+pub struct PacketFacts {
+    pub track: TrackKind,
     pub key: bool,
     pub decode: i64,
     pub present: i64,
@@ -30,17 +30,17 @@ pub struct Facts {
     pub format: u64,
 }
 
-impl Facts {
+impl PacketFacts {
     fn end(&self) -> i64 {
         self.present + self.duration
     }
 }
 
-/// The tracks of a piece of output, by `Track as usize`.
-pub type Tracks = [bool; 2];
+/// The tracks of a piece of output, by `TrackKind as usize`.
+pub type TracksPresent = [bool; 2];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum CutStep {
     /// The packet cannot be decoded here, or lies before the beginning.
     Drop,
     Write,
@@ -52,7 +52,7 @@ pub enum Step {
     Begin {
         end: i64,
         at: i64,
-        tracks: Tracks,
+        tracks: TracksPresent,
     },
     /// Nothing came for longer than a slice may last: the slice ends at `end`. The packet is to be looked at again.
     Hole {
@@ -61,7 +61,7 @@ pub enum Step {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct SliceLimits {
     /// From here on a slice ends at a key frame.
     pub slice: i64,
     /// No slice is longer.
@@ -70,7 +70,7 @@ pub struct Limits {
 
 /// A piece of output that runs on without a discontinuity.
 struct Stretch {
-    tracks: Tracks,
+    tracks: TracksPresent,
     formats: [u64; 2],
     /// Where it begins.
     begin: i64,
@@ -84,7 +84,7 @@ struct Stretch {
 }
 
 pub struct Cutter {
-    limits: Limits,
+    limits: SliceLimits,
     stretch: Option<Stretch>,
     /// When the last packet of each track was decoded, written or not.
     seen: [Option<i64>; 2],
@@ -94,7 +94,7 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: SliceLimits) -> Self {
         Self { limits, stretch: None, seen: [None; 2], waiting_since: None, floor: i64::MIN }
     }
 
@@ -104,7 +104,7 @@ impl Cutter {
     }
 
     /// Whether packets of this format do not go on from what was written of the track.
-    pub fn changes(&self, track: Track, format: u64) -> bool {
+    pub fn changes(&self, track: TrackKind, format: u64) -> bool {
         let known = self.stretch.as_ref().map(|stretch| stretch.formats[track as usize]);
         known.is_some_and(|known| known != 0 && known != format)
     }
@@ -125,11 +125,11 @@ impl Cutter {
     }
 
     /// What to do with a packet; `others_wait` tells whether packets of the other track follow at once.
-    pub fn step(&mut self, facts: Facts, others_wait: bool) -> Step {
+    pub fn step(&mut self, facts: PacketFacts, others_wait: bool) -> CutStep {
         let hole = self.hole_before(&facts);
         if let Some(end) = hole {
             self.end();
-            return Step::Hole { end };
+            return CutStep::Hole { end };
         }
         self.seen[facts.track as usize] = Some(facts.decode);
         let step = match &self.stretch {
@@ -140,104 +140,104 @@ impl Cutter {
         step
     }
 
-    fn hole_before(&self, facts: &Facts) -> Option<i64> {
+    fn hole_before(&self, facts: &PacketFacts) -> Option<i64> {
         let end = self.end_of(self.stretch.as_ref()?);
         (facts.decode - end > self.limits.longest).then_some(end)
     }
 
     /// Whether the track is there, or was a moment ago.
-    fn is_around(&self, track: Track, at: i64) -> bool {
+    fn is_around(&self, track: TrackKind, at: i64) -> bool {
         self.seen[track as usize].is_some_and(|seen| at - seen <= RECENT)
     }
 
     /// Pictures begin at a key frame. Sound alone begins where no pictures are, or where they have had no key frame for
     /// as long as a slice may last.
-    fn begin(&mut self, facts: Facts, others_wait: bool) -> Step {
+    fn begin(&mut self, facts: PacketFacts, others_wait: bool) -> CutStep {
         let since = *self.waiting_since.get_or_insert(facts.decode);
         let overdue = facts.decode - since >= self.limits.longest;
-        let pictures = others_wait || self.is_around(Track::Video, facts.decode);
+        let pictures = others_wait || self.is_around(TrackKind::Video, facts.decode);
         match facts.track {
-            Track::Video if facts.key => self.begin_with_pictures(&facts, others_wait),
-            Track::Audio if !pictures || overdue => self.begin_at(facts.present, [true, false]),
-            _ => Step::Drop,
+            TrackKind::Video if facts.key => self.begin_with_pictures(&facts, others_wait),
+            TrackKind::Audio if !pictures || overdue => self.begin_at(facts.present, [true, false]),
+            _ => CutStep::Drop,
         }
     }
 
-    fn begin_with_pictures(&self, facts: &Facts, others_wait: bool) -> Step {
-        let sound = others_wait || self.is_around(Track::Audio, facts.decode);
+    fn begin_with_pictures(&self, facts: &PacketFacts, others_wait: bool) -> CutStep {
+        let sound = others_wait || self.is_around(TrackKind::Audio, facts.decode);
         self.begin_at(facts.present, [sound, true])
     }
 
-    fn begin_at(&self, at: i64, tracks: Tracks) -> Step {
+    fn begin_at(&self, at: i64, tracks: TracksPresent) -> CutStep {
         let at = at.max(self.floor);
         let end = self.stretch.as_ref().map_or(at, |stretch| at.min(stretch.start + self.limits.longest));
-        Step::Begin { end, at, tracks }
+        CutStep::Begin { end, at, tracks }
     }
 
-    fn go_on(&self, facts: Facts, others_wait: bool) -> Step {
-        let Some(stretch) = &self.stretch else { return Step::Drop };
+    fn go_on(&self, facts: PacketFacts, others_wait: bool) -> CutStep {
+        let Some(stretch) = &self.stretch else { return CutStep::Drop };
         let index = facts.track as usize;
         let known = stretch.tracks[index];
         let changed = known && self.changes(facts.track, facts.format);
         match facts.track {
-            Track::Video if facts.key => {
-                let sound = others_wait || self.is_around(Track::Audio, facts.decode);
-                let sound_is_new = sound && !stretch.tracks[Track::Audio as usize];
+            TrackKind::Video if facts.key => {
+                let sound = others_wait || self.is_around(TrackKind::Audio, facts.decode);
+                let sound_is_new = sound && !stretch.tracks[TrackKind::Audio as usize];
                 if !known || changed || stretch.stale || sound_is_new {
                     return self.begin_with_pictures(&facts, others_wait);
                 }
                 self.cut_at_key(stretch, &facts)
             }
-            _ if !known => Step::Drop,
-            Track::Video => self.cut_if_overlong(stretch, &facts, facts.decode + stretch.delay),
-            Track::Audio if !stretch.tracks[Track::Video as usize] => {
+            _ if !known => CutStep::Drop,
+            TrackKind::Video => self.cut_if_overlong(stretch, &facts, facts.decode + stretch.delay),
+            TrackKind::Audio if !stretch.tracks[TrackKind::Video as usize] => {
                 let full = facts.present - stretch.start >= self.limits.slice;
                 match (changed, full) {
                     (true, _) => self.begin_at(facts.present, [true, false]),
-                    (false, true) => Step::Cut { at: facts.present.min(stretch.start + self.limits.longest) },
+                    (false, true) => CutStep::Cut { at: facts.present.min(stretch.start + self.limits.longest) },
                     (false, false) => self.cut_if_overlong(stretch, &facts, facts.present),
                 }
             }
             // A slice's sound is of one format, and does not begin before the pictures.
-            Track::Audio if changed || facts.present < stretch.begin => Step::Drop,
+            TrackKind::Audio if changed || facts.present < stretch.begin => CutStep::Drop,
             // Pictures decide, unless they do not come any more.
-            Track::Audio if facts.present <= stretch.start + self.limits.longest + RECENT => Step::Write,
-            Track::Audio if facts.present - stretch.ends[Track::Video as usize] > GONE => {
+            TrackKind::Audio if facts.present <= stretch.start + self.limits.longest + RECENT => CutStep::Write,
+            TrackKind::Audio if facts.present - stretch.ends[TrackKind::Video as usize] > GONE => {
                 self.begin_at(facts.present, [true, false])
             }
-            Track::Audio => self.cut_if_overlong(stretch, &facts, facts.present),
+            TrackKind::Audio => self.cut_if_overlong(stretch, &facts, facts.present),
         }
     }
 
-    fn cut_at_key(&self, stretch: &Stretch, facts: &Facts) -> Step {
+    fn cut_at_key(&self, stretch: &Stretch, facts: &PacketFacts) -> CutStep {
         if facts.present - stretch.start < self.limits.slice {
             return self.cut_if_overlong(stretch, facts, facts.present);
         }
-        let sound = Track::Audio as usize;
+        let sound = TrackKind::Audio as usize;
         if stretch.tracks[sound] && facts.present - stretch.ends[sound] > GONE {
             return self.begin_at(facts.present, [false, true]);
         }
-        Step::Cut { at: facts.present.min(stretch.start + self.limits.longest) }
+        CutStep::Cut { at: facts.present.min(stretch.start + self.limits.longest) }
     }
 
     /// Cuts before a packet with which the slice would be longer than the bound; `boundary` is where it would be cut.
-    fn cut_if_overlong(&self, stretch: &Stretch, facts: &Facts, boundary: i64) -> Step {
+    fn cut_if_overlong(&self, stretch: &Stretch, facts: &PacketFacts, boundary: i64) -> CutStep {
         let bound = stretch.start + self.limits.longest;
         let orderly = facts.end() > stretch.ends[facts.track as usize];
         let latest = if orderly { bound - ORDERLY } else { bound };
         if boundary + facts.duration <= latest {
-            return Step::Write;
+            return CutStep::Write;
         }
-        Step::Cut { at: boundary.clamp(stretch.start + 1, bound) }
+        CutStep::Cut { at: boundary.clamp(stretch.start + 1, bound) }
     }
 
-    fn apply(&mut self, step: Step, facts: &Facts) {
+    fn apply(&mut self, step: CutStep, facts: &PacketFacts) {
         let index = facts.track as usize;
-        if let (Step::Drop, Some(stretch)) = (step, &mut self.stretch) {
+        if let (CutStep::Drop, Some(stretch)) = (step, &mut self.stretch) {
             stretch.stale |= stretch.tracks[index] && ![0, facts.format].contains(&stretch.formats[index]);
         }
         let stretch = match (step, &mut self.stretch) {
-            (Step::Begin { at, tracks, .. }, stretch) => stretch.insert(Stretch {
+            (CutStep::Begin { at, tracks, .. }, stretch) => stretch.insert(Stretch {
                 tracks,
                 formats: [0; 2],
                 begin: at,
@@ -246,16 +246,16 @@ impl Cutter {
                 ends: [at; 2],
                 stale: false,
             }),
-            (Step::Cut { at }, Some(stretch)) => {
+            (CutStep::Cut { at }, Some(stretch)) => {
                 stretch.start = at;
                 stretch
             }
-            (Step::Write, Some(stretch)) => stretch,
+            (CutStep::Write, Some(stretch)) => stretch,
             _ => return,
         };
         stretch.formats[index] = facts.format;
         stretch.ends[index] = stretch.ends[index].max(facts.end());
-        if facts.track == Track::Video && facts.key {
+        if facts.track == TrackKind::Video && facts.key {
             stretch.delay = facts.present - facts.decode;
         }
         self.floor = self.floor.max(stretch.start);

@@ -8,13 +8,13 @@ use ffmpeg_next::ffi::AVCodecID;
 
 use super::adts::Adts;
 use super::h264::{self, Framing, ParameterSets};
+use crate::capture::api::TrackKind;
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::av::turn::Turn;
 use crate::capture::av::AvError;
 use crate::capture::clock::Nanos;
 use crate::capture::orientation;
-use crate::capture::timeline::Track;
 
 /// Packets of one format can be decoded one after the other.
 pub struct Format {
@@ -63,12 +63,12 @@ impl Changes {
 }
 
 /// Why a stream with these parameters cannot be copied, if so.
-pub fn misfit(track: Track, parameters: &Parameters) -> Option<String> {
+pub fn misfit(track: TrackKind, parameters: &Parameters) -> Option<String> {
     let name = parameters.codec_name();
     match (track, parameters.codec()) {
-        (Track::Video, AVCodecID::AV_CODEC_ID_H264) | (Track::Audio, AVCodecID::AV_CODEC_ID_AAC) => None,
-        (Track::Video, _) => Some(format!("its pictures are {name}, and only H.264 is copied")),
-        (Track::Audio, _) => Some(format!("its sound is {name}, and only AAC is copied")),
+        (TrackKind::Video, AVCodecID::AV_CODEC_ID_H264) | (TrackKind::Audio, AVCodecID::AV_CODEC_ID_AAC) => None,
+        (TrackKind::Video, _) => Some(format!("its pictures are {name}, and only H.264 is copied")),
+        (TrackKind::Audio, _) => Some(format!("its sound is {name}, and only AAC is copied")),
     }
 }
 
@@ -81,17 +81,17 @@ pub struct Ready {
 }
 
 /// Follows the format of one track of one connection.
-pub enum Formats {
-    Pictures(Pictures),
-    Sound(Sound),
+pub enum TrackFormats {
+    Pictures(PictureFormats),
+    Sound(SoundFormats),
 }
 
-impl Formats {
+impl TrackFormats {
     /// `turn`: how the container wants pictures to be turned.
-    pub fn new(track: Track, parameters: Parameters, turn: Turn) -> Self {
+    pub fn new(track: TrackKind, parameters: Parameters, turn: Turn) -> Self {
         match track {
-            Track::Video => Self::Pictures(Pictures::new(parameters, turn)),
-            Track::Audio => Self::Sound(Sound::new(parameters)),
+            TrackKind::Video => Self::Pictures(PictureFormats::new(parameters, turn)),
+            TrackKind::Audio => Self::Sound(SoundFormats::new(parameters)),
         }
     }
 
@@ -104,7 +104,7 @@ impl Formats {
     }
 }
 
-pub struct Pictures {
+pub struct PictureFormats {
     original: Parameters,
     turn: Turn,
     configuration: Vec<u8>,
@@ -116,7 +116,7 @@ pub struct Pictures {
     pending: bool,
 }
 
-impl Pictures {
+impl PictureFormats {
     fn new(original: Parameters, turn: Turn) -> Self {
         let configuration = original.extradata().to_vec();
         let (framing, sets) = h264::configuration(&configuration);
@@ -176,14 +176,14 @@ impl Pictures {
     }
 }
 
-pub struct Sound {
+pub struct SoundFormats {
     original: Parameters,
     /// Where frames have no headers of their own.
     configured: Option<Result<Adts, String>>,
     current: Option<(Adts, Arc<Format>)>,
 }
 
-impl Sound {
+impl SoundFormats {
     fn new(original: Parameters) -> Self {
         let configured = Some(original.extradata()).filter(|bytes| !bytes.is_empty()).map(Adts::of_configuration);
         Self { original, configured, current: None }

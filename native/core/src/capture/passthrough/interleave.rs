@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::capture::api::TrackKind;
 use crate::capture::clock::{Nanos, SECOND};
-use crate::capture::timeline::Track;
 
 /// So much of one track is held while the other may still have something before it.
 const PATIENCE: Nanos = 2 * SECOND;
@@ -26,12 +26,12 @@ impl<T> Default for Interleaver<T> {
 }
 
 impl<T> Interleaver<T> {
-    pub fn push(&mut self, track: Track, decode: Nanos, packet: T) {
+    pub fn push(&mut self, track: TrackKind, decode: Nanos, packet: T) {
         self.queues[track as usize].push_back((decode, packet));
     }
 
     /// Whether packets of the track wait.
-    pub fn holds(&self, track: Track) -> bool {
+    pub fn holds(&self, track: TrackKind) -> bool {
         !self.queues[track as usize].is_empty()
     }
 
@@ -45,7 +45,7 @@ impl<T> Interleaver<T> {
         let track = self.first();
         let (at, packet) = self.queues[track as usize].front()?;
         let foresight = if is_new(packet) { FORESIGHT } else { 0 };
-        let other = if track == Track::Video { Track::Audio } else { Track::Video };
+        let other = if track == TrackKind::Video { TrackKind::Audio } else { TrackKind::Video };
         let last_of_other = self.queues[other as usize].back().map(|(last, _)| *last);
         let complete = last_of_other.is_some_and(|last| last - at >= foresight);
         (complete || self.queues.iter().any(ripe)).then(|| self.drain()).flatten()
@@ -57,7 +57,7 @@ impl<T> Interleaver<T> {
     }
 
     /// The next packet of one track, if it is one of these.
-    pub fn next_if(&mut self, track: Track, wanted: impl Fn(&T) -> bool) -> Option<T> {
+    pub fn next_if(&mut self, track: TrackKind, wanted: impl Fn(&T) -> bool) -> Option<T> {
         let queue = &mut self.queues[track as usize];
         queue.front().is_some_and(|(_, packet)| wanted(packet)).then(|| queue.pop_front()).flatten().map(|(_, it)| it)
     }
@@ -66,12 +66,12 @@ impl<T> Interleaver<T> {
         self.queues.iter_mut().for_each(VecDeque::clear);
     }
 
-    fn first(&self) -> Track {
+    fn first(&self) -> TrackKind {
         let [audio, video] = &self.queues;
         match (audio.front(), video.front()) {
-            (Some((audio, _)), Some((video, _))) if audio < video => Track::Audio,
-            (Some(_), None) => Track::Audio,
-            _ => Track::Video,
+            (Some((audio, _)), Some((video, _))) if audio < video => TrackKind::Audio,
+            (Some(_), None) => TrackKind::Audio,
+            _ => TrackKind::Video,
         }
     }
 }
@@ -88,11 +88,11 @@ mod tests {
     fn packets_come_in_the_order_of_decoding() {
         let mut interleaver = Interleaver::default();
         for at in [0, 10, 20] {
-            interleaver.push(Track::Video, at, at);
+            interleaver.push(TrackKind::Video, at, at);
         }
         assert_eq!(ready(&mut interleaver), Vec::<Nanos>::new(), "sound may still come before");
         for at in [1, 11] {
-            interleaver.push(Track::Audio, at, at);
+            interleaver.push(TrackKind::Audio, at, at);
         }
         assert_eq!(ready(&mut interleaver), [0, 1, 10, 11]);
         assert_eq!(interleaver.drain(), Some(20));
@@ -102,7 +102,7 @@ mod tests {
     fn a_track_that_is_alone_waits_only_so_long() {
         let mut interleaver = Interleaver::default();
         for second in 0..=5 {
-            interleaver.push(Track::Audio, second * SECOND, second);
+            interleaver.push(TrackKind::Audio, second * SECOND, second);
         }
         assert_eq!(ready(&mut interleaver), [0, 1, 2, 3]);
     }
@@ -110,12 +110,12 @@ mod tests {
     #[test]
     fn before_something_new_more_of_the_other_track_is_read() {
         let mut interleaver = Interleaver::default();
-        interleaver.push(Track::Video, 0, 0);
-        interleaver.push(Track::Audio, 1, 1);
+        interleaver.push(TrackKind::Video, 0, 0);
+        interleaver.push(TrackKind::Audio, 1, 1);
         assert_eq!(interleaver.next(|at| *at == 0), None);
-        interleaver.push(Track::Audio, FORESIGHT, 2);
+        interleaver.push(TrackKind::Audio, FORESIGHT, 2);
         assert_eq!(interleaver.next(|at| *at == 0), Some(0));
-        assert_eq!(interleaver.next_if(Track::Audio, |at| *at == 1), Some(1));
-        assert_eq!(interleaver.next_if(Track::Audio, |at| *at == 1), None);
+        assert_eq!(interleaver.next_if(TrackKind::Audio, |at| *at == 1), Some(1));
+        assert_eq!(interleaver.next_if(TrackKind::Audio, |at| *at == 1), None);
     }
 }

@@ -11,25 +11,25 @@ mod cutter;
 mod format;
 pub(crate) mod h264;
 mod interleave;
-mod line;
-mod order;
 mod output;
+mod reorder;
+mod timeline;
 
 use std::sync::mpsc::{sync_channel, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, OpenSlice, UtcMillis};
-use super::clock::{lock, nanos, Nanos, Presence, SECOND};
+use super::clock::{lock, nanos, ClockHold, Nanos, SECOND};
 use super::encode::aac;
 use super::fault::Fatal;
 use super::roster::Roster;
-use super::source::open::{Failure, Input};
+use super::source::open::{Input, SourceFailure};
 use super::source::{Played, Source};
-use super::{Composing, Parts};
+use super::{CaptureContext, Composing};
 use crate::error::Error;
-use copy::{Copier, End};
-use output::{Flow, Job, Output};
+use copy::{ConnectionEnd, Copier};
+use output::{CopyJob, CopyStatus, CopyWriter};
 
 /// How many packets the reader may be ahead of the disk. Where time waits for the work, a few are enough.
 const BACKLOG: usize = 8192;
@@ -39,57 +39,57 @@ const OFFLINE_BACKLOG: usize = 64;
 const A_WHILE: Nanos = 3600 * SECOND;
 
 /// Records the only stream of `config` until the stop.
-pub(super) fn run(config: &CaptureConfig, parts: &Parts, presence: Presence) -> Result<(), Fatal> {
+pub(super) fn run(config: &CaptureConfig, parts: &CaptureContext, presence: ClockHold) -> Result<(), Fatal> {
     let Some(stream) = config.sources.first() else { return Ok(()) };
     let bridge = Arc::new(Bridge { sink: Arc::clone(&parts.sink), change: Mutex::default() });
-    let parts = &Parts { sink: Arc::clone(&bridge) as _, ..parts.clone() };
-    let around = parts.surroundings(&Arc::new(Roster::of([stream.uid].into_iter())));
-    let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
-    let way = Way::start(config, parts)?;
-    let mut recording = Recording { config, parts, source: &source, bridge, way, failed: None };
+    let parts = &CaptureContext { sink: Arc::clone(&bridge) as _, ..parts.clone() };
+    let context = parts.surroundings(&Arc::new(Roster::of([stream.uid].into_iter())));
+    let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), context);
+    let mode = RecordingMode::start(config, parts)?;
+    let mut recording = Recording { config, parts, source: &source, bridge, mode, failed: None };
     source.run_with(|input| recording.play(input));
     drop(presence);
     recording.finish()
 }
 
 /// How the stream is recorded now.
-enum Way {
+enum RecordingMode {
     Copying {
-        jobs: SyncSender<Job>,
+        jobs: SyncSender<CopyJob>,
         copier: Copier,
-        flow: Arc<Flow>,
+        status: Arc<CopyStatus>,
         output: JoinHandle<()>,
     },
     Composing(Composing),
-    /// One way has ended and the other could not begin.
+    /// One mode has ended and the other could not begin.
     None,
 }
 
-impl Way {
-    fn start(config: &CaptureConfig, parts: &Parts) -> Result<Self, Fatal> {
+impl RecordingMode {
+    fn start(config: &CaptureConfig, parts: &CaptureContext) -> Result<Self, Fatal> {
         let (jobs, received) = sync_channel(if parts.clock.is_live() { BACKLOG } else { OFFLINE_BACKLOG });
-        let flow = Arc::<Flow>::default();
-        let output = Output::new(config, parts, Arc::clone(&flow));
+        let status = Arc::<CopyStatus>::default();
+        let output = CopyWriter::new(config, parts, Arc::clone(&status));
         let output = parts.spawn("copy", move || output.run(&received))?;
-        Ok(Self::Copying { jobs, copier: Copier::new(Arc::clone(&flow), nanos(config.slice)), flow, output })
+        Ok(Self::Copying { jobs, copier: Copier::new(Arc::clone(&status), nanos(config.slice)), status, output })
     }
 }
 
 struct Recording<'a> {
     config: &'a CaptureConfig,
-    parts: &'a Parts,
+    parts: &'a CaptureContext,
     source: &'a Source,
     bridge: Arc<Bridge>,
-    way: Way,
+    mode: RecordingMode,
     failed: Option<Fatal>,
 }
 
 impl Recording<'_> {
     fn play(&mut self, input: Input) -> Played {
-        let Way::Copying { jobs, copier, .. } = &mut self.way else { return self.compose(input) };
+        let RecordingMode::Copying { jobs, copier, .. } = &mut self.mode else { return self.compose(input) };
         match copier.play(input, self.source, self.parts, jobs) {
-            End::Over(played) => played,
-            End::Misfit { input, reason, joined } => {
+            ConnectionEnd::Over(played) => played,
+            ConnectionEnd::Misfit { input, reason, joined } => {
                 if let Err(fatal) = self.transcode(reason, joined) {
                     self.failed = Some(fatal);
                 }
@@ -100,11 +100,11 @@ impl Recording<'_> {
 
     /// Plays what is composed; where that could not begin, nothing can be recorded.
     fn compose(&mut self, input: Input) -> Played {
-        if matches!(self.way, Way::Composing(_)) {
+        if matches!(self.mode, RecordingMode::Composing(_)) {
             return self.source.play(input);
         }
         self.parts.stop.raise();
-        Played { joined: false, finite: false, failure: Failure::Stopped }
+        Played { joined: false, finite: false, failure: SourceFailure::Stopped }
     }
 
     /// Changes over to composing; what was copied is in closed slices by then.
@@ -113,18 +113,22 @@ impl Recording<'_> {
         let uid = self.source.stream.uid;
         self.parts.sink.event(CaptureEvent::Transcoding { uid, reason: reason.clone() });
         *lock(&self.bridge.change) = Change { end: end.map(|end| (end, reason)), joined };
-        self.way = Way::Composing(self.parts.compose(self.config, &self.source.around.roster)?);
+        self.mode = RecordingMode::Composing(self.parts.compose(self.config, &self.source.context.roster)?);
         Ok(())
     }
 
     /// Ends the copy; returns where the last slice ends.
     fn end_copying(&mut self, whole: bool) -> Option<UtcMillis> {
-        let Way::Copying { jobs, flow, output, .. } = std::mem::replace(&mut self.way, Way::None) else { return None };
+        let RecordingMode::Copying { jobs, status, output, .. } =
+            std::mem::replace(&mut self.mode, RecordingMode::None)
+        else {
+            return None;
+        };
         // An output that has gone has told why.
-        let _ = jobs.send(Job::Finish { at: self.parts.clock.now(), whole });
+        let _ = jobs.send(CopyJob::Finish { at: self.parts.clock.now(), whole });
         drop(jobs);
         let _ = output.join();
-        let end = *lock(&flow.end);
+        let end = *lock(&status.end);
         end
     }
 
@@ -134,8 +138,8 @@ impl Recording<'_> {
         while clock.is_live() && !self.parts.stop.is_raised() {
             clock.wait_until(clock.now() + A_WHILE, &self.parts.stop);
         }
-        match self.way {
-            Way::Composing(composing) => composing.join(),
+        match self.mode {
+            RecordingMode::Composing(composing) => composing.join(),
             _ => drop(self.end_copying(true)),
         }
         self.failed.map_or(Ok(()), Err)

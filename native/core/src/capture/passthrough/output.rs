@@ -5,19 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
-use super::cutter::{Cutter, Facts, Limits, Step, Tracks};
+use super::cutter::{CutStep, Cutter, PacketFacts, SliceLimits, TracksPresent};
 use super::format::Format;
 use super::interleave::Interleaver;
-use super::line::Placed;
-use super::order::Order;
+use super::reorder::ReorderBuffer;
+use super::timeline::Placed;
 use crate::capture::api::{CaptureConfig, CaptureEvent, TrackKind, UtcMillis};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{lock, nanos, Nanos, SECOND};
 use crate::capture::fault::Fatal;
 use crate::capture::mux::{Muxer, TICKS_PER_SECOND};
 use crate::capture::slicer::{Beginning, Slicer, Unwritten};
-use crate::capture::timeline::Track;
-use crate::capture::Parts;
+use crate::capture::CaptureContext;
 
 /// Time of the first packet in the output. Far from zero, as pictures are decoded before they are presented.
 const ORIGIN: i64 = 10 * TICKS_PER_SECOND;
@@ -26,8 +25,8 @@ const ORIGIN: i64 = 10 * TICKS_PER_SECOND;
 const FLUSH: i64 = TICKS_PER_SECOND / 4;
 
 /// What the reading half asks for, in order.
-pub enum Job {
-    Write(Piece),
+pub enum CopyJob {
+    Write(CopiedPacket),
     /// The output ends with what came so far. The reason tells of what follows until the next packet; the source
     /// has `ended` where no picture is missing among the last ones.
     Break {
@@ -43,7 +42,7 @@ pub enum Job {
 
 /// Where the writing half is.
 #[derive(Default)]
-pub struct Flow {
+pub struct CopyStatus {
     /// Bytes that were read and are not written yet.
     pub bytes: AtomicUsize,
     /// Where the last closed slice ends.
@@ -53,20 +52,20 @@ pub struct Flow {
 }
 
 /// A packet on the recording's clock.
-pub struct Piece {
-    pub track: Track,
+pub struct CopiedPacket {
+    pub track: TrackKind,
     pub key: bool,
     pub placed: Placed,
     pub packet: Packet,
     pub format: Arc<Format>,
 }
 
-pub struct Output {
-    parts: Parts,
-    flow: Arc<Flow>,
+pub struct CopyWriter {
+    parts: CaptureContext,
+    status: Arc<CopyStatus>,
     origin: Option<Nanos>,
-    order: Order<Piece>,
-    interleaver: Interleaver<Piece>,
+    order: ReorderBuffer<CopiedPacket>,
+    interleaver: Interleaver<CopiedPacket>,
     /// The last format of each track that was read.
     formats: [Option<Arc<Format>>; 2],
     cutter: Cutter,
@@ -79,15 +78,15 @@ pub struct Output {
     refused: bool,
 }
 
-impl Output {
-    pub fn new(config: &CaptureConfig, parts: &Parts, flow: Arc<Flow>) -> Self {
+impl CopyWriter {
+    pub fn new(config: &CaptureConfig, parts: &CaptureContext, status: Arc<CopyStatus>) -> Self {
         let longest = config.passthrough.map_or(config.slice, |passthrough| passthrough.longest_slice);
-        let limits = Limits { slice: ticks(nanos(config.slice)), longest: ticks(nanos(longest)) };
+        let limits = SliceLimits { slice: ticks(nanos(config.slice)), longest: ticks(nanos(longest)) };
         Self {
             parts: parts.clone(),
-            flow,
+            status,
             origin: None,
-            order: Order::default(),
+            order: ReorderBuffer::default(),
             interleaver: Interleaver::default(),
             formats: [None, None],
             cutter: Cutter::new(limits),
@@ -100,12 +99,12 @@ impl Output {
     }
 
     /// Works until the copy is over.
-    pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), Fatal> {
+    pub fn run(mut self, jobs: &Receiver<CopyJob>) -> Result<(), Fatal> {
         for job in jobs {
             match job {
-                Job::Write(piece) => self.copied(|output| output.take(piece))?,
-                Job::Break { reason, ended } => self.copied(|output| output.break_off(Some(reason), ended))?,
-                Job::Finish { at, whole } => {
+                CopyJob::Write(piece) => self.copied(|output| output.take(piece))?,
+                CopyJob::Break { reason, ended } => self.copied(|output| output.break_off(Some(reason), ended))?,
+                CopyJob::Finish { at, whole } => {
                     if self.cutter.open_slice().is_none() && !whole {
                         self.interleaver.clear();
                     }
@@ -125,23 +124,23 @@ impl Output {
             Err(Unwritten::Fatal(fatal)) => Err(fatal),
             Err(Unwritten::Refused(error)) => {
                 let reason = format!("a transport stream does not take its packets: {error}");
-                lock(&self.flow.misfit).get_or_insert(reason);
+                lock(&self.status.misfit).get_or_insert(reason);
                 self.refused = true;
                 Ok(())
             }
         }
     }
 
-    fn take(&mut self, piece: Piece) -> Result<(), Unwritten> {
+    fn take(&mut self, piece: CopiedPacket) -> Result<(), Unwritten> {
         self.origin.get_or_insert(piece.placed.decode);
         self.formats[piece.track as usize] = Some(Arc::clone(&piece.format));
-        if piece.track == Track::Video {
+        if piece.track == TrackKind::Video {
             self.order.push(piece.placed, piece.key, piece);
             while let Some(picture) = self.order.next() {
-                self.interleaver.push(Track::Video, picture.placed.decode, picture);
+                self.interleaver.push(TrackKind::Video, picture.placed.decode, picture);
             }
         } else {
-            self.interleaver.push(Track::Audio, piece.placed.decode, piece);
+            self.interleaver.push(TrackKind::Audio, piece.placed.decode, piece);
         }
         while let Some(piece) =
             self.interleaver.next(|piece| piece.key && self.cutter.changes(piece.track, piece.format.serial))
@@ -154,9 +153,9 @@ impl Output {
     fn break_off(&mut self, reason: Option<String>, ended: bool) -> Result<(), Unwritten> {
         for picture in self.order.drain() {
             if ended {
-                self.interleaver.push(Track::Video, picture.placed.decode, picture);
+                self.interleaver.push(TrackKind::Video, picture.placed.decode, picture);
             } else {
-                self.flow.bytes.fetch_sub(picture.packet.footprint(), Ordering::Relaxed);
+                self.status.bytes.fetch_sub(picture.packet.footprint(), Ordering::Relaxed);
             }
         }
         while let Some(piece) = self.interleaver.drain() {
@@ -169,36 +168,36 @@ impl Output {
         Ok(())
     }
 
-    fn write(&mut self, mut piece: Piece) -> Result<(), Unwritten> {
-        self.flow.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
+    fn write(&mut self, mut piece: CopiedPacket) -> Result<(), Unwritten> {
+        self.status.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
         if self.refused {
             return Ok(());
         }
         let facts = self.facts(&piece);
         loop {
-            let other = if piece.track == Track::Video { Track::Audio } else { Track::Video };
+            let other = if piece.track == TrackKind::Video { TrackKind::Audio } else { TrackKind::Video };
             match self.cutter.step(facts, self.interleaver.holds(other)) {
-                Step::Drop => return Ok(()),
-                Step::Write => break,
-                Step::Cut { at } => {
+                CutStep::Drop => return Ok(()),
+                CutStep::Write => break,
+                CutStep::Cut { at } => {
                     self.close(at)?;
                     self.open(at, false)?;
                     break;
                 }
-                Step::Begin { end, at, tracks } => {
+                CutStep::Begin { end, at, tracks } => {
                     self.finish_old_sound(at)?;
                     self.close(end)?;
                     self.begin(&piece, at, tracks)?;
                     break;
                 }
-                Step::Hole { end } => {
+                CutStep::Hole { end } => {
                     self.close(end)?;
                     self.gap = Some((end, "the source sent nothing".to_owned()));
                 }
             }
         }
         let Some(slicer) = &mut self.slicer else { return Ok(()) };
-        slicer.copy(&mut piece.packet, kind(piece.track), facts.present, facts.decode)?;
+        slicer.copy(&mut piece.packet, piece.track, facts.present, facts.decode)?;
         if facts.decode - self.flushed >= FLUSH {
             self.flushed = facts.decode;
             slicer.flush()?;
@@ -210,13 +209,13 @@ impl Output {
     /// Sound before `at`, and the last of a format that changes with the pictures, belongs to the old slice.
     fn finish_old_sound(&mut self, at: i64) -> Result<(), Unwritten> {
         let before = self.time(at);
-        let newest = self.formats[Track::Audio as usize].as_ref().map(|format| format.serial);
+        let newest = self.formats[TrackKind::Audio as usize].as_ref().map(|format| format.serial);
         while let Some(mut piece) = self
             .interleaver
-            .next_if(Track::Audio, |piece| piece.placed.present < before || newest != Some(piece.format.serial))
+            .next_if(TrackKind::Audio, |piece| piece.placed.present < before || newest != Some(piece.format.serial))
         {
-            self.flow.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
-            let Facts { present, decode, .. } = self.facts(&piece);
+            self.status.bytes.fetch_sub(piece.packet.footprint(), Ordering::Relaxed);
+            let PacketFacts { present, decode, .. } = self.facts(&piece);
             if let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) {
                 slicer.copy(&mut piece.packet, TrackKind::Audio, present, decode)?;
             }
@@ -224,24 +223,24 @@ impl Output {
         Ok(())
     }
 
-    fn facts(&self, piece: &Piece) -> Facts {
+    fn facts(&self, piece: &CopiedPacket) -> PacketFacts {
         let at = |time: Nanos| ORIGIN + ticks(time - self.origin.unwrap_or(time));
         let Placed { decode, present, duration } = piece.placed;
         let (track, key, format) = (piece.track, piece.key, piece.format.serial);
-        Facts { track, key, decode: at(decode), present: at(present), duration: ticks(duration), format }
+        PacketFacts { track, key, decode: at(decode), present: at(present), duration: ticks(duration), format }
     }
 
     /// A multiplexer of its own for each piece of output: its streams are what they are from here on.
-    fn begin(&mut self, piece: &Piece, at: i64, tracks: Tracks) -> Result<(), Unwritten> {
+    fn begin(&mut self, piece: &CopiedPacket, at: i64, tracks: TracksPresent) -> Result<(), Unwritten> {
         self.report_gap(self.utc(at));
         let mut formats = Vec::new();
         let mut kinds = Vec::new();
-        for track in [Track::Video, Track::Audio] {
+        for track in [TrackKind::Video, TrackKind::Audio] {
             let read = self.formats[track as usize].as_ref();
             let format = if track == piece.track { Some(&piece.format) } else { read };
             if let Some(format) = format.filter(|_| tracks[track as usize]) {
                 formats.push(&format.parameters);
-                kinds.push(kind(track));
+                kinds.push(track);
             }
         }
         let muxer = Muxer::of_copies(&formats);
@@ -259,7 +258,7 @@ impl Output {
     fn close(&mut self, at: i64) -> Result<(), Fatal> {
         let Some(slicer) = self.slicer.as_mut().filter(|slicer| slicer.is_open()) else { return Ok(()) };
         self.written += slicer.close(at)?;
-        *lock(&self.flow.end) = Some(self.utc(at));
+        *lock(&self.status.end) = Some(self.utc(at));
         Ok(())
     }
 
@@ -284,13 +283,6 @@ impl Output {
         if start < stop {
             self.parts.sink.event(CaptureEvent::Gap { start, stop, reason });
         }
-    }
-}
-
-fn kind(track: Track) -> TrackKind {
-    match track {
-        Track::Audio => TrackKind::Audio,
-        Track::Video => TrackKind::Video,
     }
 }
 

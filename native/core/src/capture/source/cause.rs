@@ -11,7 +11,7 @@ use rustls::CertificateError;
 use crate::capture::av::AvError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub enum SourceCause {
     NameUnknown,
     Refused,
     NoRoute,
@@ -60,7 +60,7 @@ pub enum Stage {
     Reading,
 }
 
-impl Cause {
+impl SourceCause {
     /// What an error of libav means for a source of this URL.
     #[must_use]
     pub fn of(error: AvError, url: &str, stage: Stage) -> Self {
@@ -124,7 +124,7 @@ impl Cause {
     }
 }
 
-impl From<TlsCause> for Cause {
+impl From<TlsCause> for SourceCause {
     fn from(cause: TlsCause) -> Self {
         Self::Tls(cause)
     }
@@ -174,9 +174,9 @@ fn status(error: AvError) -> Option<u16> {
 }
 
 /// A status in words, with its number as far as it is known.
-struct Answer(u16);
+struct StatusText(u16);
 
-impl fmt::Display for Answer {
+impl fmt::Display for StatusText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             400 => f.write_str("the server does not understand the request (400)"),
@@ -190,13 +190,13 @@ impl fmt::Display for Answer {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for SourceCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(cause) => return cause.fmt(f),
-            Self::Status(status) => return Answer(*status).fmt(f),
+            Self::Status(status) => return StatusText(*status).fmt(f),
             Self::ReferenceStatus(status) => {
-                return write!(f, "what the source's playlist refers to cannot be fetched: {}", Answer(*status));
+                return write!(f, "what the source's playlist refers to cannot be fetched: {}", StatusText(*status));
             }
             Self::Other(AvError(number)) => return write!(f, "the source cannot be read (FFmpeg's error {number})"),
             Self::EnhancedRtmp => return write!(f, "the picture is {}", unread_flv(0)),
@@ -286,6 +286,6 @@ mod tests {
         assert!(is_end(AvError::END_OF_FILE, "srt://127.0.0.1:9000"));
         assert!(!is_end(stopped, "rtsp://127.0.0.1/alice"));
         assert!(!is_end(AvError(ffi::AVERROR(ffi::EIO)), "rtmp://127.0.0.1/live/alice"));
-        assert_eq!(Cause::of(stopped, "rtmp://127.0.0.1/live/alice", Stage::Opening), Cause::RtmpRefused);
+        assert_eq!(SourceCause::of(stopped, "rtmp://127.0.0.1/live/alice", Stage::Opening), SourceCause::RtmpRefused);
     }
 }

@@ -7,7 +7,8 @@ use super::deblock::Deblocking;
 use super::fields::Fields;
 use super::fit::Fitter;
 use super::track::TrackFailure;
-use super::Wanted;
+use super::MediaSelection;
+use crate::capture::api::TrackKind;
 use crate::capture::av::codec::Decoder;
 use crate::capture::av::colour::Colour;
 use crate::capture::av::frame::{Frame, Packet};
@@ -18,7 +19,7 @@ use crate::capture::av::AvError;
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::feed::{sample_at, Feed, SAMPLE_RATE};
 use crate::capture::orientation::{self, Orientation};
-use crate::capture::timeline::{Due, Track};
+use crate::capture::timeline::Due;
 
 /// Samples further than this (40 ms) from where they should be are put there at once; less is approached gently.
 const RESYNC: i64 = SAMPLE_RATE / 25;
@@ -45,19 +46,19 @@ pub struct TrackDecoder {
     entered: bool,
     /// Whether packets carry no time at all, so that the one they are decoded at is the truth.
     untimed: bool,
-    line: Line,
+    line: MediaPipeline,
 }
 
-enum Line {
-    Video(Box<PictureLine>),
-    Audio(Box<SampleLine>),
+enum MediaPipeline {
+    Video(Box<PicturePipeline>),
+    Audio(Box<SamplePipeline>),
 }
 
 impl TrackDecoder {
-    pub fn new(track: Track, decoder: Decoder, wanted: Wanted) -> Self {
+    pub fn new(track: TrackKind, decoder: Decoder, wanted: MediaSelection) -> Self {
         let line = match track {
-            Track::Video => Line::Video(Box::new(PictureLine::new(wanted.colour))),
-            Track::Audio => Line::Audio(Box::new(SampleLine::new(wanted.channels))),
+            TrackKind::Video => MediaPipeline::Video(Box::new(PicturePipeline::new(wanted.colour))),
+            TrackKind::Audio => MediaPipeline::Audio(Box::new(SamplePipeline::new(wanted.channels))),
         };
         Self { decoder, errors: 0, decoded: false, entered: false, untimed: false, line }
     }
@@ -90,7 +91,7 @@ impl TrackDecoder {
     /// next packet may be a good one again. Before anything that decoding can begin with nothing counts as broken.
     pub fn decode(&mut self, packet: &mut Packet, due: Due, feed: &Feed) -> Result<Option<Nanos>, TrackFailure> {
         self.entered |= packet.is_key();
-        if let Line::Video(line) = &mut self.line {
+        if let MediaPipeline::Video(line) = &mut self.line {
             let shown_in = feed.shown_in().map(|(region, _)| region);
             let needed = line.deblocking.is_needed(
                 packet.is_key(),
@@ -114,7 +115,7 @@ impl TrackDecoder {
 
     /// What was wrong with the frames since this was asked last, though they were used.
     pub fn take_damage(&mut self) -> Option<&'static str> {
-        let Line::Audio(line) = &mut self.line else { return None };
+        let MediaPipeline::Audio(line) = &mut self.line else { return None };
         let damage = "samples that are no numbers, or far beyond full scale, are recorded as silence";
         std::mem::take(&mut line.silenced).then_some(damage)
     }
@@ -155,7 +156,7 @@ impl TrackDecoder {
     }
 }
 
-impl Line {
+impl MediaPipeline {
     /// Puts a frame into the feed; returns when it is due.
     fn put(&mut self, frame: Frame, fields: bool, feed: &Feed) -> Result<Nanos, TrackFailure> {
         let stamped = frame.raw().best_effort_timestamp;
@@ -167,7 +168,7 @@ impl Line {
 }
 
 /// Gives each picture its time, and the size it is shown at.
-struct PictureLine {
+struct PicturePipeline {
     last: Nanos,
     interval: Nanos,
     fields: Fields,
@@ -176,7 +177,7 @@ struct PictureLine {
     orientation: Orientation,
 }
 
-impl PictureLine {
+impl PicturePipeline {
     fn new(colour: Colour) -> Self {
         Self {
             last: 0,
@@ -217,7 +218,7 @@ impl PictureLine {
 }
 
 /// Keeps a source's samples in one unbroken line that follows their timestamps.
-struct SampleLine {
+struct SamplePipeline {
     channels: usize,
     resampler: Option<Resampler>,
     next: Option<i64>,
@@ -226,7 +227,7 @@ struct SampleLine {
     silenced: bool,
 }
 
-impl SampleLine {
+impl SamplePipeline {
     fn new(channels: usize) -> Self {
         let planes = vec![Vec::new(); channels];
         Self { channels, resampler: None, next: None, stretching: false, planes, silenced: false }

@@ -75,7 +75,7 @@ fn picture(lit: bool) -> Frame {
 struct Drifting {
     per_million: i64,
     timeline: Timeline,
-    line: SampleLine,
+    line: SamplePipeline,
     feed: Feed,
     blocks: Blocks,
     sounded: i64,
@@ -87,7 +87,7 @@ impl Drifting {
         Self {
             per_million,
             timeline: Timeline::new(Pace::Live, 0, 0),
-            line: SampleLine::new(1),
+            line: SamplePipeline::new(1),
             feed: Feed::new(1),
             blocks: Blocks::default(),
             sounded: 0,
@@ -99,14 +99,14 @@ impl Drifting {
         let source_now = now + now / 1_000_000 * self.per_million;
         while self.pictured <= source_now {
             let stamp = Stamp { decode: Some(self.pictured), present: Some(self.pictured), duration: PICTURE };
-            let due = self.timeline.map(Track::Video, stamp, now);
+            let due = self.timeline.map(TrackKind::Video, stamp, now);
             self.feed.push_picture(due.decode, Fitted::known(picture(is_lit(self.pictured))));
             self.pictured += PICTURE;
         }
         while time_of_sample(self.sounded + BLOCK) <= source_now {
             let at = time_of_sample(self.sounded);
             let stamp = Stamp { decode: Some(at), present: Some(at), duration: time_of_sample(BLOCK) };
-            let due = self.timeline.map(Track::Audio, stamp, now);
+            let due = self.timeline.map(TrackKind::Audio, stamp, now);
             self.line.put(&self.blocks.at(self.sounded), due.decode, &self.feed).expect("samples");
             self.sounded += BLOCK;
         }

@@ -2,7 +2,7 @@
 //! A participant that was shown small, decoded without the filter of its codec, and is then enlarged.
 
 use super::*;
-use crate::capture::api::{Canvas, StreamKinds, VideoStream};
+use crate::capture::api::{CanvasConfig, StreamKinds, VideoStream};
 use crate::capture::av;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::encode::x264::X264;
@@ -10,7 +10,7 @@ use crate::capture::encode::VideoEncoder;
 use crate::capture::geometry::{Fill, Region};
 use crate::test_support::noise;
 
-const CANVAS: Canvas = Canvas { width: 64, height: 64, frames_per_second: 10, bitrate_kbps: 30 };
+const CANVAS: CanvasConfig = CanvasConfig { width: 64, height: 64, frames_per_second: 10, bitrate_kbps: 30 };
 const INTERVAL: Nanos = SECOND / 10;
 const KEY_EACH: usize = 10;
 const COUNT: usize = 60;
@@ -44,9 +44,9 @@ fn stream() -> (Vec<Packet>, Parameters) {
     (packets, parameters)
 }
 
-fn wanted() -> Wanted {
+fn wanted() -> MediaSelection {
     let colour = Colour::of_recording(CANVAS.width, CANVAS.height);
-    Wanted { kinds: StreamKinds::VideoOnly, video: VideoStream::High, channels: 1, colour }
+    MediaSelection { kinds: StreamKinds::VideoOnly, video: VideoStream::High, channels: 1, colour }
 }
 
 /// The luma of each picture, decoded while it is shown in the region that `shown_in` tells for it.
@@ -54,7 +54,7 @@ fn decoded(shown_in: impl Fn(usize) -> Region) -> Vec<Vec<u8>> {
     let (packets, parameters) = stream();
     // SAFETY: the parameters are valid.
     let decoder = unsafe { Decoder::open(parameters.as_ptr()) }.expect("a decoder");
-    let (mut decoder, feed) = (TrackDecoder::new(Track::Video, decoder, wanted()), Feed::new(1));
+    let (mut decoder, feed) = (TrackDecoder::new(TrackKind::Video, decoder, wanted()), Feed::new(1));
     let due = |index: usize| Nanos::try_from(index).unwrap() * INTERVAL;
     for (index, mut packet) in packets.into_iter().enumerate() {
         feed.show_in(shown_in(index), Fill::Crop);

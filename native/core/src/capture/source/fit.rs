@@ -18,7 +18,7 @@ use crate::capture::av::scale::{Crop, ScaleError, Scaler};
 use crate::capture::av::turn::Turn;
 use crate::capture::av::AvError;
 use crate::capture::geometry::{self, Fill, Region};
-use crate::capture::view::{Shape, View};
+use crate::capture::view::{PictureShape, View};
 
 /// Pictures of one size that may wait at once; a source beyond that hands on its pictures as they are.
 const MOST_PICTURES: usize = 64;
@@ -83,7 +83,7 @@ impl Fitter {
     }
 
     fn scaled(&mut self, frame: &Frame, region: Region, fill: Fill) -> Option<Frame> {
-        let kept = kept(Shape::of(frame), region, fill);
+        let kept = kept(PictureShape::of(frame), region, fill);
         let (width, height) = (kept.target.width, kept.target.height);
         if kept.is_all_of(frame) || width > frame.width() || height > frame.height() {
             return None;
@@ -108,7 +108,7 @@ impl Fitter {
         colour: Colour,
         shown: Option<(Region, Fill)>,
     ) -> Result<Frame, ScaleError> {
-        let shape = Shape::of(frame).turned(self.turn);
+        let shape = PictureShape::of(frame).turned(self.turn);
         let whole = shape.whole();
         let no_larger = |view: &View| view.target.width <= whole.width && view.target.height <= whole.height;
         let view = shown.map(|(region, fill)| kept(shape, region, fill)).filter(no_larger);
@@ -174,7 +174,7 @@ fn blank(kept: &mut Option<Frame>, format: c_int, (width, height): (u32, u32)) -
 /// What of a picture is kept while it waits for its time, and how large it becomes: what is seen in the region, or all of the
 /// picture where that is much less. When somebody joins or leaves meanwhile, the next layout shows it, and what was cut
 /// away would be missed.
-fn kept(shape: Shape, region: Region, fill: Fill) -> View {
+fn kept(shape: PictureShape, region: Region, fill: Fill) -> View {
     let seen = View::of_shape(shape, region, fill);
     let View { crop, target } = seen;
     let whole = shape.whole();

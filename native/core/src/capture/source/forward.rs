@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
-use super::cause::{Cause, TlsCause};
-use super::rtsp::{Answer, Names, Unit, Units};
+use super::cause::{SourceCause, TlsCause};
+use super::rtsp::{RtspReply, RtspUnit, RtspUnits, ServerNames};
 use crate::capture::api::Trust;
 use crate::capture::clock::lock;
 use crate::{log, tls};
@@ -40,12 +40,12 @@ pub struct Findings(Arc<Mutex<Found>>);
 
 #[derive(Debug, Default)]
 struct Found {
-    cause: Option<Cause>,
+    cause: Option<SourceCause>,
     redirect: Option<String>,
 }
 
 impl Findings {
-    pub fn take_cause(&self) -> Option<Cause> {
+    pub fn take_cause(&self) -> Option<SourceCause> {
         lock(&self.0).cause.take()
     }
 
@@ -53,7 +53,7 @@ impl Findings {
         lock(&self.0).redirect.take()
     }
 
-    fn failed(&self, cause: Cause) {
+    fn failed(&self, cause: SourceCause) {
         lock(&self.0).cause = Some(cause);
     }
 }
@@ -98,18 +98,18 @@ impl Forwarding {
     }
 
     /// The local port at which the server is reached.
-    pub fn port_to(&self, server: Server) -> Result<u16, Cause> {
+    pub fn port_to(&self, server: Server) -> Result<u16, SourceCause> {
         let mut running = lock(&self.running);
         let running = match &mut *running {
             Some(running) => running,
             none => none.insert(Running::start(client_config(&self.trust)?)?),
         };
-        running.port_to(server, &self.findings).map_err(|error| Cause::of_connecting(&error))
+        running.port_to(server, &self.findings).map_err(|error| SourceCause::of_connecting(&error))
     }
 }
 
 /// How servers prove themselves to this source.
-pub fn client_config(trust: &Trust) -> Result<rustls::ClientConfig, Cause> {
+pub fn client_config(trust: &Trust) -> Result<rustls::ClientConfig, SourceCause> {
     let config = match trust {
         Trust::System => tls::config(tls::system_roots()),
         Trust::Authorities(file) => {
@@ -125,7 +125,7 @@ pub fn client_config(trust: &Trust) -> Result<rustls::ClientConfig, Cause> {
 }
 
 impl Running {
-    fn start(config: rustls::ClientConfig) -> Result<Self, Cause> {
+    fn start(config: rustls::ClientConfig) -> Result<Self, SourceCause> {
         let start = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel::<()>());
@@ -134,7 +134,7 @@ impl Running {
             })?;
             io::Result::Ok((handle, end, thread))
         };
-        let (handle, end, thread) = start().map_err(|error| Cause::of_connecting(&error))?;
+        let (handle, end, thread) = start().map_err(|error| SourceCause::of_connecting(&error))?;
         let connector = TlsConnector::from(Arc::new(config));
         Ok(Self { handle, connector, servers: Vec::new(), end: Some(end), thread: Some(thread) })
     }
@@ -195,7 +195,7 @@ impl Carrier {
 
     async fn carry(self: Arc<Self>, local: TcpStream) {
         let _ = local.set_nodelay(true);
-        let reached = tokio::time::timeout(CONNECT, self.reach()).await.unwrap_or(Err(Cause::NoAnswer));
+        let reached = tokio::time::timeout(CONNECT, self.reach()).await.unwrap_or(Err(SourceCause::NoAnswer));
         let carried = match reached {
             Ok(far) if self.server.over_tls => match self.prove(far).await {
                 Ok((far, address)) => self.pass(local, far, address).await,
@@ -209,18 +209,18 @@ impl Carrier {
         }
     }
 
-    async fn reach(&self) -> Result<(TcpStream, SocketAddr), Cause> {
+    async fn reach(&self) -> Result<(TcpStream, SocketAddr), SourceCause> {
         let count = u32::try_from(self.server.addresses.len()).unwrap_or(u32::MAX).max(1);
         let limit = (CONNECT / count).max(LEAST_FOR_ONE_ADDRESS);
-        let mut cause = Cause::NoRoute;
+        let mut cause = SourceCause::NoRoute;
         for address in &self.server.addresses {
             match tokio::time::timeout(limit, TcpStream::connect(address)).await {
                 Ok(Ok(far)) => {
                     let _ = far.set_nodelay(true);
                     return Ok((far, *address));
                 }
-                Ok(Err(error)) => cause = Cause::of_connecting(&error),
-                Err(_) => cause = Cause::NoAnswer,
+                Ok(Err(error)) => cause = SourceCause::of_connecting(&error),
+                Err(_) => cause = SourceCause::NoAnswer,
             }
         }
         Err(cause)
@@ -229,7 +229,7 @@ impl Carrier {
     async fn prove(
         &self,
         (far, address): (TcpStream, SocketAddr),
-    ) -> Result<(tokio_rustls::client::TlsStream<TcpStream>, SocketAddr), Cause> {
+    ) -> Result<(tokio_rustls::client::TlsStream<TcpStream>, SocketAddr), SourceCause> {
         let name = ServerName::try_from(self.server.name.clone()).map_err(|_| TlsCause::WrongName)?;
         let proved = tokio::time::timeout(CONNECT, self.connector.connect(name, far)).await;
         match proved {
@@ -239,35 +239,35 @@ impl Carrier {
                 let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
                 Err(error.map_or(TlsCause::Handshake, TlsCause::of).into())
             }
-            Err(_) => Err(Cause::NoAnswer),
+            Err(_) => Err(SourceCause::NoAnswer),
         }
     }
 
     /// Passes on what comes from either side, until one of them has nothing more to say.
-    async fn pass<F>(&self, local: TcpStream, far: F, address: SocketAddr) -> Result<(), Cause>
+    async fn pass<F>(&self, local: TcpStream, far: F, address: SocketAddr) -> Result<(), SourceCause>
     where
         F: AsyncRead + AsyncWrite + Unpin,
     {
         let (mut from_far, mut to_far) = tokio::io::split(far);
         let (mut from_local, mut to_local) = local.into_split();
-        let names = self.server.rtsp.as_ref().map(|rtsp| Names {
+        let names = self.server.rtsp.as_ref().map(|rtsp| ServerNames {
             local: self.local.clone(),
             own: rtsp.own.clone(),
             credentials: rtsp.credentials.clone(),
             address: address.ip(),
         });
-        let (mut asked, mut answered) = (Units::default(), Units::default());
+        let (mut asked, mut answered) = (RtspUnits::default(), RtspUnits::default());
         let names = names.as_ref();
         let outwards = pump(&mut from_local, &mut to_far, |bytes, out| requests(names, &mut asked, bytes, out));
         let inwards =
             pump(&mut from_far, &mut to_local, |bytes, out| answers(names, &mut answered, bytes, out, &self.findings));
         let ended = tokio::select! {
             ended = outwards => match ended {
-                Err(Broken::To(error)) => Err(Cause::of_connecting(&error)),
+                Err(Broken::To(error)) => Err(SourceCause::of_connecting(&error)),
                 _ => Ok(true),
             },
             ended = inwards => match ended {
-                Err(Broken::From(error)) => Err(Cause::of_connecting(&error)),
+                Err(Broken::From(error)) => Err(SourceCause::of_connecting(&error)),
                 _ => Ok(false),
             },
         };
@@ -281,7 +281,7 @@ impl Carrier {
     }
 }
 
-fn requests(names: Option<&Names>, units: &mut Units, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
+fn requests(names: Option<&ServerNames>, units: &mut RtspUnits, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
     let Some(names) = names else {
         out.extend_from_slice(bytes);
         return Ok(());
@@ -289,16 +289,16 @@ fn requests(names: Option<&Names>, units: &mut Units, bytes: &[u8], out: &mut Ve
     units.push(bytes);
     while let Some(unit) = units.pop().map_err(|_| Broken::Withheld)? {
         match unit {
-            Unit::Media(media) => out.extend(media),
-            Unit::Message { head, body } => out.extend(names.request(&head, &body)),
+            RtspUnit::Media(media) => out.extend(media),
+            RtspUnit::Message { head, body } => out.extend(names.request(&head, &body)),
         }
     }
     Ok(())
 }
 
 fn answers(
-    names: Option<&Names>,
-    units: &mut Units,
+    names: Option<&ServerNames>,
+    units: &mut RtspUnits,
     bytes: &[u8],
     out: &mut Vec<u8>,
     findings: &Findings,
@@ -310,10 +310,10 @@ fn answers(
     units.push(bytes);
     while let Some(unit) = units.pop().map_err(|_| Broken::Withheld)? {
         match unit {
-            Unit::Media(media) => out.extend(media),
-            Unit::Message { head, body } => match names.answer(&head, &body) {
-                Answer::Message(message) => out.extend(message),
-                Answer::Redirect(location) => {
+            RtspUnit::Media(media) => out.extend(media),
+            RtspUnit::Message { head, body } => match names.answer(&head, &body) {
+                RtspReply::Message(message) => out.extend(message),
+                RtspReply::Redirect(location) => {
                     lock(&findings.0).redirect = Some(location);
                     return Err(Broken::Withheld);
                 }

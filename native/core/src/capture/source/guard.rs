@@ -2,7 +2,7 @@
 //! What a source's URL may reach: allowed protocols only, and no link-local address by whatever name.
 //!
 //! Clouds serve credentials on link-local addresses, so a recording must not be a way to ask for them. What was judged
-//! here are addresses, and those are what is connected to (`aim`): a name may mean another one a moment later.
+//! here are addresses, and those are what is connected to (`resolved_url`): a name may mean another one a moment later.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::hosts::HostPattern;
 use super::resolve;
-use crate::capture::clock::Stop;
+use crate::capture::clock::StopSignal;
 
 /// Protocols that others are carried by: allowed below an allowed protocol, never by themselves. TLS is not among them: it
 /// is no matter of libav's (`forward`).
@@ -80,12 +80,12 @@ pub struct Guard {
     allow_link_local: bool,
     refused: Vec<IpAddr>,
     loopback_alone: bool,
-    stop: Arc<Stop>,
+    stop: Arc<StopSignal>,
 }
 
 /// A URL taken apart as far as the rules go. Without "//" there is no host; only a file's URL is complete then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parts<'a> {
+pub struct UrlParts<'a> {
     pub scheme: &'a str,
     pub host: Option<&'a str>,
     pub port: Option<u16>,
@@ -95,7 +95,7 @@ pub struct Parts<'a> {
     pub place: Range<usize>,
 }
 
-const FILE: Parts<'static> = Parts { scheme: "file", host: None, port: None, credentials: None, place: 0..0 };
+const FILE: UrlParts<'static> = UrlParts { scheme: "file", host: None, port: None, credentials: None, place: 0..0 };
 
 impl Guard {
     #[must_use]
@@ -112,7 +112,7 @@ impl Guard {
 
     /// The same rules, where names are looked up until the stop.
     #[must_use]
-    pub fn until(mut self, stop: &Arc<Stop>) -> Self {
+    pub fn until(mut self, stop: &Arc<StopSignal>) -> Self {
         self.stop = Arc::clone(stop);
         self
     }
@@ -206,14 +206,14 @@ pub fn is_file(url: &str) -> bool {
 }
 
 /// The scheme in the form that libav takes it, and the host without brackets; a bare path is a file.
-pub fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
+pub fn parts(url: &str) -> Result<UrlParts<'_>, Refusal> {
     if url.len() > LONGEST_URL {
         return Err(Refusal::Malformed);
     }
     let Some((scheme, rest)) = url.split_once("://") else {
         return match url.split_once(':') {
             Some(("file", _)) => Ok(FILE),
-            Some((scheme, _)) if UNSLASHED.contains(&scheme) => Ok(Parts { scheme, ..FILE }),
+            Some((scheme, _)) if UNSLASHED.contains(&scheme) => Ok(UrlParts { scheme, ..FILE }),
             Some((scheme, _)) if is_scheme(scheme) => Err(Refusal::Malformed),
             _ => Ok(FILE),
         };
@@ -244,7 +244,7 @@ pub fn parts(url: &str) -> Result<Parts<'_>, Refusal> {
         return Err(Refusal::Malformed);
     }
     let end = url.len() - rest.len() + authority.len();
-    Ok(Parts { scheme, host: Some(host), port, credentials, place: end - place.len()..end })
+    Ok(UrlParts { scheme, host: Some(host), port, credentials, place: end - place.len()..end })
 }
 
 fn is_scheme(text: &str) -> bool {

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
 
-mod ahead;
-mod aim;
 mod cause;
-mod complaints;
 mod cookies;
 mod deblock;
 mod decode;
 mod fields;
 mod fit;
 mod forward;
+mod frame_pacer;
 mod guard;
 mod hosts;
+mod media_warnings;
 mod numbering;
 pub mod open;
 mod peek;
 mod playlist;
-mod pulse;
 mod reach;
+mod read_ahead;
 mod redirect;
 mod resolve;
+mod resolved_url;
 mod rtsp;
 mod session;
 pub mod settle;
@@ -29,22 +29,21 @@ mod track;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Access, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, VideoStream};
+use super::api::{Access, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, TrackKind, VideoStream};
 use super::av;
 use super::av::colour::Colour;
-use super::clock::{nanos, Clock, Stop, SECOND};
+use super::clock::{nanos, Clock, StopSignal, SECOND};
 use super::fault::contained;
+use super::participant_regions::ParticipantRegions;
 use super::roster::Roster;
-use super::seating::Seating;
-use super::timeline::Track;
-pub use cause::{Cause, TlsCause};
-use complaints::Complaints;
+pub use cause::{SourceCause, TlsCause};
 pub use fit::Fitted;
 pub use guard::{Guard, Refusal};
 pub use hosts::HostPattern;
-pub use open::Failure;
+use media_warnings::MediaWarnings;
 use open::Input;
-use session::Session;
+pub use open::SourceFailure;
+use session::DecodeSession;
 
 /// A source that cannot be opened in this time, or sends no media in it, is unavailable.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -64,17 +63,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const STEADY: Duration = Duration::from_secs(20);
 
 /// What all sources of a capture share.
-pub struct Surroundings {
+pub struct SourceContext {
     pub clock: Arc<dyn Clock>,
-    pub stop: Arc<Stop>,
+    pub stop: Arc<StopSignal>,
     pub roster: Arc<Roster>,
-    pub seating: Arc<Seating>,
+    pub participant_regions: Arc<ParticipantRegions>,
     pub sink: Arc<dyn CaptureSink>,
 }
 
 /// What is taken from a source.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct MediaSelection {
     pub kinds: StreamKinds,
     pub video: VideoStream,
     pub channels: usize,
@@ -82,11 +81,11 @@ pub struct Wanted {
     pub colour: Colour,
 }
 
-impl Wanted {
-    pub fn takes(self, track: Track) -> bool {
+impl MediaSelection {
+    pub fn takes(self, track: TrackKind) -> bool {
         match track {
-            Track::Audio => self.kinds != StreamKinds::VideoOnly,
-            Track::Video => self.kinds != StreamKinds::AudioOnly,
+            TrackKind::Audio => self.kinds != StreamKinds::VideoOnly,
+            TrackKind::Video => self.kinds != StreamKinds::AudioOnly,
         }
     }
 }
@@ -95,24 +94,24 @@ impl Wanted {
 pub struct Played {
     pub joined: bool,
     pub finite: bool,
-    pub failure: Failure,
+    pub failure: SourceFailure,
 }
 
 pub struct Source {
     pub stream: StreamSource,
     guard: Guard,
-    pub wanted: Wanted,
-    pub around: Surroundings,
-    complaints: Complaints,
+    pub media: MediaSelection,
+    pub context: SourceContext,
+    media_warnings: MediaWarnings,
 }
 
 impl Source {
-    pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, around: Surroundings) -> Self {
+    pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, context: SourceContext) -> Self {
         let guard = Guard::new(&config.protocols, config.allow_link_local);
-        let guard = guard.among(&config.allowed_hosts).until(&around.stop);
+        let guard = guard.among(&config.allowed_hosts).until(&context.stop);
         let colour = Colour::of_recording(config.canvas.width, config.canvas.height);
-        let wanted = Wanted { kinds: config.kinds, video: config.video_stream, channels, colour };
-        Self { stream, guard, wanted, around, complaints: Complaints::default() }
+        let media = MediaSelection { kinds: config.kinds, video: config.video_stream, channels, colour };
+        Self { stream, guard, media, context, media_warnings: MediaWarnings::default() }
     }
 
     /// Plays the source again and again until the stop, or until a source that has an end has ended.
@@ -123,17 +122,18 @@ impl Source {
     /// The same with another way to play a connection.
     pub fn run_with(&self, mut play: impl FnMut(Input) -> Played) {
         let mut pause = FIRST_PAUSE;
-        let mut failing: Option<(Failure, u32)> = None;
-        let clock = &self.around.clock;
-        while !self.around.stop.is_raised() {
+        let mut failing: Option<(SourceFailure, u32)> = None;
+        let clock = &self.context.clock;
+        while !self.context.stop.is_raised() {
             let began = clock.now();
             let fail = |failure| Played { joined: false, finite: false, failure };
             let played = contained(|| self.open().map_or_else(fail, &mut play));
-            let Played { joined, finite, failure } = played.unwrap_or_else(|panic| fail(Failure::Panicked(panic)));
+            let Played { joined, finite, failure } =
+                played.unwrap_or_else(|panic| fail(SourceFailure::Panicked(panic)));
             // What was broken off for the stop failed by no fault of its own.
-            if failure == Failure::Stopped
-                || !joined && self.around.stop.is_raised()
-                || joined && finite && failure == Failure::Ended
+            if failure == SourceFailure::Stopped
+                || !joined && self.context.stop.is_raised()
+                || joined && finite && failure == SourceFailure::Ended
             {
                 return;
             }
@@ -143,13 +143,13 @@ impl Source {
             } else {
                 failing = Some(self.fail_again(failure, failing));
             }
-            clock.wait_until(clock.now() + nanos(pause), &self.around.stop);
+            clock.wait_until(clock.now() + nanos(pause), &self.context.stop);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// Counts failures of one kind in a row, and tells of what is news.
-    fn fail_again(&self, failure: Failure, before: Option<(Failure, u32)>) -> (Failure, u32) {
+    fn fail_again(&self, failure: SourceFailure, before: Option<(SourceFailure, u32)>) -> (SourceFailure, u32) {
         let times = before.filter(|(known, _)| *known == failure).map_or(0, |(_, times)| times);
         let turned = failure.is_refusal(times + 1) != failure.is_refusal(times);
         if times == 0 || turned {
@@ -158,8 +158,8 @@ impl Source {
         (failure, times + 1)
     }
 
-    fn open(&self) -> Result<Input, Failure> {
-        let mut input = Input::open(&self.stream.url, &self.stream.access, &self.guard, &self.around.stop, CONNECT)?;
+    fn open(&self) -> Result<Input, SourceFailure> {
+        let mut input = Input::open(&self.stream.url, &self.stream.access, &self.guard, &self.context.stop, CONNECT)?;
         input.tell_pictures_apart(CONNECT);
         input.learn_bare_sound(CONNECT);
         Ok(input)
@@ -169,33 +169,33 @@ impl Source {
     pub fn play(&self, input: Input) -> Played {
         let finite = input.is_finite();
         let who = (self.stream.uid, self.stream.silence);
-        let mut session = Session::new(input, who, self.wanted, &self.around, &self.complaints);
-        let failure = contained(|| session.play()).unwrap_or_else(Failure::Panicked);
+        let mut session = DecodeSession::new(input, who, self.media, &self.context, &self.media_warnings);
+        let failure = contained(|| session.play()).unwrap_or_else(SourceFailure::Panicked);
         let joined = session.has_joined();
         // At a stop nobody leaves: the recording does.
-        if joined && failure != Failure::Stopped {
+        if joined && failure != SourceFailure::Stopped {
             // What is still to be shown of a source that ended properly is shown.
-            self.around
+            self.context
                 .clock
-                .wait_until(session.last_due().min(self.around.clock.now() + 2 * SECOND), &self.around.stop);
-            self.around.roster.leave(self.stream.uid);
+                .wait_until(session.last_due().min(self.context.clock.now() + 2 * SECOND), &self.context.stop);
+            self.context.roster.leave(self.stream.uid);
             self.tell_left(&failure);
         }
         Played { joined, finite, failure }
     }
 
-    fn tell_unavailable(&self, failure: &Failure, times: u32) {
-        self.around.sink.event(CaptureEvent::Unavailable {
+    fn tell_unavailable(&self, failure: &SourceFailure, times: u32) {
+        self.context.sink.event(CaptureEvent::Unavailable {
             uid: self.stream.uid,
             refused: failure.is_refusal(times),
             message: failure.to_string(),
         });
     }
 
-    pub fn tell_left(&self, failure: &Failure) {
-        self.around.sink.event(CaptureEvent::Left {
+    pub fn tell_left(&self, failure: &SourceFailure) {
+        self.context.sink.event(CaptureEvent::Left {
             uid: self.stream.uid,
-            at: self.around.clock.utc(self.around.clock.now()),
+            at: self.context.clock.utc(self.context.clock.now()),
             lost: failure.is_loss(),
             message: failure.to_string(),
         });
@@ -206,7 +206,13 @@ impl Source {
 ///
 /// # Errors
 /// As the participant's error would tell.
-pub fn try_out(url: &str, access: &Access, guard: &Guard, packets: usize, limit: Duration) -> Result<(), Failure> {
+pub fn try_out(
+    url: &str,
+    access: &Access,
+    guard: &Guard,
+    packets: usize,
+    limit: Duration,
+) -> Result<(), SourceFailure> {
     av::prepare();
     let mut input = Input::open(url, access, guard, &Arc::default(), limit)?;
     (0..packets).try_for_each(|_| input.read(limit).map(drop))
@@ -218,7 +224,7 @@ mod tests {
 
     use super::*;
     use crate::capture::api::{ClosedSlice, Fit, Layout, OpenSlice, UtcMillis};
-    use crate::capture::clock::{lock, Nanos, Presence, VirtualClock};
+    use crate::capture::clock::{lock, ClockHold, Nanos, VirtualClock};
     use crate::capture::tick::Settings;
     use crate::error::Error;
     use crate::test_support::Scratch;
@@ -260,24 +266,24 @@ mod tests {
             silence: CONNECT,
         };
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
-        let _presence = Presence::new(&clock);
+        let _presence = ClockHold::new(&clock);
         let events = Arc::<Events>::default();
         let settings = Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
-        let around = Surroundings {
+        let context = SourceContext {
             clock: Arc::clone(&clock),
             stop: Arc::default(),
             roster: Arc::new(Roster::of([7].into_iter())),
-            seating: Arc::new(Seating::new((64, 64), Fit::Crop, Arc::new(Mutex::new(settings)))),
+            participant_regions: Arc::new(ParticipantRegions::new((64, 64), Fit::Crop, Arc::new(Mutex::new(settings)))),
             sink: Arc::clone(&events) as _,
         };
-        let wanted = Wanted {
+        let media = MediaSelection {
             kinds: StreamKinds::AudioVideo,
             video: VideoStream::High,
             channels: 1,
             colour: Colour::of_recording(64, 64),
         };
         let guard = Guard::new(&["file".to_owned()], false);
-        let source = Source { stream, guard, wanted, around, complaints: Complaints::default() };
+        let source = Source { stream, guard, media, context, media_warnings: MediaWarnings::default() };
         let mut began = Vec::new();
         source.run_with(|input| {
             began.push(clock.now());
@@ -287,7 +293,7 @@ mod tests {
         (began, told)
     }
 
-    fn ended(joined: bool, failure: Failure) -> Played {
+    fn ended(joined: bool, failure: SourceFailure) -> Played {
         Played { joined, finite: false, failure }
     }
 
@@ -315,10 +321,10 @@ mod tests {
     #[test]
     fn who_joins_and_leaves_again_and_again_is_asked_for_less_and_less_often() {
         let (began, _) = played(|source, _, count| {
-            let clock = &source.around.clock;
+            let clock = &source.context.clock;
             let (lasting, stopped) = (if count == 20 { 60 * SECOND } else { SECOND }, count == 30);
-            clock.wait_until(clock.now() + lasting, &source.around.stop);
-            ended(true, if stopped { Failure::Stopped } else { Failure::Ended })
+            clock.wait_until(clock.now() + lasting, &source.context.stop);
+            ended(true, if stopped { SourceFailure::Stopped } else { SourceFailure::Ended })
         });
         let pauses: Vec<Nanos> = began.windows(2).map(|pair| (pair[1] - pair[0]) / (SECOND / 2) - 2).collect();
         assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 16], "in half seconds");

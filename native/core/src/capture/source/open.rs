@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use ffmpeg_next::ffi;
 
-use super::aim::Aim;
-use super::cause::{self, Cause, Stage};
+use super::cause::{self, SourceCause, Stage};
 use super::guard::{self, Guard, Refusal};
 use super::playlist::Cadence;
 use super::reach::{Watch, MOST_REDIRECTS};
-use crate::capture::api::{Access, VideoStream};
+use super::resolved_url::ResolvedUrl;
+use crate::capture::api::{Access, TrackKind, VideoStream};
 use crate::capture::av::codec::{Decoder, Presentation, WANTED};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
-use crate::capture::clock::Stop;
+use crate::capture::clock::StopSignal;
 use crate::capture::fault::Panic;
-use crate::capture::timeline::{Pace, Stamp, Track};
+use crate::capture::timeline::{Pace, Stamp};
 
 /// Containers that are looked for. Scripts of files, session descriptions, devices and the like are not among them.
 const FORMATS: &str =
@@ -66,11 +66,11 @@ const MOST_BYTES: usize = 24 << 20;
 
 /// Why a source gives nothing (any more).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum SourceFailure {
     /// Our own rules forbid it.
     Forbidden(Refusal),
     /// It cannot be fetched.
-    Failed(Cause),
+    Failed(SourceCause),
     TimedOut(Duration),
     /// Its headers or lists took more memory than any live source's.
     Endless,
@@ -84,7 +84,7 @@ pub enum Failure {
     Stopped,
 }
 
-impl Failure {
+impl SourceFailure {
     /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
     #[must_use]
     pub fn is_loss(&self) -> bool {
@@ -96,14 +96,14 @@ impl Failure {
     pub fn is_refusal(&self, times: u32) -> bool {
         match self {
             Self::Forbidden(_) => true,
-            Self::Failed(Cause::HungUp) => times >= 3,
+            Self::Failed(SourceCause::HungUp) => times >= 3,
             Self::Failed(cause) => cause.is_refusal(),
             _ => false,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for SourceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forbidden(refusal) => refusal.fmt(f),
@@ -131,22 +131,34 @@ unsafe impl Send for Input {}
 
 impl Input {
     /// Connects within `limit`.
-    pub fn open(url: &str, access: &Access, guard: &Guard, stop: &Arc<Stop>, limit: Duration) -> Result<Self, Failure> {
+    pub fn open(
+        url: &str,
+        access: &Access,
+        guard: &Guard,
+        stop: &Arc<StopSignal>,
+        limit: Duration,
+    ) -> Result<Self, SourceFailure> {
         let mut url = url.to_owned();
         for _ in 0..=MOST_REDIRECTS {
             match Self::open_at(&url, access, guard, stop, limit) {
-                Err(Unopened::Failed(failure)) => return Err(failure),
-                Err(Unopened::Redirected(to)) => url = redirected(&url, &to).map_err(Failure::Forbidden)?,
+                Err(NoInput::Failed(failure)) => return Err(failure),
+                Err(NoInput::Redirected(to)) => url = redirected(&url, &to).map_err(SourceFailure::Forbidden)?,
                 Ok(input) => return Ok(input),
             }
         }
-        Err(Failure::Failed(Cause::RedirectedForEver))
+        Err(SourceFailure::Failed(SourceCause::RedirectedForEver))
     }
 
-    fn open_at(url: &str, access: &Access, guard: &Guard, stop: &Arc<Stop>, limit: Duration) -> Result<Self, Unopened> {
+    fn open_at(
+        url: &str,
+        access: &Access,
+        guard: &Guard,
+        stop: &Arc<StopSignal>,
+        limit: Duration,
+    ) -> Result<Self, NoInput> {
         let addresses = guard.check(url).map_err(|refusal| match refusal {
-            Refusal::Unresolved => Failure::Failed(Cause::NameUnknown),
-            refusal => Failure::Forbidden(refusal),
+            Refusal::Unresolved => SourceFailure::Failed(SourceCause::NameUnknown),
+            refusal => SourceFailure::Forbidden(refusal),
         })?;
         let watch = Arc::new(Watch::new(url, addresses.clone(), access, guard, stop));
         watch.allow(limit);
@@ -156,7 +168,7 @@ impl Input {
             Err(error) => {
                 watch.give_back();
                 if let Some(to) = watch.forwarding.findings.take_redirect() {
-                    return Err(Unopened::Redirected(to));
+                    return Err(NoInput::Redirected(to));
                 }
                 Err(classify(error, &watch, limit, url, Stage::Opening).into())
             }
@@ -164,16 +176,16 @@ impl Input {
     }
 
     /// Reads the next packet, waiting at most `limit` for it.
-    pub fn read(&mut self, limit: Duration) -> Result<Packet, Failure> {
+    pub fn read(&mut self, limit: Duration) -> Result<Packet, SourceFailure> {
         if let Some(packet) = self.unread.pop_front() {
             return Ok(packet);
         }
-        let mut packet = Packet::empty().map_err(|error| Failure::Failed(Cause::Other(error)))?;
+        let mut packet = Packet::empty().map_err(|error| SourceFailure::Failed(SourceCause::Other(error)))?;
         self.watch.allow(limit);
         loop {
             // SAFETY: context and packet are valid.
             match AvError::check(unsafe { ffi::av_read_frame(self.context.as_ptr(), packet.as_mut_ptr()) }) {
-                Ok(_) if packet.footprint() > MOST_BYTES => return Err(Failure::Endless),
+                Ok(_) if packet.footprint() > MOST_BYTES => return Err(SourceFailure::Endless),
                 Ok(_) => return Ok(packet),
                 Err(AvError::AGAIN) if !self.watch.is_over() => {}
                 Err(error) => return Err(classify(error, &self.watch, limit, self.watch.url(), Stage::Reading)),
@@ -243,11 +255,11 @@ impl Input {
     }
 
     /// Which kind of media the stream carries, if one that is recorded.
-    pub fn track(&self, index: usize) -> Option<Track> {
+    pub fn track(&self, index: usize) -> Option<TrackKind> {
         // SAFETY: every stream has parameters.
         match self.stream(index).map(|stream| unsafe { (*stream.codecpar).codec_type })? {
-            ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => Some(Track::Audio),
-            ffi::AVMediaType::AVMEDIA_TYPE_VIDEO if !self.is_still(index) => Some(Track::Video),
+            ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => Some(TrackKind::Audio),
+            ffi::AVMediaType::AVMEDIA_TYPE_VIDEO if !self.is_still(index) => Some(TrackKind::Video),
             _ => None,
         }
     }
@@ -259,11 +271,11 @@ impl Input {
     /// Learns the sizes of pictures where there is a choice between several and the container does not tell them. Of
     /// several programs, all but one may show themselves only later.
     pub fn tell_pictures_apart(&mut self, limit: Duration) {
-        let needless: Vec<usize> = self.candidates(Track::Video).skip(MOST_PICTURES).collect();
+        let needless: Vec<usize> = self.candidates(TrackKind::Video).skip(MOST_PICTURES).collect();
         for index in needless {
             self.discard(index);
         }
-        let pictures: Vec<usize> = self.candidates(Track::Video).collect();
+        let pictures: Vec<usize> = self.candidates(TrackKind::Video).collect();
         let programs = self.programs();
         let hidden = programs.len() > 1 && programs.iter().any(Vec::is_empty);
         let told = pictures.iter().all(|index| self.weight(*index) != (0, 0));
@@ -287,11 +299,11 @@ impl Input {
     }
 
     /// The stream to record for a track, by what is known of the streams now: the sound comes with the picture.
-    pub fn best(&self, track: Track, wanted: VideoStream) -> Option<usize> {
+    pub fn best(&self, track: TrackKind, wanted: VideoStream) -> Option<usize> {
         let all: Vec<usize> = self.candidates(track).collect();
         let picture = match track {
-            Track::Audio => self.best(Track::Video, wanted),
-            Track::Video => None,
+            TrackKind::Audio => self.best(TrackKind::Video, wanted),
+            TrackKind::Video => None,
         };
         let beside: Vec<usize> = all.iter().copied().filter(|index| self.belong_together(picture, *index)).collect();
         let candidates = if beside.is_empty() { all } else { beside }.into_iter();
@@ -301,7 +313,7 @@ impl Input {
         }
     }
 
-    fn candidates(&self, track: Track) -> impl DoubleEndedIterator<Item = usize> + '_ {
+    fn candidates(&self, track: TrackKind) -> impl DoubleEndedIterator<Item = usize> + '_ {
         (0..self.streams().len()).filter(move |index| self.track(*index) == Some(track) && self.is_received(*index))
     }
 
@@ -426,21 +438,21 @@ fn variant_rate(stream: &ffi::AVStream) -> Option<i64> {
 }
 
 /// Why there is no input.
-enum Unopened {
-    Failed(Failure),
+enum NoInput {
+    Failed(SourceFailure),
     /// The server sends on to this URL.
     Redirected(String),
 }
 
-impl From<Failure> for Unopened {
-    fn from(failure: Failure) -> Self {
+impl From<SourceFailure> for NoInput {
+    fn from(failure: SourceFailure) -> Self {
         Self::Failed(failure)
     }
 }
 
 /// Where an RTSP server's redirect leads from `url`, with the credentials if it stays there.
 fn redirected(url: &str, to: &str) -> Result<String, Refusal> {
-    let (from, target) = (Aim::new(url, Vec::new())?, Aim::new(to, Vec::new())?);
+    let (from, target) = (ResolvedUrl::new(url, Vec::new())?, ResolvedUrl::new(to, Vec::new())?);
     if !target.is_rtsp() {
         return Err(Refusal::Malformed);
     }
@@ -451,14 +463,14 @@ fn redirected(url: &str, to: &str) -> Result<String, Refusal> {
 }
 
 /// The URL for the demuxers that connect by themselves, past the rules: to what was judged.
-fn self_opened(url: &str, addresses: Vec<IpAddr>, watch: &Watch) -> Result<Option<String>, Failure> {
-    let aim = Aim::new(url, addresses).map_err(Failure::Forbidden)?;
-    if aim.is_rtsp() {
-        let Some(server) = aim.server() else { return Err(Failure::Forbidden(Refusal::Malformed)) };
-        let port = watch.forwarding.port_to(server).map_err(Failure::Failed)?;
-        return Ok(Some(aim.through(port)));
+fn self_opened(url: &str, addresses: Vec<IpAddr>, watch: &Watch) -> Result<Option<String>, SourceFailure> {
+    let resolved = ResolvedUrl::new(url, addresses).map_err(SourceFailure::Forbidden)?;
+    if resolved.is_rtsp() {
+        let Some(server) = resolved.server() else { return Err(SourceFailure::Forbidden(Refusal::Malformed)) };
+        let port = watch.forwarding.port_to(server).map_err(SourceFailure::Failed)?;
+        return Ok(Some(resolved.through(port)));
     }
-    Ok(if url.starts_with("rtp://") { aim.direct().into_iter().next() } else { None })
+    Ok(if url.starts_with("rtp://") { resolved.direct().into_iter().next() } else { None })
 }
 
 /// Opens the URL, or instead of it the local one.
@@ -484,27 +496,27 @@ fn open_context(text: &str, local: Option<&str>, watch: &Watch) -> Result<NonNul
 }
 
 /// What an error of libav means for the participant.
-fn classify(error: AvError, watch: &Watch, limit: Duration, url: &str, stage: Stage) -> Failure {
+fn classify(error: AvError, watch: &Watch, limit: Duration, url: &str, stage: Stage) -> SourceFailure {
     if watch.stop.is_raised() {
-        return Failure::Stopped;
+        return SourceFailure::Stopped;
     }
     if let Some(refusal) = watch.take_refusal() {
-        return Failure::Forbidden(refusal);
+        return SourceFailure::Forbidden(refusal);
     }
     if watch.is_gorged() {
-        return Failure::Endless;
+        return SourceFailure::Endless;
     }
     let is_late = error == AvError::INTERRUPTED || watch.is_over();
     if stage == Stage::Reading && cause::is_end(error, url) {
-        return watch.take_cause().map_or(Failure::Ended, Failure::Failed);
+        return watch.take_cause().map_or(SourceFailure::Ended, SourceFailure::Failed);
     }
     match watch.waits_because() {
-        Some(cause) => Failure::Failed(cause),
-        None if is_late => Failure::TimedOut(limit),
-        None if error == AvError::END_OF_FILE => Failure::Ended,
+        Some(cause) => SourceFailure::Failed(cause),
+        None if is_late => SourceFailure::TimedOut(limit),
+        None if error == AvError::END_OF_FILE => SourceFailure::Ended,
         None => {
             tracing::debug!(detail = %error, "the source fails");
-            Failure::Failed(Cause::of(error, url, stage))
+            SourceFailure::Failed(SourceCause::of(error, url, stage))
         }
     }
 }

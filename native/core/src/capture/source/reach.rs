@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use ffmpeg_next::ffi;
 
-use super::aim::Aim;
-use super::cause::{Cause, Stage};
+use super::cause::{SourceCause, Stage};
 use super::cookies::Cookies;
 use super::forward::Forwarding;
 use super::guard::{self, Guard, Refusal};
@@ -20,9 +19,10 @@ use super::numbering::Numbering;
 use super::peek::Peek;
 use super::playlist::{self, Cadence};
 use super::redirect;
+use super::resolved_url::ResolvedUrl;
 use crate::capture::api::Access;
 use crate::capture::av::{c_string, AvError, Options};
-use crate::capture::clock::{lock, Stop};
+use crate::capture::clock::{lock, StopSignal};
 
 /// Redirects that are followed in a row.
 pub const MOST_REDIRECTS: usize = 8;
@@ -52,7 +52,7 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Bounds libav's calls. Times are real: the network knows no virtual clock.
 pub struct Watch {
-    pub stop: Arc<Stop>,
+    pub stop: Arc<StopSignal>,
     url: String,
     /// The addresses that the source's own URL was judged by, until they are used.
     addresses: Mutex<Option<Vec<IpAddr>>>,
@@ -61,7 +61,7 @@ pub struct Watch {
     pub forwarding: Forwarding,
     cookies: Mutex<Cookies>,
     /// Why what was to be opened last was not.
-    cause: Mutex<Option<Cause>>,
+    cause: Mutex<Option<SourceCause>>,
     /// Whether the source's own server has sent on to another.
     has_strayed: AtomicBool,
     origin: Instant,
@@ -76,7 +76,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(url: &str, addresses: Vec<IpAddr>, access: &Access, guard: &Guard, stop: &Arc<Stop>) -> Self {
+    pub fn new(url: &str, addresses: Vec<IpAddr>, access: &Access, guard: &Guard, stop: &Arc<StopSignal>) -> Self {
         Self {
             stop: Arc::clone(stop),
             url: url.to_owned(),
@@ -145,12 +145,12 @@ impl Watch {
     }
 
     /// Why a connection could not be made or was lost, if that was found out beside libav.
-    pub fn take_cause(&self) -> Option<Cause> {
+    pub fn take_cause(&self) -> Option<SourceCause> {
         self.forwarding.findings.take_cause()
     }
 
     /// Why what was to be opened last was not, so that libav waits for it.
-    pub fn waits_because(&self) -> Option<Cause> {
+    pub fn waits_because(&self) -> Option<SourceCause> {
         self.take_cause().or_else(|| lock(&self.cause).clone())
     }
 
@@ -160,13 +160,13 @@ impl Watch {
 
     fn refuse(&self, refusal: Refusal) -> c_int {
         if refusal == Refusal::Unresolved {
-            return self.fail(Cause::NameUnknown);
+            return self.fail(SourceCause::NameUnknown);
         }
         lock(&self.refusal).get_or_insert(refusal);
         ffi::AVERROR(ffi::EPERM)
     }
 
-    fn fail(&self, cause: Cause) -> c_int {
+    fn fail(&self, cause: SourceCause) -> c_int {
         *lock(&self.cause) = Some(cause);
         ffi::AVERROR(ffi::EIO)
     }
@@ -201,31 +201,31 @@ impl Watch {
         let is_root = !self.is_entered.load(Ordering::Relaxed);
         let (mut target, mut is_redirected) = (asked.to_owned(), false);
         for _ in 0..=MOST_REDIRECTS {
-            let aim = match self.judge(&target).and_then(|addresses| Aim::new(&target, addresses)) {
-                Ok(aim) => aim,
+            let resolved = match self.judge(&target).and_then(|addresses| ResolvedUrl::new(&target, addresses)) {
+                Ok(resolved) => resolved,
                 Err(refusal) => return self.refuse(refusal),
             };
-            let headers = self.headers_for(&aim, is_redirected);
+            let headers = self.headers_for(&resolved, is_redirected);
             // SAFETY: the caller's promise.
-            let opened = unsafe { self.attempt(call, wrapping, &aim, &headers) };
+            let opened = unsafe { self.attempt(call, wrapping, &resolved, &headers) };
             let Err(cause) = opened else {
                 // SAFETY: it was opened just now.
                 return unsafe { self.look_into(call, asked, &target) };
             };
-            let answer = self.redirect_behind(&cause, &aim, &headers);
+            let answer = self.redirect_behind(&cause, &resolved, &headers);
             let Some(answer) = answer else {
                 return self.give_up(cause, is_root);
             };
-            match self.follow_redirect(&aim, answer, is_root) {
+            match self.follow_redirect(&resolved, answer, is_root) {
                 Ok(next) => (target, is_redirected) = (next, true),
                 Err(refusal) => return self.refuse(refusal),
             }
         }
-        self.fail(Cause::RedirectedForEver)
+        self.fail(SourceCause::RedirectedForEver)
     }
 
-    fn give_up(&self, unopened: Unopened, is_root: bool) -> c_int {
-        let Unopened { error, cause } = unopened;
+    fn give_up(&self, unopened: OpenError, is_root: bool) -> c_int {
+        let OpenError { error, cause } = unopened;
         // Who interrupted it knows why.
         if error != AvError::INTERRUPTED {
             *lock(&self.cause) = Some(if is_root { cause } else { cause.of_reference() });
@@ -236,19 +236,25 @@ impl Watch {
     /// A redirect that is not followed is an input/output error like many another.
     fn redirect_behind(
         &self,
-        unopened: &Unopened,
-        aim: &Aim,
+        unopened: &OpenError,
+        resolved: &ResolvedUrl,
         headers: &[(String, String)],
     ) -> Option<redirect::Redirect> {
-        let may_be =
-            aim.is_http() && unopened.error == AvError(ffi::AVERROR(ffi::EIO)) && unopened.cause == Cause::Broken;
-        may_be.then(|| redirect::ask(aim, headers, &self.access.trust, || self.is_over())).flatten()
+        let may_be = resolved.is_http()
+            && unopened.error == AvError(ffi::AVERROR(ffi::EIO))
+            && unopened.cause == SourceCause::Broken;
+        may_be.then(|| redirect::ask(resolved, headers, &self.access.trust, || self.is_over())).flatten()
     }
 
     /// Where a redirect leads, if it is to be followed.
-    fn follow_redirect(&self, from: &Aim, answer: redirect::Redirect, is_root: bool) -> Result<String, Refusal> {
+    fn follow_redirect(
+        &self,
+        from: &ResolvedUrl,
+        answer: redirect::Redirect,
+        is_root: bool,
+    ) -> Result<String, Refusal> {
         let addresses = self.guard.check_reference(&self.url, &answer.url)?;
-        let to = Aim::new(&answer.url, addresses)?;
+        let to = ResolvedUrl::new(&answer.url, addresses)?;
         if !to.is_http() {
             return Err(Refusal::Malformed);
         }
@@ -264,8 +270,8 @@ impl Watch {
 
     /// What a server is told of the configured headers: its own all, those that a playlist names what is no secret, and
     /// those that a redirect leads to nothing.
-    fn headers_for(&self, aim: &Aim, is_redirected: bool) -> Vec<(String, String)> {
-        let is_home = Aim::new(&self.url, Vec::new()).is_ok_and(|home| home.is_of_one_server(aim));
+    fn headers_for(&self, resolved: &ResolvedUrl, is_redirected: bool) -> Vec<(String, String)> {
+        let is_home = ResolvedUrl::new(&self.url, Vec::new()).is_ok_and(|home| home.is_of_one_server(resolved));
         let is_named = !is_redirected && !self.has_strayed.load(Ordering::Relaxed);
         let is_open = |name: &str| OPEN_HEADERS.iter().any(|open| name.eq_ignore_ascii_case(open));
         let headers = self.access.headers.iter();
@@ -280,33 +286,33 @@ impl Watch {
         &self,
         call: &Call,
         wrapping: &str,
-        aim: &Aim,
+        resolved: &ResolvedUrl,
         headers: &[(String, String)],
-    ) -> Result<(), Unopened> {
-        let failed = |cause| Unopened { error: AvError(ffi::AVERROR(ffi::EIO)), cause };
-        let urls = match aim.server() {
-            Some(server) => vec![aim.through(self.forwarding.port_to(server).map_err(failed)?)],
-            None => aim.direct(),
+    ) -> Result<(), OpenError> {
+        let failed = |cause| OpenError { error: AvError(ffi::AVERROR(ffi::EIO)), cause };
+        let urls = match resolved.server() {
+            Some(server) => vec![resolved.through(self.forwarding.port_to(server).map_err(failed)?)],
+            None => resolved.direct(),
         };
-        let options = self.options_for(aim, headers);
+        let options = self.options_for(resolved, headers);
         let options: Vec<(&str, &str)> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.forwarding.findings.take_cause();
-        let mut unopened = failed(Cause::NoRoute);
+        let mut unopened = failed(SourceCause::NoRoute);
         for url in urls {
             // SAFETY: the caller's promise.
             let opened = AvError::check(unsafe { call.attempt(&format!("{wrapping}{url}"), &options) });
             let Err(error) = opened else {
                 // SAFETY: it was opened just now.
-                unsafe { self.remember(call, aim) };
+                unsafe { self.remember(call, resolved) };
                 return Ok(());
             };
             let cause = self.take_cause().unwrap_or_else(|| match error {
-                AvError::INVALID if aim.is_http() => Cause::Overlong,
-                error => Cause::of(error, &url, Stage::Opening),
+                AvError::INVALID if resolved.is_http() => SourceCause::Overlong,
+                error => SourceCause::of(error, &url, Stage::Opening),
             });
             tracing::debug!(detail = %error, "{cause}");
-            let is_reached = !matches!(cause, Cause::Refused | Cause::NoRoute | Cause::NoAnswer);
-            unopened = Unopened { error, cause };
+            let is_reached = !matches!(cause, SourceCause::Refused | SourceCause::NoRoute | SourceCause::NoAnswer);
+            unopened = OpenError { error, cause };
             if is_reached {
                 break;
             }
@@ -314,19 +320,19 @@ impl Watch {
         Err(unopened)
     }
 
-    fn options_for(&self, aim: &Aim, headers: &[(String, String)]) -> Vec<(&'static str, String)> {
-        if let Some(location) = aim.rtmp_location() {
+    fn options_for(&self, resolved: &ResolvedUrl, headers: &[(String, String)]) -> Vec<(&'static str, String)> {
+        if let Some(location) = resolved.rtmp_location() {
             return vec![("rtmp_tcurl", location)];
         }
-        if !aim.is_http() {
+        if !resolved.is_http() {
             return PATIENT_SRT.map(|(name, value)| (name, value.to_owned())).to_vec();
         }
         let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
-        let lines: String = lines.chain([format!("Host: {}\r\n", aim.place())]).collect();
+        let lines: String = lines.chain([format!("Host: {}\r\n", resolved.place())]).collect();
         vec![
             ("max_redirects", "0".to_owned()),
             ("headers", lines),
-            ("cookies", lock(&self.cookies).lines_for(aim.host())),
+            ("cookies", lock(&self.cookies).lines_for(resolved.host())),
             // What was judged is connected to, whatever the environment says.
             ("http_proxy", String::new()),
         ]
@@ -336,11 +342,11 @@ impl Watch {
     ///
     /// # Safety
     /// What the call asked for was opened.
-    unsafe fn remember(&self, call: &Call, aim: &Aim) {
-        if aim.is_http() {
+    unsafe fn remember(&self, call: &Call, resolved: &ResolvedUrl) {
+        if resolved.is_http() {
             // SAFETY: the caller's promise.
             let cookies = unsafe { call.option(c"cookies") };
-            lock(&self.cookies).keep(aim.host(), &cookies.unwrap_or_default());
+            lock(&self.cookies).keep(resolved.host(), &cookies.unwrap_or_default());
         }
     }
 }
@@ -349,9 +355,9 @@ impl Watch {
 const PATIENT_SRT: [(&str, &str); 1] = [("connect_timeout", "60000")];
 
 /// libav's error with its cause.
-struct Unopened {
+struct OpenError {
     error: AvError,
-    cause: Cause,
+    cause: SourceCause,
 }
 
 impl Watch {
@@ -386,7 +392,7 @@ impl Watch {
                 ffi::avio_closep(call.io);
             }
             match judged {
-                Ok(Content::Playlist(cadence)) => {
+                Ok(FirstBytes::Playlist(cadence)) => {
                     let mut known = lock(&self.cadence);
                     *known = cadence.or(*known);
                     call.take_for_playlist(target, is_root)
@@ -395,7 +401,7 @@ impl Watch {
                     // A playlist that can be fetched is no sign that what it lists can.
                     *lock(&self.cause) = None;
                     match content {
-                        Content::TransportStream if is_root => call.limit("mpegts", MOST_STREAMS_OF_A_TRANSPORT),
+                        FirstBytes::TransportStream if is_root => call.limit("mpegts", MOST_STREAMS_OF_A_TRANSPORT),
                         _ => 0,
                     }
                 }
@@ -404,8 +410,8 @@ impl Watch {
                     AvError::INTERRUPTED.0
                 }
                 Err(Unsound::Broken(error)) => {
-                    let cause = Cause::of(error, target, Stage::Opening);
-                    self.give_up(Unopened { error, cause }, is_root)
+                    let cause = SourceCause::of(error, target, Stage::Opening);
+                    self.give_up(OpenError { error, cause }, is_root)
                 }
             }
         }
@@ -413,7 +419,7 @@ impl Watch {
 }
 
 /// What something is by its first bytes.
-enum Content {
+enum FirstBytes {
     Playlist(Option<Cadence>),
     TransportStream,
     Other,
@@ -424,13 +430,13 @@ enum Unsound {
     Broken(AvError),
 }
 
-fn judge(peek: &mut Peek, is_root: bool, follow: impl FnOnce(&str) -> Option<String>) -> Result<Content, Unsound> {
+fn judge(peek: &mut Peek, is_root: bool, follow: impl FnOnce(&str) -> Option<String>) -> Result<FirstBytes, Unsound> {
     if peek.beginning(playlist::HEAD.len()).map_err(Unsound::Broken)? != playlist::HEAD {
         if !is_root {
-            return Ok(Content::Other);
+            return Ok(FirstBytes::Other);
         }
         let beginning = peek.beginning(SYNC_LENGTH).map_err(Unsound::Broken)?;
-        return Ok(if is_transport_stream(beginning) { Content::TransportStream } else { Content::Other });
+        return Ok(if is_transport_stream(beginning) { FirstBytes::TransportStream } else { FirstBytes::Other });
     }
     let text = peek.beginning(playlist::MOST_BYTES + 1).map_err(Unsound::Broken)?;
     if text.len() > playlist::MOST_BYTES {
@@ -443,7 +449,7 @@ fn judge(peek: &mut Peek, is_root: bool, follow: impl FnOnce(&str) -> Option<Str
     if let Some(other) = std::str::from_utf8(text).ok().and_then(follow) {
         peek.replace(other.as_bytes()).map_err(Unsound::Broken)?;
     }
-    Ok(Content::Playlist(cadence))
+    Ok(FirstBytes::Playlist(cadence))
 }
 
 /// Three packets, of 188 bytes or of 192, and what may come before the first.

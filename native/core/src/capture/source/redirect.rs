@@ -11,8 +11,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, ACCEPT, LOCATION, RANG
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use super::aim::Aim;
 use super::forward::client_config;
+use super::resolved_url::ResolvedUrl;
 use crate::capture::api::Trust;
 
 /// How often it is looked whether an answer is still wanted.
@@ -27,9 +27,14 @@ pub struct Redirect {
 }
 
 /// Asks as libav does, and returns where the answer leads, if it is a redirect. Gives up when `is_over` says so.
-pub fn ask(aim: &Aim, headers: &[(String, String)], trust: &Trust, is_over: impl Fn() -> bool) -> Option<Redirect> {
+pub fn ask(
+    resolved: &ResolvedUrl,
+    headers: &[(String, String)],
+    trust: &Trust,
+    is_over: impl Fn() -> bool,
+) -> Option<Redirect> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(unless(is_over, answer(aim, headers, trust)))
+    runtime.block_on(unless(is_over, answer(resolved, headers, trust)))
 }
 
 async fn unless<T>(is_over: impl Fn() -> bool, work: impl Future<Output = Option<T>>) -> Option<T> {
@@ -44,18 +49,18 @@ async fn unless<T>(is_over: impl Fn() -> bool, work: impl Future<Output = Option
     }
 }
 
-async fn answer(aim: &Aim<'_>, headers: &[(String, String)], trust: &Trust) -> Option<Redirect> {
+async fn answer(resolved: &ResolvedUrl<'_>, headers: &[(String, String)], trust: &Trust) -> Option<Redirect> {
     // The port of the URL holds, whatever is said here.
-    let addresses: Vec<SocketAddr> = aim.addresses().iter().map(|address| SocketAddr::new(*address, 0)).collect();
+    let addresses: Vec<SocketAddr> = resolved.addresses().iter().map(|address| SocketAddr::new(*address, 0)).collect();
     let client = Client::builder()
         .tls_backend_preconfigured(client_config(trust).ok()?)
         .redirect(Policy::none())
         .http1_only()
         .no_proxy()
-        .resolve_to_addrs(aim.host(), &addresses)
+        .resolve_to_addrs(resolved.host(), &addresses)
         .build()
         .ok()?;
-    let request = client.get(Url::parse(aim.url()).ok()?).headers(with_ours(headers));
+    let request = client.get(Url::parse(resolved.url()).ok()?).headers(with_ours(headers));
     let answer = request.send().await.ok()?;
     let location = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
     let target = answer.url().join(location.to_str().ok()?).ok()?;

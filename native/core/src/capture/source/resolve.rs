@@ -31,7 +31,7 @@ fn waited<T: Send + 'static>(
     look: impl FnOnce() -> Option<T> + Send + 'static,
     is_over: impl Fn() -> bool,
 ) -> Option<T> {
-    let turn = Turn::take()?;
+    let turn = LookupPermit::take()?;
     let (tell, answer) = mpsc::channel();
     let work = move || {
         // Whoever asked may be gone.
@@ -50,16 +50,16 @@ fn waited<T: Send + 'static>(
 }
 
 /// The right to one look-up.
-struct Turn;
+struct LookupPermit;
 
-impl Turn {
+impl LookupPermit {
     fn take() -> Option<Self> {
         let turn = Self;
         (UNDER_WAY.fetch_add(1, Ordering::Relaxed) < MOST).then_some(turn)
     }
 }
 
-impl Drop for Turn {
+impl Drop for LookupPermit {
     fn drop(&mut self) {
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
     }

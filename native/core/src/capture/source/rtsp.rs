@@ -16,7 +16,7 @@ const INTERLEAVED: u8 = b'$';
 
 /// One unit of the talk.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum RtspUnit {
     /// Media, with its four bytes before.
     Media(Vec<u8>),
     /// A request or an answer: the lines before the empty one, and what follows that.
@@ -29,20 +29,20 @@ pub struct NotRtsp;
 
 /// Takes a direction of the talk apart.
 #[derive(Default)]
-pub struct Units {
+pub struct RtspUnits {
     held: Vec<u8>,
 }
 
-impl Units {
+impl RtspUnits {
     pub fn push(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
 
     /// The next whole unit, if there is one. Media that follows each other is one unit.
-    pub fn pop(&mut self) -> Result<Option<Unit>, NotRtsp> {
+    pub fn pop(&mut self) -> Result<Option<RtspUnit>, NotRtsp> {
         let media = self.media();
         if media > 0 {
-            return Ok(Some(Unit::Media(self.take(media))));
+            return Ok(Some(RtspUnit::Media(self.take(media))));
         }
         if self.held.first().is_none_or(|first| *first == INTERLEAVED) {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Units {
             return Ok(None);
         }
         let body = self.take(end + 4 + length).split_off(end + 4);
-        Ok(Some(Unit::Message { head, body }))
+        Ok(Some(RtspUnit::Message { head, body }))
     }
 
     /// The length of the whole packets of media at the beginning.
@@ -83,7 +83,7 @@ impl Units {
 
 /// The two names of one server: `rtsp://127.0.0.1:PORT` for libav, and its own.
 #[derive(Debug, Clone)]
-pub struct Names {
+pub struct ServerNames {
     pub local: String,
     pub own: String,
     /// User name and password as the URL has them.
@@ -94,12 +94,12 @@ pub struct Names {
 
 /// What an answer is for the forwarder.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RtspReply {
     Message(Vec<u8>),
     Redirect(String),
 }
 
-impl Names {
+impl ServerNames {
     /// A request as the server is to see it.
     pub fn request(&self, head: &str, body: &[u8]) -> Vec<u8> {
         let method = head.split(' ').next().unwrap_or_default();
@@ -116,12 +116,12 @@ impl Names {
     }
 
     /// An answer (or a request of the server) as libav is to see it.
-    pub fn answer(&self, head: &str, body: &[u8]) -> Answer {
+    pub fn answer(&self, head: &str, body: &[u8]) -> RtspReply {
         let status = head.strip_prefix("RTSP/1.0 ").and_then(|rest| rest.get(..3));
         if status.is_some_and(|status| status.starts_with('3')) {
             // Without a place to go to it is an answer like any other that libav does not take.
             if let Some(location) = value(head, "location") {
-                return Answer::Redirect(location.to_owned());
+                return RtspReply::Redirect(location.to_owned());
             }
         }
         let lines = head.split("\r\n").map(|line| {
@@ -132,7 +132,7 @@ impl Names {
                 line
             }
         });
-        Answer::Message(message(&lines.collect::<Vec<_>>(), body))
+        RtspReply::Message(message(&lines.collect::<Vec<_>>(), body))
     }
 
     /// Names the server's address as the one that media by UDP comes from: libav would send its reports to the forwarder's,
@@ -228,8 +228,8 @@ fn md5(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn names() -> Names {
-        Names {
+    fn names() -> ServerNames {
+        ServerNames {
             local: "rtsp://127.0.0.1:4000".to_owned(),
             own: "rtsps://cam.example:7441".to_owned(),
             credentials: Some("admin:p%40ss".to_owned()),
@@ -242,7 +242,7 @@ mod tests {
         let talk =
             b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-length: 3\r\n\r\nabc$\x00\x00\x02hi$\x01\x00\x01!$\x00\x00\x09par";
         for step in [1, 7, talk.len()] {
-            let mut units = Units::default();
+            let mut units = RtspUnits::default();
             let mut found = Vec::new();
             for bytes in talk.chunks(step) {
                 units.push(bytes);
@@ -250,13 +250,13 @@ mod tests {
                     found.push(unit);
                 }
             }
-            let Unit::Message { head, body } = &found[0] else { panic!("{found:?}") };
+            let RtspUnit::Message { head, body } = &found[0] else { panic!("{found:?}") };
             assert_eq!((head.lines().count(), body.as_slice()), (3, &b"abc"[..]));
             let media: Vec<u8> = found[1..]
                 .iter()
                 .flat_map(|unit| match unit {
-                    Unit::Media(media) => media.clone(),
-                    Unit::Message { .. } => panic!("{unit:?}"),
+                    RtspUnit::Media(media) => media.clone(),
+                    RtspUnit::Message { .. } => panic!("{unit:?}"),
                 })
                 .collect();
             assert_eq!(media, b"$\x00\x00\x02hi$\x01\x00\x01!", "what is not whole yet waits");
@@ -265,10 +265,10 @@ mod tests {
 
     #[test]
     fn what_is_no_rtsp_ends_the_talk() {
-        let mut units = Units::default();
+        let mut units = RtspUnits::default();
         units.push(&vec![b'x'; LONGEST_HEAD + 1]);
         assert_eq!(units.pop(), Err(NotRtsp));
-        let mut units = Units::default();
+        let mut units = RtspUnits::default();
         units.push(b"RTSP/1.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
         assert_eq!(units.pop(), Err(NotRtsp));
     }
@@ -291,13 +291,13 @@ mod tests {
         let head =
             "RTSP/1.0 200 OK\r\nContent-Base: rtsps://cam.example:7441/live/\r\nX: rtsps://cam.example:74410/a\r\n\
                     Transport: RTP/AVP;unicast;client_port=5-6;server_port=7-8;source=169.254.169.254;ssrc=1";
-        let Answer::Message(seen) = names().answer(head, b"v=0") else { panic!("it is a message") };
+        let RtspReply::Message(seen) = names().answer(head, b"v=0") else { panic!("it is a message") };
         let seen = String::from_utf8(seen).unwrap();
         assert!(seen.contains("Content-Base: rtsp://127.0.0.1:4000/live/\r\n"), "{seen}");
         assert!(seen.contains("X: rtsps://cam.example:74410/a\r\n"), "another port is another server: {seen}");
         assert!(seen.contains("ssrc=1;source=192.0.2.7\r\n") && !seen.contains("169.254"), "{seen}");
         assert!(seen.ends_with("\r\n\r\nv=0"));
         let moved = names().answer("RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: rtsp://10.0.0.1/b", b"");
-        assert_eq!(moved, Answer::Redirect("rtsp://10.0.0.1/b".to_owned()));
+        assert_eq!(moved, RtspReply::Redirect("rtsp://10.0.0.1/b".to_owned()));
     }
 }

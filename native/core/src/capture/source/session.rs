@@ -4,20 +4,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ahead::Ahead;
-use super::complaints::Complaints;
 use super::decode::TrackDecoder;
-use super::open::{Failure, Input};
-use super::pulse::Pulse;
+use super::frame_pacer::FramePacer;
+use super::media_warnings::MediaWarnings;
+use super::open::{Input, SourceFailure};
+use super::read_ahead::ReadAhead;
 use super::settle::settle;
 use super::track::TrackFailure;
-use super::{Surroundings, Wanted, CONNECT, KEY_PICTURE, LATELY};
+use super::{MediaSelection, SourceContext, CONNECT, KEY_PICTURE, LATELY};
 use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos, SECOND};
 use crate::capture::feed::Feed;
 use crate::capture::roster::Member;
-use crate::capture::timeline::{Due, Pace, Stamp, Timeline, Track, LEAD};
+use crate::capture::timeline::{Due, Pace, Stamp, Timeline, LEAD};
 
 /// Pictures that come slowly still come.
 const SLOWEST_PACE: Nanos = 10 * SECOND;
@@ -25,18 +25,18 @@ const SLOWEST_PACE: Nanos = 10 * SECOND;
 /// That a key picture is waited for is not told before so long: mostly it comes within a second or two.
 const WORTH_TELLING: Nanos = 3 * SECOND;
 
-pub struct Session<'a> {
+pub struct DecodeSession<'a> {
     input: Input,
     pace: Pace,
     /// Where packets carry no time.
-    pulse: Option<Pulse>,
+    pacer: Option<FramePacer>,
     uid: u32,
     silence: Duration,
-    wanted: Wanted,
-    around: &'a Surroundings,
-    complaints: &'a Complaints,
+    media: MediaSelection,
+    context: &'a SourceContext,
+    media_warnings: &'a MediaWarnings,
     feed: Arc<Feed>,
-    /// The chosen stream of each track with its decoder, by `Track as usize`.
+    /// The chosen stream of each track with its decoder, by `TrackKind as usize`.
     chosen: [Option<(usize, TrackDecoder)>; 2],
     /// When each track's last frame was due.
     seen: [Option<Nanos>; 2],
@@ -51,39 +51,39 @@ pub struct Session<'a> {
     spoiled: bool,
     /// When the very first packet was due.
     began: Option<Nanos>,
-    ahead: Ahead,
+    ahead: ReadAhead,
     told: Option<(bool, bool)>,
     streams_known: usize,
     opened: Instant,
 }
 
-impl<'a> Session<'a> {
+impl<'a> DecodeSession<'a> {
     pub fn new(
         input: Input,
         (uid, silence): (u32, Duration),
-        wanted: Wanted,
-        around: &'a Surroundings,
-        complaints: &'a Complaints,
+        media: MediaSelection,
+        context: &'a SourceContext,
+        media_warnings: &'a MediaWarnings,
     ) -> Self {
         Self {
             input,
             pace: Pace::Live,
-            pulse: None,
+            pacer: None,
             uid,
             silence,
-            wanted,
-            around,
-            complaints,
-            feed: Arc::new(Feed::new(wanted.channels)),
+            media,
+            context,
+            media_warnings,
+            feed: Arc::new(Feed::new(media.channels)),
             chosen: [None, None],
             seen: [None, None],
             patience: [nanos(LATELY); 2],
             reached: [None, None],
-            heard: around.clock.now(),
+            heard: context.clock.now(),
             told_wait: false,
             spoiled: false,
             began: None,
-            ahead: Ahead::default(),
+            ahead: ReadAhead::default(),
             told: None,
             streams_known: 0,
             opened: Instant::now(),
@@ -99,32 +99,32 @@ impl<'a> Session<'a> {
     }
 
     /// Plays until something ends it.
-    pub fn play(&mut self) -> Failure {
-        let ended = self.play_on().err().unwrap_or(Failure::Stopped);
-        if ended == Failure::Ended {
+    pub fn play(&mut self) -> SourceFailure {
+        let ended = self.play_on().err().unwrap_or(SourceFailure::Stopped);
+        if ended == SourceFailure::Ended {
             self.play_out();
             for (_, decoder) in self.chosen.iter_mut().flatten() {
                 decoder.finish(&self.feed);
             }
             // It had something to say, and nothing of it was media.
             if !self.has_joined() {
-                return Failure::Undecodable;
+                return SourceFailure::Undecodable;
             }
         }
         ended
     }
 
-    fn play_on(&mut self) -> Result<(), Failure> {
-        let wanted = self.wanted;
-        let settled = settle(&mut self.input, |track| wanted.takes(track))?;
-        let start = self.around.clock.now() + settled.head_start;
+    fn play_on(&mut self) -> Result<(), SourceFailure> {
+        let media = self.media;
+        let settled = settle(&mut self.input, |track| media.takes(track))?;
+        let start = self.context.clock.now() + settled.head_start;
         self.pace = settled.pace;
         let mut timeline = Timeline::new(settled.pace, settled.anchor, start);
-        self.pulse = self.input.is_bare_pictures().then(|| Pulse::new(settled.pace, settled.backlog.len()));
+        self.pacer = self.input.is_bare_pictures().then(|| FramePacer::new(settled.pace, settled.backlog.len()));
         for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
         }
-        while !self.around.stop.is_raised() {
+        while !self.context.stop.is_raised() {
             let packet = self.input.read(self.limit()).map_err(|failure| self.silent(failure))?;
             self.take(packet, &mut timeline)?;
         }
@@ -136,32 +136,32 @@ impl<'a> Session<'a> {
         if !self.has_joined() {
             return CONNECT;
         }
-        let now = self.around.clock.now();
+        let now = self.context.clock.now();
         // What is in store already makes no silence.
         let ahead = duration(self.last_due() - now + self.pace.lateness());
         self.silence.saturating_sub(duration(now - self.heard)) + ahead
     }
 
     /// Says of a participant who has fallen silent for how long.
-    fn silent(&self, failure: Failure) -> Failure {
+    fn silent(&self, failure: SourceFailure) -> SourceFailure {
         match failure {
-            Failure::TimedOut(_) if self.has_joined() => Failure::TimedOut(self.silence),
+            SourceFailure::TimedOut(_) if self.has_joined() => SourceFailure::TimedOut(self.silence),
             failure => failure,
         }
     }
 
-    fn take(&mut self, packet: Packet, timeline: &mut Timeline) -> Result<(), Failure> {
+    fn take(&mut self, packet: Packet, timeline: &mut Timeline) -> Result<(), SourceFailure> {
         self.choose_streams();
-        let Some(track) = self.input.track(packet.stream()).filter(|track| self.wanted.takes(*track)) else {
+        let Some(track) = self.input.track(packet.stream()).filter(|track| self.media.takes(*track)) else {
             return self.expect_media();
         };
         if !self.follow_change(track, packet.stream()) {
             return self.expect_media();
         }
-        let now = self.around.clock.now();
+        let now = self.context.clock.now();
         let stamp: Stamp = self.input.stamp(&packet);
-        let due = match &mut self.pulse {
-            Some(pulse) => Due { decode: pulse.next(stamp.duration, now), present: None },
+        let due = match &mut self.pacer {
+            Some(pacer) => Due { decode: pacer.next(stamp.duration, now), present: None },
             None => timeline.map(track, stamp, now),
         };
         self.heard = now;
@@ -176,17 +176,17 @@ impl<'a> Session<'a> {
     /// packet would cost a tenth of the decoding.
     fn catch_up(&mut self) {
         loop {
-            let now = self.around.clock.now();
+            let now = self.context.clock.now();
             while let Some((track, due, packet)) = self.ahead.pop(now + self.lead()) {
                 self.decode(track, due, packet);
             }
             let lead = self.lead();
             let turn = self.turn(now, lead);
-            if turn <= now || self.around.stop.is_raised() {
+            if turn <= now || self.context.stop.is_raised() {
                 return;
             }
             let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - lead));
-            self.around.clock.wait_until(next + lead / 2, &self.around.stop);
+            self.context.clock.wait_until(next + lead / 2, &self.context.stop);
         }
     }
 
@@ -202,8 +202,8 @@ impl<'a> Session<'a> {
 
     /// Decodes, in its time, what was read before the source ended.
     fn play_out(&mut self) {
-        while let Some(due) = self.ahead.next_due().filter(|_| !self.around.stop.is_raised()) {
-            self.around.clock.wait_until(due - LEAD, &self.around.stop);
+        while let Some(due) = self.ahead.next_due().filter(|_| !self.context.stop.is_raised()) {
+            self.context.clock.wait_until(due - LEAD, &self.context.stop);
             let Some((track, due, packet)) = self.ahead.pop(due) else { return };
             self.decode(track, due, packet);
         }
@@ -223,7 +223,7 @@ impl<'a> Session<'a> {
         alive.min().unwrap_or(newest) - lead
     }
 
-    fn decode(&mut self, track: Track, due: Due, mut packet: Packet) {
+    fn decode(&mut self, track: TrackKind, due: Due, mut packet: Packet) {
         self.wait_for_room();
         let Some((_, decoder)) = &mut self.chosen[track as usize] else { return };
         let result = decoder.decode(&mut packet, due, &self.feed);
@@ -243,15 +243,14 @@ impl<'a> Session<'a> {
     }
 
     /// A track is not recorded, at least for now.
-    fn lose(&self, track: Track, failure: &TrackFailure) {
+    fn lose(&self, track: TrackKind, failure: &TrackFailure) {
         let words = failure.to_string();
         self.complain(track, &words, |uid, track, reason| CaptureEvent::TrackLost { uid, track, reason });
     }
 
-    fn complain(&self, track: Track, words: &str, event: impl FnOnce(u32, TrackKind, String) -> CaptureEvent) {
-        if self.complaints.is_news(track, words, self.around.clock.now()) {
-            let kind = if track == Track::Audio { TrackKind::Audio } else { TrackKind::Video };
-            self.around.sink.event(event(self.uid, kind, words.to_owned()));
+    fn complain(&self, track: TrackKind, words: &str, event: impl FnOnce(u32, TrackKind, String) -> CaptureEvent) {
+        if self.media_warnings.is_news(track, words, self.context.clock.now()) {
+            self.context.sink.event(event(self.uid, track, words.to_owned()));
         }
     }
 
@@ -262,8 +261,8 @@ impl<'a> Session<'a> {
         if known == count {
             return;
         }
-        for track in [Track::Audio, Track::Video] {
-            if self.chosen[track as usize].is_none() && self.wanted.takes(track) {
+        for track in [TrackKind::Audio, TrackKind::Video] {
+            if self.chosen[track as usize].is_none() && self.media.takes(track) {
                 self.choose(track);
             }
         }
@@ -278,7 +277,7 @@ impl<'a> Session<'a> {
     }
 
     /// Whether this stream is the track's own, now: sources change their codec in one stream or go on in a new one.
-    fn follow_change(&mut self, track: Track, stream: usize) -> bool {
+    fn follow_change(&mut self, track: TrackKind, stream: usize) -> bool {
         let Some((index, decoder)) = &self.chosen[track as usize] else { return false };
         if *index == stream && self.input.codec(stream) == Some(decoder.codec()) {
             return true;
@@ -306,12 +305,12 @@ impl<'a> Session<'a> {
         true
     }
 
-    fn choose(&mut self, track: Track) {
-        let Some(index) = self.input.best(track, self.wanted.video) else { return };
+    fn choose(&mut self, track: TrackKind) {
+        let Some(index) = self.input.best(track, self.media.video) else { return };
         // A track that cannot be decoded is as good as none; without any other the source counts as undecodable.
         match self.input.decoder(index) {
             Ok(decoder) => {
-                let decoder = TrackDecoder::new(track, decoder, self.wanted);
+                let decoder = TrackDecoder::new(track, decoder, self.media);
                 self.chosen[track as usize] = Some((index, decoder.untimed(self.input.is_bare_pictures())));
             }
             Err(error) => self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(index), error)),
@@ -320,17 +319,17 @@ impl<'a> Session<'a> {
 
     /// Keeps the source from filling the memory.
     fn wait_for_room(&self) {
-        let clock = &self.around.clock;
+        let clock = &self.context.clock;
         while let Some(until) = self.feed.full_until(clock.now()) {
-            if self.around.stop.is_raised() {
+            if self.context.stop.is_raised() {
                 return;
             }
-            clock.wait_until(until, &self.around.stop);
+            clock.wait_until(until, &self.context.stop);
         }
     }
 
     /// Takes note of decoded media, and tells when it is the first, or the first of its kind.
-    fn note(&mut self, track: Track, due: Nanos) {
+    fn note(&mut self, track: TrackKind, due: Nanos) {
         let first = self.told.is_none();
         if let Some(before) = self.seen[track as usize].replace(due) {
             self.patience[track as usize] = (2 * (due - before)).clamp(nanos(LATELY), SLOWEST_PACE);
@@ -338,13 +337,13 @@ impl<'a> Session<'a> {
         if first {
             let (audio, video) = self.present();
             let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
-            let now = self.around.clock.now();
+            let now = self.context.clock.now();
             self.told = Some((audio, video));
-            let at = self.around.clock.utc(now);
+            let at = self.context.clock.utc(now);
             let joined = CaptureEvent::Joined { uid: self.uid, at, audio, video };
-            self.around.roster.join(member, (now, due), || self.around.sink.event(joined));
+            self.context.roster.join(member, (now, due), || self.context.sink.event(joined));
             // The first tick is a lead away, and pictures of full size would wait for it.
-            self.around.seating.seat(&self.around.roster.members());
+            self.context.participant_regions.seat(&self.context.roster.members());
             // Whoever joins begins without a remark.
             self.told_wait = false;
         }
@@ -352,35 +351,35 @@ impl<'a> Session<'a> {
 
     /// The kinds of media that came lately.
     fn present(&self) -> (bool, bool) {
-        let now = self.around.clock.now();
+        let now = self.context.clock.now();
         let present =
-            |track: Track| self.seen[track as usize].is_some_and(|due| due >= now - self.patience[track as usize]);
-        (present(Track::Audio), present(Track::Video))
+            |track: TrackKind| self.seen[track as usize].is_some_and(|due| due >= now - self.patience[track as usize]);
+        (present(TrackKind::Audio), present(TrackKind::Video))
     }
 
     /// Fails when no media came for too long, or nothing that can be decoded; tells when a track came or went, and what is
     /// waited for.
-    fn expect_media(&mut self) -> Result<(), Failure> {
+    fn expect_media(&mut self) -> Result<(), SourceFailure> {
         if let Some(refused) = self.feed.take_refused() {
-            self.lose(Track::Video, &TrackFailure::Unpaintable(refused));
+            self.lose(TrackKind::Video, &TrackFailure::Unpaintable(refused));
         }
         self.tell_wait();
         let Some(told) = self.told else {
-            return if self.opened.elapsed() > self.beginning() { Err(Failure::Undecodable) } else { Ok(()) };
+            return if self.opened.elapsed() > self.beginning() { Err(SourceFailure::Undecodable) } else { Ok(()) };
         };
-        let now = self.around.clock.now();
+        let now = self.context.clock.now();
         if now - self.heard.max(self.last_due()) > nanos(self.silence) + self.pace.lateness() {
-            return Err(Failure::TimedOut(self.silence));
+            return Err(SourceFailure::TimedOut(self.silence));
         }
         if self.spoiled || now - self.last_due() > nanos(self.silence.max(KEY_PICTURE)) {
-            return Err(Failure::Undecodable);
+            return Err(SourceFailure::Undecodable);
         }
         let present = self.present();
         if present != told {
             self.told = Some(present);
-            self.around.roster.change(self.uid, present.0, present.1);
+            self.context.roster.change(self.uid, present.0, present.1);
             let (audio, video) = present;
-            self.around.sink.event(CaptureEvent::MediaChanged { uid: self.uid, audio, video });
+            self.context.sink.event(CaptureEvent::MediaChanged { uid: self.uid, audio, video });
         }
         Ok(())
     }
@@ -395,12 +394,12 @@ impl<'a> Session<'a> {
     }
 
     fn waits_for_key_picture(&self) -> bool {
-        let comes = self.reached[Track::Video as usize].is_some();
-        comes && self.chosen[Track::Video as usize].as_ref().is_some_and(|(_, decoder)| decoder.lacks_key_picture())
+        let comes = self.reached[TrackKind::Video as usize].is_some();
+        comes && self.chosen[TrackKind::Video as usize].as_ref().is_some_and(|(_, decoder)| decoder.lacks_key_picture())
     }
 
     fn tell_wait(&mut self) {
-        let begun = self.began.is_some_and(|began| self.around.clock.now() - began >= WORTH_TELLING);
+        let begun = self.began.is_some_and(|began| self.context.clock.now() - began >= WORTH_TELLING);
         let waits = begun && self.waits_for_key_picture();
         if std::mem::replace(&mut self.told_wait, waits) == waits {
             return;
@@ -409,6 +408,6 @@ impl<'a> Session<'a> {
         if waits {
             tracing::info!("{message}");
         }
-        self.around.sink.event(CaptureEvent::Remark { uid: self.uid, message: message.to_owned() });
+        self.context.sink.event(CaptureEvent::Remark { uid: self.uid, message: message.to_owned() });
     }
 }

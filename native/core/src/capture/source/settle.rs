@@ -3,12 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::open::{Failure, Input};
+use super::open::{Input, SourceFailure};
 use super::playlist::Cadence;
 use super::CONNECT;
+use crate::capture::api::TrackKind;
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{Nanos, MILLISECOND};
-use crate::capture::timeline::{Pace, Track};
+use crate::capture::timeline::Pace;
 
 /// A read that takes longer has emptied what was stored at the far end: from there on media comes as it happens.
 const BLOCKED: Duration = Duration::from_millis(8);
@@ -28,7 +29,7 @@ pub struct Settled {
 }
 
 /// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
-pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settled, Failure> {
+pub fn settle(input: &mut Input, wants: impl Fn(TrackKind) -> bool) -> Result<Settled, SourceFailure> {
     let (mut backlog, began) = (Vec::new(), Instant::now());
     let (mut oldest, mut newest, mut bytes) = (Nanos::MAX, Nanos::MIN, 0);
     let mut pace = input.pace();
@@ -55,7 +56,7 @@ pub fn settle(input: &mut Input, wants: impl Fn(Track) -> bool) -> Result<Settle
         }
         if newest < oldest {
             if bytes > MOST_BACKLOG_BYTES || began.elapsed() > CONNECT {
-                return Err(Failure::Undecodable);
+                return Err(SourceFailure::Undecodable);
             }
             continue;
         }

@@ -4,8 +4,9 @@
 //! Only where stamps jump does a new offset take over, which continues where the media before ended; both tracks change to
 //! it, so that they keep their distance.
 
+use crate::capture::api::TrackKind;
 use crate::capture::clock::{Nanos, MILLISECOND, SECOND};
-use crate::capture::timeline::{Pace, Stamp, Track};
+use crate::capture::timeline::{Pace, Stamp};
 
 /// Decoding times may run back by so much before they count as a jump: senders round.
 const BACKWARD: Nanos = 300 * MILLISECOND;
@@ -38,19 +39,19 @@ impl Placed {
 pub struct Unordered;
 
 #[derive(Clone, Copy)]
-struct Last {
+struct LastPlaced {
     offset: Nanos,
     placed: Placed,
 }
 
-pub struct Line {
+pub struct CopyTimeline {
     forward: Nanos,
     begin: Nanos,
     offset: Nanos,
-    tracks: [Option<Last>; 2],
+    tracks: [Option<LastPlaced>; 2],
 }
 
-impl Line {
+impl CopyTimeline {
     /// A line on which the stamp `anchor` is at `now`, or as much later as it takes for `oldest` not to be before `floor`.
     pub fn new(pace: Pace, (anchor, oldest): (Nanos, Nanos), now: Nanos, floor: Nanos) -> Self {
         // What comes as it happens cannot be ahead; a stored slide show may have nothing for a while.
@@ -68,7 +69,7 @@ impl Line {
     }
 
     /// Places a packet that arrived at `now`. Decoding times of a track never run back.
-    pub fn place(&mut self, track: Track, stamp: Stamp, now: Nanos) -> Result<Placed, Unordered> {
+    pub fn place(&mut self, track: TrackKind, stamp: Stamp, now: Nanos) -> Result<Placed, Unordered> {
         let last = self.tracks[track as usize];
         let Some(decode) = stamp.decode.or(stamp.present) else {
             let offset = last.map_or(self.offset, |last| last.offset);
@@ -78,8 +79,8 @@ impl Line {
         let offset = self.offset_for(last, decode, now);
         let placed = decode + offset;
         let present = stamp.present.map_or(placed, |present| present + offset);
-        let ran_back = |last: &Last| last.offset == offset && present <= last.placed.present;
-        if track == Track::Video && stamp.decode.is_none() && last.as_ref().is_some_and(ran_back) {
+        let ran_back = |last: &LastPlaced| last.offset == offset && present <= last.placed.present;
+        if track == TrackKind::Video && stamp.decode.is_none() && last.as_ref().is_some_and(ran_back) {
             return Err(Unordered);
         }
         Ok(self.keep(track, last, offset, (placed, present), stamp.duration))
@@ -87,8 +88,8 @@ impl Line {
 
     fn keep(
         &mut self,
-        track: Track,
-        last: Option<Last>,
+        track: TrackKind,
+        last: Option<LastPlaced>,
         offset: Nanos,
         (decode, present): (Nanos, Nanos),
         duration: Nanos,
@@ -102,12 +103,12 @@ impl Line {
         let ahead = present - at;
         let present = if (0..=MOST_REORDERING).contains(&ahead) { present } else { at };
         let placed = Placed { decode: at, present, duration: known.unwrap_or(usual) };
-        self.tracks[track as usize] = Some(Last { offset, placed });
+        self.tracks[track as usize] = Some(LastPlaced { offset, placed });
         placed
     }
 
     /// The track's own offset as long as its stamps go on, else the newest one, else one that continues behind everything.
-    fn offset_for(&mut self, last: Option<Last>, decode: Nanos, now: Nanos) -> Nanos {
+    fn offset_for(&mut self, last: Option<LastPlaced>, decode: Nanos, now: Nanos) -> Nanos {
         let end = self.end().unwrap_or(self.begin);
         let earliest = last.map_or(self.begin - MOST_REORDERING, |last| last.placed.decode - BACKWARD);
         let latest = now.max(end) + self.forward;
@@ -132,8 +133,8 @@ mod tests {
     }
 
     /// Places stamps that arrive in real time, and returns the presentation times.
-    fn line(pace: Pace) -> Line {
-        Line::new(pace, (0, 0), 100 * SECOND, 0)
+    fn line(pace: Pace) -> CopyTimeline {
+        CopyTimeline::new(pace, (0, 0), 100 * SECOND, 0)
     }
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
         let mut line = line(Pace::Live);
         for (index, ahead) in (0..).zip([2, 4, 1, 0, 3, 2]) {
             let at = index * STEP;
-            let placed = line.place(Track::Video, stamp(at, at + ahead * STEP), 100 * SECOND + at + 7).unwrap();
+            let placed = line.place(TrackKind::Video, stamp(at, at + ahead * STEP), 100 * SECOND + at + 7).unwrap();
             assert_eq!((placed.decode, placed.present), (100 * SECOND + at, 100 * SECOND + at + ahead * STEP));
             assert_eq!(placed.duration, STEP);
         }
@@ -155,13 +156,13 @@ mod tests {
             for index in 0..25 {
                 let at = index * STEP;
                 now = 100 * SECOND + at;
-                line.place(Track::Audio, stamp(at, at), now).unwrap();
-                line.place(Track::Video, stamp(at + STEP, at + STEP), now).unwrap();
+                line.place(TrackKind::Audio, stamp(at, at), now).unwrap();
+                line.place(TrackKind::Video, stamp(at + STEP, at + STEP), now).unwrap();
             }
             let end = line.end().unwrap();
             let at = 25 * STEP + jump;
-            let sound = line.place(Track::Audio, stamp(at, at), now).unwrap();
-            let picture = line.place(Track::Video, stamp(at + STEP, at + STEP), now).unwrap();
+            let sound = line.place(TrackKind::Audio, stamp(at, at), now).unwrap();
+            let picture = line.place(TrackKind::Video, stamp(at + STEP, at + STEP), now).unwrap();
             assert_eq!(sound.decode, end, "{jump}");
             assert_eq!(picture.decode - sound.decode, STEP, "{jump}");
         }
@@ -170,33 +171,33 @@ mod tests {
     #[test]
     fn a_track_that_has_not_jumped_yet_stays_where_it_is() {
         let mut line = line(Pace::Live);
-        line.place(Track::Audio, stamp(0, 0), 100 * SECOND).unwrap();
-        line.place(Track::Video, stamp(0, 0), 100 * SECOND).unwrap();
-        line.place(Track::Audio, stamp(900 * SECOND, 900 * SECOND), 100 * SECOND).unwrap();
-        let old = line.place(Track::Video, stamp(STEP, STEP), 100 * SECOND).unwrap();
+        line.place(TrackKind::Audio, stamp(0, 0), 100 * SECOND).unwrap();
+        line.place(TrackKind::Video, stamp(0, 0), 100 * SECOND).unwrap();
+        line.place(TrackKind::Audio, stamp(900 * SECOND, 900 * SECOND), 100 * SECOND).unwrap();
+        let old = line.place(TrackKind::Video, stamp(STEP, STEP), 100 * SECOND).unwrap();
         assert_eq!(old.decode, 100 * SECOND + STEP);
-        let new = line.place(Track::Video, stamp(900 * SECOND + STEP, 900 * SECOND + STEP), 100 * SECOND).unwrap();
+        let new = line.place(TrackKind::Video, stamp(900 * SECOND + STEP, 900 * SECOND + STEP), 100 * SECOND).unwrap();
         assert_eq!(new.decode, 100 * SECOND + 2 * STEP);
     }
 
     #[test]
     fn time_that_really_passed_is_no_jump() {
         let mut line = line(Pace::Live);
-        line.place(Track::Video, stamp(0, 0), 100 * SECOND).unwrap();
-        let later = line.place(Track::Video, stamp(60 * SECOND, 60 * SECOND), 160 * SECOND).unwrap();
+        line.place(TrackKind::Video, stamp(0, 0), 100 * SECOND).unwrap();
+        let later = line.place(TrackKind::Video, stamp(60 * SECOND, 60 * SECOND), 160 * SECOND).unwrap();
         assert_eq!(later.decode, 160 * SECOND);
     }
 
     #[test]
     fn decoding_times_never_run_back_and_missing_ones_continue() {
         let mut line = line(Pace::Live);
-        let mut last = line.place(Track::Video, stamp(0, 0), 100 * SECOND).unwrap();
+        let mut last = line.place(TrackKind::Video, stamp(0, 0), 100 * SECOND).unwrap();
         for at in [STEP, STEP, STEP - MILLISECOND, 2 * STEP] {
-            let placed = line.place(Track::Video, stamp(at, at), 100 * SECOND).unwrap();
+            let placed = line.place(TrackKind::Video, stamp(at, at), 100 * SECOND).unwrap();
             assert!(placed.decode > last.decode && placed.present >= placed.decode);
             last = placed;
         }
-        let unstamped = line.place(Track::Video, Stamp::default(), 100 * SECOND).unwrap();
+        let unstamped = line.place(TrackKind::Video, Stamp::default(), 100 * SECOND).unwrap();
         assert_eq!(unstamped.decode, last.decode + last.duration);
     }
 
@@ -204,16 +205,16 @@ mod tests {
     fn reordered_pictures_without_decoding_times_are_told() {
         let mut line = line(Pace::Stored { lateness: 0 });
         let only = |present| Stamp { decode: None, present: Some(present), duration: STEP };
-        assert!(line.place(Track::Video, only(0), 100 * SECOND).is_ok());
-        assert!(line.place(Track::Video, only(3 * STEP), 100 * SECOND).is_ok());
-        assert_eq!(line.place(Track::Video, only(STEP), 100 * SECOND), Err(Unordered));
+        assert!(line.place(TrackKind::Video, only(0), 100 * SECOND).is_ok());
+        assert!(line.place(TrackKind::Video, only(3 * STEP), 100 * SECOND).is_ok());
+        assert_eq!(line.place(TrackKind::Video, only(STEP), 100 * SECOND), Err(Unordered));
     }
 
     #[test]
     fn a_new_connection_begins_behind_the_one_before() {
-        let mut line = Line::new(Pace::Live, (5 * SECOND, 0), 100 * SECOND, 97 * SECOND);
-        assert_eq!(line.place(Track::Video, stamp(0, 0), 100 * SECOND).unwrap().decode, 97 * SECOND);
-        let mut line = Line::new(Pace::Live, (5 * SECOND, 0), 100 * SECOND, 0);
-        assert_eq!(line.place(Track::Video, stamp(0, 0), 100 * SECOND).unwrap().decode, 95 * SECOND);
+        let mut line = CopyTimeline::new(Pace::Live, (5 * SECOND, 0), 100 * SECOND, 97 * SECOND);
+        assert_eq!(line.place(TrackKind::Video, stamp(0, 0), 100 * SECOND).unwrap().decode, 97 * SECOND);
+        let mut line = CopyTimeline::new(Pace::Live, (5 * SECOND, 0), 100 * SECOND, 0);
+        assert_eq!(line.place(TrackKind::Video, stamp(0, 0), 100 * SECOND).unwrap().decode, 95 * SECOND);
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Mutex;
 
+use crate::capture::api::TrackKind;
 use crate::capture::clock::{lock, Nanos, SECOND};
-use crate::capture::timeline::Track;
 
 /// What was told so long ago may be told again.
 const AGAIN: Nanos = 600 * SECOND;
@@ -13,11 +13,11 @@ const AGAIN: Nanos = 600 * SECOND;
 const MOST: usize = 16;
 
 #[derive(Default)]
-pub struct Complaints(Mutex<Vec<(Track, String, Nanos)>>);
+pub struct MediaWarnings(Mutex<Vec<(TrackKind, String, Nanos)>>);
 
-impl Complaints {
+impl MediaWarnings {
     /// Whether this is to be told; it counts as told then.
-    pub fn is_news(&self, track: Track, words: &str, now: Nanos) -> bool {
+    pub fn is_news(&self, track: TrackKind, words: &str, now: Nanos) -> bool {
         let mut told = lock(&self.0);
         told.retain(|(_, _, at)| now - at < AGAIN);
         let news = told.len() < MOST && !told.iter().any(|(of, known, _)| *of == track && known == words);
@@ -34,12 +34,12 @@ mod tests {
 
     #[test]
     fn each_complaint_is_told_once_in_ten_minutes_and_only_so_many_of_them() {
-        let complaints = Complaints::default();
-        assert!(complaints.is_news(Track::Audio, "noise", 0));
-        assert!(!complaints.is_news(Track::Audio, "noise", AGAIN - 1));
-        assert!(complaints.is_news(Track::Video, "noise", 0));
-        assert!(complaints.is_news(Track::Audio, "noise", AGAIN));
-        let told = (0..1000).filter(|size| complaints.is_news(Track::Video, &size.to_string(), AGAIN)).count();
+        let media_warnings = MediaWarnings::default();
+        assert!(media_warnings.is_news(TrackKind::Audio, "noise", 0));
+        assert!(!media_warnings.is_news(TrackKind::Audio, "noise", AGAIN - 1));
+        assert!(media_warnings.is_news(TrackKind::Video, "noise", 0));
+        assert!(media_warnings.is_news(TrackKind::Audio, "noise", AGAIN));
+        let told = (0..1000).filter(|size| media_warnings.is_news(TrackKind::Video, &size.to_string(), AGAIN)).count();
         assert!(told < MOST, "{told}");
     }
 }

@@ -14,13 +14,13 @@ const PORTS: [(&str, u16); 6] =
 
 /// A URL with the addresses that its host was judged by.
 #[derive(Debug)]
-pub struct Aim<'a> {
+pub struct ResolvedUrl<'a> {
     url: &'a str,
-    parts: guard::Parts<'a>,
+    parts: guard::UrlParts<'a>,
     addresses: Vec<IpAddr>,
 }
 
-impl<'a> Aim<'a> {
+impl<'a> ResolvedUrl<'a> {
     pub fn new(url: &'a str, addresses: Vec<IpAddr>) -> Result<Self, Refusal> {
         Ok(Self { url, parts: guard::parts(url)?, addresses })
     }
@@ -156,8 +156,8 @@ fn application(path: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn aim<'a>(url: &'a str, addresses: &[&str]) -> Aim<'a> {
-        Aim::new(url, addresses.iter().map(|address| address.parse().unwrap()).collect()).unwrap()
+    fn resolved<'a>(url: &'a str, addresses: &[&str]) -> ResolvedUrl<'a> {
+        ResolvedUrl::new(url, addresses.iter().map(|address| address.parse().unwrap()).collect()).unwrap()
     }
 
     #[test]
@@ -171,11 +171,11 @@ mod tests {
             ),
         ];
         for (url, expected) in table {
-            assert_eq!(aim(url, &both).direct(), expected);
-            assert_eq!(aim(url, &both).server(), None, "{url}");
+            assert_eq!(resolved(url, &both).direct(), expected);
+            assert_eq!(resolved(url, &both).server(), None, "{url}");
         }
-        assert_eq!(aim("udp://@:5000", &[]).direct(), ["udp://@:5000"]);
-        assert_eq!(aim("/a/b.ts", &[]).direct(), ["/a/b.ts"]);
+        assert_eq!(resolved("udp://@:5000", &[]).direct(), ["udp://@:5000"]);
+        assert_eq!(resolved("/a/b.ts", &[]).direct(), ["/a/b.ts"]);
     }
 
     #[test]
@@ -187,12 +187,12 @@ mod tests {
             ("rtsps://h.example:7441/a", 7441, "rtsp://127.0.0.1:9/a", Some("rtsps://h.example:7441")),
         ];
         for (url, port, local, own) in table {
-            let aim = aim(url, &["192.0.2.1"]);
-            let server = aim.server().unwrap();
+            let resolved = resolved(url, &["192.0.2.1"]);
+            let server = resolved.server().unwrap();
             assert_eq!(server.addresses, [SocketAddr::new([192, 0, 2, 1].into(), port)], "{url}");
             assert_eq!((server.name.as_str(), server.over_tls), ("h.example", !url.starts_with("rtsp:")), "{url}");
             assert_eq!(server.rtsp.map(|rtsp| rtsp.own).as_deref(), own, "{url}");
-            assert_eq!(aim.through(9), local);
+            assert_eq!(resolved.through(9), local);
         }
     }
 
@@ -206,9 +206,9 @@ mod tests {
             ("rtmp://h/ondemand/a/b", "rtmp://h:1935/ondemand"),
         ];
         for (url, location) in table {
-            assert_eq!(aim(url, &["127.0.0.1"]).rtmp_location().as_deref(), Some(location), "{url}");
+            assert_eq!(resolved(url, &["127.0.0.1"]).rtmp_location().as_deref(), Some(location), "{url}");
         }
-        assert_eq!(aim("http://h/a", &["127.0.0.1"]).rtmp_location(), None);
+        assert_eq!(resolved("http://h/a", &["127.0.0.1"]).rtmp_location(), None);
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             ("http://h/a", "http://h.example/b", false),
         ];
         for (one, other, expected) in table {
-            assert_eq!(aim(one, &[]).is_of_one_server(&aim(other, &[])), expected, "{one} {other}");
+            assert_eq!(resolved(one, &[]).is_of_one_server(&resolved(other, &[])), expected, "{one} {other}");
         }
     }
 }

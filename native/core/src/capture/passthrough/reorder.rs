@@ -6,22 +6,22 @@
 
 use std::collections::VecDeque;
 
-use super::line::Placed;
+use super::timeline::Placed;
 use crate::capture::clock::Nanos;
 
-pub struct Order<T> {
+pub struct ReorderBuffer<T> {
     delay: Nanos,
     held: VecDeque<(Nanos, T)>,
     decoded: Nanos,
 }
 
-impl<T> Default for Order<T> {
+impl<T> Default for ReorderBuffer<T> {
     fn default() -> Self {
         Self { delay: 0, held: VecDeque::new(), decoded: Nanos::MIN }
     }
 }
 
-impl<T> Order<T> {
+impl<T> ReorderBuffer<T> {
     pub fn push(&mut self, placed: Placed, key: bool, picture: T) {
         if key {
             self.delay = placed.present - placed.decode;
@@ -52,7 +52,7 @@ mod tests {
 
     /// What comes out after each picture, for pictures by their place in the presentation, decoded one after the other.
     fn ordered(delay: Nanos, positions: &[Nanos]) -> (Vec<Vec<Nanos>>, Vec<Nanos>) {
-        let mut order = Order::default();
+        let mut order = ReorderBuffer::default();
         let mut steps = Vec::new();
         for (index, position) in (0..).zip(positions) {
             let placed = Placed { decode: (index - delay) * FRAME, present: position * FRAME, duration: FRAME };

@@ -16,7 +16,7 @@ const PULL: i64 = 16;
 /// A picture further than this from where it should be has had a hold-up: the pace begins anew from there.
 const ASTRAY: Nanos = 2 * JITTER;
 
-pub struct Pulse {
+pub struct FramePacer {
     pace: Pace,
     /// How many pictures are still to be placed that had come before the first was, and how far apart they are.
     stored: i64,
@@ -27,8 +27,8 @@ pub struct Pulse {
     last: Option<Nanos>,
 }
 
-impl Pulse {
-    /// A pulse whose first `stored` pictures were read at once.
+impl FramePacer {
+    /// A pacer whose first `stored` pictures were read at once.
     pub fn new(pace: Pace, stored: usize) -> Self {
         let stored = i64::try_from(stored).unwrap_or(0);
         Self { pace, stored, interval: USUAL, measured: 0, arrived: None, last: None }
@@ -69,8 +69,8 @@ mod tests {
 
     /// When pictures are due that arrive at these times.
     fn dues(arrivals: impl Iterator<Item = Nanos>) -> Vec<Nanos> {
-        let mut pulse = Pulse::new(Pace::Live, 1);
-        arrivals.map(|at| pulse.next(USUAL, at)).collect()
+        let mut pacer = FramePacer::new(Pace::Live, 1);
+        arrivals.map(|at| pacer.next(USUAL, at)).collect()
     }
 
     #[test]
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn stored_pictures_keep_the_pace_of_their_stream_and_those_read_at_once_lie_before_the_newest() {
-        let mut file = Pulse::new(Pace::Stored { lateness: 0 }, 1);
+        let mut file = FramePacer::new(Pace::Stored { lateness: 0 }, 1);
         assert_eq!([0, 0, 7].map(|now| file.next(SECOND / 30, now)), [0, 1, 2].map(|n| JITTER + n * (SECOND / 30)));
-        let mut live = Pulse::new(Pace::Live, 3);
+        let mut live = FramePacer::new(Pace::Live, 3);
         let found = [SECOND; 3].map(|now| live.next(SECOND / 10, now));
         assert_eq!(found, [8, 9, 10].map(|tenths| tenths * SECOND / 10 + JITTER));
     }
