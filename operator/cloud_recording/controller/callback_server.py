@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -26,6 +26,7 @@ from cloud_recording.controller.callback_listener import RETRY_SECONDS
 from cloud_recording.controller.caller_identities import Caller, CallerIdentities
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.log_setup import logging_about
+from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.domain import parts
@@ -48,12 +49,6 @@ PAUSES: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
 """Others write in bursts, which tries without a pause would all fall into."""
 
 
-class CallbackObserver(Protocol):
-    """Who is told of requests; metrics are one."""
-
-    def callbacks(self, *, outcome: str, count: int, seconds: float) -> None: ...
-
-
 class GoneError(Exception):
     """The pod owns no part that is still to be reported on."""
 
@@ -68,7 +63,7 @@ class CallbackServer:
         recordings: Recordings,
         statuses: StatusWriter,
         locks: KeyedLocks[RecordingKey],
-        observer: CallbackObserver,
+        metrics: Metrics,
         clock: Callable[[], datetime],
         body_seconds: float,
     ) -> None:
@@ -77,7 +72,7 @@ class CallbackServer:
         self._recordings = recordings
         self._statuses = statuses
         self._locks = locks
-        self._observer = observer
+        self._metrics = metrics
         self._clock = clock
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -113,7 +108,7 @@ class CallbackServer:
             logger.warning("callbacks not applied", extra={"error": error.message})
             headers = {"Retry-After": str(RETRY_SECONDS)}
             answer = web.json_response({"message": "the API server cannot answer now"}, status=503, headers=headers)
-        self._observer.callbacks(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
+        self._metrics.callbacks_answered(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
         return answer
 
     async def _authenticated(self, request: web.BaseRequest) -> Caller:

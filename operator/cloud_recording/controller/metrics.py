@@ -47,15 +47,15 @@ class Metrics:
             "cloudrecording_unfinished_recordings", "Recordings that are not over.", registry=self._registry
         )
 
-    def depth(self, waiting: int) -> None:
+    def queue_depth(self, waiting: int) -> None:
         """How many keys wait in the queue."""
         self._depth.set(waiting)
 
-    def worked(self, *, seconds: float, succeeded: bool) -> None:
+    def pass_ended(self, *, seconds: float, succeeded: bool) -> None:
         """A pass ended."""
         self._passes.labels(result="success" if succeeded else "error").observe(seconds)
 
-    def callbacks(self, *, outcome: str, count: int, seconds: float) -> None:
+    def callbacks_answered(self, *, outcome: str, count: int, seconds: float) -> None:
         """A request with callbacks was answered."""
         self._requests.labels(status=outcome).observe(seconds)
         self._callbacks.labels(status=outcome).inc(count)

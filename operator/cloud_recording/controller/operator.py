@@ -13,6 +13,7 @@ import itertools
 import logging
 import random
 import signal
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,7 +86,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _persistently(work: Callable[[], Awaitable[None]]) -> None:
+async def _until_available(work: Callable[[], Awaitable[None]]) -> None:
     """Works until it is done: an API server that is away at the start, as on a node that boots, is waited for here."""
     for attempt in itertools.count(1):
         try:
@@ -106,74 +107,75 @@ class Operator:
         self._replica = replica
         self._metrics = Metrics()
         self._held = HeldObjects()
-        self._locks: KeyedLocks[RecordingKey] = KeyedLocks()
         self._stop = asyncio.Event()
-        self._status = EXIT_OK
-        self._began = utc_now()
+        self._exit_status = EXIT_OK
+        self._listening_since = utc_now()
 
     async def run(self) -> int:
         """Runs until told to stop, the Lease is lost or the watch ends; returns the exit status."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._stop_on_signals()
         configuration = await load_configuration()
+        # What is opened is closed in the reverse order, wherever this ends.
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(KubeClient(configuration, user_agent=NAME))
-            pods, recordings = Pods(client), Recordings(client)
-            events = EventRecorder(client, controller=NAME, instance=self._replica.pod)
-            statuses = StatusWriter(recordings, events)
-            queue, reconciler, authority = self._workings(client, pods, recordings, statuses)
-            await self._serve_probes(stack, authority, queue)
-            if not await self._unless_stopped(_persistently(authority.refresh)):
-                return self._status
-            await self._serve_callbacks(stack, self._callbacks(client, pods, recordings, statuses), authority)
-            await self._lead(configuration, authority, queue, reconciler)
-        return self._status
+            pods, recordings, locks = Pods(client), Recordings(client), KeyedLocks[RecordingKey]()
+            statuses = StatusWriter(recordings, EventRecorder(client, controller=NAME, instance=self._replica.pod))
+            authority = CallbackAuthority(
+                OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
+                hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
+                clock=utc_now,
+                changed=lambda: queue.add_all(reconciler.unfinished),
+            )
+            reconciler = Reconciler(
+                recordings=recordings,
+                pods=pods,
+                statuses=statuses,
+                context=lambda: self._context(authority),
+                held=self._held,
+                locks=locks,
+                clock=utc_now,
+            )
+            queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, metrics=self._metrics)
+            callbacks = CallbackServer(
+                identities=CallerIdentities(TokenReviews(client), pods, clock=time.monotonic, utc=utc_now),
+                recordings=recordings,
+                statuses=statuses,
+                locks=locks,
+                metrics=self._metrics,
+                clock=utc_now,
+                body_seconds=LIMITS.body_seconds,
+            )
+            self._metrics.count_unfinished(lambda: len(reconciler.unfinished))
 
-    def _workings(
-        self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
-    ) -> tuple[WorkQueue[RecordingKey], Reconciler, CallbackAuthority]:
-        def context() -> OperatorContext:
-            bundle = authority.bundle
-            return OperatorContext(settings=self._settings, callback_ca=bundle, listening_since=self._began)
+            # Every replica answers the kubelet and recorders.
+            await self._open_probes(stack, authority, queue)
+            if not await self._unless_stopped(_until_available(authority.refresh)):
+                return self._exit_status
+            await self._open_callbacks(stack, callbacks, authority)
+            stack.push_async_callback(_cancel, asyncio.create_task(authority.keep(), name="authority"))
 
-        def authority_changed() -> None:
-            for key in reconciler.unfinished:
-                queue.add(key)
+            # One of them decides: the one that holds the Lease.
+            lease = self._lease(configuration)
+            stack.push_async_callback(lease.release)
+            if not await self._unless_stopped(lease.acquire()):
+                return self._exit_status
+            logger.info("lease held")
+            self._metrics.leading(leads=True)
+            stack.callback(self._metrics.leading, leads=False)
+            if not await self._unless_stopped(_until_available(lambda: self._queue_left_behind(reconciler, queue))):
+                return self._exit_status
+            watching = self._watch(reconciler, queue)
+            watching.start()
+            stack.push_async_callback(watching.stop)
+            await self._unless_stopped(queue.run())
+        return self._exit_status
 
-        reconciler = Reconciler(
-            recordings=recordings,
-            pods=pods,
-            statuses=statuses,
-            context=context,
-            held=self._held,
-            locks=self._locks,
-            clock=utc_now,
+    def _context(self, authority: CallbackAuthority) -> OperatorContext:
+        return OperatorContext(
+            settings=self._settings, callback_ca=authority.bundle, listening_since=self._listening_since
         )
-        self._metrics.count_unfinished(lambda: len(reconciler.unfinished))
-        queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, observer=self._metrics)
-        authority = CallbackAuthority(
-            OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
-            hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
-            clock=utc_now,
-            changed=authority_changed,
-        )
-        return queue, reconciler, authority
 
-    def _callbacks(
-        self, client: KubeClient, pods: Pods, recordings: Recordings, statuses: StatusWriter
-    ) -> CallbackServer:
-        return CallbackServer(
-            identities=CallerIdentities(TokenReviews(client), pods, clock=asyncio.get_running_loop().time, utc=utc_now),
-            recordings=recordings,
-            statuses=statuses,
-            locks=self._locks,
-            observer=self._metrics,
-            clock=utc_now,
-            body_seconds=LIMITS.body_seconds,
-        )
-
-    async def _serve_probes(
+    async def _open_probes(
         self, stack: contextlib.AsyncExitStack, authority: CallbackAuthority, queue: WorkQueue[RecordingKey]
     ) -> None:
         """Opens the server of probes and metrics; like the one for callbacks it closes when the stack does."""
@@ -192,7 +194,7 @@ class Operator:
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, port=self._settings.http.port, shutdown_timeout=STOP_SECONDS).start()
 
-    async def _serve_callbacks(
+    async def _open_callbacks(
         self, stack: contextlib.AsyncExitStack, callbacks: CallbackServer, authority: CallbackAuthority
     ) -> None:
         listener = CallbackListener(callbacks.handle, largest_request=LARGEST_REQUEST, limits=LIMITS)
@@ -200,17 +202,10 @@ class Operator:
         await listener.open(port=self._settings.callbacks.port, context=authority.context)
         logger.info("servers opened", extra={"callbacks": self._settings.callbacks.port})
 
-    async def _lead(
-        self,
-        configuration: Configuration,
-        authority: CallbackAuthority,
-        queue: WorkQueue[RecordingKey],
-        reconciler: Reconciler,
-    ) -> None:
-        """Waits for the Lease, decides while it is held, and gives it back."""
+    def _lease(self, configuration: Configuration) -> LeaseHolder:
         loop = asyncio.get_running_loop()
         election = self._settings.leader_election
-        lease = LeaseHolder(
+        return LeaseHolder(
             configuration,
             namespace=self._replica.namespace,
             name=election.lease_name,
@@ -222,20 +217,9 @@ class Operator:
                 retry_seconds=election.retry_seconds,
             ),
         )
-        keeping = asyncio.create_task(authority.keep(), name="authority")
-        try:
-            if await self._unless_stopped(lease.acquire()):
-                logger.info("lease held")
-                self._metrics.leading(leads=True)
-                await self._decide(queue, reconciler)
-        finally:
-            self._metrics.leading(leads=False)
-            await lease.release()
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
 
-    async def _decide(self, queue: WorkQueue[RecordingKey], reconciler: Reconciler) -> None:
-        """Watches and works until told to stop, or until either ends by itself."""
+    def _watch(self, reconciler: Reconciler, queue: WorkQueue[RecordingKey]) -> WatchThread:
+        """What is seen of recordings and pods becomes keys in the queue; that the watch ends ends the operator."""
 
         def recording_seen(key: RecordingKey, version: str | None) -> None:
             if version is None:
@@ -248,25 +232,23 @@ class Operator:
             self._held.note(key, pod, held=held)
             queue.add(key)
 
-        watching = WatchThread(
+        return WatchThread(
             namespaces=self._settings.watch_namespaces,
             recording_seen=recording_seen,
             pod_seen=pod_seen,
             ended=self._fail,
         )
 
-        async def look_behind() -> None:
-            for namespace in self._settings.watch_namespaces or (None,):
-                async for key in reconciler.left_behind(namespace):
-                    queue.add(key)
+    async def _queue_left_behind(self, reconciler: Reconciler, queue: WorkQueue[RecordingKey]) -> None:
+        """Looks at recordings that went while nobody watched: the watch does not tell of them."""
+        for namespace in self._settings.watch_namespaces or (None,):
+            async for key in reconciler.left_behind(namespace):
+                queue.add(key)
 
-        if not await self._unless_stopped(_persistently(look_behind)):
-            return
-        watching.start()
-        try:
-            await self._unless_stopped(queue.run())
-        finally:
-            await watching.stop()
+    def _stop_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Whether the work came to its end before the operator was told to; what it raises is raised here."""
@@ -283,5 +265,10 @@ class Operator:
             await asyncio.gather(task, stopping, return_exceptions=True)
 
     def _fail(self) -> None:
-        self._status = EXIT_FAILED
+        self._exit_status = EXIT_FAILED
         self._stop.set()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

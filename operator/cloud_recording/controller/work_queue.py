@@ -13,21 +13,15 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import Generic, TypeVar
 
 from cloud_recording.common.backoff import Backoff
+from cloud_recording.controller.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
-
-
-class QueueObserver(Protocol):
-    """Who is told how the queue does; metrics are one."""
-
-    def depth(self, waiting: int) -> None: ...
-    def worked(self, *, seconds: float, succeeded: bool) -> None: ...
 
 
 class WorkQueue(Generic[Key]):
@@ -38,13 +32,13 @@ class WorkQueue(Generic[Key]):
         work: Callable[[Key], Awaitable[float | None]],
         *,
         concurrency: int,
-        observer: QueueObserver,
+        metrics: Metrics,
         backoff: Backoff | None = None,
     ) -> None:
         """`work` returns after how many seconds the key is due again, or None when only an addition brings it back."""
         self._work = work
         self._concurrency = concurrency
-        self._observer = observer
+        self._metrics = metrics
         self._backoff = backoff or Backoff()
         self._ready: deque[Key] = deque()
         self._waiting: set[Key] = set()
@@ -65,7 +59,12 @@ class WorkQueue(Generic[Key]):
         if key not in self._in_work:
             self._ready.append(key)
             self._wake.set()
-        self._observer.depth(len(self._waiting))
+        self._metrics.queue_depth(len(self._waiting))
+
+    def add_all(self, keys: Iterable[Key]) -> None:
+        """The same for each of the keys."""
+        for key in keys:
+            self.add(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Has the key worked after that time, unless it is worked before; the earliest of several times counts."""
@@ -102,7 +101,7 @@ class WorkQueue(Generic[Key]):
             key = self._ready.popleft()
             self._waiting.discard(key)
             self._in_work[key] = asyncio.get_running_loop().time()
-            self._observer.depth(len(self._waiting))
+            self._metrics.queue_depth(len(self._waiting))
             try:
                 await self._attempt(key)
             finally:
@@ -125,10 +124,10 @@ class WorkQueue(Generic[Key]):
                 extra={"key": str(key), "failures": failures, "seconds": again_after, "error": str(expected or error)},
                 exc_info=None if expected else error,
             )
-            self._observer.worked(seconds=clock() - started, succeeded=False)
+            self._metrics.pass_ended(seconds=clock() - started, succeeded=False)
         else:
             self._failures.pop(key, None)
-            self._observer.worked(seconds=clock() - started, succeeded=True)
+            self._metrics.pass_ended(seconds=clock() - started, succeeded=True)
         if again_after is not None:
             self.add_after(key, again_after)
 

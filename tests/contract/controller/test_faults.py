@@ -187,4 +187,4 @@ def queue_over(client: KubeClient) -> WorkQueue[RecordingKey]:
         locks=KeyedLocks(),
         clock=lambda: datetime.now(UTC),
     )
-    return WorkQueue(reconciler.reconcile, concurrency=1, observer=Metrics())
+    return WorkQueue(reconciler.reconcile, concurrency=1, metrics=Metrics())

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -12,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from cloud_recording.common.backoff import Backoff
+from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.work_queue import WorkQueue
 
 pytestmark = pytest.mark.looptime
@@ -19,22 +19,9 @@ pytestmark = pytest.mark.looptime
 Work = Callable[[str], Awaitable[float | None]]
 
 
-class Observer:
-    def __init__(self) -> None:
-        self.deepest = 0
-        self.results: Counter[bool] = Counter()
-
-    def depth(self, waiting: int) -> None:
-        self.deepest = max(self.deepest, waiting)
-
-    def worked(self, *, seconds: float, succeeded: bool) -> None:
-        assert seconds >= 0
-        self.results[succeeded] += 1
-
-
 @asynccontextmanager
 async def running(work: Work, *, concurrency: int = 2) -> AsyncIterator[WorkQueue[str]]:
-    queue = WorkQueue(work, concurrency=concurrency, observer=Observer(), backoff=Backoff(most_seconds=8))
+    queue = WorkQueue(work, concurrency=concurrency, metrics=Metrics(), backoff=Backoff(most_seconds=8))
     task = asyncio.create_task(queue.run())
     try:
         yield queue
