@@ -49,11 +49,11 @@ class Answer(StrEnum):
 
 
 class Report(StrEnum):
-    """What the recorder process tells the supervisor. Callbacks are read from the outbox: NEWS is but the bell."""
+    """What the recorder process tells the supervisor. CALLBACKS says that there are new ones in the outbox."""
 
     LOADED = "loaded"
-    NEWS = "news"
-    PULSE = "pulse"
+    CALLBACKS = "callbacks"
+    HEARTBEAT = "heartbeat"
     ANSWER = "answer"
     ENDED = "ended"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The durable queue of callbacks between whoever has news (recorder process, supervisor) and whoever sends them.
+"""The durable queue of callbacks between whoever makes them (recorder process, supervisor) and whoever sends them.
 
 A callback is on disk, synced, with its sequence number before anybody may act on it, so the death of either process
 loses none and changes no order. Sequences only grow; numbers are missing where a newer figure superseded an older one
@@ -70,7 +70,7 @@ def rfc3339(milliseconds: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class NewCallback:
     """A callback that has no sequence yet."""
 
     type: str
@@ -89,7 +89,7 @@ class News:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredCallback:
     """A callback that waits to be acknowledged."""
 
     sequence: int
@@ -142,9 +142,9 @@ class Outbox:
         with self._transaction():
             self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('callbacks', ?)", (sequence,))
 
-    def append(self, news: Sequence[News], *, facts: Mapping[str, str] | None = None) -> None:
-        """Stores news in order, with the facts that are true from then on."""
-        lasting = _without_superseded(news)
+    def append(self, callbacks: Sequence[NewCallback], *, facts: Mapping[str, str] | None = None) -> None:
+        """Stores callbacks in order, with the facts that are true from then on."""
+        lasting = _without_superseded(callbacks)
         with self._transaction():
             for kind in {item.type for item in lasting} & FIGURES:
                 self._connection.execute("DELETE FROM callbacks WHERE keep = ?", (kind,))
@@ -159,14 +159,14 @@ class Outbox:
 
     def pending(
         self, *, limit: int, after: int = 0, up_to: int | None = None, writer: Writer | None = None
-    ) -> list[Stored]:
+    ) -> list[StoredCallback]:
         """The oldest callbacks that wait, in order, of those between two sequences, by one writer or by all."""
         rows = self._connection.execute(
             "SELECT sequence, type, document FROM callbacks "
             "WHERE sequence > ? AND sequence <= ? AND writer IN (?, ?) ORDER BY sequence LIMIT ?",
             (after, _LAST_POSSIBLE if up_to is None else up_to, *((writer, writer) if writer else Writer), limit),
         )
-        return [Stored(sequence=sequence, type=kind, document=document) for sequence, kind, document in rows]
+        return [StoredCallback(sequence=sequence, type=kind, document=document) for sequence, kind, document in rows]
 
     def waiting(self) -> int:
         """How many callbacks wait."""
@@ -223,15 +223,15 @@ class _Transaction:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def _without_superseded(news: Sequence[News]) -> list[News]:
-    """The news but for figures that later ones among them replace."""
-    newest = {item.type: item for item in news if item.type in FIGURES}
-    return [item for item in news if newest.get(item.type, item) is item]
+def _without_superseded(callbacks: Sequence[NewCallback]) -> list[NewCallback]:
+    """All but the figures that later ones among them replace."""
+    newest = {item.type: item for item in callbacks if item.type in FIGURES}
+    return [item for item in callbacks if newest.get(item.type, item) is item]
 
 
-def _keep(news: News) -> str:
+def _keep(callback: NewCallback) -> str:
     """How long a callback is kept: its own type while it is the newest, while there is room, or always."""
-    if news.type in FIGURES:
-        return news.type
-    informs = news.type in _INFORMATIVE and news.payload.get("code") != _NO_USERS
+    if callback.type in FIGURES:
+        return callback.type
+    informs = callback.type in _INFORMATIVE and callback.payload.get("code") != _NO_USERS
     return _ROOM if informs else _ALWAYS

@@ -13,7 +13,7 @@ import yaml
 
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
-from cloud_recording.runner.local.main import verdict
+from cloud_recording.runner.local.main import exit_status_of
 from cloud_recording.runner.local.manifest import ManifestError, load
 
 Json = dict[str, Any]
@@ -156,4 +156,4 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_exit_status_tells_the_outcome(outcome: Outcome, slices: int, status: int, *, joined: bool) -> None:
     amounts = Amounts(written=slices, uploaded=slices)
     summary = Summary(recording_id="0" * 32, part=0, outcome=outcome, somebody_joined=joined, slices=amounts)
-    assert verdict(summary)[0] == status
+    assert exit_status_of(summary)[0] == status

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloud_recording.api.wire import CALLBACK
-from cloud_recording.runner.outbox import INFORMATIVE_LIMIT, News, Outbox, Writer
+from cloud_recording.runner.outbox import INFORMATIVE_LIMIT, NewCallback, Outbox, Writer
 
 OpenOutbox = Callable[[Writer], Outbox]
 
@@ -29,8 +29,8 @@ def opened(tmp_path: Path) -> Iterator[OpenOutbox]:
         outbox.close()
 
 
-def news(kind: str, **payload: object) -> News:
-    return News(type=kind, time_ms=1_700_000_000_123, payload=payload)
+def new_callback(kind: str, **payload: object) -> NewCallback:
+    return NewCallback(type=kind, time_ms=1_700_000_000_123, payload=payload)
 
 
 def waiting(outbox: Outbox) -> list[tuple[int, str]]:
@@ -39,9 +39,9 @@ def waiting(outbox: Outbox) -> list[tuple[int, str]]:
 
 def test_callbacks_of_two_writers_share_one_sequence(opened: OpenOutbox) -> None:
     supervisor, recorder = opened(Writer.SUPERVISOR), opened(Writer.RECORDER)
-    supervisor.append([news("SecretsComplete")])
-    recorder.append([news("RecordingConnecting"), news("RecordingStarted")])
-    supervisor.append([news("DesiredStateApplied", generation=1)])
+    supervisor.append([new_callback("SecretsComplete")])
+    recorder.append([new_callback("RecordingConnecting"), new_callback("RecordingStarted")])
+    supervisor.append([new_callback("DesiredStateApplied", generation=1)])
     assert waiting(supervisor) == [
         (1, "SecretsComplete"),
         (2, "RecordingConnecting"),
@@ -54,16 +54,16 @@ def test_callbacks_of_two_writers_share_one_sequence(opened: OpenOutbox) -> None
 
 def test_a_sequence_is_never_given_twice(opened: OpenOutbox) -> None:
     outbox = opened(Writer.SUPERVISOR)
-    outbox.append([news("RecordingConnecting")])
+    outbox.append([new_callback("RecordingConnecting")])
     outbox.acknowledge(1)
     assert (waiting(outbox), outbox.last_sequence()) == ([], 1)
-    outbox.append([news("RecordingStarted")])
+    outbox.append([new_callback("RecordingStarted")])
     assert waiting(opened(Writer.RECORDER)) == [(2, "RecordingStarted")]
 
 
 def test_a_stored_callback_is_what_the_wire_knows(opened: OpenOutbox) -> None:
     outbox = opened(Writer.RECORDER)
-    outbox.append([news("UploaderFailure", code=439, message="会议")])
+    outbox.append([new_callback("UploaderFailure", code=439, message="会议")])
     (stored,) = outbox.pending(limit=1)
     assert stored.as_sent() == {
         "sequence": 1,
@@ -77,18 +77,20 @@ def test_a_stored_callback_is_what_the_wire_knows(opened: OpenOutbox) -> None:
 
 def test_only_the_newest_figures_wait(opened: OpenOutbox) -> None:
     outbox = opened(Writer.RECORDER)
-    outbox.append([news("Snapshot"), news("RecordingStarted"), news("Snapshot")])
-    outbox.append([news("RecordingUploadingProgress", progressPercent=1, playlist="p"), news("Snapshot")])
+    outbox.append([new_callback("Snapshot"), new_callback("RecordingStarted"), new_callback("Snapshot")])
+    outbox.append(
+        [new_callback("RecordingUploadingProgress", progressPercent=1, playlist="p"), new_callback("Snapshot")]
+    )
     assert [kind for _, kind in waiting(outbox)] == ["RecordingStarted", "RecordingUploadingProgress", "Snapshot"]
 
 
 def test_what_only_informs_is_bounded_and_what_decides_is_not(opened: OpenOutbox) -> None:
     outbox = opened(Writer.RECORDER)
-    deciding = [news("RecordingStarted"), news("RecorderFailure", code=434, message="nobody")]
+    deciding = [new_callback("RecordingStarted"), new_callback("RecorderFailure", code=434, message="nobody")]
     outbox.append(deciding)
     for _ in range(3):
-        outbox.append([news("UploaderFailure", code=439, message="no")] * INFORMATIVE_LIMIT)
-    outbox.append([news("RecordingStopped")])
+        outbox.append([new_callback("UploaderFailure", code=439, message="no")] * INFORMATIVE_LIMIT)
+    outbox.append([new_callback("RecordingStopped")])
     kinds = [kind for _, kind in waiting(outbox)]
     assert kinds.count("UploaderFailure") == INFORMATIVE_LIMIT
     assert (kinds[:2], kinds[-1]) == (["RecordingStarted", "RecorderFailure"], "RecordingStopped")
@@ -96,28 +98,34 @@ def test_what_only_informs_is_bounded_and_what_decides_is_not(opened: OpenOutbox
 
 def test_facts_are_stored_with_the_callbacks_that_told_them(opened: OpenOutbox) -> None:
     outbox = opened(Writer.SUPERVISOR)
-    unstorable = News(type="Finished", time_ms=0, payload={"summary": object()})
+    unstorable = NewCallback(type="Finished", time_ms=0, payload={"summary": object()})
     with pytest.raises(TypeError):
         outbox.append([unstorable], facts={"facts": "new"})
     assert (outbox.fact("facts"), waiting(outbox)) == (None, [])
-    outbox.append([news("Finished", summary={})], facts={"facts": json.dumps({"a": 1})})
+    outbox.append([new_callback("Finished", summary={})], facts={"facts": json.dumps({"a": 1})})
     assert opened(Writer.RECORDER).fact("facts") == '{"a": 1}'
 
 
 def test_another_pods_outbox_is_begun_anew_but_for_its_numbers(opened: OpenOutbox) -> None:
     outbox = opened(Writer.SUPERVISOR)
     outbox.claim("the first pod")
-    outbox.append([news("RecordingStarted")], facts={"facts": "old"})
+    outbox.append([new_callback("RecordingStarted")], facts={"facts": "old"})
     outbox.claim("the first pod")
     assert len(waiting(outbox)) == 1
     outbox.claim("the second pod")
     assert (waiting(outbox), outbox.fact("facts")) == ([], None)
-    outbox.append([news("RecordingConnecting")])
+    outbox.append([new_callback("RecordingConnecting")])
     assert waiting(outbox) == [(2, "RecordingConnecting")]
 
 
 def test_only_what_informs_can_be_dropped(opened: Callable[[Writer], Outbox]) -> None:
     outbox = opened(Writer.RECORDER)
-    outbox.append([news("UploaderFailure", code=439, message="no"), news("RecordingStopped"), news("Snapshot")])
+    outbox.append(
+        [
+            new_callback("UploaderFailure", code=439, message="no"),
+            new_callback("RecordingStopped"),
+            new_callback("Snapshot"),
+        ]
+    )
     assert [outbox.drop(sequence) for sequence in (1, 2, 3)] == [True, False, True]
     assert waiting(outbox) == [(2, "RecordingStopped")]

@@ -14,7 +14,7 @@ from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.supervisor.outcome import outcome_of, readiness, reopened, summarise
-from cloud_recording.runner.supervisor.part_state import At, Ending, Facts, Process, State
+from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment, Process, State
 from tests.unit.runner.documents import RECORDING_ID, document
 
 CAPTURED = Facts(captured=True)
@@ -84,7 +84,7 @@ def test_a_summary_without_the_engines_account_tells_what_callbacks_told() -> No
 DESIRED = DesiredState(
     generation=1, state=DesiredRecordingState.RECORDING, layout=Layout.FLOAT, upload_grace_seconds=300
 )
-BUSY = State(desired=DESIRED, process=Process.BUSY, pulse_at=100.0, position_at=100.0)
+BUSY = State(desired=DESIRED, process=Process.BUSY, heartbeat_at=100.0, position_at=100.0)
 AWAITED = (MissingSecret(secret_name="a", key="b", field="c"),)
 
 
@@ -100,16 +100,16 @@ def recording(state: str) -> State:
         pytest.param(BUSY, 1, True, id="an engine that tells no state, and a living process"),
         pytest.param(BUSY, 6, False, id="a silent process"),
         pytest.param(recording("Recording"), 1, True, id="media advances"),
-        pytest.param(replace(recording("Recording"), pulse_at=106.0), 6, False, id="media stands still"),
-        pytest.param(replace(recording("Connecting"), pulse_at=106.0), 6, True, id="connecting"),
-        pytest.param(replace(recording("Paused"), pulse_at=106.0), 6, True, id="paused"),
-        pytest.param(replace(recording("Uploading"), pulse_at=106.0), 6, True, id="uploading"),
+        pytest.param(replace(recording("Recording"), heartbeat_at=106.0), 6, False, id="media stands still"),
+        pytest.param(replace(recording("Connecting"), heartbeat_at=106.0), 6, True, id="connecting"),
+        pytest.param(replace(recording("Paused"), heartbeat_at=106.0), 6, True, id="paused"),
+        pytest.param(replace(recording("Uploading"), heartbeat_at=106.0), 6, True, id="uploading"),
         pytest.param(recording("Failed"), 1, False, id="failed"),
         pytest.param(State(desired=DESIRED, concluded=True), 0, True, id="concluded"),
     ],
 )
 def test_ready_means_that_the_recorder_does_what_it_should(state: State, seconds: float, *, ready: bool) -> None:
-    assert readiness(state, At(monotonic=100.0 + seconds, wall_ms=0)).ready is ready
+    assert readiness(state, Moment(monotonic=100.0 + seconds, wall_ms=0)).ready is ready
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ FIRST = {"state": "Recording", "slices": {"written": 1}, "positionMilliseconds":
 def test_a_snapshot_goes_out_when_it_is_news(snapshot: dict[str, object], seconds: float, *, due: bool) -> None:
     pacing = SnapshotPacing()
     assert pacing.is_due(FIRST, now=100.0)
-    pacing.told(FIRST, now=100.0)
+    pacing.sent(FIRST, now=100.0)
     assert pacing.is_due(snapshot, now=100.0 + seconds) is due
 
 

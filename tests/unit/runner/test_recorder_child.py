@@ -9,7 +9,7 @@ import pytest
 
 from cloud_recording.runner.control_protocol import Report, encode
 from cloud_recording.runner.supervisor.part_state import Event, ProcessEnded, ProcessLoaded
-from cloud_recording.runner.supervisor.recorder_child import hear
+from cloud_recording.runner.supervisor.recorder_child import read_reports
 
 LIMIT = 128
 
@@ -18,7 +18,7 @@ LIMIT = 128
     "line",
     [
         pytest.param(b"x" * 10 * LIMIT + b"\n", id="too long"),
-        pytest.param(b'{"report": "pulse", "snapshot": {"name": "\xff\xfe"}}\n', id="not UTF-8"),
+        pytest.param(b'{"report": "heartbeat", "snapshot": {"name": "\xff\xfe"}}\n', id="not UTF-8"),
         pytest.param(b"[1]\n", id="no object"),
         pytest.param(b'{"report": "from the future"}\n', id="an unknown report"),
         pytest.param(b'{"report": "ended"}\n', id="without its fields"),
@@ -29,8 +29,8 @@ async def test_a_report_that_cannot_be_read_is_passed_over(line: bytes) -> None:
     heard: list[Event] = []
     rung: list[bool] = []
     reader.feed_data(encode({"report": Report.LOADED, "extended": True}) + line)
-    reader.feed_data(encode({"report": Report.NEWS}) + encode({"report": Report.ENDED, "drained": True}))
+    reader.feed_data(encode({"report": Report.CALLBACKS}) + encode({"report": Report.ENDED, "drained": True}))
     reader.feed_eof()
-    await asyncio.wait_for(hear(reader, heard=heard.append, bell=lambda: rung.append(True)), 10)
+    await asyncio.wait_for(read_reports(reader, on_event=heard.append, on_callbacks=lambda: rung.append(True)), 10)
     assert heard == [ProcessLoaded(extended=True), ProcessEnded(drained=True)]
     assert rung == [True]

@@ -22,24 +22,24 @@ from cloud_recording.runner.supervisor import apply_event, state_machine
 from cloud_recording.runner.supervisor.outcome import outcome_of, resumed
 from cloud_recording.runner.supervisor.part_state import (
     Action,
-    At,
     Begin,
+    CallbackStored,
     Conclude,
     DesiredSeen,
+    EmitCallback,
     Event,
     Facts,
     Kill,
+    Moment,
     ProcessAnswered,
     ProcessEnded,
     ProcessExited,
+    ProcessHeartbeat,
     ProcessLoaded,
-    ProcessPulsed,
-    ProcessTold,
     SecretsSeen,
     Send,
     Spawn,
     State,
-    Tell,
     Terminate,
     Tick,
 )
@@ -59,14 +59,14 @@ def desired(state: str = "Recording", *, generation: int = 1, **more: Any) -> De
     )
 
 
-def told(kind: str, **payload: Any) -> ProcessTold:
-    return ProcessTold(sequence=1, type=kind, time_ms=1_700_000_000_000, payload=payload)
+def told(kind: str, **payload: Any) -> CallbackStored:
+    return CallbackStored(sequence=1, type=kind, time_ms=1_700_000_000_000, payload=payload)
 
 
-def snapshot(state: str = "Recording", *, position: int = 0, written: int = 0, pending: int = 0) -> ProcessPulsed:
+def snapshot(state: str = "Recording", *, position: int = 0, written: int = 0, pending: int = 0) -> ProcessHeartbeat:
     slices = {"written": written, "uploaded": written - pending, "backedUp": 0, "pending": pending}
     document = {"state": state, "playlist": "p.m3u8", "slices": slices, "positionMilliseconds": position}
-    return ProcessPulsed(snapshot=document)
+    return ProcessHeartbeat(snapshot=document)
 
 
 class Story:
@@ -86,7 +86,7 @@ class Story:
         self.actions = []
         for event in events:
             self.state, ordered = state_machine.react(
-                self.state, event, At(monotonic=self.now, wall_ms=int(self.now * 1000))
+                self.state, event, Moment(monotonic=self.now, wall_ms=int(self.now * 1000))
             )
             self.actions += ordered
         return self
@@ -106,11 +106,11 @@ class Story:
 
     def orders(self) -> list[Action]:
         """What was ordered, without what was told."""
-        return [action for action in self.actions if not isinstance(action, Tell)]
+        return [action for action in self.actions if not isinstance(action, EmitCallback)]
 
     def tells(self) -> list[str]:
         """The types of what was told."""
-        return [action.type for action in self.actions if isinstance(action, Tell)]
+        return [action.type for action in self.actions if isinstance(action, EmitCallback)]
 
     @property
     def outcome(self) -> Outcome:
@@ -150,7 +150,7 @@ def test_edits_become_commands_and_are_acknowledged_when_all_are_answered() -> N
 def test_a_refused_edit_names_the_field_and_is_not_asked_for_again() -> None:
     story = Story(extended=False).recording().then(DesiredSeen(desired=desired("Paused", generation=2)))
     story.then(ProcessAnswered(answer=Command.PAUSE, refusal="only the published interface"))
-    assert story.actions[0] == Tell(
+    assert story.actions[0] == EmitCallback(
         type="EditRefused", payload={"field": "spec.desiredState", "message": "only the published interface"}
     )
     assert story.tells() == ["EditRefused", "DesiredStateApplied"]
@@ -297,7 +297,7 @@ def test_a_stop_before_anything_began_ends_the_idle_process_and_concludes() -> N
 def test_a_crash_is_told_and_followed_by_a_new_process_at_once() -> None:
     story = Story().recording().then(SIGKILLED)
     exited = story.actions[0]
-    assert isinstance(exited, Tell)
+    assert isinstance(exited, EmitCallback)
     assert (exited.type, exited.payload["signal"], exited.payload["restarts"]) == ("RecorderExited", 9, 1)
     assert story.orders() == [Spawn()]
     assert story.then(ProcessLoaded(extended=True)).orders() == [Begin(mode=Mode.RECORD, desired=story.state.desired)]
@@ -321,7 +321,7 @@ def test_restarts_are_never_later_than_two_seconds_and_end_after_the_budget() ->
 def test_a_process_that_lived_long_enough_starts_the_budget_anew() -> None:
     story = Story()
     for _ in range(3 * apply_event.RESTARTS_IN_A_ROW):
-        story.loaded().then(Tick(), ProcessPulsed(snapshot=None), after=apply_event.HEALTHY_SECONDS)
+        story.loaded().then(Tick(), ProcessHeartbeat(snapshot=None), after=apply_event.HEALTHY_SECONDS)
         story.then(SIGKILLED)
     assert story.state.facts.ending is None
 
@@ -367,25 +367,27 @@ BROKEN = told("RecordingFatalError", code=437, message="")
 
 
 @pytest.mark.parametrize(
-    ("event", "pulse", "limit", "reason"),
+    ("event", "heartbeat", "limit", "reason"),
     [
-        pytest.param(Tick(), Tick(), state_machine.SILENCE_SECONDS, "it gave no sign of life", id="no pulse"),
+        pytest.param(Tick(), Tick(), state_machine.SILENCE_SECONDS, "it gave no sign of life", id="no heartbeat"),
         pytest.param(Tick(), snapshot(position=1000), state_machine.STALL_SECONDS, "it wrote no media", id="no media"),
-        pytest.param(STOP, snapshot("Stopping"), state_machine.DEBT_SECONDS, "it did not stop", id="no end of a stop"),
         pytest.param(
-            BROKEN, snapshot("Failed"), state_machine.DEBT_SECONDS, "it did not give its", id="no end of a release"
+            STOP, snapshot("Stopping"), state_machine.ANSWER_SECONDS, "it did not stop", id="no end of a stop"
+        ),
+        pytest.param(
+            BROKEN, snapshot("Failed"), state_machine.ANSWER_SECONDS, "it did not give its", id="no end of a release"
         ),
     ],
 )
-def test_what_hangs_is_ended_with_the_reason_named(event: Event, pulse: Event, limit: float, reason: str) -> None:
+def test_what_hangs_is_ended_with_the_reason_named(event: Event, heartbeat: Event, limit: float, reason: str) -> None:
     story = Story().recording().then(event)
     began = story.now
-    while not any(isinstance(action, Kill) for action in story.then(pulse, after=1.0).actions):
+    while not any(isinstance(action, Kill) for action in story.then(heartbeat, after=1.0).actions):
         assert story.now - began < limit + 2
     assert story.now - began >= limit
-    assert story.then(pulse).actions == []
+    assert story.then(heartbeat).actions == []
     exited = story.then(SIGKILLED).actions[0]
-    assert isinstance(exited, Tell)
+    assert isinstance(exited, EmitCallback)
     assert reason in exited.payload["message"]
 
 
@@ -458,8 +460,8 @@ def test_the_longest_duration_is_kept_though_nobody_says_stop() -> None:
 def test_the_longest_duration_runs_on_while_a_supervisor_is_started_again() -> None:
     first = Story(wanted=desired(max_duration_seconds=3600)).recording()
     facts = Facts.from_json(replace(first.state.facts, boot="b", started_at=100_000).as_json())
-    same = resumed(facts, boot="b", at=At(monotonic=5000.0, wall_ms=0))
-    rebooted = resumed(facts, boot="c", at=At(monotonic=7.0, wall_ms=160_000))
+    same = resumed(facts, boot="b", now=Moment(monotonic=5000.0, wall_ms=0))
+    rebooted = resumed(facts, boot="c", now=Moment(monotonic=7.0, wall_ms=160_000))
     assert (same.started_monotonic, rebooted.started_monotonic) == (facts.started_monotonic, -53.0)
 
 
@@ -523,7 +525,7 @@ def test_a_secret_that_goes_while_the_part_is_at_work_is_told_once_and_when_it_i
     assert story.then(SecretsSeen(missing=MISSING)).tells() == ["SecretsGone"]
     assert story.then(SecretsSeen(missing=MISSING), Tick()).tells() == []
     story.then(SecretsSeen(missing=()))
-    assert story.actions == [Tell(type="SecretsGone", payload={"missing": []})]
+    assert story.actions == [EmitCallback(type="SecretsGone", payload={"missing": []})]
 
 
 def test_a_rescue_that_needs_a_secret_that_is_gone_says_so() -> None:

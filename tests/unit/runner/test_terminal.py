@@ -10,7 +10,7 @@ import pytest
 
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
-from cloud_recording.runner.local.main import EXIT_NOTHING, EXIT_RECORDED, verdict
+from cloud_recording.runner.local.main import EXIT_NOTHING, EXIT_RECORDED, exit_status_of
 from cloud_recording.runner.local.terminal import Terminal, comings_and_goings
 
 
@@ -50,7 +50,7 @@ def test_who_comes_and_goes_is_told_with_the_cause(
 
 def test_each_change_is_told_once_where_nothing_moves() -> None:
     output = io.StringIO()
-    terminal = Terminal(heard=lambda _: None, output=output)
+    terminal = Terminal(on_callback=lambda _: None, output=output)
     for snapshot in (None, seen(ALICE), seen(ALICE), seen({**ALICE, "state": "Left"})):
         terminal.show(snapshot)
     assert [line[10:] for line in output.getvalue().splitlines()] == ["alice (2) has joined", "alice (2) has left"]
@@ -72,6 +72,6 @@ def test_the_exit_status_tells_that_nothing_was_recorded(written: int, *, joined
         slices=Amounts(written=written, uploaded=written),
         somebody_joined=joined,
     )
-    status, said = verdict(summary)
+    status, said = exit_status_of(summary)
     assert status == code
     assert said.startswith(words)

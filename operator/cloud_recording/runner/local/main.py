@@ -39,7 +39,7 @@ from cloud_recording.runner.local.terminal import Terminal
 from cloud_recording.runner.supervisor.mounts import Mounts
 from cloud_recording.runner.supervisor.part_state import Facts
 from cloud_recording.runner.supervisor.recorder_job import Assignment
-from cloud_recording.runner.supervisor.supervisor import OUTBOX, Place, Supervisor, log_fields
+from cloud_recording.runner.supervisor.supervisor import OUTBOX, PodContext, Supervisor, log_fields
 
 EXIT_RECORDED: Final = 0
 EXIT_FAILED: Final = 1
@@ -66,7 +66,7 @@ class ResumeError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class LocalHost:
     """What this machine lends the recording."""
 
     engine: str
@@ -76,17 +76,15 @@ class Machine:
 class LocalRun:
     """One recording of one manifest."""
 
-    def __init__(
-        self, manifest: Manifest, machine: Machine, *, mounted: Path, resumed: uuid.UUID | None = None
-    ) -> None:
+    def __init__(self, manifest: Manifest, host: LocalHost, *, mounted: Path, resumed: uuid.UUID | None = None) -> None:
         self._manifest = manifest
         self._resumes = resumed is not None
         self._uid = resumed or uuid.uuid4()
-        self._work = machine.work / self._uid.hex
-        self._machine = machine
+        self._work = host.work / self._uid.hex
+        self._host = host
         self._mounts = Mounts(pod=mounted / "pod", secrets=mounted / "secrets", token=mounted / "token")
         self._desired = _first_desired(manifest)
-        self._terminal = Terminal(heard=self._hear)
+        self._terminal = Terminal(on_callback=self._on_callback)
         self._supervisor: Supervisor | None = None
         self._interrupted = 0
 
@@ -108,15 +106,15 @@ class LocalRun:
 
     def _check_resumable(self) -> None:
         if not self._work.is_dir():
-            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._machine.work}")
+            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._host.work}")
         if self._desired.state is DesiredRecordingState.STOPPED and not (self._work / OUTBOX).exists():
             # Nobody would know that there is something to upload.
             raise ResumeError(f"--resume: {self._work}/{OUTBOX} is gone; without `desiredState: Stopped` it records on")
 
     def _supervisor_of(self, redactor: Redactor) -> Supervisor:
-        place = Place(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
+        pod = PodContext(mounts=self._mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
         try:
-            return Supervisor(place, receiver=self._terminal, redactor=redactor, reopen=True, patient=False)
+            return Supervisor(pod, receiver=self._terminal, redactor=redactor, reopen=True, patient=False)
         except sqlite3.OperationalError:
             # Locked, or no room: nothing is damaged.
             raise
@@ -154,8 +152,8 @@ class LocalRun:
             self._terminal.show(supervisor.facts.snapshot)
             await asyncio.sleep(_SHOW_SECONDS)
 
-    def _hear(self, told: Mapping[str, Any]) -> None:
-        if told["type"] == "RecordingStarted" and self._supervisor is not None:
+    def _on_callback(self, callback: Mapping[str, Any]) -> None:
+        if callback["type"] == "RecordingStarted" and self._supervisor is not None:
             self._limit(self._supervisor.facts)
 
     def _limit(self, facts: Facts) -> None:
@@ -217,20 +215,20 @@ class LocalRun:
             spec=spec.model_copy(update={"pod": None}),
             storage=spec.storage,
             callback_url="",
-            engine=EngineLibrary(name=spec.engine.name, library_path=self._machine.engine),
+            engine=EngineLibrary(name=spec.engine.name, library_path=self._host.engine),
             protocols=(*URL_SCHEMES, "file"),
             allow_link_local=True,
             max_wait_seconds=spec.recording.max_wait_seconds,
         )
 
     def _conclude(self, summary: Summary) -> int:
-        code, words = verdict(summary)
+        code, words = exit_status_of(summary)
         kept = f"; it is kept in {self._work}, and --resume {self._uid.hex} tries again"
         self._terminal.say(words if code != EXIT_INCOMPLETE else words + kept)
         return code
 
 
-def verdict(summary: Summary) -> tuple[int, str]:
+def exit_status_of(summary: Summary) -> tuple[int, str]:
     """The exit status that a summary means, and what to say about it."""
     kept = f"{counted(summary.slices.uploaded, 'slice')}, {summary.recorded_milliseconds / 1000:.1f} s"
     match summary.outcome:
@@ -316,12 +314,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Records a manifest and returns the exit status."""
     options = _parser().parse_args(arguments)
-    machine = Machine(engine=options.engine, work=options.work_directory.resolve())
+    host = LocalHost(engine=options.engine, work=options.work_directory.resolve())
     try:
         manifest = load(options.files, name=options.name, begun=options.resume is not None)
         # Secrets lie in a directory that only this user can read, and only while the recording runs.
         with tempfile.TemporaryDirectory(prefix="cloud-recording-") as mounted:
-            return asyncio.run(LocalRun(manifest, machine, mounted=Path(mounted), resumed=options.resume).run())
+            return asyncio.run(LocalRun(manifest, host, mounted=Path(mounted), resumed=options.resume).run())
     except (ManifestError, ResumeError) as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from cloud_recording.runner.outbox import Stored
+from cloud_recording.runner.outbox import StoredCallback
 
 Json = Mapping[str, Any]
 
@@ -18,21 +18,21 @@ _SENTENCES: Mapping[str, Callable[[Json], str]] = {
     "RecordingConnecting": lambda _: "connecting to the channel",
     "RecordingStarted": lambda _: "somebody is in the channel: recording",
     "RecordingStopped": lambda _: "recording has stopped; uploading what is left",
-    "RecordingUploaded": lambda told: f"everything is in the bucket: {told['fileName']}",
-    "RecordingBackedUp": lambda told: f"everything is stored, some of it in the backup: {told['fileName']}",
-    "RecorderFailure": lambda told: f"recorder: {told['message']} ({told['code']})",
-    "UploaderFailure": lambda told: f"upload: {told['message']} ({told['code']}); it is tried again",
-    "RecordingFatalError": lambda told: f"the recording cannot go on: {told['message'] or 'error'} ({told['code']})",
-    "RecordingRefused": lambda told: f"the recording cannot go on: {told['message']} ({told['code']})",
-    "RecorderExited": lambda told: str(told["message"]),
-    "EditRefused": lambda told: f"{told['field']}: {told['message']}",
+    "RecordingUploaded": lambda it: f"everything is in the bucket: {it['fileName']}",
+    "RecordingBackedUp": lambda it: f"everything is stored, some of it in the backup: {it['fileName']}",
+    "RecorderFailure": lambda it: f"recorder: {it['message']} ({it['code']})",
+    "UploaderFailure": lambda it: f"upload: {it['message']} ({it['code']}); it is tried again",
+    "RecordingFatalError": lambda it: f"the recording cannot go on: {it['message'] or 'error'} ({it['code']})",
+    "RecordingRefused": lambda it: f"the recording cannot go on: {it['message']} ({it['code']})",
+    "RecorderExited": lambda it: str(it["message"]),
+    "EditRefused": lambda it: f"{it['field']}: {it['message']}",
 }
 
 
-def sentence(told: Json) -> str | None:
+def sentence(callback: Json) -> str | None:
     """What a callback means, or None when a person need not hear of it."""
-    say = _SENTENCES.get(str(told["type"]))
-    return say(told) if say else None
+    say = _SENTENCES.get(str(callback["type"]))
+    return say(callback) if say else None
 
 
 def progress(snapshot: Json) -> str:
@@ -79,8 +79,8 @@ def _who(person: Json) -> str:
 class Terminal:
     """A receiver of callbacks that prints: a line for each that matters, and on a terminal one line that moves."""
 
-    def __init__(self, *, heard: Callable[[Json], None], output: TextIO = sys.stdout) -> None:
-        self._heard = heard
+    def __init__(self, *, on_callback: Callable[[Json], None], output: TextIO = sys.stdout) -> None:
+        self._on_callback = on_callback
         self._output = output
         self._moving = output.isatty()
         self._shown: Json = {}
@@ -102,12 +102,12 @@ class Terminal:
             self._output.write(_CLEAR_LINE + progress(snapshot))
             self._output.flush()
 
-    async def take(self, callbacks: Sequence[Stored]) -> int:
+    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
         """Prints what is worth it and acknowledges all."""
-        for told in (callback.as_sent() for callback in callbacks):
-            for line in _lines(told, moving=self._moving):
+        for callback in (stored.as_sent() for stored in callbacks):
+            for line in _lines(callback, moving=self._moving):
                 self.say(line)
-            self._heard(told)
+            self._on_callback(callback)
         return callbacks[-1].sequence
 
     async def close(self) -> None:
@@ -117,10 +117,10 @@ class Terminal:
             self._output.flush()
 
 
-def _lines(told: Json, *, moving: bool) -> Iterator[str]:
-    words = sentence(told)
-    clock = str(told["time"])[11:19]
+def _lines(callback: Json, *, moving: bool) -> Iterator[str]:
+    words = sentence(callback)
+    clock = str(callback["time"])[11:19]
     if words is not None:
         yield f"{clock}  {words}"
-    elif told["type"] == "Snapshot" and not moving:
-        yield f"{clock}  {progress(told['snapshot'])}"
+    elif callback["type"] == "Snapshot" and not moving:
+        yield f"{clock}  {progress(callback['snapshot'])}"

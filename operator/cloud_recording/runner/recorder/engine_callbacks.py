@@ -9,7 +9,7 @@ from typing import Any, Final
 from cloud_recording.api.phrases import participant
 from cloud_recording.runner.recorder.engine import CallbackType, EngineCallback
 
-NAMES: Final[Mapping[CallbackType, str]] = {
+CALLBACK_NAMES: Final[Mapping[CallbackType, str]] = {
     CallbackType.CONNECTING: "RecordingConnecting",
     CallbackType.STARTED: "RecordingStarted",
     CallbackType.STOPPED: "RecordingStopped",
@@ -24,13 +24,13 @@ REFUSED: Final = "RecordingRefused"
 _CONNECT_ERROR: Final = 430
 _LONGEST_MESSAGE: Final = 1024
 
-ENDINGS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_UP, CallbackType.FATAL_ERROR})
+FINAL_CALLBACKS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_UP, CallbackType.FATAL_ERROR})
 
 
 def name_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> str:
     """What the engine's callback is called on the wire: a channel that refuses everybody is no failure of the part."""
     fatal = callback.type is CallbackType.FATAL_ERROR and callback.code == _CONNECT_ERROR
-    return REFUSED if fatal and refuses_all(snapshot) else NAMES[callback.type]
+    return REFUSED if fatal and refuses_all(snapshot) else CALLBACK_NAMES[callback.type]
 
 
 def refuses_all(snapshot: Mapping[str, Any] | None) -> bool:

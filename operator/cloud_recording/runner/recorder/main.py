@@ -38,7 +38,7 @@ from cloud_recording.runner.control_protocol import (
     decode,
     encode,
 )
-from cloud_recording.runner.outbox import News, Outbox, Writer
+from cloud_recording.runner.outbox import NewCallback, Outbox, Writer
 from cloud_recording.runner.recorder.engine import (
     Engine,
     EngineError,
@@ -46,12 +46,12 @@ from cloud_recording.runner.recorder.engine import (
     Recorder,
     StartParameters,
 )
-from cloud_recording.runner.recorder.engine_callbacks import ENDINGS, error_message, name_of, payload_of
+from cloud_recording.runner.recorder.engine_callbacks import FINAL_CALLBACKS, error_message, name_of, payload_of
 from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
 
 logger = logging.getLogger(__name__)
 
-PULSE_SECONDS: Final = 1.0
+HEARTBEAT_SECONDS: Final = 1.0
 _DRAIN_STEP_SECONDS: Final = 1.0
 _CALLBACKS_AT_ONCE: Final = 256
 _RECORDER_INIT: Final = 436
@@ -94,7 +94,7 @@ class RecorderProcess:
         try:
             self._engine = await self._call(lambda: Engine(self._library))
         except EngineUnavailable as error:
-            self._tell_fatal(code=_RECORDER_INIT, message=error.message)
+            self._store_fatal(code=_RECORDER_INIT, message=error.message)
             return False
         self._report(Report.LOADED, extended=self._engine.extended)
         return True
@@ -103,15 +103,15 @@ class RecorderProcess:
         """Records or rescues until there is nothing more to do here."""
         self._redactor.learn(_secret_files(job))
         async with asyncio.TaskGroup() as tasks:
-            pulses = tasks.create_task(self._pulse())
+            heartbeats = tasks.create_task(self._send_heartbeats())
             self._lock = await self._call(lambda: _lock(Path(job.work_directory)))
             if job.mode is Mode.RESCUE:
                 await self._rescue(job)
             else:
                 await self._record(job)
-            self._report(Report.PULSE, snapshot=self._read_status())
+            self._report(Report.HEARTBEAT, snapshot=self._read_status())
             self._started.set()
-            pulses.cancel()
+            heartbeats.cancel()
 
     def obey(self, command: Command, message: Mapping[str, Any]) -> asyncio.Task[None]:
         """Starts to carry out a command; the answer is reported."""
@@ -158,7 +158,7 @@ class RecorderProcess:
         try:
             recorder = await self._call(lambda: engine.create_recorder(_document(job, extended=engine.extended)))
         except EngineError as error:
-            self._tell_fatal(code=error.code or _RECORDER_INIT, message=error.message)
+            self._store_fatal(code=error.code or _RECORDER_INIT, message=error.message)
             return
         self._recorder, self._recording_id = recorder, recorder.recording_id
         loop = asyncio.get_running_loop()
@@ -180,7 +180,7 @@ class RecorderProcess:
             self._take_all_callbacks()
             if not self._ending.is_set():
                 message = error_message(self._read_status()) or error.message
-                self._tell_fatal(code=error.code or _GENERAL_ERROR, message=message)
+                self._store_fatal(code=error.code or _GENERAL_ERROR, message=message)
                 self._ending.set()
         self._started.set()
         self._done(Command.BEGIN)
@@ -215,7 +215,7 @@ class RecorderProcess:
             pass
 
     def _take_callbacks(self) -> bool:
-        """Moves what the engine said into the outbox, in one transaction, then rings the supervisor's bell.
+        """Moves what the engine said into the outbox, in one transaction, then tells the supervisor.
 
         What is left when there is too much at once keeps the descriptor readable, so the loop comes back to it.
         """
@@ -223,8 +223,8 @@ class RecorderProcess:
         if not callbacks:
             return False
         snapshot = self._read_status()
-        news = [
-            News(
+        stored = [
+            NewCallback(
                 type=name_of(callback, snapshot=snapshot),
                 time_ms=callback.time_ms,
                 payload=self._clean(payload_of(callback, snapshot=snapshot)),
@@ -233,19 +233,19 @@ class RecorderProcess:
             )
             for callback in callbacks
         ]
-        self._tell(news)
-        if any(callback.type in ENDINGS for callback in callbacks):
+        self._store(stored)
+        if any(callback.type in FINAL_CALLBACKS for callback in callbacks):
             self._ending.set()
         return True
 
-    async def _pulse(self) -> None:
+    async def _send_heartbeats(self) -> None:
         """Shows the supervisor, once a second, that this process lives and how far the recording is."""
         while True:
             snapshot = self._read_status()
             if snapshot is not None and self._pacing.is_due(snapshot, now=time.monotonic()):
-                self._tell([News(type="Snapshot", time_ms=_now_ms(), payload={}, snapshot=snapshot)])
-            self._report(Report.PULSE, snapshot=snapshot)
-            await asyncio.sleep(PULSE_SECONDS)
+                self._store([NewCallback(type="Snapshot", time_ms=_now_ms(), payload={}, snapshot=snapshot)])
+            self._report(Report.HEARTBEAT, snapshot=snapshot)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _read_status(self) -> dict[str, Any] | None:
         """The newest snapshot, cleaned; the last one known once the engine has forgotten the recording."""
@@ -254,16 +254,18 @@ class RecorderProcess:
             self._snapshot = self._clean(json.loads(text))
         return self._snapshot
 
-    def _tell_fatal(self, *, code: int, message: str) -> None:
+    def _store_fatal(self, *, code: int, message: str) -> None:
         payload = self._clean({"code": code, "message": message})
-        self._tell([News(type="RecordingFatalError", time_ms=_now_ms(), payload=payload, snapshot=self._snapshot)])
+        self._store(
+            [NewCallback(type="RecordingFatalError", time_ms=_now_ms(), payload=payload, snapshot=self._snapshot)]
+        )
 
-    def _tell(self, news: Sequence[News]) -> None:
-        self._outbox.append(news)
-        for item in news:
+    def _store(self, callbacks: Sequence[NewCallback]) -> None:
+        self._outbox.append(callbacks)
+        for item in callbacks:
             if item.snapshot is not None:
-                self._pacing.told(item.snapshot, now=time.monotonic())
-        self._report(Report.NEWS)
+                self._pacing.sent(item.snapshot, now=time.monotonic())
+        self._report(Report.CALLBACKS)
 
     def _report(self, report: Report, **fields: object) -> None:
         self._supervisor.write(encode({"report": report, **fields}))
@@ -368,7 +370,7 @@ async def _follow(reader: asyncio.StreamReader, process: RecorderProcess) -> Non
             answers.add(process.obey(command, message))
     line.cancel()
     if answers:
-        await asyncio.wait(answers, timeout=PULSE_SECONDS)
+        await asyncio.wait(answers, timeout=HEARTBEAT_SECONDS)
     work.result()
 
 

@@ -10,26 +10,26 @@ LEAST_INTERVAL_SECONDS: Final = 1.0
 LONGEST_SILENCE_SECONDS: Final = 30.0
 
 _ALWAYS_MOVING: Final = frozenset({"positionMilliseconds", "recordedMilliseconds", "tickLatenessMicroseconds"})
-"""Figures that differ in every snapshot of a live recording: were they news, each recording would call every second."""
+"""Figures that differ in every snapshot of a live recording: did they count, each recording would call every second."""
 
 
 class SnapshotPacing:
     """Lets a snapshot through when something in it changed, at most once a second, and at least every 30 seconds."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Any] | None = None
-        self._told_at = float("-inf")
+        self._last_sent: dict[str, Any] | None = None
+        self._sent_at = float("-inf")
 
     def is_due(self, snapshot: Mapping[str, Any], *, now: float) -> bool:
         """Whether this snapshot should be told now."""
-        if now - self._told_at < LEAST_INTERVAL_SECONDS:
+        if now - self._sent_at < LEAST_INTERVAL_SECONDS:
             return False
-        return now - self._told_at >= LONGEST_SILENCE_SECONDS or _settled(snapshot) != self._told
+        return now - self._sent_at >= LONGEST_SILENCE_SECONDS or _settled(snapshot) != self._last_sent
 
-    def told(self, snapshot: Mapping[str, Any], *, now: float) -> None:
+    def sent(self, snapshot: Mapping[str, Any], *, now: float) -> None:
         """Notes that a snapshot went out, alone or with a callback."""
-        self._told = _settled(snapshot)
-        self._told_at = now
+        self._last_sent = _settled(snapshot)
+        self._sent_at = now
 
 
 def _settled(snapshot: Mapping[str, Any]) -> dict[str, Any]:

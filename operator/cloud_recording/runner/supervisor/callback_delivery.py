@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from cloud_recording.api.wire import CALLBACK_PATH, MAX_CALLBACKS_PER_REQUEST
-from cloud_recording.runner.outbox import Outbox, Stored
+from cloud_recording.runner.outbox import Outbox, StoredCallback
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ class DeliveryError(Exception):
     """The operator did not take the callbacks; they are sent again."""
 
 
-class NotOurs(Exception):  # noqa: N818 - an answer, not an error
+class PodUnknown(Exception):  # noqa: N818 - an answer, not an error
     """The operator says that this pod owns no part: nobody wants to hear it any more."""
 
 
-class Unreadable(Exception):  # noqa: N818 - an answer, not an error
+class CallbackRejected(Exception):  # noqa: N818 - an answer, not an error
     """The operator cannot read one of the callbacks, and never will."""
 
     def __init__(self, sequence: int, message: str) -> None:
@@ -53,8 +53,8 @@ class Unreadable(Exception):  # noqa: N818 - an answer, not an error
 class Receiver(Protocol):
     """Takes callbacks and answers with the highest sequence that needs not be sent again."""
 
-    async def take(self, callbacks: Sequence[Stored]) -> int:
-        """Raises DeliveryError, NotOurs or Unreadable where they could not be taken."""
+    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
+        """Raises DeliveryError, PodUnknown or CallbackRejected where they could not be taken."""
 
     async def close(self) -> None:
         """Gives connections back."""
@@ -73,35 +73,35 @@ class Delivery:
         self._outbox = outbox
         self._receiver = receiver
         self._up_to = up_to
-        self._bell = asyncio.Event()
+        self._wake = asyncio.Event()
         self._failures = 0
-        self.unwanted = False
+        self.pod_unknown = False
         self.sent = 0
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Something may wait."""
-        self._bell.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Delivers until cancelled, or until the operator does not want to hear this pod any more."""
         try:
-            while not self.unwanted:
+            while not self.pod_unknown:
                 await self._step()
         finally:
             await self._receiver.close()
 
     async def _step(self) -> None:
-        self._bell.clear()
+        self._wake.clear()
         batch = _fitting(self._outbox.pending(limit=MAX_CALLBACKS_PER_REQUEST, up_to=self._up_to()))
         if not batch:
-            await self._bell.wait()
+            await self._wake.wait()
             return
         try:
             acknowledged = await self._receiver.take(batch)
-        except NotOurs:
+        except PodUnknown:
             logger.warning("the operator says that this pod owns no part; nothing more is sent")
-            self.unwanted = True
-        except Unreadable as error:
+            self.pod_unknown = True
+        except CallbackRejected as error:
             # One that only informs must not hold up all that follow. What decides a status waits for a release that
             # can read it.
             if self._outbox.drop(error.sequence):
@@ -113,7 +113,7 @@ class Delivery:
         else:
             await self._acknowledge(acknowledged, batch)
 
-    async def _acknowledge(self, acknowledged: int, batch: Sequence[Stored]) -> None:
+    async def _acknowledge(self, acknowledged: int, batch: Sequence[StoredCallback]) -> None:
         self._outbox.acknowledge(acknowledged)
         if acknowledged < batch[0].sequence:
             await self._wait("the operator acknowledged none of them")
@@ -131,11 +131,11 @@ class Delivery:
         await asyncio.sleep(delay)
 
 
-def _about(error: Unreadable) -> dict[str, object]:
+def _about(error: CallbackRejected) -> dict[str, object]:
     return {"sequence": error.sequence, "error": str(error)}
 
 
-def _fitting(batch: Sequence[Stored]) -> Sequence[Stored]:
+def _fitting(batch: Sequence[StoredCallback]) -> Sequence[StoredCallback]:
     """As many of the first callbacks as one request should hold, at least one."""
     total = 0
     for count, stored in enumerate(batch):
@@ -158,10 +158,10 @@ class OperatorAddress:
 async def _acknowledged(response: aiohttp.ClientResponse) -> int:
     """What the operator's answer means."""
     if response.status == _GONE:
-        raise NotOurs
+        raise PodUnknown
     if response.status == _BAD_REQUEST:
         answer = await response.json()
-        raise Unreadable(int(answer["invalid"]), str(answer.get("message", "")))
+        raise CallbackRejected(int(answer["invalid"]), str(answer.get("message", "")))
     if response.status != _OK:
         raise DeliveryError(f"the operator answered {response.status}")
     return int((await response.json())["acknowledged"])
@@ -179,7 +179,7 @@ class OperatorReceiver:
         """Gives connections back."""
         await self._session.close()
 
-    async def take(self, callbacks: Sequence[Stored]) -> int:
+    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
         """Sends one request; its answer's status decides what follows."""
         body = {"podUID": self._address.pod_uid, "callbacks": [stored.as_sent() for stored in callbacks]}
         try:

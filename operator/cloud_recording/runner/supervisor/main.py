@@ -28,7 +28,7 @@ from cloud_recording.runner.supervisor.callback_delivery import OperatorAddress,
 from cloud_recording.runner.supervisor.mounts import Mounts, UnreadableMount
 from cloud_recording.runner.supervisor.probe_server import ProbeServer
 from cloud_recording.runner.supervisor.reaper import adopt_orphans
-from cloud_recording.runner.supervisor.supervisor import OUTBOX, Place, Supervisor, log_fields
+from cloud_recording.runner.supervisor.supervisor import OUTBOX, PodContext, Supervisor, log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _supervisor(place: Place, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
+def _supervisor(pod: PodContext, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
     """The part's supervisor, whatever has become of its outbox: what waits on the volume is worth more."""
     elsewhere = Path(tempfile.gettempdir()) / "cloud-recording" / OUTBOX
     if elsewhere.exists():
-        return Supervisor(place, receiver=receiver, redactor=redactor, outbox=elsewhere)
+        return Supervisor(pod, receiver=receiver, redactor=redactor, outbox=elsewhere)
     try:
-        return Supervisor(place, receiver=receiver, redactor=redactor)
+        return Supervisor(pod, receiver=receiver, redactor=redactor)
     except sqlite3.Error as error:
         reason = str(error)
         damaged = is_damaged(error)
@@ -73,18 +73,18 @@ def _supervisor(place: Place, *, receiver: Receiver, redactor: Redactor) -> Supe
         damaged = False
     outbox = None if damaged else elsewhere
     try:
-        aside = put_aside(place.work / OUTBOX, now_ms=time.time_ns() // 1_000_000) if damaged else None
+        aside = put_aside(pod.work / OUTBOX, now_ms=time.time_ns() // 1_000_000) if damaged else None
         logger.error("the outbox cannot be used; a new one is begun", extra={"error": reason, "aside": str(aside)})
-        supervisor = Supervisor(place, receiver=receiver, redactor=redactor, outbox=outbox)
+        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
     except (OSError, sqlite3.Error):
         outbox = elsewhere
-        supervisor = Supervisor(place, receiver=receiver, redactor=redactor, outbox=outbox)
-    if outbox is elsewhere and not _holds_anything(place.work):
-        reason = f"the work volume {place.work} cannot be written: {reason}"
+        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
+    if outbox is elsewhere and not _holds_anything(pod.work):
+        reason = f"the work volume {pod.work} cannot be written: {reason}"
         logger.error("the work volume cannot be written", extra={"error": reason})
-        supervisor.conclude_as_broken(reason)
+        supervisor.conclude_unwritable(reason)
     else:
-        supervisor.begin_unknowing()
+        supervisor.begin_with_new_outbox()
     return supervisor
 
 
@@ -106,15 +106,15 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
         token=mounts.token,
         authorities=mounts.authorities,
     )
-    place = Place(
+    pod = PodContext(
         mounts=mounts,
         work=options.work_directory,
         termination_message=options.termination_message,
         pod_uid=options.pod_uid,
         scratch=Path(tempfile.gettempdir()),
     )
-    supervisor = _supervisor(place, receiver=OperatorReceiver(address), redactor=redactor)
-    probes = ProbeServer(supervisor.vitals)
+    supervisor = _supervisor(pod, receiver=OperatorReceiver(address), redactor=redactor)
+    probes = ProbeServer(supervisor.probe_state)
     loop = asyncio.get_running_loop()
     for number in _ENDING_SIGNALS:
         loop.add_signal_handler(number, supervisor.terminate)

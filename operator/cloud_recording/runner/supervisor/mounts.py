@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 
-LOOK_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.25
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -90,7 +90,7 @@ def _renewed(known: DesiredState, path: Path) -> DesiredState:
     return DesiredState.model_validate(state)
 
 
-class Watched:
+class WatchedFile:
     """A file of a volume that is replaced by switching a symbolic link, or by renaming."""
 
     def __init__(self, path: Path) -> None:

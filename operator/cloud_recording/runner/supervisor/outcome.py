@@ -10,7 +10,7 @@ from cloud_recording.api.phrases import counted
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import EngineState, RecordingDocument, Snapshot, Summary
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.runner.supervisor.part_state import At, Ending, Facts, Process, State
+from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment, Process, State
 
 READY_SECONDS: Final = 5.0
 
@@ -56,11 +56,11 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
     )
 
 
-def resumed(facts: Facts, *, boot: str, at: At) -> Facts:
+def resumed(facts: Facts, *, boot: str, now: Moment) -> Facts:
     """The facts in a supervisor that was started again: on a machine that was, too, only the wall clock went on."""
     since = facts.started_monotonic
     if facts.boot != boot and since is not None and facts.started_at is not None:
-        since = at.monotonic - max(0.0, (at.wall_ms - facts.started_at) / 1000)
+        since = now.monotonic - max(0.0, (now.wall_ms - facts.started_at) / 1000)
     return replace(facts, boot=boot, started_monotonic=since)
 
 
@@ -101,7 +101,7 @@ class Readiness:
     reason: str
 
 
-def readiness(state: State, at: At) -> Readiness:  # noqa: PLR0911 - one way out for each state
+def readiness(state: State, now: Moment) -> Readiness:  # noqa: PLR0911 - one way out for each state
     """Ready means: the recorder does what it should; media is written, or it truly connects, pauses or uploads."""
     if state.concluded:
         return Readiness(ready=True, reason="finished")
@@ -111,9 +111,9 @@ def readiness(state: State, at: At) -> Readiness:  # noqa: PLR0911 - one way out
         return Readiness(ready=False, reason="every participant is refused")
     if state.process is not Process.BUSY:
         return Readiness(ready=False, reason="the recorder process is starting")
-    if at.monotonic - state.pulse_at > READY_SECONDS:
+    if now.monotonic - state.heartbeat_at > READY_SECONDS:
         return Readiness(ready=False, reason="the recorder process is silent")
-    if state.engine_state == EngineState.RECORDING and at.monotonic - state.position_at > READY_SECONDS:
+    if state.engine_state == EngineState.RECORDING and now.monotonic - state.position_at > READY_SECONDS:
         return Readiness(ready=False, reason="no media is written")
     known = state.engine_state or "the engine tells no state"
     return Readiness(ready=state.engine_state != EngineState.FAILED, reason=known)

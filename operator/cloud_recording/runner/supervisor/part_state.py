@@ -48,7 +48,7 @@ class Awaited(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class At:
+class Moment:
     """A moment: monotonic seconds for deadlines, wall milliseconds for people."""
 
     monotonic: float
@@ -101,7 +101,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class LastSent:
     """What the running recorder process was last told of the desired state."""
 
     layout: Layout
@@ -122,7 +122,7 @@ class State:
     facts: Facts = Facts()
     missing: tuple[MissingSecret, ...] | None = None
     """None until the secrets were looked at."""
-    told_missing: tuple[MissingSecret, ...] | None = None
+    announced_missing: tuple[MissingSecret, ...] | None = None
     announced: bool = False
     terminated_at: float | None = None
     process: Process = Process.ABSENT
@@ -130,15 +130,15 @@ class State:
     mode: Mode | None = None
     extended: bool = False
     ended: bool = False
-    pulse_at: float = 0.0
+    heartbeat_at: float = 0.0
     position: int = -1
     position_at: float = 0.0
-    given: Given | None = None
+    last_sent: LastSent | None = None
     awaited: Mapping[Awaited, float] = field(default_factory=dict)
     """What the process owes, and since when."""
     stop_sent: bool = False
     give_up_at: float | None = None
-    killed_for: str = ""
+    kill_reason: str = ""
     crashes: int = 0
     rescue_crashes: int = 0
     rescue_refusal: str = ""
@@ -198,14 +198,14 @@ class ProcessLoaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessPulsed:
+class ProcessHeartbeat:
     """The recorder process lives."""
 
     snapshot: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessTold:
+class CallbackStored:
     """The recorder process put a callback into the outbox."""
 
     sequence: int
@@ -244,8 +244,8 @@ Event = (
     | DesiredSeen
     | Terminate
     | ProcessLoaded
-    | ProcessPulsed
-    | ProcessTold
+    | ProcessHeartbeat
+    | CallbackStored
     | ProcessAnswered
     | ProcessEnded
     | ProcessExited
@@ -284,7 +284,7 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
+class EmitCallback:
     """Put a callback into the outbox."""
 
     type: str
@@ -296,5 +296,5 @@ class Conclude:
     """Tell the part's last word, deliver what waits, and exit."""
 
 
-Action = Spawn | Begin | Send | Kill | Tell | Conclude
+Action = Spawn | Begin | Send | Kill | EmitCallback | Conclude
 Step = tuple[State, tuple[Action, ...]]

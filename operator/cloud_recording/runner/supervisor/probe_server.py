@@ -17,7 +17,7 @@ from cloud_recording.runner.supervisor.part_state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vitals:
+class ProbeState:
     """What the probes answer from, taken when they are asked."""
 
     state: State
@@ -29,17 +29,21 @@ class Vitals:
 class RecordingCollector(Collector):
     """The recording's figures. The pod is the series: no label names the recording."""
 
-    def __init__(self, vitals: Callable[[], Vitals]) -> None:
-        self._vitals = vitals
+    def __init__(self, probe_state: Callable[[], ProbeState]) -> None:
+        self._probe_state = probe_state
 
     def collect(self) -> Iterator[Metric]:
         """The figures of this moment; those of the engine only where the engine tells them."""
-        vitals = self._vitals()
-        facts = vitals.state.facts
-        yield _gauge("ready", "Whether the recorder does what it should.", float(vitals.readiness.ready))
+        probe_state = self._probe_state()
+        facts = probe_state.state.facts
+        yield _gauge("ready", "Whether the recorder does what it should.", float(probe_state.readiness.ready))
         yield _counter("restarts", "Restarts of the recorder process.", facts.restarts)
-        yield _gauge("callbacks_waiting", "Callbacks that the operator has not acknowledged.", vitals.callbacks_waiting)
-        yield _counter("callbacks_delivered", "Callbacks that the operator acknowledged.", vitals.callbacks_delivered)
+        yield _gauge(
+            "callbacks_waiting", "Callbacks that the operator has not acknowledged.", probe_state.callbacks_waiting
+        )
+        yield _counter(
+            "callbacks_delivered", "Callbacks that the operator acknowledged.", probe_state.callbacks_delivered
+        )
         if facts.snapshot is not None:
             yield from _engine_figures(facts.snapshot)
 
@@ -69,10 +73,10 @@ def _counter(name: str, documentation: str, value: float) -> Metric:
 class ProbeServer:
     """Serves /healthz, /readyz and /metrics."""
 
-    def __init__(self, vitals: Callable[[], Vitals]) -> None:
-        self._vitals = vitals
+    def __init__(self, probe_state: Callable[[], ProbeState]) -> None:
+        self._probe_state = probe_state
         self._registry = CollectorRegistry()
-        self._registry.register(RecordingCollector(vitals))
+        self._registry.register(RecordingCollector(probe_state))
         application = web.Application()
         application.add_routes(
             [
@@ -98,7 +102,7 @@ class ProbeServer:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        readiness = self._vitals().readiness
+        readiness = self._probe_state().readiness
         return web.Response(text=f"{readiness.reason}\n", status=200 if readiness.ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:

@@ -20,8 +20,8 @@ from cloud_recording.runner.supervisor.part_state import (
     ProcessAnswered,
     ProcessEnded,
     ProcessExited,
+    ProcessHeartbeat,
     ProcessLoaded,
-    ProcessPulsed,
 )
 from cloud_recording.runner.supervisor.recorder_output import log_output
 
@@ -34,20 +34,23 @@ _INHERITED: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "T
 
 
 class RecorderChild:
-    """One recorder process. `heard` gets its events in order, `ProcessExited` last; `bell` rings for callbacks."""
+    """One recorder process. `on_event` gets its events in order, `ProcessExited` last.
+
+    `on_callbacks` is called when there are new callbacks in the outbox.
+    """
 
     def __init__(
         self,
         *,
         library: str,
         outbox: Path,
-        heard: Callable[[Event], None],
-        bell: Callable[[], None],
+        on_event: Callable[[Event], None],
+        on_callbacks: Callable[[], None],
     ) -> None:
         self._library = library
         self._outbox = outbox
-        self._heard = heard
-        self._bell = bell
+        self._on_event = on_event
+        self._on_callbacks = on_callbacks
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._life = asyncio.create_task(self._live(), name="recorder process")
@@ -80,15 +83,15 @@ class RecorderChild:
         except OSError as error:
             ours.close()
             logger.error("cannot start the recorder process", extra={"error": str(error)})  # noqa: TRY400
-            self._heard(ProcessExited(status=_CANNOT_START))
+            self._on_event(ProcessExited(status=_CANNOT_START))
             return
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
         output = asyncio.create_task(_logged(self._process.stdout))
-        await hear(reader, heard=self._heard, bell=self._bell)
+        await read_reports(reader, on_event=self._on_event, on_callbacks=self._on_callbacks)
         status = await self._process.wait()
         self._writer.close()
         await output
-        self._heard(ProcessExited(status=status))
+        self._on_event(ProcessExited(status=status))
 
     async def _start(self, control: socket.socket) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -116,21 +119,23 @@ async def _logged(output: asyncio.StreamReader | None) -> None:
         await log_output(output)
 
 
-async def hear(reader: asyncio.StreamReader, *, heard: Callable[[Event], None], bell: Callable[[], None]) -> None:
+async def read_reports(
+    reader: asyncio.StreamReader, *, on_event: Callable[[Event], None], on_callbacks: Callable[[], None]
+) -> None:
     """Hears a recorder process to its end. What nobody can read is passed over: its death must be noticed."""
     with contextlib.suppress(ConnectionError):
         async for line in _lines(reader):
             try:
                 message = decode(line)
                 report = Report(message["report"])
-                event = None if report is Report.NEWS else _event(report, message)
+                event = None if report is Report.CALLBACKS else _event(report, message)
             except (KeyError, TypeError, ValueError) as error:
                 logger.warning("a report of the recorder process cannot be read", extra={"error": str(error)})
                 continue
             if event is None:
-                bell()
+                on_callbacks()
             else:
-                heard(event)
+                on_event(event)
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -148,11 +153,11 @@ def _event(report: Report, message: Mapping[str, Any]) -> Event:
     match report:
         case Report.LOADED:
             return ProcessLoaded(extended=message["extended"])
-        case Report.PULSE:
-            return ProcessPulsed(snapshot=message["snapshot"])
+        case Report.HEARTBEAT:
+            return ProcessHeartbeat(snapshot=message["snapshot"])
         case Report.ANSWER:
             return ProcessAnswered(answer=message["answer"], refusal=message["refusal"], code=message["code"])
         case Report.ENDED:
             return ProcessEnded(drained=message["drained"])
-        case Report.NEWS:
-            raise ValueError("news is read from the outbox")
+        case Report.CALLBACKS:
+            raise ValueError("callbacks are read from the outbox")

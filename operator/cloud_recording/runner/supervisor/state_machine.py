@@ -17,24 +17,24 @@ from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
-from cloud_recording.runner.supervisor.apply_event import apply_event, moved
+from cloud_recording.runner.supervisor.apply_event import apply_event, storage_changed
 from cloud_recording.runner.supervisor.part_state import (
     Action,
-    At,
     Awaited,
     Begin,
     Conclude,
+    EmitCallback,
     Ending,
     Event,
     Facts,
-    Given,
     Kill,
+    LastSent,
+    Moment,
     Process,
     Send,
     Spawn,
     State,
     Step,
-    Tell,
 )
 
 RESCUE_CRASHES: Final = 3
@@ -42,44 +42,44 @@ RESCUE_CRASHES: Final = 3
 LOAD_SECONDS: Final = 30.0
 """A recorder process that has not loaded its engine by then is stuck."""
 SILENCE_SECONDS: Final = 20.0
-"""A recorder process pulses every second; one that is silent for so long hangs, or is stopped."""
+"""A recorder process sends a heartbeat every second; one that is silent for so long hangs, or is stopped."""
 STALL_SECONDS: Final = 30.0
 """Media is written even in a silent channel; an engine that records and writes none for so long hangs."""
-DEBT_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 60.0
 """An engine that owes something for so long hangs."""
 GIVE_UP_SECONDS: Final = 10.0
 
 
-def react(state: State, event: Event, at: At) -> Step:
+def react(state: State, event: Event, now: Moment) -> Step:
     """The state after an event, and what has to be done. Once concluded, nothing changes any more."""
     if state.concluded:
         return state, ()
-    state, told = apply_event(state, event, at)
-    state, ordered = _advance(state, at)
-    return state, told + ordered
+    state, callbacks = apply_event(state, event, now)
+    state, actions = _advance(state, now)
+    return state, callbacks + actions
 
 
-def _advance(state: State, at: At) -> Step:
+def _advance(state: State, now: Moment) -> Step:
     """What has to be done now, from the state alone."""
-    state, told = _announce(_limited(state, at))
+    state, callbacks = _announce(_with_max_duration(state, now))
     match state.process:
         case Process.ABSENT:
-            state, ordered = _without_process(state, at)
+            state, actions = _without_process(state, now)
         case Process.LOADING:
-            state, ordered = _while_loading(state, at)
+            state, actions = _while_loading(state, now)
         case Process.LOADED:
-            state, ordered = _with_idle_process(state, at)
+            state, actions = _with_idle_process(state, now)
         case Process.BUSY:
-            state, ordered = _with_busy_process(state, at)
+            state, actions = _with_busy_process(state, now)
         case _:
             assert_never(state.process)
-    return state, told + ordered
+    return state, callbacks + actions
 
 
-def _limited(state: State, at: At) -> State:
+def _with_max_duration(state: State, now: Moment) -> State:
     """Keeps `maxDurationSeconds`: with the operator away, too, and whatever happens to the wall clock."""
     limit, since = state.desired.max_duration_seconds, state.facts.started_monotonic
-    if limit is None or since is None or state.stop_wanted or at.monotonic - since < limit:
+    if limit is None or since is None or state.stop_wanted or now.monotonic - since < limit:
         return state
     return replace(state, facts=replace(state.facts, ending=Ending.LIMIT))
 
@@ -88,31 +88,33 @@ def _announce(state: State) -> Step:
     """Says who runs, once the engine is known, and which secrets are awaited, whenever that changes."""
     if state.process not in {Process.LOADED, Process.BUSY}:
         return state, ()
-    told: tuple[Tell, ...] = ()
+    callbacks: tuple[EmitCallback, ...] = ()
     if not state.announced:
-        told = (Tell(type="RunnerStarted", payload={"engineExtended": state.extended}),)
-    if state.missing is not None and state.missing != (state.told_missing or ()):
-        told += (_missing(state, state.missing),)
-    return replace(state, announced=True, told_missing=state.missing), told
+        callbacks = (EmitCallback(type="RunnerStarted", payload={"engineExtended": state.extended}),)
+    if state.missing is not None and state.missing != (state.announced_missing or ()):
+        callbacks += (_missing(state, state.missing),)
+    return replace(state, announced=True, announced_missing=state.missing), callbacks
 
 
-def _missing(state: State, missing: Sequence[MissingSecret]) -> Tell:
+def _missing(state: State, missing: Sequence[MissingSecret]) -> EmitCallback:
     """What is told of Secrets: one that a part waits for is another matter than one that it is robbed of."""
     named = [secret.model_dump(by_alias=True) for secret in missing]
     if state.facts.captured:
-        return Tell(type="SecretsGone", payload={"missing": named})
+        return EmitCallback(type="SecretsGone", payload={"missing": named})
     return (
-        Tell(type="WaitingForSecret", payload={"missing": named}) if named else Tell(type="SecretsComplete", payload={})
+        EmitCallback(type="WaitingForSecret", payload={"missing": named})
+        if named
+        else EmitCallback(type="SecretsComplete", payload={})
     )
 
 
-def _without_process(state: State, at: At) -> Step:
-    if _is_over(state) or _deadline_passed(state, at):
-        state, told = _acknowledge(replace(state, facts=_at_last(state), concluded=True))
-        return state, (*told, Conclude())
-    if at.monotonic < state.spawn_at:
+def _without_process(state: State, now: Moment) -> Step:
+    if _is_over(state) or _deadline_passed(state, now):
+        state, callbacks = _acknowledge(replace(state, facts=_at_last(state), concluded=True))
+        return state, (*callbacks, Conclude())
+    if now.monotonic < state.spawn_at:
         return state, ()
-    return replace(state, process=Process.LOADING, process_since=at.monotonic), (Spawn(),)
+    return replace(state, process=Process.LOADING, process_since=now.monotonic), (Spawn(),)
 
 
 def _at_last(state: State) -> Facts:
@@ -123,46 +125,48 @@ def _at_last(state: State) -> Facts:
     return replace(facts, ending=Ending.FATAL, code=RecordingErrorCode.CONNECT_ERROR)
 
 
-def _while_loading(state: State, at: At) -> Step:
-    if at.monotonic - state.process_since < LOAD_SECONDS:
+def _while_loading(state: State, now: Moment) -> Step:
+    if now.monotonic - state.process_since < LOAD_SECONDS:
         return state, ()
     return _kill(state, f"its engine was not loaded within {LOAD_SECONDS:.0f} s")
 
 
-def _with_idle_process(state: State, at: At) -> Step:
-    if _is_over(state) or _deadline_passed(state, at):
-        return _give_up(state, at)
+def _with_idle_process(state: State, now: Moment) -> Step:
+    if _is_over(state) or _deadline_passed(state, now):
+        return _give_up(state, now)
     if state.missing is None or state.missing:
         return state, ()
-    return _begin_rescue(state, at) if state.stop_wanted else _begin_recording(state, at)
+    return _begin_rescue(state, now) if state.stop_wanted else _begin_recording(state, now)
 
 
-def _begin_recording(state: State, at: At) -> Step:
+def _begin_recording(state: State, now: Moment) -> Step:
     # Once there may be slices, an engine that has stored one has the last word on where they go: it is asked.
     wanted = _place(state.desired)
-    state, told = moved(state, wanted) if wanted is not None and not state.facts.captured else (state, ())
+    state, callbacks = (
+        storage_changed(state, wanted) if wanted is not None and not state.facts.captured else (state, ())
+    )
     anew = state.refused
     begun = replace(
-        _busy(state, Mode.RECORD, at),
+        _busy(state, Mode.RECORD, now),
         facts=replace(state.facts, captured=True),
         # Whoever wants it paused is obeyed by a command, which an engine without pauses can refuse.
-        given=replace(_look(state.desired), paused=False, place=state.facts.place),
+        last_sent=replace(_wanted_settings(state.desired), paused=False, place=state.facts.place),
     )
-    return begun, (*told, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place, anew=anew))
+    return begun, (*callbacks, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place, anew=anew))
 
 
-def _begin_rescue(state: State, at: At) -> Step:
+def _begin_rescue(state: State, now: Moment) -> Step:
     """Uploads what a recorder process left that died when capture was over, or beyond help."""
-    told: tuple[Action, ...] = ()
+    callbacks: tuple[Action, ...] = ()
     if state.facts.started_at is not None and state.facts.stopped_at is None:
-        state = replace(state, facts=replace(state.facts, stopped_at=at.wall_ms))
-        told = (Tell(type="RecordingStopped", payload={}),)
+        state = replace(state, facts=replace(state.facts, stopped_at=now.wall_ms))
+        callbacks = (EmitCallback(type="RecordingStopped", payload={}),)
     wanted = _place(state.desired)
     if wanted is not None and not _is_stored(state):
-        state, moving = moved(state, wanted)
-        told = (*told, *moving)
+        state, moving = storage_changed(state, wanted)
+        callbacks = (*callbacks, *moving)
     begin = Begin(mode=Mode.RESCUE, desired=state.desired, place=state.facts.place)
-    return _busy(state, Mode.RESCUE, at), (*told, begin)
+    return _busy(state, Mode.RESCUE, now), (*callbacks, begin)
 
 
 def _is_stored(state: State) -> bool:
@@ -170,74 +174,75 @@ def _is_stored(state: State) -> bool:
     return bool(slices.get("uploaded"))
 
 
-def _busy(state: State, mode: Mode, at: At) -> State:
-    awaited = {Awaited.BEGIN: at.monotonic} if mode is Mode.RECORD else {}
-    now = at.monotonic
-    return replace(state, process=Process.BUSY, mode=mode, awaited=awaited, pulse_at=now, position_at=now)
+def _busy(state: State, mode: Mode, now: Moment) -> State:
+    awaited = {Awaited.BEGIN: now.monotonic} if mode is Mode.RECORD else {}
+    return replace(
+        state, process=Process.BUSY, mode=mode, awaited=awaited, heartbeat_at=now.monotonic, position_at=now.monotonic
+    )
 
 
-def _with_busy_process(state: State, at: At) -> Step:
-    hang = _hang(state, at)
+def _with_busy_process(state: State, now: Moment) -> Step:
+    hang = _hang(state, now)
     if hang:
         return _kill(state, hang)
-    if _deadline_passed(state, at):
-        return _give_up(state, at)
-    if state.mode is Mode.RESCUE or state.ended or state.killed_for:
+    if _deadline_passed(state, now):
+        return _give_up(state, now)
+    if state.mode is Mode.RESCUE or state.ended or state.kill_reason:
         return state, ()
     if state.stop_wanted:
-        return _stop(state, at)
-    return _apply_desired(state, at)
+        return _stop(state, now)
+    return _apply_desired(state, now)
 
 
-def _hang(state: State, at: At) -> str:
+def _hang(state: State, now: Moment) -> str:
     """Why the process must be taken for hanging, or nothing."""
-    if at.monotonic - state.pulse_at > SILENCE_SECONDS:
+    if now.monotonic - state.heartbeat_at > SILENCE_SECONDS:
         return f"it gave no sign of life for {SILENCE_SECONDS:.0f} s"
     if state.ended:
         return ""
-    if state.engine_state == EngineState.RECORDING and at.monotonic - state.position_at > STALL_SECONDS:
+    if state.engine_state == EngineState.RECORDING and now.monotonic - state.position_at > STALL_SECONDS:
         return f"it wrote no media for {STALL_SECONDS:.0f} s"
-    overdue = [debt for debt, since in state.awaited.items() if at.monotonic - since > DEBT_SECONDS]
-    return f"it did not {overdue[0]} within {DEBT_SECONDS:.0f} s" if overdue else ""
+    overdue = [item for item, since in state.awaited.items() if now.monotonic - since > ANSWER_SECONDS]
+    return f"it did not {overdue[0]} within {ANSWER_SECONDS:.0f} s" if overdue else ""
 
 
-def _stop(state: State, at: At) -> Step:
+def _stop(state: State, now: Moment) -> Step:
     """Stops capture once; the desired generation counts as applied when that has come about.
 
     An engine that leaves by itself, as the channel is idle, need not be told, but it owes its stop as well.
     """
     if not state.stop_sent:
         over = state.facts.stopped_at is not None or Awaited.RELEASE in state.awaited
-        awaited = state.awaited if over else {**state.awaited, Awaited.STOP: at.monotonic}
+        awaited = state.awaited if over else {**state.awaited, Awaited.STOP: now.monotonic}
         by_itself = over or state.facts.ending is Ending.IDLE
         orders = () if by_itself else (Send(command=Command.STOP),)
         return replace(state, stop_sent=True, awaited=awaited), orders
     return _acknowledge(state)
 
 
-def _apply_desired(state: State, at: At) -> Step:
+def _apply_desired(state: State, now: Moment) -> Step:
     """Passes changes of the desired state on, and acknowledges its generation when all are answered."""
-    wanted, given = _look(state.desired), state.given
-    if given is not None and wanted.place is None:
-        wanted = replace(wanted, place=given.place)
-    if given is None or given == wanted:
+    wanted, last_sent = _wanted_settings(state.desired), state.last_sent
+    if last_sent is not None and wanted.place is None:
+        wanted = replace(wanted, place=last_sent.place)
+    if last_sent is None or last_sent == wanted:
         return _acknowledge(state)
     orders: tuple[Action, ...] = ()
     awaited = dict(state.awaited)
-    if (given.layout, given.max_resolution_uid) != (wanted.layout, wanted.max_resolution_uid):
-        look = {"layout": list(Layout).index(wanted.layout), "maxResolutionUid": wanted.max_resolution_uid}
-        orders += (Send(command=Command.LAYOUT, arguments=look),)
-        awaited[Awaited.LAYOUT] = at.monotonic
-    if given.paused != wanted.paused:
+    if (last_sent.layout, last_sent.max_resolution_uid) != (wanted.layout, wanted.max_resolution_uid):
+        arguments = {"layout": list(Layout).index(wanted.layout), "maxResolutionUid": wanted.max_resolution_uid}
+        orders += (Send(command=Command.LAYOUT, arguments=arguments),)
+        awaited[Awaited.LAYOUT] = now.monotonic
+    if last_sent.paused != wanted.paused:
         orders += (Send(command=Command.PAUSE, arguments={"paused": wanted.paused}),)
-        awaited[Awaited.PAUSE] = at.monotonic
-    if wanted.place is not None and given.place != wanted.place:
+        awaited[Awaited.PAUSE] = now.monotonic
+    if wanted.place is not None and last_sent.place != wanted.place:
         orders += (Send(command=Command.STORAGE, arguments={"place": dict(wanted.place)}),)
-        awaited[Awaited.STORAGE] = at.monotonic
-    if given.credentials_generation != wanted.credentials_generation and not state.extended:
+        awaited[Awaited.STORAGE] = now.monotonic
+    if last_sent.credentials_generation != wanted.credentials_generation and not state.extended:
         refusal = "this engine takes credentials only when it starts; they count from its next start on"
-        orders += (Tell(type="EditRefused", payload={"field": "spec.storage.credentials", "message": refusal}),)
-    return replace(state, given=wanted, awaited=awaited), orders
+        orders += (EmitCallback(type="EditRefused", payload={"field": "spec.storage.credentials", "message": refusal}),)
+    return replace(state, last_sent=wanted, awaited=awaited), orders
 
 
 def _acknowledge(state: State) -> Step:
@@ -245,11 +250,11 @@ def _acknowledge(state: State) -> Step:
     if state.facts.applied_generation == generation or set(state.awaited) - {Awaited.RELEASE}:
         return state, ()
     facts = replace(state.facts, applied_generation=generation)
-    return replace(state, facts=facts), (Tell(type="DesiredStateApplied", payload={"generation": generation}),)
+    return replace(state, facts=facts), (EmitCallback(type="DesiredStateApplied", payload={"generation": generation}),)
 
 
-def _look(desired: DesiredState) -> Given:
-    return Given(
+def _wanted_settings(desired: DesiredState) -> LastSent:
+    return LastSent(
         layout=desired.layout,
         max_resolution_uid=desired.max_resolution_uid or 0,
         paused=desired.state is DesiredRecordingState.PAUSED,
@@ -265,25 +270,25 @@ def _place(desired: DesiredState) -> dict[str, Any] | None:
     return place_of(desired.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _give_up(state: State, at: At) -> Step:
+def _give_up(state: State, now: Moment) -> Step:
     """Ends a process that is not needed, or has no time left: politely, then for good."""
     if state.give_up_at is None:
-        return replace(state, give_up_at=at.monotonic), (Send(command=Command.GIVE_UP),)
-    if at.monotonic - state.give_up_at > GIVE_UP_SECONDS:
+        return replace(state, give_up_at=now.monotonic), (Send(command=Command.GIVE_UP),)
+    if now.monotonic - state.give_up_at > GIVE_UP_SECONDS:
         return _kill(state, "it did not end when told to")
     return state, ()
 
 
 def _kill(state: State, reason: str) -> Step:
-    if state.killed_for:
+    if state.kill_reason:
         return state, ()
-    return replace(state, killed_for=reason), (Kill(reason=reason),)
+    return replace(state, kill_reason=reason), (Kill(reason=reason),)
 
 
-def _deadline_passed(state: State, at: At) -> bool:
+def _deadline_passed(state: State, now: Moment) -> bool:
     """Only a termination limits the upload: after a stop that was desired it may take as long as the bucket needs."""
     since = state.terminated_at
-    return since is not None and at.monotonic - since >= state.desired.upload_grace_seconds
+    return since is not None and now.monotonic - since >= state.desired.upload_grace_seconds
 
 
 def _is_over(state: State) -> bool:

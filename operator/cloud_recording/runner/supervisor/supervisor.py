@@ -25,31 +25,31 @@ from cloud_recording.api.wire import RecordingDocument, Summary
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner.control_protocol import Command
-from cloud_recording.runner.outbox import FIGURES, News, Outbox, Stored, Writer
+from cloud_recording.runner.outbox import FIGURES, NewCallback, Outbox, StoredCallback, Writer
 from cloud_recording.runner.supervisor.callback_delivery import Delivery, Receiver
-from cloud_recording.runner.supervisor.mounts import LOOK_SECONDS, Mounts, UnreadableMount, Watched
+from cloud_recording.runner.supervisor.mounts import POLL_SECONDS, Mounts, UnreadableMount, WatchedFile
 from cloud_recording.runner.supervisor.outcome import readiness, reopened, resumed, summarise
 from cloud_recording.runner.supervisor.part_state import (
     Action,
-    At,
     Begin,
+    CallbackStored,
     Conclude,
     DesiredSeen,
+    EmitCallback,
     Ending,
     Event,
     Facts,
     Kill,
+    Moment,
     ProcessExited,
-    ProcessTold,
     SecretsSeen,
     Send,
     Spawn,
     State,
-    Tell,
     Terminate,
     Tick,
 )
-from cloud_recording.runner.supervisor.probe_server import Vitals
+from cloud_recording.runner.supervisor.probe_server import ProbeState
 from cloud_recording.runner.supervisor.recorder_child import RecorderChild
 from cloud_recording.runner.supervisor.recorder_job import Assignment
 from cloud_recording.runner.supervisor.state_machine import react
@@ -72,7 +72,7 @@ _OF_A_PROCESS_THAT_ENDED: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PodContext:
     """Where a supervisor works."""
 
     mounts: Mounts
@@ -88,7 +88,7 @@ class Supervisor:
 
     def __init__(
         self,
-        place: Place,
+        pod: PodContext,
         *,
         receiver: Receiver,
         redactor: Redactor,
@@ -102,24 +102,21 @@ class Supervisor:
 
         The outbox is on the work volume unless another path is given.
         """
-        self._place = place
-        self._document = place.mounts.recording()
-        self._assignment = Assignment(
-            self._document, secrets=place.mounts.secrets, work=place.work, scratch=place.scratch
-        )
+        self._pod = pod
+        self._document = pod.mounts.recording()
+        self._assignment = Assignment(self._document, secrets=pod.mounts.secrets, work=pod.work, scratch=pod.scratch)
         self._redactor = redactor
-        self._outbox_path = outbox or place.work / OUTBOX
+        self._outbox_path = outbox or pod.work / OUTBOX
         self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
-        self._outbox.claim(place.pod_uid, takes_over=reopen)
-        remembered = resumed(self._remembered(), boot=_boot(), at=_now())
+        self._outbox.claim(pod.pod_uid, takes_over=reopen)
+        remembered = resumed(self._remembered(), boot=_boot(), now=_now())
         facts = reopened(remembered) if reopen else remembered
         concluded = facts.summary is not None
-        self._state = State(desired=place.mounts.desired(), patient=patient, facts=facts, concluded=concluded)
-        self._receiver = receiver
+        self._state = State(desired=pod.mounts.desired(), patient=patient, facts=facts, concluded=concluded)
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
         self._child: RecorderChild | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._bell = asyncio.Event()
+        self._callbacks_stored = asyncio.Event()
         self._concluded = asyncio.Event()
 
     @property
@@ -132,16 +129,16 @@ class Supervisor:
         """What is known of the part, after its end too."""
         return self._state.facts
 
-    def vitals(self) -> Vitals:
+    def probe_state(self) -> ProbeState:
         """What probes and metrics show."""
-        return Vitals(
+        return ProbeState(
             state=self._state,
             readiness=readiness(self._state, _now()),
             callbacks_waiting=self._outbox.waiting(),
             callbacks_delivered=self._delivery.sent,
         )
 
-    def begin_unknowing(self) -> None:
+    def begin_with_new_outbox(self) -> None:
         """Begins without the outbox that knew what the part had come to, before anything else has begun.
 
         What is on the volume is delivered in any case: by the engine's own journal while the recording is still wanted,
@@ -151,7 +148,7 @@ class Supervisor:
         self._state = replace(self._state, facts=replace(self._state.facts, captured=True))
         self._outbox.append([], facts={FACTS: json.dumps(self._state.facts.as_json())})
 
-    def conclude_as_broken(self, message: str) -> None:
+    def conclude_unwritable(self, message: str) -> None:
         """Concludes the part as fatal before anything has begun."""
         unwritable = replace(self._state.facts, unwritable=True)
         facts = replace(unwritable, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
@@ -159,7 +156,7 @@ class Supervisor:
         # Whatever was told from the outbox that is not to be had now has a lower number.
         self._outbox.begin_after(_now().wall_ms)
         payload = {"code": facts.code, "message": message}
-        self._store([self._news(Tell(type="RecordingFatalError", payload=payload))])
+        self._store([self._new_callback(EmitCallback(type="RecordingFatalError", payload=payload))])
 
     def terminate(self) -> None:
         """Stop capturing, upload, report, exit: what SIGTERM means."""
@@ -172,7 +169,7 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             delivery = tasks.create_task(self._delivery.run(), name="delivery")
             helpers = [
-                tasks.create_task(self._look(), name="mounts"),
+                tasks.create_task(self._watch_mounts(), name="mounts"),
                 tasks.create_task(self._listen(), name="outbox"),
                 tasks.create_task(self._work(), name="events"),
             ]
@@ -184,9 +181,9 @@ class Supervisor:
         self._outbox.close()
         return Summary.model_validate(self._state.facts.summary)
 
-    async def _look(self) -> None:
+    async def _watch_mounts(self) -> None:
         """Turns changes of the mounted files into events, and the passing of time too."""
-        desired = Watched(self._place.mounts.desired_path)
+        desired = WatchedFile(self._pod.mounts.desired_path)
         seen = None
         while True:
             found = self._assignment.missing_secrets(), self._assignment.secret_versions()
@@ -197,20 +194,20 @@ class Supervisor:
             if desired.changed():
                 self._read_desired()
             self._events.put_nowait(Tick())
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _read_desired(self) -> None:
         """A document that cannot be read changes nothing: the recording goes on as it was last desired."""
         try:
-            self._events.put_nowait(DesiredSeen(desired=self._place.mounts.desired(known=self._state.desired)))
+            self._events.put_nowait(DesiredSeen(desired=self._pod.mounts.desired(known=self._state.desired)))
         except UnreadableMount as error:
             logger.warning("the desired state cannot be read", extra={"error": str(error)})
 
     async def _listen(self) -> None:
         """Reads the outbox whenever the recorder process has rung."""
         while True:
-            await self._bell.wait()
-            self._bell.clear()
+            await self._callbacks_stored.wait()
+            self._callbacks_stored.clear()
             self._catch_up()
 
     async def _work(self) -> None:
@@ -234,11 +231,11 @@ class Supervisor:
             stored = self._outbox.pending(limit=_FOLD_AT_ONCE, after=read, up_to=last, writer=Writer.RECORDER)
             if not stored:
                 break
-            told = [_told(callback) for callback in stored]
+            told = [_stored_callback(callback) for callback in stored]
             for callback in told:
                 _log_callback(callback.type, callback.payload, by="engine")
             self._step(told)
-            self._delivery.ring()
+            self._delivery.wake()
         return last
 
     def _step(self, events: Sequence[Event]) -> None:
@@ -248,33 +245,33 @@ class Supervisor:
         for event in events:
             self._state, ordered = react(self._state, event, _now())
             actions += ordered
-        told = [self._news(action) for action in actions if isinstance(action, Tell)]
+        told = [self._new_callback(action) for action in actions if isinstance(action, EmitCallback)]
         if told or _lasting(self._state.facts) != _lasting(before.facts):
             self._store(told)
         for action in actions:
             self._carry_out(action)
 
-    def _store(self, told: Sequence[News]) -> None:
+    def _store(self, told: Sequence[NewCallback]) -> None:
         self._outbox.append(told, facts={FACTS: json.dumps(self._state.facts.as_json())})
         if told:
-            self._delivery.ring()
+            self._delivery.wake()
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case Tell():
+            case EmitCallback():
                 _log_callback(action.type, action.payload, by="supervisor")
             case Spawn():
                 self._child = RecorderChild(
                     library=self._document.engine.library_path,
                     outbox=self._outbox_path,
-                    heard=self._events.put_nowait,
-                    bell=self._bell.set,
+                    on_event=self._events.put_nowait,
+                    on_callbacks=self._callbacks_stored.set,
                 )
             case Begin():
                 self._redactor.learn(need.path for need in self._assignment.needed_secrets())
                 if action.anew:
-                    shutil.rmtree(self._place.work / self._document.recording_id, ignore_errors=True)
-                job = self._assignment.job(action.mode, action.desired, _place(action.place))
+                    shutil.rmtree(self._pod.work / self._document.recording_id, ignore_errors=True)
+                job = self._assignment.job(action.mode, action.desired, _storage_place(action.place))
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
             case Send(command=Command.STORAGE):
                 place = StoragePlace.model_validate(action.arguments["place"])
@@ -301,16 +298,16 @@ class Supervisor:
         summary = summarise(self._state.facts, self._document, last_sequence=sequence)
         payload = summary.model_dump(mode="json", by_alias=True, exclude_none=True)
         self._state = replace(self._state, facts=replace(self._state.facts, summary=payload))
-        self._store([self._news(Tell(type="Finished", payload={"summary": payload}))])
+        self._store([self._new_callback(EmitCallback(type="Finished", payload={"summary": payload}))])
         logger.info("concluded", extra={"summary": payload})
         self._concluded.set()
 
     async def _flush(self, delivery: asyncio.Task[None]) -> None:
         """Leaves the last word where the kubelet finds it, and waits a while for the operator to take all callbacks."""
         summary = Summary.model_validate(self._state.facts.summary)
-        if self._place.termination_message is not None:
-            self._place.termination_message.write_text(summary.termination_message(), encoding="utf-8")
-        self._delivery.ring()
+        if self._pod.termination_message is not None:
+            self._pod.termination_message.write_text(summary.termination_message(), encoding="utf-8")
+        self._delivery.wake()
         deadline = time.monotonic() + FLUSH_SECONDS
         while self._outbox.waiting() and not delivery.done():
             if self._state.terminated_at is not None:
@@ -318,15 +315,15 @@ class Supervisor:
             if time.monotonic() > deadline:
                 logger.warning("callbacks were not delivered", extra={"waiting": self._outbox.waiting()})
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _news(self, tell: Tell) -> News:
+    def _new_callback(self, tell: EmitCallback) -> NewCallback:
         payload = dict(tell.payload)
         if tell.type == "RunnerStarted":
             payload |= {"runnerVersion": __version__, "engineName": self._document.engine.name}
         # What the supervisor says of its own accord may come after a callback that has a newer account beside it.
         snapshot = self._state.facts.snapshot if tell.type in _OF_A_PROCESS_THAT_ENDED else None
-        return News(type=tell.type, time_ms=_now().wall_ms, payload=payload, snapshot=snapshot)
+        return NewCallback(type=tell.type, time_ms=_now().wall_ms, payload=payload, snapshot=snapshot)
 
     def _remembered(self) -> Facts:
         stored = self._outbox.fact(FACTS)
@@ -355,14 +352,14 @@ def _log_callback(kind: str, payload: Mapping[str, Any], *, by: str) -> None:
     logger.info("callback: %s", kind, extra={"by": by, **named})
 
 
-def _place(place: Mapping[str, Any] | None) -> StoragePlace | None:
+def _storage_place(place: Mapping[str, Any] | None) -> StoragePlace | None:
     return None if place is None else StoragePlace.model_validate(place)
 
 
-def _told(stored: Stored) -> ProcessTold:
+def _stored_callback(stored: StoredCallback) -> CallbackStored:
     document = stored.as_sent()
     moment = datetime.fromisoformat(document["time"])
-    return ProcessTold(
+    return CallbackStored(
         sequence=stored.sequence,
         type=stored.type,
         time_ms=round(moment.timestamp() * 1000),
@@ -379,8 +376,8 @@ def _boot() -> str:
         return ""
 
 
-def _now() -> At:
-    return At(monotonic=time.monotonic(), wall_ms=time.time_ns() // 1_000_000)
+def _now() -> Moment:
+    return Moment(monotonic=time.monotonic(), wall_ms=time.time_ns() // 1_000_000)
 
 
 def log_fields(document: RecordingDocument) -> dict[str, object]:
