@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CONTRIBUTING.md sends nobody to a place that is not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text()
+PLACE = re.compile(r"`(?P<path>[\w.-]+(?:/[\w.-]+)+)`(?:\s*\((?P<names>`[^)]*)\))?")
+PLACES = [(found["path"], tuple(re.findall(r"`([^`]+)`", found["names"] or ""))) for found in PLACE.finditer(TEXT)]
+
+
+def test_the_map_and_the_recipes_name_many_places() -> None:
+    assert len(PLACES) > 50
+
+
+@pytest.mark.parametrize(("path", "names"), PLACES)
+def test_each_place_exists_and_has_in_it_what_is_named(path: str, names: tuple[str, ...]) -> None:
+    place = REPOSITORY / path
+    assert place.exists(), f"{path} has moved: say in CONTRIBUTING.md where to"
+    for name in names:
+        assert re.search(rf"\b{re.escape(name)}\b", place.read_text()), f"{name} is not in {path} any more"
+
+
+def test_every_package_and_room_is_on_the_map() -> None:
+    rooms = {path.parent for path in REPOSITORY.glob("operator/cloud_recording/*/__init__.py")}
+    rooms -= {REPOSITORY / "operator/cloud_recording/runner"}
+    missing = [room.name for room in rooms if f"`{room.relative_to(REPOSITORY)}`" not in TEXT]
+    assert not missing
