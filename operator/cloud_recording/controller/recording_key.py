@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from cloud_recording.api.recording import CloudRecording
 
 
 class RecordingKey(NamedTuple):
@@ -11,3 +13,8 @@ class RecordingKey(NamedTuple):
 
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, recording: CloudRecording) -> Self:
+        """The key of a recording that was read."""
+        return cls(recording.metadata.namespace, recording.metadata.name)

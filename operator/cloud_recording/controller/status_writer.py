@@ -30,7 +30,7 @@ class StatusWriter:
         written = await self._recordings.write_status(body, dumped)
         for one in transitions(before, after):
             note = EventNote(warning=one.warning, reason=one.reason, action=one.action, note=one.message)
-            logger.info("recording changed", extra={"reason": one.reason.value, "told": one.message})
+            logger.info("recording changed", extra={"reason": one.reason.value, "detail": one.message})
             await self._events.record(written, note)
         return written
 

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what was decided about a recording and its pods, in order, and logs what was done."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
+from cloud_recording.api.status import Part
+from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
+from cloud_recording.common.backoff import Backoff
+from cloud_recording.common.json_types import Json
+from cloud_recording.controller.pod_templates import PodTemplates
+from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.status_writer import StatusWriter
+from cloud_recording.domain.decision import (
+    Action,
+    AnnotatePod,
+    CreatePod,
+    DeleteClaim,
+    DeleteEndedPod,
+    DeletePod,
+    DeleteRecording,
+    ReleasePod,
+    ReleaseRecording,
+)
+from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
+from cloud_recording.domain.pod_builder import build_claim, build_pod
+from cloud_recording.domain.pod_documents import desired_state_document, recording_document
+from cloud_recording.domain.pod_view import PodView
+from cloud_recording.kube.errors import Refused
+from cloud_recording.kube.pods import ForeignObjectError, Pods
+from cloud_recording.kube.recordings import Recordings
+
+logger = logging.getLogger(__name__)
+
+REFUSED: Final = Backoff(first_seconds=15.0, most_seconds=300.0)
+"""How long a pod that the API server refuses is not asked for again: thousands over a quota must not ask together."""
+
+
+class AnotherOperatorError(Exception):
+    """Two installations of the operator work in one namespace; the queue's pauses keep them from racing each other."""
+
+    message = (
+        "another installation of the operator works in this namespace, too, and has the pod trust its own callback "
+        "authority: uninstall one of them, or give each its own namespaces with `watchNamespaces`"
+    )
+
+
+class ActionExecutor:
+    """Carries decisions out against the API server."""
+
+    def __init__(
+        self,
+        *,
+        recordings: Recordings,
+        pods: Pods,
+        templates: PodTemplates,
+        statuses: StatusWriter,
+        context: Callable[[], OperatorContext],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._recordings = recordings
+        self._pods = pods
+        self._templates = templates
+        self._statuses = statuses
+        self._context = context
+        self._clock = clock
+        self._refusals: dict[RecordingKey, int] = {}
+        self._published: dict[RecordingKey, tuple[str, str]] = {}
+
+    def forget(self, key: RecordingKey) -> None:
+        """Drops what is remembered of a recording that is over or gone."""
+        self._templates.forget(key)
+        self._refusals.pop(key, None)
+        self._published.pop(key, None)
+
+    async def execute(
+        self, body: Json, recording: CloudRecording, pods: Mapping[str, Json], actions: tuple[Action, ...]
+    ) -> PodRefusal | None:
+        """Does everything in order; stops at a pod that the API server refuses and says why."""
+        for action in actions:
+            refusal = await self._do(body, recording, pods, action)
+            if refusal is not None:
+                return refusal
+        return None
+
+    async def _do(
+        self, body: Json, recording: CloudRecording, pods: Mapping[str, Json], action: Action
+    ) -> PodRefusal | None:
+        metadata = recording.metadata
+        namespace = metadata.namespace
+        match action:
+            case CreatePod(part=part):
+                return await self._create(recording, part)
+            case AnnotatePod(pod=pod, annotations=annotations):
+                await self._look_for_another(body, pod, annotations.get(CALLBACK_CA_ANNOTATION))
+                await self._pods.annotate(namespace=namespace, name=pod.name, uid=pod.uid, annotations=annotations)
+                logger.info("pod annotated", extra={"pod": pod.name, "annotations": sorted(annotations)})
+            case DeletePod(pod=pod, grace_seconds=grace):
+                await self._pods.delete(namespace=namespace, name=pod.name, uid=pod.uid, grace_seconds=grace)
+                logger.info("pod told to end", extra={"pod": pod.name, "grace_seconds": grace})
+            case DeleteEndedPod(part=part):
+                if part.pod_uid is not None:
+                    await self._pods.delete(namespace=namespace, name=part.pod, uid=part.pod_uid)
+            case DeleteClaim(part=part):
+                await self._pods.delete_claim(namespace=namespace, name=part.pod, recording_uid=metadata.uid)
+                logger.info("claim deleted, as nothing is left on it", extra={"claim": part.pod})
+            case ReleasePod(pod=pod):
+                await self.release(pods[pod.name])
+                logger.info("pod let go of", extra={"pod": pod.name})
+            case ReleaseRecording():
+                await self._templates.hand_over(recording)
+                kept = [one for one in body["metadata"].get("finalizers", []) if one != DURABLE_FINALIZER]
+                await self._recordings.set_finalizers(body, kept)
+                logger.info("recording let go of")
+            case DeleteRecording():
+                await self._recordings.delete(namespace=namespace, name=metadata.name, uid=metadata.uid)
+                logger.info("recording deleted, as its time to live is over")
+            case _:
+                assert_never(action)
+        return None
+
+    async def release(self, pod: Json) -> None:
+        """Takes our finalizer off the pod."""
+        # A pod that was told to end just now has another version than the one that was read.
+        metadata = pod["metadata"]
+        live = await self._pods.read(namespace=metadata["namespace"], name=metadata["name"])
+        if live is not None and live["metadata"]["uid"] == metadata["uid"]:
+            await self._pods.remove_finalizer(pod=live, finalizer=SUMMARY_FINALIZER)
+
+    async def _create(self, recording: CloudRecording, part: Part) -> PodRefusal | None:
+        context, key = self._context(), RecordingKey.of(recording)
+        try:
+            template = await self._templates.of(recording, context.settings)
+            claim = build_claim(recording, part, template=template)
+            if claim is not None:
+                await self._pods.create_claim(claim)
+            await self._pods.create(self._pod(recording, part, template=template, context=context))
+        except (Refused, ForeignObjectError) as error:
+            return self._refused(key, part, error.message)
+        self._refusals.pop(key, None)
+        self._templates.forget(key)
+        logger.info("pod created", extra={"pod": part.pod})
+        return None
+
+    def _pod(self, recording: CloudRecording, part: Part, *, template: Json, context: OperatorContext) -> Json:
+        settings = context.settings
+        return build_pod(
+            recording,
+            part,
+            template=template,
+            document=recording_document(recording, part, settings),
+            desired=desired_state_document(recording, recording.status, part, now=self._clock(), settings=settings),
+            callback_ca=context.callback_ca,
+            settings=settings,
+        )
+
+    def _refused(self, key: RecordingKey, part: Part, message: str) -> PodRefusal:
+        failures = self._refusals[key] = self._refusals.get(key, 0) + 1
+        seconds = REFUSED.after(failures, spread=random.random())  # noqa: S311
+        # Admission answers 403 for everything it refuses, and tells a quota by its words only.
+        reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REJECTED
+        fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
+        logger.warning("pod refused by the API server, asking again", extra=fields)
+        return PodRefusal(part=part.number, reason=reason, message=message, retry_after=timedelta(seconds=seconds))
+
+    async def _look_for_another(self, body: Json, pod: PodView, authority: str | None) -> None:
+        """Raises where somebody took away what this operator had written on the pod: only another operator does."""
+        if authority is None:
+            return
+        key = RecordingKey(body["metadata"]["namespace"], body["metadata"]["name"])
+        if self._published.get(key) == (pod.uid, authority):
+            await self._statuses.warn(body, reason="AnotherOperator", message=AnotherOperatorError.message)
+            raise AnotherOperatorError
+        self._published[key] = (pod.uid, authority)
