@@ -13,37 +13,10 @@ use crate::error::{Code, Error};
 use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
-use crate::recorder::start::{layout, Request};
+use crate::recorder::start::{layout, StartArguments};
 use crate::recorder::{registry, rescue, story, Recorder};
 
 const API_VERSION: u32 = 1;
-
-/// `RecorderCoreStart` of abi/src/core.h.
-#[repr(C)]
-pub struct CoreStart {
-    app_id: *const c_char,
-    channel_name: *const c_char,
-    token: *const c_char,
-    uid: u32,
-    stream_types: i32,
-    decryption_mode: i32,
-    secret: *const c_char,
-    channel_type: i32,
-    audio_profile: i32,
-    video_stream_type: i32,
-    max_idle_time: u32,
-    width: u32,
-    height: u32,
-    fps: u32,
-    bitrate: u32,
-    max_resolution_uid: u32,
-    layout: i32,
-    vendor: i32,
-    region: u32,
-    bucket: *const c_char,
-    access_key: *const c_char,
-    secret_key: *const c_char,
-}
 
 #[no_mangle]
 pub extern "C" fn recorder_core_create(observer: *mut c_void, notify: Option<Notify>) -> *mut Recorder {
@@ -63,34 +36,11 @@ pub unsafe extern "C" fn recorder_core_id(core: *const Recorder) -> *const c_cha
 /// # Safety
 /// `core` is a recorder that was not released; `start` and its texts are valid during the call.
 #[no_mangle]
-pub unsafe extern "C" fn recorder_core_start(core: *mut Recorder, start: *const CoreStart) -> i32 {
+pub unsafe extern "C" fn recorder_core_start(core: *mut Recorder, start: *const StartArguments<*const c_char>) -> i32 {
     // SAFETY: the caller's promise.
     let (recorder, start) = unsafe { (&*core, &*start) };
     // SAFETY: likewise; null is no text.
-    let text = |pointer| unsafe { text(pointer) };
-    let request = Request {
-        app_id: text(start.app_id),
-        channel_name: text(start.channel_name),
-        uid: start.uid,
-        stream_types: start.stream_types,
-        decryption_mode: start.decryption_mode,
-        secret: text(start.secret),
-        channel_type: start.channel_type,
-        audio_profile: start.audio_profile,
-        video_stream_type: start.video_stream_type,
-        max_idle_time: start.max_idle_time,
-        width: start.width,
-        height: start.height,
-        fps: start.fps,
-        bitrate: start.bitrate,
-        max_resolution_uid: start.max_resolution_uid,
-        layout: start.layout,
-        vendor: start.vendor,
-        region: start.region,
-        bucket: text(start.bucket),
-        access_key: text(start.access_key),
-        secret_key: text(start.secret_key),
-    };
+    let request = start.with_texts(|pointer| unsafe { text(pointer) });
     code(|| recorder.start(&request))
 }
 

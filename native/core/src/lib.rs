@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod catalog;
 pub mod config;
+mod durable;
 pub mod error;
 mod ffi;
 mod locked;

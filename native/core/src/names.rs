@@ -144,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn instants_are_written_as_the_calendar_has_them() {
+        let known = [
+            (0, "19700101000000000"),
+            (951_782_399_999, "20000228235959999"),
+            (951_782_400_000, "20000229000000000"),
+            (1_709_164_799_001, "20240228235959001"),
+            (1_735_689_599_999, "20241231235959999"),
+            (4_107_542_400_000, "21000301000000000"),
+        ];
+        for (millis, text) in known {
+            assert_eq!(utc_digits(UtcMillis(millis)), text);
+        }
+    }
+
+    #[test]
     fn sixty_four_bytes_of_any_channel_fit_and_too_many_are_told() {
         assert!(stem("bak9_", ID, &"会".repeat(21)).is_some());
         assert!(stem("", ID, &"🎥".repeat(60)).is_none());

@@ -199,6 +199,13 @@ pub trait CaptureSink: Send + Sync {
     fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error>;
     fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error>;
     fn event(&self, event: CaptureEvent);
+
+    /// Tells that nothing could be recorded from `start` to `stop`, if there is a time between them.
+    fn gap(&self, start: UtcMillis, stop: UtcMillis, reason: String) {
+        if start < stop {
+            self.event(CaptureEvent::Gap { start, stop, reason });
+        }
+    }
 }
 
 /// Live figures, cheap to read from any thread.

@@ -27,6 +27,12 @@ pub fn duration(nanos: Nanos) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
+/// `value` in another unit, of which `factor` are as long as `divisor` of its own; rounded down.
+#[must_use]
+pub fn rescaled(value: i64, factor: i64, divisor: i64) -> i64 {
+    i64::try_from((i128::from(value) * i128::from(factor)).div_euclid(i128::from(divisor))).unwrap_or(i64::MAX)
+}
+
 /// Tells the threads of one capture to end, and wakes those that wait.
 #[derive(Debug, Default)]
 pub struct StopSignal {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::av::frame::Frame;
 use super::canvas::Unpaintable;
-use super::clock::{lock, Nanos, MILLISECOND, SECOND};
+use super::clock::{lock, rescaled, Nanos, MILLISECOND, SECOND};
 use super::geometry::{Fill, Region};
 use super::mixer::gate;
 use super::source::Fitted;
@@ -29,12 +29,12 @@ const SMALL: usize = 2 << 20;
 
 /// The index of the sample that is due at `at`.
 pub fn sample_at(at: Nanos) -> i64 {
-    i64::try_from(i128::from(at) * i128::from(SAMPLE_RATE) / i128::from(SECOND)).unwrap_or(0)
+    rescaled(at, SAMPLE_RATE, SECOND)
 }
 
 /// When the sample `index` is due.
 pub fn time_of_sample(index: i64) -> Nanos {
-    i64::try_from(i128::from(index) * i128::from(SECOND) / i128::from(SAMPLE_RATE)).unwrap_or(0)
+    rescaled(index, SECOND, SAMPLE_RATE)
 }
 
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(0);

@@ -27,7 +27,6 @@ mod slicer;
 mod source;
 mod tick;
 mod timeline;
-mod utc;
 mod view;
 mod writer;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::api::{AudioProfile, CaptureConfig, CaptureSink, StreamKinds, TrackKind, UtcMillis};
 use super::av::frame::{Frame, Packet};
-use super::clock::{nanos, Clock, Nanos, SECOND};
+use super::clock::{nanos, rescaled, Clock, Nanos, SECOND};
 use super::encode::aac::Aac;
 use super::encode::x264::X264;
 use super::encode::{AudioEncoder, EncodeError, VideoEncoder};
@@ -44,32 +44,27 @@ pub struct Grid {
 
 impl Grid {
     pub fn time(self, index: i64) -> Nanos {
-        self.origin + scaled(index, SECOND, self.per_second)
+        self.origin + rescaled(index, SECOND, self.per_second)
     }
 
     /// The first tick that is not before `at`.
     pub fn index(self, at: Nanos) -> i64 {
-        let past = at - self.origin;
-        let index = i64::try_from(i128::from(past) * i128::from(self.per_second) / i128::from(SECOND)).unwrap_or(0);
+        let index = rescaled(at - self.origin, self.per_second, SECOND);
         index + i64::from(self.time(index) < at)
     }
 
     /// The sample with which tick `index` begins, counted from tick 0.
     pub fn sample(self, index: i64) -> i64 {
-        scaled(index, SAMPLE_RATE, self.per_second)
+        rescaled(index, SAMPLE_RATE, self.per_second)
     }
 
     fn ticks(self, index: i64) -> i64 {
-        ORIGIN + scaled(index, TICKS_PER_SECOND, self.per_second)
+        ORIGIN + rescaled(index, TICKS_PER_SECOND, self.per_second)
     }
 
     pub fn utc(self, clock: &dyn Clock, ticks: i64) -> UtcMillis {
-        clock.utc(self.origin + scaled(ticks - ORIGIN, SECOND, TICKS_PER_SECOND))
+        clock.utc(self.origin + rescaled(ticks - ORIGIN, SECOND, TICKS_PER_SECOND))
     }
-}
-
-fn scaled(value: i64, factor: i64, divisor: i64) -> i64 {
-    i64::try_from(i128::from(value) * i128::from(factor) / i128::from(divisor)).unwrap_or(i64::MAX)
 }
 
 /// Memory for what is encoded and waits for the disk.
@@ -165,7 +160,7 @@ impl EncodeLoop {
             video,
             profile,
             audio,
-            slice_ticks: scaled(nanos(config.slice), TICKS_PER_SECOND, SECOND),
+            slice_ticks: rescaled(nanos(config.slice), TICKS_PER_SECOND, SECOND),
             stretch: None,
             position,
         };
@@ -245,7 +240,7 @@ impl EncodeLoop {
     }
 
     fn ticked(&mut self) -> Result<(), EncodingEnd> {
-        self.position.fetch_add(scaled(1, SECOND, self.grid.per_second), Ordering::Relaxed);
+        self.position.fetch_add(rescaled(1, SECOND, self.grid.per_second), Ordering::Relaxed);
         self.hand_over(EncodedPiece::Ticked)
     }
 
@@ -269,7 +264,7 @@ impl EncodeLoop {
         let Some(stretch) = &mut self.stretch else { return Ok(()) };
         let (base, begin) = (self.grid.sample(stretch.first), self.grid.ticks(stretch.first));
         for packet in packets {
-            let ticks = ORIGIN + scaled(base + packet.raw().pts, TICKS_PER_SECOND, SAMPLE_RATE);
+            let ticks = ORIGIN + rescaled(base + packet.raw().pts, TICKS_PER_SECOND, SAMPLE_RATE);
             if ticks < begin || ticks >= end {
                 continue;
             }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::api::{ClosedSlice, OpenSlice};
 use super::mux::TICKS_PER_SECOND;
-use super::slicer::sync_directory;
+use crate::durable::sync_directory;
 use crate::error::{Code, Error};
 
 const PACKET: usize = 188;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Cuts the multiplexed output into slices: names them, announces them before their first byte, seals them at the end.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
 
@@ -12,7 +11,8 @@ use super::av::frame::Packet;
 use super::av::AvError;
 use super::fault::Fatal;
 use super::mux::{MuxError, Muxer, SliceFile};
-use super::utc;
+use crate::durable::sync_directory;
+use crate::names;
 
 /// Where slices lie and how they are called: one for all of a capture, as no two slices may share a name.
 pub struct Naming {
@@ -66,7 +66,7 @@ impl Slicer {
     pub fn open(&mut self, beginning: Beginning) -> Result<(), Unwritten> {
         let Beginning { ticks, utc, restart } = beginning;
         let utc = self.naming.start(utc);
-        let file_name = format!("{}_{}.ts", self.naming.stem, utc::compact(utc));
+        let file_name = names::slice(&self.naming.stem, utc);
         let track_starts =
             self.kinds.iter().filter(|_| restart).map(|kind| TrackStart { kind: *kind, at: utc }).collect();
         let path = self.naming.directory.join(&file_name);
@@ -147,9 +147,4 @@ impl From<Fatal> for Unwritten {
     fn from(fatal: Fatal) -> Self {
         Self::Fatal(fatal)
     }
-}
-
-/// Makes the directory's entries durable.
-pub fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
-use super::api::{CaptureEvent, CaptureSink, TrackKind, UtcMillis};
+use super::api::{CaptureSink, TrackKind, UtcMillis};
 use super::av::frame::Packet;
 use super::clock::{Clock, Nanos};
 use super::fault::Fatal;
@@ -126,10 +126,8 @@ impl Writer {
 
     /// States what is missing until `stop`.
     fn report_gap(&mut self, stop: UtcMillis) {
-        let Some((start, reason)) = self.gap.take() else { return };
-        let start = self.grid.utc(&*self.clock, start);
-        if start < stop {
-            self.sink.event(CaptureEvent::Gap { start, stop, reason });
+        if let Some((start, reason)) = self.gap.take() {
+            self.sink.gap(self.grid.utc(&*self.clock, start), stop, reason);
         }
     }
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::record::{Record, VERSION};
+use crate::durable::sync_directory;
 use crate::error::{Code, Error};
 use crate::names;
 
@@ -177,11 +178,6 @@ fn create_directories(directory: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let parents = missing.iter().filter_map(|path| path.parent());
     parents.map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path }).try_for_each(sync_directory)
-}
-
-/// A new entry of the directory survives a crash of the machine once this has returned.
-pub fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Error {

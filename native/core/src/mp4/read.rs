@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 use ffmpeg_next::ffi;
 
 use crate::capture::av::frame::Packet;
+use crate::capture::av::parameters::{extradata, Parameters};
 use crate::capture::av::turn::Turn;
 use crate::capture::av::{c_string, AvError, Options};
 use crate::capture::orientation;
@@ -27,7 +28,7 @@ pub struct Description {
     pub kind: MediaKind,
     /// How pictures are to be turned.
     pub turn: Turn,
-    parameters: NonNull<ffi::AVCodecParameters>,
+    parameters: Parameters,
 }
 
 pub struct SliceReader {
@@ -36,8 +37,7 @@ pub struct SliceReader {
 
 impl Description {
     pub fn raw(&self) -> &ffi::AVCodecParameters {
-        // SAFETY: non-null and alive as long as self.
-        unsafe { self.parameters.as_ref() }
+        self.parameters.raw()
     }
 
     /// Whether packets of the other track can follow those of this one.
@@ -47,15 +47,7 @@ impl Description {
             && (own.width, own.height) == (other.width, other.height)
             && own.sample_rate == other.sample_rate
             && own.ch_layout.nb_channels == other.ch_layout.nb_channels
-            && extradata(own) == extradata(other)
-    }
-}
-
-impl Drop for Description {
-    fn drop(&mut self) {
-        let mut parameters = self.parameters.as_ptr();
-        // SAFETY: the parameters are owned by this value and not used afterwards.
-        unsafe { ffi::avcodec_parameters_free(&raw mut parameters) };
+            && self.parameters.extradata() == extradata(other)
     }
 }
 
@@ -82,16 +74,9 @@ impl SliceReader {
     /// The track's description, if the slice has enough of the track to tell.
     pub fn describe(&self, wanted: MediaKind) -> Option<Result<Description, AvError>> {
         let stream = self.stream(wanted)?;
-        // SAFETY: every stream has parameters; the copy is owned by the description from its first moment on.
-        Some(unsafe {
-            NonNull::new(ffi::avcodec_parameters_alloc()).ok_or(AvError::OUT_OF_MEMORY).and_then(|parameters| {
-                let description = Description { kind: wanted, turn: Turn::NONE, parameters };
-                AvError::check(ffi::avcodec_parameters_copy(parameters.as_ptr(), stream.codecpar))?;
-                // What MPEG-TS calls the codec says nothing in an MP4.
-                (*parameters.as_ptr()).codec_tag = 0;
-                Ok(description)
-            })
-        })
+        // SAFETY: every stream has parameters.
+        let parameters = unsafe { Parameters::copied(stream.codecpar) };
+        Some(parameters.map(|parameters| Description { kind: wanted, turn: Turn::NONE, parameters }))
     }
 
     pub fn parameters(&self, wanted: MediaKind) -> Option<&ffi::AVCodecParameters> {
@@ -168,16 +153,6 @@ fn is_known(stream: &ffi::AVStream) -> bool {
     // SAFETY: every stream has parameters.
     let parameters = unsafe { &*stream.codecpar };
     parameters.width > 0 || parameters.sample_rate > 0
-}
-
-fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
-    match usize::try_from(parameters.extradata_size) {
-        // SAFETY: the parameters own so many bytes there.
-        Ok(length) if !parameters.extradata.is_null() => unsafe {
-            std::slice::from_raw_parts(parameters.extradata, length)
-        },
-        _ => &[],
-    }
 }
 
 /// The path as libav takes it, so that nothing in it is read as a protocol.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::catalog::ledger::Ledger;
@@ -21,12 +20,12 @@ use crate::locked::Locked;
 use crate::names;
 use crate::recorder::playlist_schedule::PlaylistSchedule;
 use crate::recorder::retry::RetryState;
+use crate::recorder::slice_puts::SlicePuts;
 use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
 use crate::recorder::story;
 use crate::recorder::upload_queue::{self, CompleteSlice};
 use crate::storage::credentials::Credentials;
-use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::large::Local;
+use crate::storage::failure::StoreError;
 use crate::storage::store::{ObjectKind, Store};
 use crate::storage::target::Target;
 
@@ -208,37 +207,18 @@ impl BackupUploader {
     /// Puts slices, removes from the disk what is stored, and puts the playlist if it is due.
     async fn put(&mut self, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
         let store = self.store()?;
-        let mut puts = JoinSet::new();
+        let mut puts = SlicePuts::new(&store, &self.slice_store);
         for slice in slices {
-            let Some(path) = self.slice_store.locate(&slice)? else { continue };
-            let store = Arc::clone(&store);
-            let slice_store = self.slice_store.clone();
-            puts.spawn(async move {
-                let taken = || slice_store.tell(UploadEvent::Answered);
-                let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
-                let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
-                (slice, result)
-            });
-        }
-        let mut first_failure = None;
-        while let Some(put) = puts.join_next().await {
-            match put {
-                Ok((slice, Ok(put))) => {
-                    self.media += put.bytes;
-                    self.newest = Instant::now();
-                    self.note(&slice.file)?;
-                }
-                Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged => {
-                    self.slice_store.set_aside(&slice)?;
-                }
-                Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
-                Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
+            if let Some(path) = self.slice_store.locate(&slice)? {
+                puts.add(slice, path);
             }
         }
-        match first_failure {
-            Some(failure) => Err(failure.into()),
-            None => self.put_playlist(&store).await,
+        while let Some((slice, put)) = puts.next().await? {
+            self.media += put.bytes;
+            self.newest = Instant::now();
+            self.note(&slice.file)?;
         }
+        self.put_playlist(&store).await
     }
 
     fn note(&self, file: &str) -> Result<(), UploadError> {

@@ -21,6 +21,7 @@ pub mod retry;
 pub mod session;
 pub mod shared;
 pub mod sink;
+pub mod slice_puts;
 pub mod slice_store;
 pub mod start;
 pub mod story;

@@ -29,15 +29,18 @@ const FRAMES_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=60;
 const MOST_KBPS: u32 = 100_000;
 const DEFAULT_IDLE: u32 = 30;
 
-/// The arguments as they came: enumerations are numbers, texts may be missing.
+/// The arguments as they came: enumerations are numbers, texts may be missing. With C's texts it is `RecorderCoreStart` of
+/// abi/src/core.h.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    pub app_id: Option<&'a str>,
-    pub channel_name: Option<&'a str>,
+#[repr(C)]
+pub struct StartArguments<Text> {
+    pub app_id: Text,
+    pub channel_name: Text,
+    pub token: Text,
     pub uid: u32,
     pub stream_types: i32,
     pub decryption_mode: i32,
-    pub secret: Option<&'a str>,
+    pub secret: Text,
     pub channel_type: i32,
     pub audio_profile: i32,
     pub video_stream_type: i32,
@@ -50,9 +53,41 @@ pub struct Request<'a> {
     pub layout: i32,
     pub vendor: i32,
     pub region: u32,
-    pub bucket: Option<&'a str>,
-    pub access_key: Option<&'a str>,
-    pub secret_key: Option<&'a str>,
+    pub bucket: Text,
+    pub access_key: Text,
+    pub secret_key: Text,
+}
+
+pub type Request<'a> = StartArguments<Option<&'a str>>;
+
+impl<Text: Copy> StartArguments<Text> {
+    /// The same with other texts.
+    pub fn with_texts<Other>(&self, text: impl Fn(Text) -> Other) -> StartArguments<Other> {
+        StartArguments {
+            app_id: text(self.app_id),
+            channel_name: text(self.channel_name),
+            token: text(self.token),
+            uid: self.uid,
+            stream_types: self.stream_types,
+            decryption_mode: self.decryption_mode,
+            secret: text(self.secret),
+            channel_type: self.channel_type,
+            audio_profile: self.audio_profile,
+            video_stream_type: self.video_stream_type,
+            max_idle_time: self.max_idle_time,
+            width: self.width,
+            height: self.height,
+            fps: self.fps,
+            bitrate: self.bitrate,
+            max_resolution_uid: self.max_resolution_uid,
+            layout: self.layout,
+            vendor: self.vendor,
+            region: self.region,
+            bucket: text(self.bucket),
+            access_key: text(self.access_key),
+            secret_key: text(self.secret_key),
+        }
+    }
 }
 
 /// What a recording is going to be.
@@ -318,6 +353,7 @@ pub(crate) mod tests {
         Request {
             app_id: Some("app"),
             channel_name: Some("room"),
+            token: None,
             uid: 4_294_967_295,
             stream_types: 2,
             decryption_mode: 0,

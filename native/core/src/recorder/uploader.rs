@@ -9,7 +9,6 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::catalog::ledger::{Ledger, Mp4State};
@@ -25,12 +24,12 @@ use crate::recorder::backup_uploader::{BackupStore, BackupUploader};
 use crate::recorder::mp4_upload;
 use crate::recorder::playlist_schedule::PlaylistSchedule;
 use crate::recorder::retry::RetryState;
+use crate::recorder::slice_puts::SlicePuts;
 use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
 use crate::recorder::story;
 use crate::recorder::upload_queue::{self, CompleteSlice};
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::large::Local;
 use crate::storage::store::{ObjectKind, Proof, Store};
 use crate::storage::target::Target;
 
@@ -306,7 +305,7 @@ impl UploadLoop {
     }
 
     async fn put_slices(&mut self, store: &Arc<Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
-        let mut puts = JoinSet::new();
+        let mut puts = SlicePuts::new(store, &self.slice_store);
         for slice in slices {
             let path = match slice.complete.backed_up {
                 false => self.slice_store.locate(&slice)?,
@@ -315,32 +314,16 @@ impl UploadLoop {
                 }
                 true => None,
             };
-            let Some(path) = path else { continue };
-            let store = Arc::clone(store);
-            let slice_store = self.slice_store.clone();
-            puts.spawn(async move {
-                let taken = || slice_store.tell(UploadEvent::Answered);
-                let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
-                let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
-                (slice, result)
-            });
-        }
-        let mut first_failure = None;
-        while let Some(put) = puts.join_next().await {
-            match put {
-                Ok((slice, Ok(put))) => {
-                    story::stored("bucket", &slice.file);
-                    self.deliver(&slice, put.proof)?;
-                    self.answered();
-                }
-                Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged && !slice.complete.backed_up => {
-                    self.slice_store.set_aside(&slice)?;
-                }
-                Ok((_, Err(failure))) => first_failure = first_failure.or(Some(failure)),
-                Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
+            if let Some(path) = path {
+                puts.add(slice, path);
             }
         }
-        first_failure.map_or(Ok(()), |failure| Err(failure.into()))
+        while let Some((slice, put)) = puts.next().await? {
+            story::stored("bucket", &slice.file);
+            self.deliver(&slice, put.proof)?;
+            self.answered();
+        }
+        Ok(())
     }
 
     fn deliver(&mut self, slice: &CompleteSlice, proof: Proof) -> Result<(), UploadError> {

@@ -62,12 +62,7 @@ impl Parameters {
 
     /// The decoder's configuration, as the container carries it.
     pub fn extradata(&self) -> &[u8] {
-        let raw = self.raw();
-        match usize::try_from(raw.extradata_size) {
-            // SAFETY: the parameters own so many bytes there.
-            Ok(length) if !raw.extradata.is_null() => unsafe { std::slice::from_raw_parts(raw.extradata, length) },
-            _ => &[],
-        }
+        extradata(self.raw())
     }
 
     pub fn set_sample_rate(&mut self, rate: u32) {
@@ -92,6 +87,17 @@ impl Parameters {
             (*raw).extradata_size = size;
         }
         Ok(())
+    }
+}
+
+/// The decoder's configuration in these parameters.
+pub fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
+    match usize::try_from(parameters.extradata_size) {
+        // SAFETY: the parameters own so many bytes there.
+        Ok(length) if !parameters.extradata.is_null() => unsafe {
+            std::slice::from_raw_parts(parameters.extradata, length)
+        },
+        _ => &[],
     }
 }
 

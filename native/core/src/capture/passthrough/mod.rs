@@ -163,9 +163,8 @@ struct Change {
 impl CaptureSink for Bridge {
     fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error> {
         let end = lock(&self.change).end.take();
-        if let Some((start, reason)) = end.filter(|(end, _)| *end < slice.start) {
-            let reason = format!("changing over to transcoding: {reason}");
-            self.sink.event(CaptureEvent::Gap { start, stop: slice.start, reason });
+        if let Some((start, reason)) = end {
+            self.sink.gap(start, slice.start, format!("changing over to transcoding: {reason}"));
         }
         self.sink.slice_opened(slice)
     }

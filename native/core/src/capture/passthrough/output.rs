@@ -10,9 +10,9 @@ use super::format::Format;
 use super::interleave::Interleaver;
 use super::reorder::ReorderBuffer;
 use super::timeline::Placed;
-use crate::capture::api::{CaptureConfig, CaptureEvent, TrackKind, UtcMillis};
+use crate::capture::api::{CaptureConfig, TrackKind, UtcMillis};
 use crate::capture::av::frame::Packet;
-use crate::capture::clock::{lock, nanos, Nanos, SECOND};
+use crate::capture::clock::{lock, nanos, rescaled, Nanos, SECOND};
 use crate::capture::fault::Fatal;
 use crate::capture::mux::{Muxer, TICKS_PER_SECOND};
 use crate::capture::slicer::{Beginning, Slicer, Unwritten};
@@ -264,7 +264,7 @@ impl CopyWriter {
 
     fn show_position(&self) {
         let open = self.cutter.open_slice().map_or(0, |(start, end)| end - start);
-        let position = scaled(self.written + open, SECOND, TICKS_PER_SECOND);
+        let position = rescaled(self.written + open, SECOND, TICKS_PER_SECOND);
         self.parts.position.store(position, Ordering::Relaxed);
     }
 
@@ -273,23 +273,17 @@ impl CopyWriter {
     }
 
     fn time(&self, at: i64) -> Nanos {
-        self.origin.unwrap_or(0) + scaled(at - ORIGIN, SECOND, TICKS_PER_SECOND)
+        self.origin.unwrap_or(0) + rescaled(at - ORIGIN, SECOND, TICKS_PER_SECOND)
     }
 
     /// States what is missing until `stop`.
     fn report_gap(&mut self, stop: UtcMillis) {
-        let Some((start, reason)) = self.gap.take() else { return };
-        let start = self.utc(start);
-        if start < stop {
-            self.parts.sink.event(CaptureEvent::Gap { start, stop, reason });
+        if let Some((start, reason)) = self.gap.take() {
+            self.parts.sink.gap(self.utc(start), stop, reason);
         }
     }
 }
 
 fn ticks(time: Nanos) -> i64 {
-    scaled(time, TICKS_PER_SECOND, SECOND)
-}
-
-fn scaled(value: i64, factor: i64, divisor: i64) -> i64 {
-    i64::try_from((i128::from(value) * i128::from(factor)).div_euclid(i128::from(divisor))).unwrap_or(i64::MAX)
+    rescaled(time, TICKS_PER_SECOND, SECOND)
 }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Slices on their way into a store, several at once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::error::{Code, Error};
+use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
+use crate::recorder::upload_queue::CompleteSlice;
+use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::large::{Local, Put};
+use crate::storage::store::{ObjectKind, Store};
+
+pub struct SlicePuts {
+    store: Arc<Store>,
+    slice_store: SliceStore,
+    puts: JoinSet<(CompleteSlice, Result<Put, StoreError>)>,
+    first_failure: Option<StoreError>,
+}
+
+impl SlicePuts {
+    #[must_use]
+    pub fn new(store: &Arc<Store>, slice_store: &SliceStore) -> Self {
+        Self { store: Arc::clone(store), slice_store: slice_store.clone(), puts: JoinSet::new(), first_failure: None }
+    }
+
+    /// Begins to put what the file holds as the slice.
+    pub fn add(&mut self, slice: CompleteSlice, path: PathBuf) {
+        let (store, slice_store) = (Arc::clone(&self.store), self.slice_store.clone());
+        self.puts.spawn(async move {
+            let taken = || slice_store.tell(UploadEvent::Answered);
+            let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
+            let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
+            (slice, result)
+        });
+    }
+
+    /// The next slice that the store has taken. A file on the work volume that is not what was written is set aside. At the
+    /// end, the first thing that a store refused is the error.
+    pub async fn next(&mut self) -> Result<Option<(CompleteSlice, Put)>, UploadError> {
+        while let Some(put) = self.puts.join_next().await {
+            match put {
+                Ok((slice, Ok(put))) => return Ok(Some((slice, put))),
+                Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged && !slice.complete.backed_up => {
+                    self.slice_store.set_aside(&slice)?;
+                }
+                Ok((_, Err(failure))) => self.first_failure = self.first_failure.take().or(Some(failure)),
+                Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
+            }
+        }
+        self.first_failure.take().map_or(Ok(None), |failure| Err(failure.into()))
+    }
+}
