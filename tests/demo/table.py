@@ -3,7 +3,7 @@
 
 from typing import Any
 
-HEADER = f"{'TIME':>6}  {'STATUS':<14} {'PARTICIPANTS':<24} {'WRITTEN':>7} {'UPLOADED':>8} {'PROGRESS':>8}"
+HEADER = f"{'TIME':>6}  {'STATUS':<16} {'PARTICIPANTS':<24} {'WRITTEN':>7} {'UPLOADED':>8} {'PROGRESS':>8}"
 
 
 def condition(recording: dict[str, Any], name: str) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def row(recording: dict[str, Any]) -> str:
     slices = status.get("slices", {})
     progress = status.get("progressPercent")
     return (
-        f"{condition(recording, 'Ready').get('reason', '-'):<14} {names:<24} {slices.get('written', 0):>7} "
+        f"{condition(recording, 'Ready').get('reason', '-'):<16} {names:<24} {slices.get('written', 0):>7} "
         f"{slices.get('uploaded', 0):>8} {'-' if progress is None else f'{progress} %':>8}"
     )
 

@@ -69,6 +69,34 @@ def test_a_deleted_pod_is_followed_by_a_second_part(scene: Scene) -> None:
     assert finished["status"]["slices"]["uploaded"] == len(names)
 
 
+def test_a_drained_node_is_left_in_order_and_recording_goes_on_elsewhere(scene: Scene) -> None:
+    """B2: `kubectl drain` takes the recorder's pod without `--force`, and what it recorded is uploaded."""
+    scene.join(ALICE)
+    scene.record("drained", streams=[ALICE.stream()], recording={"sliceSeconds": 2})
+    recording = scene.until("drained", lambda seen: slices(seen) >= 1, "a slice is uploaded")
+    node = _parts(recording)[0]["node"]
+    ours = f"--pod-selector=cloudrecording.dev/recording-uid={recording['metadata']['uid']}"
+    try:
+        # A cluster of one node has no other place meanwhile.
+        scene.target.kubectl("drain", node, ours, "--delete-emptydir-data", "--timeout=180s")
+    finally:
+        scene.target.kubectl("uncordon", node)
+    moved = scene.until(
+        "drained",
+        lambda seen: _parts(seen)[-1].get("slices", {}).get("uploaded", 0) >= 1 and len(_parts(seen)) == 2,
+        "the second part uploads",
+    )
+    first = _parts(moved)[0]
+    assert (first["state"], first["outcome"], first["reason"]) == ("Concluded", "Drained", "PodEnded")
+    assert "Eviction API" in first["message"]
+    assert first["slices"]["uploaded"] == first["slices"]["written"]
+    scene.stop("drained")
+    finished = scene.finished("drained")
+    assert condition(finished, "Succeeded")["status"] == "True"
+    assert slices(finished) == slices(finished, "written")
+    assert first["message"] in finished["status"]["gaps"][-1]["reason"]
+
+
 def _parts(recording: Resource) -> list[Resource]:
     parts: list[Resource] = recording.get("status", {}).get("parts", [])
     return parts

@@ -32,14 +32,17 @@ def test_a_channel_that_everybody_left_ends_as_idle_and_keeps_what_was_recorded(
     assert ended["status"]["slices"]["uploaded"] >= 1
 
 
-def test_a_channel_that_refuses_is_a_fatal_error(scene: Scene) -> None:
+def test_a_channel_that_refuses_everybody_stalls_and_ends_as_that_when_it_is_stopped(scene: Scene) -> None:
     url = f"rtmp://rtmp:{pods.RTMP_PORT}/locked/alice"
-    scene.record("refused", streams=[{"uid": 1, "url": url}], restart={"policy": "Never"})
+    scene.record("refused", streams=[{"uid": 1, "url": url}])
+    stalled = scene.until_condition("refused", "Stalled", "True", reason="StreamsRefused")
+    assert stalled["status"]["lastError"]["code"] == 430
+    assert stalled["status"]["lastError"]["remedy"]
+    scene.stop("refused")
     ended = scene.finished("refused")
     assert condition(ended, "Succeeded")["status"] == "False"
-    assert condition(ended, "Stalled")["status"] == "True"
-    assert ended["status"]["lastError"]["code"] == 430
-    assert ended["status"]["lastError"]["remedy"]
+    assert condition(ended, "Succeeded")["reason"] == "ConnectError"
+    assert len(ended["status"]["parts"]) == 1
 
 
 def test_a_work_volume_that_cannot_be_written_is_a_fatal_error(scene: Scene) -> None:

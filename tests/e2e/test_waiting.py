@@ -58,6 +58,28 @@ def test_a_bucket_that_is_not_there_is_named_and_waited_for(scene: Scene) -> Non
     _succeeded_without_loss(scene, name)
 
 
+def test_a_url_that_leads_where_nobody_may_go_stalls_the_recording_until_its_secret_is_mended(scene: Scene) -> None:
+    """Promise (A9): one pod; Secret, key and participant are named. Only who resolves the name sees the address."""
+    name = "misled"
+    _put_url(scene, "rtmp://0xa9fea9fe/latest/meta-data")
+    stream = {"uid": 1, "name": "alice", "urlSecretRef": {"name": "stream-urls", "key": "alice"}}
+    scene.record(name, streams=[stream])
+    stalled = scene.until_condition(name, "Stalled", "True", reason="StreamsRefused")
+    message = condition(stalled, "Ready")["message"]
+    assert "participant 1 'alice': the URL leads to a link-local address" in message
+    assert "key 'alice' of Secret 'stream-urls' holds the URL of participant 1 'alice'" in message
+    _put_url(scene, ALICE.stream()["url"])
+    scene.until(name, lambda recording: slices(recording) >= 1, "it goes on by itself once the URL is right")
+    scene.stop(name)
+    _succeeded_without_loss(scene, name)
+    assert len(scene.pods_of(name)) == 1
+
+
+def _put_url(scene: Scene, url: str) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stream-urls"}, "stringData": {"alice": url}}
+    scene.target.kubectl.apply(secret, namespace=scene.namespace)
+
+
 def _succeeded_without_loss(scene: Scene, name: str) -> None:
     finished = scene.finished(name)
     assert condition(finished, "Succeeded")["status"] == "True"

@@ -81,6 +81,22 @@ def participant(
     }
 
 
+def noise(*, name: str, kbps: int) -> Manifest:
+    """Returns a pod that publishes a picture of noise, of which no encoder can save anything, and no sound."""
+    picture = "color=c=gray:size=640x360:rate=15,noise=alls=100:allf=t"
+    bits = f"{kbps}k"
+    encoder = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "15"]
+    rate = ["-b:v", bits, "-maxrate", bits, "-bufsize", bits]
+    source = ["ffmpeg", "-nostdin", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", picture]
+    command = [*source, *encoder, *rate, "-f", "flv", f"rtmp://rtmp:{RTMP_PORT}/live/{name}"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": name}},
+        "spec": _pod_spec(_container("noise", command)),
+    }
+
+
 def _container(
     name: str,
     command: Sequence[str],
@@ -91,7 +107,7 @@ def _container(
 ) -> Manifest:
     listening = {
         "ports": [{"name": name, "containerPort": port}],
-        "readinessProbe": {"tcpSocket": {"port": name}, "periodSeconds": 1},
+        "readinessProbe": {"tcpSocket": {"port": name}, "initialDelaySeconds": 1, "periodSeconds": 1},
     }
     return {
         "name": name,

@@ -90,7 +90,15 @@ class Scene:
         self, name: str, *, streams: Sequence[Mapping[str, Any]], storage: Mapping[str, Any] | None = None, **spec: Any
     ) -> None:
         """Applies a CloudRecording of the streams to this namespace's bucket; `spec` adds or replaces fields."""
-        manifest = {
+        self.target.kubectl.apply(
+            self.manifest(name, streams=streams, storage=storage, **spec), namespace=self.namespace
+        )
+
+    def manifest(
+        self, name: str, *, streams: Sequence[Mapping[str, Any]], storage: Mapping[str, Any] | None = None, **spec: Any
+    ) -> Resource:
+        """Returns what `record` applies."""
+        return {
             "apiVersion": "cloudrecording.dev/v1alpha1",
             "kind": "CloudRecording",
             "metadata": {"name": name},
@@ -106,7 +114,6 @@ class Scene:
                 **spec,
             },
         }
-        self.target.kubectl.apply(manifest, namespace=self.namespace)
 
     def patch(self, name: str, **spec: Any) -> None:
         """Merges the fields into the recording's spec."""

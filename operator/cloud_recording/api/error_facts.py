@@ -53,8 +53,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
             Reason.NO_USERS,
             "Nobody came within `spec.recording.maxWaitSeconds`, or everybody had left for "
             "`spec.recording.maxIdleSeconds`, so the recorder left the channel.",
-            "What was recorded before is uploaded. If people were to be there, check that they publish to the URLs of "
-            "`spec.channel.streams`, and create the recording again with longer times.",
+            "If people were to be there, check that they publish to the URLs of `spec.channel.streams`, and create the "
+            "recording again, with longer times if they come late.",
         ),
         RecordingErrorCode.NO_RECORDED_DATA: ErrorFacts(
             Reason.NO_RECORDED_DATA,
@@ -89,7 +89,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         RecordingErrorCode.RECORDER_EXIT: ErrorFacts(
             Reason.RECORDER_EXIT,
             "The recorder process ended without having been asked to.",
-            _NEW_PART + "If it repeats, check the pod's log, its memory limit and the node.",
+            "Nothing needs to be done at first: it is started again in its pod, and where that does not help in a new "
+            "part; what was recorded is kept. If it repeats, check the pod's log, its memory limit and the node.",
         ),
         RecordingErrorCode.GENERAL_ERROR: ErrorFacts(
             Reason.GENERAL_ERROR,

@@ -163,7 +163,7 @@ class ReasonFacts(NamedTuple):
 
 
 def _of_code(code: RecordingErrorCode) -> ReasonFacts:
-    return ReasonFacts(f"Error {code:d}.", _SEE_ERROR)
+    return ReasonFacts(f"Error {code:d}.", SEE_ERROR)
 
 
 def remedy(reason: Reason, *, stored: bool) -> str:
@@ -177,7 +177,7 @@ _RESCUE: Final = (
     "what waits on the work volume can be copied out of the running pod (`kubectl cp POD:/var/lib/cloud-recording "
     "rescued`; see 'Rescuing' in the operations guide)"
 )
-_SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
+SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
 _STREAMS: Final = Remedy(
     "Check that the participants publish to the URLs of `spec.channel.streams`; create the recording again, with a "
     "longer `spec.recording.maxWaitSeconds` if they come late.",
@@ -232,7 +232,10 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.STORAGE_SERVER_ERROR: _passing(
         "The storage server says that it has trouble of its own.", "Wait, or ask who runs it"
     ),
-    Reason.UPLOAD_REFUSED: _passing("The storage server refuses the file with words of its own.", "Ask who runs it"),
+    Reason.UPLOAD_REFUSED: _passing(
+        "The storage server refuses the file with words of its own.",
+        "Mend what its words name, such as the key or its rights, or ask who runs it",
+    ),
     Reason.UPLOAD_UNVERIFIED: _passing(
         "The storage server's answer does not prove that it holds what was sent.", "Ask who runs it"
     ),

@@ -74,10 +74,12 @@ _TRIED: Final = frozenset({"Ready", "Failing"})
 _OF_THE_UPLOADER: Final = frozenset({RecordingErrorCode.UPLOADER_INIT, RecordingErrorCode.UPLOADER_FAILED})
 
 _UNTIL_IT_RECORDS: Final = frozenset(
-    {Reason.CONNECT_ERROR, Reason.DISCONNECTED, Reason.RECORDER_EXIT, Reason.OUT_OF_MEMORY}
-    | {Reason.POD_LOST, Reason.NODE_LOST, Reason.EVICTED, Reason.STREAMS_REFUSED}
+    {Reason.RECORDER_EXIT, Reason.OUT_OF_MEMORY, Reason.POD_LOST, Reason.NODE_LOST, Reason.EVICTED}
 )
 """Errors that are over when media is recorded again."""
+
+_UNTIL_SOMEBODY_IS_THERE: Final = frozenset({Reason.CONNECT_ERROR, Reason.DISCONNECTED, Reason.STREAMS_REFUSED})
+"""Errors that are not over while an empty channel is recorded."""
 
 _ENGINE_AT_WORK: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 
@@ -303,6 +305,9 @@ def _recorder_failure(
                 idle = parts.changed(idle, reason=Reason.CHANNEL_IDLE, message="everybody had left the channel")
                 return parts.replaced(status, idle)
             return parts.replaced(_with_error(status, _error(callback, time=time)), idle)
+        case RecordingErrorCode.RECORDER_EXIT if _is_known(status.last_error, callback.code):
+            # The engine's word for what the supervisor has told already.
+            return status
         case RecordingErrorCode.NO_RECORDED_DATA:
             # Told of a recording that was stopped before; its end says so.
             return status
@@ -310,6 +315,10 @@ def _recorder_failure(
             return _with_error(status, _volume_error(callback, time=time))
         case _:
             return _with_error(status, _error(callback, time=time))
+
+
+def _is_known(error: LastError | None, code: int) -> bool:
+    return error is not None and error.code == code and error.resolved_time is None
 
 
 def _error(callback: RecorderFailure, *, time: datetime) -> LastError:
@@ -344,13 +353,13 @@ def _uploader_error(
 def _with_errors_resolved(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
     """Says of the last error that its cause is gone, as soon as the part's facts say so."""
     error = status.last_error
-    if error is None or error.resolved_time is not None or not _is_over(error, part):
+    if error is None or error.resolved_time is not None or not _is_over(error, status, part):
         return status
     moment = time.astimezone(UTC).replace(microsecond=0)
     return status.model_copy(update={"last_error": error.model_copy(update={"resolved_time": moment})})
 
 
-def _is_over(error: LastError, part: Part) -> bool:
+def _is_over(error: LastError, status: CloudRecordingStatus, part: Part) -> bool:
     if error.reason in STORAGE_REASONS or error.code in _OF_THE_UPLOADER:
         return part.storage is not None and part.storage.ready is True
     if error.reason is Reason.WAITING_FOR_SECRET:
@@ -359,6 +368,9 @@ def _is_over(error: LastError, part: Part) -> bool:
         return part.pause is None
     if error.reason in _UNTIL_IT_RECORDS:
         return part.state is PartState.RECORDING
+    if error.reason in _UNTIL_SOMEBODY_IS_THERE:
+        told = part.engine_extended is True
+        return part.state is PartState.RECORDING and (bool(status.participant_count) or not told)
     return False
 
 
@@ -484,5 +496,5 @@ def _participant(record: ParticipantRecord) -> Participant:
         video=record.video,
         join_time=part_summary.optional_moment(record.join_time),
         leave_time=part_summary.optional_moment(record.leave_time),
-        message=record.message,
+        message=record.message or None,
     )

@@ -43,6 +43,8 @@ DEFAULT_ACCOUNT: Final = "default"
 """Whom the callback token speaks for, when nobody else is named; it has no rights and gets none."""
 
 START_LIMIT_SECONDS: Final = 120
+FIRST_PROBE_SECONDS: Final = 2
+"""A runner answers within about a second: asked sooner, every healthy recording would have a Warning."""
 PROBE_PERIOD_SECONDS: Final = 2
 UNREADY_AFTER: Final = 3
 """Failed probes until the recorder counts as standing still: a few seconds, as `Recording` follows from it."""
@@ -230,6 +232,7 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
         "securityContext": _CONTAINER_SECURITY,
         "startupProbe": {
             "httpGet": {"path": "/healthz", "port": "http"},
+            "initialDelaySeconds": FIRST_PROBE_SECONDS,
             "periodSeconds": 1,
             "failureThreshold": START_LIMIT_SECONDS,
         },

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
+from cloud_recording.api.reasons import SEE_ERROR, ConditionType, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError
 from cloud_recording.domain import conditions, parts
 
@@ -32,6 +32,10 @@ _TROUBLE: Final = frozenset(
     }
 )
 """Reasons of a recording that goes on and of which somebody may want to hear."""
+
+
+_TOLD_BY_READY: Final = frozenset({Reason.STREAMS_REFUSED, Reason.NO_USERS})
+"""Errors that become the reason of `Ready`, whose message says more: whose URL it is, or that it was the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +66,12 @@ def _ready_reason(before: CloudRecordingStatus, after: CloudRecordingStatus) -> 
         return None
     over = conditions.is_true(after, ConditionType.FINISHED)
     failed = over and new.status is ConditionStatus.FALSE
+    message = new.message or reason_facts(new.reason).meaning
     return Transition(
         warning=failed or (not over and new.reason in _TROUBLE),
         reason=new.reason,
         action="Finish" if over else "Reconcile",
-        message=new.message or reason_facts(new.reason).meaning,
+        message=_with_remedy(message, _remedy(after, new.reason)) if failed else message,
     )
 
 
@@ -74,11 +79,22 @@ def _error(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transit
     error = after.last_error
     if error is None or _as_it_happened(error) == _as_it_happened(before.last_error):
         return None
-    if error.reason is Reason.STREAMS_REFUSED:
-        # The reason of `Ready` is told with the same words and the Secrets' names.
+    if error.reason in _TOLD_BY_READY:
         return None
-    message = f"{error.message.rstrip('.')}. {error.remedy}".strip()
+    message = _with_remedy(error.message, error.remedy)
     return Transition(warning=True, reason=error.reason, action="Record", message=message)
+
+
+def _remedy(status: CloudRecordingStatus, reason: Reason) -> str:
+    """What an error of the recorder's says itself, else what is written of the reason."""
+    error, facts = status.last_error, reason_facts(reason)
+    if error is not None and error.reason is reason:
+        return error.remedy
+    return "" if facts.advice is SEE_ERROR else facts.remedy
+
+
+def _with_remedy(message: str, remedy: str) -> str:
+    return f"{message.rstrip('.')}. {remedy}".strip()
 
 
 def _as_it_happened(error: LastError | None) -> LastError | None:

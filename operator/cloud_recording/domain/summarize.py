@@ -156,10 +156,10 @@ def _playlists(recording: CloudRecording, status: CloudRecordingStatus) -> tuple
 
 
 def _gone(participant: Participant) -> Participant:
-    """Nobody is in a channel that nobody looks at any more."""
-    if participant.state is not ParticipantState.JOINED:
-        return participant
-    return participant.model_copy(update={"state": ParticipantState.LEFT, "audio": False, "video": False})
+    """Nobody is in a channel that nobody looks at any more, and nothing arrives from there."""
+    joined = participant.state is ParticipantState.JOINED
+    state = ParticipantState.LEFT if joined else participant.state
+    return participant.model_copy(update={"state": state, "audio": False, "video": False})
 
 
 def _doubt(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> ReadyReason | None:
@@ -185,7 +185,9 @@ def _ready_reason(  # noqa: C901, PLR0911 - one way out for each state of a part
         case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
             if part.reason is Reason.STREAMS_REFUSED and not stopping:
                 return ReadyReason(reason=part.reason, message=_refused(recording, part))
-            usual = Reason.RESTARTING if part.number else Reason.PENDING
+            # Who waits for nothing any more, and was heard, is about to join.
+            first = Reason.CONNECTING if part.state is PartState.STARTING else Reason.PENDING
+            usual = Reason.RESTARTING if part.number else first
             return ReadyReason(reason=part.reason or usual, message=part.message or "")
         case PartState.CONNECTING:
             return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _connecting(status, part)
@@ -227,11 +229,17 @@ def _refused(recording: CloudRecording, part: Part) -> str:
 
 def _connecting(status: CloudRecordingStatus, part: Part) -> ReadyReason:
     if part.start_time is not None:
-        return ReadyReason(reason=Reason.RECONNECTING)
+        return ReadyReason(reason=Reason.RECONNECTING, message=_why_reconnecting(status))
     # The engine lists its participants once it is in the channel; then it waits for them, and not for the channel.
     if status.participants and not any(one.state is ParticipantState.JOINED for one in status.participants):
         return ReadyReason(reason=Reason.WAITING_FOR_USERS, message=_whom(status))
     return ReadyReason(reason=Reason.CONNECTING)
+
+
+def _why_reconnecting(status: CloudRecordingStatus) -> str:
+    error = status.last_error
+    died = error is not None and error.reason is Reason.RECORDER_EXIT and error.resolved_time is None
+    return error.message if error is not None and died else _whom(status)
 
 
 def _whom(status: CloudRecordingStatus) -> str:
@@ -241,6 +249,8 @@ def _whom(status: CloudRecordingStatus) -> str:
 
 def _recording(part: Part, *, now: datetime) -> ReadyReason:
     if heartbeat.is_unready(part, now=now):
+        if part.reason is Reason.POD_ENDED:
+            return ReadyReason(reason=Reason.STOPPING, message=f"pod '{part.pod}': {part.message or ''}")
         node = f" on node '{part.node}'" if part.node else ""
         return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
     return ReadyReason(reason=Reason.RECORDING)
@@ -258,7 +268,8 @@ def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) 
     if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
         return ReadyReason(reason=Reason.UPLOADING, message=_missing(status.slices))
     if part.reason in {Reason.NO_USERS, Reason.CHANNEL_IDLE}:
-        return ReadyReason(reason=Reason.UPLOADING, message=part.message or "")
+        reason = Reason.UPLOADING if part.slices.pending else Reason.STOPPING
+        return ReadyReason(reason=reason, message=part.message or "")
     return ReadyReason(reason=Reason.RESTARTING, message=parts.why_over(part))
 
 

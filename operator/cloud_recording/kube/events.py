@@ -83,7 +83,8 @@ class EventRecorder:
                 logger.debug("event expired before its repetition", extra={"reason": event.reason})
             else:
                 return repeated
-        name = f"{reference['name'][:200]}.{key[:8]}{int(now.timestamp() * 1_000_000):x}"
+        # Time first: `kubectl describe` shows Events of this kind as they are listed, which is by name.
+        name = f"{reference['name'][:200]}.{int(now.timestamp() * 1_000_000):x}{key[:8]}"
         await self._client.post(collection, self._body(reference, event, name=name, now=now))
         return _Written(name=name, last_seen=now, count=1)
 

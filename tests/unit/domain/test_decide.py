@@ -280,7 +280,7 @@ CASES = {
         a_recording().parts(a_part(**RECORDING)).build(),
         pods(a_pod().running().deleted(after(330))),
         NOW,
-        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=630),
+        Expected(reason=Reason.STOPPING, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=630),
     ),
     "an evicted pod is lost, and says why": (
         a_recording().parts(a_part(**RECORDING)).build(),

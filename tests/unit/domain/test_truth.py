@@ -11,7 +11,15 @@ import pytest
 
 from cloud_recording.api.reasons import REASONS, ConditionType, Reason, remedy
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import CloudRecordingStatus, Gap, Outcome, Part, ParticipantState, PartState
+from cloud_recording.api.status import (
+    CloudRecordingStatus,
+    Gap,
+    Outcome,
+    Part,
+    Participant,
+    ParticipantState,
+    PartState,
+)
 from cloud_recording.api.wire import Callback
 from cloud_recording.domain import conditions
 from cloud_recording.domain.apply_callbacks import apply_callbacks
@@ -559,9 +567,15 @@ def test_a_refusal_is_over_once_somebody_is_found_in_another_way(state: str, mes
     found = told(recording, refused, a_callback("Snapshot", 3, snapshot=_people(state, message)))
     assert conditions.get(found, ConditionType.STALLED) is None
     assert condition(found, ConditionType.READY) == ("False", Reason.WAITING_FOR_USERS)
-    recorded = told(recording, found, a_callback("RecordingStarted", 4, at=after(9)), at=after(9))
+    recorded = told(recording, found, _started(4, at=after(9)), at=after(9))
     assert recorded.last_error is not None
     assert recorded.last_error.resolved_time == after(9)
+
+
+def _started(sequence: int, *, at: datetime) -> Callback:
+    """Somebody is there."""
+    people = a_snapshot(participants=[{"uid": 1, "name": "alice", "state": "Joined"}], participantCount=1)
+    return a_callback("RecordingStarted", sequence, at=at, snapshot=people)
 
 
 def test_a_recording_that_is_stopped_while_everybody_refuses_has_failed_by_that() -> None:
@@ -594,3 +608,83 @@ def test_participants_are_told_by_number_and_name() -> None:
     ready = conditions.get(status, ConditionType.READY)
     assert ready is not None
     assert ready.message == "participant 1 'alice': a link-local address is not allowed"
+
+
+# What was read of a recording that things were done to
+
+
+def test_a_pod_that_is_told_to_end_is_told_so_and_not_as_one_that_is_not_ready() -> None:
+    recording = a_recording().parts(recording_part(ready_time=NOW)).build()
+    status = decide(recording, pods(a_pod().running(ready=False).deleted()), now=after(5), context=context()).status
+    ready = conditions.get(status, ConditionType.READY)
+    assert ready is not None
+    assert (ready.reason, ready.message) == (Reason.STOPPING, f"pod '{a_part().pod}': the pod was told to end")
+
+
+def test_who_waits_for_nothing_any_more_is_not_told_as_one_that_was_never_heard() -> None:
+    recording = a_recording().build()
+    missing = [{"secretName": "b", "key": "k", "field": "spec.x"}]
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("WaitingForSecret", 2, missing=missing))
+    complete = told(recording, status, a_callback("SecretsComplete", 3))
+    assert condition(complete, ConditionType.READY) == ("False", Reason.CONNECTING)
+
+
+def test_an_empty_channel_that_nobody_came_to_is_told_once_with_its_remedy_and_uploads_nothing() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingConnecting", 2))
+    steps = [
+        a_callback("RecorderFailure", 3, code=434, message="nobody came to the channel within 20 s"),
+        a_callback("RecordingStopped", 4, snapshot=a_snapshot(state="Uploading")),
+        a_callback("Finished", 5, summary=_summary("Idle", code=434, somebodyJoined=False)),
+    ]
+    events: list[Transition] = []
+    for number, callback in enumerate(steps):
+        status = _step(recording, status, [callback], a_pod().running(), at=after(number), events=events)
+    nobody = "nobody came to the channel within 20 s"
+    assert status.last_error is not None
+    assert [(event.warning, event.reason, event.message) for event in events] == [
+        (False, Reason.STOPPING, nobody),
+        (True, Reason.NO_USERS, f"{nobody}. {status.last_error.remedy}"),
+    ]
+
+
+def test_a_recorder_process_that_dies_is_told_once_and_named_while_it_comes_back() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, _started(2, at=NOW))
+    exited: dict[str, Any] = {"signal": 9, "restarts": 1, "message": "the recorder process failed: ended by SIGKILL"}
+    again = "an earlier recorder of this recording ended without a stop; what it had recorded is kept"
+    died = told(recording, status, a_callback("RecorderExited", 3, **exited))
+    ready = conditions.get(died, ConditionType.READY)
+    assert ready is not None
+    assert (ready.reason, ready.message) == (Reason.RECONNECTING, exited["message"])
+    resumed = told(
+        recording, died, a_callback("RecordingConnecting", 4), a_callback("RecorderFailure", 5, code=441, message=again)
+    )
+    assert resumed.last_error == died.last_error
+    assert died.last_error is not None
+    assert "it is started again in its pod" in died.last_error.remedy
+
+
+def test_a_lost_connection_is_not_over_while_an_empty_channel_is_recorded() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, _started(2, at=NOW))
+    gone = {"participants": [{"uid": 1, "name": "alice", "state": "Left", "message": "the connection broke"}]}
+    broken = told(recording, status, a_callback("Snapshot", 3, snapshot=a_snapshot(state="Reconnecting", **gone)))
+    ready = conditions.get(broken, ConditionType.READY)
+    assert ready is not None
+    assert (ready.reason, ready.message) == (Reason.RECONNECTING, "participant 1 'alice': the connection broke")
+    lost = a_callback("RecorderFailure", 4, code=431, message="lost for 60 s", snapshot=a_snapshot(**gone))
+    empty = told(recording, broken, lost, a_callback("Snapshot", 5, snapshot=a_snapshot(**gone)))
+    assert empty.last_error is not None
+    assert empty.last_error.resolved_time is None
+    back = told(recording, empty, _started(6, at=after(70)), at=after(70))
+    assert back.last_error is not None
+    assert back.last_error.resolved_time == after(70)
+
+
+def test_nothing_arrives_from_anybody_once_a_recording_is_over() -> None:
+    left = Participant(uid=1, state=ParticipantState.LEFT, audio=True, video=True)
+    ended = a_part(state=PartState.CONCLUDED, outcome=Outcome.UPLOADED, start_time=NOW, end_time=after(9))
+    recording = a_recording().stopped().parts(ended, participants=(left,)).build()
+    (one,) = decide(recording, {}, now=after(10), context=context()).status.participants
+    assert (one.audio, one.video) == (False, False)

@@ -9,6 +9,7 @@ the better try; before that, what is closed on the volume is uploaded by a rescu
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
@@ -262,16 +263,26 @@ def _pause(state: State) -> float:
     return RESCUE_RETRY_SECONDS if state.mode is Mode.RESCUE else 0.0
 
 
+def _signal(status: int) -> str:
+    """The signal's name, where it has one."""
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
 def _after_crash(gone: State, before: State, status: int, now: Moment) -> Step:
     lived = now.monotonic - before.process_since
     crashes = 1 if lived >= HEALTHY_SECONDS else before.crashes + 1
     delay = RESTART_DELAYS[min(crashes, len(RESTART_DELAYS)) - 1]
-    cause = before.kill_reason or ("ended by a signal" if status < 0 else "ended unexpectedly")
+    cause = before.kill_reason or (f"ended by {_signal(status)}" if status < 0 else f"ended with exit code {status}")
     facts = replace(gone.facts, restarts=gone.facts.restarts + 1)
     message = f"the recorder process failed: {cause}"
     if crashes > RESTARTS_IN_A_ROW and not gone.stop_wanted:
         message += f"; given up after {crashes} failures in a row"
         facts = _ended(facts, Ending.FATAL, {"code": RecordingErrorCode.RECORDER_EXIT, "message": message})
+    elif not gone.stop_wanted:
+        message += "; it is started again"
     state = replace(
         gone,
         facts=facts,

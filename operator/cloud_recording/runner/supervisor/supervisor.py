@@ -219,7 +219,7 @@ class Supervisor:
 
     def _note_exit(self, event: ProcessExited) -> None:
         """What the dead process had stored counts before its death does."""
-        logger.info("the recorder process is gone", extra={"status": event.status})
+        logger.info("the recorder process has ended", extra={"status": event.status})
         self._catch_up()
         self._child = None
 
