@@ -153,6 +153,6 @@ def _pair(data: dict[str, bytes], name: str) -> KeyPair | None:
         return None
     pair = KeyPair(certificate=certificate, key=key)
     if not pair.usable:
-        logger.error("the Secret of the callback authority is spoilt; it is made anew", extra={"key": f"{name}.crt"})
+        logger.error("the Secret of the callback authority is spoilt; it is made anew", extra={"file": f"{name}.crt"})
         return None
     return pair

@@ -78,7 +78,7 @@ class CallbackServer:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """The answer to a request; there is one path, and one thing to do there."""
         started = time.monotonic()
-        count = 0
+        count, caller = 0, None
         try:
             if request.path != CALLBACK_PATH:
                 raise web.HTTPNotFound(text="there is nothing here")
@@ -105,7 +105,8 @@ class CallbackServer:
         except web.HTTPException as error:
             answer = web.json_response({"message": error.text}, status=error.status)
         except KubeError as error:
-            logger.warning("callbacks not applied", extra={"error": error.message})
+            named = {"key": caller.recording} if caller is not None else {}
+            logger.warning("callbacks not applied", extra={**named, "error": error.message})
             headers = {"Retry-After": str(RETRY_SECONDS)}
             answer = web.json_response({"message": "the API server cannot answer now"}, status=503, headers=headers)
         self._metrics.callbacks_answered(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)

@@ -12,6 +12,7 @@ from typing import Final
 
 from cloud_recording.api.settings import LogFormat, LoggingSettings
 from cloud_recording.common.json_logging import JsonLines, RedactingFilter, extra_fields, utc_text
+from cloud_recording.common.log_limit import LineLimit
 from cloud_recording.controller.recording_key import RecordingKey
 
 _CHATTY: Final = ("kopf", "aiohttp.access", "asyncio")
@@ -30,19 +31,32 @@ def logging_about(key: RecordingKey) -> Iterator[None]:
 
 
 class RecordingFields(logging.Filter):
-    """Gives a record the recording that it is about, unless it names one itself."""
+    """Gives a record the fields `namespace` and `recording`: of its own `key`, or of the recording that is at work."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Adds the fields, and lets every record pass."""
-        key = _RECORDING.get()
-        if key is not None and not hasattr(record, "recording"):
+        key = getattr(record, "key", None)
+        if isinstance(key, RecordingKey):
+            del vars(record)["key"]
+        else:
+            key = _RECORDING.get()
+        if key is not None:
             record.namespace, record.recording = key
         return True
+
+
+class WarningLimit(LineLimit):
+    """Bounds warnings, of which an API server that is away brings thousands; what happens to recordings is all told."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        return record.levelno < logging.WARNING or super().filter(record)
 
 
 def set_up(settings: LoggingSettings) -> None:
     """Has all logging of the process written to standard error in the settings' format."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(WarningLimit())
     handler.addFilter(RecordingFields())
     handler.addFilter(RedactingFilter())
     handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())

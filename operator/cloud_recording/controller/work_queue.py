@@ -121,7 +121,7 @@ class WorkQueue(Generic[Key]):
             expected = getattr(error, "message", None)
             logger.warning(
                 "work failed, trying again",
-                extra={"key": str(key), "failures": failures, "seconds": again_after, "error": str(expected or error)},
+                extra={"key": key, "failures": failures, "seconds": again_after, "error": str(expected or error)},
                 exc_info=None if expected else error,
             )
             self._metrics.pass_ended(seconds=clock() - started, succeeded=False)
