@@ -16,9 +16,6 @@ from typing import Any, Final
 
 CONTROL_DESCRIPTOR_OPTION: Final = "--control-descriptor"
 
-EXIT_CONCLUDED: Final = 0
-"""The recorder has said all it has to say, good or bad."""
-EXIT_FAILED: Final = 1
 EXIT_ORPHANED: Final = 3
 """The supervisor is gone: nobody is left to report to or to be stopped by."""
 

@@ -18,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_recording.common.error_codes import RecordingErrorCode
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS callbacks (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,7 +41,6 @@ INFORMATIVE_LIMIT: Final = 1_000
 
 _ROOM: Final = "while there is room"
 _ALWAYS: Final = "always"
-_NO_USERS: Final = 434
 _LAST_POSSIBLE: Final = 2**63 - 1
 _BUSY_SECONDS: Final = 30.0
 
@@ -233,5 +234,5 @@ def _keep(callback: NewCallback) -> str:
     """How long a callback is kept: its own type while it is the newest, while there is room, or always."""
     if callback.type in FIGURES:
         return callback.type
-    informs = callback.type in _INFORMATIVE and callback.payload.get("code") != _NO_USERS
+    informs = callback.type in _INFORMATIVE and callback.payload.get("code") != RecordingErrorCode.NO_USERS
     return _ROOM if informs else _ALWAYS

@@ -13,7 +13,7 @@ import yaml
 
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
-from cloud_recording.runner.local.main import exit_status_of
+from cloud_recording.runner.local.exit_statuses import exit_status_of
 from cloud_recording.runner.local.manifest import ManifestError, load
 
 Json = dict[str, Any]

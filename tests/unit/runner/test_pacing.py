@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
-from cloud_recording.runner.supervisor.callback_delivery import backoff
+from cloud_recording.runner.supervisor.callback_delivery import BACKOFF
 
 FIRST = {"state": "Recording", "slices": {"written": 1}, "positionMilliseconds": 1}
 
@@ -29,7 +29,7 @@ def test_a_snapshot_goes_out_when_it_is_news(snapshot: dict[str, object], second
 
 
 def test_retries_wait_longer_each_time_up_to_half_a_minute_and_never_nothing() -> None:
-    longest = [backoff(failures, share=1.0) for failures in range(20)]
+    longest = [BACKOFF.after(failures, spread=0.0) for failures in range(1, 21)]
     assert longest == sorted(longest)
     assert longest[-1] == 30.0
-    assert all(backoff(failures, share=0.0) >= 0.1 for failures in range(20))
+    assert all(BACKOFF.after(failures, spread=1.0) >= 0.1 for failures in range(1, 21))

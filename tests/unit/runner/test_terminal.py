@@ -10,7 +10,7 @@ import pytest
 
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
-from cloud_recording.runner.local.main import EXIT_NOTHING, EXIT_RECORDED, exit_status_of
+from cloud_recording.runner.local.exit_statuses import EXIT_NOTHING, EXIT_RECORDED, exit_status_of
 from cloud_recording.runner.local.terminal import Terminal, comings_and_goings
 
 

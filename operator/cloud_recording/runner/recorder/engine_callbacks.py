@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cloud_recording.api.phrases import participant
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.recorder.engine import CallbackType, EngineCallback
 
 CALLBACK_NAMES: Final[Mapping[CallbackType, str]] = {
@@ -21,7 +22,6 @@ CALLBACK_NAMES: Final[Mapping[CallbackType, str]] = {
     CallbackType.FATAL_ERROR: "RecordingFatalError",
 }
 REFUSED: Final = "RecordingRefused"
-_CONNECT_ERROR: Final = 430
 _LONGEST_MESSAGE: Final = 1024
 
 FINAL_CALLBACKS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_UP, CallbackType.FATAL_ERROR})
@@ -29,7 +29,7 @@ FINAL_CALLBACKS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_U
 
 def name_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> str:
     """What the engine's callback is called on the wire: a channel that refuses everybody is no failure of the part."""
-    fatal = callback.type is CallbackType.FATAL_ERROR and callback.code == _CONNECT_ERROR
+    fatal = callback.type is CallbackType.FATAL_ERROR and callback.code == RecordingErrorCode.CONNECT_ERROR
     return REFUSED if fatal and refuses_all(snapshot) else CALLBACK_NAMES[callback.type]
 
 

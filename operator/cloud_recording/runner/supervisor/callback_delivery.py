@@ -19,13 +19,12 @@ from typing import Final, Protocol
 import aiohttp
 
 from cloud_recording.api.wire import CALLBACK_PATH, MAX_CALLBACKS_PER_REQUEST
+from cloud_recording.common.backoff import Backoff
 from cloud_recording.runner.outbox import Outbox, StoredCallback
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_SECONDS: Final = 15.0
-_FIRST_DELAY_SECONDS: Final = 0.2
-_LONGEST_DELAY_SECONDS: Final = 30.0
 _REQUEST_BYTES: Final = 256 * 1024
 _GONE: Final = 410
 _OK: Final = 200
@@ -60,10 +59,8 @@ class Receiver(Protocol):
         """Gives connections back."""
 
 
-def backoff(failures: int, *, share: float) -> float:
-    """Seconds to wait after so many failures in a row; `share` in [0, 1) spreads the pods of a cluster."""
-    ceiling = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** min(failures, 16))
-    return ceiling * (0.5 + share / 2)
+BACKOFF: Final = Backoff(first_seconds=0.2, most_seconds=30.0)
+"""Spread, so that the pods of a cluster do not come back to an operator all at once."""
 
 
 class Delivery:
@@ -124,11 +121,10 @@ class Delivery:
         self.sent += sum(stored.sequence <= acknowledged for stored in batch)
 
     async def _wait(self, reason: str) -> None:
-        delay = backoff(self._failures, share=_jitter.random())
         if not self._failures:
             logger.warning("callbacks could not be delivered; trying again", extra={"error": reason})
         self._failures += 1
-        await asyncio.sleep(delay)
+        await asyncio.sleep(BACKOFF.after(self._failures, spread=_jitter.random()))
 
 
 def _about(error: CallbackRejected) -> dict[str, object]:

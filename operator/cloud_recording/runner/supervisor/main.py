@@ -12,28 +12,26 @@ import asyncio
 import logging
 import os
 import signal
-import sqlite3
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from cloud_recording import __version__
+from cloud_recording.common.exit_status import EXIT_FAILED, EXIT_OK
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
-from cloud_recording.runner.outbox import is_damaged, put_aside
-from cloud_recording.runner.supervisor.callback_delivery import OperatorAddress, OperatorReceiver, Receiver
-from cloud_recording.runner.supervisor.mounts import Mounts, UnreadableMount
+from cloud_recording.runner.faults import ProcessFault
+from cloud_recording.runner.supervisor.callback_delivery import OperatorAddress, OperatorReceiver
+from cloud_recording.runner.supervisor.mounts import Mounts
+from cloud_recording.runner.supervisor.outbox_recovery import recovered_supervisor
+from cloud_recording.runner.supervisor.part_log import log_fields
 from cloud_recording.runner.supervisor.probe_server import ProbeServer
 from cloud_recording.runner.supervisor.reaper import adopt_orphans
-from cloud_recording.runner.supervisor.supervisor import OUTBOX, PodContext, Supervisor, log_fields
+from cloud_recording.runner.supervisor.supervisor import PodContext
 
 logger = logging.getLogger(__name__)
-
-EXIT_CONCLUDED: Final = 0
-EXIT_FAILED: Final = 1
 
 _ENDING_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -58,44 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _supervisor(pod: PodContext, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
-    """The part's supervisor, whatever has become of its outbox: what waits on the volume is worth more."""
-    elsewhere = Path(tempfile.gettempdir()) / "cloud-recording" / OUTBOX
-    if elsewhere.exists():
-        return Supervisor(pod, receiver=receiver, redactor=redactor, outbox=elsewhere)
-    try:
-        return Supervisor(pod, receiver=receiver, redactor=redactor)
-    except sqlite3.Error as error:
-        reason = str(error)
-        damaged = is_damaged(error)
-    except OSError as error:
-        reason = str(error)
-        damaged = False
-    outbox = None if damaged else elsewhere
-    try:
-        aside = put_aside(pod.work / OUTBOX, now_ms=time.time_ns() // 1_000_000) if damaged else None
-        logger.error("the outbox cannot be used; a new one is begun", extra={"error": reason, "aside": str(aside)})
-        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
-    except (OSError, sqlite3.Error):
-        outbox = elsewhere
-        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
-    if outbox is elsewhere and not _holds_anything(pod.work):
-        reason = f"the work volume {pod.work} cannot be written: {reason}"
-        logger.error("the work volume cannot be written", extra={"error": reason})
-        supervisor.conclude_unwritable(reason)
-    else:
-        supervisor.begin_with_new_outbox()
-    return supervisor
-
-
-def _holds_anything(work: Path) -> bool:
-    """Whether a recorder left something on the volume, as far as that can be told."""
-    try:
-        return any(not entry.name.startswith((OUTBOX, "lost+found")) for entry in work.iterdir())
-    except OSError:
-        return False
-
-
 async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=options.token)
     document = mounts.recording()
@@ -113,7 +73,7 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
         pod_uid=options.pod_uid,
         scratch=Path(tempfile.gettempdir()),
     )
-    supervisor = _supervisor(pod, receiver=OperatorReceiver(address), redactor=redactor)
+    supervisor = recovered_supervisor(pod, receiver=OperatorReceiver(address), redactor=redactor)
     probes = ProbeServer(supervisor.probe_state)
     loop = asyncio.get_running_loop()
     for number in _ENDING_SIGNALS:
@@ -139,13 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     redactor.learn([options.token])
     try:
         asyncio.run(_supervise(options, redactor))
-    except UnreadableMount as error:
-        logger.error("a mounted document cannot be read", extra={"error": str(error)})  # noqa: TRY400
+    except ProcessFault as error:
+        logger.error("the supervisor cannot work", extra={"error": str(error)})  # noqa: TRY400
         return EXIT_FAILED
     except Exception:
         logger.exception("the supervisor failed")
         return EXIT_FAILED
-    return EXIT_CONCLUDED
+    return EXIT_OK
 
 
 if __name__ == "__main__":

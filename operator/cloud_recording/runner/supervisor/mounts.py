@@ -17,13 +17,14 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cloud_recording.api.wire import DesiredState, RecordingDocument
+from cloud_recording.runner.faults import ProcessFault
 
 POLL_SECONDS: Final = 0.25
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class UnreadableMount(Exception):  # noqa: N818 - it names the mount
+class UnreadableMount(ProcessFault):
     """A file that the pod must have is not there, or is not what it should be."""
 
 

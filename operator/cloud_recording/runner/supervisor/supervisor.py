@@ -8,31 +8,27 @@ same transaction as the callbacks that told it.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, assert_never
 
-from cloud_recording import __version__
 from cloud_recording.api.storage import StoragePlace
-from cloud_recording.api.storage_place import place_of
-from cloud_recording.api.wire import RecordingDocument, Summary
-from cloud_recording.common.error_codes import RecordingErrorCode
+from cloud_recording.api.wire import Summary
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner.control_protocol import Command
-from cloud_recording.runner.outbox import FIGURES, NewCallback, Outbox, StoredCallback, Writer
+from cloud_recording.runner.faults import RecordingFault
 from cloud_recording.runner.supervisor.callback_delivery import Delivery, Receiver
+from cloud_recording.runner.supervisor.clock import boot_id, now
 from cloud_recording.runner.supervisor.mounts import POLL_SECONDS, Mounts, UnreadableMount, WatchedFile
 from cloud_recording.runner.supervisor.outcome import readiness, reopened, resumed, summarise
+from cloud_recording.runner.supervisor.part_log import log_callback, log_command
 from cloud_recording.runner.supervisor.part_state import (
     Action,
     Begin,
-    CallbackStored,
     Conclude,
     DesiredSeen,
     EmitCallback,
@@ -40,7 +36,6 @@ from cloud_recording.runner.supervisor.part_state import (
     Event,
     Facts,
     Kill,
-    Moment,
     ProcessExited,
     SecretsSeen,
     Send,
@@ -49,6 +44,7 @@ from cloud_recording.runner.supervisor.part_state import (
     Terminate,
     Tick,
 )
+from cloud_recording.runner.supervisor.part_store import OUTBOX, PartStore, lasting
 from cloud_recording.runner.supervisor.probe_server import ProbeState
 from cloud_recording.runner.supervisor.recorder_child import RecorderChild
 from cloud_recording.runner.supervisor.recorder_job import Assignment
@@ -56,19 +52,10 @@ from cloud_recording.runner.supervisor.state_machine import react
 
 logger = logging.getLogger(__name__)
 
-OUTBOX: Final = "outbox.sqlite3"
-FACTS: Final = "facts"
 FLUSH_SECONDS: Final = 300.0
 """How long a concluded part waits for its last callbacks to be taken; its summary is the termination message."""
 TERMINATED_FLUSH_SECONDS: Final = 15.0
 """The same when the kubelet has asked it to end; the pod's grace period has this much beyond `uploadGraceSeconds`."""
-_FOLD_AT_ONCE: Final = 200
-_NOT_LOGGED: Final = frozenset({"type", "time", "sequence", "snapshot"})
-"""What a callback's line has anyway, and what is too much for one."""
-_OF_A_PROCESS_THAT_ENDED: Final = frozenset(
-    {"RecorderExited", "RecordingStopped", "RecordingUploaded", "RecordingFatalError", "Finished"}
-)
-"""What is told of a process that says nothing more itself: its last account of itself goes with that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +93,9 @@ class Supervisor:
         self._document = pod.mounts.recording()
         self._assignment = Assignment(self._document, secrets=pod.mounts.secrets, work=pod.work, scratch=pod.scratch)
         self._redactor = redactor
-        self._outbox_path = outbox or pod.work / OUTBOX
-        self._outbox = Outbox(self._outbox_path, writer=Writer.SUPERVISOR)
-        self._outbox.claim(pod.pod_uid, takes_over=reopen)
-        remembered = resumed(self._remembered(), boot=_boot(), now=_now())
+        self._store = PartStore(outbox or pod.work / OUTBOX, self._document, owner=pod.pod_uid, takes_over=reopen)
+        self._outbox = self._store.outbox
+        remembered = resumed(self._store.facts(), boot=boot_id(), now=now())
         facts = reopened(remembered) if reopen else remembered
         concluded = facts.summary is not None
         self._state = State(desired=pod.mounts.desired(), patient=patient, facts=facts, concluded=concluded)
@@ -133,7 +119,7 @@ class Supervisor:
         """What probes and metrics show."""
         return ProbeState(
             state=self._state,
-            readiness=readiness(self._state, _now()),
+            readiness=readiness(self._state, now()),
             callbacks_waiting=self._outbox.waiting(),
             callbacks_delivered=self._delivery.sent,
         )
@@ -144,19 +130,19 @@ class Supervisor:
         What is on the volume is delivered in any case: by the engine's own journal while the recording is still wanted,
         else by a rescue. Whether it is, the operator knows.
         """
-        self._outbox.begin_after(_now().wall_ms)
+        self._store.begin()
         self._state = replace(self._state, facts=replace(self._state.facts, captured=True))
-        self._outbox.append([], facts={FACTS: json.dumps(self._state.facts.as_json())})
+        self._store.write(self._state.facts)
 
-    def conclude_unwritable(self, message: str) -> None:
+    def conclude_unwritable(self, fault: RecordingFault) -> None:
         """Concludes the part as fatal before anything has begun."""
         unwritable = replace(self._state.facts, unwritable=True)
-        facts = replace(unwritable, ending=Ending.FATAL, code=RecordingErrorCode.RECORDER_INIT, message=message)
-        self._state = replace(self._state, facts=facts)
-        # Whatever was told from the outbox that is not to be had now has a lower number.
-        self._outbox.begin_after(_now().wall_ms)
-        payload = {"code": facts.code, "message": message}
-        self._store([self._new_callback(EmitCallback(type="RecordingFatalError", payload=payload))])
+        self._state = replace(
+            self._state, facts=replace(unwritable, ending=Ending.FATAL, code=fault.code, message=fault.message)
+        )
+        self._store.begin()
+        payload = {"code": fault.code, "message": fault.message}
+        self._write([EmitCallback(type="RecordingFatalError", payload=payload)])
 
     def terminate(self) -> None:
         """Stop capturing, upload, report, exit: what SIGTERM means."""
@@ -227,14 +213,12 @@ class Supervisor:
         """Folds every callback that a recorder process stored, and returns the sequence up to which that is done."""
         last = self._outbox.last_sequence()
         while not self._state.concluded:
-            read = self._state.facts.read_up_to
-            stored = self._outbox.pending(limit=_FOLD_AT_ONCE, after=read, up_to=last, writer=Writer.RECORDER)
-            if not stored:
+            callbacks = self._store.unread(after=self._state.facts.read_up_to, up_to=last)
+            if not callbacks:
                 break
-            told = [_stored_callback(callback) for callback in stored]
-            for callback in told:
-                _log_callback(callback.type, callback.payload, by="engine")
-            self._step(told)
+            for callback in callbacks:
+                log_callback(callback.type, callback.payload, by="engine")
+            self._step(callbacks)
             self._delivery.wake()
         return last
 
@@ -243,27 +227,27 @@ class Supervisor:
         before = self._state
         actions: list[Action] = []
         for event in events:
-            self._state, ordered = react(self._state, event, _now())
-            actions += ordered
-        told = [self._new_callback(action) for action in actions if isinstance(action, EmitCallback)]
-        if told or _lasting(self._state.facts) != _lasting(before.facts):
-            self._store(told)
+            self._state, following = react(self._state, event, now())
+            actions += following
+        emitted = [action for action in actions if isinstance(action, EmitCallback)]
+        if emitted or lasting(self._state.facts) != lasting(before.facts):
+            self._write(emitted)
         for action in actions:
             self._carry_out(action)
 
-    def _store(self, told: Sequence[NewCallback]) -> None:
-        self._outbox.append(told, facts={FACTS: json.dumps(self._state.facts.as_json())})
-        if told:
+    def _write(self, emitted: Sequence[EmitCallback]) -> None:
+        self._store.write(self._state.facts, emitted)
+        if emitted:
             self._delivery.wake()
 
     def _carry_out(self, action: Action) -> None:
         match action:
             case EmitCallback():
-                _log_callback(action.type, action.payload, by="supervisor")
+                log_callback(action.type, action.payload, by="supervisor")
             case Spawn():
                 self._child = RecorderChild(
                     library=self._document.engine.library_path,
-                    outbox=self._outbox_path,
+                    outbox=self._store.path,
                     on_event=self._events.put_nowait,
                     on_callbacks=self._callbacks_stored.set,
                 )
@@ -273,13 +257,9 @@ class Supervisor:
                     shutil.rmtree(self._pod.work / self._document.recording_id, ignore_errors=True)
                 job = self._assignment.job(action.mode, action.desired, _storage_place(action.place))
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
-            case Send(command=Command.STORAGE):
-                place = StoragePlace.model_validate(action.arguments["place"])
-                self._send({"command": action.command, "place": self._assignment.move(place)})
             case Send():
-                by = "the pod's end" if self._state.terminated_at is not None else "spec.desiredState"
-                logger.info("the recorder is told to %s", action.command, extra={"by": by, **action.arguments})
-                self._send({"command": action.command, **action.arguments})
+                log_command(action, self._state)
+                self._send({"command": action.command, **self._engine_arguments(action)})
             case Kill():
                 logger.warning("ending the recorder process", extra={"reason": action.reason})
                 if self._child:
@@ -288,6 +268,11 @@ class Supervisor:
                 self._conclude()
             case _:
                 assert_never(action)
+
+    def _engine_arguments(self, send: Send) -> Mapping[str, Any]:
+        if send.command is not Command.STORAGE:
+            return send.arguments
+        return {"place": self._assignment.move(StoragePlace.model_validate(send.arguments["place"]))}
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._child:
@@ -298,7 +283,7 @@ class Supervisor:
         summary = summarise(self._state.facts, self._document, last_sequence=sequence)
         payload = summary.model_dump(mode="json", by_alias=True, exclude_none=True)
         self._state = replace(self._state, facts=replace(self._state.facts, summary=payload))
-        self._store([self._new_callback(EmitCallback(type="Finished", payload={"summary": payload}))])
+        self._write([EmitCallback(type="Finished", payload={"summary": payload})])
         logger.info("concluded", extra={"summary": payload})
         self._concluded.set()
 
@@ -317,69 +302,6 @@ class Supervisor:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    def _new_callback(self, tell: EmitCallback) -> NewCallback:
-        payload = dict(tell.payload)
-        if tell.type == "RunnerStarted":
-            payload |= {"runnerVersion": __version__, "engineName": self._document.engine.name}
-        # What the supervisor says of its own accord may come after a callback that has a newer account beside it.
-        snapshot = self._state.facts.snapshot if tell.type in _OF_A_PROCESS_THAT_ENDED else None
-        return NewCallback(type=tell.type, time_ms=_now().wall_ms, payload=payload, snapshot=snapshot)
-
-    def _remembered(self) -> Facts:
-        stored = self._outbox.fact(FACTS)
-        try:
-            facts = Facts() if stored is None else Facts.from_json(json.loads(stored))
-        except (KeyError, TypeError, ValueError) as error:
-            logger.warning("what was known of the part cannot be read", extra={"error": str(error)})
-            facts = Facts(captured=True)
-        if facts.place is not None:
-            return facts
-        place = place_of(self._document.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
-        return replace(facts, place=place)
-
-
-def _lasting(facts: Facts) -> Facts:
-    """Facts but for the snapshot, which changes every second and comes again by itself."""
-    return replace(facts, snapshot=None)
-
-
-def _log_callback(kind: str, payload: Mapping[str, Any], *, by: str) -> None:
-    """A line for what changes something: figures come every second, and are in the metrics."""
-    if kind in FIGURES:
-        return
-    # Under names that a log record does not use itself.
-    named = {f"callback.{name}": value for name, value in payload.items() if name not in _NOT_LOGGED}
-    logger.info("callback: %s", kind, extra={"by": by, **named})
-
 
 def _storage_place(place: Mapping[str, Any] | None) -> StoragePlace | None:
     return None if place is None else StoragePlace.model_validate(place)
-
-
-def _stored_callback(stored: StoredCallback) -> CallbackStored:
-    document = stored.as_sent()
-    moment = datetime.fromisoformat(document["time"])
-    return CallbackStored(
-        sequence=stored.sequence,
-        type=stored.type,
-        time_ms=round(moment.timestamp() * 1000),
-        payload=document,
-        snapshot=document.get("snapshot"),
-    )
-
-
-def _boot() -> str:
-    """Names the machine's boot, since which monotonic time is counted."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def _now() -> Moment:
-    return Moment(monotonic=time.monotonic(), wall_ms=time.time_ns() // 1_000_000)
-
-
-def log_fields(document: RecordingDocument) -> dict[str, object]:
-    """What every line of a part's log says: whose it is."""
-    return {"namespace": document.namespace, "recording": document.name, "part": document.part.number}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One recording without a cluster: the pods' supervisor, with a terminal and this process for operator.
+
+Ctrl-C stops the recording in order, and what is left is uploaded; a second Ctrl-C gives the upload up. SIGTERM means
+what it means in a pod. A recording that was killed goes on under its id, as in a pod whose container is started again;
+of one that has ended, what could not be uploaded is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import signal
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.wire import Summary
+from cloud_recording.common.json_logging import Redactor
+from cloud_recording.runner import process_log
+from cloud_recording.runner.local.exit_statuses import EXIT_INCOMPLETE, exit_status_of
+from cloud_recording.runner.local.manifest import Manifest
+from cloud_recording.runner.local.pod_files import PodFiles
+from cloud_recording.runner.local.terminal import Terminal
+from cloud_recording.runner.supervisor.part_log import log_fields
+from cloud_recording.runner.supervisor.part_state import Facts
+from cloud_recording.runner.supervisor.part_store import OUTBOX
+from cloud_recording.runner.supervisor.supervisor import PodContext, Supervisor
+
+_SHOW_SECONDS: Final = 1.0
+
+
+class ResumeError(Exception):
+    """What `--resume` names cannot be gone on with; the text says why, and the way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalHost:
+    """What this machine lends the recording."""
+
+    engine: str
+    work: Path
+
+
+class LocalRun:
+    """One recording of one manifest."""
+
+    def __init__(self, manifest: Manifest, host: LocalHost, *, mounted: Path, resumed: uuid.UUID | None = None) -> None:
+        self._manifest = manifest
+        self._resumes = resumed is not None
+        self._uid = resumed or uuid.uuid4()
+        self._work = host.work / self._uid.hex
+        self._host = host
+        self._files = PodFiles(manifest, mounted, uid=self._uid, engine=host.engine)
+        self._terminal = Terminal(on_callback=self._on_callback)
+        self._supervisor: Supervisor | None = None
+        self._interrupted = 0
+
+    async def run(self) -> int:
+        """Records until it is over and returns the exit status."""
+        self._files.lay_out(self._work)
+        if self._resumes:
+            self._check_resumable()
+        self._work.mkdir(parents=True, exist_ok=True)
+        redactor = Redactor()
+        with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
+            fields = log_fields(self._files.mounts.recording())
+            process_log.set_up(process="supervisor", redactor=redactor, stream=log, fields=fields)
+            self._supervisor = self._supervisor_of(redactor)
+            self._limit(self._supervisor.facts)
+            summary = await self._supervise(self._supervisor)
+            logging.shutdown()
+        return self._conclude(summary)
+
+    def _check_resumable(self) -> None:
+        if not self._work.is_dir():
+            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._host.work}")
+        if self._files.desired.state is DesiredRecordingState.STOPPED and not (self._work / OUTBOX).exists():
+            # Nobody would know that there is something to upload.
+            raise ResumeError(f"--resume: {self._work}/{OUTBOX} is gone; without `desiredState: Stopped` it records on")
+
+    def _supervisor_of(self, redactor: Redactor) -> Supervisor:
+        pod = PodContext(mounts=self._files.mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
+        try:
+            return Supervisor(pod, receiver=self._terminal, redactor=redactor, reopen=True, patient=False)
+        except sqlite3.OperationalError:
+            # Locked, or no room: nothing is damaged.
+            raise
+        except sqlite3.DatabaseError as error:
+            # What was recorded is in the engine's own files; this one remembers what was told of it.
+            message = f"{self._work}/{OUTBOX} cannot be used: {error}; remove {OUTBOX}* there, and it records on"
+            raise ResumeError(message) from None
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keeps the recording from being resumed by another process, until this one ends."""
+        with (self._work / "run.lock").open("w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ResumeError(f"--resume: {self._uid.hex} is being recorded by another process") from None
+            yield
+
+    async def _supervise(self, supervisor: Supervisor) -> Summary:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, supervisor.terminate)
+        does = "going on with" if self._resumes else "recording"
+        self._terminal.say(f"{does} {self._manifest.name} as {self._uid.hex}; files and log: {self._work}")
+        shown = asyncio.create_task(self._show(supervisor))
+        try:
+            return await supervisor.run()
+        finally:
+            shown.cancel()
+            self._terminal.show(supervisor.facts.snapshot)
+            await self._terminal.close()
+
+    async def _show(self, supervisor: Supervisor) -> None:
+        while True:
+            self._terminal.show(supervisor.facts.snapshot)
+            await asyncio.sleep(_SHOW_SECONDS)
+
+    def _on_callback(self, callback: Mapping[str, Any]) -> None:
+        if callback["type"] == "RecordingStarted" and self._supervisor is not None:
+            self._limit(self._supervisor.facts)
+
+    def _limit(self, facts: Facts) -> None:
+        """Does what the operator would do: counts the longest duration from the start, whichever process saw that."""
+        limit = self._manifest.spec.max_duration_seconds
+        if limit is None or facts.started_at is None or facts.stopped_at is not None:
+            return
+        left = limit - (time.time() - facts.started_at / 1000)
+        asyncio.get_running_loop().call_later(max(left, 0), self._stop, "maxDurationSeconds is over; stopping")
+
+    def _interrupt(self) -> None:
+        self._interrupted += 1
+        if self._interrupted == 1:
+            self._stop("stopping; what is left is uploaded (Ctrl-C again gives that up)")
+        elif self._supervisor is not None:
+            self._terminal.say("giving up the upload")
+            self._files.change_desired(upload_grace_seconds=0)
+            self._supervisor.terminate()
+
+    def _stop(self, reason: str) -> None:
+        if self._files.desired.state is not DesiredRecordingState.STOPPED:
+            self._terminal.say(reason)
+            self._files.change_desired(state=DesiredRecordingState.STOPPED)
+
+    def _conclude(self, summary: Summary) -> int:
+        code, words = exit_status_of(summary)
+        kept = f"; it is kept in {self._work}, and --resume {self._uid.hex} tries again"
+        self._terminal.say(words if code != EXIT_INCOMPLETE else words + kept)
+        return code

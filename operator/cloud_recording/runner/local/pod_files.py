@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that a pod's supervisor reads, made from a manifest: what the operator and the kubelet do in a cluster."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cloud_recording.api.channel import URL_SCHEMES
+from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument
+from cloud_recording.runner.local.manifest import Manifest, ManifestError
+from cloud_recording.runner.supervisor.mounts import Mounts
+from cloud_recording.runner.supervisor.recorder_job import Assignment
+
+
+class PodFiles:
+    """The mounted files of one recording, below a directory that only this user can read."""
+
+    def __init__(self, manifest: Manifest, directory: Path, *, uid: uuid.UUID, engine: str) -> None:
+        self._manifest = manifest
+        self._uid = uid
+        self._engine = engine
+        self.mounts = Mounts(pod=directory / "pod", secrets=directory / "secrets", token=directory / "token")
+        self.desired = _first_desired(manifest)
+
+    def change_desired(self, **changes: object) -> None:
+        """Writes another desired state, as the operator would."""
+        generation = self.desired.generation + 1
+        self.desired = self.desired.model_copy(update={**changes, "generation": generation})
+        _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
+
+    def lay_out(self, work: Path) -> None:
+        """Lays the files out as the kubelet would; all secrets must be there, for nobody will create one later."""
+        document = self._document()
+        self.mounts.pod.mkdir()
+        _write(self.mounts.pod / "recording.json", document.model_dump(mode="json", by_alias=True, exclude_none=True))
+        _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
+        for name, keys in self._manifest.secrets.items():
+            (self.mounts.secrets / name).mkdir(parents=True)
+            for key, content in keys.items():
+                (self.mounts.secrets / name / key).write_bytes(content)
+        self._check_secrets(document, work)
+
+    def _check_secrets(self, document: RecordingDocument, work: Path) -> None:
+        missing = Assignment(document, secrets=self.mounts.secrets, work=work).missing_secrets()
+        if missing:
+            raise ManifestError(
+                "\n".join(
+                    f"{secret.field}: the files hold no Secret {secret.secret_name!r} with the key {secret.key!r}"
+                    if secret.problem == ABSENT
+                    else f"{secret.field}: {secret.sentence()}"
+                    for secret in missing
+                )
+            )
+
+    def _document(self) -> RecordingDocument:
+        spec = self._manifest.spec
+        return RecordingDocument(
+            namespace=self._manifest.namespace,
+            name=self._manifest.name,
+            uid=str(self._uid),
+            recording_id=self._uid.hex,
+            part=PartIdentity(number=0),
+            spec=spec.model_copy(update={"pod": None}),
+            storage=spec.storage,
+            callback_url="",
+            engine=EngineLibrary(name=spec.engine.name, library_path=self._engine),
+            protocols=(*URL_SCHEMES, "file"),
+            allow_link_local=True,
+            max_wait_seconds=spec.recording.max_wait_seconds,
+        )
+
+
+def _first_desired(manifest: Manifest) -> DesiredState:
+    spec = manifest.spec
+    return DesiredState(
+        generation=1,
+        state=spec.desired_state,
+        layout=spec.recording.video.layout,
+        max_resolution_uid=spec.recording.video.max_resolution_uid,
+        upload_grace_seconds=spec.upload_grace_seconds,
+    )
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(content), encoding="utf-8")
+    new.replace(path)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Begins a supervisor whatever has become of its outbox: what waits on the volume is worth more than it.
+
+An outbox that is damaged is put aside, and one that cannot be used is begun on the node's disk. Where the volume takes
+nothing and holds nothing, the part is concluded: another pod, perhaps on another node, is the better try.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from cloud_recording.common.json_logging import Redactor
+from cloud_recording.runner.faults import RecordingFault
+from cloud_recording.runner.outbox import is_damaged, put_aside
+from cloud_recording.runner.supervisor.callback_delivery import Receiver
+from cloud_recording.runner.supervisor.clock import now
+from cloud_recording.runner.supervisor.part_store import OUTBOX
+from cloud_recording.runner.supervisor.supervisor import PodContext, Supervisor
+
+logger = logging.getLogger(__name__)
+
+
+def recovered_supervisor(pod: PodContext, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
+    """The part's supervisor, with the outbox that there is, or a new one."""
+    elsewhere = Path(tempfile.gettempdir()) / "cloud-recording" / OUTBOX
+    if elsewhere.exists():
+        return Supervisor(pod, receiver=receiver, redactor=redactor, outbox=elsewhere)
+    try:
+        return Supervisor(pod, receiver=receiver, redactor=redactor)
+    except (OSError, sqlite3.Error) as error:
+        return _with_new_outbox(pod, error, elsewhere, receiver=receiver, redactor=redactor)
+
+
+def _with_new_outbox(
+    pod: PodContext, error: OSError | sqlite3.Error, elsewhere: Path, *, receiver: Receiver, redactor: Redactor
+) -> Supervisor:
+    damaged = isinstance(error, sqlite3.Error) and is_damaged(error)
+    outbox = None if damaged else elsewhere
+    try:
+        aside = put_aside(pod.work / OUTBOX, now_ms=now().wall_ms) if damaged else None
+        logger.error("the outbox cannot be used; a new one is begun", extra={"error": str(error), "aside": str(aside)})
+        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
+    except (OSError, sqlite3.Error):
+        outbox = elsewhere
+        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
+    if outbox is elsewhere and not _holds_anything(pod.work):
+        fault = RecordingFault(f"the work volume {pod.work} cannot be written: {error}")
+        logger.error("the work volume cannot be written", extra={"error": fault.message})
+        supervisor.conclude_unwritable(fault)
+    else:
+        supervisor.begin_with_new_outbox()
+    return supervisor
+
+
+def _holds_anything(work: Path) -> bool:
+    """Whether a recorder left something on the volume, as far as that can be told."""
+    try:
+        return any(not entry.name.startswith((OUTBOX, "lost+found")) for entry in work.iterdir())
+    except OSError:
+        return False

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must survive the supervisor: the part's facts, stored in a transaction with the callbacks that tell them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cloud_recording import __version__
+from cloud_recording.api.storage_place import place_of
+from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, Writer
+from cloud_recording.runner.supervisor.clock import now
+from cloud_recording.runner.supervisor.part_state import CallbackStored, EmitCallback, Facts
+
+logger = logging.getLogger(__name__)
+
+OUTBOX: Final = "outbox.sqlite3"
+FACTS: Final = "facts"
+_READ_AT_ONCE: Final = 200
+_OF_A_PROCESS_THAT_ENDED: Final = frozenset(
+    {"RecorderExited", "RecordingStopped", "RecordingUploaded", "RecordingFatalError", "Finished"}
+)
+"""What is told of a process that says nothing more itself: its last account of itself goes with that."""
+
+
+class PartStore:
+    """The outbox, as the supervisor uses it for one part."""
+
+    def __init__(self, path: Path, document: RecordingDocument, *, owner: str, takes_over: bool) -> None:
+        """`takes_over` keeps what another `owner` left there: that of a pod whose volume was copied."""
+        self.path = path
+        self.outbox = Outbox(path, writer=Writer.SUPERVISOR)
+        self._document = document
+        self.outbox.claim(owner, takes_over=takes_over)
+
+    def facts(self) -> Facts:
+        """What is known of the part from before."""
+        stored = self.outbox.fact(FACTS)
+        try:
+            facts = Facts() if stored is None else Facts.from_json(json.loads(stored))
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("what was known of the part cannot be read", extra={"error": str(error)})
+            facts = Facts(captured=True)
+        if facts.place is not None:
+            return facts
+        place = place_of(self._document.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
+        return replace(facts, place=place)
+
+    def begin(self) -> None:
+        """Has every callback from now on follow those of an outbox that is not to be had any more."""
+        self.outbox.begin_after(now().wall_ms)
+
+    def write(self, facts: Facts, emitted: Sequence[EmitCallback] = ()) -> None:
+        """Stores the facts, with the callbacks that tell of them."""
+        callbacks = [self._new_callback(callback, facts) for callback in emitted]
+        self.outbox.append(callbacks, facts={FACTS: json.dumps(facts.as_json())})
+
+    def unread(self, *, after: int, up_to: int) -> list[CallbackStored]:
+        """The next callbacks that a recorder process stored, as many as are read at once."""
+        stored = self.outbox.pending(limit=_READ_AT_ONCE, after=after, up_to=up_to, writer=Writer.RECORDER)
+        return [_event(callback) for callback in stored]
+
+    def _new_callback(self, emitted: EmitCallback, facts: Facts) -> NewCallback:
+        payload = dict(emitted.payload)
+        if emitted.type == "RunnerStarted":
+            payload |= {"runnerVersion": __version__, "engineName": self._document.engine.name}
+        # What the supervisor says of its own accord may come after a callback that has a newer account beside it.
+        snapshot = facts.snapshot if emitted.type in _OF_A_PROCESS_THAT_ENDED else None
+        return NewCallback(type=emitted.type, time_ms=now().wall_ms, payload=payload, snapshot=snapshot)
+
+
+def lasting(facts: Facts) -> Facts:
+    """Facts but for the snapshot, which changes every second and comes again by itself."""
+    return replace(facts, snapshot=None)
+
+
+def _event(stored: StoredCallback) -> CallbackStored:
+    document = stored.as_sent()
+    moment = datetime.fromisoformat(document["time"])
+    return CallbackStored(
+        sequence=stored.sequence,
+        type=stored.type,
+        time_ms=round(moment.timestamp() * 1000),
+        payload=document,
+        snapshot=document.get("snapshot"),
+    )
