@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tests.support.waiting import await_true
+
 REPOSITORY = Path(__file__).parents[3]
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -102,6 +104,10 @@ class OperatorProcess:
                 break
             time.sleep(0.1)
         raise AssertionError(f"the operator does not listen:\n{self.log.read_text()}")
+
+    def await_logged(self, words: str) -> None:
+        """Returns when the process has said this."""
+        await_true(lambda: words in self.log.read_text(), seconds=START_SECONDS)
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the operator was not started"

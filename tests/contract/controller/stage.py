@@ -97,6 +97,15 @@ class Stage:
             while await self.recording(name) is not None:  # noqa: ASYNC110 - the API server is what is waited for
                 await asyncio.sleep(LOOK_SECONDS)
 
+    async def until_told(self, reason: str) -> Json:
+        """The first Event with this reason."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                for event in await self.events():
+                    if event["reason"] == reason:
+                        return event
+                await asyncio.sleep(LOOK_SECONDS)
+
     async def until_pod(self, name: str, holds: Callable[[Json | None], Any]) -> Json | None:
         """The pod, or None for none, as soon as this holds of it."""
         async with asyncio.timeout(WAIT_SECONDS):

@@ -92,25 +92,33 @@ def body_of(builder: RecordingBuilder) -> Json:
 async def test_the_watch_tells_of_recordings_and_of_our_pods_and_writes_nothing(
     kmock: mock.KubernetesEmulator, namespaces: tuple[str, ...]
 ) -> None:
-    seen: list[object] = []
+    seen: set[object] = set()
+    expected = {(KEY, "1"), (KEY, a_pod().body()["metadata"]["name"], True)}
+    all_seen = asyncio.Event()
+
+    def note(*what: object) -> None:
+        seen.add(what)
+        if seen >= expected:
+            all_seen.set()
+
     kmock.objects[RECORDINGS, "meetings", "stand-up"] = body_of(a_recording())
     kmock.objects["v1/pods", "meetings", "ours"] = a_pod().body()
     stop, ready = asyncio.Event(), asyncio.Event()
     watching = asyncio.create_task(
         watch(
             namespaces=namespaces,
-            recording_seen=lambda key, version: seen.append((key, version)),
-            pod_seen=lambda key, pod, held: seen.append((key, pod, held)),
+            recording_seen=note,
+            pod_seen=note,
             stop=stop,
             ready=ready,
         )
     )
     await asyncio.wait_for(ready.wait(), 60)
-    await asyncio.sleep(30)
+    await asyncio.wait_for(all_seen.wait(), 60)
     kmock.objects[RECORDINGS, "meetings", "stand-up"].delete()
     stop.set()
     await watching
-    assert set(map(str, seen)) == {str((KEY, "1")), str((KEY, a_pod().body()["metadata"]["name"], True))}
+    assert seen == expected
     listed = [request for request in kmock[mock.resource("v1/pods")] if request.action == mock.action.LIST]
     assert {request.params.get("labelSelector") for request in listed} == {POD_SELECTOR}
     assert not [request for request in kmock if request.method.value != "GET"]
@@ -163,10 +171,11 @@ async def test_an_outage_of_the_api_server_delays_a_recording_and_does_no_more(
     outage << 503
     kmock["put", mock.resource(RECORDINGS)] << (lambda request: request.data)
     kmock["post", mock.resource("v1/podtemplates")] << with_uid
-    queue = queue_over(client)
+    done = asyncio.Event()
+    queue = queue_over(client, done=done)
     working = asyncio.create_task(queue.run())
     queue.add(KEY)
-    await asyncio.sleep(100)
+    await asyncio.wait_for(done.wait(), 100)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     (written,) = kmock["put", mock.resource(RECORDINGS)]
@@ -176,7 +185,8 @@ async def test_an_outage_of_the_api_server_delays_a_recording_and_does_no_more(
     assert (len(outage), written.id < created.id) == (4, True)
 
 
-def queue_over(client: KubeClient) -> WorkQueue[RecordingKey]:
+def queue_over(client: KubeClient, *, done: asyncio.Event) -> WorkQueue[RecordingKey]:
+    """A queue of passes; `done` is set by the first that succeeds."""
     recordings = Recordings(client)
     reconciler = Reconciler(
         recordings=recordings,
@@ -187,4 +197,10 @@ def queue_over(client: KubeClient) -> WorkQueue[RecordingKey]:
         locks=KeyedLocks(),
         clock=lambda: datetime.now(UTC),
     )
-    return WorkQueue(reconciler.reconcile, concurrency=1, metrics=Metrics())
+
+    async def work(key: RecordingKey) -> float | None:
+        again_after = await reconciler.reconcile(key)
+        done.set()
+        return again_after
+
+    return WorkQueue(work, concurrency=1, metrics=Metrics())

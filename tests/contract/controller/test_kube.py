@@ -16,13 +16,14 @@ from kubernetes.aio.client import Configuration
 
 from cloud_recording.controller.callback_authority import CallbackAuthority
 from cloud_recording.controller.certificates import Lifetimes
+from cloud_recording.kube.client import path
 from cloud_recording.kube.errors import Conflict, NotFound
 from cloud_recording.kube.events import EventNote, EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
 from cloud_recording.kube.own_secret import OwnSecret
 from cloud_recording.kube.pods import ForeignObjectError, Pods
 from cloud_recording.kube.recordings import Recordings
-from tests.contract.controller.stage import Stage
+from tests.contract.controller.stage import LOOK_SECONDS, Stage
 from tests.contract.controller.test_recordings import stranger_pod
 
 Json = dict[str, Any]
@@ -147,14 +148,25 @@ def holder(
     )
 
 
+async def renewed_beyond_its_duration(stage: Stage) -> None:
+    """Returns when the Lease is held for longer than it lasts unless it is renewed."""
+    url = path("apis", "coordination.k8s.io", "v1", "namespaces", stage.namespace, "leases", "lease")
+    async with asyncio.timeout(60):
+        while True:
+            spec = (await stage.client.get(url))["spec"]
+            since, renewed = (datetime.fromisoformat(spec[moment]) for moment in ("acquireTime", "renewTime"))
+            if (renewed - since).total_seconds() > TIMING.duration_seconds:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+
 async def test_one_at_a_time_holds_the_lease_and_it_is_given_back_at_once(
     configuration: Configuration, stage: Stage
 ) -> None:
     first, second = holder(configuration, stage, "first"), holder(configuration, stage, "second")
     await first.acquire()
     waiting = asyncio.create_task(second.acquire())
-    # Longer than the Lease lasts: it is renewed, and not merely young.
-    await asyncio.sleep(2 * TIMING.duration_seconds)
+    await renewed_beyond_its_duration(stage)
     assert (first.held, second.held, waiting.done()) == (True, False, False)
     given_back = time.monotonic()
     await first.release()

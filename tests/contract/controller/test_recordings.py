@@ -340,9 +340,7 @@ async def test_two_installations_in_one_namespace_notice_each_other(
     other.settings = {"leaderElection": election, "callbacks": callbacks}
     other.start()
     other.await_serving()
-    async with asyncio.timeout(60):
-        while not any(event["reason"] == "AnotherOperator" for event in await stage.events()):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    await stage.until_told("AnotherOperator")
     said = operator.log.read_text() + other.log.read_text()
     assert "another installation of the operator works in this namespace" in said
 
@@ -355,9 +353,7 @@ async def test_an_api_server_that_is_away_at_the_start_is_waited_for(
     operator = new_operator()
     operator.kubeconfig = tmp_path / "away"
     operator.start()
-    async with asyncio.timeout(60):
-        while "waiting for the API server" not in operator.log.read_text():  # noqa: ASYNC110 - a file
-            await asyncio.sleep(0.1)
+    await asyncio.to_thread(operator.await_logged, "waiting for the API server")
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://localhost:{operator.http_port}/healthz") as alive,
