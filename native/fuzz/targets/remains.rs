@@ -50,5 +50,5 @@ fn journal(directory: &std::path::Path, bytes: &[u8]) {
     let _ = (ledger.gaps(), ledger.counts(), ledger.start(), ledger.stop(), ledger.durable_until());
     let _ = (ledger.recorded_milliseconds(), ledger.end_of_slices(), ledger.presences().len());
     let file = PlaylistFile { name: "a.m3u8", size: 1, sha256: "", in_backup: false };
-    let _ = (manifest(ledger, &file), playlist(ledger.unbroken(), 15, true));
+    let _ = (manifest(&ledger, &file), playlist(ledger.unbroken(), 15, true));
 }

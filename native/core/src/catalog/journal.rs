@@ -72,6 +72,13 @@ impl Journal {
         Ok(prefixes)
     }
 
+    /// A journal that is written into the file, whatever that is.
+    #[cfg(test)]
+    #[must_use]
+    pub fn upon(file: File) -> Self {
+        Self { file, path: PathBuf::new(), length: 0 }
+    }
+
     /// Returns once the fact is durable; what could not be written whole is taken back.
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
         let written = self.write(record);

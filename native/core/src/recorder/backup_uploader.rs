@@ -16,7 +16,6 @@ use crate::catalog::playlist;
 use crate::catalog::record::Record;
 use crate::config;
 use crate::error::{Code, Error};
-use crate::locked::Locked;
 use crate::names;
 use crate::recorder::playlist_schedule::PlaylistSchedule;
 use crate::recorder::retry::RetryState;
@@ -187,7 +186,7 @@ impl BackupUploader {
         self.wake.mark_unchanged();
         let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
         let progress = Progress { listed: self.listed, quiet: self.newest.elapsed(), told: self.told };
-        next(self.slice_store.catalog.locked().ledger(), failing, self.backup.after, progress)
+        next(&self.slice_store.catalog.ledger(), failing, self.backup.after, progress)
     }
 
     async fn change(&mut self, timeout: Option<Duration>) {
@@ -224,16 +223,13 @@ impl BackupUploader {
     fn note(&self, file: &str) -> Result<(), UploadError> {
         story::stored("backup", file);
         self.slice_store.tell(UploadEvent::Answered);
-        {
-            let mut catalog = self.slice_store.catalog.locked();
-            // What the bucket took meanwhile is home already.
-            if catalog.ledger().is_stored(file) {
-                return Ok(());
-            }
-            catalog.write(Record::BackedUp { file: file.to_owned() })?;
-            if !catalog.ledger().is_set_aside(file) {
-                return Ok(());
-            }
+        // What the bucket took meanwhile is home already.
+        if self.slice_store.catalog.ledger().is_stored(file) {
+            return Ok(());
+        }
+        self.slice_store.write(Record::BackedUp { file: file.to_owned() })?;
+        if !self.slice_store.catalog.ledger().is_set_aside(file) {
+            return Ok(());
         }
         // No playlist lists it, so nothing else lets it go.
         Ok(self.slice_store.remove(file)?)
@@ -241,9 +237,9 @@ impl BackupUploader {
 
     async fn put_playlist(&mut self, store: &Store) -> Result<(), UploadError> {
         let (name, text, files) = {
-            let catalog = self.slice_store.catalog.locked();
-            let Some(begun) = catalog.ledger().begun() else { return Ok(()) };
-            let (text, files) = lists(catalog.ledger(), begun.slice_seconds, false);
+            let ledger = self.slice_store.catalog.ledger();
+            let Some(begun) = ledger.begun() else { return Ok(()) };
+            let (text, files) = lists(&ledger, begun.slice_seconds, false);
             (names::playlist(&begun.stem), text, files)
         };
         self.release(&files)?;
@@ -265,17 +261,17 @@ impl BackupUploader {
 
     /// Puts the final playlist and the manifest, and tells that everything is stored.
     async fn conclude(&mut self) -> Result<(), UploadError> {
-        let Some(begun) = self.slice_store.catalog.locked().ledger().begun().cloned() else { return Ok(()) };
+        let Some(begun) = self.slice_store.catalog.ledger().begun().cloned() else { return Ok(()) };
         let name = names::playlist(&begun.stem);
-        if !self.slice_store.catalog.locked().ledger().is_concluded_in_backup() {
+        if !self.slice_store.catalog.ledger().is_concluded_in_backup() {
             let store = self.store()?;
-            let (text, files) = lists(self.slice_store.catalog.locked().ledger(), begun.slice_seconds, true);
+            let (text, files) = lists(&self.slice_store.catalog.ledger(), begun.slice_seconds, true);
             put_text(&store, &name, ObjectKind::Playlist, &text).await?;
             self.slice_store.tell(UploadEvent::Answered);
             self.release(&files)?;
             let sha256 = names::hex(&Sha256::digest(&text));
             let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
-            let manifest = manifest::manifest(self.slice_store.catalog.locked().ledger(), &list);
+            let manifest = manifest::manifest(&self.slice_store.catalog.ledger(), &list);
             if let Some(manifest) = manifest {
                 put_text(&store, &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
             }

@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use crate::catalog::ledger::{self, Ledger};
 use crate::catalog::record::Record;
 use crate::error::{Code, Error};
-use crate::locked::Locked;
 use crate::log;
 use crate::mp4::{self, SliceInput};
 use crate::names;
@@ -25,7 +24,7 @@ use crate::storage::store::{ObjectKind, Store};
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
 /// then. The bucket must have every slice.
 pub async fn deliver(slice_store: &SliceStore, store: &Store) -> Result<(), UploadError> {
-    let Some(job) = Mp4Job::of(slice_store.catalog.locked().ledger()) else { return Ok(()) };
+    let Some(job) = Mp4Job::of(&slice_store.catalog.ledger()) else { return Ok(()) };
     if job.is_open {
         let record = match job.carry_out(slice_store, store).await {
             Ok(Put { bytes, sha256, .. }) => Record::Mp4Delivered { file: job.file.clone(), bytes, sha256 },

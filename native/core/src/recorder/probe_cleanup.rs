@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the trial of the bucket leaves there of a recording that has recorded nothing.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::Catalog;
-use crate::locked::Locked;
 use crate::names;
 use crate::storage::credentials::Credentials;
 use crate::storage::store::Store;
@@ -15,13 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct ProbeCleanup {
     pub credentials: Credentials,
-    pub catalog: Arc<Mutex<Catalog>>,
+    pub catalog: Arc<Catalog>,
 }
 
 impl ProbeCleanup {
     /// Removes the empty playlist, in one attempt: a key that may only put objects cannot, and then it stays.
     pub async fn remove(&self) {
-        let begun = self.catalog.locked().ledger().begun().cloned();
+        let begun = self.catalog.ledger().begun().cloned();
         let Some(begun) = begun else { return };
         let name = names::playlist(&begun.stem);
         let Ok(store) = Store::new(begun.target, self.credentials.clone()) else { return };

@@ -2,7 +2,7 @@
 //! Uploads what a process that died left in the work directory, without recording anything.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
@@ -11,7 +11,6 @@ use crate::catalog::record::{Begun, Record};
 use crate::catalog::Catalog;
 use crate::config::{self, BucketPlace, Document, WorkVolume};
 use crate::error::{Code, Error};
-use crate::locked::Locked;
 use crate::log::Log;
 use crate::names;
 use crate::recorder::backup_uploader::BackupStore;
@@ -115,22 +114,22 @@ pub struct DeliveryOptions {
 /// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
 /// hears what a store refuses, makes that an end.
 pub async fn deliver(
-    mut catalog: Catalog,
+    catalog: Catalog,
     directory: &Path,
     means: &DeliveryOptions,
     failed: impl Fn(Error) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
-    resume::check_backup(catalog.ledger(), means.backup.as_ref().map(|backup| &backup.target))?;
-    resume::settle(&mut catalog, directory)?;
+    resume::check_backup(&catalog.ledger(), means.backup.as_ref().map(|backup| &backup.target))?;
+    resume::settle(&catalog, directory)?;
     if !catalog.ledger().is_stopped() {
         let at = catalog.ledger().end_of_slices().unwrap_or_default();
         catalog.write(Record::Stopped { at })?;
     }
     let mut target = begun.target.clone();
     // What is in a store stays there, and the rest follows it.
-    let elsewhere = means.place.as_ref().and_then(|place| uploader::moved(catalog.ledger(), place).ok());
+    let elsewhere = means.place.as_ref().and_then(|place| uploader::moved(&catalog.ledger(), place).ok());
     if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
         target = elsewhere;
         catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;
@@ -142,7 +141,7 @@ pub async fn deliver(
     let (_, moves) = mpsc::unbounded_channel();
     let uploader = Uploader {
         slice_store: SliceStore {
-            catalog: Arc::new(Mutex::new(catalog)),
+            catalog: Arc::new(catalog),
             directory: directory.to_owned(),
             volume: volume::WorkDirectory {
                 directory: directory.to_owned(),
@@ -173,7 +172,6 @@ pub async fn deliver(
         Ok(())
     };
     let outcome = tokio::try_join!(everything, first_error).map(drop);
-    let catalog = catalog.locked();
     // What was told after the end is no failure any more.
     if !catalog.ledger().is_concluded() {
         return outcome;

@@ -34,25 +34,15 @@ pub struct Opened {
 
 /// The recording's catalog, with this beginning written into it.
 pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<Opened, Error> {
-    let mut catalog = Catalog::open(directory, &begun.file_prefix)?;
-    let past = match catalog.ledger().begun() {
-        None => PreviousRun::None,
-        Some(earlier) => {
-            check(catalog.ledger(), earlier, begun, directory)?;
-            if catalog.ledger().is_stopped() {
-                PreviousRun::Stopped
-            } else {
-                PreviousRun::Died
-            }
-        }
-    };
+    let catalog = Catalog::open(directory, &begun.file_prefix)?;
+    let past = past(&catalog.ledger(), begun, directory)?;
     let declared = catalog.ledger().declared_slice_seconds();
     let begun = Begun { slice_seconds: declared.unwrap_or(begun.slice_seconds), ..begun.clone() };
     let changed = catalog.ledger().begun() != Some(&begun);
     if changed && !catalog.ledger().is_concluded() {
         catalog.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
     }
-    settle(&mut catalog, directory).map_err(at_start)?;
+    settle(&catalog, directory).map_err(at_start)?;
     let latest = UtcMillis(catalog.ledger().latest());
     // Behind what was repaired: the end of that is the end of the earlier process.
     if past == PreviousRun::Died {
@@ -60,6 +50,12 @@ pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<Opened, E
     }
     let earliest = UtcMillis(catalog.ledger().latest());
     Ok(Opened { catalog, past, begun, earliest })
+}
+
+fn past(ledger: &Ledger, begun: &Begun, directory: &Path) -> Result<PreviousRun, Error> {
+    let Some(earlier) = ledger.begun() else { return Ok(PreviousRun::None) };
+    check(ledger, earlier, begun, directory)?;
+    Ok(if ledger.is_stopped() { PreviousRun::Stopped } else { PreviousRun::Died })
 }
 
 /// Whether the recording may go on like this. A place stays the place: what was delivered is said to be there.
@@ -98,7 +94,7 @@ pub fn check_backup(ledger: &Ledger, named: Option<&Target>) -> Result<(), Error
 }
 
 /// Closes in the catalog what no process writes any more: the playable part of it is kept.
-pub fn settle(catalog: &mut Catalog, directory: &Path) -> Result<(), Error> {
+pub fn settle(catalog: &Catalog, directory: &Path) -> Result<(), Error> {
     let left_open: Vec<OpenSlice> = catalog
         .ledger()
         .slices()
@@ -151,7 +147,7 @@ mod tests {
 
     /// A catalog that an earlier process left with these facts.
     fn left(scratch: &Scratch, begun: Begun, records: impl IntoIterator<Item = Record>) {
-        let mut catalog = Catalog::open(scratch.path(), "").unwrap();
+        let catalog = Catalog::open(scratch.path(), "").unwrap();
         catalog.write(Record::Begun(Box::new(begun))).unwrap();
         records.into_iter().for_each(|record| catalog.write(record).unwrap());
     }

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::capture::api::{CaptureConfig, CaptureEvent, UtcMillis};
+use crate::catalog::ledger::Ledger;
 use crate::catalog::record::Record;
 use crate::catalog::Catalog;
 use crate::error::{Code, Error};
-use crate::locked::Locked;
 use crate::log;
 use crate::names;
 use crate::recorder::attendance::Attendance;
@@ -45,7 +45,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub struct Session {
     shared: Arc<Shared>,
-    catalog: Arc<Mutex<Catalog>>,
+    catalog: Arc<Catalog>,
     machine: Machine,
     line: CallbackSender,
     start_capture: Start,
@@ -107,7 +107,7 @@ impl Session {
         }
         // Before anybody can ask for a stop.
         shared.publish(&machine, None);
-        let catalog = Arc::new(Mutex::new(catalog));
+        let catalog = Arc::new(catalog);
         let (wake_uploader, wake) = watch::channel(());
         let wake_uploader = Arc::new(wake_uploader);
         let (to_control, control) = mpsc::unbounded_channel();
@@ -220,7 +220,7 @@ impl Session {
                 Action::Tell(callback) => {
                     self.shared.publish(&self.machine, figures);
                     if matches!(callback, Callback::FatalError { .. }) {
-                        story::kept(self.catalog.locked().ledger(), &self.directory);
+                        story::kept(&self.catalog.ledger(), &self.directory);
                     }
                     self.line.send(callback);
                 }
@@ -302,12 +302,13 @@ impl Session {
 
     /// Of what is delivered nothing stays, once nobody asks for it.
     fn leave_behind(&self) {
-        let catalog = self.catalog.locked();
-        match catalog.ledger().begun() {
-            Some(begun) if catalog.ledger().is_concluded() && !self.keep_directory => {
-                self.shared.directory_cleanup.delivered(self.directory.clone(), begun.clone());
-            }
-            _ => story::kept(catalog.ledger(), &self.directory),
+        let delivered = {
+            let ledger = self.catalog.ledger();
+            ledger.begun().filter(|_| ledger.is_concluded() && !self.keep_directory).cloned()
+        };
+        match delivered {
+            Some(begun) => self.shared.directory_cleanup.delivered(self.directory.clone(), begun),
+            None => story::kept(&self.catalog.ledger(), &self.directory),
         }
     }
 
@@ -332,13 +333,13 @@ impl Session {
 
     /// Where room gets scarce, what is in the bucket goes, even if it would be of use at the end.
     fn shed(&mut self) {
-        let files: Vec<String> = {
-            let catalog = self.catalog.locked();
-            if catalog.ledger().mp4().is_none() || !self.volume.is_tight() {
-                return;
-            }
-            catalog.ledger().unbroken().skip(self.shed).map(|(slice, _)| slice.file.clone()).collect()
+        if self.catalog.ledger().mp4().is_none() || !self.volume.is_tight() {
+            return;
+        }
+        let unbroken = |ledger: &Ledger| -> Vec<String> {
+            ledger.unbroken().skip(self.shed).map(|(slice, _)| slice.file.clone()).collect()
         };
+        let files = unbroken(&self.catalog.ledger());
         self.shed += files.len();
         for file in files {
             // One that cannot be removed takes room until the end, and that is all.
@@ -347,7 +348,7 @@ impl Session {
     }
 
     fn progress(&mut self) {
-        let percent = percent(self.catalog.locked().ledger());
+        let percent = percent(&self.catalog.ledger());
         self.machine.upload_progressed(percent);
     }
 
@@ -394,7 +395,7 @@ impl Session {
             self.write(Record::gap(UtcMillis(hold.start), at, hold.pause.reason()));
         }
         self.shared.show_held(None);
-        let settled = resume::settle(&mut self.catalog.locked(), &self.directory);
+        let settled = resume::settle(&self.catalog, &self.directory);
         if let Err(error) = settled {
             self.break_off(error);
         }
@@ -409,7 +410,7 @@ impl Session {
     }
 
     fn anything_recorded(&self) -> bool {
-        self.catalog.locked().ledger().start().is_some()
+        self.catalog.ledger().start().is_some()
     }
 
     /// Whether nobody waits for the upload any more: for an empty recording that nobody listens to, nobody does, and one
@@ -423,7 +424,7 @@ impl Session {
     }
 
     fn write(&mut self, record: Record) {
-        let written = self.catalog.locked().write(record);
+        let written = self.catalog.write(record);
         if let Err(error) = written {
             self.break_off(error);
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::capture::api::{CaptureFigures, Layout};
-use crate::catalog::ledger::StoredCount;
+use crate::catalog::ledger::{Ledger, StoredCount};
 use crate::catalog::Catalog;
 use crate::config::{self, BucketPlace};
 use crate::error::{Code, Error};
@@ -48,7 +48,7 @@ pub struct Shared {
     passed_through: AtomicBool,
     pub directory_cleanup: DirectoryCleanup,
     pub moves: OnceLock<UnboundedSender<RelocateRequest>>,
-    catalog: OnceLock<Arc<Mutex<Catalog>>>,
+    catalog: OnceLock<Arc<Catalog>>,
     view: Mutex<SessionView>,
 }
 
@@ -94,7 +94,7 @@ impl Shared {
     }
 
     /// Set once, as the recording starts.
-    pub fn show_catalog(&self, catalog: Arc<Mutex<Catalog>>) {
+    pub fn show_catalog(&self, catalog: Arc<Catalog>) {
         // A recorder starts once.
         let _ = self.catalog.set(catalog);
     }
@@ -123,7 +123,7 @@ impl Shared {
         let refused = |message| Error::new(Code::InvalidOperation, message);
         let catalog = self.catalog.get().ok_or_else(|| refused("nothing is being recorded"))?;
         // What is refused anyway must not interrupt an upload.
-        moved(catalog.locked().ledger(), &place)?;
+        moved(&catalog.ledger(), &place)?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let asked = self.moves.get().is_some_and(|moves| moves.send(RelocateRequest { place, answer }).is_ok());
         if !asked {
@@ -153,7 +153,7 @@ impl Shared {
     pub fn snapshot(&self) -> String {
         let view = self.view.locked().clone();
         let snapshot = match self.catalog.get() {
-            Some(catalog) => Snapshot::of(&self.recording_id, view, &catalog.locked()),
+            Some(catalog) => Snapshot::of(&self.recording_id, view, &catalog.ledger()),
             None => Snapshot::without_catalog(&self.recording_id, view),
         };
         serde_json::to_string(&snapshot).unwrap_or_default()
@@ -216,8 +216,7 @@ struct LastError {
 }
 
 impl<'a> Snapshot<'a> {
-    fn of(recording_id: &'a str, view: SessionView, catalog: &Catalog) -> Self {
-        let ledger = catalog.ledger();
+    fn of(recording_id: &'a str, view: SessionView, ledger: &Ledger) -> Self {
         let (slices, bytes) = ledger.counts();
         let gaps = ledger.gaps();
         Self {
@@ -276,4 +275,25 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
 
 fn microseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::record::Record;
+    use crate::catalog::tests::stalled;
+
+    #[test]
+    fn the_status_is_answered_while_the_disk_stands_still() {
+        let (catalog, other_end, writer) = stalled(Record::Stopped { at: 1 });
+        let shared = Shared::new("0".repeat(32), &config::LogSettings::default());
+        shared.show_catalog(Arc::clone(&catalog));
+        let (answer, answered) = std::sync::mpsc::channel();
+        std::thread::spawn(move || answer.send(shared.snapshot()));
+        let snapshot = answered.recv_timeout(Duration::from_secs(10)).expect("an answer");
+        assert!(snapshot.contains("\"stopTime\":null"), "{snapshot}");
+        assert!(!writer.is_finished());
+        drop((other_end, catalog));
+        assert!(writer.join().unwrap().is_err());
+    }
 }

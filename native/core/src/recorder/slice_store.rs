@@ -4,17 +4,16 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::capture::api::UtcMillis;
-use crate::catalog::ledger::Mp4State;
+use crate::catalog::ledger::{DamagedSlice, Mp4State};
 use crate::catalog::record::Record;
 use crate::catalog::Catalog;
 use crate::error::{Code, Error};
-use crate::locked::Locked;
 use crate::names;
 use crate::recorder::upload_queue::CompleteSlice;
 use crate::recorder::volume::WorkDirectory;
@@ -71,7 +70,7 @@ impl From<Error> for UploadError {
 
 #[derive(Clone)]
 pub struct SliceStore {
-    pub catalog: Arc<Mutex<Catalog>>,
+    pub catalog: Arc<Catalog>,
     pub directory: PathBuf,
     pub volume: WorkDirectory,
     pub upload_events: UnboundedSender<UploadEvent>,
@@ -81,7 +80,7 @@ impl SliceStore {
     /// Where the slice's file is; `None` if it is not wanted any more, or if it is gone: that time is then a gap, and said so.
     pub fn locate(&self, slice: &CompleteSlice) -> Result<Option<PathBuf>, UploadError> {
         let path = self.directory.join(&slice.file);
-        if !self.catalog.locked().ledger().is_wanted(&slice.file) {
+        if !self.catalog.ledger().is_wanted(&slice.file) {
             return Ok(None);
         }
         match std::fs::metadata(&path) {
@@ -98,14 +97,14 @@ impl SliceStore {
 
     /// Keeps a file that is not what was written under a name of its own: that time is a gap, and said so.
     pub fn set_aside(&self, slice: &CompleteSlice) -> Result<(), UploadError> {
-        if !self.catalog.locked().ledger().is_wanted(&slice.file) {
+        if !self.catalog.ledger().is_wanted(&slice.file) {
             return Ok(());
         }
         let path = self.directory.join(&slice.file);
         let measured = measure(&path);
         let (bytes, sha256) =
             measured.map_err(|error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display())))?;
-        if bytes == 0 || self.catalog.locked().ledger().is_set_aside(&slice.file) {
+        if bytes == 0 || self.catalog.ledger().is_set_aside(&slice.file) {
             self.give_up(slice, "nothing of it is left")?;
             return Ok(self.remove(&slice.file)?);
         }
@@ -115,9 +114,8 @@ impl SliceStore {
             slice.file
         );
         self.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
-        let mut catalog = self.catalog.locked();
-        catalog.write(gap(slice, "FileDamaged"))?;
-        catalog.write(Record::Damaged { file: slice.file.clone(), aside: aside.clone(), bytes, sha256 })?;
+        self.write(gap(slice, "FileDamaged"))?;
+        self.write(Record::Damaged { file: slice.file.clone(), aside: aside.clone(), bytes, sha256 })?;
         // Where this fails, it is done when the file is looked for.
         let _ = std::fs::rename(&path, self.directory.join(aside));
         Ok(())
@@ -125,11 +123,9 @@ impl SliceStore {
 
     /// Whether the file is there under this name, which a damaged slice's may get only now.
     fn bring_aside(&self, aside: &str) -> bool {
-        let catalog = self.catalog.locked();
-        let mut damaged = catalog.ledger().damaged().iter();
-        damaged.find(|damaged| damaged.aside == aside).is_some_and(|damaged| {
-            std::fs::rename(self.directory.join(&damaged.file), self.directory.join(aside)).is_ok()
-        })
+        let found = |damaged: &&DamagedSlice| damaged.aside == aside;
+        let file = self.catalog.ledger().damaged().iter().find(found).map(|damaged| damaged.file.clone());
+        file.is_some_and(|file| std::fs::rename(self.directory.join(file), self.directory.join(aside)).is_ok())
     }
 
     pub fn write_text(&self, file: &str, text: &str) -> Result<(), StoreError> {
@@ -150,14 +146,14 @@ impl SliceStore {
 
     /// Removes a slice that is in the bucket, unless it is wanted here until the end.
     pub fn let_go(&self, file: &str) -> Result<(), StoreError> {
-        if matches!(self.catalog.locked().ledger().mp4(), Some(Mp4State::Wanted)) {
+        if matches!(self.catalog.ledger().mp4(), Some(Mp4State::Wanted)) {
             return Ok(());
         }
         self.remove(file)
     }
 
     pub fn write(&self, record: Record) -> Result<(), Error> {
-        self.catalog.locked().write(record)
+        self.catalog.write(record)
     }
 
     pub fn tell(&self, event: UploadEvent) {
@@ -169,9 +165,8 @@ impl SliceStore {
         let file = &slice.file;
         let message = format!("{file}: {why}; the recording has a gap there");
         self.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
-        let mut catalog = self.catalog.locked();
-        catalog.write(gap(slice, "FileLost"))?;
-        catalog.write(Record::Empty { file: file.clone() })
+        self.write(gap(slice, "FileLost"))?;
+        self.write(Record::Empty { file: file.clone() })
     }
 }
 

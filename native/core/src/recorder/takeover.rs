@@ -93,7 +93,7 @@ impl Takeover {
             Ok(catalog) => catalog,
             Err(error) => return info!("not taken up: {error}"),
         };
-        if !self.is_ours(catalog.ledger()) {
+        if !self.is_ours(&catalog.ledger()) {
             return;
         }
         info!("what an earlier process left in {} is delivered now", directory.display());

@@ -17,7 +17,6 @@ use crate::catalog::playlist::{self, Growing};
 use crate::catalog::record::{Begun, Record};
 use crate::config::BucketPlace;
 use crate::error::{Code, Error};
-use crate::locked::Locked;
 use crate::names;
 use crate::recorder::backup_restore::BackupRestore;
 use crate::recorder::backup_uploader::{BackupStore, BackupUploader};
@@ -209,11 +208,12 @@ impl UploadLoop {
     }
 
     fn move_to(&mut self, place: &BucketPlace) -> Result<(), Error> {
-        let mut catalog = self.slice_store.catalog.locked();
-        let target = moved(catalog.ledger(), place)?;
-        if let Some(begun) = catalog.ledger().begun().filter(|begun| begun.target != target).cloned() {
-            catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
-            drop(catalog);
+        let (target, begun) = {
+            let ledger = self.slice_store.catalog.ledger();
+            (moved(&ledger, place)?, ledger.begun().cloned())
+        };
+        if let Some(begun) = begun.filter(|begun| begun.target != target) {
+            self.slice_store.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
             self.target = target;
             (self.store, self.tried, self.retry) = (None, false, RetryState::default());
             self.slice_store.tell(UploadEvent::Moved);
@@ -242,7 +242,7 @@ impl UploadLoop {
 
     /// Puts what there is to put. True once everything is in the bucket.
     async fn round(&mut self) -> Result<bool, UploadError> {
-        if self.slice_store.catalog.locked().ledger().is_concluded() {
+        if self.slice_store.catalog.ledger().is_concluded() {
             return Ok(true);
         }
         let store = self.store()?;
@@ -257,7 +257,7 @@ impl UploadLoop {
         }
         // What an earlier process delivered may not be listed yet.
         self.put_playlist(&store).await?;
-        while self.slice_store.catalog.locked().ledger().is_delivered() {
+        while self.slice_store.catalog.ledger().is_delivered() {
             if self.conclude(&store).await? {
                 return Ok(true);
             }
@@ -280,9 +280,8 @@ impl UploadLoop {
             return Ok(());
         }
         let trial = {
-            let catalog = self.slice_store.catalog.locked();
-            let ledger = catalog.ledger();
-            let begun = ledger.begun().filter(|_| is_untouched(ledger) && !ledger.is_stopped());
+            let ledger = self.slice_store.catalog.ledger();
+            let begun = ledger.begun().filter(|_| is_untouched(&ledger) && !ledger.is_stopped());
             let text = |begun: &Begun| playlist::playlist(std::iter::empty(), begun.slice_seconds, false);
             begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
         };
@@ -297,11 +296,7 @@ impl UploadLoop {
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.
     fn slices(&self) -> Vec<CompleteSlice> {
         let most = if self.retry.is_clear() { upload_queue::MOST_AT_ONCE } else { 1 };
-        upload_queue::for_bucket(
-            self.slice_store.catalog.locked().ledger(),
-            |file| self.backup_restore.gives(file),
-            most,
-        )
+        upload_queue::for_bucket(&self.slice_store.catalog.ledger(), |file| self.backup_restore.gives(file), most)
     }
 
     async fn put_slices(&mut self, store: &Arc<Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
@@ -333,7 +328,7 @@ impl UploadLoop {
             tracing::warn!(%place, "the store's answers prove nothing of what it holds, and the key may not read: files are \
                 taken for delivered on its word; let the key get objects (s3:GetObject)");
         }
-        let set_aside = self.slice_store.catalog.locked().ledger().is_set_aside(&slice.file);
+        let set_aside = self.slice_store.catalog.ledger().is_set_aside(&slice.file);
         self.slice_store.write(Record::Delivered { file: slice.file.clone(), unproved })?;
         self.media += slice.complete.bytes;
         self.newest = Instant::now();
@@ -366,8 +361,7 @@ impl UploadLoop {
 
     /// Adds to the playlist what it may list by now. Its name, if it may be put.
     fn grow(&mut self) -> Option<String> {
-        let catalog = self.slice_store.catalog.locked();
-        let ledger = catalog.ledger();
+        let ledger = self.slice_store.catalog.ledger();
         let begun = ledger.begun()?;
         let list = self.list.get_or_insert_with(|| Growing::new(begun.slice_seconds));
         let (new, seen) = ledger.unbroken_since(self.seen);
@@ -379,8 +373,8 @@ impl UploadLoop {
 
     fn release(&mut self) -> Result<(), UploadError> {
         let (files, seen): (Vec<String>, usize) = {
-            let catalog = self.slice_store.catalog.locked();
-            let (new, seen) = catalog.ledger().unbroken_since(self.released);
+            let ledger = self.slice_store.catalog.ledger();
+            let (new, seen) = ledger.unbroken_since(self.released);
             (new.map(|(slice, _)| slice.file.clone()).collect(), seen)
         };
         files.iter().try_for_each(|file| self.slice_store.let_go(file))?;
@@ -393,37 +387,38 @@ impl UploadLoop {
     async fn conclude(&mut self, store: &Store) -> Result<bool, UploadError> {
         let Some(name) = self.name_playlist()? else { return Ok(true) };
         let (stem, file, text) = {
-            let catalog = self.slice_store.catalog.locked();
-            let Some(begun) = catalog.ledger().begun() else { return Ok(true) };
+            let ledger = self.slice_store.catalog.ledger();
+            let Some(begun) = ledger.begun() else { return Ok(true) };
             let file = format!("{}{}", begun.file_prefix, manifest::FILE);
-            (begun.stem.clone(), file, playlist::playlist(catalog.ledger().unbroken(), begun.slice_seconds, true))
+            (begun.stem.clone(), file, playlist::playlist(ledger.unbroken(), begun.slice_seconds, true))
         };
         self.put_text(store, &name, &name, ObjectKind::Playlist, &text).await?;
         mp4_upload::deliver(&self.slice_store, store).await?;
         let sha256 = names::hex(&Sha256::digest(&text));
         let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: false };
-        let manifest = manifest::manifest(self.slice_store.catalog.locked().ledger(), &list);
+        let manifest = manifest::manifest(&self.slice_store.catalog.ledger(), &list);
         if let Some(manifest) = manifest {
             self.put_text(store, &names::manifest(&stem), &file, ObjectKind::Manifest, &manifest).await?;
         }
-        let mut catalog = self.slice_store.catalog.locked();
-        let named_anew = catalog.ledger().is_concluded_in_backup() && catalog.ledger().late_playlists().is_empty();
+        let named_anew = is_to_be_named_anew(&self.slice_store.catalog.ledger());
         if !named_anew {
-            catalog.write(Record::Concluded)?;
+            self.slice_store.write(Record::Concluded)?;
         }
         Ok(!named_anew)
     }
 
     /// The final playlist's name: one of its own, where the recording was told to be backed up.
     fn name_playlist(&self) -> Result<Option<String>, Error> {
-        let mut catalog = self.slice_store.catalog.locked();
-        let ledger = catalog.ledger();
-        if ledger.is_concluded_in_backup() && ledger.late_playlists().is_empty() {
+        let stem = {
+            let ledger = self.slice_store.catalog.ledger();
             let Some(begun) = ledger.begun() else { return Ok(None) };
-            let playlist = names::late_playlist(&begun.stem, chrono::Utc::now().timestamp_millis(), 0);
-            catalog.write(Record::PlaylistRestored { playlist })?;
+            is_to_be_named_anew(&ledger).then(|| begun.stem.clone())
+        };
+        if let Some(stem) = stem {
+            let playlist = names::late_playlist(&stem, chrono::Utc::now().timestamp_millis(), 0);
+            self.slice_store.write(Record::PlaylistRestored { playlist })?;
         }
-        Ok(catalog.ledger().playlist_name())
+        Ok(self.slice_store.catalog.ledger().playlist_name())
     }
 
     /// Puts the text into the bucket, and keeps a copy in the recording's directory.
@@ -457,9 +452,14 @@ impl UploadLoop {
     }
 
     fn conclude_told(&self) {
-        let playlist = self.slice_store.catalog.locked().ledger().playlist_name().unwrap_or_default();
+        let playlist = self.slice_store.catalog.ledger().playlist_name().unwrap_or_default();
         self.slice_store.tell(UploadEvent::Concluded { playlist });
     }
+}
+
+/// Whether the recording was told to be backed up, so that its playlist in the bucket needs a name of its own.
+fn is_to_be_named_anew(ledger: &Ledger) -> bool {
+    ledger.is_concluded_in_backup() && ledger.late_playlists().is_empty()
 }
 
 /// Whether the recording's playlist was never put with anything in it.
