@@ -6,7 +6,9 @@
 //! decoding it; composing, getting the composed pictures, multiplexing and writing are not counted. The time inside the
 //! decoders and encoders alone is told beside.
 
+use std::ffi::CString;
 use std::io::{self, BufRead, Read};
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use cloud_recording_core::capture::api::{AudioProfile, CanvasConfig};
@@ -16,7 +18,7 @@ use cloud_recording_core::capture::av::{self, AvError};
 use cloud_recording_core::capture::encode::aac::Aac;
 use cloud_recording_core::capture::encode::x264::X264;
 use cloud_recording_core::capture::encode::{AudioEncoder, VideoEncoder};
-use ffmpeg_next::{ffi, format, media};
+use ffmpeg_sys_next as ffi;
 use serde::{Deserialize, Serialize};
 
 /// Slices begin with a key picture every so many seconds.
@@ -81,19 +83,15 @@ fn processor_time() -> Duration {
 
 /// Decodes an opened source to its end. Adds what that takes to `whole`, and returns the time inside the decoders.
 fn decode_all(url: &str, video: bool, whole: &mut Duration) -> Duration {
-    let mut input = format::input(url).expect("a source");
-    let kinds = if video { &[media::Type::Video, media::Type::Audio][..] } else { &[media::Type::Audio] };
-    let mut decoders: Vec<(usize, Decoder)> = kinds
-        .iter()
-        .filter_map(|kind| input.streams().best(*kind))
-        // SAFETY: the parameters are those of an open demultiplexer's stream.
-        .map(|stream| (stream.index(), unsafe { Decoder::open(stream.parameters().as_ptr()) }.expect("a decoder")))
-        .collect();
+    let input = Demultiplexer::open(url);
+    let (picture, sound) = (ffi::AVMediaType::AVMEDIA_TYPE_VIDEO, ffi::AVMediaType::AVMEDIA_TYPE_AUDIO);
+    let kinds = if video { &[picture, sound][..] } else { &[sound] };
+    let mut decoders: Vec<(usize, Decoder)> = kinds.iter().filter_map(|kind| input.decoder(*kind)).collect();
     timed(whole, || {
         let mut inside = Duration::ZERO;
         let mut packet = Packet::empty().expect("a packet");
         // SAFETY: context and packet are valid.
-        while unsafe { ffi::av_read_frame(input.as_mut_ptr(), packet.as_mut_ptr()) } >= 0 {
+        while unsafe { ffi::av_read_frame(input.0.as_ptr(), packet.as_mut_ptr()) } >= 0 {
             if let Some((_, decoder)) = decoders.iter_mut().find(|(index, _)| *index == packet.stream()) {
                 timed(&mut inside, || drain(decoder, Some(&mut packet)).expect("decodable media"));
             }
@@ -104,6 +102,42 @@ fn decode_all(url: &str, video: bool, whole: &mut Duration) -> Duration {
         }
         inside
     })
+}
+
+/// A source as libavformat opens it.
+struct Demultiplexer(NonNull<ffi::AVFormatContext>);
+
+impl Demultiplexer {
+    fn open(url: &str) -> Self {
+        let url = CString::new(url).expect("a URL without a NUL");
+        let mut context = ptr::null_mut();
+        // SAFETY: the string lives through the calls; a context that could not be opened is freed by libav.
+        unsafe {
+            let opened = ffi::avformat_open_input(&raw mut context, url.as_ptr(), ptr::null(), ptr::null_mut());
+            assert!(opened >= 0, "a source");
+            assert!(ffi::avformat_find_stream_info(context, ptr::null_mut()) >= 0, "a source that tells what it is");
+        }
+        Self(NonNull::new(context).expect("a source"))
+    }
+
+    /// The best stream of the kind with a decoder for it, if there is one.
+    fn decoder(&self, kind: ffi::AVMediaType) -> Option<(usize, Decoder)> {
+        // SAFETY: the context is open, and has a stream of the number that it gives.
+        unsafe {
+            let index = ffi::av_find_best_stream(self.0.as_ptr(), kind, -1, -1, ptr::null_mut(), 0);
+            let index = usize::try_from(index).ok()?;
+            let stream = *self.0.as_ref().streams.add(index);
+            Some((index, Decoder::open((*stream).codecpar).expect("a decoder")))
+        }
+    }
+}
+
+impl Drop for Demultiplexer {
+    fn drop(&mut self) {
+        let mut context = self.0.as_ptr();
+        // SAFETY: the context is owned by this value and not used afterwards.
+        unsafe { ffi::avformat_close_input(&raw mut context) };
+    }
 }
 
 fn drain(decoder: &mut Decoder, packet: Option<&mut Packet>) -> Result<(), AvError> {

@@ -280,7 +280,7 @@ fn flv(scratch: &Scratch, name: &str, change: impl Fn(&[u8]) -> Vec<u8>) -> Stri
 /// Enhanced RTMP is known from FFmpeg 6.1 on.
 fn reads_enhanced_rtmp() -> bool {
     // SAFETY: only returns a number.
-    unsafe { ffmpeg_next::ffi::avformat_version() >= (60 << 16 | 16 << 8) }
+    unsafe { ffmpeg_sys_next::avformat_version() >= (60 << 16 | 16 << 8) }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::ffi::{c_char, CStr, CString};
 use std::net::IpAddr;
 
 use cloud_recording_core::capture::{Guard, Refusal};
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 /// Stands for a key. The corpus has it in many places.
 const SECRET: &str = "hunter2hunter2";

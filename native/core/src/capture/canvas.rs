@@ -229,7 +229,7 @@ fn blacken_region(canvas: &mut Frame, region: Region) {
 
 #[cfg(test)]
 mod tests {
-    use ffmpeg_next::ffi::AVPixelFormat;
+    use ffmpeg_sys_next::AVPixelFormat;
 
     use super::*;
     use crate::capture::geometry::Fill;

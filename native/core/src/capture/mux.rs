@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 

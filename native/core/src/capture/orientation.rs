@@ -5,7 +5,7 @@
 //! pictures until the next one, or until a key picture without any. `FFmpeg`'s own filter puts it behind the key picture
 //! where that had none before it, so the packet that follows has a say, too.
 
-use ffmpeg_next::ffi::AVCodecID;
+use ffmpeg_sys_next::AVCodecID;
 
 use super::av::turn::Turn;
 use super::passthrough::h264::Framing;

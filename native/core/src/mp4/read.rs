@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::{extradata, Parameters};

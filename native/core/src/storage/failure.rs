@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use http::StatusCode;
+use quick_xml::events::Event;
 
 use crate::storage::target::Target;
 
@@ -92,8 +93,8 @@ impl StoreError {
     /// The failure that an answer with an error status means.
     #[must_use]
     pub fn from_answer(status: StatusCode, body: &str) -> Self {
-        let code = element(body, "Code").unwrap_or_default();
-        let cause = match code {
+        let [code, words] = elements(body, ["Code", "Message"]);
+        let cause = match code.as_str() {
             "NoSuchBucket" => StoreCause::NoSuchBucket,
             "NoSuchKey" => StoreCause::FileGone,
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => StoreCause::AccessDenied,
@@ -116,8 +117,7 @@ impl StoreError {
             "" => StoreCause::Refusal(status.as_u16().to_string()),
             code => StoreCause::Refusal(code.to_owned()),
         };
-        let words = element(body, "Message").unwrap_or_default();
-        let detail = match (code, words) {
+        let detail = match (code.as_str(), words.as_str()) {
             ("", "") => status.to_string(),
             (code, "") => code.to_owned(),
             (code, words) => format!("{code}: {}", words.trim_end_matches('.')),
@@ -245,11 +245,25 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
     wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source())
 }
 
-/// The text of the first element of this name.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, after) = xml.split_once(&format!("<{name}>"))?;
-    let (text, _) = after.split_once(&format!("</{name}>"))?;
-    Some(text.trim())
+/// The texts of the first elements of these names, wherever they are; empty where there is none, or no XML.
+fn elements<const COUNT: usize>(text: &str, names: [&str; COUNT]) -> [String; COUNT] {
+    let mut found = [const { String::new() }; COUNT];
+    let mut reader = quick_xml::Reader::from_str(text);
+    // What a server breaks off, or is no XML any more, tells what it told before.
+    while let Ok(event) = reader.read_event() {
+        let start = match event {
+            Event::Start(start) => start,
+            Event::Eof => break,
+            _ => continue,
+        };
+        let index = names.iter().position(|name| start.local_name().as_ref() == name.as_bytes());
+        let Some(into) = index.map(|index| &mut found[index]).filter(|into| into.is_empty()) else { continue };
+        if let Ok(text) = reader.read_text(start.name()) {
+            let text = text.decode().unwrap_or_default();
+            quick_xml::escape::unescape(&text).unwrap_or_default().trim().clone_into(into);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -286,6 +300,22 @@ mod tests {
         ];
         for (status, code, cause) in table {
             assert_eq!(answer(status, code), cause, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_what_it_can_however_it_is_written() {
+        let detail = |body: &str| StoreError::from_answer(StatusCode::BAD_REQUEST, body).detail;
+        for (body, expected) in [
+            ("<Error xmlns=\"http://s3\"><Code>A</Code><Message>one &amp; two.</Message></Error>", "A: one & two"),
+            ("<ErrorResponse><Error>\n <Code> A </Code></Error><RequestId>r</RequestId></ErrorResponse>", "A"),
+            ("<Error><Code>A</Code><Message>brok", "A"),
+            ("<Error><Code>A</Code><Code>B</Code></Error>", "A"),
+            ("<html><body>no code</body></html>", "400 Bad Request"),
+            ("{\"Code\": \"A\"}", "400 Bad Request"),
+            ("", "400 Bad Request"),
+        ] {
+            assert_eq!(detail(body), expected, "{body}");
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Servers and files that mean harm. All on loopback.
 
+use crc::{Crc, CRC_32_MPEG_2};
 use std::io::{BufRead, BufReader, Result, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -171,18 +172,7 @@ fn section(pid: u16, table: u8, id: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn crc(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(
-            crc ^ (u32::from(*byte) << 24),
-            |crc, _| {
-                if crc >> 31 == 1 {
-                    crc << 1 ^ 0x04c1_1db7
-                } else {
-                    crc << 1
-                }
-            },
-        )
-    })
+    Crc::<u32>::new(&CRC_32_MPEG_2).checksum(bytes)
 }
 
 /// An MP4 header of `tracks` tracks that claim more samples than there is room for, in a few bytes each.

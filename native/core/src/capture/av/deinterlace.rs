@@ -9,7 +9,7 @@
 
 use std::ffi::c_int;
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::colour::Matrix;
 use super::frame::{Frame, Plane};

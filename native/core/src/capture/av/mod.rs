@@ -23,7 +23,7 @@ use std::fmt;
 use std::ptr;
 use std::sync::{Mutex, Once};
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use crate::locked::Locked;
 

@@ -8,7 +8,7 @@ use std::ffi::{c_int, CStr};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::colour::Matrix;
 use super::frame::{blit, Frame};

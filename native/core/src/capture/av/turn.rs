@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Turning and mirroring pictures, as the container or the stream says that they are to be shown.
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::frame::Frame;
 use super::scale::Crop;

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::{int, AudioEncoder, EncodeError, EncoderContext};
 use crate::capture::api::AudioProfile;

@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::ptr::NonNull;
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::av::frame::{Frame, Packet};
 use super::av::{c_string, log_offset, AvError, Options};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! H.264 by x264, set up for slices of exact length at a steady bit rate.
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::{int, EncodeError, EncoderContext, VideoEncoder};
 use crate::capture::api::CanvasConfig;

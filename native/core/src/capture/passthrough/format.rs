@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use ffmpeg_next::ffi::AVCodecID;
+use ffmpeg_sys_next::AVCodecID;
 
 use super::adts::Adts;
 use super::h264::{self, Framing, ParameterSets};

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What must be known of H.264 to copy it: how its units are framed, and which parameter sets are in force.
+//!
+//! Parameter sets are compared and copied as they are; one byte of them is read. A parser such as `h264-reader` would read
+//! fields that nobody asks for, and takes no configuration that is cut short.
 
 /// A sequence parameter set is all that decides over a picture's size and coding.
 const SEQUENCE: u8 = 7;

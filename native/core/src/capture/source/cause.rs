@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 use rustls::CertificateError;
 
 use crate::capture::av::AvError;

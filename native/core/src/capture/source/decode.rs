@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a source's packets to pictures and samples in its feed.
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use super::deblock::Deblocking;
 use super::fields::Fields;

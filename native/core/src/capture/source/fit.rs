@@ -7,7 +7,7 @@
 
 use std::ffi::c_int;
 
-use ffmpeg_next::ffi::AVPixelFormat::AV_PIX_FMT_YUV420P;
+use ffmpeg_sys_next::AVPixelFormat::AV_PIX_FMT_YUV420P;
 
 use crate::capture::av::colour::Colour;
 use crate::capture::av::convert::Conversion;

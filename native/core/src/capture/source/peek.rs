@@ -5,7 +5,7 @@
 use std::ffi::c_int;
 use std::slice;
 
-use ffmpeg_next::ffi;
+use ffmpeg_sys_next as ffi;
 
 use crate::capture::av::AvError;
 
