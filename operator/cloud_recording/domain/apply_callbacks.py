@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, Reason, remedy
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DISCARD_ANNOTATION
 from cloud_recording.api.status import (
     CloudRecordingStatus,
@@ -20,11 +20,9 @@ from cloud_recording.api.status import (
     LastError,
     Outcome,
     Part,
-    Participant,
     ParticipantState,
     PartState,
     PartStorage,
-    Pause,
 )
 from cloud_recording.api.wire import (
     Callback,
@@ -32,8 +30,6 @@ from cloud_recording.api.wire import (
     EditRefused,
     EngineState,
     Finished,
-    GapRecord,
-    ParticipantRecord,
     RecorderExited,
     RecorderFailure,
     RecordingBackedUp,
@@ -50,13 +46,20 @@ from cloud_recording.api.wire import (
     Snapshot,
     SnapshotTaken,
     StorageChanged,
-    StorageRecord,
     UnknownCallback,
     UploaderFailure,
     WaitingForSecret,
 )
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import part_summary, parts, storage_health, totals
+from cloud_recording.domain import part_summary, parts, totals
+from cloud_recording.domain.apply_snapshot import merged_gaps, with_snapshot
+from cloud_recording.domain.last_error import (
+    error_of_code,
+    error_of_reason,
+    uploader_error,
+    with_error,
+    with_error_resolved,
+)
 
 _PART_STATES: Final = {
     EngineState.CONNECTING: PartState.CONNECTING,
@@ -68,18 +71,6 @@ _PART_STATES: Final = {
     EngineState.UPLOADING: PartState.UPLOADING,
 }
 """What an engine's state says about its part; the others are told by callbacks of their own."""
-
-_TRIED: Final = frozenset({"Ready", "Failing"})
-
-_OF_THE_UPLOADER: Final = frozenset({RecordingErrorCode.UPLOADER_INIT, RecordingErrorCode.UPLOADER_FAILED})
-
-_UNTIL_IT_RECORDS: Final = frozenset(
-    {Reason.RECORDER_EXIT, Reason.OUT_OF_MEMORY, Reason.POD_LOST, Reason.NODE_LOST, Reason.EVICTED}
-)
-"""Errors that are over when media is recorded again."""
-
-_UNTIL_SOMEBODY_IS_THERE: Final = frozenset({Reason.CONNECT_ERROR, Reason.DISCONNECTED, Reason.STREAMS_REFUSED})
-"""Errors that are not over while an empty channel is recorded."""
 
 _ENGINE_AT_WORK: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 
@@ -114,11 +105,11 @@ def apply_callbacks(
         part = parts.changed(part, sequence=callback.sequence, heard_time=received_at.replace(microsecond=0))
         status = parts.replaced(status, part)
         if callback.snapshot is not None:
-            status = _with_snapshot(status, part, callback.snapshot, time=callback.time)
+            status = with_snapshot(status, part, callback.snapshot, time=callback.time)
         status = _with_callback(status, _part(status, number), callback)
         if not isinstance(callback, _TELLS_STATE):
             status = _with_engine_state(status, _part(status, number), callback)
-        status = _with_errors_resolved(status, _part(status, number), time=callback.time)
+        status = with_error_resolved(status, _part(status, number), time=callback.time)
     return status
 
 
@@ -153,7 +144,7 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
         case RecorderFailure():
             return _recorder_failure(status, part, callback, time=time)
         case UploaderFailure():
-            return _with_error(status, _uploader_error(status, part, callback, time=time))
+            return with_error(status, uploader_error(status, part, callback, time=time))
         case RecordingFatalError():
             return _fatal(status, part, callback, time=time)
         case RecorderExited():
@@ -167,8 +158,8 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return parts.replaced(status, parts.changed(part, storage=PartStorage(place=place)))
         case EditRefused():
             message = f"`{callback.field}` was not changed: {callback.message}"
-            refusal = part_summary.error(RecordingErrorCode.INVALID_OPERATION, message, time=time)
-            return _with_error(status, refusal)
+            refusal = error_of_code(RecordingErrorCode.INVALID_OPERATION, message, time=time)
+            return with_error(status, refusal)
         case Finished(summary=summary):
             return part_summary.with_summary(status, part, summary, now=time)
         case SnapshotTaken() | UnknownCallback():
@@ -177,10 +168,6 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
 
 def _part(status: CloudRecordingStatus, number: int) -> Part:
     return next(part for part in status.parts if part.number == number)
-
-
-def _with_error(status: CloudRecordingStatus, error: LastError) -> CloudRecordingStatus:
-    return status.model_copy(update={"last_error": error})
 
 
 def _with_state(status: CloudRecordingStatus, part: Part, state: PartState) -> CloudRecordingStatus:
@@ -207,17 +194,10 @@ def _refused(
 ) -> CloudRecordingStatus:
     refused = parts.changed(part, state=PartState.STARTING, reason=Reason.STREAMS_REFUSED, message=callback.message)
     status = parts.replaced(status, refused)
-    facts, known = REASONS[Reason.STREAMS_REFUSED], status.last_error
+    known = status.last_error
     if known is not None and (known.reason, known.message) == (Reason.STREAMS_REFUSED, callback.message):
         return status
-    error = LastError(
-        code=callback.code,
-        reason=Reason.STREAMS_REFUSED,
-        message=callback.message or facts.meaning,
-        remedy=facts.remedy,
-        time=time,
-    )
-    return _with_error(status, error)
+    return with_error(status, error_of_reason(Reason.STREAMS_REFUSED, callback.message, time=time, code=callback.code))
 
 
 def _is_refused(part: Part) -> bool:
@@ -245,7 +225,7 @@ def _secrets_gone(
     status = parts.replaced(status, parts.changed(part, missing_secrets=gone[:1024] or None))
     if not gone:
         return status
-    return _with_error(
+    return with_error(
         status, LastError(reason=Reason.WAITING_FOR_SECRET, message=gone[:1024], remedy=_BRING_BACK, time=time)
     )
 
@@ -281,7 +261,7 @@ def _with_gap_before(status: CloudRecordingStatus, part: Part, *, time: datetime
     if former is None or span is None:
         return status
     gap = Gap(start_time=span.start, stop_time=span.stop, reason=parts.why_over(former))
-    return status.model_copy(update={"gaps": _merged(status.gaps, (gap,))})
+    return status.model_copy(update={"gaps": merged_gaps(status.gaps, (gap,))})
 
 
 def _stopped(part: Part, *, time: datetime) -> Part:
@@ -304,7 +284,7 @@ def _recorder_failure(
             if totals.somebody_joined(status):
                 idle = parts.changed(idle, reason=Reason.CHANNEL_IDLE, message="everybody had left the channel")
                 return parts.replaced(status, idle)
-            return parts.replaced(_with_error(status, _error(callback, time=time)), idle)
+            return parts.replaced(with_error(status, error_of_code(callback.code, callback.message, time=time)), idle)
         case RecordingErrorCode.RECORDER_EXIT if _is_known(status.last_error, callback.code):
             # The engine's word for what the supervisor has told already.
             return status
@@ -312,75 +292,24 @@ def _recorder_failure(
             # Told of a recording that was stopped before; its end says so.
             return status
         case RecordingErrorCode.RECORDER_FAILED if callback.snapshot and callback.snapshot.work_volume_full:
-            return _with_error(status, _volume_error(callback, time=time))
+            return with_error(
+                status, error_of_reason(Reason.WORK_VOLUME_FULL, callback.message, time=time, code=callback.code)
+            )
         case _:
-            return _with_error(status, _error(callback, time=time))
+            return with_error(status, error_of_code(callback.code, callback.message, time=time))
 
 
 def _is_known(error: LastError | None, code: int) -> bool:
     return error is not None and error.code == code and error.resolved_time is None
 
 
-def _error(callback: RecorderFailure, *, time: datetime) -> LastError:
-    return part_summary.error(callback.code, callback.message, time=time)
-
-
-def _volume_error(callback: RecorderFailure, *, time: datetime) -> LastError:
-    facts = REASONS[Reason.WORK_VOLUME_FULL]
-    return LastError(
-        code=callback.code,
-        reason=Reason.WORK_VOLUME_FULL,
-        message=callback.message or facts.meaning,
-        remedy=facts.remedy,
-        time=time,
-    )
-
-
-def _uploader_error(
-    status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime
-) -> LastError:
-    """The error with the remedy of its cause, where the engine tells it."""
-    error = part_summary.error(callback.code, callback.message, time=time)
-    health = part.storage
-    if callback.snapshot is None or callback.snapshot.storage is None or health is None or health.ready is not False:
-        return error
-    if health.reason is None:
-        return error
-    advice = remedy(health.reason, stored=storage_health.is_stored(status))
-    return error.model_copy(update={"reason": health.reason, "message": health.message, "remedy": advice})
-
-
-def _with_errors_resolved(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
-    """Says of the last error that its cause is gone, as soon as the part's facts say so."""
-    error = status.last_error
-    if error is None or error.resolved_time is not None or not _is_over(error, status, part):
-        return status
-    moment = time.astimezone(UTC).replace(microsecond=0)
-    return status.model_copy(update={"last_error": error.model_copy(update={"resolved_time": moment})})
-
-
-def _is_over(error: LastError, status: CloudRecordingStatus, part: Part) -> bool:
-    if error.reason in STORAGE_REASONS or error.code in _OF_THE_UPLOADER:
-        return part.storage is not None and part.storage.ready is True
-    if error.reason is Reason.WAITING_FOR_SECRET:
-        return part.missing_secrets is None
-    if error.reason is Reason.WORK_VOLUME_FULL:
-        return part.pause is None
-    if error.reason in _UNTIL_IT_RECORDS:
-        return part.state is PartState.RECORDING
-    if error.reason in _UNTIL_SOMEBODY_IS_THERE:
-        told = part.engine_extended is True
-        return part.state is PartState.RECORDING and (bool(status.participant_count) or not told)
-    return False
-
-
 def _fatal(
     status: CloudRecordingStatus, part: Part, callback: RecordingFatalError, *, time: datetime
 ) -> CloudRecordingStatus:
-    error = part_summary.error(callback.code, callback.message, time=time)
+    error = error_of_code(callback.code, callback.message, time=time)
     if part.state is PartState.UPLOADING and part.stop_time is not None:
         # Capture had ended as it was to; what fails after that is no reason for another part.
-        return _with_error(status, error)
+        return with_error(status, error)
     failed = parts.changed(
         part,
         state=PartState.UPLOADING,
@@ -390,7 +319,7 @@ def _fatal(
         stop_time=part.stop_time or (time if part.start_time else None),
         pause=None,
     )
-    return parts.replaced(_with_error(status, error), failed)
+    return parts.replaced(with_error(status, error), failed)
 
 
 def _recorder_exited(
@@ -403,8 +332,8 @@ def _recorder_exited(
         recorder_restarts=callback.restarts,
         state=PartState.CONNECTING if part.state in _ENGINE_AT_WORK else part.state,
     )
-    error = part_summary.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
-    return parts.replaced(_with_error(status, error), exited)
+    error = error_of_code(RecordingErrorCode.RECORDER_EXIT, message, time=time)
+    return parts.replaced(with_error(status, error), exited)
 
 
 def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:
@@ -421,80 +350,3 @@ def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callb
     if state is PartState.RECORDING:
         return _with_first_media(status, part, time=callback.time.astimezone(UTC).replace(microsecond=0))
     return status
-
-
-def _with_snapshot(
-    status: CloudRecordingStatus, part: Part, snapshot: Snapshot, *, time: datetime
-) -> CloudRecordingStatus:
-    pause = _pause(snapshot) if part.state not in parts.OVER else None
-    running = max(0, round((time - pause.start_time).total_seconds() * 1000)) if pause else 0
-    counted = parts.changed(
-        part,
-        playlist=snapshot.playlist or part.playlist,
-        slices=snapshot.slices,
-        bytes=snapshot.bytes,
-        recorded_milliseconds=snapshot.recorded_milliseconds,
-        gap_milliseconds=snapshot.gap_milliseconds + running,
-        gap_count=snapshot.gap_count + (1 if pause else 0),
-        somebody_joined=part.somebody_joined or snapshot.somebody_joined,
-        pause=pause,
-        storage=_storage(part, snapshot.storage),
-        engine_extended=True,
-    )
-    status = parts.replaced(status, counted)
-    durable = part_summary.optional_moment(snapshot.last_durable_slice_time)
-    newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
-    # An old part that still uploads has no participants; who is there is told by the part that captures.
-    people = {}
-    if part.number == status.parts[-1].number:
-        people = {
-            "participants": tuple({one.uid: _participant(one) for one in snapshot.participants}.values()),
-            "participant_count": snapshot.participant_count,
-        }
-    lasting = (Gap(start_time=pause.start_time, reason=pause.reason),) if pause else ()
-    gaps = _merged(status.gaps, (*map(_gap, snapshot.gaps), *lasting))
-    return status.model_copy(update={"last_durable_slice_time": newest, "gaps": gaps, **people})
-
-
-def _pause(snapshot: Snapshot) -> Pause | None:
-    reported = snapshot.pause
-    return Pause(reason=reported.reason, start_time=part_summary.moment(reported.since)) if reported else None
-
-
-def _storage(part: Part, reported: StorageRecord | None) -> PartStorage | None:
-    if reported is None or part.storage is None or reported.state not in _TRIED:
-        return part.storage
-    failing = reported.state == "Failing"
-    return part.storage.model_copy(
-        update={
-            "ready": not failing,
-            "reason": storage_health.reason_of(reported.cause) if failing else None,
-            "message": reported.message if failing else None,
-            "time": part_summary.optional_moment(reported.since),
-        }
-    )
-
-
-def _merged(known: tuple[Gap, ...], reported: tuple[Gap, ...]) -> tuple[Gap, ...]:
-    """The gaps in order; one that lasted is known no more once another account is reported."""
-    by_start = {gap.start_time: gap for gap in (*(one for one in known if one.stop_time is not None), *reported)}
-    return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-20:]
-
-
-def _gap(record: GapRecord) -> Gap:
-    return Gap(
-        start_time=part_summary.moment(record.start), stop_time=part_summary.moment(record.stop), reason=record.reason
-    )
-
-
-def _participant(record: ParticipantRecord) -> Participant:
-    return Participant(
-        uid=record.uid,
-        name=record.name,
-        state=record.state,
-        audio=record.audio,
-        video=record.video,
-        join_time=part_summary.optional_moment(record.join_time),
-        leave_time=part_summary.optional_moment(record.leave_time),
-        message=record.message or None,
-    )

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.reasons import REASONS, Reason, reason_facts
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import part_summary, parts
+from cloud_recording.domain.last_error import error_of_code, error_of_reason, with_error
 from cloud_recording.domain.names import recording_id
 from cloud_recording.domain.observed_state import ObservedState
 from cloud_recording.domain.pod_view import PodView, Termination
@@ -92,7 +93,7 @@ def _seen(
 ) -> tuple[CloudRecordingStatus, Part]:
     """The part with what any pod shows that has not ended yet; a new end of its container becomes the last error."""
     if pod.restarts > part.runner_restarts and pod.last_terminated is not None:
-        status = status.model_copy(update={"last_error": _restart_error(pod.last_terminated, now=now)})
+        status = with_error(status, _restart_error(pod.last_terminated, now=now))
     ready = pod.ready and pod.deleted_at is None
     known_ready = part.ready_time or (now.replace(microsecond=0) if part.pod_ready else None)
     if pod.restarts > part.runner_restarts:
@@ -157,13 +158,9 @@ def _restart_error(ended: Termination, *, now: datetime) -> LastError:
     time = ended.finished_at or now
     if ended.reason != _OUT_OF_MEMORY:
         message = f"the recorder's container ended ({_how(ended)}) and was started again in the same pod"
-        return part_summary.error(RecordingErrorCode.RECORDER_EXIT, message, time=time)
-    return LastError(
-        reason=Reason.OUT_OF_MEMORY,
-        message="the recorder's container used more memory than its limit and was started again in the same pod",
-        remedy=REASONS[Reason.OUT_OF_MEMORY].remedy,
-        time=time.replace(microsecond=0),
-    )
+        return error_of_code(RecordingErrorCode.RECORDER_EXIT, message, time=time)
+    message = "the recorder's container used more memory than its limit and was started again in the same pod"
+    return error_of_reason(Reason.OUT_OF_MEMORY, message, time=time)
 
 
 def _lost(
@@ -181,8 +178,7 @@ def _lost(
         end_time=moment,
         stop_time=part.stop_time or _last_known(status, part, moment),
     )
-    error = LastError(reason=reason, message=message, remedy=reason_facts(reason).remedy, time=moment)
-    return parts.replaced(status.model_copy(update={"last_error": error}), lost)
+    return parts.replaced(with_error(status, error_of_reason(reason, message, time=now)), lost)
 
 
 def _last_known(status: CloudRecordingStatus, part: Part, moment: datetime) -> datetime | None:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import Reason
-from cloud_recording.api.status import CloudRecordingStatus, LastError, Outcome, Part, PartState
+from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.api.wire import Summary
 from cloud_recording.domain import names, parts
+from cloud_recording.domain.wire_time import optional_time
 
 
 def read_summary(message: str, *, uid: str, part: int) -> Summary | None:
@@ -37,8 +38,8 @@ def with_summary(status: CloudRecordingStatus, part: Part, summary: Summary, *, 
         bytes=summary.bytes,
         recorded_milliseconds=summary.recorded_milliseconds,
         gap_milliseconds=summary.gap_milliseconds,
-        start_time=optional_moment(summary.start_time) or part.start_time,
-        stop_time=optional_moment(summary.stop_time) or part.stop_time,
+        start_time=optional_time(summary.start_time) or part.start_time,
+        stop_time=optional_time(summary.stop_time) or part.stop_time,
         end_time=part.end_time or now.replace(microsecond=0),
         somebody_joined=part.somebody_joined or summary.somebody_joined,
         missing_secrets=None,
@@ -47,28 +48,6 @@ def with_summary(status: CloudRecordingStatus, part: Part, summary: Summary, *, 
         pause=None,
     )
     return parts.replaced(status, concluded)
-
-
-def moment(milliseconds: int) -> datetime:
-    """A moment of the wire, in the precision of a status."""
-    return datetime.fromtimestamp(milliseconds // 1000, UTC)
-
-
-def optional_moment(milliseconds: int | None) -> datetime | None:
-    """The same, of a moment that need not be known."""
-    return None if milliseconds is None else moment(milliseconds)
-
-
-def error(code: int, message: str, *, time: datetime) -> LastError:
-    """What `lastError` says of one of the engine's codes."""
-    facts = error_facts(code)
-    return LastError(
-        code=code,
-        reason=facts.reason,
-        message=message or facts.meaning,
-        remedy=facts.remedy,
-        time=time.replace(microsecond=0),
-    )
 
 
 def _reason(part: Part, summary: Summary) -> Reason | None:
