@@ -14,7 +14,8 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.runner.control_protocol import Job, Mode, SecretText
-from cloud_recording.runner.supervisor.recorder_job import Assignment
+from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
+from cloud_recording.runner.supervisor.recorder_job import JobBuilder
 from tests.unit.runner.documents import RECORDING_ID, document, storage
 
 DESIRED = DesiredState(
@@ -26,12 +27,17 @@ DESIRED = DesiredState(
 )
 
 
-def assignment(secrets: Path, **more: Any) -> Assignment:
-    return Assignment(RecordingDocument.model_validate(document(**more)), secrets=secrets, work=Path("/work"))
+def builder(told: dict[str, Any], secrets: Path, **more: Any) -> JobBuilder:
+    recording = RecordingDocument.model_validate(told)
+    return JobBuilder(recording, MountedSecrets(recording, secrets), **{"work": Path("/work"), **more})
+
+
+def mounted(told: dict[str, Any], secrets: Path) -> MountedSecrets:
+    return MountedSecrets(RecordingDocument.model_validate(told), secrets)
 
 
 def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
-    job = assignment(tmp_path).job(Mode.RECORD, DESIRED)
+    job = builder(document(), tmp_path).job(Mode.RECORD, DESIRED)
     assert job.configuration == {
         "recordingId": RECORDING_ID,
         "filePrefix": "bak0_",
@@ -89,7 +95,7 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
 
 def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness(tmp_path: Path) -> None:
     def configured(told: dict[str, Any]) -> Mapping[str, Any]:
-        part = Assignment(RecordingDocument.model_validate(told), secrets=tmp_path, work=Path("/work"))
+        part = builder(told, tmp_path)
         return dict(part.job(Mode.RECORD, DESIRED).configuration)
 
     assert configured({**document(), "maxWaitSeconds": 3600})["maxWaitSeconds"] == 3600
@@ -110,21 +116,20 @@ def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness
 def test_vendors_and_regions_get_the_interfaces_numbers_and_the_engines_names(
     tmp_path: Path, bucket: dict[str, Any], vendor: int, region: int, name: str, *, path_style: bool
 ) -> None:
-    job = assignment(tmp_path, bucket=bucket).job(Mode.RECORD, DESIRED)
+    job = builder(document(bucket=bucket), tmp_path).job(Mode.RECORD, DESIRED)
     assert (job.numbers["vendor"], job.numbers["region"]) == (vendor, region)
     assert (job.configuration["storage"]["region"], job.configuration["storage"]["pathStyle"]) == (name, path_style)
 
 
 def test_a_claims_size_is_left_to_its_file_system(tmp_path: Path) -> None:
     work = {"persistentVolumeClaim": {"size": "10Gi"}}
-    assert "workBytes" not in assignment(tmp_path, work=work).job(Mode.RECORD, DESIRED).configuration
+    assert "workBytes" not in builder(document(work=work), tmp_path).job(Mode.RECORD, DESIRED).configuration
 
 
 def test_a_volume_on_the_nodes_disk_is_told_from_one_of_its_own(tmp_path: Path) -> None:
     def volume(scratch: Path | None) -> object:
-        recording = RecordingDocument.model_validate(document())
-        given = Assignment(recording, secrets=tmp_path, work=tmp_path, scratch=scratch)
-        return given.job(Mode.RECORD, DESIRED).configuration.get("workVolume")
+        jobs = builder(document(), tmp_path, work=tmp_path, scratch=scratch)
+        return jobs.job(Mode.RECORD, DESIRED).configuration.get("workVolume")
 
     (tmp_path / "scratch").mkdir()
     assert volume(tmp_path / "scratch") == "NodeDisk"
@@ -136,7 +141,7 @@ def test_missing_secrets_are_named_with_the_field_that_names_them(tmp_path: Path
     (tmp_path / "bucket").mkdir()
     (tmp_path / "bucket" / "accessKey").write_text("key")
     (tmp_path / "bucket" / "secretKey").touch()
-    missing = assignment(tmp_path, bucket=storage(caSecretRef={"name": "ca", "key": "pem"})).missing_secrets()
+    missing = mounted(document(bucket=storage(caSecretRef={"name": "ca", "key": "pem"})), tmp_path).missing()
     assert [(secret.secret_name, secret.key, secret.field) for secret in missing] == [
         ("channel", "token", "spec.channel.tokenSecretRef"),
         ("streams", "bob", "spec.channel.streams[1].urlSecretRef"),
@@ -158,8 +163,7 @@ def test_what_a_streams_server_asks_for_is_handed_down_with_its_secrets_as_files
     camera = {"uid": 13, "url": "rtsps://camera.example.com/1", "certificateSha256": "ab" * 32}
     body = document()
     body["spec"]["channel"]["streams"] = [stream, camera]
-    assigned = Assignment(RecordingDocument.model_validate(body), secrets=tmp_path, work=tmp_path / "work")
-    assert assigned.job(Mode.RECORD, DESIRED).configuration["channels"][0]["streams"] == [
+    assert builder(body, tmp_path).job(Mode.RECORD, DESIRED).configuration["channels"][0]["streams"] == [
         {
             "uid": 12,
             "url": "https://cdn.example.com/a.m3u8",
@@ -172,7 +176,7 @@ def test_what_a_streams_server_asks_for_is_handed_down_with_its_secrets_as_files
         },
         {"uid": 13, "url": "rtsps://camera.example.com/1", "certificateSha256": "ab" * 32, "silenceSeconds": 30},
     ]
-    assert [secret.field for secret in assigned.missing_secrets()][1:3] == [
+    assert [secret.field for secret in mounted(body, tmp_path).missing()][1:3] == [
         "spec.channel.streams[0].headers[1].valueSecretRef",
         "spec.channel.streams[0].caSecretRef",
     ]
@@ -184,7 +188,7 @@ def test_a_secret_loses_the_line_break_that_tools_append_and_nothing_else(tmp_pa
     assert SecretText(path=str(file)).read() == " spaced "
 
 
-def one_participant(tmp_path: Path, url: str, *, beside: str | None = None) -> Assignment:
+def one_participant(tmp_path: Path, url: str, *, beside: str | None = None) -> MountedSecrets:
     """A recording of participant 11, whose URL is in a Secret; with a URL beside, of participant 12 as well."""
     streams: list[dict[str, Any]] = [
         {"uid": 11, "name": "alice", "urlSecretRef": {"name": "streams", "key": "alice"}},
@@ -195,7 +199,7 @@ def one_participant(tmp_path: Path, url: str, *, beside: str | None = None) -> A
     for name, key in (("bucket", "accessKey"), ("bucket", "secretKey"), ("channel", "token"), ("streams", "alice")):
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / key).write_text(url if name == "streams" else "key")
-    return Assignment(RecordingDocument.model_validate(made), secrets=tmp_path, work=Path("/work"))
+    return mounted(made, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -212,28 +216,28 @@ def one_participant(tmp_path: Path, url: str, *, beside: str | None = None) -> A
 def test_a_url_that_can_never_be_fetched_is_told_by_secret_key_and_participant(
     tmp_path: Path, url: str, sentence: str
 ) -> None:
-    (missing,) = one_participant(tmp_path, url).missing_secrets()
+    (missing,) = one_participant(tmp_path, url).missing()
     assert missing.unusable
     assert missing.sentence() == f"key 'alice' of Secret 'streams', named by participant 11 'alice', {sentence}"
 
 
 @pytest.mark.parametrize("url", ["rtmp://media.example.com/live/alice\n", "rtsp://192.0.2.1:554/a?token=x"])
 def test_a_url_that_may_be_fetched_is_not_objected_to(tmp_path: Path, url: str) -> None:
-    assert one_participant(tmp_path, url).missing_secrets() == ()
+    assert one_participant(tmp_path, url).missing() == ()
 
 
 def test_one_participant_with_a_good_url_is_enough_to_begin(tmp_path: Path) -> None:
-    assert one_participant(tmp_path, "nonsense", beside="rtmp://media/b").missing_secrets() == ()
+    assert one_participant(tmp_path, "nonsense", beside="rtmp://media/b").missing() == ()
 
 
 def test_an_empty_key_is_empty_and_not_absent(tmp_path: Path) -> None:
-    (missing,) = one_participant(tmp_path, "").missing_secrets()
+    (missing,) = one_participant(tmp_path, "").missing()
     assert missing.sentence() == "key 'alice' of Secret 'streams', named by participant 11 'alice', is empty"
 
 
 def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> None:
     place = StoragePlace(bucket="elsewhere", endpoint="https://s3.example.org", region="eu-north-1")
-    job = assignment(tmp_path).job(Mode.RESCUE, DESIRED, place)
+    job = builder(document(), tmp_path).job(Mode.RESCUE, DESIRED, place)
     assert (job.bucket, job.configuration["storage"]["endpoint"]) == ("elsewhere", "https://s3.example.org")
     engines = {
         "bucket": "elsewhere",
@@ -243,4 +247,4 @@ def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> No
         "pathStyle": True,
     }
     assert job.configuration["place"] == engines
-    assert assignment(tmp_path).move(place) == engines
+    assert builder(document(), tmp_path).storage_change(place) == engines

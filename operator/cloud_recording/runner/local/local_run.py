@@ -65,7 +65,7 @@ class LocalRun:
 
     async def run(self) -> int:
         """Records until it is over and returns the exit status."""
-        self._files.lay_out(self._work)
+        self._files.lay_out()
         if self._resumes:
             self._check_resumable()
         self._work.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ from typing import Any
 from cloud_recording.api.channel import URL_SCHEMES
 from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument
 from cloud_recording.runner.local.manifest import Manifest, ManifestError
+from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.mounts import Mounts
-from cloud_recording.runner.supervisor.recorder_job import Assignment
 
 
 class PodFiles:
@@ -32,7 +32,7 @@ class PodFiles:
         self.desired = self.desired.model_copy(update={**changes, "generation": generation})
         _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
 
-    def lay_out(self, work: Path) -> None:
+    def lay_out(self) -> None:
         """Lays the files out as the kubelet would; all secrets must be there, for nobody will create one later."""
         document = self._document()
         self.mounts.pod.mkdir()
@@ -42,10 +42,10 @@ class PodFiles:
             (self.mounts.secrets / name).mkdir(parents=True)
             for key, content in keys.items():
                 (self.mounts.secrets / name / key).write_bytes(content)
-        self._check_secrets(document, work)
+        self._check_secrets(document)
 
-    def _check_secrets(self, document: RecordingDocument, work: Path) -> None:
-        missing = Assignment(document, secrets=self.mounts.secrets, work=work).missing_secrets()
+    def _check_secrets(self, document: RecordingDocument) -> None:
+        missing = MountedSecrets(document, self.mounts.secrets).missing()
         if missing:
             raise ManifestError(
                 "\n".join(

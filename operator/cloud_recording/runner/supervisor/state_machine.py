@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
-from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
@@ -36,6 +35,7 @@ from cloud_recording.runner.supervisor.part_state import (
     State,
     Step,
 )
+from cloud_recording.runner.supervisor.published_numbers import number_of
 
 RESCUE_CRASHES: Final = 3
 
@@ -230,7 +230,7 @@ def _apply_desired(state: State, now: Moment) -> Step:
     orders: tuple[Action, ...] = ()
     awaited = dict(state.awaited)
     if (last_sent.layout, last_sent.max_resolution_uid) != (wanted.layout, wanted.max_resolution_uid):
-        arguments = {"layout": list(Layout).index(wanted.layout), "maxResolutionUid": wanted.max_resolution_uid}
+        arguments = {"layout": number_of(wanted.layout), "maxResolutionUid": wanted.max_resolution_uid}
         orders += (Send(command=Command.LAYOUT, arguments=arguments),)
         awaited[Awaited.LAYOUT] = now.monotonic
     if last_sent.paused != wanted.paused:

@@ -23,6 +23,7 @@ from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.faults import RecordingFault
 from cloud_recording.runner.supervisor.callback_delivery import Delivery, Receiver
 from cloud_recording.runner.supervisor.clock import boot_id, now
+from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.mounts import POLL_SECONDS, Mounts, UnreadableMount, WatchedFile
 from cloud_recording.runner.supervisor.outcome import readiness, reopened, resumed, summarise
 from cloud_recording.runner.supervisor.part_log import log_callback, log_command
@@ -47,7 +48,7 @@ from cloud_recording.runner.supervisor.part_state import (
 from cloud_recording.runner.supervisor.part_store import OUTBOX, PartStore, lasting
 from cloud_recording.runner.supervisor.probe_server import ProbeState
 from cloud_recording.runner.supervisor.recorder_child import RecorderChild
-from cloud_recording.runner.supervisor.recorder_job import Assignment
+from cloud_recording.runner.supervisor.recorder_job import JobBuilder
 from cloud_recording.runner.supervisor.state_machine import react
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class Supervisor:
         """
         self._pod = pod
         self._document = pod.mounts.recording()
-        self._assignment = Assignment(self._document, secrets=pod.mounts.secrets, work=pod.work, scratch=pod.scratch)
+        self._secrets = MountedSecrets(self._document, pod.mounts.secrets)
+        self._jobs = JobBuilder(self._document, self._secrets, work=pod.work, scratch=pod.scratch)
         self._redactor = redactor
         self._store = PartStore(outbox or pod.work / OUTBOX, self._document, owner=pod.pod_uid, takes_over=reopen)
         self._outbox = self._store.outbox
@@ -172,10 +174,10 @@ class Supervisor:
         desired = WatchedFile(self._pod.mounts.desired_path)
         seen = None
         while True:
-            found = self._assignment.missing_secrets(), self._assignment.secret_versions()
+            found = self._secrets.missing(), self._secrets.versions()
             if found != seen:
                 seen = found
-                self._redactor.learn(need.path for need in self._assignment.needed_secrets())
+                self._redactor.learn(need.path for need in self._secrets.needed())
                 self._events.put_nowait(SecretsSeen(missing=found[0]))
             if desired.changed():
                 self._read_desired()
@@ -252,10 +254,10 @@ class Supervisor:
                     on_callbacks=self._callbacks_stored.set,
                 )
             case Begin():
-                self._redactor.learn(need.path for need in self._assignment.needed_secrets())
+                self._redactor.learn(need.path for need in self._secrets.needed())
                 if action.anew:
                     shutil.rmtree(self._pod.work / self._document.recording_id, ignore_errors=True)
-                job = self._assignment.job(action.mode, action.desired, _storage_place(action.place))
+                job = self._jobs.job(action.mode, action.desired, _storage_place(action.place))
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
             case Send():
                 log_command(action, self._state)
@@ -272,7 +274,7 @@ class Supervisor:
     def _engine_arguments(self, send: Send) -> Mapping[str, Any]:
         if send.command is not Command.STORAGE:
             return send.arguments
-        return {"place": self._assignment.move(StoragePlace.model_validate(send.arguments["place"]))}
+        return {"place": self._jobs.storage_change(StoragePlace.model_validate(send.arguments["place"]))}
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._child:

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON document that configures our engine for a pod: streams, storage, work volume. Secrets are paths in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_recording.api.channel import Header
+from cloud_recording.api.regions import region_name
+from cloud_recording.api.secret_refs import SecretKeyRef
+from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
+
+_USUAL_REGION: Final = "us-east-1"
+"""What requests to a server of one's own are signed with when nobody says otherwise."""
+_OF_A_POD: Final[Mapping[str, Any]] = {
+    # The operator's deadlines hold.
+    "finalUploadSeconds": None,
+    # A process that is started after a crash finds there that everything was delivered; it goes with the pod or claim.
+    "keepDirectory": True,
+    # The process has nothing else to do with libav.
+    "log": {"to": "StandardError", "libav": True},
+}
+
+
+class EngineConfiguration:
+    """What a part's document means to the engine, on this node."""
+
+    def __init__(
+        self, document: RecordingDocument, secrets: MountedSecrets, *, work: Path, scratch: Path | None
+    ) -> None:
+        """`scratch` is a directory on the node's disk; none without a node."""
+        self._document = document
+        self._secrets = secrets
+        self._work = work
+        self._scratch = scratch
+
+    def document(self, storage: Storage) -> dict[str, Any]:
+        """The configuration document of a part whose files go to this storage."""
+        document = self._document
+        prefix = {"filePrefix": document.part.file_prefix} if document.part.file_prefix else {}
+        return {
+            "recordingId": document.recording_id,
+            **prefix,
+            "workDir": str(self._work),
+            **self._work_bytes(),
+            **self._max_wait(),
+            "fit": document.spec.recording.video.fit.value,
+            **self._work_volume(),
+            "sliceSeconds": document.spec.recording.slice_seconds,
+            "protocols": list(document.protocols),
+            "allowLinkLocal": document.allow_link_local,
+            "allowedHosts": list(document.stream_hosts),
+            "storage": self._storage(storage),
+            **_OF_A_POD,
+            "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],
+        }
+
+    def _work_bytes(self) -> dict[str, int]:
+        """The kubelet's limit on an emptyDir, which the volume itself does not show: beyond it the pod is evicted."""
+        empty_dir = self._document.spec.work.empty_dir
+        return {"workBytes": empty_dir.size_limit_bytes} if empty_dir else {}
+
+    def _max_wait(self) -> dict[str, int]:
+        seconds = self._document.max_wait_seconds
+        return {} if seconds is None else {"maxWaitSeconds": seconds}
+
+    def _work_volume(self) -> dict[str, str]:
+        """Whether the kubelet evicts by the disk that the volume lies on, as some claims do, too."""
+        if self._scratch is None or self._work.stat().st_dev != self._scratch.stat().st_dev:
+            return {}
+        return {"workVolume": "NodeDisk"}
+
+    def _streams(self) -> Iterator[dict[str, Any]]:
+        for stream in self._document.spec.channel.streams:
+            secret = stream.url_secret_ref
+            source = {"urlFile": str(self._secrets.path(secret))} if secret else {"url": stream.url}
+            optional = {
+                "name": stream.name,
+                "headers": [self._header(header) for header in stream.headers] if stream.headers else None,
+                "caFile": str(self._secrets.path(stream.ca_secret_ref)) if stream.ca_secret_ref else None,
+                "certificateSha256": stream.certificate_sha256,
+            }
+            set_ones = {name: value for name, value in optional.items() if value is not None}
+            yield {"uid": stream.uid, **source, **set_ones, "silenceSeconds": stream.silence_seconds}
+
+    def _header(self, header: Header) -> dict[str, str | None]:
+        secret = header.value_secret_ref
+        value = {"valueFile": str(self._secrets.path(secret))} if secret else {"value": header.value}
+        return {"name": header.name, **value}
+
+    def _storage(self, storage: Storage) -> dict[str, Any]:
+        bucket = storage.credentials.secret_ref
+        optional = {
+            "endpoint": storage.endpoint,
+            "region": _region(storage),
+            "prefix": storage.prefix,
+            "caFile": str(self._secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else None,
+        }
+        return {
+            **{name: value for name, value in optional.items() if value is not None},
+            "pathStyle": storage.effective_addressing is Addressing.PATH,
+            "credentialFiles": {
+                "accessKey": str(self._secrets.path(SecretKeyRef(name=bucket.name, key=bucket.access_key_key))),
+                "secretKey": str(self._secrets.path(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key))),
+            },
+        }
+
+
+def place_document(storage: Storage) -> dict[str, Any]:
+    """Where files go, as engines read it."""
+    optional = {"endpoint": storage.endpoint, "region": _region(storage)}
+    return {
+        "bucket": storage.bucket,
+        "vendor": storage.vendor.value,
+        "pathStyle": storage.effective_addressing is Addressing.PATH,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def _region(storage: Storage) -> str | None:
+    if storage.region is not None:
+        return region_name(storage.vendor, storage.region)
+    return _USUAL_REGION if storage.vendor is StorageVendor.S3 else None
