@@ -6,23 +6,50 @@ use std::sync::Mutex;
 use crate::capture::api::TrackKind;
 use crate::capture::clock::{lock, Nanos, SECOND};
 
-/// What was told so long ago may be told again.
+/// What was told so long ago may be told again, unless its track has been lost ever since.
 const AGAIN: Nanos = 600 * SECOND;
 
 /// A source that finds more ways than these to be wrong within that time is not told of any more.
 const MOST: usize = 16;
 
 #[derive(Default)]
-pub struct MediaWarnings(Mutex<Vec<(TrackKind, String, Nanos)>>);
+pub struct MediaWarnings(Mutex<Vec<Warning>>);
+
+struct Warning {
+    track: TrackKind,
+    words: String,
+    at: Nanos,
+    /// The track is lost for this, and nothing of it was decoded since.
+    standing: bool,
+}
 
 impl MediaWarnings {
-    /// Whether this is to be told; it counts as told then.
+    /// Whether damage is to be told; it counts as told then.
     pub fn is_news(&self, track: TrackKind, words: &str, now: Nanos) -> bool {
+        self.note(Warning { track, words: words.to_owned(), at: now, standing: false })
+    }
+
+    /// The same of a track's loss, which is no news again before something of the track was decoded.
+    pub fn is_new_loss(&self, track: TrackKind, words: &str, now: Nanos) -> bool {
+        self.note(Warning { track, words: words.to_owned(), at: now, standing: true })
+    }
+
+    /// Something of the track was decoded.
+    pub fn heal(&self, track: TrackKind) {
+        lock(&self.0).iter_mut().filter(|warning| warning.track == track).for_each(|warning| warning.standing = false);
+    }
+
+    fn note(&self, new: Warning) -> bool {
         let mut told = lock(&self.0);
-        told.retain(|(_, _, at)| now - at < AGAIN);
-        let news = told.len() < MOST && !told.iter().any(|(of, known, _)| *of == track && known == words);
+        told.retain(|warning| warning.standing || new.at - warning.at < AGAIN);
+        let known = |warning: &&mut Warning| warning.track == new.track && warning.words == new.words;
+        if let Some(warning) = told.iter_mut().find(known) {
+            warning.standing |= new.standing;
+            return false;
+        }
+        let news = told.len() < MOST;
         if news {
-            told.push((track, words.to_owned(), now));
+            told.push(new);
         }
         news
     }
@@ -33,13 +60,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_complaint_is_told_once_in_ten_minutes_and_only_so_many_of_them() {
-        let media_warnings = MediaWarnings::default();
-        assert!(media_warnings.is_news(TrackKind::Audio, "noise", 0));
-        assert!(!media_warnings.is_news(TrackKind::Audio, "noise", AGAIN - 1));
-        assert!(media_warnings.is_news(TrackKind::Video, "noise", 0));
-        assert!(media_warnings.is_news(TrackKind::Audio, "noise", AGAIN));
-        let told = (0..1000).filter(|size| media_warnings.is_news(TrackKind::Video, &size.to_string(), AGAIN)).count();
+    fn each_damage_is_told_once_in_ten_minutes_and_only_so_many_of_them() {
+        let warnings = MediaWarnings::default();
+        assert!(warnings.is_news(TrackKind::Audio, "noise", 0));
+        assert!(!warnings.is_news(TrackKind::Audio, "noise", AGAIN - 1));
+        assert!(warnings.is_news(TrackKind::Video, "noise", 0));
+        assert!(warnings.is_news(TrackKind::Audio, "noise", AGAIN));
+        let told = (0..1000).filter(|size| warnings.is_news(TrackKind::Video, &size.to_string(), AGAIN)).count();
         assert!(told < MOST, "{told}");
+    }
+
+    #[test]
+    fn a_track_s_loss_is_told_once_until_something_of_it_is_decoded() {
+        let warnings = MediaWarnings::default();
+        assert!(warnings.is_new_loss(TrackKind::Video, "no decoder", 0));
+        assert!(!warnings.is_new_loss(TrackKind::Video, "no decoder", 9 * AGAIN));
+        assert!(warnings.is_new_loss(TrackKind::Video, "too small", 9 * AGAIN));
+        warnings.heal(TrackKind::Audio);
+        assert!(!warnings.is_new_loss(TrackKind::Video, "no decoder", 20 * AGAIN));
+        warnings.heal(TrackKind::Video);
+        assert!(warnings.is_new_loss(TrackKind::Video, "no decoder", 20 * AGAIN));
+        warnings.heal(TrackKind::Video);
+        assert!(!warnings.is_new_loss(TrackKind::Video, "no decoder", 21 * AGAIN - 1));
     }
 }

@@ -238,19 +238,18 @@ impl<'a> DecodeSession<'a> {
             }
         }
         if let Some(damage) = damage {
-            self.complain(track, damage, |uid, track, reason| CaptureEvent::TrackDamaged { uid, track, reason });
+            if self.media_warnings.is_news(track, damage, self.context.clock.now()) {
+                let (uid, reason) = (self.uid, damage.to_owned());
+                self.context.sink.event(CaptureEvent::TrackDamaged { uid, track, reason });
+            }
         }
     }
 
     /// A track is not recorded, at least for now.
     fn lose(&self, track: TrackKind, failure: &TrackFailure) {
-        let words = failure.to_string();
-        self.complain(track, &words, |uid, track, reason| CaptureEvent::TrackLost { uid, track, reason });
-    }
-
-    fn complain(&self, track: TrackKind, words: &str, event: impl FnOnce(u32, TrackKind, String) -> CaptureEvent) {
-        if self.media_warnings.is_news(track, words, self.context.clock.now()) {
-            self.context.sink.event(event(self.uid, track, words.to_owned()));
+        let (uid, reason) = (self.uid, failure.to_string());
+        if self.media_warnings.is_new_loss(track, &reason, self.context.clock.now()) {
+            self.context.sink.event(CaptureEvent::TrackLost { uid, track, reason });
         }
     }
 
@@ -333,6 +332,8 @@ impl<'a> DecodeSession<'a> {
         let first = self.told.is_none();
         if let Some(before) = self.seen[track as usize].replace(due) {
             self.patience[track as usize] = (2 * (due - before)).clamp(nanos(LATELY), SLOWEST_PACE);
+        } else {
+            self.media_warnings.heal(track);
         }
         if first {
             let (audio, video) = self.present();
