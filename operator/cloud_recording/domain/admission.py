@@ -15,7 +15,7 @@ from cloud_recording.api.settings import AllowedSettings, OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.domain import parts, playlist_url
-from cloud_recording.domain.summarize import ReadyReason
+from cloud_recording.domain.ready_reason import ReadyReason
 
 
 def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a part's last word can still be relied on: how old it may be, and what its pod says meanwhile."""
+"""Whether what a part's pod reported last still holds: how old a report may be, and what the probes say meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.domain import parts
 
 FIRST_PROBE: Final = timedelta(seconds=15)
-"""A container that began so recently may record before its pod is seen to be ready: its own word is newer."""
+"""A container that began so recently may record before its pod is seen to be ready: its own report is newer."""
 
 FIRST_REPORT_TIMEOUT: Final = timedelta(seconds=60)
 """A runner reports as soon as it has loaded its engine."""

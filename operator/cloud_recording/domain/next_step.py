@@ -13,8 +13,8 @@ from cloud_recording.domain.admission import denial
 from cloud_recording.domain.completion import Completion, completion
 from cloud_recording.domain.desired_state import stop_cause
 from cloud_recording.domain.observed_state import ObservedState
+from cloud_recording.domain.ready_reason import ReadyReason
 from cloud_recording.domain.restart_policy import AwaitSummary, EndRecording, NextPart, follow_up
-from cloud_recording.domain.summarize import ReadyReason
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a file of the recording is found in its bucket, as a URL."""
+"""Where the recording's playlists are found in their buckets, as URLs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.regions import region_name
+from cloud_recording.api.status import MOST_PLAYLISTS, CloudRecordingStatus, Playlist
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.api.storage_place import at_place
+from cloud_recording.domain import totals
 
 _VENDOR_DOMAINS: Final[Mapping[StorageVendor, str]] = {
     StorageVendor.QINIU: "qiniucs.com",
@@ -26,6 +30,16 @@ def url(storage: Storage, name: str) -> str | None:
     if storage.effective_addressing is Addressing.VIRTUAL_HOSTED:
         return f"{scheme}://{storage.bucket}.{host}/{key}"
     return f"{scheme}://{host}/{storage.bucket}/{key}"
+
+
+def playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tuple[Playlist, ...]:
+    """The playlists in the bucket, of parts that are listed no longer, too."""
+    known = {one.part: one for one in status.playlists}
+    for part in status.parts:
+        if part.playlist is not None and totals.in_bucket(part):
+            storage = at_place(recording.spec.storage, part.storage.place if part.storage else None)
+            known[part.number] = Playlist(part=part.number, name=part.playlist, url=url(storage, part.playlist))
+    return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
 
 
 def host(storage: Storage) -> str:

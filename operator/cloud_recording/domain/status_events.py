@@ -14,7 +14,7 @@ from cloud_recording.api.reasons import SEE_ERROR, ConditionType, Reason, reason
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError
 from cloud_recording.domain import conditions, parts
 
-_TROUBLE: Final = frozenset(
+_WARNINGS: Final = frozenset(
     {
         Reason.WAITING_FOR_SECRET,
         Reason.UNSCHEDULABLE,
@@ -68,7 +68,7 @@ def _ready_reason(before: CloudRecordingStatus, after: CloudRecordingStatus) -> 
     failed = over and new.status is ConditionStatus.FALSE
     message = new.message or reason_facts(new.reason).meaning
     return Transition(
-        warning=failed or (not over and new.reason in _TROUBLE),
+        warning=failed or (not over and new.reason in _WARNINGS),
         reason=new.reason,
         action="Finish" if over else "Reconcile",
         message=_with_remedy(message, _remedy(after, new.reason)) if failed else message,

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reason and message of Ready, and so the first word of the STATUS column, of a recording that is not over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloud_recording.api.phrases import participant, slices_are
+from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
+from cloud_recording.api.status import (
+    Amounts,
+    CloudRecordingStatus,
+    Part,
+    ParticipantState,
+    PartState,
+)
+from cloud_recording.domain import heartbeat, parts
+from cloud_recording.domain.conditions import get
+from cloud_recording.domain.desired_state import desired_state, max_duration_message, stop_cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyReason:
+    """Where the recording is: the reason and message of Ready, and so of the STATUS column."""
+
+    reason: Reason
+    message: str = ""
+
+
+def find_ready_reason(
+    recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None
+) -> ReadyReason:
+    """Where the recording is, by the state of its newest part and by whether that part is heard of."""
+    found = _of_newest_part(recording, status, now=now)
+    if found.reason is Reason.DELETING:
+        return found
+    return _not_heard(status, now=now, listening_since=listening_since) or found
+
+
+def _not_heard(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> ReadyReason | None:
+    part = parts.current(status)
+    if part is None:
+        return None
+    silent = heartbeat.silence_message(part, now=now, listening_since=listening_since)
+    return ReadyReason(reason=Reason.NOT_HEARD, message=silent) if silent else None
+
+
+def _of_newest_part(  # noqa: C901, PLR0911 - one way out for each state of a part
+    recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime
+) -> ReadyReason:
+    part = parts.current(status)
+    if recording.metadata.deletion_timestamp is not None:
+        return ReadyReason(reason=Reason.DELETING, message=_awaited_by_deletion(status))
+    if part is None:
+        return ReadyReason(reason=Reason.PENDING)
+    desired = desired_state(recording, status, now=now)
+    stopping = desired is DesiredRecordingState.STOPPED
+    why = stop_cause(recording, status, now=now).message if stopping else ""
+    match part.state:
+        case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
+            if part.reason is Reason.STREAMS_REFUSED and not stopping:
+                return ReadyReason(reason=part.reason, message=_refused(recording, part))
+            # Who waits for nothing any more, and was heard, is about to join.
+            first = Reason.CONNECTING if part.state is PartState.STARTING else Reason.PENDING
+            usual = Reason.RESTARTING if part.number else first
+            return ReadyReason(reason=part.reason or usual, message=part.message or "")
+        case PartState.CONNECTING:
+            return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _connecting(status, part)
+        case PartState.RECORDING:
+            return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _recording(part, now=now)
+        case PartState.PAUSED if stopping:
+            return ReadyReason(reason=Reason.STOPPING, message=why)
+        case PartState.PAUSED:
+            return _paused(part, asked=desired is DesiredRecordingState.PAUSED)
+        case PartState.STOPPING:
+            limit = recording.spec.max_duration_seconds
+            by_itself = max_duration_message(limit) if limit is not None and part.reason is None else ""
+            return ReadyReason(reason=Reason.STOPPING, message=part.message or why or by_itself)
+        case PartState.CONCLUDED | PartState.LOST if stopping and all(one.state in parts.OVER for one in status.parts):
+            return _unchanged(status)
+        case PartState.UPLOADING | PartState.CONCLUDED | PartState.LOST:
+            return _between_parts(status, part, stopping=stopping)
+        case _:
+            message = f"part {part.number} is '{part.state}', which this release of the operator does not know"
+            return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=message)
+
+
+def _unchanged(status: CloudRecordingStatus) -> ReadyReason:
+    """As it was: the next pass says what became of the recording, and until then there is nothing new to say."""
+    known = get(status, ConditionType.READY)
+    if known is None:
+        return ReadyReason(reason=Reason.STOPPING)
+    return ReadyReason(reason=known.reason, message=known.message)
+
+
+def _refused(recording: CloudRecording, part: Part) -> str:
+    """Why nobody can be recorded, and where the URLs are from."""
+    secrets = [
+        f"key '{stream.url_secret_ref.key}' of Secret '{stream.url_secret_ref.name}' holds the URL of "
+        f"{participant(stream.uid, stream.name)}"
+        for stream in recording.spec.channel.streams
+        if stream.url_secret_ref is not None
+    ]
+    return "; ".join(filter(None, (part.message, *secrets)))
+
+
+def _connecting(status: CloudRecordingStatus, part: Part) -> ReadyReason:
+    if part.start_time is not None:
+        return ReadyReason(reason=Reason.RECONNECTING, message=_why_reconnecting(status))
+    # The engine lists its participants once it is in the channel; then it waits for them, and not for the channel.
+    if status.participants and not any(one.state is ParticipantState.JOINED for one in status.participants):
+        return ReadyReason(reason=Reason.WAITING_FOR_USERS, message=_participant_messages(status))
+    return ReadyReason(reason=Reason.CONNECTING)
+
+
+def _why_reconnecting(status: CloudRecordingStatus) -> str:
+    error = status.last_error
+    died = error is not None and error.reason is Reason.RECORDER_EXIT and error.resolved_time is None
+    return error.message if error is not None and died else _participant_messages(status)
+
+
+def _participant_messages(status: CloudRecordingStatus) -> str:
+    messages = [f"{participant(one.uid, one.name)}: {one.message}" for one in status.participants if one.message]
+    return "; ".join(messages)
+
+
+def _recording(part: Part, *, now: datetime) -> ReadyReason:
+    if heartbeat.is_unready(part, now=now):
+        if part.reason is Reason.POD_ENDED:
+            return ReadyReason(reason=Reason.STOPPING, message=f"pod '{part.pod}': {part.message or ''}")
+        node = f" on node '{part.node}'" if part.node else ""
+        return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
+    return ReadyReason(reason=Reason.RECORDING)
+
+
+def _paused(part: Part, *, asked: bool) -> ReadyReason:
+    if part.pause is None or part.pause.reason != Reason.WORK_VOLUME_FULL or asked:
+        return ReadyReason(reason=Reason.PAUSED)
+    waiting = f": {slices_are(part.slices.pending)} still to be uploaded" if part.slices.pending else ""
+    message = f"the work volume of pod '{part.pod}' is nearly full, so nothing is recorded{waiting}"
+    return ReadyReason(reason=Reason.WORK_VOLUME_FULL, message=message)
+
+
+def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> ReadyReason:
+    if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
+        return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status.slices))
+    if part.reason in {Reason.NO_USERS, Reason.CHANNEL_IDLE}:
+        reason = Reason.UPLOADING if part.slices.pending else Reason.STOPPING
+        return ReadyReason(reason=reason, message=part.message or "")
+    return ReadyReason(reason=Reason.RESTARTING, message=parts.why_over(part))
+
+
+def _awaited_by_deletion(status: CloudRecordingStatus) -> str:
+    """What a deleted recording waits for."""
+    gone = "; ".join(dict.fromkeys(part.missing_secrets for part in status.parts if part.missing_secrets))
+    way_out = f'bring it back, or set the annotation `{DISCARD_ANNOTATION}: "true"`' if gone else ""
+    return "; ".join(filter(None, (pending_message(status.slices), gone, way_out)))
+
+
+def pending_message(slices: Amounts | None) -> str:
+    """How much is still to be uploaded; nothing where nothing is."""
+    return f"{slices_are(slices.pending)} still to be uploaded" if slices and slices.pending else ""
