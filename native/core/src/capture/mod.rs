@@ -166,7 +166,7 @@ impl Capture {
         for (stream, presence) in config.sources.iter().zip(presences) {
             let around = self.parts.surroundings(roster);
             let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
-            let span = tracing::info_span!("source", participant = stream.uid);
+            let span = tracing::info_span!("participant", participant = stream.uid);
             let name = format!("source-{}", stream.uid);
             self.sources.push(self.parts.spawn(&name, move || {
                 let _presence = presence;
@@ -181,7 +181,7 @@ impl Capture {
     fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Fatal> {
         let presence = ClockHold::new(&self.parts.clock);
         let (config, parts) = (config.clone(), self.parts.clone());
-        let span = tracing::info_span!("source", participant = config.sources.first().map(|stream| stream.uid));
+        let span = tracing::info_span!("participant", participant = config.sources.first().map(|stream| stream.uid));
         let run = move || span.in_scope(|| passthrough::run(&config, &parts, presence));
         self.threads.push(self.parts.spawn("source", run)?);
         Ok(())

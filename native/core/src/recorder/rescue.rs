@@ -14,8 +14,9 @@ use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
 use crate::recorder::backup_uploader::BackupStore;
+use crate::recorder::relocation;
 use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::uploader::{self, Uploader};
+use crate::recorder::uploader::Uploader;
 use crate::recorder::{directory_cleanup, resume, story, volume};
 use crate::storage::credentials::Credentials;
 
@@ -129,7 +130,7 @@ pub async fn deliver(
     }
     let mut target = begun.target.clone();
     // What is in a store stays there, and the rest follows it.
-    let elsewhere = means.place.as_ref().and_then(|place| uploader::moved(&catalog.ledger(), place).ok());
+    let elsewhere = means.place.as_ref().and_then(|place| relocation::moved(&catalog.ledger(), place).ok());
     if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
         target = elsewhere;
         catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;

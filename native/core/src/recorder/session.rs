@@ -27,13 +27,14 @@ use crate::recorder::health::PauseStatus;
 use crate::recorder::machine::{Action, Machine, Pause, State};
 use crate::recorder::participants::Participants;
 use crate::recorder::probe_cleanup::ProbeCleanup;
+use crate::recorder::progress::percent;
 use crate::recorder::resume::{self, Opened, PreviousRun};
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
 use crate::recorder::slice_store::{SliceStore, UploadEvent};
 use crate::recorder::start::Plan;
 use crate::recorder::story;
-use crate::recorder::uploader::{percent, Uploader};
+use crate::recorder::uploader::Uploader;
 use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);

@@ -19,8 +19,9 @@ use crate::recorder::directory_cleanup::DirectoryCleanup;
 use crate::recorder::health::{BucketHealth, PauseStatus};
 use crate::recorder::machine::{Machine, State};
 use crate::recorder::participants::{Participant, ParticipantState, Participants};
+use crate::recorder::progress;
+use crate::recorder::relocation::{moved, RelocateRequest};
 use crate::recorder::story;
-use crate::recorder::uploader::{self, moved, RelocateRequest};
 
 /// Lists in a snapshot are the last so many; totals stand beside them.
 const LAST: usize = 20;
@@ -225,7 +226,7 @@ impl<'a> Snapshot<'a> {
             stop_time: ledger.stop(),
             slices: Totals::new(slices),
             bytes: Totals::new(bytes),
-            progress_percent: uploader::percent(ledger),
+            progress_percent: progress::percent(ledger),
             last_durable_slice_time: ledger.durable_until(),
             recorded_milliseconds: ledger.recorded_milliseconds(),
             gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),

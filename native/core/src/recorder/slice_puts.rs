@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::error::{Code, Error};
 use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
@@ -29,12 +30,14 @@ impl SlicePuts {
     /// Begins to put what the file holds as the slice.
     pub fn add(&mut self, slice: CompleteSlice, path: PathBuf) {
         let (store, slice_store) = (Arc::clone(&self.store), self.slice_store.clone());
-        self.puts.spawn(async move {
+        let span = tracing::info_span!("slice", slice = slice.file);
+        let put = async move {
             let taken = || slice_store.tell(UploadEvent::Answered);
             let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
             let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
             (slice, result)
-        });
+        };
+        self.puts.spawn(put.instrument(span));
     }
 
     /// The next slice that the store has taken. A file on the work volume that is not what was written is set aside. At the

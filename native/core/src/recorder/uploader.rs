@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Brings a recording's files into the bucket: slices as they are closed, and the playlist that lists them. What is
-//! verified there is removed from the disk. It tries for ever; what the bucket says is told once for each kind of retry.
+//! verified there is removed from the disk. It tries for ever; what the bucket says is told once for each cause.
 
-use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::catalog::ledger::{Ledger, Mp4State};
+use crate::catalog::ledger::Ledger;
 use crate::catalog::manifest::{self, PlaylistFile};
 use crate::catalog::playlist::{self, Growing};
 use crate::catalog::record::{Begun, Record};
@@ -22,6 +21,7 @@ use crate::recorder::backup_restore::BackupRestore;
 use crate::recorder::backup_uploader::{BackupStore, BackupUploader};
 use crate::recorder::mp4_upload;
 use crate::recorder::playlist_schedule::PlaylistSchedule;
+use crate::recorder::relocation::{moved, RelocateRequest};
 use crate::recorder::retry::RetryState;
 use crate::recorder::slice_puts::SlicePuts;
 use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
@@ -40,30 +40,6 @@ pub struct Uploader {
     /// Says that there is something to upload.
     pub wake: watch::Receiver<()>,
     pub moves: UnboundedReceiver<RelocateRequest>,
-}
-
-/// Somebody wants the files to go elsewhere; the answer says whether they do.
-#[derive(Debug)]
-pub struct RelocateRequest {
-    pub place: BucketPlace,
-    pub answer: SyncSender<Result<(), Error>>,
-}
-
-/// The target at the other place: for as long as the bucket has nothing of the recording.
-pub fn moved(ledger: &Ledger, place: &BucketPlace) -> Result<Target, Error> {
-    let refused = |message: String| Err(Error::new(Code::InvalidOperation, message));
-    let Some(begun) = ledger.begun() else { return refused("nothing is being recorded".to_owned()) };
-    let target = begun.target.moved(place);
-    if target == begun.target {
-        return Ok(target);
-    }
-    if ledger.has_reached_bucket() {
-        return refused(format!("files of the recording are in {} already, and stay there", begun.target.place()));
-    }
-    if begun.backup.as_ref().is_some_and(|backup| backup.is_at(&target)) {
-        return refused("it is the backup store's place".to_owned());
-    }
-    Ok(target)
 }
 
 impl Uploader {
@@ -465,58 +441,4 @@ fn is_to_be_named_anew(ledger: &Ledger) -> bool {
 /// Whether the recording's playlist was never put with anything in it.
 fn is_untouched(ledger: &Ledger) -> bool {
     !ledger.has_reached_bucket() && !ledger.is_concluded_in_backup()
-}
-
-/// The percentage of a recording's files that are verified in the bucket: its slices, and at the end the playlist, the
-/// manifest, and the MP4 if one is made.
-#[must_use]
-pub fn percent(ledger: &Ledger) -> u32 {
-    let slices = ledger.counts().0;
-    let lists = if ledger.is_stopped() { 2 } else { 0 };
-    let (more, more_verified) = match ledger.mp4() {
-        Some(Mp4State::Wanted) if ledger.is_stopped() => (1, 0),
-        Some(Mp4State::Delivered { .. }) => (1, 1),
-        _ => (0, 0),
-    };
-    let verified = slices.delivered + more_verified + if ledger.is_concluded() { lists } else { 0 };
-    match slices.written + more + lists {
-        0 => 0,
-        files => u32::try_from(verified * 100 / files).unwrap_or(100),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::ledger::tests::{begun, delivered, ledger, slice};
-
-    #[test]
-    fn an_mp4_counts_from_the_stop_on_and_not_if_it_is_given_up() {
-        let wanted = Record::Begun(Box::new(crate::catalog::record::Begun { mp4: true, ..begun() }));
-        let mut catalog = ledger([wanted].into_iter().chain(slice("a", 0, 15_000)).chain([delivered("a")]));
-        assert_eq!(percent(&catalog), 100);
-        catalog.apply(Record::Stopped { at: 15_000 });
-        assert_eq!(percent(&catalog), 25);
-        catalog.apply(Record::Mp4Delivered { file: "f".into(), bytes: 1, sha256: "s".into() });
-        assert_eq!(percent(&catalog), 50);
-        catalog.apply(Record::Mp4GivenUp { file: "f".into(), reason: "r".into() });
-        assert_eq!(percent(&catalog), 33);
-    }
-
-    #[test]
-    fn progress_is_of_verified_files_and_whole_only_at_the_end() {
-        let mut catalog = ledger([]);
-        assert_eq!(percent(&catalog), 0);
-        for record in slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)) {
-            catalog.apply(record);
-        }
-        catalog.apply(delivered("a"));
-        assert_eq!(percent(&catalog), 50);
-        catalog.apply(delivered("b"));
-        assert_eq!(percent(&catalog), 100);
-        catalog.apply(Record::Stopped { at: 30_000 });
-        assert_eq!(percent(&catalog), 50);
-        catalog.apply(Record::Concluded);
-        assert_eq!(percent(&catalog), 100);
-    }
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the document says of stores: the bucket beside what the interface's call names, the backup store, and where a
+//! recording goes instead.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{explain, invalid};
+use crate::error::Error;
+
+const MOST_AFTER_SECONDS: u32 = 24 * 3600;
+
+/// What is different about the bucket from what vendor and region say.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Storage {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: Option<bool>,
+    pub prefix: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    pub encryption: Option<Encryption>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    pub storage_class: Option<String>,
+    pub credential_files: Option<CredentialFiles>,
+}
+
+/// The store that takes what the bucket does not: everything about it, as the interface's call names the bucket alone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackupSettings {
+    pub bucket: String,
+    pub credential_files: CredentialFiles,
+    /// How long the bucket may fail before slices go to the backup store.
+    #[serde(default = "default_after_seconds")]
+    pub after_seconds: u32,
+    #[serde(default)]
+    pub vendor: VendorName,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: Option<bool>,
+    pub prefix: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    pub encryption: Option<Encryption>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    pub storage_class: Option<String>,
+}
+
+/// Where a recording goes instead, while nothing of it is in the bucket; all else about its bucket stays.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BucketPlace {
+    pub bucket: String,
+    #[serde(default)]
+    pub vendor: VendorName,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: Option<bool>,
+}
+
+/// A vendor of the interface by name, or any other server that speaks S3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum VendorName {
+    Qiniu,
+    #[serde(rename = "AWS")]
+    Aws,
+    Aliyun,
+    #[default]
+    S3,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", deny_unknown_fields)]
+pub enum Encryption {
+    #[serde(rename = "SSE-S3")]
+    Bucket {},
+    #[serde(rename = "SSE-KMS")]
+    Kms {
+        #[serde(rename = "keyId")]
+        key_id: String,
+    },
+}
+
+/// Files that hold the bucket's keys; read anew for every request, so that rotation needs no restart.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialFiles {
+    pub access_key: PathBuf,
+    pub secret_key: PathBuf,
+    pub session_token: Option<PathBuf>,
+}
+
+fn default_after_seconds() -> u32 {
+    60
+}
+
+impl Storage {
+    pub(super) fn check(&self, field: &str) -> Result<(), Error> {
+        if let Some(endpoint) = &self.endpoint {
+            check_endpoint(&format!("{field}."), endpoint)?;
+        }
+        let wrong_part = |part: &str| matches!(part, "" | "." | "..") || part.contains(|c: char| c.is_control());
+        if self.prefix.as_deref().is_some_and(|prefix| prefix.split('/').any(wrong_part)) {
+            return Err(invalid(&format!("{field}.prefix: must be names joined by '/', with none at either end")));
+        }
+        Ok(())
+    }
+}
+
+impl BucketPlace {
+    /// The place in the text; an error names the field that is wrong.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let place: Self =
+            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid(&explain(&error)))?;
+        deserializer.end().map_err(|_| invalid("there is something after the end of the JSON document"))?;
+        place.check("")?;
+        Ok(place)
+    }
+
+    pub(super) fn check(&self, before: &str) -> Result<(), Error> {
+        check_place(before, &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())
+    }
+}
+
+/// What any bucket must have to be found.
+fn check_place(
+    before: &str,
+    bucket: &str,
+    vendor: VendorName,
+    endpoint: Option<&str>,
+    region: Option<&str>,
+) -> Result<(), Error> {
+    if bucket.is_empty() {
+        return Err(invalid(&format!("{before}bucket: is required")));
+    }
+    if vendor == VendorName::S3 && endpoint.is_none() {
+        let message = format!("{before}endpoint: is required, unless {before}vendor names Qiniu, AWS or Aliyun");
+        return Err(invalid(&message));
+    }
+    if vendor != VendorName::S3 && endpoint.is_none() && region.is_none() {
+        return Err(invalid(&format!("{before}region: is required where {before}endpoint is left out")));
+    }
+    endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint))
+}
+
+fn check_endpoint(before: &str, endpoint: &str) -> Result<(), Error> {
+    let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+    let plain = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+    if plain.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', ' '])) {
+        return Err(invalid(&format!("{before}endpoint: must be http:// or https://, a host, and at most a port")));
+    }
+    Ok(())
+}
+
+impl BackupSettings {
+    /// How the backup store is reached, as for the bucket.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        Storage {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            path_style: self.path_style,
+            prefix: self.prefix.clone(),
+            ca_file: self.ca_file.clone(),
+            encryption: self.encryption.clone(),
+            tags: self.tags.clone(),
+            storage_class: self.storage_class.clone(),
+            credential_files: Some(self.credential_files.clone()),
+        }
+    }
+
+    #[must_use]
+    pub fn after(&self) -> Duration {
+        Duration::from_secs(u64::from(self.after_seconds))
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        check_place("backup.", &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())?;
+        if self.after_seconds > MOST_AFTER_SECONDS {
+            return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));
+        }
+        self.storage().check("backup")
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::*;
+
+const GOOD: &str = r#"{"channels": [{"streams": [{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}]}]}"#;
+
+#[test]
+fn a_short_document_has_its_defaults() {
+    let document = Document::parse(GOOD).unwrap();
+    assert_eq!((document.slice(), document.reconnect()), (Duration::from_secs(15), Duration::from_secs(60)));
+    assert_eq!(document.channels[0].streams[0].silence_seconds, 30);
+    assert_eq!(document.protocols.len(), PROTOCOLS.len());
+    assert!(!document.allow_link_local);
+    assert_eq!(document.channel("any at all").unwrap().0, 0);
+}
+
+#[test]
+fn a_full_document_is_taken() {
+    let document = Document::parse(
+        r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
+            "workBytes": 1000000, "workVolume": "NodeDisk", "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
+            "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
+              "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
+              "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
+              "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
+            "backup": {"vendor": "Aliyun", "region": "hangzhou", "bucket": "spare", "afterSeconds": 0,
+              "prefix": "late", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
+            "channels": [{"name": "room", "streams": [{"uid": 1, "urlFile": "/u", "name": "alice"}]},
+              {"streams": [{"uid": 2, "url": "srt://127.0.0.1:1"}]}]}"#,
+    )
+    .unwrap();
+    assert_eq!(document.channel("room").unwrap().0, 0);
+    assert_eq!(document.channel("other").unwrap().0, 1);
+    let backup = document.backup.unwrap();
+    assert_eq!((backup.vendor, backup.after()), (VendorName::Aliyun, Duration::ZERO));
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_path() {
+    let stream = |stream: &str| format!(r#"{{"channels": [{{"streams": [{stream}]}}]}}"#);
+    let backup = |fields: &str| {
+        let bucket = if fields.is_empty() { r#""bucket": "", "endpoint": "http://h""# } else { fields };
+        format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {bucket}}}}}"#)
+    };
+    let passthrough =
+        |value: &str| format!(r#"{{"channels": [{{"passthrough": {value}, "streams": [{{"uid": 1, "url": "a"}}]}}]}}"#);
+    let table = [
+        (r#"{"colour": 1}"#.into(), "colour: unknown field `colour`"),
+        (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
+        (stream(r#"{"uid": 1, "url": "a", "pass": "b"}"#), "channels[0].streams[0].pass: unknown field `pass`"),
+        (stream(r#"{"uid": "one", "url": "a"}"#), "channels[0].streams[0].uid: must be u32"),
+        (stream(r#"{"uid": -1, "url": "a"}"#), "channels[0].streams[0].uid: must be u32"),
+        (stream(r#"{"url": "a"}"#), "channels[0].streams[0]: missing field `uid`"),
+        (stream(r#"{"uid": 0, "url": "a"}"#), "channels[0].streams[0].uid: must be from 1"),
+        (stream(r#"{"uid": 1}"#), "channels[0].streams[0]: must have either url or urlFile"),
+        (stream(r#"{"uid": 1, "url": "a", "urlFile": "b"}"#), "channels[0].streams[0]: must have either"),
+        (stream(r#"{"uid": 1, "url": "a"}, {"uid": 1, "url": "b"}"#), "channels[0].streams[1].uid: another"),
+        (stream(""), "channels[0].streams: must be from 1 to 17"),
+        (stream(&[r#"{"uid": 1, "url": "a"}"#; 18].join(",")), "channels[0].streams: must be from 1 to 17"),
+        (passthrough(r#"{"bound": 20}"#), "channels[0].passthrough.bound: unknown field"),
+        (passthrough("true"), "channels[0].passthrough: must be struct Passthrough"),
+        (passthrough(r#"{"longestSliceSeconds": 15}"#), "channels[0].passthrough.longestSliceSeconds: must be from 16"),
+        (passthrough(r#"{"longestSliceSeconds": 121}"#), "channels[0].passthrough.longestSliceSeconds: must be"),
+        (
+            r#"{"channels": [{"passthrough": {}, "streams": [{"uid": 1, "url": "a"}, {"uid": 2, "url": "b"}]}]}"#
+                .into(),
+            "channels[0].passthrough: only a single stream",
+        ),
+        (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
+        (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
+        (r#"{"workVolume": "Tape"}"#.into(), "workVolume: must be"),
+        (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),
+        (r#"{"reconnectSeconds": 0}"#.into(), "reconnectSeconds: must be from 1 to 3600"),
+        (
+            stream(r#"{"uid": 1, "url": "a", "silenceSeconds": 2}"#),
+            "channels[0].streams[0].silenceSeconds: must be from 3 to 600",
+        ),
+        (r#"{"maxWaitSeconds": 0}"#.into(), "maxWaitSeconds: must be from 1 to 2592000"),
+        (r#"{"allowedHosts": ["*", "a b"]}"#.into(), "allowedHosts[1]: must be a host"),
+        (r#"{"fit": "Stretch"}"#.into(), "fit: must be `Crop` or `Contain`"),
+        (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
+        (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
+        (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),
+        (r#"{"storage": {"endpoint": "s3.example.com"}}"#.into(), "storage.endpoint: must be"),
+        (r#"{"storage": {"endpoint": "http://u:p@s3"}}"#.into(), "storage.endpoint: must be"),
+        (r#"{"storage": {"prefix": "/a"}}"#.into(), "storage.prefix: must be"),
+        (r#"{"storage": {"prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
+        (r#"{"storage": {"encryption": {"mode": "rot13"}}}"#.into(), "storage.encryption"),
+        (
+            r#"{"channels": [{"name": "a", "streams": [{"uid": 1, "url": "a"}]},
+            {"name": "a", "streams": [{"uid": 1, "url": "a"}]}]}"#
+                .into(),
+            "channels[1].name: another",
+        ),
+        (backup(""), "backup.bucket: is required"),
+        (backup(r#""bucket": "b""#), "backup.endpoint: is required"),
+        (backup(r#""bucket": "b", "vendor": "AWS""#), "backup.region: is required"),
+        (backup(r#""bucket": "b", "vendor": "Ftp""#), "backup.vendor: must be one of"),
+        (backup(r#""bucket": "b", "endpoint": "host""#), "backup.endpoint: must be"),
+        (backup(r#""bucket": "b", "endpoint": "http://h", "prefix": "/""#), "backup.prefix: must be"),
+        (backup(r#""bucket": "b", "endpoint": "http://h", "afterSeconds": 86401"#), "backup.afterSeconds: must be"),
+        (r#"{"finalUploadSeconds": 0}"#.into(), "finalUploadSeconds: must be from 1 to"),
+        (r#"{"log": {"to": "hunter2"}}"#.into(), "log.to: "),
+        (backup(r#""bucket": "b", "colour": 1"#), "backup.colour: unknown field"),
+        (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: missing field `credentialFiles`"),
+        ("{".into(), "EOF while parsing an object"),
+        (format!("{GOOD} x"), "there is something after the end"),
+    ];
+    for (text, expected) in table {
+        let error = Document::parse(&text).unwrap_err();
+        assert_eq!(error.code, Code::InvalidParameter);
+        assert!(error.message.starts_with(expected), "{text}: {}", error.message);
+    }
+}
+
+#[test]
+fn no_text_makes_the_parser_panic() {
+    use rand::{RngExt as _, SeedableRng as _};
+    let mut random = rand::rngs::StdRng::seed_from_u64(1);
+    for _ in 0..20_000 {
+        let mut text = GOOD.as_bytes().to_vec();
+        for _ in 0..random.random_range(1..8) {
+            let place = random.random_range(0..text.len());
+            match random.random_range(0..3) {
+                0 => text[place] = random.random(),
+                1 => drop(text.remove(place)),
+                _ => text.insert(place, random.random()),
+            }
+        }
+        let _ = Document::parse(&String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn messages_never_repeat_a_value() {
+    for text in [
+        r#"{"channels": [{"streams": [{"uid": "hunter2", "url": "a"}]}]}"#,
+        r#"{"storage": {"endpoint": "http://user:hunter2@host"}}"#,
+        r#"{"storage": {"credentialFiles": "hunter2"}}"#,
+        r#"{"storage": {"encryption": {"mode": "hunter2"}}}"#,
+        r#"{"channels": [{"streams": [{"rtmp://user:hunter2@host"}]}]}"#,
+        r#"{"channels": [{"streams": [{"rtmp://user:hunter2@host": 1}]}]}"#,
+    ] {
+        let message = Document::parse(text).unwrap_err().message;
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}

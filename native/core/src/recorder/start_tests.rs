@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::*;
+
+const ID: &str = "0123456789abcdef0123456789abcdef";
+
+fn document() -> Document {
+    Document::parse(
+        r#"{"workDir": "/w", "channels": [{"name": "room", "streams": [
+            {"uid": 1, "url": "rtmp://127.0.0.1/live/a", "name": "alice"}, {"uid": 2, "url": "srt://127.0.0.1:9"}]}]}"#,
+    )
+    .unwrap()
+}
+
+pub(crate) fn request() -> Request<'static> {
+    Request {
+        app_id: Some("app"),
+        channel_name: Some("room"),
+        token: None,
+        uid: 4_294_967_295,
+        stream_types: 2,
+        decryption_mode: 0,
+        secret: None,
+        channel_type: 0,
+        audio_profile: 0,
+        video_stream_type: 0,
+        max_idle_time: 30,
+        width: 360,
+        height: 640,
+        fps: 15,
+        bitrate: 500,
+        max_resolution_uid: 0,
+        layout: 1,
+        vendor: 1,
+        region: 0,
+        bucket: Some("films"),
+        access_key: Some("key"),
+        secret_key: Some("hunter2"),
+    }
+}
+
+#[test]
+fn a_good_request_becomes_a_plan() {
+    for (asked, seconds) in [(0, 30), (1, 1), (4, 4), (30, 30), (u32::MAX, u32::MAX)] {
+        let plan = Plan::new(ID, &document(), &Request { max_idle_time: asked, ..request() }).unwrap();
+        let idle = Duration::from_secs(u64::from(seconds));
+        let patience =
+            Timeouts { first: idle, idle, reconnect: Duration::from_secs(60), stores: Some(Duration::from_secs(300)) };
+        assert_eq!(plan.patience, patience);
+    }
+    let plan = Plan::new(ID, &document(), &request()).unwrap();
+    assert_eq!(plan.directory, Path::new("/w").join(ID));
+    assert_eq!(plan.begun.stem, format!("{ID}_room"));
+    assert_eq!(plan.begun.target.url(), "https://films.s3.us-east-1.amazonaws.com");
+    assert_eq!(plan.begun.participants[0].name.as_deref(), Some("alice"));
+    assert_eq!(plan.capture.layout, Layout::BestFit);
+    assert_eq!(plan.capture.file_stem, plan.begun.stem);
+    assert!(!format!("{plan:?}").contains("hunter2"));
+}
+
+#[test]
+#[allow(clippy::too_many_lines)] // a table
+fn every_precondition_is_checked_and_named() {
+    let good = request();
+    let table = [
+        (Request { app_id: None, ..good }, "appId"),
+        (Request { app_id: Some(""), ..good }, "appId"),
+        (Request { channel_name: None, ..good }, "channel_name"),
+        (Request { channel_name: Some(""), ..good }, "channel_name"),
+        (Request { channel_name: Some("hall"), ..good }, "channels: none is named \"hall\""),
+        (Request { uid: 0, ..good }, "uid: must be from 1"),
+        (Request { uid: 2, ..good }, "uid: a participant of the channel has it"),
+        (Request { stream_types: 3, ..good }, "RecordingStreamType"),
+        (Request { stream_types: -1, ..good }, "RecordingStreamType"),
+        (Request { decryption_mode: 4, ..good }, "DecryptionMode"),
+        (Request { decryption_mode: 1, ..good }, "secret"),
+        (Request { decryption_mode: 3, secret: Some("hunter2"), ..good }, "decryption_mode"),
+        (Request { channel_type: 2, ..good }, "ChannelType"),
+        (Request { audio_profile: 3, ..good }, "AudioProfile"),
+        (Request { video_stream_type: 2, ..good }, "VideoStreamType"),
+        (Request { width: 0, ..good }, "transcoding_config.width"),
+        (Request { width: 361, ..good }, "transcoding_config.width: must be even"),
+        (Request { height: 14, ..good }, "transcoding_config.height"),
+        (Request { width: 1920, height: 1082, ..good }, "transcoding_config.width, height: must be at most"),
+        (Request { width: 1922, height: 1080, ..good }, "transcoding_config.width, height: must be at most"),
+        (Request { width: u32::MAX - 1, ..good }, "transcoding_config.width, height: must be at most"),
+        (Request { fps: 0, ..good }, "transcoding_config.fps"),
+        (Request { fps: 61, ..good }, "transcoding_config.fps"),
+        (Request { bitrate: 0, ..good }, "transcoding_config.bitrate"),
+        (Request { bitrate: u32::MAX, ..good }, "transcoding_config.bitrate"),
+        (Request { layout: 3, ..good }, "MixedVideoLayoutType"),
+        (Request { vendor: 3, ..good }, "CloudStorageConfig.vendor"),
+        (Request { region: 18, ..good }, "CloudStorageConfig.region: Amazon S3 has regions 0 to 17"),
+        (Request { vendor: 0, region: 4, ..good }, "CloudStorageConfig.region: Qiniu has regions 0 to 3"),
+        (Request { bucket: None, ..good }, "CloudStorageConfig.bucket"),
+        (Request { access_key: None, ..good }, "CloudStorageConfig.access_key"),
+        (Request { secret_key: Some(""), ..good }, "CloudStorageConfig.secret_key"),
+    ];
+    for (request, expected) in table {
+        let error = Plan::new(ID, &document(), &request).unwrap_err();
+        assert_eq!(error.code, Code::InvalidParameter, "{expected}");
+        assert!(error.message.starts_with(expected), "{expected}: {}", error.message);
+        assert!(!error.message.contains("hunter2"), "{}", error.message);
+    }
+}
+
+#[test]
+fn passthrough_declares_its_bound_as_the_length_of_slices() {
+    for (bound, seconds) in [("{}", 30), (r#"{"longestSliceSeconds": 20}"#, 20)] {
+        let document = Document::parse(&format!(
+            r#"{{"workDir": "/w", "channels": [{{"passthrough": {bound}, "streams": [{{"uid": 1, "url": "srt://127.0.0.1:9"}}]}}]}}"#
+        ))
+        .unwrap();
+        let plan = Plan::new(ID, &document, &request()).unwrap();
+        assert_eq!(plan.begun.slice_seconds, seconds);
+        let longest_slice = Duration::from_secs(u64::from(seconds));
+        assert_eq!(plan.capture.passthrough, Some(Passthrough { longest_slice }));
+        assert_eq!(plan.capture.slice, Duration::from_secs(15));
+    }
+    assert_eq!(Plan::new(ID, &self::document(), &request()).unwrap().capture.passthrough, None);
+}
+
+#[test]
+fn portrait_and_landscape_up_to_1080p_are_taken() {
+    for (width, height) in [(1920, 1080), (1080, 1920), (16, 16), (1080, 1080)] {
+        assert!(Plan::new(ID, &document(), &Request { width, height, ..request() }).is_ok());
+    }
+}
+
+#[test]
+fn a_backup_store_is_another_than_the_bucket() {
+    let document = |backup: &str| {
+        let keys = r#""credentialFiles": {"accessKey": "/a", "secretKey": "/s"}"#;
+        let stream = r#"{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}"#;
+        let text = format!(
+            r#"{{"workDir": "/w", "storage": {{"endpoint": "http://s3:1"}}, "channels": [{{"streams": [{stream}]}}],
+            "backup": {{"endpoint": "http://s3:1", {keys}, {backup}}}}}"#
+        );
+        Document::parse(&text).unwrap()
+    };
+    for same in [r#""bucket": "films""#, r#""bucket": "films", "pathStyle": false"#] {
+        let error = Plan::new(ID, &document(same), &request()).unwrap_err();
+        assert!(error.message.starts_with("backup: is the bucket itself"), "{}", error.message);
+    }
+    for other in [r#""bucket": "spare""#, r#""bucket": "films", "prefix": "late""#] {
+        let plan = Plan::new(ID, &document(other), &request()).unwrap();
+        assert!(plan.backup.is_some() && plan.begun.backup.is_some());
+    }
+}
+
+#[test]
+fn a_url_out_of_a_file_is_its_participants_loss_alone() {
+    let scratch = crate::test_support::Scratch::new();
+    let file = scratch.path().join("url");
+    std::fs::write(&file, "ftp://media/hunter2").unwrap();
+    let plan = |others: &str| {
+        let file = file.display();
+        let text = format!(
+            r#"{{"workDir": "/w", "protocols": ["rtmp"], "channels": [{{"streams": [
+                {{"uid": 1, "urlFile": "{file}"}}{others}]}}]}}"#
+        );
+        Plan::new(ID, &Document::parse(&text).unwrap(), &request())
+    };
+    assert_eq!(plan(r#", {"uid": 2, "url": "rtmp://127.0.0.1/live/b"}"#).unwrap().capture.sources.len(), 2);
+    let error = plan("").unwrap_err();
+    assert!(error.message.starts_with("channels[0].streams[0]: its URL must begin with"), "{}", error.message);
+}
+
+#[test]
+fn urls_that_the_configuration_does_not_allow_are_refused_without_being_repeated() {
+    for (url, protocols) in [("file:///etc/hunter2", r#"["rtmp"]"#), ("/etc/hunter2", r#"["file"]"#)] {
+        let document = Document::parse(&format!(
+            r#"{{"workDir": "/w", "protocols": {protocols}, "channels": [{{"streams": [{{"uid": 1, "url": "{url}"}}]}}]}}"#
+        ))
+        .unwrap();
+        let error = Plan::new(ID, &document, &request()).unwrap_err();
+        assert!(error.message.starts_with("channels[0].streams[0]: its URL must begin with"), "{}", error.message);
+        assert!(!error.message.contains("hunter2"));
+    }
+}
