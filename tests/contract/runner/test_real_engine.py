@@ -69,6 +69,16 @@ def state_of(stage: Stage) -> str | None:
     return snapshot.state if snapshot else None
 
 
+def story(stage: Stage) -> list[str]:
+    """What the pod's log says has happened, in order."""
+    return [line["message"] for line in stage.pod.records()]
+
+
+def assert_each_line_says_whose_it_is(stage: Stage) -> None:
+    for line in stage.pod.records():
+        assert (line["namespace"], line["recording"]) == ("studio", "talk"), line
+
+
 async def until_uploaded(stage: Stage, *, slices: int) -> None:
     """Waits until the operator was told of so many slices in the bucket."""
 
@@ -111,6 +121,14 @@ async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket
     stage.want(generation=4, state="Stopped", layout="BestFit")
     assert await stage.pod.ended(seconds=120) == 0
     assert stage.pod.summary().gap_milliseconds > 0
+    assert_each_line_says_whose_it_is(stage)
+    told = story(stage)
+    for line in ("joined", "slice closed", "stored", "callback: RecordingStarted", "callback: RecordingUploaded"):
+        assert line in told
+    assert [line["by"] for line in stage.pod.records() if line["message"] == "command: pause"] == [
+        "spec.desiredState",
+        "spec.desiredState",
+    ]
 
 
 async def test_a_killed_recorder_process_goes_on_with_the_same_recording(
@@ -163,6 +181,11 @@ async def test_a_bucket_key_that_is_mended_heals_the_upload(stage: Stage, bucket
     stage.pod.signal(signal.SIGTERM)
     assert await stage.pod.ended(seconds=120) == 0
     assert stage.pod.summary().outcome is Outcome.DRAINED
+    assert_each_line_says_whose_it_is(stage)
+    retried = [line for line in stage.pod.records() if line["message"].startswith("not stored; tried again")]
+    assert retried
+    assert {line["cause"] for line in retried} == {"SignatureDoesNotMatch"}
+    assert next(line for line in stage.pod.records() if line["message"] == "command: stop")["by"] == "the pod's end"
 
 
 async def test_an_empty_channel_ends_by_itself_and_says_that_nobody_came(

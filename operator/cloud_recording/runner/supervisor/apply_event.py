@@ -21,6 +21,7 @@ from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
 from cloud_recording.runner.supervisor.part_state import (
+    EDITED_FIELDS,
     Awaited,
     CallbackStored,
     DesiredSeen,
@@ -49,19 +50,14 @@ RESCUE_RETRY_SECONDS: Final = 10.0
 REFUSED_PAUSES: Final = Backoff(first_seconds=5.0, most_seconds=300.0)
 """A channel that refuses everybody may be mended where nobody sees it: a name resolves otherwise, a server lets in."""
 
-_ANSWER_TO: Final[Mapping[str, Awaited]] = {
+_ANSWER_SETTLES: Final[Mapping[str, Awaited]] = {
     Command.BEGIN: Awaited.BEGIN,
     Command.PAUSE: Awaited.PAUSE,
     Command.LAYOUT: Awaited.LAYOUT,
     Command.STORAGE: Awaited.STORAGE,
     Answer.RELEASE: Awaited.RELEASE,
 }
-"""What an answer pays. A stop is not among them: it is over when the engine has left, not when it has heard of it."""
-_EDITS: Final[Mapping[Awaited, str]] = {
-    Awaited.PAUSE: "spec.desiredState",
-    Awaited.LAYOUT: "spec.recording.video.layout",
-    Awaited.STORAGE: "spec.storage",
-}
+"""What an answer settles. A stop is not among them: it is over when the engine has left, not when it heard of it."""
 _HEALABLE: Final = frozenset(
     {
         RecordingErrorCode.CONNECT_ERROR,
@@ -166,7 +162,7 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
             # Nothing was recorded because it was ended before: no failure, and no reason for another part.
             return replace(facts, nothing_left=True, code=facts.code or RecordingErrorCode.NO_RECORDED_DATA)
         case "RecordingFatalError" if facts.stopped_at is not None and state.stop_wanted:
-            # Capture had ended as it was to: what is left is brought home by a rescue, and no other part begins.
+            # Capture had ended as it was to: what is left is uploaded by a rescue, and no other part begins.
             return facts
         case "RecordingRefused" if state.patient and not state.stop_wanted:
             message = str(callback.payload["message"])
@@ -184,13 +180,14 @@ def _ended(facts: Facts, ending: Ending, payload: Mapping[str, Any]) -> Facts:
 def _after_answer(state: State, event: ProcessAnswered) -> Step:
     if event.answer == Answer.RESCUE:
         return _after_rescue(state, event)
-    answered = _ANSWER_TO.get(event.answer)
+    answered = _ANSWER_SETTLES.get(event.answer)
     state = replace(
         state,
         awaited={item: since for item, since in state.awaited.items() if item is not answered},
     )
-    if event.refusal and answered is not None and answered in _EDITS:
-        return state, (EmitCallback(type="EditRefused", payload={"field": _EDITS[answered], "message": event.refusal}),)
+    if event.refusal and event.answer in EDITED_FIELDS:
+        field = EDITED_FIELDS[Command(event.answer)]
+        return state, (EmitCallback(type="EditRefused", payload={"field": field, "message": event.refusal}),)
     if answered is Awaited.STORAGE and state.last_sent is not None and state.last_sent.place is not None:
         return storage_changed(state, state.last_sent.place)
     return state, ()
@@ -215,8 +212,8 @@ def _after_rescue(state: State, event: ProcessAnswered) -> Step:
     snapshot = _all_uploaded(state.facts.snapshot)
     facts = replace(state.facts, upload=Outcome.UPLOADED, snapshot=snapshot)
     playlist = (snapshot or {}).get("playlist")
-    told = (EmitCallback(type="RecordingUploaded", payload={"fileName": playlist}),) if playlist else ()
-    return replace(state, facts=facts), told
+    uploaded = (EmitCallback(type="RecordingUploaded", payload={"fileName": playlist}),) if playlist else ()
+    return replace(state, facts=facts), uploaded
 
 
 def _all_uploaded(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -10,17 +10,12 @@ from typing import Any, Final
 from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.outbox import FIGURES
-from cloud_recording.runner.supervisor.part_state import Send, State
+from cloud_recording.runner.supervisor.part_state import EDITED_FIELDS, Send, State
 
 logger = logging.getLogger(__name__)
 
 _NOT_LOGGED: Final = frozenset({"type", "time", "sequence", "snapshot"})
 """What a callback's line has anyway, and what is too much for one."""
-_FIELDS: Final[Mapping[Command, str]] = {
-    Command.LAYOUT: "spec.recording.video",
-    Command.PAUSE: "spec.desiredState",
-    Command.STORAGE: "spec.storage",
-}
 
 
 def log_fields(document: RecordingDocument) -> dict[str, object]:
@@ -43,8 +38,8 @@ def log_command(send: Send, state: State) -> None:
 
 
 def _ordered_by(command: Command, state: State) -> str:
-    if command in _FIELDS:
-        return _FIELDS[command]
+    if command in EDITED_FIELDS:
+        return EDITED_FIELDS[command]
     if state.terminated_at is not None:
         return "the pod's end"
     return "spec.desiredState" if state.facts.ending is None else f"the part's end: {state.facts.ending}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
@@ -28,7 +28,7 @@ class Ending(StrEnum):
 
 
 class Process(StrEnum):
-    """Where the recorder process is."""
+    """How far the recorder process is: BUSY is one that has its job."""
 
     ABSENT = "Absent"
     LOADING = "Loading"
@@ -37,7 +37,7 @@ class Process(StrEnum):
 
 
 class Awaited(StrEnum):
-    """What the recorder process owes; each value completes the sentence 'it did not …'."""
+    """What the recorder process still has to do; each value completes the sentence 'it did not …'."""
 
     BEGIN = "begin"
     PAUSE = "answer to a pause"
@@ -78,14 +78,14 @@ class Facts:
     message: str = ""
     upload: Outcome | None = None
     nothing_left: bool = False
-    """A recorder process ended in order and left nothing on the volume that a rescue could bring home."""
+    """A recorder process ended in order and left nothing on the volume that a rescue could upload."""
     restarts: int = 0
     refusals: int = 0
     """How often in a row every participant was refused, with nothing recorded before; `message` says why."""
     applied_generation: int | None = None
     snapshot: Mapping[str, Any] | None = None
     summary: Mapping[str, Any] | None = None
-    """The part's last word: once it is here nothing is done any more but to deliver it."""
+    """The part's summary: once it is here nothing is done any more but to deliver it."""
 
     def as_json(self) -> dict[str, Any]:
         """The facts as `from_json` reads them."""
@@ -276,6 +276,14 @@ class Send:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
+EDITED_FIELDS: Final[Mapping[Command, str]] = {
+    Command.PAUSE: "spec.desiredState",
+    Command.LAYOUT: "spec.recording.video.layout",
+    Command.STORAGE: "spec.storage",
+}
+"""The field of the spec whose edit a command passes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
     """End the recorder process with SIGKILL: it does not hear anything any more."""
@@ -293,7 +301,7 @@ class EmitCallback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclude:
-    """Tell the part's last word, deliver what waits, and exit."""
+    """Write the part's summary, deliver what waits, and exit."""
 
 
 Action = Spawn | Begin | Send | Kill | EmitCallback | Conclude

@@ -46,7 +46,7 @@ SILENCE_SECONDS: Final = 20.0
 STALL_SECONDS: Final = 30.0
 """Media is written even in a silent channel; an engine that records and writes none for so long hangs."""
 ANSWER_SECONDS: Final = 60.0
-"""An engine that owes something for so long hangs."""
+"""An engine that has left something undone for so long hangs."""
 GIVE_UP_SECONDS: Final = 10.0
 
 
@@ -97,7 +97,7 @@ def _announce(state: State) -> Step:
 
 
 def _missing(state: State, missing: Sequence[MissingSecret]) -> EmitCallback:
-    """What is told of Secrets: one that a part waits for is another matter than one that it is robbed of."""
+    """Tells a Secret that a part waits for before it records from one that was deleted while it does."""
     named = [secret.model_dump(by_alias=True) for secret in missing]
     if state.facts.captured:
         return EmitCallback(type="SecretsGone", payload={"missing": named})
@@ -110,14 +110,14 @@ def _missing(state: State, missing: Sequence[MissingSecret]) -> EmitCallback:
 
 def _without_process(state: State, now: Moment) -> Step:
     if _is_over(state) or _deadline_passed(state, now):
-        state, callbacks = _acknowledge(replace(state, facts=_at_last(state), concluded=True))
+        state, callbacks = _acknowledge(replace(state, facts=_final_facts(state), concluded=True))
         return state, (*callbacks, Conclude())
     if now.monotonic < state.spawn_at:
         return state, ()
     return replace(state, process=Process.LOADING, process_since=now.monotonic), (Spawn(),)
 
 
-def _at_last(state: State) -> Facts:
+def _final_facts(state: State) -> Facts:
     """The facts of a part that is concluded: one that was stopped while everybody refused it failed by that."""
     facts = state.facts
     if not state.refused or facts.ending is not None:
@@ -156,15 +156,15 @@ def _begin_recording(state: State, now: Moment) -> Step:
 
 
 def _begin_rescue(state: State, now: Moment) -> Step:
-    """Uploads what a recorder process left that died when capture was over, or beyond help."""
+    """Uploads what a recorder process left behind that died after capture was over, or too often."""
     callbacks: tuple[Action, ...] = ()
     if state.facts.started_at is not None and state.facts.stopped_at is None:
         state = replace(state, facts=replace(state.facts, stopped_at=now.wall_ms))
         callbacks = (EmitCallback(type="RecordingStopped", payload={}),)
     wanted = _place(state.desired)
     if wanted is not None and not _is_stored(state):
-        state, moving = storage_changed(state, wanted)
-        callbacks = (*callbacks, *moving)
+        state, changed = storage_changed(state, wanted)
+        callbacks = (*callbacks, *changed)
     begin = Begin(mode=Mode.RESCUE, desired=state.desired, place=state.facts.place)
     return _busy(state, Mode.RESCUE, now), (*callbacks, begin)
 
@@ -209,7 +209,7 @@ def _hang(state: State, now: Moment) -> str:
 def _stop(state: State, now: Moment) -> Step:
     """Stops capture once; the desired generation counts as applied when that has come about.
 
-    An engine that leaves by itself, as the channel is idle, need not be told, but it owes its stop as well.
+    An engine that leaves by itself, as the channel is idle, need not be told, but has to stop all the same.
     """
     if not state.stop_sent:
         over = state.facts.stopped_at is not None or Awaited.RELEASE in state.awaited
