@@ -38,8 +38,9 @@ def test_a_full_work_volume_is_told_as_what_it_is_and_capture_goes_on_once_there
     assert error["remedy"].startswith("Mend what `StorageReady` tells; capture goes on by itself")
 
     scene.patch("full", storage={"bucket": BUCKET})
-    again = scene.until_condition("full", "Recording", "True")
-    over = again["status"]["gaps"][-1]
+    scene.until_condition("full", "Recording", "True")
+    again = scene.until("full", lambda seen: "stopTime" in (_gaps(seen) or [{}])[-1], "the gap is over")
+    over = _gaps(again)[-1]
     assert (over["startTime"], over["reason"]) == (running["startTime"], FULL)
     assert over["stopTime"] > over["startTime"]
     assert again["status"]["lastError"]["resolvedTime"]
@@ -49,6 +50,11 @@ def test_a_full_work_volume_is_told_as_what_it_is_and_capture_goes_on_once_there
     assert slices(ended) == slices(ended, "written")
     assert len(ended["status"]["parts"]) == 1
     assert FULL in {event["reason"] for event in scene.events_of("full") if event["type"] == "Warning"}
+
+
+def _gaps(recording: Resource) -> list[Resource]:
+    gaps: list[Resource] = recording["status"].get("gaps", [])
+    return gaps
 
 
 def _gap_seconds(recording: Resource) -> int:

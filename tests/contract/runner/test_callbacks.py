@@ -71,7 +71,7 @@ async def test_a_rotated_certificate_authority_heals_by_itself(stage: Stage) -> 
     assert stage.operator.types(without=INCIDENTAL)[-1] == "Finished"
 
 
-async def test_a_pod_that_owns_no_part_stops_sending_and_goes_on_recording(stage: Stage) -> None:
+async def test_a_pod_that_owns_no_part_goes_on_recording_and_asks_rarely(stage: Stage) -> None:
     stage.operator.answer_instead = lambda: web.Response(status=410)
     await stage.record("connecting,started")
     await stage.operator.until(lambda: stage.operator.requests == 1)

@@ -38,7 +38,7 @@ class DeliveryError(Exception):
 
 
 class PodUnknown(Exception):  # noqa: N818 - an answer, not an error
-    """The operator says that this pod owns no part: nobody wants to hear it any more."""
+    """The operator says that this pod owns no part: nobody wants to hear it, unless it is one that cannot know."""
 
 
 class CallbackRejected(Exception):  # noqa: N818 - an answer, not an error
@@ -62,6 +62,9 @@ class Receiver(Protocol):
 BACKOFF: Final = Backoff(first_seconds=0.2, most_seconds=30.0)
 """Spread, so that the pods of a cluster do not come back to an operator all at once."""
 
+UNKNOWN_SECONDS: Final = 60.0
+"""How often one that does not know the pod is asked again: put back by a release, it may not see whose the pod is."""
+
 
 class Delivery:
     """Sends what waits, whenever something waits; nothing beyond the sequence `up_to` answers goes out."""
@@ -80,9 +83,9 @@ class Delivery:
         self._wake.set()
 
     async def run(self) -> None:
-        """Delivers until cancelled, or until the operator does not want to hear this pod any more."""
+        """Delivers until cancelled."""
         try:
-            while not self.pod_unknown:
+            while True:
                 await self._step()
         finally:
             await self._receiver.close()
@@ -96,8 +99,10 @@ class Delivery:
         try:
             acknowledged = await self._receiver.take(batch)
         except PodUnknown:
-            logger.warning("the operator says that this pod owns no part; nothing more is sent")
+            if not self.pod_unknown:
+                logger.warning("the operator says that this pod owns no part", extra={"seconds": UNKNOWN_SECONDS})
             self.pod_unknown = True
+            await asyncio.sleep(UNKNOWN_SECONDS)
         except CallbackRejected as error:
             # One that only informs must not hold up all that follow. What decides a status waits for a release that
             # can read it.
@@ -115,6 +120,7 @@ class Delivery:
         if acknowledged < batch[0].sequence:
             await self._wait("the operator acknowledged none of them")
             return
+        self.pod_unknown = False
         if self._failures:
             logger.info("the operator hears us again", extra={"failures": self._failures})
         self._failures = 0

@@ -163,7 +163,7 @@ class Supervisor:
             ]
             if not self._state.concluded:
                 await self._concluded.wait()
-            await self._flush(delivery)
+            await self._flush()
             for task in (delivery, *helpers):
                 task.cancel()
         self._outbox.close()
@@ -289,14 +289,14 @@ class Supervisor:
         logger.info("concluded", extra={"summary": payload})
         self._concluded.set()
 
-    async def _flush(self, delivery: asyncio.Task[None]) -> None:
+    async def _flush(self) -> None:
         """Leaves the last word where the kubelet finds it, and waits a while for the operator to take all callbacks."""
         summary = Summary.model_validate(self._state.facts.summary)
         if self._pod.termination_message is not None:
             self._pod.termination_message.write_text(summary.termination_message(), encoding="utf-8")
         self._delivery.wake()
         deadline = time.monotonic() + FLUSH_SECONDS
-        while self._outbox.waiting() and not delivery.done():
+        while self._outbox.waiting() and not self._delivery.pod_unknown:
             if self._state.terminated_at is not None:
                 deadline = min(deadline, time.monotonic() + TERMINATED_FLUSH_SECONDS)
             if time.monotonic() > deadline:
