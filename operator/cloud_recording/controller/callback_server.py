@@ -45,7 +45,7 @@ LARGEST_REQUEST: Final = 4 * 1024 * 1024
 ATTEMPTS: Final = 8
 """How often callbacks are applied anew when others write the same resource in between."""
 
-PAUSES: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
+CONFLICT_BACKOFF: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
 """Others write in bursts, which tries without a pause would all fall into."""
 
 
@@ -133,7 +133,7 @@ class CallbackServer:
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
-            await asyncio.sleep(PAUSES.after(attempt, spread=random.random()))  # noqa: S311
+            await asyncio.sleep(CONFLICT_BACKOFF.after(attempt, spread=random.random()))  # noqa: S311
         raise AssertionError("the loop above returns or raises")
 
     async def _apply_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:

@@ -39,7 +39,7 @@ from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
 
-REFUSED: Final = Backoff(first_seconds=15.0, most_seconds=300.0)
+REFUSAL_BACKOFF: Final = Backoff(first_seconds=15.0, most_seconds=300.0)
 """How long a pod that the API server refuses is not asked for again: thousands over a quota must not ask together."""
 
 
@@ -163,7 +163,7 @@ class ActionExecutor:
 
     def _refused(self, key: RecordingKey, part: Part, message: str) -> PodRefusal:
         failures = self._refusals[key] = self._refusals.get(key, 0) + 1
-        seconds = REFUSED.after(failures, spread=random.random())  # noqa: S311
+        seconds = REFUSAL_BACKOFF.after(failures, spread=random.random())  # noqa: S311
         # Admission answers 403 for everything it refuses, and tells a quota by its words only.
         reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REJECTED
         fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}

@@ -30,7 +30,7 @@ from cloud_recording.controller.callback_authority import CallbackAuthority
 from cloud_recording.controller.callback_listener import CallbackListener, Limits
 from cloud_recording.controller.callback_server import LARGEST_REQUEST, CallbackServer
 from cloud_recording.controller.caller_identities import CallerIdentities
-from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
@@ -55,7 +55,7 @@ STUCK_SECONDS: Final = 300.0
 """A pass is some requests of half a minute at most; one that lasts longer than this will not end."""
 
 STOP_SECONDS: Final = 10.0
-START_PAUSES: Final = Backoff(first_seconds=0.5, most_seconds=15.0)
+START_BACKOFF: Final = Backoff(first_seconds=0.5, most_seconds=15.0)
 
 LIMITS: Final = Limits()
 
@@ -92,7 +92,7 @@ async def _until_available(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Unavailable as error:
-            seconds = START_PAUSES.after(attempt, spread=random.random())  # noqa: S311
+            seconds = START_BACKOFF.after(attempt, spread=random.random())  # noqa: S311
             logger.warning("waiting for the API server", extra={"error": error.message, "seconds": round(seconds, 1)})
             await asyncio.sleep(seconds)
         else:
@@ -106,7 +106,7 @@ class Operator:
         self._settings = settings
         self._replica = replica
         self._metrics = Metrics()
-        self._held = HeldObjects()
+        self._finalizers = FinalizerIndex()
         self._stop = asyncio.Event()
         self._exit_status = EXIT_OK
         self._listening_since = utc_now()
@@ -131,7 +131,7 @@ class Operator:
                 pods=pods,
                 statuses=statuses,
                 context=lambda: self._context(authority),
-                held=self._held,
+                finalizers=self._finalizers,
                 locks=locks,
                 clock=utc_now,
             )
@@ -228,8 +228,8 @@ class Operator:
             elif not reconciler.is_own_write(key, version):
                 queue.add(key)
 
-        def pod_seen(key: RecordingKey, pod: str, held: bool) -> None:  # noqa: FBT001 - as the watch tells it
-            self._held.note(key, pod, held=held)
+        def pod_seen(key: RecordingKey, pod: str, has_finalizer: bool) -> None:  # noqa: FBT001 - as the watch tells it
+            self._finalizers.note(key, pod, has_finalizer=has_finalizer)
             queue.add(key)
 
         return WatchThread(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.common.json_types import Json
-from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.domain import names
 from cloud_recording.domain.pod_builder import build_template, owner_of_template
@@ -21,7 +21,7 @@ class PodTemplates:
 
     def __init__(self, pods: Pods) -> None:
         self._pods = pods
-        self._held = HeldObjects()
+        self._finalizers = FinalizerIndex()
         self._made: dict[RecordingKey, Json] = {}
 
     async def of(self, recording: CloudRecording, settings: OperatorSettings) -> Json:
@@ -44,14 +44,14 @@ class PodTemplates:
         name = names.template_name(recording=recording.metadata.name, uid=recording.metadata.uid)
         owner = owner_of_template(recording)
         await self._pods.hand_over_template(namespace=namespace, name=name, finalizer=DURABLE_FINALIZER, owner=owner)
-        self._held.note(RecordingKey.of(recording), name, held=False)
+        self._finalizers.note(RecordingKey.of(recording), name, has_finalizer=False)
 
     async def delete_strays(self, key: RecordingKey, *, but: str | None) -> None:
         """Deletes the PodTemplates of recordings of this name that are gone, `but` not that of the one of this UID."""
         kept = but and names.template_name(recording=key.name, uid=but)
-        for name in self._held.of(key) - {kept}:
+        for name in self._finalizers.of(key) - {kept}:
             await self._pods.delete_template(namespace=key.namespace, name=name, finalizer=DURABLE_FINALIZER)
-            self._held.note(key, name, held=False)
+            self._finalizers.note(key, name, has_finalizer=False)
 
     async def left_behind(self, namespace: str | None) -> AsyncIterator[RecordingKey]:
         """The recordings for which something is held: the watch does not tell of one that went in the meantime."""
@@ -66,5 +66,5 @@ class PodTemplates:
         if recording is None or DURABLE_FINALIZER not in metadata.get("finalizers", []):
             return None
         key = RecordingKey(metadata["namespace"], recording)
-        self._held.note(key, metadata["name"], held=True)
+        self._finalizers.note(key, metadata["name"], has_finalizer=True)
         return key

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.execute_actions import ActionExecutor
-from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.pod_templates import PodTemplates
@@ -50,7 +50,7 @@ class Reconciler:
         pods: Pods,
         statuses: StatusWriter,
         context: Callable[[], OperatorContext],
-        held: HeldObjects,
+        finalizers: FinalizerIndex,
         locks: KeyedLocks[RecordingKey],
         clock: Callable[[], datetime],
     ) -> None:
@@ -58,7 +58,7 @@ class Reconciler:
         self._pods = pods
         self._statuses = statuses
         self._context = context
-        self._held = held
+        self._finalizers = finalizers
         self._templates = PodTemplates(pods)
         self._actions = ActionExecutor(
             recordings=recordings,
@@ -149,7 +149,7 @@ class Reconciler:
         unfinished = parts.unfinished(recording.status) if recording is not None else ()
         uid = recording.metadata.uid if recording is not None else None
         found = {}
-        for name in sorted({part.pod for part in unfinished} | self._held.of(key)):
+        for name in sorted({part.pod for part in unfinished} | self._finalizers.of(key)):
             pod = await self._pods.read(namespace=key.namespace, name=name)
             view = PodView.of(pod) if pod is not None else None
             if pod is None or view is None or recording_of(pod) != key.name:

@@ -94,7 +94,7 @@ def _registry(*, recording_seen: RecordingSeen, pod_seen: PodSeen) -> kopf.Opera
         name = recording_of(body)
         if name is not None:
             metadata = body["metadata"]
-            held = event["type"] != "DELETED" and SUMMARY_FINALIZER in metadata.get("finalizers", ())
-            pod_seen(RecordingKey(metadata["namespace"], name), metadata["name"], held)
+            has_finalizer = event["type"] != "DELETED" and SUMMARY_FINALIZER in metadata.get("finalizers", ())
+            pod_seen(RecordingKey(metadata["namespace"], name), metadata["name"], has_finalizer)
 
     return registry

@@ -38,8 +38,8 @@ class WatchThread:
         def recording_seen_there(key: RecordingKey, version: str | None) -> None:
             loop.call_soon_threadsafe(recording_seen, key, version)
 
-        def pod_seen_there(key: RecordingKey, pod: str, held: bool) -> None:  # noqa: FBT001 - as the watch tells it
-            loop.call_soon_threadsafe(pod_seen, key, pod, held)
+        def pod_seen_there(key: RecordingKey, pod: str, has_finalizer: bool) -> None:  # noqa: FBT001 - as the watch tells it
+            loop.call_soon_threadsafe(pod_seen, key, pod, has_finalizer)
 
         self._stop = threading.Event()
         self._ended = partial(loop.call_soon_threadsafe, ended)

@@ -234,17 +234,17 @@ def _started(
     status: CloudRecordingStatus, part: Part, snapshot: Snapshot | None, *, time: datetime
 ) -> CloudRecordingStatus:
     """Somebody is in the channel. Where that is all, as a pause was asked for before, nothing is recorded yet."""
-    held = snapshot is not None and snapshot.state is EngineState.PAUSED
+    paused = snapshot is not None and snapshot.state is EngineState.PAUSED
     part = parts.changed(
         part,
-        state=PartState.PAUSED if held else PartState.RECORDING,
+        state=PartState.PAUSED if paused else PartState.RECORDING,
         reason=None,
         message=None,
         stop_time=None,
         somebody_joined=True,
     )
     status = parts.replaced(status, part)
-    return status if held else _with_first_media(status, part, time=time)
+    return status if paused else _with_first_media(status, part, time=time)
 
 
 def _with_first_media(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:

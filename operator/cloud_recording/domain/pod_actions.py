@@ -71,7 +71,7 @@ def _work_on(state: ObservedState, part: Part, pod: PodView | None) -> list[Acti
 
 def _let_go(state: ObservedState, part: Part, pod: PodView | None) -> list[Action]:
     """What is done about pod and claim of a part that is over; as long as the pod is held, it is not done."""
-    if pod is None or not pod.held:
+    if pod is None or not pod.has_finalizer:
         return []
     empty = state.recording.spec.work.persistent_volume_claim is not None and part.nothing_left
     actions: list[Action] = [DeleteClaim(part=part)] if empty else []
@@ -91,7 +91,7 @@ def _outdated(status: CloudRecordingStatus) -> list[Action]:
 
 def _release(pod: PodView, *, lost: bool) -> list[Action]:
     """What is done about the pod of a part that is over: its summary is counted, or will never come."""
-    if not pod.held:
+    if not pod.has_finalizer:
         return []
     if pod.deleted_at is not None or not (pod.sidecars_linger or (lost and not pod.over)):
         return [ReleasePod(pod=pod)]
@@ -106,7 +106,7 @@ def _release_strays(state: ObservedState) -> list[Action]:
 
 
 def _was_given_up(part: Part, pod: PodView) -> bool:
-    return part.reason in _GIVEN_UP and not pod.over and pod.held
+    return part.reason in _GIVEN_UP and not pod.over and pod.has_finalizer
 
 
 def _end_at_once(pod: PodView) -> list[Action]:

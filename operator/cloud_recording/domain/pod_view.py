@@ -45,7 +45,7 @@ class PodView:
     created_at: datetime | None
     deleted_at: datetime | None
     """When its grace period ends or ended; None while nobody asked for its end."""
-    held: bool
+    has_finalizer: bool
     """Whether our finalizer keeps it."""
     ready: bool
     """Whether the recorder's container is ready, and its node is heard of.
@@ -106,7 +106,7 @@ class PodView:
             node=(body.get("spec") or {}).get("nodeName"),
             created_at=_time(metadata.get("creationTimestamp")),
             deleted_at=_time(metadata.get("deletionTimestamp")),
-            held=SUMMARY_FINALIZER in (metadata.get("finalizers") or []),
+            has_finalizer=SUMMARY_FINALIZER in (metadata.get("finalizers") or []),
             ready=bool(container.get("ready")) and node_silent_since is None,
             node_silent_since=node_silent_since,
             unscheduled=_unscheduled(conditions.get("PodScheduled")),

@@ -16,7 +16,7 @@ from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts, totals
 from cloud_recording.domain.desired_state import max_duration_message
 
-RESTARTS: Final = Backoff(first_seconds=2.0, most_seconds=300.0)
+RESTART_BACKOFF: Final = Backoff(first_seconds=2.0, most_seconds=300.0)
 """A channel that refuses is asked once in five minutes at most, for as long as it refuses."""
 
 GOOD_RUN: Final = timedelta(minutes=1)
@@ -90,7 +90,7 @@ def delay(listed: Sequence[Part]) -> timedelta:
             break
     if failures == 0:
         return timedelta()
-    return timedelta(seconds=RESTARTS.after(failures, spread=0.0))
+    return timedelta(seconds=RESTART_BACKOFF.after(failures, spread=0.0))
 
 
 def _idle_end(status: CloudRecordingStatus, part: Part) -> EndRecording:

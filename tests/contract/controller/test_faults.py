@@ -16,7 +16,7 @@ import pytest_asyncio
 import yaml
 from kubernetes.aio.client import Configuration
 
-from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
@@ -193,7 +193,7 @@ def queue_over(client: KubeClient, *, done: asyncio.Event) -> WorkQueue[Recordin
         pods=Pods(client),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         context=context,
-        held=HeldObjects(),
+        finalizers=FinalizerIndex(),
         locks=KeyedLocks(),
         clock=lambda: datetime.now(UTC),
     )

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.kube.errors import Conflict, KubeError
 from tests.cluster.client import Kubectl
 from tests.contract.controller.conftest import CRD
@@ -119,10 +120,10 @@ async def test_a_recording_whose_spec_cannot_be_read_can_be_deleted(
     await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
     await stage.edit(novelty="unknown", recording={"video": {"layout": "FromTheFuture"}})
     refused = await stage.until(lambda seen: reason(seen) == "InvalidSpec")
-    assert (await recorder.tell(("UploaderFailure", {"code": 439}))).status == 200
+    assert (await recorder.tell(("UploaderFailure", {"code": RecordingErrorCode.UPLOADER_FAILED}))).status == 200
     told = await stage.recording()
     assert told is not None
-    assert (reason(told), told["status"]["lastError"]["code"]) == ("InvalidSpec", 439)
+    assert (reason(told), told["status"]["lastError"]["code"]) == ("InvalidSpec", RecordingErrorCode.UPLOADER_FAILED)
     if discard:
         mark = {"metadata": {"annotations": {"cloudrecording.dev/discard": "true"}}}
         await stage.client.patch(stage.recordings("stand-up"), mark)

@@ -21,6 +21,7 @@ from cloud_recording.api.wire import (
     Summary,
     UnknownCallback,
 )
+from cloud_recording.common.error_codes import RecordingErrorCode
 
 RECORDING_ID = "0123456789abcdef" * 2
 HUGE = 2**53 - 1
@@ -50,9 +51,11 @@ def test_a_callback_reads_as_it_was_written() -> None:
 
 def test_the_type_tells_the_callback() -> None:
     assert isinstance(CALLBACK.validate_python(_callback(type="Snapshot", snapshot=_snapshot())), SnapshotTaken)
-    failure = CALLBACK.validate_python(_callback(type="RecorderFailure", code=434, message="nobody"))
+    failure = CALLBACK.validate_python(
+        _callback(type="RecorderFailure", code=RecordingErrorCode.NO_USERS, message="nobody")
+    )
     assert isinstance(failure, RecorderFailure)
-    assert failure.code == 434
+    assert failure.code == RecordingErrorCode.NO_USERS
 
 
 def test_a_callback_of_a_newer_runner_is_kept_as_unknown_with_its_snapshot() -> None:
@@ -76,7 +79,9 @@ def test_sequences_count_from_one(sequence: int) -> None:
 
 
 def test_a_long_message_is_cut_and_never_refused() -> None:
-    callback = CALLBACK.validate_python(_callback(type="RecorderFailure", code=442, message="x" * 100_000))
+    callback = CALLBACK.validate_python(
+        _callback(type="RecorderFailure", code=RecordingErrorCode.GENERAL_ERROR, message="x" * 100_000)
+    )
     assert isinstance(callback, RecorderFailure)
     assert len(callback.message) == MESSAGE_LENGTH
     assert callback.message.endswith("…")
@@ -95,7 +100,7 @@ def test_the_summary_fits_the_termination_message_in_any_script(letter: str) -> 
         recording_id=RECORDING_ID,
         part=2**31 - 1,
         outcome=Outcome.INCOMPLETE,
-        code=442,
+        code=RecordingErrorCode.GENERAL_ERROR,
         message=letter * MESSAGE_LENGTH,
         slices=amounts,
         bytes=amounts,

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from cloud_recording.common.json_types import Json
-from cloud_recording.controller.held_objects import HeldObjects
+from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
@@ -101,7 +101,7 @@ async def test_recordings_over_a_quota_ask_more_and_more_rarely_and_never_all_at
         pods=pods,
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         context=context,
-        held=HeldObjects(),
+        finalizers=FinalizerIndex(),
         locks=KeyedLocks(),
         clock=lambda: NOW + timedelta(seconds=loop.time() - began),
     )

@@ -90,10 +90,10 @@ FACTS = {
         {"outcome": Outcome.BACKED_UP, "playlist": "sid_room-1.m3u8"},
     ),
     "a fatal error ends the capture": (
-        [a_callback("RecordingFatalError", code=430, message="refused")],
+        [a_callback("RecordingFatalError", code=RecordingErrorCode.CONNECT_ERROR, message="refused")],
         {
             "state": PartState.UPLOADING,
-            "error_code": 430,
+            "error_code": RecordingErrorCode.CONNECT_ERROR,
             "reason": Reason.CONNECT_ERROR,
             "message": "refused",
         },
@@ -101,16 +101,18 @@ FACTS = {
     "an error after the stop says nothing of how capture ended": (
         [
             a_callback("RecordingStarted"),
-            a_callback("RecorderFailure", 2, code=434, message="nobody"),
+            a_callback("RecorderFailure", 2, code=RecordingErrorCode.NO_USERS, message="nobody"),
             a_callback("RecordingStopped", 3),
-            a_callback("RecordingFatalError", 4, code=439, message="the bucket takes nothing"),
+            a_callback(
+                "RecordingFatalError", 4, code=RecordingErrorCode.UPLOADER_FAILED, message="the bucket takes nothing"
+            ),
         ],
         {
             "state": PartState.UPLOADING,
             "start_time": NOW,
             "stop_time": NOW,
             "somebody_joined": True,
-            "error_code": 434,
+            "error_code": RecordingErrorCode.NO_USERS,
             "reason": Reason.CHANNEL_IDLE,
             "message": "everybody had left the channel",
         },
@@ -120,21 +122,27 @@ FACTS = {
         {"state": PartState.CONNECTING, "start_time": NOW, "recorder_restarts": 1, "somebody_joined": True},
     ),
     "nobody who ever came ends the part by itself": (
-        [a_callback("RecordingConnecting"), a_callback("RecorderFailure", 2, code=434, message="nobody")],
+        [
+            a_callback("RecordingConnecting"),
+            a_callback("RecorderFailure", 2, code=RecordingErrorCode.NO_USERS, message="nobody"),
+        ],
         {
             "state": PartState.STOPPING,
-            "error_code": 434,
+            "error_code": RecordingErrorCode.NO_USERS,
             "reason": Reason.NO_USERS,
             "message": "nobody",
         },
     ),
     "everybody who left ends the part as it should": (
-        [a_callback("RecordingStarted"), a_callback("RecorderFailure", 2, code=434, message="nobody")],
+        [
+            a_callback("RecordingStarted"),
+            a_callback("RecorderFailure", 2, code=RecordingErrorCode.NO_USERS, message="nobody"),
+        ],
         {
             "state": PartState.STOPPING,
             "start_time": NOW,
             "somebody_joined": True,
-            "error_code": 434,
+            "error_code": RecordingErrorCode.NO_USERS,
             "reason": Reason.CHANNEL_IDLE,
             "message": "everybody had left the channel",
         },
@@ -164,7 +172,10 @@ FACTS = {
         },
     ),
     "a failed upload changes nothing about the capture": (
-        [a_callback("RecordingStarted"), a_callback("UploaderFailure", 2, code=439, message="no such bucket")],
+        [
+            a_callback("RecordingStarted"),
+            a_callback("UploaderFailure", 2, code=RecordingErrorCode.UPLOADER_FAILED, message="no such bucket"),
+        ],
         {"state": PartState.RECORDING, "start_time": NOW, "somebody_joined": True},
     ),
     "a pause is told by the snapshot": (

@@ -14,6 +14,7 @@ import pytest
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
@@ -76,14 +77,16 @@ DRAINED: dict[str, Any] = {
 }
 FAILED: dict[str, Any] = {
     "state": PartState.UPLOADING,
-    "error_code": 437,
+    "error_code": RecordingErrorCode.RECORDER_FAILED,
     "create_time": NOW,
     "start_time": NOW,
     "stop_time": NOW,
 }
 EMPTIED = a_summary("Uploaded", slices={"written": 4, "uploaded": 4}, nothingLeft=True).termination_message()
 UPLOADED = a_summary("Uploaded", slices={"written": 4, "uploaded": 4}, somebodyJoined=True).termination_message()
-FATAL_RETRY = a_summary("Fatal", code=430, message="the channel refused").termination_message()
+FATAL_RETRY = a_summary(
+    "Fatal", code=RecordingErrorCode.CONNECT_ERROR, message="the channel refused"
+).termination_message()
 
 CASES = {
     "a new recording is held, planned, and its pod is created": (
@@ -352,8 +355,14 @@ CASES = {
         ),
     ),
     "an idle channel that people had been in is a success": (
-        a_recording().parts(a_part(state=PartState.UPLOADING, start_time=NOW, error_code=434)).build(),
-        pods(a_pod().ended(a_summary("Idle", code=434, somebodyJoined=True).termination_message())),
+        a_recording()
+        .parts(a_part(state=PartState.UPLOADING, start_time=NOW, error_code=RecordingErrorCode.NO_USERS))
+        .build(),
+        pods(
+            a_pod().ended(
+                a_summary("Idle", code=RecordingErrorCode.NO_USERS, somebodyJoined=True).termination_message()
+            )
+        ),
         after(60),
         Expected(
             reason=Reason.CHANNEL_IDLE,
@@ -364,8 +373,8 @@ CASES = {
         ),
     ),
     "a channel that nobody ever joined is a failure": (
-        a_recording().parts(a_part(state=PartState.CONNECTING, error_code=434)).build(),
-        pods(a_pod().ended(a_summary("Idle", code=434).termination_message())),
+        a_recording().parts(a_part(state=PartState.CONNECTING, error_code=RecordingErrorCode.NO_USERS)).build(),
+        pods(a_pod().ended(a_summary("Idle", code=RecordingErrorCode.NO_USERS).termination_message())),
         after(60),
         Expected(
             reason=Reason.NO_USERS,
@@ -382,7 +391,11 @@ CASES = {
     ),
     "a fatal error of the call itself ends the recording": (
         a_recording().parts(a_part(state=PartState.CONNECTING)).build(),
-        pods(a_pod().ended(a_summary("Fatal", code=432, message="width").termination_message())),
+        pods(
+            a_pod().ended(
+                a_summary("Fatal", code=RecordingErrorCode.INVALID_PARAMETER, message="width").termination_message()
+            )
+        ),
         after(60),
         Expected(
             reason=Reason.INVALID_PARAMETER,
@@ -564,7 +577,15 @@ def test_failures_in_a_row_are_tried_more_and_more_rarely() -> None:
     delays = []
     failed = []
     for number in range(10):
-        failed.append(a_part(number, state=PartState.CONCLUDED, outcome=Outcome.FATAL, error_code=430, end_time=NOW))
+        failed.append(
+            a_part(
+                number,
+                state=PartState.CONCLUDED,
+                outcome=Outcome.FATAL,
+                error_code=RecordingErrorCode.CONNECT_ERROR,
+                end_time=NOW,
+            )
+        )
         decision = decide(a_recording().parts(*failed).build(), {}, now=NOW, context=context())
         delays.append(gist(decision).due)
     assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
@@ -31,7 +32,17 @@ from tests.unit.domain.builders import (
     context,
 )
 
-CODES = st.sampled_from([None, 430, 431, 432, 434, 435, 441])
+CODES = st.sampled_from(
+    [
+        None,
+        RecordingErrorCode.CONNECT_ERROR,
+        RecordingErrorCode.DISCONNECTED,
+        RecordingErrorCode.INVALID_PARAMETER,
+        RecordingErrorCode.NO_USERS,
+        RecordingErrorCode.NO_RECORDED_DATA,
+        RecordingErrorCode.RECORDER_EXIT,
+    ]
+)
 OUTCOMES = st.sampled_from([None, *Outcome])
 MOMENTS = st.one_of(st.none(), st.integers(-600, 0).map(after))
 LATER = st.integers(0, 90_000)
@@ -182,9 +193,9 @@ CALLBACKS = st.sampled_from(
         ("RecordingStarted", {}),
         ("RecordingStopped", {}),
         ("RecordingUploaded", {"fileName": "p.m3u8"}),
-        ("RecorderFailure", {"code": 434}),
-        ("UploaderFailure", {"code": 439}),
-        ("RecordingFatalError", {"code": 441}),
+        ("RecorderFailure", {"code": RecordingErrorCode.NO_USERS}),
+        ("UploaderFailure", {"code": RecordingErrorCode.UPLOADER_FAILED}),
+        ("RecordingFatalError", {"code": RecordingErrorCode.RECORDER_EXIT}),
         ("RecorderExited", {"exitCode": 1, "restarts": 1}),
         ("Snapshot", {"snapshot": a_snapshot(slices={"written": 2, "uploaded": 1, "pending": 1})}),
         ("DesiredStateApplied", {"generation": 1}),

@@ -21,6 +21,7 @@ from cloud_recording.api.status import (
     PartState,
 )
 from cloud_recording.api.wire import Callback
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
@@ -91,7 +92,13 @@ def test_a_full_work_volume_is_no_pause_that_somebody_asked_for() -> None:
     full = told(
         recording,
         status,
-        a_callback("RecorderFailure", 3, at=after(10), code=437, message="the work volume is nearly full"),
+        a_callback(
+            "RecorderFailure",
+            3,
+            at=after(10),
+            code=RecordingErrorCode.RECORDER_FAILED,
+            message="the work volume is nearly full",
+        ),
         a_callback("Snapshot", 4, at=after(40), snapshot=snapshot),
         at=after(40),
     )
@@ -111,10 +118,15 @@ def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it(
     status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
     pause = {"reason": "WorkVolumeFull", "since": milliseconds(after(10))}
     snapshot = a_snapshot(state="Paused", pause=pause, workVolumeFull=True)
-    failure = a_callback("RecorderFailure", 3, at=after(10), code=437, message="full", snapshot=snapshot)
+    failure = a_callback(
+        "RecorderFailure", 3, at=after(10), code=RecordingErrorCode.RECORDER_FAILED, message="full", snapshot=snapshot
+    )
     full = told(recording, status, failure)
     assert full.last_error is not None
-    assert (full.last_error.reason, full.last_error.code) == (Reason.WORK_VOLUME_FULL, 437)
+    assert (full.last_error.reason, full.last_error.code) == (
+        Reason.WORK_VOLUME_FULL,
+        RecordingErrorCode.RECORDER_FAILED,
+    )
     assert full.last_error.remedy == REASONS[Reason.WORK_VOLUME_FULL].remedy
     assert full.last_error.resolved_time is None
     healed = told(recording, full, a_callback("Snapshot", 4, at=after(50), snapshot=a_snapshot()), at=after(50))
@@ -134,7 +146,13 @@ def test_a_dead_bucket_shows_beside_recording_and_ready_stays() -> None:
     status = told(recording, begun(recording), RUNNER_STARTED)
     assert conditions.get(status, ConditionType.STORAGE_READY) is None
     status = status.model_copy(update={"parts": (status.parts[0].model_copy(update={"pod_ready": True}),)})
-    failure = a_callback("UploaderFailure", 3, code=439, message="words", snapshot=a_snapshot(storage=FAILING))
+    failure = a_callback(
+        "UploaderFailure",
+        3,
+        code=RecordingErrorCode.UPLOADER_FAILED,
+        message="words",
+        snapshot=a_snapshot(storage=FAILING),
+    )
     failing = told(recording, status, a_callback("RecordingStarted", 2), failure, at=after(20))
     assert condition(failing, ConditionType.READY) == ("True", Reason.RECORDING)
     assert failing.display == "Recording,NoSuchBucket"
@@ -145,7 +163,10 @@ def test_a_dead_bucket_shows_beside_recording_and_ready_stays() -> None:
     assert 'bucket "films"' in storage.message
     assert "`spec.storage.bucket`" in storage.message
     assert failing.last_error is not None
-    assert (failing.last_error.reason, failing.last_error.code) == (Reason.NO_SUCH_BUCKET, 439)
+    assert (failing.last_error.reason, failing.last_error.code) == (
+        Reason.NO_SUCH_BUCKET,
+        RecordingErrorCode.UPLOADER_FAILED,
+    )
     assert failing.last_error.remedy == remedy(Reason.NO_SUCH_BUCKET, stored=False)
 
     healed = told(recording, failing, a_callback("Snapshot", 4, at=after(9), snapshot=a_snapshot(storage=READY)))
@@ -166,7 +187,11 @@ def test_once_a_slice_is_stored_the_way_out_is_another() -> None:
     recording = a_recording().build()
     status = told(recording, begun(recording), RUNNER_STARTED)
     snapshot = a_snapshot(storage=FAILING, slices={"written": 2, "uploaded": 1, "pending": 1})
-    failing = told(recording, status, a_callback("UploaderFailure", 2, code=439, message="words", snapshot=snapshot))
+    failing = told(
+        recording,
+        status,
+        a_callback("UploaderFailure", 2, code=RecordingErrorCode.UPLOADER_FAILED, message="words", snapshot=snapshot),
+    )
     assert failing.last_error is not None
     assert "kubectl cp" in failing.last_error.remedy
     assert "`spec.storage.bucket`" not in failing.last_error.remedy
@@ -240,7 +265,7 @@ def test_a_recording_that_was_made_paused_records_nothing_and_says_so() -> None:
     ended = told(
         stopped,
         status,
-        a_callback("RecorderFailure", 3, code=435, message="nothing was recorded"),
+        a_callback("RecorderFailure", 3, code=RecordingErrorCode.NO_RECORDED_DATA, message="nothing was recorded"),
         a_callback("RecordingStopped", 4, at=after(9)),
         a_callback("Finished", 5, at=after(9), summary=_summary("Uploaded")),
     )
@@ -359,7 +384,7 @@ ENDS = {
     "by its deletion": (a_recording().deleted(after(30)), {}, Reason.DELETED, "the recording was deleted"),
     "by idleness": (
         a_recording(),
-        {"outcome": Outcome.IDLE, "error_code": 434, "somebody_joined": True},
+        {"outcome": Outcome.IDLE, "error_code": RecordingErrorCode.NO_USERS, "somebody_joined": True},
         Reason.CHANNEL_IDLE,
         "everybody had left the channel",
     ),
@@ -382,7 +407,9 @@ def test_each_end_says_which_it_is(recording: Any, fields: dict[str, Any], reaso
 def test_a_channel_that_was_left_ends_without_an_error_or_a_warning() -> None:
     recording = a_recording().build()
     status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
-    idle = told(recording, status, a_callback("RecorderFailure", 3, code=434, message="nobody for 30 s"))
+    idle = told(
+        recording, status, a_callback("RecorderFailure", 3, code=RecordingErrorCode.NO_USERS, message="nobody for 30 s")
+    )
     assert idle.last_error is None
     assert not any(event.warning for event in transitions(status, idle))
 
@@ -394,10 +421,10 @@ def test_nobody_who_ever_came_has_no_progress_and_no_playlist() -> None:
         recording,
         begun(recording),
         RUNNER_STARTED,
-        a_callback("RecorderFailure", 2, code=434, message="nobody"),
+        a_callback("RecorderFailure", 2, code=RecordingErrorCode.NO_USERS, message="nobody"),
         a_callback("RecordingUploadingProgress", 3, progressPercent=100, playlist="p.m3u8", snapshot=snapshot),
         a_callback("RecordingUploaded", 4, fileName="p.m3u8"),
-        a_callback("Finished", 5, summary=_summary("Idle", code=434, somebodyJoined=False)),
+        a_callback("Finished", 5, summary=_summary("Idle", code=RecordingErrorCode.NO_USERS, somebodyJoined=False)),
     )
     end = decide(a_recording().status(status).build(), {}, now=after(9), context=context()).status
     assert condition(end, ConditionType.READY) == ("False", Reason.NO_USERS)
@@ -504,7 +531,7 @@ def test_secrets_that_no_participant_can_be_recorded_with_stall_the_recording_un
 
 
 FORBIDDEN = "the URL leads to a link-local address or to a cloud's metadata service, which is not allowed here"
-REFUSED: dict[str, Any] = {"code": 430, "message": f"participant 1 'alice': {FORBIDDEN}"}
+REFUSED: dict[str, Any] = {"code": RecordingErrorCode.CONNECT_ERROR, "message": f"participant 1 'alice': {FORBIDDEN}"}
 
 
 def _of_secret(status: CloudRecordingStatus | None = None) -> CloudRecording:
@@ -534,7 +561,10 @@ def test_a_channel_that_refuses_everybody_stalls_the_recording_and_begins_no_par
     (event,) = transitions(status, refused)
     assert (event.warning, event.reason, event.message) == (True, Reason.STREAMS_REFUSED, ready.message)
     assert refused.last_error is not None
-    assert (refused.last_error.code, refused.last_error.remedy) == (430, REASONS[Reason.STREAMS_REFUSED].remedy)
+    assert (refused.last_error.code, refused.last_error.remedy) == (
+        RecordingErrorCode.CONNECT_ERROR,
+        REASONS[Reason.STREAMS_REFUSED].remedy,
+    )
     later = decide(_of_secret(refused), pods(pod), now=after(3600), context=context())
     assert [part.number for part in later.status.parts] == [0]
     assert condition(later.status, ConditionType.STALLED) == ("True", Reason.STREAMS_REFUSED)
@@ -583,7 +613,9 @@ def test_a_recording_that_is_stopped_while_everybody_refuses_has_failed_by_that(
     refused = told(
         recording, begun(a_recording().build()), RUNNER_STARTED, a_callback("RecordingRefused", 2, **REFUSED)
     )
-    summary = a_summary(outcome="Fatal", code=430, message=REFUSED["message"], lastSequence=3)
+    summary = a_summary(
+        outcome="Fatal", code=RecordingErrorCode.CONNECT_ERROR, message=REFUSED["message"], lastSequence=3
+    )
     status = told(recording, refused, a_callback("Finished", 3, summary=summary))
     end = decide(a_recording().stopped().status(status).build(), {}, now=after(9), context=context()).status
     assert condition(end, ConditionType.SUCCEEDED) == ("False", Reason.CONNECT_ERROR)
@@ -633,9 +665,11 @@ def test_an_empty_channel_that_nobody_came_to_is_told_once_with_its_remedy_and_u
     recording = a_recording().build()
     status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingConnecting", 2))
     steps = [
-        a_callback("RecorderFailure", 3, code=434, message="nobody came to the channel within 20 s"),
+        a_callback(
+            "RecorderFailure", 3, code=RecordingErrorCode.NO_USERS, message="nobody came to the channel within 20 s"
+        ),
         a_callback("RecordingStopped", 4, snapshot=a_snapshot(state="Uploading")),
-        a_callback("Finished", 5, summary=_summary("Idle", code=434, somebodyJoined=False)),
+        a_callback("Finished", 5, summary=_summary("Idle", code=RecordingErrorCode.NO_USERS, somebodyJoined=False)),
     ]
     events: list[Transition] = []
     for number, callback in enumerate(steps):
@@ -658,7 +692,10 @@ def test_a_recorder_process_that_dies_is_told_once_and_named_while_it_comes_back
     assert ready is not None
     assert (ready.reason, ready.message) == (Reason.RECONNECTING, exited["message"])
     resumed = told(
-        recording, died, a_callback("RecordingConnecting", 4), a_callback("RecorderFailure", 5, code=441, message=again)
+        recording,
+        died,
+        a_callback("RecordingConnecting", 4),
+        a_callback("RecorderFailure", 5, code=RecordingErrorCode.RECORDER_EXIT, message=again),
     )
     assert resumed.last_error == died.last_error
     assert died.last_error is not None
@@ -673,7 +710,9 @@ def test_a_lost_connection_is_not_over_while_an_empty_channel_is_recorded() -> N
     ready = conditions.get(broken, ConditionType.READY)
     assert ready is not None
     assert (ready.reason, ready.message) == (Reason.RECONNECTING, "participant 1 'alice': the connection broke")
-    lost = a_callback("RecorderFailure", 4, code=431, message="lost for 60 s", snapshot=a_snapshot(**gone))
+    lost = a_callback(
+        "RecorderFailure", 4, code=RecordingErrorCode.DISCONNECTED, message="lost for 60 s", snapshot=a_snapshot(**gone)
+    )
     empty = told(recording, broken, lost, a_callback("Snapshot", 5, snapshot=a_snapshot(**gone)))
     assert empty.last_error is not None
     assert empty.last_error.resolved_time is None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from cloud_recording.controller.recording_key import RecordingKey
 
 
-class HeldObjects:
+class FinalizerIndex:
     """Objects that our finalizer holds, by recording, as far as they were seen.
 
     Only a hint of where to look: a pass reads each one live before it does anything about it. It is how the pods and
@@ -16,10 +16,10 @@ class HeldObjects:
     def __init__(self) -> None:
         self._names: dict[RecordingKey, set[str]] = {}
 
-    def note(self, key: RecordingKey, name: str, *, held: bool) -> None:
+    def note(self, key: RecordingKey, name: str, *, has_finalizer: bool) -> None:
         """Takes in what was seen of an object; one that is gone is not held."""
         known = self._names.setdefault(key, set())
-        if held:
+        if has_finalizer:
             known.add(name)
         else:
             known.discard(name)
