@@ -70,17 +70,12 @@ class Reconciler:
         )
         self._locks = locks
         self._clock = clock
-        self._versions: dict[RecordingKey, str] = {}
         self.unfinished: set[RecordingKey] = set()
         """The recordings that are not known to be over: those whose pods have to hear of a new authority."""
 
-    def is_own_write(self, key: RecordingKey, version: str) -> bool:
-        """Whether this version is what the last pass left: a decision that was carried out asks for nothing more."""
-        return self._versions.get(key) == version
-
     def forget(self, key: RecordingKey) -> None:
         """Drops what is remembered of a recording that is over or gone."""
-        self._versions.pop(key, None)
+        self._statuses.settled.forget(key)
         self._actions.forget(key)
         self.unfinished.discard(key)
 
@@ -116,12 +111,10 @@ class Reconciler:
             await self._refuse(body, recording, parsed.spec_error)
             return None
         pods = await self._read_pods(key, recording)
-        decision = await self._decide_and_act(key, body, recording, pods)
+        decision = await self._decide_and_act(body, recording, pods)
         return self._requeue_after(key, decision)
 
-    async def _decide_and_act(
-        self, key: RecordingKey, body: Json, recording: CloudRecording, pods: Mapping[str, Json]
-    ) -> Decision:
+    async def _decide_and_act(self, body: Json, recording: CloudRecording, pods: Mapping[str, Json]) -> Decision:
         """Decides, writes and acts; where a pod is refused, once more, so that the status says so."""
         views = {name: PodView.of(pod) for name, pod in pods.items()}
         refusal: PodRefusal | None = None
@@ -131,8 +124,7 @@ class Reconciler:
                 finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER]
                 body = await self._recordings.set_finalizers(body, finalizers)
                 recording = parse(body).recording
-            body = await self._statuses.write(body, before=recording.status, after=decision.status)
-            self._versions[key] = body["metadata"]["resourceVersion"]
+            body = await self._statuses.write(body, before=recording.status, after=decision.status, by_pass=True)
             recording = with_status(recording, decision.status)
             if refusal is not None:
                 return decision

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 from cloud_recording.api.recording import CloudRecording
+from cloud_recording.common.json_types import Json
 
 
 class RecordingKey(NamedTuple):
@@ -18,3 +19,9 @@ class RecordingKey(NamedTuple):
     def of(cls, recording: CloudRecording) -> Self:
         """The key of a recording that was read."""
         return cls(recording.metadata.namespace, recording.metadata.name)
+
+    @classmethod
+    def of_body(cls, body: Json) -> Self:
+        """The key of a recording as the API server gives it."""
+        metadata = body["metadata"]
+        return cls(metadata["namespace"], metadata["name"])

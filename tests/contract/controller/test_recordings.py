@@ -111,6 +111,40 @@ async def test_a_callback_that_is_sent_again_is_acknowledged_and_changes_nothing
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
+async def test_progress_is_written_without_another_pass_and_an_edit_in_between_is_not_missed(
+    stage: Stage, operator: OperatorProcess
+) -> None:
+    await stage.apply()
+    pod = await stage.new_pod()
+    recorder = await stage.recorder(pod, url=operator.url)
+    await recorder.tell(STARTED, ("RecordingConnecting", {}), ("RecordingStarted", {}))
+    await stage.report_running(pod)
+    await stage.until(lambda seen: is_true(seen, "Recording"))
+
+    async def progress(number: int) -> None:
+        slices = {"written": number, "uploaded": number}
+        await recorder.tell(
+            ("Snapshot", {"snapshot": {"state": "Recording", "recordingId": "0" * 32, "slices": slices}})
+        )
+
+    # Each pass leaves a version; until one has left that of the first slice, its echo may ask for another.
+    await progress(1)
+    await passes_settled(operator)
+    before = await passes(operator)
+    for number in range(2, 22):
+        await progress(number)
+    await passes_settled(operator)
+    assert await passes(operator) - before <= 5, "an echo that overtakes the answer may ask for one, no more"
+    await stage.edit(desiredState="Stopped")
+    await progress(22)
+    await stage.until_pod(
+        pod["metadata"]["name"],
+        lambda seen: (
+            seen and json.loads(seen["metadata"]["annotations"]["cloudrecording.dev/desired"])["state"] == "Stopped"
+        ),
+    )
+
+
 async def test_only_the_pod_itself_is_heard(stage: Stage, operator: OperatorProcess) -> None:
     await stage.apply()
     pod = await stage.new_pod()
@@ -410,6 +444,27 @@ async def test_probes_and_metrics_tell_what_is(stage: Stage, operator: OperatorP
     assert [answers[url][0] for url in answers] == [200, 200, 200]
     assert "cloudrecording_leader 1.0" in answers["/metrics"][1]
     assert 'cloudrecording_reconcile_duration_seconds_count{result="success"}' in answers["/metrics"][1]
+
+
+async def passes(operator: OperatorProcess) -> float:
+    """How many passes there were."""
+    name = 'cloudrecording_reconcile_duration_seconds_count{result="success"} '
+    async with (
+        aiohttp.ClientSession(f"http://localhost:{operator.http_port}") as session,
+        session.get("/metrics") as answer,
+    ):
+        lines = (await answer.text()).splitlines()
+    return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
+
+
+async def passes_settled(operator: OperatorProcess) -> None:
+    """Returns when a second has gone by without a pass."""
+    before, since = await passes(operator), asyncio.get_running_loop().time()
+    async with asyncio.timeout(60):
+        while asyncio.get_running_loop().time() - since < 1:
+            await asyncio.sleep(0.1)
+            if (now_made := await passes(operator)) != before:
+                before, since = now_made, asyncio.get_running_loop().time()
 
 
 def stranger_pod(name: str = "stranger") -> Json:

@@ -6,18 +6,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, Part, PartState, Pause
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import CreatePod, DeletePod, ReleaseRecording
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.progress import only_progressed
 from cloud_recording.domain.summarize import finished, summarized
 from tests.unit.domain.builders import (
     NOW,
@@ -149,6 +151,47 @@ def test_a_decision_that_was_written_asks_for_no_other_status(data: st.DataObjec
 def _written(recording: CloudRecording, status: CloudRecordingStatus) -> CloudRecording:
     dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     return recording.model_copy(update={"status": CloudRecordingStatus.model_validate(dumped)})
+
+
+@given(data=st.data(), later=st.integers(0, 60), figures=st.integers(1, 500))
+@settings(max_examples=400, deadline=None)
+def test_progress_alone_asks_for_nothing(data: st.DataObject, later: int, figures: int) -> None:
+    """What is known of a recording and only grew is no reason for another pass: it would do the same."""
+    recording = data.draw(recordings())
+    around = {view.name: view for view in (a_pod(part.number).running().build() for part in recording.status.parts)}
+    settled = _written(recording, decide(recording, around, now=after(later), context=context()).status)
+    grown = tuple(
+        part
+        if part.state in parts.OVER
+        else part.model_copy(
+            update={"sequence": part.sequence + 1, "slices": Amounts(written=figures), "heard_time": after(later)}
+        )
+        for part in settled.status.parts
+    )
+    progressed = settled.status.model_copy(update={"parts": grown, "slices": Amounts(written=figures)})
+    assert only_progressed(settled.status, progressed)
+    before, afterwards = (
+        decide(_written(settled, status), around, now=after(later), context=context())
+        for status in (settled.status, progressed)
+    )
+    assert [type(action) for action in afterwards.actions] == [type(action) for action in before.actions]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"state": PartState.UPLOADING},
+        {"slices": Amounts(uploaded=1)},
+        {"pause": Pause(reason="Paused", start_time=NOW)},
+        {"desired_generation": 2},
+        {"recorder_restarts": 1},
+    ],
+    ids=str,
+)
+def test_what_decisions_depend_on_is_no_progress(changed: dict[str, Any]) -> None:
+    part = a_part(0, state=PartState.RECORDING)
+    before, later = (CloudRecordingStatus(parts=(one,)) for one in (part, part.model_copy(update=changed)))
+    assert not only_progressed(before, later)
 
 
 @given(data=st.data(), later=LATER)

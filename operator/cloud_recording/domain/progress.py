@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which changes of a status are progress alone: more of the same, on which no decision depends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloud_recording.api.status import CloudRecordingStatus, Part
+
+_OF_A_STATUS: Final = ("progress_percent", "slices", "bytes", "last_durable_slice_time", "recorded_seconds")
+_OF_A_PART: Final = ("sequence", "heard_time", "slices", "bytes", "recorded_milliseconds")
+
+
+def only_progressed(before: CloudRecordingStatus, after: CloudRecordingStatus) -> bool:
+    """Whether `decide` would do after the change what it did before it; timers that depend on it are set already."""
+    return _without_progress(before) == _without_progress(after)
+
+
+def _without_progress(status: CloudRecordingStatus) -> CloudRecordingStatus:
+    parts = tuple(_without_figures(part) for part in status.parts)
+    return status.model_copy(update={**dict.fromkeys(_OF_A_STATUS), "parts": parts})
+
+
+def _without_figures(part: Part) -> tuple[Part, bool]:
+    """The part's state, and whether the bucket has any slice of it: until then it may move elsewhere."""
+    return part.model_copy(update=dict.fromkeys(_OF_A_PART)), bool(part.slices.uploaded)
