@@ -258,7 +258,7 @@ async def test_a_drained_pod_is_followed_by_a_new_part_when_it_stopped_and_not_b
     await recorder.tell(("RecordingConnecting", {}), ("RecordingStarted", {}))
     await stage.until(lambda seen: is_true(seen, "Recording"))
     await stage.client.delete(stage.core("pods", first["metadata"]["name"]), {})
-    draining = await stage.until(lambda seen: reason(seen) == "RecorderNotReady")
+    draining = await stage.until(lambda seen: reason(seen) == "Stopping")
     assert len(draining["status"]["parts"]) == 1
     await recorder.tell(("RecordingStopped", {}))
     second = await stage.new_pod(part=1)
