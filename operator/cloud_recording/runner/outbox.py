@@ -8,7 +8,6 @@ that had not been acknowledged. Standard library only: the recorder process impo
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -43,25 +42,6 @@ _ROOM: Final = "while there is room"
 _ALWAYS: Final = "always"
 _LAST_POSSIBLE: Final = 2**63 - 1
 _BUSY_SECONDS: Final = 30.0
-
-
-_WITHOUT_FAULT: Final = frozenset({"BUSY", "LOCKED", "FULL", "READONLY", "IOERR", "CANTOPEN", "PERM", "AUTH", "NOMEM"})
-"""What SQLite calls errors of the place and the moment; any other says that the file is not what it should be."""
-
-
-def is_damaged(error: sqlite3.Error) -> bool:
-    """Whether the outbox itself is broken, so that it can never be used again."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    return name.removeprefix("SQLITE_").partition("_")[0] not in _WITHOUT_FAULT
-
-
-def put_aside(path: Path, *, now_ms: int) -> Path:
-    """Moves a broken outbox out of the way, with what SQLite keeps beside it; returns its new path."""
-    aside = path.with_name(f"{path.name}.broken-{now_ms}")
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside
 
 
 def rfc3339(milliseconds: int) -> str:

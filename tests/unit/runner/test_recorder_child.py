@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from cloud_recording.runner.control_protocol import Report, encode
-from cloud_recording.runner.supervisor.part_state import Event, ProcessEnded, ProcessLoaded
+from cloud_recording.runner.supervisor.part_events import Event, ProcessEnded, ProcessLoaded
 from cloud_recording.runner.supervisor.recorder_child import read_reports
 
 LIMIT = 128

@@ -20,29 +20,21 @@ from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor import apply_event, state_machine
 from cloud_recording.runner.supervisor.outcome import outcome_of, resumed
-from cloud_recording.runner.supervisor.part_state import (
-    Action,
-    Begin,
+from cloud_recording.runner.supervisor.part_actions import Action, Begin, Conclude, EmitCallback, Kill, Send, Spawn
+from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
-    Conclude,
     DesiredSeen,
-    EmitCallback,
     Event,
-    Facts,
-    Kill,
-    Moment,
     ProcessAnswered,
     ProcessEnded,
     ProcessExited,
     ProcessHeartbeat,
     ProcessLoaded,
     SecretsSeen,
-    Send,
-    Spawn,
-    State,
     Terminate,
     Tick,
 )
+from cloud_recording.runner.supervisor.part_state import Facts, Moment, State
 
 MISSING = (MissingSecret(secret_name="bucket", key="secretKey", field="spec.storage.credentials.secretRef"),)
 SIGKILLED = ProcessExited(status=-9)

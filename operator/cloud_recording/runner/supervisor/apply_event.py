@@ -20,28 +20,21 @@ from cloud_recording.api.wire import DesiredState, EngineState
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
-from cloud_recording.runner.supervisor.part_state import (
-    EDITED_FIELDS,
-    Awaited,
+from cloud_recording.runner.supervisor.part_actions import EDITED_FIELDS, EmitCallback, Step
+from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
     DesiredSeen,
-    EmitCallback,
-    Ending,
     Event,
-    Facts,
-    Moment,
-    Process,
     ProcessAnswered,
     ProcessEnded,
     ProcessExited,
     ProcessHeartbeat,
     ProcessLoaded,
     SecretsSeen,
-    State,
-    Step,
     Terminate,
     Tick,
 )
+from cloud_recording.runner.supervisor.part_state import Awaited, Ending, Facts, Moment, Process, State
 
 RESTART_DELAYS: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5)
 RESTARTS_IN_A_ROW: Final = 20

@@ -23,8 +23,8 @@ from cloud_recording.common.exit_status import EXIT_FAILED, EXIT_OK
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
 from cloud_recording.runner.faults import ProcessFault
-from cloud_recording.runner.supervisor.callback_delivery import OperatorAddress, OperatorReceiver
 from cloud_recording.runner.supervisor.mounts import Mounts
+from cloud_recording.runner.supervisor.operator_receiver import OperatorAddress, OperatorReceiver
 from cloud_recording.runner.supervisor.outbox_recovery import recovered_supervisor
 from cloud_recording.runner.supervisor.part_log import log_fields
 from cloud_recording.runner.supervisor.probe_server import ProbeServer

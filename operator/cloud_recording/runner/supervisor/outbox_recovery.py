@@ -7,20 +7,24 @@ nothing and holds nothing, the part is concluded: another pod, perhaps on anothe
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner.faults import RecordingFault
-from cloud_recording.runner.outbox import is_damaged, put_aside
 from cloud_recording.runner.supervisor.callback_delivery import Receiver
 from cloud_recording.runner.supervisor.clock import now
 from cloud_recording.runner.supervisor.part_store import OUTBOX
 from cloud_recording.runner.supervisor.supervisor import PodContext, Supervisor
 
 logger = logging.getLogger(__name__)
+
+_WITHOUT_FAULT: Final = frozenset({"BUSY", "LOCKED", "FULL", "READONLY", "IOERR", "CANTOPEN", "PERM", "AUTH", "NOMEM"})
+"""What SQLite calls errors of the place and the moment; any other says that the file is not what it should be."""
 
 
 def recovered_supervisor(pod: PodContext, *, receiver: Receiver, redactor: Redactor) -> Supervisor:
@@ -37,10 +41,10 @@ def recovered_supervisor(pod: PodContext, *, receiver: Receiver, redactor: Redac
 def _with_new_outbox(
     pod: PodContext, error: OSError | sqlite3.Error, elsewhere: Path, *, receiver: Receiver, redactor: Redactor
 ) -> Supervisor:
-    damaged = isinstance(error, sqlite3.Error) and is_damaged(error)
+    damaged = isinstance(error, sqlite3.Error) and _is_damaged(error)
     outbox = None if damaged else elsewhere
     try:
-        aside = put_aside(pod.work / OUTBOX, now_ms=now().wall_ms) if damaged else None
+        aside = _put_aside(pod.work / OUTBOX, now_ms=now().wall_ms) if damaged else None
         logger.error("the outbox cannot be used; a new one is begun", extra={"error": str(error), "aside": str(aside)})
         supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
     except (OSError, sqlite3.Error):
@@ -61,3 +65,18 @@ def _holds_anything(work: Path) -> bool:
         return any(not entry.name.startswith((OUTBOX, "lost+found")) for entry in work.iterdir())
     except OSError:
         return False
+
+
+def _is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the outbox itself is broken, so that it can never be used again."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return name.removeprefix("SQLITE_").partition("_")[0] not in _WITHOUT_FAULT
+
+
+def _put_aside(path: Path, *, now_ms: int) -> Path:
+    """Moves a broken outbox out of the way, with what SQLite keeps beside it; returns its new path."""
+    aside = path.with_name(f"{path.name}.broken-{now_ms}")
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside

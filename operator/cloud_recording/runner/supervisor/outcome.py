@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a part's end means: its outcome, its summary, and whether it is well meanwhile. Pure."""
+"""What a part's end means: its outcome and its summary. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
 from cloud_recording.api.phrases import counted
 from cloud_recording.api.status import Amounts, Outcome
-from cloud_recording.api.wire import EngineState, RecordingDocument, Snapshot, Summary
+from cloud_recording.api.wire import RecordingDocument, Snapshot, Summary
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment, Process, State
-
-READY_SECONDS: Final = 5.0
+from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment
 
 
 def outcome_of(facts: Facts, *, pending: int) -> Outcome:
@@ -91,29 +88,3 @@ def _message(facts: Facts, snapshot: Snapshot | None, outcome: Outcome) -> str:
     if snapshot:
         known = f"{snapshot.slices.pending} of {counted(snapshot.slices.written, 'slice')}"
     return f"{known} could not be uploaded" + (f": {error}" if error else "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
-    """What the readiness probe answers, and why."""
-
-    ready: bool
-    reason: str
-
-
-def readiness(state: State, now: Moment) -> Readiness:  # noqa: PLR0911 - one way out for each state
-    """Ready means: the recorder does what it should; media is written, or it truly connects, pauses or uploads."""
-    if state.concluded:
-        return Readiness(ready=True, reason="finished")
-    if state.process is Process.LOADED and state.missing:
-        return Readiness(ready=False, reason="waiting for secrets")
-    if state.refused:
-        return Readiness(ready=False, reason="every participant is refused")
-    if state.process is not Process.BUSY:
-        return Readiness(ready=False, reason="the recorder process is starting")
-    if now.monotonic - state.heartbeat_at > READY_SECONDS:
-        return Readiness(ready=False, reason="the recorder process is silent")
-    if state.engine_state == EngineState.RECORDING and now.monotonic - state.position_at > READY_SECONDS:
-        return Readiness(ready=False, reason="no media is written")
-    known = state.engine_state or "the engine tells no state"
-    return Readiness(ready=state.engine_state != EngineState.FAILED, reason=known)

@@ -10,7 +10,8 @@ from typing import Any, Final
 from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.outbox import FIGURES
-from cloud_recording.runner.supervisor.part_state import EDITED_FIELDS, Send, State
+from cloud_recording.runner.supervisor.part_actions import EDITED_FIELDS, Send
+from cloud_recording.runner.supervisor.part_state import State
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of the part that this pod records, what can happen to it and what can be done about it: types alone.
+"""What is known of the part that this pod records: types alone.
 
-`state_machine` turns events into actions, `outcome` the end into a summary; `supervisor` is the world around both.
+`part_events` are what can happen to it, `part_actions` what can be done about it; `state_machine` turns the one into
+the other, and `outcome` the end into a summary.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret
-from cloud_recording.runner.control_protocol import Command, Mode
+from cloud_recording.runner.control_protocol import Mode
 
 
 class Ending(StrEnum):
@@ -164,145 +165,3 @@ class State:
     def engine_state(self) -> str | None:
         """The state that the engine's newest snapshot tells, if it tells any."""
         return (self.facts.snapshot or {}).get("state")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """Time went on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretsSeen:
-    """The mounted secrets were looked at."""
-
-    missing: tuple[MissingSecret, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredSeen:
-    """The desired state was read."""
-
-    desired: DesiredState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminate:
-    """The kubelet, or a person at the terminal, wants the process to end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessLoaded:
-    """The recorder process has its engine."""
-
-    extended: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessHeartbeat:
-    """The recorder process lives."""
-
-    snapshot: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallbackStored:
-    """The recorder process put a callback into the outbox."""
-
-    sequence: int
-    type: str
-    time_ms: int
-    payload: Mapping[str, Any]
-    snapshot: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessAnswered:
-    """The recorder process did what it was told, or the engine refused it: then `refusal` says why."""
-
-    answer: str
-    refusal: str = ""
-    code: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessEnded:
-    """The recorder process is about to exit in order; `drained` tells whether the engine had nothing left to upload."""
-
-    drained: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessExited:
-    """The recorder process is gone; a negative status is a signal, as in `subprocess`."""
-
-    status: int
-
-
-Event = (
-    Tick
-    | SecretsSeen
-    | DesiredSeen
-    | Terminate
-    | ProcessLoaded
-    | ProcessHeartbeat
-    | CallbackStored
-    | ProcessAnswered
-    | ProcessEnded
-    | ProcessExited
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spawn:
-    """Start a recorder process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
-    """Give the recorder process its job."""
-
-    mode: Mode
-    desired: DesiredState
-    place: Mapping[str, Any] | None = None
-    anew: bool = False
-    """Whether an earlier try recorded nothing and ended: in its books an engine would read that the part is over."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """Send the recorder process a command."""
-
-    command: Command
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-EDITED_FIELDS: Final[Mapping[Command, str]] = {
-    Command.PAUSE: "spec.desiredState",
-    Command.LAYOUT: "spec.recording.video.layout",
-    Command.STORAGE: "spec.storage",
-}
-"""The field of the spec whose edit a command passes on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kill:
-    """End the recorder process with SIGKILL: it does not hear anything any more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmitCallback:
-    """Put a callback into the outbox."""
-
-    type: str
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclude:
-    """Write the part's summary, deliver what waits, and exit."""
-
-
-Action = Spawn | Begin | Send | Kill | EmitCallback | Conclude
-Step = tuple[State, tuple[Action, ...]]

@@ -16,7 +16,9 @@ from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, Writer
 from cloud_recording.runner.supervisor.clock import now
-from cloud_recording.runner.supervisor.part_state import CallbackStored, EmitCallback, Facts
+from cloud_recording.runner.supervisor.part_actions import EmitCallback
+from cloud_recording.runner.supervisor.part_events import CallbackStored
+from cloud_recording.runner.supervisor.part_state import Facts
 
 logger = logging.getLogger(__name__)
 

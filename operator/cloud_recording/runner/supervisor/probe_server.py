@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cloud_recording.runner.supervisor.outcome import Readiness
 from cloud_recording.runner.supervisor.part_state import State
+from cloud_recording.runner.supervisor.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.runner.control_protocol import CONTROL_DESCRIPTOR_OPTION, Report, decode, encode
-from cloud_recording.runner.supervisor.part_state import (
+from cloud_recording.runner.supervisor.part_events import (
     Event,
     ProcessAnswered,
     ProcessEnded,

@@ -17,24 +17,18 @@ from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.apply_event import apply_event, storage_changed
-from cloud_recording.runner.supervisor.part_state import (
+from cloud_recording.runner.supervisor.part_actions import (
     Action,
-    Awaited,
     Begin,
     Conclude,
     EmitCallback,
-    Ending,
-    Event,
-    Facts,
     Kill,
-    LastSent,
-    Moment,
-    Process,
     Send,
     Spawn,
-    State,
     Step,
 )
+from cloud_recording.runner.supervisor.part_events import Event
+from cloud_recording.runner.supervisor.part_state import Awaited, Ending, Facts, LastSent, Moment, Process, State
 from cloud_recording.runner.supervisor.published_numbers import number_of
 
 RESCUE_CRASHES: Final = 3

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be done about the part that this pod records: types alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cloud_recording.api.wire import DesiredState
+from cloud_recording.runner.control_protocol import Command, Mode
+from cloud_recording.runner.supervisor.part_state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Start a recorder process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Give the recorder process its job."""
+
+    mode: Mode
+    desired: DesiredState
+    place: Mapping[str, Any] | None = None
+    anew: bool = False
+    """Whether an earlier try recorded nothing and ended: in its books an engine would read that the part is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Send the recorder process a command."""
+
+    command: Command
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+EDITED_FIELDS: Final[Mapping[Command, str]] = {
+    Command.PAUSE: "spec.desiredState",
+    Command.LAYOUT: "spec.recording.video.layout",
+    Command.STORAGE: "spec.storage",
+}
+"""The field of the spec whose edit a command passes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """End the recorder process with SIGKILL: it does not hear anything any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmitCallback:
+    """Put a callback into the outbox."""
+
+    type: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclude:
+    """Write the part's summary, deliver what waits, and exit."""
+
+
+Action = Spawn | Begin | Send | Kill | EmitCallback | Conclude
+Step = tuple[State, tuple[Action, ...]]
