@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::record::{Record, VERSION};
+use crate::catalog::CatalogError;
 use crate::durable::sync_directory;
 use crate::error::{Code, Error};
 use crate::names;
@@ -80,12 +81,12 @@ impl Journal {
     }
 
     /// Returns once the fact is durable; what could not be written whole is taken back.
-    pub fn append(&mut self, record: &Record) -> Result<(), Error> {
+    pub fn append(&mut self, record: &Record) -> Result<(), CatalogError> {
         let written = self.write(record);
         written.map_err(|error| {
             // What this fails to take back, the next open cuts off.
             let _ = self.cut();
-            Error::new(Code::RecorderFailed, format!("{}: {error}", self.path.display()))
+            CatalogError(Error::new(Code::RecorderFailed, format!("{}: {error}", self.path.display())))
         })
     }
 

@@ -17,6 +17,16 @@ use journal::Journal;
 use ledger::Ledger;
 use record::Record;
 
+/// A fact could not be made durable. Only the journal makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogError(Error);
+
+impl From<CatalogError> for Error {
+    fn from(error: CatalogError) -> Self {
+        error.0
+    }
+}
+
 pub struct Catalog {
     /// Held until the fact is in the ledger, too: both have the same order.
     journal: Mutex<Journal>,
@@ -36,7 +46,7 @@ impl Catalog {
     }
 
     /// Returns once the fact is durable. Not to be called by who holds the ledger.
-    pub fn write(&self, record: Record) -> Result<(), Error> {
+    pub fn write(&self, record: Record) -> Result<(), CatalogError> {
         let mut journal = self.journal.locked();
         journal.append(&record)?;
         self.ledger.locked().apply(record);
@@ -61,7 +71,7 @@ pub mod tests {
     use super::*;
 
     /// A catalog that somebody is writing this fact into while its disk stands still; it goes on when the other end is read.
-    pub(crate) fn stalled(record: Record) -> (Arc<Catalog>, UnixStream, JoinHandle<Result<(), Error>>) {
+    pub(crate) fn stalled(record: Record) -> (Arc<Catalog>, UnixStream, JoinHandle<Result<(), CatalogError>>) {
         let (mut disk, other_end) = UnixStream::pair().unwrap();
         disk.set_nonblocking(true).unwrap();
         while disk.write(&[0; 4096]).is_ok() {}

@@ -20,8 +20,9 @@ use crate::names;
 use crate::recorder::playlist_schedule::PlaylistSchedule;
 use crate::recorder::retry::RetryState;
 use crate::recorder::slice_puts::SlicePuts;
-use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
+use crate::recorder::slice_store::{SliceStore, UploadEvent};
 use crate::recorder::story;
+use crate::recorder::upload_error::UploadError;
 use crate::recorder::upload_queue::{self, CompleteSlice};
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::StoreError;
@@ -168,7 +169,7 @@ impl BackupUploader {
                         self.slice_store.tell(UploadEvent::BackupRecovered);
                     }
                 }
-                Err(UploadError::Catalog(error)) => return self.slice_store.tell(UploadEvent::Broken(error)),
+                Err(UploadError::Recording(error)) => return self.slice_store.tell(UploadEvent::Broken(error)),
                 Err(UploadError::Store(failure)) => {
                     if retry.is_new(&failure.cause) {
                         self.slice_store.tell(UploadEvent::Failed(self.backup.error(&failure)));

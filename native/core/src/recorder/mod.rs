@@ -28,6 +28,7 @@ pub mod slice_store;
 pub mod start;
 pub mod story;
 pub mod takeover;
+pub mod upload_error;
 pub mod upload_queue;
 pub mod uploader;
 pub mod volume;

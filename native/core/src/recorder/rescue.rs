@@ -162,7 +162,7 @@ pub async fn deliver(
         while let Some(event) = upload_events.recv().await {
             match event {
                 UploadEvent::Failed(error) => failed(error)?,
-                UploadEvent::Broken(error) => return Err(error),
+                UploadEvent::Broken(error) => return Err(error.into()),
                 _ => {}
             }
         }

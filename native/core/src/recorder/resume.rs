@@ -128,8 +128,8 @@ fn open_slice(slice: &Slice, directory: &Path) -> OpenSlice {
 }
 
 /// What fails before the recording has begun is a failure to begin.
-fn at_start(error: Error) -> Error {
-    Error { code: Code::RecorderInit, ..error }
+fn at_start(error: impl Into<Error>) -> Error {
+    Error { code: Code::RecorderInit, ..error.into() }
 }
 
 #[cfg(test)]

@@ -289,7 +289,7 @@ impl Session {
             UploadEvent::BackupRecovered => self.machine.backup_recovered(),
             UploadEvent::BackedUp { playlist } => self.machine.backed_up(playlist),
             UploadEvent::Concluded { playlist } => self.machine.upload_concluded(playlist),
-            UploadEvent::Broken(error) => self.break_off(error),
+            UploadEvent::Broken(error) => self.break_off(error.into()),
         }
     }
 
@@ -427,7 +427,7 @@ impl Session {
     fn write(&mut self, record: Record) {
         let written = self.catalog.write(record);
         if let Err(error) = written {
-            self.break_off(error);
+            self.break_off(error.into());
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Sink {
 impl CaptureSink for Sink {
     fn slice_opened(&self, slice: &OpenSlice) -> Result<(), Error> {
         tracing::debug!(slice = slice.file_name, "slice opened");
-        self.catalog.write(Record::opened(slice))
+        Ok(self.catalog.write(Record::opened(slice))?)
     }
 
     fn slice_closed(&self, slice: ClosedSlice) -> Result<(), Error> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::error::{Code, Error};
-use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
+use crate::recorder::slice_store::{SliceStore, UploadEvent};
+use crate::recorder::upload_error::{RecordingError, UploadError};
 use crate::recorder::upload_queue::CompleteSlice;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::large::{Local, Put};
@@ -50,7 +50,7 @@ impl SlicePuts {
                     self.slice_store.set_aside(&slice)?;
                 }
                 Ok((_, Err(failure))) => self.first_failure = self.first_failure.take().or(Some(failure)),
-                Err(error) => return Err(Error::new(Code::GeneralError, error.to_string()).into()),
+                Err(error) => return Err(RecordingError::panicked(&error).into()),
             }
         }
         self.first_failure.take().map_or(Ok(None), |failure| Err(failure.into()))

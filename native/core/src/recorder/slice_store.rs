@@ -12,9 +12,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::capture::api::UtcMillis;
 use crate::catalog::ledger::{DamagedSlice, Mp4State};
 use crate::catalog::record::Record;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::error::{Code, Error};
 use crate::names;
+use crate::recorder::upload_error::{RecordingError, UploadError};
 use crate::recorder::upload_queue::CompleteSlice;
 use crate::recorder::volume::WorkDirectory;
 use crate::storage::failure::{StoreCause, StoreError};
@@ -46,26 +47,8 @@ pub enum UploadEvent {
     Concluded {
         playlist: String,
     },
-    /// The catalog cannot be written any more.
-    Broken(Error),
-}
-
-/// Why something was not done.
-pub enum UploadError {
-    Store(StoreError),
-    Catalog(Error),
-}
-
-impl From<StoreError> for UploadError {
-    fn from(failure: StoreError) -> Self {
-        Self::Store(failure)
-    }
-}
-
-impl From<Error> for UploadError {
-    fn from(error: Error) -> Self {
-        Self::Catalog(error)
-    }
+    /// Nothing is uploaded any more in this process.
+    Broken(RecordingError),
 }
 
 #[derive(Clone)]
@@ -152,7 +135,7 @@ impl SliceStore {
         self.remove(file)
     }
 
-    pub fn write(&self, record: Record) -> Result<(), Error> {
+    pub fn write(&self, record: Record) -> Result<(), CatalogError> {
         self.catalog.write(record)
     }
 
@@ -161,7 +144,7 @@ impl SliceStore {
         let _ = self.upload_events.send(event);
     }
 
-    fn give_up(&self, slice: &CompleteSlice, why: &str) -> Result<(), Error> {
+    fn give_up(&self, slice: &CompleteSlice, why: &str) -> Result<(), CatalogError> {
         let file = &slice.file;
         let message = format!("{file}: {why}; the recording has a gap there");
         self.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));

@@ -14,6 +14,7 @@ use crate::catalog::ledger::Ledger;
 use crate::catalog::manifest::{self, PlaylistFile};
 use crate::catalog::playlist::{self, Growing};
 use crate::catalog::record::{Begun, Record};
+use crate::catalog::CatalogError;
 use crate::config::BucketPlace;
 use crate::error::{Code, Error};
 use crate::names;
@@ -24,8 +25,9 @@ use crate::recorder::playlist_schedule::PlaylistSchedule;
 use crate::recorder::relocation::{moved, RelocateRequest};
 use crate::recorder::retry::RetryState;
 use crate::recorder::slice_puts::SlicePuts;
-use crate::recorder::slice_store::{SliceStore, UploadError, UploadEvent};
+use crate::recorder::slice_store::{SliceStore, UploadEvent};
 use crate::recorder::story;
+use crate::recorder::upload_error::{RecordingError, UploadError};
 use crate::recorder::upload_queue::{self, CompleteSlice};
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
@@ -138,13 +140,13 @@ impl UploadLoop {
     }
 
     /// Puts what there is and waits for more, or, after a failure, for a while. True once everything is in the bucket.
-    async fn step(&mut self) -> Result<bool, Error> {
+    async fn step(&mut self) -> Result<bool, RecordingError> {
         self.wake.mark_unchanged();
         let began = Instant::now();
         match self.round().await {
             Ok(true) => return Ok(true),
             Ok(false) => self.rest().await,
-            Err(UploadError::Catalog(error)) => return Err(error),
+            Err(UploadError::Recording(error)) => return Err(error),
             Err(UploadError::Store(failure)) => {
                 self.failed(&failure, began);
                 let pause = self.retry.pause();
@@ -173,20 +175,21 @@ impl UploadLoop {
         }
     }
 
-    fn relocate(&mut self, asked: &RelocateRequest) -> Result<(), Error> {
-        let answer = self.move_to(&asked.place);
+    fn relocate(&mut self, asked: &RelocateRequest) -> Result<(), RecordingError> {
+        let moved = self.move_to(&asked.place);
         // Who asked may have gone.
-        let _ = asked.answer.send(answer.clone());
-        match answer {
-            Err(error) if error.code != Code::InvalidOperation => Err(error),
-            _ => Ok(()),
-        }
+        let _ = asked.answer.send(moved.clone().unwrap_or_else(|error| Err(error.into())));
+        moved.map(drop).map_err(RecordingError::from)
     }
 
-    fn move_to(&mut self, place: &BucketPlace) -> Result<(), Error> {
+    /// Has the files go to the other place; what is refused is an answer, and ends nothing.
+    fn move_to(&mut self, place: &BucketPlace) -> Result<Result<(), Error>, CatalogError> {
         let (target, begun) = {
             let ledger = self.slice_store.catalog.ledger();
-            (moved(&ledger, place)?, ledger.begun().cloned())
+            match moved(&ledger, place) {
+                Ok(target) => (target, ledger.begun().cloned()),
+                Err(refused) => return Ok(Err(refused)),
+            }
         };
         if let Some(begun) = begun.filter(|begun| begun.target != target) {
             self.slice_store.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
@@ -194,7 +197,7 @@ impl UploadLoop {
             (self.store, self.tried, self.retry) = (None, false, RetryState::default());
             self.slice_store.tell(UploadEvent::Moved);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Until there may be something to do.
@@ -384,7 +387,7 @@ impl UploadLoop {
     }
 
     /// The final playlist's name: one of its own, where the recording was told to be backed up.
-    fn name_playlist(&self) -> Result<Option<String>, Error> {
+    fn name_playlist(&self) -> Result<Option<String>, CatalogError> {
         let stem = {
             let ledger = self.slice_store.catalog.ledger();
             let Some(begun) = ledger.begun() else { return Ok(None) };
