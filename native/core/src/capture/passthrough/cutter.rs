@@ -225,7 +225,9 @@ impl Cutter {
         let bound = stretch.start + self.limits.longest;
         let orderly = facts.end() > stretch.ends[facts.track as usize];
         let latest = if orderly { bound - ORDERLY } else { bound };
-        if boundary + facts.duration <= latest {
+        // A picture that is presented before the cut would leave a slice with nothing but it without a length.
+        let belongs_before = facts.end() <= boundary.min(bound);
+        if boundary + facts.duration <= latest || belongs_before {
             return CutStep::Write;
         }
         CutStep::Cut { at: boundary.clamp(stretch.start + 1, bound) }

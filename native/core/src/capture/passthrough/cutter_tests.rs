@@ -186,3 +186,47 @@ fn what_begins_after_an_end_does_not_overlap_it() {
     let early = picture(SECOND - 10, true);
     assert_eq!(cutter.step(early, false), CutStep::Begin { end, at: end, tracks: [false, true] });
 }
+
+/// Pictures each `step`, sent in groups of which the last is sent first and presented behind the others; each group of so
+/// many begins with a key frame.
+fn reordered(step: i64, group: i64, gop: i64) -> impl Iterator<Item = PacketFacts> {
+    (0..30).map(move |index| {
+        let (number, place) = (index / group, index % group);
+        let shown = if place == 0 { (number + 1) * group } else { number * group + place };
+        let key = place == 0 && number % gop == 0;
+        PacketFacts { decode: index * step, duration: step, ..picture(shown * step, key) }
+    })
+}
+
+/// Where slices begin and end.
+fn slices(packets: impl Iterator<Item = PacketFacts>) -> Vec<(i64, i64)> {
+    let mut cutter = cutter();
+    let (mut slices, mut start) = (Vec::new(), None);
+    for facts in packets {
+        let mut step = cutter.step(facts, false);
+        if let CutStep::Hole { end } = step {
+            slices.extend(start.take().map(|start| (start, end)));
+            step = cutter.step(facts, false);
+        }
+        if let CutStep::Cut { at } | CutStep::Begin { at, .. } = step {
+            let end = if let CutStep::Begin { end, .. } = step { end } else { at };
+            slices.extend(start.replace(at).map(|start| (start, end)));
+        }
+    }
+    slices.extend(start.zip(cutter.end()));
+    slices
+}
+
+#[test]
+fn no_slice_is_without_length_however_slow_pictures_are_and_however_far_out_of_order() {
+    for step in [1, 2, 5, 10, 20] {
+        for (group, gop) in (1..5).flat_map(|group| [1, 3, 1000].map(|gop| (group, gop))) {
+            let slices = slices(reordered(step * SECOND, group, gop));
+            let lengths: Vec<i64> = slices.iter().map(|(start, end)| end - start).collect();
+            assert!(
+                lengths.iter().all(|length| (FRAME..=8 * SECOND).contains(length)),
+                "{step} {group} {gop}: {lengths:?}"
+            );
+        }
+    }
+}
