@@ -4,8 +4,14 @@
 import os
 import re
 import signal
+import ssl
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +19,7 @@ from tests.support.files import Files
 from tests.support.participants import participant
 from tests.support.recorder import REPOSITORY
 from tests.support.rtmp import RtmpServer
-from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server
 
 GUIDE = (REPOSITORY / "docs" / "library.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -53,7 +59,7 @@ def test_the_guide_can_be_followed_from_the_build_to_the_recording(
     alice: str, rtmp: RtmpServer, s3: S3Server, tmp_path: Path
 ) -> None:
     """Promise: the guide's program is built and run by the guide's words against what the guide installs."""
-    install, _fingerprint, build, _ = blocks("sh")
+    install, _, build, _ = blocks("sh")
     # What follows the whole document are parts of one.
     document, *_ = blocks("json")
     (program,) = blocks("cpp")
@@ -80,6 +86,41 @@ def test_the_guide_can_be_followed_from_the_build_to_the_recording(
     files.check_playlist(slice_seconds=15)
     files.check_manifest()
     assert [person["name"] for person in files.manifest["participants"]] == ["alice", "bob"]
+
+
+@pytest.fixture
+def camera(built: Path, tmp_path: Path) -> Iterator[str]:
+    """The host and port of a server that has signed its certificate itself, and serves /media.ts."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=camera"
+    run(f"{request} -keyout {key} -out {certificate}", tmp_path)
+    media = built.parents[1] / "native" / "abi"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=media)) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_camera_s_certificate_is_pinned_by_what_the_guides_command_prints(
+    camera: str, bucket: Bucket, configuration: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Promise: a server that no authority vouches for is recorded by the fingerprint that the command tells."""
+    _, command, _, _ = blocks("sh")
+    printed = run(filled(command, {"camera.example.com:322": camera}), tmp_path)
+    (fingerprint,) = re.findall(r"Fingerprint=([0-9A-F:]{95})$", printed, re.MULTILINE)
+    document = configuration(f"https://{camera}/media.ts")
+    document["channels"][0]["streams"][0]["certificateSha256"] = fingerprint
+    with record(document) as recording:
+        bucket.await_key(".ts")
+        recording.stop()
+        assert recording.wait() == 0
 
 
 @pytest.mark.usefixtures("built")
