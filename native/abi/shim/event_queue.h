@@ -39,7 +39,7 @@ class EventQueue {
   static constexpr std::size_t kOrdinary = 256;
   // Codes 430..442, Ok and one class for whatever else an engine invents.
   static constexpr std::size_t kCodes = 15;
-  static constexpr std::size_t kKinds = (SHIM_FATAL_ERROR + 1) * kCodes;
+  static constexpr std::size_t kKinds = SHIM_EVENT_TYPES * kCodes;
   static constexpr std::size_t kCapacity = kOrdinary + kKinds;
 
   struct Kind {

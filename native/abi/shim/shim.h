@@ -49,7 +49,9 @@ enum shim_event_type {
   SHIM_UPLOADING_PROGRESS = 6,
   SHIM_RECORDER_FAILURE = 7,
   SHIM_UPLOADER_FAILURE = 8,
-  SHIM_FATAL_ERROR = 9
+  SHIM_FATAL_ERROR = 9,
+  /* One more than the last, by which tables are sized. */
+  SHIM_EVENT_TYPES
 };
 
 typedef struct shim_error {

@@ -52,7 +52,11 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
 
 
 class Reason(OpenEnum):
-    """Every reason the operator writes; `REASONS` explains each."""
+    """Every reason the operator writes; `REASONS` explains each.
+
+    What follows from one is decided where it is done: whether its Event is a warning (`status_events`), whether the
+    recording is stalled by it (`summarize`), and when it is over (`last_error`).
+    """
 
     PENDING = "Pending"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret

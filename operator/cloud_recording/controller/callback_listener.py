@@ -2,7 +2,8 @@
 """The port that recorders report to: HTTPS, with bounds on what anybody may take up who can reach it.
 
 A connection costs memory before it has shown a token, so there is a time for each of its steps (handshake, head of a
-request, its body) and a number of connections and of requests under way. Who a caller is, is for `callbacks` to ask.
+request, its body) and a number of connections and of requests under way. Who a caller is, `callback_server`
+asks.
 """
 
 from __future__ import annotations

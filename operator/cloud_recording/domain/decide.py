@@ -41,7 +41,7 @@ def decide(
         return _clean_up(state.with_status(with_generation_observed(recording)))
     state = observe_pods(state)  # what each part's pod shows: it waits, is ready, ended, was deleted, is gone
     state = record_refusal(state)  # that the API server did not take a part's pod
-    step = give_up(state) or choose_step(state)  # wait no longer; or begin a part, go on, wait, end
+    step = give_up(state) or choose_step(state)  # wait no longer; or begin a part (parts.begun), go on, end
     match step:
         case Complete(status=status, completion=completion):
             return _clean_up(state.with_status(completed(recording, status, completion, now=now)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every name, label, annotation and path that operator, pods and people meet: each is made in this one place.
+"""The names and labels of what the operator makes; annotations that the runner reads as well are the wire's.
 
 Names of objects are deterministic, so that making one twice makes it once.
 """

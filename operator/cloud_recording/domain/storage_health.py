@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts say of their bucket, as the recording's own answer: the trouble of any part that still has files."""
+"""What the parts say of their bucket, as the recording's own answer: the trouble of any part that still has files.
+
+The way of a bucket's refusal: the core's `storage/failure.rs` names its cause, `recorder/uploader.rs` tells it,
+`recorder/shared.rs` has it in the snapshot; `apply_snapshot` writes it into the part, this module makes it the
+recording's, and `summarize` sets `StorageReady` by it.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conditions, as a pure function of the spec and the facts in the status; the one place where they are set."""
+"""The conditions, as a pure function of the spec and the facts in the status.
+
+Those of a spec that cannot be read are set by `invalid_spec`, as nothing can be derived from it.
+"""
 
 from __future__ import annotations
 

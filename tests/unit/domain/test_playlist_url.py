@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.api.storage import Storage
+from cloud_recording.api.storage import Storage, StorageVendor
 from cloud_recording.domain import playlist_url
 
 CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
@@ -41,3 +41,9 @@ CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
 )
 def test_url(storage: dict[str, Any], expected: str | None) -> None:
     assert playlist_url.url(Storage.model_validate({**storage, **CREDENTIALS}), "sid_room=201.m3u8") == expected
+
+
+@pytest.mark.parametrize("vendor", StorageVendor)
+def test_every_vendor_has_a_host_that_administrators_can_allow(vendor: StorageVendor) -> None:
+    where = {"endpoint": "https://s3.example.com"} if vendor is StorageVendor.S3 else {"vendor": vendor, "region": 0}
+    assert "." in playlist_url.host(Storage.model_validate({**where, "bucket": "films", **CREDENTIALS}))

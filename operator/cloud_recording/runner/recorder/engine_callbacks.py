@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an engine's callback is on the wire. Imports the standard library and the binding only, as the recorder does."""
+"""What an engine's callback is on the wire. Imports nothing that is heavy, as the recorder does."""
 
 from __future__ import annotations
 
