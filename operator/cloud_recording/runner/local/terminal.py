@@ -10,11 +10,9 @@ from typing import Any, TextIO
 
 from cloud_recording.runner.outbox import StoredCallback
 
-Json = Mapping[str, Any]
-
 _CLEAR_LINE = "\r\x1b[K"
 
-_SENTENCES: Mapping[str, Callable[[Json], str]] = {
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "RecordingConnecting": lambda _: "connecting to the channel",
     "RecordingStarted": lambda _: "somebody is in the channel: recording",
     "RecordingStopped": lambda _: "recording has stopped; uploading what is left",
@@ -29,13 +27,13 @@ _SENTENCES: Mapping[str, Callable[[Json], str]] = {
 }
 
 
-def sentence(callback: Json) -> str | None:
+def sentence(callback: Mapping[str, Any]) -> str | None:
     """What a callback means, or None when a person need not hear of it."""
     say = _SENTENCES.get(str(callback["type"]))
     return say(callback) if say else None
 
 
-def progress(snapshot: Json) -> str:
+def progress(snapshot: Mapping[str, Any]) -> str:
     """The recording in a line."""
     minutes, seconds = divmod(int(snapshot.get("recordedMilliseconds", 0)) // 1000, 60)
     slices = snapshot.get("slices", {})
@@ -46,7 +44,7 @@ def progress(snapshot: Json) -> str:
     )
 
 
-def comings_and_goings(before: Json, after: Json) -> Iterator[str]:
+def comings_and_goings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """Whose state, or whose trouble, is another in the second snapshot than in the first, and why; a line for each."""
     known = {person["uid"]: person for person in before.get("participants", ())}
     for person in after.get("participants", ()):
@@ -71,7 +69,7 @@ _PRESENCE: Mapping[str, str] = {
 }
 
 
-def _who(person: Json) -> str:
+def _who(person: Mapping[str, Any]) -> str:
     name = person.get("name")
     return f"{name} ({person['uid']})" if name else f"participant {person['uid']}"
 
@@ -79,18 +77,18 @@ def _who(person: Json) -> str:
 class Terminal:
     """A receiver of callbacks that prints: a line for each that matters, and on a terminal one line that moves."""
 
-    def __init__(self, *, on_callback: Callable[[Json], None], output: TextIO = sys.stdout) -> None:
+    def __init__(self, *, on_callback: Callable[[Mapping[str, Any]], None], output: TextIO = sys.stdout) -> None:
         self._on_callback = on_callback
         self._output = output
         self._moving = output.isatty()
-        self._shown: Json = {}
+        self._shown: Mapping[str, Any] = {}
 
     def say(self, text: str) -> None:
         """Prints a line."""
         self._output.write(f"{_CLEAR_LINE if self._moving else ''}{text}\n")
         self._output.flush()
 
-    def show(self, snapshot: Json | None) -> None:
+    def show(self, snapshot: Mapping[str, Any] | None) -> None:
         """Tells who came and went since the last time, and moves the line that tells how far the recording is."""
         if snapshot is None:
             return
@@ -117,7 +115,7 @@ class Terminal:
             self._output.flush()
 
 
-def _lines(callback: Json, *, moving: bool) -> Iterator[str]:
+def _lines(callback: Mapping[str, Any], *, moving: bool) -> Iterator[str]:
     words = sentence(callback)
     clock = str(callback["time"])[11:19]
     if words is not None:

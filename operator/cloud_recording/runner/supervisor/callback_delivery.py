@@ -112,7 +112,7 @@ class Delivery:
             return
         self.pod_unknown = False
         if self._failures:
-            logger.info("the operator hears us again", extra={"failures": self._failures})
+            logger.info("the operator takes callbacks again", extra={"failures": self._failures})
         self._failures = 0
         self.sent += sum(stored.sequence <= acknowledged for stored in batch)
 

@@ -30,7 +30,7 @@ def _delivered(facts: Facts) -> bool:
 
 
 def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) -> Summary:
-    """The part's last word, from what is known for good and the engine's last account of itself."""
+    """The part's summary, from what is known for good and the engine's last snapshot."""
     snapshot = Snapshot.model_validate(facts.snapshot) if facts.snapshot else None
     slices = snapshot.slices if snapshot else Amounts()
     outcome = outcome_of(facts, pending=slices.pending)

@@ -136,7 +136,7 @@ class State:
     position_at: float = 0.0
     last_sent: LastSent | None = None
     awaited: Mapping[Awaited, float] = field(default_factory=dict)
-    """What the process owes, and since when."""
+    """What the process still has to do, and since when."""
     stop_sent: bool = False
     give_up_at: float | None = None
     kill_reason: str = ""

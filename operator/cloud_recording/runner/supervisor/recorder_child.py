@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's end of a recorder process: starts it, talks to it, hears it, and reports its death last of all."""
+"""A recorder process as its parent sees it: started, sent commands, its reports read, and its end reported last."""
 
 from __future__ import annotations
 
@@ -70,10 +70,6 @@ class RecorderChild:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGKILL)
-
-    async def gone(self) -> None:
-        """Waits for the end of the process."""
-        await self._life
 
     async def _live(self) -> None:
         ours, theirs = socket.socketpair()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor of one part: keeps a recorder process at work, the operator informed, and its word across restarts.
+"""The supervisor of one part: keeps a recorder process at work, and the operator informed, across restarts.
 
 It carries out what `state_machine` decides and decides nothing itself. What must survive it is in the outbox, in the
 same transaction as the callbacks that told it.
@@ -185,7 +185,7 @@ class Supervisor:
             logger.warning("the desired state cannot be read", extra={"error": str(error)})
 
     async def _listen(self) -> None:
-        """Reads the outbox whenever the recorder process has rung."""
+        """Reads the outbox whenever the recorder process has put callbacks into it."""
         while True:
             await self._callbacks_stored.wait()
             self._callbacks_stored.clear()
@@ -205,7 +205,7 @@ class Supervisor:
         self._child = None
 
     def _catch_up(self) -> int:
-        """Folds every callback that a recorder process stored, and returns the sequence up to which that is done."""
+        """Applies every callback that a recorder process stored; returns the sequence up to which that is done."""
         last = self._outbox.last_sequence()
         while not self._state.concluded:
             callbacks = self._store.unread(after=self._state.facts.read_up_to, up_to=last)
@@ -218,7 +218,7 @@ class Supervisor:
         return last
 
     def _step(self, events: Sequence[Event]) -> None:
-        """Folds events; facts and callbacks are stored, together, before anything is done about them."""
+        """Applies events; facts and callbacks are stored, together, before anything is done about them."""
         before = self._state
         actions: list[Action] = []
         for event in events:
@@ -283,7 +283,7 @@ class Supervisor:
         self._concluded.set()
 
     async def _flush(self) -> None:
-        """Leaves the last word where the kubelet finds it, and waits a while for the operator to take all callbacks."""
+        """Leaves the summary where the kubelet finds it, and waits a while for the operator to take all callbacks."""
         summary = Summary.model_validate(self._state.facts.summary)
         if self._pod.termination_message is not None:
             self._pod.termination_message.write_text(summary.termination_message(), encoding="utf-8")
