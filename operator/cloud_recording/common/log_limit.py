@@ -12,7 +12,10 @@ MOST: Final = 60
 """Far more of one kind than a healthy process has; as many as the engine's own log lets through."""
 MINUTE: Final = 60.0
 
-Kind = tuple[str, str, int]
+LINE_KIND: Final = "line_kind"
+"""A record's `extra` of this name tells kinds apart that one line of code writes; it is not written itself."""
+
+Kind = tuple[str, str, int, object]
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class LineLimit(logging.Filter):
         """Whether the record is written; time is the record's own."""
         if isinstance(record.msg, dict):
             return True
-        kind = (record.name, record.pathname, record.lineno)
+        kind = (record.name, record.pathname, record.lineno, vars(record).pop(LINE_KIND, None))
         count = self._counts.setdefault(kind, _Count(since=record.created))
         if record.created - count.since >= MINUTE:
             count.since, count.lines = record.created, 0

@@ -164,3 +164,6 @@ async def test_a_storm_from_many_threads_drops_no_ending_and_does_not_stop_the_e
     assert await stage.pod.ended() == 0
     told = stage.operator.types(without=INCIDENTAL | {"RecorderFailure", "RecordingUploadingProgress"})
     assert told == ["RecordingConnecting", "RecordingStarted", "RecordingStopped", "RecordingUploaded", "Finished"]
+    lines = [record["message"] for record in stage.pod.records()]
+    assert lines.count("callback: RecorderFailure") <= 60 * 2, "bounded per minute, and this is at most two"
+    assert lines.count("callback: RecordingUploaded") == 1

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
-from cloud_recording.common.log_limit import MINUTE, MOST, LineLimit
+from cloud_recording.common.log_limit import LINE_KIND, MINUTE, MOST, LineLimit
 
 
-def record(at: float, *, line: int = 1, name: str = "any", message: object = "m") -> logging.LogRecord:
-    attributes = {"name": name, "pathname": "p", "lineno": line, "msg": message, "created": at}
+def record(at: float, *, line: int = 1, name: str = "any", message: object = "m", **extra: Any) -> logging.LogRecord:
+    attributes = {"name": name, "pathname": "p", "lineno": line, "msg": message, "created": at, **extra}
     return logging.makeLogRecord(attributes)
 
 
@@ -35,3 +36,12 @@ def test_a_logger_may_have_another_number() -> None:
 def test_lines_of_another_process_pass() -> None:
     limit = LineLimit()
     assert all(limit.filter(record(0.0, message={"message": "its own"})) for _ in range(2 * MOST))
+
+
+def test_kinds_that_one_line_of_code_writes_do_not_keep_each_other_out() -> None:
+    limit = LineLimit()
+    storm = [limit.filter(record(0.0, line_kind="RecorderFailure")) for _ in range(2 * MOST)]
+    assert storm.count(True) == MOST
+    ending = record(0.0, line_kind="RecordingUploaded")
+    assert limit.filter(ending)
+    assert LINE_KIND not in vars(ending)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.common.log_limit import LINE_KIND
 from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.outbox import FIGURES
 from cloud_recording.runner.supervisor.part_actions import EDITED_FIELDS, Send
@@ -30,12 +31,14 @@ def log_callback(kind: str, payload: Mapping[str, Any], *, by: str) -> None:
         return
     # Under names that a log record does not use itself.
     named = {f"callback.{name}": value for name, value in payload.items() if name not in _NOT_LOGGED}
-    logger.info("callback: %s", kind, extra={"by": by, **named})
+    # A storm of failures must not keep the end of the recording out of the log.
+    logger.info("callback: %s", kind, extra={"by": by, LINE_KIND: kind, **named})
 
 
 def log_command(send: Send, state: State) -> None:
     """What the recorder is told to do, and by whom: a field of the spec, the pod's end, or what has happened."""
-    logger.info("command: %s", send.command, extra={"by": _ordered_by(send.command, state), **send.arguments})
+    by = _ordered_by(send.command, state)
+    logger.info("command: %s", send.command, extra={"by": by, LINE_KIND: send.command, **send.arguments})
 
 
 def _ordered_by(command: Command, state: State) -> str:
