@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who a caller is: the pod behind its token and the recording behind the pod, asked of the API server once a minute."""
+"""Finds the pod that a callback's token belongs to, and the pod's recording: by TokenReview, kept for a minute."""
 
 from __future__ import annotations
 

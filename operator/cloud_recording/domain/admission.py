@@ -31,7 +31,8 @@ def storage_denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str 
 def denied_storage_change(
     recording: CloudRecording, status: CloudRecordingStatus, settings: OperatorSettings
 ) -> ReadyReason | None:
-    """That the files of a recording under way do not go where its spec wants them now, as nobody allowed that."""
+    """Why the files of a recording under way stay where they go: the administrator does not allow where its spec wants
+    them now. None where that is allowed, or nothing changed."""
     part = parts.current(status)
     if part is None or part.storage is None or part.storage.place == place_of(recording.spec.storage):
         return None
@@ -60,7 +61,7 @@ def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[s
 
 
 def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
-    """Who may make recordings could otherwise have any Secret of the namespace sent to a server of their own."""
+    """Without these, whoever may make recordings could have any Secret of the namespace sent to a server of theirs."""
     host = playlist_url.host(spec.storage)
     if not is_listed(host, allowed.endpoints):
         yield f"`spec.storage` must not lead to '{host}': the administrator does not allow it"

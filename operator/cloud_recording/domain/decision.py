@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `decide` answers: the status as it should be, what is to be done about the world, and when to look again.
+"""What `decide` answers: the status as it should be, the actions on pods, claims and the recording, and when to look
+again.
 
 The order is part of the promise. First the status is written; only if that succeeded are the actions done, in their
 order. So a pod's name is in the status before the pod is, and a recording is let go only after its end is written.

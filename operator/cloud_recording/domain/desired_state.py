@@ -49,7 +49,7 @@ def stop_cause(recording: CloudRecording, status: CloudRecordingStatus, *, now: 
 
 
 def max_duration_message(seconds: int) -> str:
-    """That a recording has lasted as long as it may."""
+    """The sentence that says that a recording has lasted as long as it may."""
     return f"`spec.maxDurationSeconds` ({seconds}) was over"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a part's pod shows, folded into the part: why it waits, whether it is ready, how it ended without a word.
+"""What a part's pod shows, taken into the part: why it waits, whether it is ready, how it ended without a summary.
 
 The pod was read live, so that it not being there is a fact. Facts only: what follows from them is decided elsewhere.
 """

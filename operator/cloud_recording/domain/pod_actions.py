@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is to be done about pods and their claims: made, told something new, ended, let go of."""
+"""The actions on pods and their claims: which are created, annotated with a new desired state, deleted or released."""
 
 from __future__ import annotations
 

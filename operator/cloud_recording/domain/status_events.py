@@ -103,7 +103,7 @@ def _as_it_happened(error: LastError | None) -> LastError | None:
 
 
 def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
-    """That the bucket fails, or takes files again; that a bucket is as it should be is no news."""
+    """The Event that the bucket fails, or takes files again; that a bucket is as it should be is no news."""
     old, new = (conditions.get(status, ConditionType.STORAGE_READY) for status in (before, after))
     if new is None or new.status is ConditionStatus.FALSE:
         if new is None or (old is not None and old.reason is new.reason):
