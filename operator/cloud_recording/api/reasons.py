@@ -348,11 +348,12 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             Remedy("Set `spec.desiredState` to 'Recording' to go on.", changes=("spec.desiredState",)),
         ),
         Reason.WORK_VOLUME_FULL: ReasonFacts(
-            "Nothing is recorded: the work volume is nearly full of slices that the bucket has not taken, and what is "
-            "recorded is not thrown away. The gap goes on until there is room.",
+            "Nothing is recorded: the work volume is nearly full of slices that the bucket has not taken, or the "
+            "node's disk of other things, and what is recorded is not thrown away. The gap goes on until there is "
+            "room.",
             Remedy(
-                "Mend what `StorageReady` tells; capture goes on by itself once uploads have made room. Next time, a "
-                "larger `spec.work` bridges a longer outage.",
+                "Mend what `StorageReady` tells; capture goes on by itself once uploads have made room. Where no slice "
+                "waits, make room on the node's disk. Next time, a larger `spec.work` bridges a longer outage.",
                 creates=("spec.work",),
             ),
         ),

@@ -138,8 +138,13 @@ def _recording(part: Part, *, now: datetime) -> ReadyReason:
 def _paused(part: Part, *, asked: bool) -> ReadyReason:
     if part.pause is None or part.pause.reason != Reason.WORK_VOLUME_FULL or asked:
         return ReadyReason(reason=Reason.PAUSED)
-    waiting = f": {slices_are(part.slices.pending)} still to be uploaded" if part.slices.pending else ""
-    message = f"the work volume of pod '{part.pod}' is nearly full, so nothing is recorded{waiting}"
+    if part.slices.pending:
+        waiting = f"{slices_are(part.slices.pending)} still to be uploaded"
+        message = f"the work volume of pod '{part.pod}' is nearly full, so nothing is recorded: {waiting}"
+    else:
+        # What takes the room is not the recording's.
+        node = f" of node '{part.node}'" if part.node else ""
+        message = f"the disk{node} under the work volume of pod '{part.pod}' is nearly full, so nothing is recorded"
     return ReadyReason(reason=Reason.WORK_VOLUME_FULL, message=message)
 
 

@@ -113,6 +113,16 @@ def test_a_full_work_volume_is_no_pause_that_somebody_asked_for() -> None:
     assert (after_it.gap_seconds, after_it.gap_count) == (35, 1)
 
 
+def test_a_disk_that_others_have_filled_is_told_as_the_nodes() -> None:
+    pause = {"reason": "WorkVolumeFull", "since": milliseconds(after(10))}
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    full = told(recording, status, a_callback("Snapshot", 3, snapshot=a_snapshot(state="Paused", pause=pause)))
+    ready = conditions.get(full, ConditionType.READY)
+    assert ready is not None
+    assert ready.message.startswith("the disk under the work volume of pod ")
+
+
 def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it() -> None:
     recording = a_recording().build()
     status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
