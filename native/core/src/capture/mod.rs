@@ -14,6 +14,7 @@ pub mod encode;
 pub mod fault;
 mod feed;
 pub mod geometry;
+mod handover;
 mod limiter;
 mod mixer;
 pub(crate) mod mux;

@@ -14,6 +14,7 @@ use super::encode::x264::X264;
 use super::encode::{AudioEncoder, EncodeError, VideoEncoder};
 use super::fault::Fatal;
 use super::feed::SAMPLE_RATE;
+use super::handover::TOO_SLOW;
 use super::mux::{Muxer, TICKS_PER_SECOND};
 use super::slicer::{Naming, Slicer};
 use super::writer::{EncodedPiece, Timed, Writer};
@@ -89,8 +90,6 @@ pub fn backlog(config: &CaptureConfig, clock: &dyn Clock) -> usize {
 
 /// Where pictures have been missing for so long, in seconds, the output ends: a player would show a still.
 const LONGEST_STILL: i64 = 1;
-
-const TOO_SLOW: &str = "the processor or the work volume was too slow to keep up";
 
 pub struct EncodeLoop {
     grid: Grid,

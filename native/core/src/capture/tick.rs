@@ -4,7 +4,7 @@
 //! Nothing here waits for a source, an encoder or a disk.
 
 use std::collections::HashSet;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::canvas::{Canvas, CellContent, Composed};
 use super::clock::{duration, lock, Clock, Nanos, StopSignal, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
+use super::handover::{Gone, Handover, TOO_SLOW};
 use super::mixer::Mixer;
 use super::output::{EncodeJob, Grid};
 use super::participant_regions::ParticipantRegions;
@@ -88,7 +89,7 @@ pub struct Tick {
     participant_regions: Arc<ParticipantRegions>,
     pub settings: Arc<Mutex<Settings>>,
     pub lateness: Arc<Lateness>,
-    pub jobs: SyncSender<EncodeJob>,
+    jobs: Handover<EncodeJob>,
     grid: Grid,
     canvas: Option<Canvas>,
     mixer: Option<Mixer>,
@@ -97,12 +98,7 @@ pub struct Tick {
     still: HashSet<u32>,
     /// The index that follows the last tick handed on, while the output runs on.
     running: Option<i64>,
-    /// A break that the encoder could not take yet.
-    overdue: Option<EncodeJob>,
 }
-
-/// The encoder's thread has ended before the stop; it has said why.
-struct EncoderGone;
 
 impl Tick {
     pub fn new(
@@ -115,20 +111,19 @@ impl Tick {
         let video = config.kinds != StreamKinds::AudioOnly;
         let audio = config.kinds != StreamKinds::VideoOnly;
         Self {
+            jobs: Handover::new(jobs, clock.is_live()),
             clock,
             stop,
             roster,
             participant_regions,
             settings,
             lateness,
-            jobs,
             grid: Grid { origin: 0, per_second: i64::from(config.canvas.frames_per_second) },
             canvas: video.then(|| Canvas::new(config.canvas.width, config.canvas.height, pool_size(config))),
             mixer: audio.then(|| Mixer::new(aac::channels(config.audio_profile))),
             sink,
             still: HashSet::new(),
             running: None,
-            overdue: None,
         }
     }
 
@@ -145,7 +140,7 @@ impl Tick {
             let beaten = if self.stop.is_raised() { self.finish().map(|()| None) } else { self.beat(index).map(Some) };
             match beaten {
                 Ok(Some(next)) => index = next,
-                Ok(None) | Err(EncoderGone) => return,
+                Ok(None) | Err(Gone) => return,
             }
         }
     }
@@ -163,7 +158,7 @@ impl Tick {
     }
 
     /// One tick; returns the index of the next.
-    fn beat(&mut self, index: i64) -> Result<i64, EncoderGone> {
+    fn beat(&mut self, index: i64) -> Result<i64, Gone> {
         let (at, now) = (self.grid.time(index), self.clock.now());
         let late = now - at;
         self.lateness.record(late.max(0));
@@ -174,7 +169,7 @@ impl Tick {
         }
         let paused = lock(&self.settings).paused;
         let members = self.roster.members();
-        if paused || !self.hand_over_overdue()? {
+        if paused || !self.jobs.settle()? {
             if paused {
                 self.break_off(Some("paused".to_owned()))?;
             }
@@ -242,51 +237,27 @@ impl Tick {
     }
 
     /// Hands a tick on. An encoder that is hopelessly behind breaks the output off instead of the heartbeat.
-    fn send(&mut self, job: EncodeJob, index: i64) -> Result<(), EncoderGone> {
-        if !self.clock.is_live() {
+    fn send(&mut self, job: EncodeJob, index: i64) -> Result<(), Gone> {
+        if self.jobs.offer(job)? {
             self.running = Some(index + 1);
-            return self.jobs.send(job).map_err(|_| EncoderGone);
-        }
-        match self.jobs.try_send(job) {
-            Ok(()) => self.running = Some(index + 1),
-            Err(TrySendError::Disconnected(_)) => return Err(EncoderGone),
-            Err(TrySendError::Full(_)) => {
-                let reason = "the processor or the work volume was too slow to keep up".to_owned();
-                let running = self.running.take();
-                self.overdue = running.map(|end| EncodeJob::Break { end, samples: Vec::new(), reason: Some(reason) });
-            }
+        } else if let Some(end) = self.running.take() {
+            self.jobs.owe(EncodeJob::Break { end, samples: Vec::new(), reason: Some(TOO_SLOW.to_owned()) });
         }
         Ok(())
     }
 
     /// Ends the running output, if any, after its last tick.
-    fn break_off(&mut self, reason: Option<String>) -> Result<(), EncoderGone> {
-        self.hand_over_overdue_blocking()?;
+    fn break_off(&mut self, reason: Option<String>) -> Result<(), Gone> {
+        self.jobs.flush()?;
         let Some(end) = self.running.take() else { return Ok(()) };
         let members = self.roster.members();
         let samples = self.samples_before(end, &members);
-        self.jobs.send(EncodeJob::Break { end, samples, reason }).map_err(|_| EncoderGone)
+        self.jobs.send(EncodeJob::Break { end, samples, reason })
     }
 
-    /// True when nothing is overdue any more.
-    fn hand_over_overdue(&mut self) -> Result<bool, EncoderGone> {
-        match self.overdue.take().map(|job| self.jobs.try_send(job)) {
-            None | Some(Ok(())) => Ok(true),
-            Some(Err(TrySendError::Full(job))) => {
-                self.overdue = Some(job);
-                Ok(false)
-            }
-            Some(Err(TrySendError::Disconnected(_))) => Err(EncoderGone),
-        }
-    }
-
-    fn hand_over_overdue_blocking(&mut self) -> Result<(), EncoderGone> {
-        self.overdue.take().map_or(Ok(()), |job| self.jobs.send(job).map_err(|_| EncoderGone))
-    }
-
-    fn finish(&mut self) -> Result<(), EncoderGone> {
+    fn finish(&mut self) -> Result<(), Gone> {
         let at = self.clock.now();
         self.break_off(None)?;
-        self.jobs.send(EncodeJob::Finish { at }).map_err(|_| EncoderGone)
+        self.jobs.send(EncodeJob::Finish { at })
     }
 }

@@ -2,7 +2,7 @@
 //! The reading half: takes a connection's packets as they are, puts them on the recording's clock, and hands them on.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
 use crate::capture::fault::contained;
+use crate::capture::handover::{Gone, Handover, TOO_SLOW};
 use crate::capture::source::open::{Input, SourceFailure};
+use crate::capture::source::presence::MediaPresence;
 use crate::capture::source::settle::settle;
 use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE, LATELY};
 use crate::capture::timeline::{Pace, Stamp, LEAD};
@@ -42,44 +44,48 @@ enum CopyStop {
     Misfit { packet: Packet, reason: String },
 }
 
+/// When the writing half has gone, it has told why.
+impl From<Gone> for CopyStop {
+    fn from(Gone: Gone) -> Self {
+        Self::Failure(SourceFailure::Stopped)
+    }
+}
+
 impl From<SourceFailure> for CopyStop {
     fn from(failure: SourceFailure) -> Self {
         Self::Failure(failure)
     }
 }
 
-/// Why the output ends, and whether it does so because the source has ended.
-type PendingBreak = (String, bool);
-
 /// What lasts from one connection to the next.
 pub struct Copier {
+    jobs: Handover<CopyJob>,
     status: Arc<CopyStatus>,
     /// Until when there has been media.
     reached: Option<Nanos>,
     paused: bool,
     changes: Changes,
-    /// Why the output is to end before the next packet, as long as nobody could take that.
-    overdue: Option<PendingBreak>,
 }
 
 impl Copier {
     /// For slices of that length.
-    pub fn new(status: Arc<CopyStatus>, slice: Nanos) -> Self {
-        Self { status, reached: None, paused: false, changes: Changes::new(slice), overdue: None }
+    pub fn new(jobs: SyncSender<CopyJob>, is_live: bool, status: Arc<CopyStatus>, slice: Nanos) -> Self {
+        let jobs = Handover::new(jobs, is_live);
+        Self { jobs, status, reached: None, paused: false, changes: Changes::new(slice) }
     }
 
-    pub fn play(
-        &mut self,
-        input: Input,
-        source: &Source,
-        parts: &CaptureContext,
-        jobs: &SyncSender<CopyJob>,
-    ) -> ConnectionEnd {
+    /// The recording is over at this time, or goes on elsewhere; without `whole`, what could not be begun yet is left out.
+    pub fn finish(self, at: Nanos, whole: bool) {
+        // A writing half that has gone has told why.
+        let _ = self.jobs.end(CopyJob::Finish { at, whole });
+    }
+
+    pub fn play(&mut self, input: Input, source: &Source, parts: &CaptureContext) -> ConnectionEnd {
         let finite = input.is_finite();
-        let mut connection = CopySession::new(input, source, parts, jobs, self);
+        let mut connection = CopySession::new(input, source, parts, self);
         let halt =
             contained(|| connection.play()).unwrap_or_else(|panic| CopyStop::Failure(SourceFailure::Panicked(panic)));
-        let joined = connection.told.is_some();
+        let joined = connection.presence.has_joined();
         match halt {
             CopyStop::Failure(failure) => {
                 if joined && failure != SourceFailure::Stopped {
@@ -100,39 +106,29 @@ struct CopySession<'a> {
     input: Input,
     source: &'a Source,
     parts: &'a CaptureContext,
-    jobs: &'a SyncSender<CopyJob>,
     copier: &'a mut Copier,
     pace: Pace,
     /// The chosen stream of each track, by `TrackKind as usize`.
     chosen: [Option<(usize, TrackFormats)>; 2],
-    /// When each track's last packet came.
-    seen: [Option<Nanos>; 2],
+    /// By when packets came.
+    presence: MediaPresence,
     /// The format of each track's last packet.
     formats: [Option<u64>; 2],
-    told: Option<(bool, bool)>,
     streams_known: usize,
     opened: Instant,
 }
 
 impl<'a> CopySession<'a> {
-    fn new(
-        input: Input,
-        source: &'a Source,
-        parts: &'a CaptureContext,
-        jobs: &'a SyncSender<CopyJob>,
-        copier: &'a mut Copier,
-    ) -> Self {
+    fn new(input: Input, source: &'a Source, parts: &'a CaptureContext, copier: &'a mut Copier) -> Self {
         Self {
             input,
             source,
             parts,
-            jobs,
             copier,
             pace: Pace::Live,
             chosen: [None, None],
-            seen: [None; 2],
+            presence: MediaPresence::default(),
             formats: [None; 2],
-            told: None,
             streams_known: 0,
             opened: Instant::now(),
         }
@@ -145,7 +141,7 @@ impl<'a> CopySession<'a> {
     fn play_on(&mut self) -> Result<(), CopyStop> {
         let mut line = self.settle()?;
         while !self.parts.stop.is_raised() {
-            let silence = if self.told.is_some() { self.source.stream.silence } else { CONNECT };
+            let silence = if self.presence.has_joined() { self.source.stream.silence } else { CONNECT };
             let ahead = match self.pace {
                 Pace::Stored { lateness } => duration(line.end().unwrap_or(0) - self.parts.clock.now() + lateness),
                 Pace::Live => Duration::ZERO,
@@ -242,8 +238,8 @@ impl<'a> CopySession<'a> {
     /// Where sound is sent and nothing came for a while, nothing was recorded: what follows is another stretch.
     fn break_off_silence(&mut self, next: Nanos) {
         let hole = self.copier.reached.map_or(0, |reached| next - reached);
-        if hole > nanos(LATELY) && self.chosen[TrackKind::Audio as usize].is_some() && self.copier.overdue.is_none() {
-            self.copier.overdue = Some(("no media came".to_owned(), false));
+        if hole > nanos(LATELY) && self.chosen[TrackKind::Audio as usize].is_some() && !self.copier.jobs.owes() {
+            self.copier.jobs.owe(CopyJob::Break { reason: "no media came".to_owned(), ended: false });
         }
     }
 
@@ -251,10 +247,10 @@ impl<'a> CopySession<'a> {
     fn hand_on(&mut self, piece: CopiedPacket) -> Result<(), CopyStop> {
         let paused = lock(&self.parts.settings).paused;
         if paused && !std::mem::replace(&mut self.copier.paused, paused) {
-            self.copier.overdue = Some(("paused".to_owned(), false));
+            self.copier.jobs.owe(CopyJob::Break { reason: "paused".to_owned(), ended: false });
         }
         self.copier.paused = paused;
-        if !self.hand_over_overdue()? || paused {
+        if !self.copier.jobs.settle()? || paused {
             return Ok(());
         }
         let size = piece.packet.footprint();
@@ -262,7 +258,7 @@ impl<'a> CopySession<'a> {
             return self.fall_behind();
         }
         self.copier.status.bytes.fetch_add(size, Ordering::Relaxed);
-        if !self.send(CopyJob::Write(piece))? {
+        if !self.copier.jobs.offer(CopyJob::Write(piece))? {
             self.copier.status.bytes.fetch_sub(size, Ordering::Relaxed);
             return self.fall_behind();
         }
@@ -270,65 +266,33 @@ impl<'a> CopySession<'a> {
     }
 
     fn fall_behind(&mut self) -> Result<(), CopyStop> {
-        self.copier.overdue = Some(("the processor or the work volume was too slow to keep up".to_owned(), false));
-        self.hand_over_overdue().map(drop)
-    }
-
-    /// True when nothing is overdue any more.
-    fn hand_over_overdue(&mut self) -> Result<bool, CopyStop> {
-        let Some((reason, ended)) = self.copier.overdue.take() else { return Ok(true) };
-        let sent = self.send(CopyJob::Break { reason: reason.clone(), ended })?;
-        self.copier.overdue = (!sent).then_some((reason, ended));
-        Ok(sent)
-    }
-
-    /// False when the writing half has no room. When it has gone, it has told why.
-    fn send(&self, job: CopyJob) -> Result<bool, CopyStop> {
-        let gone = CopyStop::Failure(SourceFailure::Stopped);
-        if !self.parts.clock.is_live() {
-            return self.jobs.send(job).map(|()| true).map_err(|_| gone);
-        }
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(true),
-            Err(TrySendError::Full(_)) => Ok(false),
-            Err(TrySendError::Disconnected(_)) => Err(gone),
-        }
+        self.copier.jobs.owe(CopyJob::Break { reason: TOO_SLOW.to_owned(), ended: false });
+        self.copier.jobs.settle()?;
+        Ok(())
     }
 
     /// Takes note of usable media, and tells when it is the first.
     fn note(&mut self, track: TrackKind) {
         let now = self.parts.clock.now();
-        self.seen[track as usize] = Some(now);
-        if self.told.is_none() {
-            let (audio, video) = self.present();
-            self.told = Some((audio, video));
+        if let Some((audio, video)) = self.presence.see(track, now, now) {
             let (uid, at) = (self.source.stream.uid, self.parts.clock.utc(now));
             self.parts.sink.event(CaptureEvent::Joined { uid, at, audio, video });
         }
     }
 
-    /// The kinds of media that came lately.
-    fn present(&self) -> (bool, bool) {
-        let oldest = self.parts.clock.now() - nanos(LATELY);
-        let present = |track: TrackKind| self.seen[track as usize].is_some_and(|at| at >= oldest);
-        (present(TrackKind::Audio), present(TrackKind::Video))
-    }
-
     /// Fails when nothing usable came for too long, and tells when a track came or went.
     fn expect_media(&mut self) -> Result<(), CopyStop> {
-        let Some(told) = self.told else {
+        if !self.presence.has_joined() {
             let limit = if self.chosen.iter().flatten().count() > 0 { KEY_PICTURE } else { CONNECT };
             return if self.opened.elapsed() > limit { Err(SourceFailure::Undecodable.into()) } else { Ok(()) };
-        };
+        }
         let silence = self.source.stream.silence;
-        let seen = self.seen.into_iter().flatten().max().unwrap_or(0);
-        if self.parts.clock.now() - seen > nanos(silence) {
+        let now = self.parts.clock.now();
+        if now - self.presence.last().unwrap_or(0) > nanos(silence) {
             return Err(SourceFailure::TimedOut(silence).into());
         }
-        let present = self.present();
-        if present != told {
-            self.told = Some(present);
-            let (uid, (audio, video)) = (self.source.stream.uid, present);
+        if let Some((audio, video)) = self.presence.change(now) {
+            let uid = self.source.stream.uid;
             self.parts.sink.event(CaptureEvent::MediaChanged { uid, audio, video });
         }
         Ok(())
@@ -340,9 +304,10 @@ impl<'a> CopySession<'a> {
         if let (Pace::Stored { .. }, Some(reached)) = (self.pace, self.copier.reached) {
             clock.wait_until(reached.min(clock.now() + 2 * SECOND), &self.parts.stop);
         }
-        self.copier.overdue = Some((format!("the participant was away: {failure}"), *failure == SourceFailure::Ended));
+        let reason = format!("the participant was away: {failure}");
+        self.copier.jobs.owe(CopyJob::Break { reason, ended: *failure == SourceFailure::Ended });
         // Whether the writing half has gone shows with the next packet.
-        let _ = self.hand_over_overdue();
+        let _ = self.copier.jobs.settle();
         self.source.tell_left(failure);
     }
 }

@@ -15,7 +15,7 @@ mod output;
 mod reorder;
 mod timeline;
 
-use std::sync::mpsc::{sync_channel, SyncSender};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -29,7 +29,7 @@ use super::source::{Played, Source};
 use super::{CaptureContext, Composing};
 use crate::error::Error;
 use copy::{ConnectionEnd, Copier};
-use output::{CopyJob, CopyStatus, CopyWriter};
+use output::{CopyStatus, CopyWriter};
 
 /// How many packets the reader may be ahead of the disk. Where time waits for the work, a few are enough.
 const BACKLOG: usize = 8192;
@@ -55,7 +55,6 @@ pub(super) fn run(config: &CaptureConfig, parts: &CaptureContext, presence: Cloc
 /// How the stream is recorded now.
 enum RecordingMode {
     Copying {
-        jobs: SyncSender<CopyJob>,
         copier: Copier,
         status: Arc<CopyStatus>,
         output: JoinHandle<()>,
@@ -71,7 +70,8 @@ impl RecordingMode {
         let status = Arc::<CopyStatus>::default();
         let output = CopyWriter::new(config, parts, Arc::clone(&status));
         let output = parts.spawn("copy", move || output.run(&received))?;
-        Ok(Self::Copying { jobs, copier: Copier::new(Arc::clone(&status), nanos(config.slice)), status, output })
+        let copier = Copier::new(jobs, parts.clock.is_live(), Arc::clone(&status), nanos(config.slice));
+        Ok(Self::Copying { copier, status, output })
     }
 }
 
@@ -86,8 +86,8 @@ struct Recording<'a> {
 
 impl Recording<'_> {
     fn play(&mut self, input: Input) -> Played {
-        let RecordingMode::Copying { jobs, copier, .. } = &mut self.mode else { return self.compose(input) };
-        match copier.play(input, self.source, self.parts, jobs) {
+        let RecordingMode::Copying { copier, .. } = &mut self.mode else { return self.compose(input) };
+        match copier.play(input, self.source, self.parts) {
             ConnectionEnd::Over(played) => played,
             ConnectionEnd::Misfit { input, reason, joined } => {
                 if let Err(fatal) = self.transcode(reason, joined) {
@@ -119,14 +119,11 @@ impl Recording<'_> {
 
     /// Ends the copy; returns where the last slice ends.
     fn end_copying(&mut self, whole: bool) -> Option<UtcMillis> {
-        let RecordingMode::Copying { jobs, status, output, .. } =
-            std::mem::replace(&mut self.mode, RecordingMode::None)
+        let RecordingMode::Copying { copier, status, output } = std::mem::replace(&mut self.mode, RecordingMode::None)
         else {
             return None;
         };
-        // An output that has gone has told why.
-        let _ = jobs.send(CopyJob::Finish { at: self.parts.clock.now(), whole });
-        drop(jobs);
+        copier.finish(self.parts.clock.now(), whole);
         let _ = output.join();
         let end = *lock(&status.end);
         end

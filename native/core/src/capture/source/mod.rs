@@ -16,6 +16,7 @@ mod numbering;
 pub mod open;
 mod peek;
 mod playlist;
+pub mod presence;
 mod reach;
 mod read_ahead;
 mod redirect;

@@ -8,6 +8,7 @@ use super::decode::TrackDecoder;
 use super::frame_pacer::FramePacer;
 use super::media_warnings::MediaWarnings;
 use super::open::{Input, SourceFailure};
+use super::presence::MediaPresence;
 use super::read_ahead::ReadAhead;
 use super::settle::settle;
 use super::track::TrackFailure;
@@ -18,9 +19,6 @@ use crate::capture::clock::{duration, nanos, Nanos, SECOND};
 use crate::capture::feed::Feed;
 use crate::capture::roster::Member;
 use crate::capture::timeline::{Due, Pace, Stamp, Timeline, LEAD};
-
-/// Pictures that come slowly still come.
-const SLOWEST_PACE: Nanos = 10 * SECOND;
 
 /// That a key picture is waited for is not told before so long: mostly it comes within a second or two.
 const WORTH_TELLING: Nanos = 3 * SECOND;
@@ -38,10 +36,8 @@ pub struct DecodeSession<'a> {
     feed: Arc<Feed>,
     /// The chosen stream of each track with its decoder, by `TrackKind as usize`.
     chosen: [Option<(usize, TrackDecoder)>; 2],
-    /// When each track's last frame was due.
-    seen: [Option<Nanos>; 2],
-    /// How long each track may be silent: a slide show has its own pace.
-    patience: [Nanos; 2],
+    /// By when frames were due.
+    presence: MediaPresence,
     /// When each track's last packet is due.
     reached: [Option<Nanos>; 2],
     /// When the last packet came that is one of media.
@@ -52,7 +48,6 @@ pub struct DecodeSession<'a> {
     /// When the very first packet was due.
     began: Option<Nanos>,
     ahead: ReadAhead,
-    told: Option<(bool, bool)>,
     streams_known: usize,
     opened: Instant,
 }
@@ -76,26 +71,24 @@ impl<'a> DecodeSession<'a> {
             media_warnings,
             feed: Arc::new(Feed::new(media.channels)),
             chosen: [None, None],
-            seen: [None, None],
-            patience: [nanos(LATELY); 2],
+            presence: MediaPresence::default(),
             reached: [None, None],
             heard: context.clock.now(),
             told_wait: false,
             spoiled: false,
             began: None,
             ahead: ReadAhead::default(),
-            told: None,
             streams_known: 0,
             opened: Instant::now(),
         }
     }
 
     pub fn has_joined(&self) -> bool {
-        self.told.is_some()
+        self.presence.has_joined()
     }
 
     pub fn last_due(&self) -> Nanos {
-        self.seen.iter().flatten().copied().max().unwrap_or(0)
+        self.presence.last().unwrap_or(0)
     }
 
     /// Plays until something ends it.
@@ -329,17 +322,12 @@ impl<'a> DecodeSession<'a> {
 
     /// Takes note of decoded media, and tells when it is the first, or the first of its kind.
     fn note(&mut self, track: TrackKind, due: Nanos) {
-        let first = self.told.is_none();
-        if let Some(before) = self.seen[track as usize].replace(due) {
-            self.patience[track as usize] = (2 * (due - before)).clamp(nanos(LATELY), SLOWEST_PACE);
-        } else {
+        if !self.presence.has_seen(track) {
             self.media_warnings.heal(track);
         }
-        if first {
-            let (audio, video) = self.present();
+        let now = self.context.clock.now();
+        if let Some((audio, video)) = self.presence.see_paced(track, due, now) {
             let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
-            let now = self.context.clock.now();
-            self.told = Some((audio, video));
             let at = self.context.clock.utc(now);
             let joined = CaptureEvent::Joined { uid: self.uid, at, audio, video };
             self.context.roster.join(member, (now, due), || self.context.sink.event(joined));
@@ -350,14 +338,6 @@ impl<'a> DecodeSession<'a> {
         }
     }
 
-    /// The kinds of media that came lately.
-    fn present(&self) -> (bool, bool) {
-        let now = self.context.clock.now();
-        let present =
-            |track: TrackKind| self.seen[track as usize].is_some_and(|due| due >= now - self.patience[track as usize]);
-        (present(TrackKind::Audio), present(TrackKind::Video))
-    }
-
     /// Fails when no media came for too long, or nothing that can be decoded; tells when a track came or went, and what is
     /// waited for.
     fn expect_media(&mut self) -> Result<(), SourceFailure> {
@@ -365,9 +345,9 @@ impl<'a> DecodeSession<'a> {
             self.lose(TrackKind::Video, &TrackFailure::Unpaintable(refused));
         }
         self.tell_wait();
-        let Some(told) = self.told else {
+        if !self.has_joined() {
             return if self.opened.elapsed() > self.beginning() { Err(SourceFailure::Undecodable) } else { Ok(()) };
-        };
+        }
         let now = self.context.clock.now();
         if now - self.heard.max(self.last_due()) > nanos(self.silence) + self.pace.lateness() {
             return Err(SourceFailure::TimedOut(self.silence));
@@ -375,11 +355,8 @@ impl<'a> DecodeSession<'a> {
         if self.spoiled || now - self.last_due() > nanos(self.silence.max(KEY_PICTURE)) {
             return Err(SourceFailure::Undecodable);
         }
-        let present = self.present();
-        if present != told {
-            self.told = Some(present);
-            self.context.roster.change(self.uid, present.0, present.1);
-            let (audio, video) = present;
+        if let Some((audio, video)) = self.presence.change(now) {
+            self.context.roster.change(self.uid, audio, video);
             self.context.sink.event(CaptureEvent::MediaChanged { uid: self.uid, audio, video });
         }
         Ok(())
