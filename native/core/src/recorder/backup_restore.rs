@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way home: slices out of the backup store, for the bucket.
+//! Restores slices out of the backup store, for the bucket.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ impl BackupRestore {
     }
 }
 
-/// What a file is called while it is on its way home: no longer than its own name may be.
+/// What a file is called while it is being restored: no longer than its own name may be.
 fn fetched(file: &str) -> String {
     format!("fetched_{}", names::hex(&Sha256::digest(file)[..8]))
 }

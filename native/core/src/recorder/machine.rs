@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The life of one recording as a pure state machine: inputs in, orders out, time as a parameter. It does nothing itself.
+//! The life of one recording as a pure state machine: inputs in, actions out, time as a parameter. It does nothing itself.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -102,7 +102,7 @@ pub struct Machine {
     ending: Ending,
     last_error: Option<Error>,
     bucket: BucketHealth,
-    orders: VecDeque<Action>,
+    actions: VecDeque<Action>,
 }
 
 impl Machine {
@@ -122,7 +122,7 @@ impl Machine {
             ending: Ending::Stopped,
             last_error: None,
             bucket: BucketHealth::default(),
-            orders: VecDeque::new(),
+            actions: VecDeque::new(),
         }
     }
 
@@ -151,8 +151,8 @@ impl Machine {
         self.volume_full
     }
 
-    pub fn next_order(&mut self) -> Option<Action> {
-        self.orders.pop_front()
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
     }
 
     /// The recorder goes to its channel.
@@ -288,7 +288,7 @@ impl Machine {
             State::BackedUp => {}
             State::Connecting | State::Recording | State::Reconnecting | State::Paused => {
                 self.end_fatally(&error);
-                self.orders.push_back(Action::StopCapture);
+                self.actions.push_back(Action::StopCapture);
             }
             State::Idle | State::Stopping | State::Uploading => self.end_fatally(&error),
         }
@@ -428,7 +428,7 @@ impl Machine {
     fn leave(&mut self, ending: Ending) {
         self.ending = ending;
         self.state = State::Stopping;
-        self.orders.push_back(Action::StopCapture);
+        self.actions.push_back(Action::StopCapture);
     }
 
     fn is_held(&self) -> bool {
@@ -444,7 +444,7 @@ impl Machine {
         };
         let was_held = self.state == State::Paused;
         if self.settle() && (was_held || pause.is_some()) {
-            self.orders.push_back(Action::SetPaused(pause));
+            self.actions.push_back(Action::SetPaused(pause));
         }
     }
 
@@ -467,7 +467,7 @@ impl Machine {
     }
 
     fn tell(&mut self, callback: Callback) {
-        self.orders.push_back(Action::Tell(callback));
+        self.actions.push_back(Action::Tell(callback));
     }
 }
 

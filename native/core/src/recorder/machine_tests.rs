@@ -15,21 +15,21 @@ fn machine() -> Machine {
     Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE)
 }
 
-fn orders(machine: &mut Machine) -> Vec<Action> {
-    std::iter::from_fn(|| machine.next_order()).collect()
+fn actions(machine: &mut Machine) -> Vec<Action> {
+    std::iter::from_fn(|| machine.next_action()).collect()
 }
 
 fn connected() -> Machine {
     let mut machine = machine();
     machine.connect();
-    assert_eq!(orders(&mut machine), [Action::Tell(Callback::Connecting)]);
+    assert_eq!(actions(&mut machine), [Action::Tell(Callback::Connecting)]);
     machine
 }
 
 fn recording() -> Machine {
     let mut machine = connected();
     machine.event(&joined(1));
-    assert_eq!(orders(&mut machine), [Action::Tell(Callback::Started)]);
+    assert_eq!(actions(&mut machine), [Action::Tell(Callback::Started)]);
     machine
 }
 
@@ -61,7 +61,7 @@ fn uploading() -> Machine {
     let mut machine = recording();
     machine.stop();
     machine.capture_stopped(true, 5);
-    assert_eq!(orders(&mut machine), [Action::StopCapture, Action::Tell(Callback::Stopped)]);
+    assert_eq!(actions(&mut machine), [Action::StopCapture, Action::Tell(Callback::Stopped)]);
     machine
 }
 
@@ -71,12 +71,12 @@ fn a_recording_is_connected_started_stopped_and_uploaded_once() {
     machine.event(&joined(2));
     machine.stop();
     machine.stop();
-    assert_eq!(orders(&mut machine), [Action::StopCapture]);
+    assert_eq!(actions(&mut machine), [Action::StopCapture]);
     machine.capture_stopped(true, 5);
-    assert_eq!(orders(&mut machine), [Action::Tell(Callback::Stopped)]);
+    assert_eq!(actions(&mut machine), [Action::Tell(Callback::Stopped)]);
     machine.upload_concluded("p.m3u8".into());
     machine.upload_concluded("p.m3u8".into());
-    assert_eq!(orders(&mut machine), uploaded());
+    assert_eq!(actions(&mut machine), uploaded());
     assert_eq!(machine.state(), State::Uploaded);
 }
 
@@ -93,14 +93,14 @@ fn nobody_ever_and_everybody_left_both_end_the_recording_each_in_its_own_time() 
             machine.event(&left(1));
         }
         machine.pass(patience.checked_sub(Duration::from_secs(1)).unwrap());
-        assert_eq!(orders(&mut machine), []);
+        assert_eq!(actions(&mut machine), []);
         machine.pass(Duration::from_secs(1));
         let failure = Callback::RecorderFailure { code: Code::NoUsers, message: message.to_owned() };
-        assert_eq!(orders(&mut machine), [Action::Tell(failure), Action::StopCapture]);
+        assert_eq!(actions(&mut machine), [Action::Tell(failure), Action::StopCapture]);
         machine.capture_stopped(somebody, 5);
-        assert_eq!(orders(&mut machine), [Action::Tell(Callback::Stopped)]);
+        assert_eq!(actions(&mut machine), [Action::Tell(Callback::Stopped)]);
         machine.upload_concluded("p.m3u8".into());
-        assert_eq!(orders(&mut machine), uploaded());
+        assert_eq!(actions(&mut machine), uploaded());
     }
 }
 
@@ -116,7 +116,7 @@ fn the_idle_clock_begins_anew_when_somebody_comes_and_stands_still_while_paused(
     machine.event(&left(2));
     machine.pass(Duration::from_secs(29));
     let pause = |pause| Action::SetPaused(pause);
-    assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
+    assert_eq!(actions(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
     machine.pass(Duration::from_secs(1));
     assert_eq!(machine.state(), State::Stopping);
 }
@@ -126,14 +126,14 @@ fn a_lost_channel_is_reconnected_to_in_silence_while_the_idle_clock_stands_still
     let mut machine = recording();
     machine.event(&joined(2));
     machine.event(&lost(1));
-    assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Recording));
     machine.event(&lost(2));
     machine.event(&unavailable(2, false));
     machine.pass(Duration::from_secs(59));
-    assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Reconnecting));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Reconnecting));
     machine.event(&joined(1));
     machine.pass(Duration::from_secs(3600));
-    assert_eq!((orders(&mut machine), machine.state(), machine.last_error()), (vec![], State::Recording, None));
+    assert_eq!((actions(&mut machine), machine.state(), machine.last_error()), (vec![], State::Recording, None));
 }
 
 #[test]
@@ -141,19 +141,19 @@ fn a_channel_that_is_lost_for_good_is_told_once_and_a_whole_idle_time_before_the
     let mut machine = recording();
     machine.event(&lost(1));
     machine.pass(Duration::from_secs(60));
-    let told = orders(&mut machine);
+    let told = actions(&mut machine);
     assert!(matches!(
         &told[..],
         [Action::Tell(Callback::RecorderFailure { code: Code::Disconnected, message })] if message.contains("(reset)")
     ));
     assert_eq!(machine.state(), State::Recording);
     machine.pass(Duration::from_secs(29));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
     machine.event(&joined(1));
-    assert_eq!((orders(&mut machine), machine.last_error()), (vec![], None));
+    assert_eq!((actions(&mut machine), machine.last_error()), (vec![], None));
     machine.event(&lost(1));
     machine.pass(Duration::from_secs(60));
-    assert_eq!(orders(&mut machine).len(), 1, "another loss is told again");
+    assert_eq!(actions(&mut machine).len(), 1, "another loss is told again");
     machine.pass(Duration::from_secs(30));
     assert_eq!(machine.state(), State::Stopping);
 }
@@ -167,7 +167,7 @@ fn a_pause_outranks_reconnecting_and_leaves_it_as_it_was() {
     machine.set_paused(false);
     assert_eq!(machine.state(), State::Reconnecting);
     let pause = |pause| Action::SetPaused(pause);
-    assert_eq!(orders(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
+    assert_eq!(actions(&mut machine), [pause(Some(Pause::Asked)), pause(None)]);
     machine.set_paused(true);
     machine.event(&joined(1));
     assert_eq!(machine.state(), State::Paused);
@@ -185,7 +185,7 @@ fn who_ends_properly_does_not_disconnect() {
     machine.event(&joined(2));
     machine.event(&lost(1));
     machine.event(&left(2));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
 }
 
 #[test]
@@ -196,16 +196,16 @@ fn a_channel_that_refuses_every_source_is_fatal_only_before_anybody_joined() {
     assert_eq!(machine.state(), State::Connecting);
     machine.event(&unavailable(2, true));
     let fatal = fatal(Code::ConnectError, "the channel refuses the recorder: no");
-    assert_eq!(orders(&mut machine), [fatal, Action::StopCapture]);
+    assert_eq!(actions(&mut machine), [fatal, Action::StopCapture]);
     machine.capture_stopped(false, 5);
     machine.upload_concluded("p.m3u8".into());
-    assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Failed));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Failed));
 
     let mut machine = recording();
     machine.event(&left(1));
     machine.event(&unavailable(1, true));
     machine.event(&unavailable(2, true));
-    assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Recording));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
     machine.event(&lost("no decoder"));
     let message = "participant 1 (alice): the picture cannot be recorded: no decoder".to_owned();
     let told = Callback::RecorderFailure { code: Code::RecorderFailed, message };
-    assert_eq!(orders(&mut machine), [Action::Tell(told)]);
+    assert_eq!(actions(&mut machine), [Action::Tell(told)]);
     assert_eq!(machine.roster().participants()[0].message, "the picture cannot be recorded: no decoder");
 }
 
@@ -232,7 +232,7 @@ fn nothing_follows_a_fatal_error() {
     machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
     machine.upload_progressed(50);
     machine.upload_concluded("p.m3u8".into());
-    assert_eq!(orders(&mut machine), [fatal(Code::RecorderFailed, "disk"), Action::StopCapture]);
+    assert_eq!(actions(&mut machine), [fatal(Code::RecorderFailed, "disk"), Action::StopCapture]);
     assert_eq!(machine.last_error().unwrap().message, "disk");
 }
 
@@ -241,28 +241,28 @@ fn a_failure_after_the_stop_is_fatal_until_the_recording_has_ended() {
     let error = || Error::new(Code::RecorderFailed, "journal");
     let mut stopping = recording();
     stopping.stop();
-    orders(&mut stopping);
+    actions(&mut stopping);
     stopping.fail(error());
     stopping.capture_stopped(true, 5);
-    assert_eq!(orders(&mut stopping), [fatal(Code::RecorderFailed, "journal")]);
+    assert_eq!(actions(&mut stopping), [fatal(Code::RecorderFailed, "journal")]);
 
     let mut machine = uploading();
     machine.fail(error());
     machine.fail(error());
     machine.upload_concluded("p.m3u8".into());
-    assert_eq!(orders(&mut machine), [fatal(Code::RecorderFailed, "journal")]);
+    assert_eq!(actions(&mut machine), [fatal(Code::RecorderFailed, "journal")]);
 
     let mut uploaded = uploading();
     uploaded.upload_concluded("p.m3u8".into());
-    orders(&mut uploaded);
+    actions(&mut uploaded);
     uploaded.fail(error());
-    assert_eq!((orders(&mut uploaded), uploaded.last_error()), (vec![], None));
+    assert_eq!((actions(&mut uploaded), uploaded.last_error()), (vec![], None));
 
     let mut backed_up = uploading();
     backed_up.backed_up("p.m3u8".into());
-    orders(&mut backed_up);
+    actions(&mut backed_up);
     backed_up.fail(error());
-    assert_eq!((orders(&mut backed_up), backed_up.last_error()), (vec![], Some(&error())));
+    assert_eq!((actions(&mut backed_up), backed_up.last_error()), (vec![], Some(&error())));
 }
 
 #[test]
@@ -271,33 +271,33 @@ fn stores_that_take_nothing_after_the_stop_for_too_long_are_fatal() {
     machine.pass(Duration::from_secs(299));
     machine.store_answered();
     machine.upload_failed(Error::new(Code::UploaderFailed, "no such bucket"));
-    orders(&mut machine);
+    actions(&mut machine);
     machine.pass(Duration::from_secs(299));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
     machine.pass(Duration::from_secs(1));
     let message = "no store took anything for 300 s after the stop (no such bucket)";
-    assert_eq!(orders(&mut machine), [fatal(Code::UploaderFailed, message)]);
+    assert_eq!(actions(&mut machine), [fatal(Code::UploaderFailed, message)]);
     machine.pass(Duration::from_secs(300));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
 }
 
 #[test]
 fn while_it_records_and_once_it_is_stored_the_stores_have_time() {
     let mut machine = recording();
     machine.pass(Duration::from_secs(3600));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
     let mut machine = uploading();
     machine.backed_up("p.m3u8".into());
-    orders(&mut machine);
+    actions(&mut machine);
     machine.pass(Duration::from_secs(3600));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
 
     let mut machine =
         Machine::new(Participants::new(&[], false), "p.m3u8".into(), Timeouts { stores: None, ..PATIENCE });
     machine.resume_stopped();
-    orders(&mut machine);
+    actions(&mut machine);
     machine.pass(Duration::from_secs(1_000_000));
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
 }
 
 #[test]
@@ -305,10 +305,10 @@ fn progress_is_told_while_it_records() {
     let mut machine = recording();
     machine.upload_progressed(50);
     let told = Action::Tell(Callback::UploadingProgress { percent: 50, playlist: "p.m3u8".into() });
-    assert_eq!(orders(&mut machine), [told]);
+    assert_eq!(actions(&mut machine), [told]);
     let mut machine = uploading();
     machine.upload_progressed(60);
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
 }
 
 #[test]
@@ -316,9 +316,9 @@ fn a_stop_before_anything_was_recorded_says_so() {
     let mut machine = connected();
     machine.stop();
     machine.capture_stopped(false, 5);
-    let orders = orders(&mut machine);
+    let actions = actions(&mut machine);
     assert!(matches!(
-        &orders[..],
+        &actions[..],
         [
             Action::StopCapture,
             Action::Tell(Callback::RecorderFailure { code: Code::NoRecordedData, .. }),
@@ -331,12 +331,12 @@ fn a_stop_before_anything_was_recorded_says_so() {
 fn a_full_work_volume_outranks_a_pause_and_waits_for_the_first_to_join() {
     let mut machine = connected();
     machine.set_paused(true);
-    assert_eq!(orders(&mut machine), []);
+    assert_eq!(actions(&mut machine), []);
     machine.event(&joined(1));
     machine.set_volume_full(true);
     machine.set_paused(false);
     machine.set_volume_full(false);
-    let pauses: Vec<_> = orders(&mut machine)
+    let pauses: Vec<_> = actions(&mut machine)
         .into_iter()
         .filter_map(|order| if let Action::SetPaused(pause) = order { Some(pause) } else { None })
         .collect();
@@ -349,21 +349,21 @@ fn a_full_work_volume_outranks_a_pause_and_waits_for_the_first_to_join() {
 fn what_was_backed_up_comes_home_in_silence() {
     let mut machine = recording();
     machine.backed_up("p.m3u8".into());
-    assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Recording));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Recording));
     machine.stop();
     machine.capture_stopped(true, 5);
-    orders(&mut machine);
+    actions(&mut machine);
     machine.upload_failed(Error::new(Code::BackupFailed, "backup"));
-    assert_eq!(orders(&mut machine).len(), 1);
+    assert_eq!(actions(&mut machine).len(), 1);
     machine.backup_recovered();
     machine.backed_up("p.m3u8".into());
     let told = Action::Tell(Callback::BackedUp { playlist: "p.m3u8".into() });
-    assert_eq!((orders(&mut machine), machine.state()), (vec![told], State::BackedUp));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![told], State::BackedUp));
     machine.backed_up("p.m3u8".into());
     machine.upload_progressed(50);
     machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
     machine.upload_concluded("p_1_0.m3u8".into());
-    assert_eq!((orders(&mut machine), machine.state()), (vec![], State::Uploaded));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Uploaded));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One recording under way: a thread of its own that feeds the state machine with what happens, and carries out its
-//! orders. The recording's capture and upload live and end with it.
+//! actions. The recording's capture and upload live and end with it.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -172,7 +172,7 @@ impl Session {
         let mut progress = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
         let mut last_tick = Instant::now();
         loop {
-            self.obey();
+            self.carry_out_actions();
             if self.stopping.is_none() && self.capture.is_none() && (uploaded || self.is_given_up()) {
                 break;
             }
@@ -212,11 +212,11 @@ impl Session {
         }
     }
 
-    /// Carries out the machine's orders, and shows where the recording is.
-    fn obey(&mut self) {
+    /// Carries out the machine's actions, and shows where the recording is.
+    fn carry_out_actions(&mut self) {
         let figures = self.capture.as_ref().map(|capture| capture.figures());
-        while let Some(order) = self.machine.next_order() {
-            match order {
+        while let Some(action) = self.machine.next_action() {
+            match action {
                 // Shown first: who is told may look.
                 Action::Tell(callback) => {
                     self.shared.publish(&self.machine, figures);
@@ -298,7 +298,7 @@ impl Session {
         while let Ok(event) = self.upload_events.try_recv() {
             self.upload_event(event);
         }
-        self.obey();
+        self.carry_out_actions();
     }
 
     /// Of what is delivered nothing stays, once nobody asks for it.
