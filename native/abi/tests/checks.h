@@ -53,8 +53,35 @@ inline int Entries(const char *directory) {
   return entries;
 }
 
-inline int Threads() { return Entries("/proc/self/task"); }
-inline int Descriptors() { return Entries("/proc/self/fd"); }
+// What the process holds on to.
+struct Held {
+  int threads = Entries("/proc/self/task");
+  int descriptors = Entries("/proc/self/fd");
+
+  bool operator==(const Held &other) const { return threads == other.threads && descriptors == other.descriptors; }
+  // No more of either than there was.
+  bool IsWithin(const Held &before) const { return threads <= before.threads && descriptors <= before.descriptors; }
+};
+
+// What is held when it has been the same for a while: a thread that has just ended is still counted.
+inline Held SettledHeld() {
+  Held held;
+  for (int same = 0; same < 100; ++same) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const Held now;
+    if (!(now == held)) same = 0;
+    held = now;
+  }
+  return held;
+}
+
+inline void CheckHoldsNoMoreThan(const Held &before) {
+  if (Settles([&before] { return Held().IsWithin(before); })) return;
+  const Held now;
+  std::fprintf(stderr, "%d threads and %d descriptors, where there were %d and %d\n", now.threads, now.descriptors,
+               before.threads, before.descriptors);
+  CHECK(now.IsWithin(before));
+}
 
 inline long ResidentBytes() {
   // What the allocator keeps for later comes and goes by as much as a leak would be.

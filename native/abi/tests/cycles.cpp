@@ -109,11 +109,10 @@ int main(int argc, char **argv) {
   Cycles cycles(argv[1]);
   // What the first recordings make for the life of the process is not left behind by them.
   cycles.Run(std::max(recordings / 5, kAbreast));
-  const int threads = Threads();
-  const int descriptors = Descriptors();
+  const Held held = SettledHeld();
   const long before = ResidentBytes();
   cycles.Run(recordings);
-  CHECK(Settles([&] { return Threads() <= threads && Descriptors() <= descriptors; }));
+  CheckHoldsNoMoreThan(held);
   const long growth = ResidentBytes() - before;
   std::printf("%d recordings: %+ld KiB\n", recordings, growth / 1024);
   CHECK(growth < kMostGrowth);

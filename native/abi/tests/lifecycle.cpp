@@ -259,8 +259,7 @@ int main(int argc, char **argv) {
 
   // What a first recorder makes for the life of the process is not left behind by it.
   ManyCyclesLeaveNothing(1);
-  const int threads = Threads();
-  const int descriptors = Descriptors();
+  const Held held = SettledHeld();
   CallsAreAnsweredByState();
   ReleaseEndsCallbacksInEveryState(true);
   ReleaseWorksInsideACallback(true);
@@ -275,7 +274,7 @@ int main(int argc, char **argv) {
   // A leak of a recorder's buffers, even once in ten cycles, would be far more.
   CHECK(ResidentBytes() - before < 16L << 20);
   CHECK(cr_wait_drained(60000) == 1);
-  CHECK(Settles([&] { return Threads() == threads && Descriptors() == descriptors; }));
+  CheckHoldsNoMoreThan(held);
 
   // What these leave to upload nobody takes: drainers stay, callbacks do not come.
   ReleaseEndsCallbacksInEveryState(false);
