@@ -17,6 +17,7 @@ from tests.support.ports import free_port
 from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
+from tests.support.s3_proxy import S3Proxy, s3_proxy
 from tests.support.waiting import await_true
 
 Make = Callable[..., Any]
@@ -224,6 +225,38 @@ def test_an_outage_is_told_once_and_loses_nothing(
     assert recorder.callbacks().count("uploader-failure 439") == 1
     playlist = bucket.read(bucket.await_playlist()).decode()
     assert "#EXT-X-DISCONTINUITY" not in playlist
+
+
+def test_what_lists_slices_is_refused_once_and_for_as_long_as_it_is_though_slices_are_taken(
+    alice: str, s3: S3Server, bucket: Bucket, configuration: Make, record: Make
+) -> None:
+    """Promise: what the bucket takes beside what it refuses neither ends the failure nor has it told again."""
+    with (
+        s3_proxy(s3) as proxy,
+        record(configuration(alice, storage={"endpoint": proxy.endpoint}), status="1") as recorder,
+    ):
+        bucket.await_playlist()
+        _refuse(proxy, ".m3u8")
+        recorder.await_line("uploader-failure")
+        told, taken = len(recorder.lines), len(proxy.puts(".ts"))
+        await_true(lambda: len(proxy.puts(".ts")) >= taken + 3)
+        healths = [json.loads(line.split(maxsplit=2)[2])["storage"] for line in recorder.lines[told:] if "{" in line]
+        assert {(health["state"], health["cause"]) for health in healths} == {("Failing", "AccessDenied")}
+        _refuse(proxy, "_manifest.json")
+        await_true(lambda: _newest_status(recorder)["storage"]["state"] == "Ready")
+        recorder.stop()
+        recorder.await_line("uploader-failure", occurrence=2)
+        taken = len(proxy.puts(".m3u8"))
+        await_true(lambda: len(proxy.puts(".m3u8")) >= taken + 3)
+        _refuse(proxy)
+        assert recorder.wait() == 0
+    assert recorder.callbacks().count("uploader-failure 439") == 2
+    assert bucket.read(f"{recorder.recording_id}_room_manifest.json")
+
+
+def _refuse(proxy: S3Proxy, *suffixes: str) -> None:
+    """Has the bucket deny files with these names, as a key's policy would, and take all others."""
+    proxy.refuse = lambda method, path, _query: 403 if method == "PUT" and path.endswith(suffixes) else None
 
 
 @pytest.mark.usefixtures("bucket")

@@ -15,6 +15,7 @@ pub mod participants;
 mod playlist_schedule;
 pub mod probe_cleanup;
 pub mod progress;
+mod refusals;
 pub mod registry;
 pub mod relocation;
 pub mod rescue;

@@ -29,9 +29,9 @@ pub enum UploadEvent {
     Lost(Error),
     /// A store took something, or gave it back.
     Answered,
-    /// The bucket took something, for the first time or again.
+    /// The bucket takes everything that is put, for the first time or again.
     BucketAnswers,
-    /// The bucket did not take what was put last; told for each cause anew.
+    /// The bucket refuses something, whatever else it takes; told for each cause anew.
     BucketFails {
         cause: &'static str,
         fact: String,

@@ -22,6 +22,7 @@ use crate::recorder::backup_restore::BackupRestore;
 use crate::recorder::backup_uploader::{BackupStore, BackupUploader};
 use crate::recorder::mp4_upload;
 use crate::recorder::playlist_schedule::PlaylistSchedule;
+use crate::recorder::refusals::Refusals;
 use crate::recorder::relocation::{moved, RelocateRequest};
 use crate::recorder::retry::RetryState;
 use crate::recorder::slice_puts::SlicePuts;
@@ -67,6 +68,8 @@ impl Uploader {
             failing,
             store: None,
             tried: false,
+            putting: None,
+            refusals: Refusals::default(),
             health: ReportedHealth::Untried,
             list: None,
             seen: 0,
@@ -96,6 +99,9 @@ struct UploadLoop {
     store: Option<Arc<Store>>,
     /// Whether the bucket needs no trial any more.
     tried: bool,
+    /// The kind of file that is being put.
+    putting: Option<ObjectKind>,
+    refusals: Refusals,
     health: ReportedHealth,
     /// The live playlist, with all that it may list.
     list: Option<Growing>,
@@ -159,13 +165,9 @@ impl UploadLoop {
 
     fn failed(&mut self, failure: &StoreError, began: Instant) {
         self.failing.send_if_modified(|since| since.replace(since.unwrap_or(began)).is_none());
-        let health = ReportedHealth::Fails(failure.cause.clone());
-        if self.health != health {
-            self.health = health;
-            let (cause, fact) = (failure.cause.word(), failure.fact(&self.target));
-            self.slice_store.tell(UploadEvent::BucketFails { cause, fact });
-        }
-        if self.retry.is_new(&failure.cause) {
+        let is_news = self.refusals.note(self.putting, failure);
+        self.tell_health();
+        if is_news {
             let code = if self.store.is_some() { Code::UploaderFailed } else { Code::UploaderInit };
             self.slice_store.tell(UploadEvent::Failed(Error::new(code, failure.sentence(&self.target))));
         }
@@ -195,6 +197,7 @@ impl UploadLoop {
             self.slice_store.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun })))?;
             self.target = target;
             (self.store, self.tried, self.retry) = (None, false, RetryState::default());
+            (self.refusals, self.health) = (Refusals::default(), ReportedHealth::Untried);
             self.slice_store.tell(UploadEvent::Moved);
         }
         Ok(Ok(()))
@@ -224,6 +227,7 @@ impl UploadLoop {
         if self.slice_store.catalog.ledger().is_concluded() {
             return Ok(true);
         }
+        self.putting = None;
         let store = self.store()?;
         self.try_first(&store).await?;
         loop {
@@ -265,6 +269,7 @@ impl UploadLoop {
             begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
         };
         if let Some((name, text)) = trial {
+            self.putting = Some(ObjectKind::Playlist);
             store.put(&name, ObjectKind::Playlist, Bytes::from(text)).await?;
             self.answered();
         }
@@ -279,6 +284,7 @@ impl UploadLoop {
     }
 
     async fn put_slices(&mut self, store: &Arc<Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
+        self.putting = Some(ObjectKind::Slice);
         let mut puts = SlicePuts::new(store, &self.slice_store);
         for slice in slices {
             let path = match slice.complete.backed_up {
@@ -321,6 +327,7 @@ impl UploadLoop {
 
     /// Puts the live playlist if it has grown and is due, and removes from the disk what is delivered.
     async fn put_playlist(&mut self, store: &Store) -> Result<(), UploadError> {
+        self.putting = Some(ObjectKind::Playlist);
         let name = self.grow();
         self.release()?;
         let Some(list) = self.list.as_ref().filter(|_| self.is_behind()) else { return Ok(()) };
@@ -372,6 +379,7 @@ impl UploadLoop {
             (begun.stem.clone(), file, playlist::playlist(ledger.unbroken(), begun.slice_seconds, true))
         };
         self.put_text(store, &name, &name, ObjectKind::Playlist, &text).await?;
+        self.putting = Some(ObjectKind::Mp4);
         mp4_upload::deliver(&self.slice_store, store).await?;
         let sha256 = names::hex(&Sha256::digest(&text));
         let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: false };
@@ -382,6 +390,9 @@ impl UploadLoop {
         let named_anew = is_to_be_named_anew(&self.slice_store.catalog.ledger());
         if !named_anew {
             self.slice_store.write(Record::Concluded)?;
+            // What could not be put and was given up is refused no longer.
+            self.refusals = Refusals::default();
+            self.tell_health();
         }
         Ok(!named_anew)
     }
@@ -409,6 +420,7 @@ impl UploadLoop {
         kind: ObjectKind,
         text: &str,
     ) -> Result<(), UploadError> {
+        self.putting = Some(kind);
         store.put(key, kind, Bytes::copy_from_slice(text.as_bytes())).await?;
         tracing::debug!(store = "bucket", file = key, "stored");
         self.answered();
@@ -419,15 +431,30 @@ impl UploadLoop {
         Ok(())
     }
 
-    /// The bucket took something.
+    /// The bucket took what was being put. Where it takes slices there is no outage, whatever else it refuses.
     fn answered(&mut self) {
         self.slice_store.tell(UploadEvent::Answered);
-        self.failing.send_if_modified(|since| since.take().is_some());
-        self.retry.recover();
-        if self.health != ReportedHealth::Answers {
-            self.health = ReportedHealth::Answers;
-            self.slice_store.tell(UploadEvent::BucketAnswers);
+        self.refusals.end(self.putting);
+        if self.putting == Some(ObjectKind::Slice) || self.refusals.newest().is_none() {
+            self.failing.send_if_modified(|since| since.take().is_some());
+            self.retry.recover();
         }
+        self.tell_health();
+    }
+
+    /// Tells what the bucket does, if that is something else than was told last.
+    fn tell_health(&mut self) {
+        let newest = self.refusals.newest();
+        let health = newest.map_or(ReportedHealth::Answers, |failure| ReportedHealth::Fails(failure.cause.clone()));
+        if self.health == health {
+            return;
+        }
+        let event = newest.map_or(UploadEvent::BucketAnswers, |failure| UploadEvent::BucketFails {
+            cause: failure.cause.word(),
+            fact: failure.fact(&self.target),
+        });
+        self.health = health;
+        self.slice_store.tell(event);
     }
 
     fn conclude_told(&self) {
