@@ -108,6 +108,7 @@ impl CaptureSink for Listener {
             | CaptureEvent::Remark { .. }
             | CaptureEvent::TrackLost { .. }
             | CaptureEvent::TrackDamaged { .. }
+            | CaptureEvent::TrackHealed { .. }
             | CaptureEvent::Unavailable { .. } => {}
         }
         self.changed.notify_all();

@@ -226,10 +226,11 @@ fn sources_that_are_mad_but_alive_hurt_nobody_else() {
     assert!(peak_memory() < MOST_MEMORY, "{} MB", peak_memory() >> 20);
 }
 
-/// A WAVE file of 32 bit floats: a tone in which every thousandth sample is `odd`.
-fn float_wav(odd: f32) -> Vec<u8> {
-    let sample = |index: u16| if index % 1000 == 999 { odd } else { 0.3 * (f32::from(index % 48) * 0.1309).sin() };
-    let samples: Vec<u8> = (0..48_000).flat_map(|index| sample(index).to_le_bytes()).collect();
+/// A WAVE file of 32 bit floats: a tone in which, for the first second, every thousandth sample is `odd`.
+fn float_wav(odd: f32, seconds: u32) -> Vec<u8> {
+    let tone = |index: u32| 0.3 * (f32::from(u8::try_from(index % 48).unwrap_or(0)) * 0.1309).sin();
+    let sample = |index| if index < 48_000 && index % 1000 == 999 { odd } else { tone(index) };
+    let samples: Vec<u8> = (0..48_000 * seconds).flat_map(|index| sample(index).to_le_bytes()).collect();
     let length = u32::try_from(samples.len()).unwrap();
     let mut file = [&b"RIFF"[..], &(36 + length).to_le_bytes(), b"WAVEfmt ", &16_u32.to_le_bytes()].concat();
     [3_u16, 1].iter().for_each(|word| file.extend(word.to_le_bytes()));
@@ -321,7 +322,7 @@ fn media_that_nothing_can_use_is_its_sender_s_loss_alone_and_told_once_by_name()
     let scratch = Scratch::new("odd");
     let wav = |name: &str, odd: f32| {
         let path = scratch.path(name);
-        fs::write(&path, float_wav(odd)).expect("a file");
+        fs::write(&path, float_wav(odd, 1)).expect("a file");
         path.to_str().unwrap().to_owned()
     };
     let raw = |format: &str| {
@@ -368,10 +369,32 @@ fn media_that_nothing_can_use_is_its_sender_s_loss_alone_and_told_once_by_name()
     );
 }
 
+#[test]
+fn what_is_told_of_a_track_is_taken_back_once_the_track_is_all_right() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = Scratch::new("heals");
+    let urls = [("heals.wav", 12), ("ends.wav", 2)].map(|(name, seconds)| {
+        let path = scratch.path(name);
+        fs::write(&path, float_wav(f32::NAN, seconds)).expect("a file");
+        path.to_str().unwrap().to_owned()
+    });
+    let told = record_offline(&config(&scratch.path("work"), &[&urls[0], &urls[1]]));
+    let of = |uid: u32| {
+        let told = told.events.iter().filter_map(move |event| match event {
+            CaptureEvent::TrackDamaged { uid: who, .. } if *who == uid => Some("damaged"),
+            CaptureEvent::TrackHealed { uid: who, .. } if *who == uid => Some("healed"),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!((of(1), of(2)), (vec!["damaged", "healed"], vec!["damaged"]), "{:?}", told.events);
+}
+
 /// What is said of a participant's media.
 fn complaint(event: &CaptureEvent, of: usize) -> Option<&str> {
     match event {
-        CaptureEvent::TrackLost { uid, reason, .. } | CaptureEvent::TrackDamaged { uid, reason, .. }
+        CaptureEvent::TrackLost { uid, reason, is_news: true, .. }
+        | CaptureEvent::TrackDamaged { uid, reason, is_news: true, .. }
             if *uid as usize == of =>
         {
             Some(reason)

@@ -4,7 +4,7 @@
 mod capture_support;
 
 use capture_support::*;
-use cloud_recording_core::capture::api::{CaptureEvent, Layout};
+use cloud_recording_core::capture::api::{CaptureEvent, Layout, Remark};
 
 /// One red picture each so many seconds, for 24 seconds.
 fn slides(scratch: &Scratch, every: u32, sound: &str) -> String {
@@ -19,13 +19,13 @@ fn leavings(told: &Told) -> usize {
     told.events.iter().filter(|event| matches!(event, CaptureEvent::Left { .. })).count()
 }
 
-fn remarks(told: &Told) -> Vec<&str> {
+fn remarks(told: &Told) -> Vec<(Remark, bool)> {
     told.events.iter().filter_map(remark).collect()
 }
 
-fn remark(event: &CaptureEvent) -> Option<&str> {
+fn remark(event: &CaptureEvent) -> Option<(Remark, bool)> {
     match event {
-        CaptureEvent::Remark { message, .. } => Some(message),
+        CaptureEvent::Remark { remark, holds, .. } => Some((*remark, *holds)),
         _ => None,
     }
 }
@@ -52,7 +52,7 @@ fn a_picture_that_stands_still_for_long_stays_and_is_told() {
     let told = record_offline(&config(&scratch.path("work"), &[&slides(&scratch, 20, TONE)]));
     let file = joined_file(&scratch, &told.closed);
     assert!(alike(colour_at(&picture(&file, 19.0), 320, 160, 120), [254, 0, 0]), "{:?}", told.events);
-    assert_eq!(remarks(&told), ["no new picture comes: the last one stays", ""]);
+    assert_eq!(remarks(&told), [(Remark::StandsStill, true), (Remark::StandsStill, false)]);
 }
 
 /// A source of 24 seconds whose first picture that decoding can begin with comes after 14.
@@ -73,7 +73,7 @@ fn sound_does_not_wait_for_the_first_key_picture_and_the_wait_is_told() {
     assert_eq!(silent, None, "{:?}", told.events);
     assert!(sound.len() > 21 * 48_000, "{}", sound.len());
     assert_eq!(leavings(&told), 1, "{:?}", told.events);
-    assert_eq!(remarks(&told), ["waiting for a key picture", ""]);
+    assert_eq!(remarks(&told), [(Remark::AwaitsKeyPicture, true), (Remark::AwaitsKeyPicture, false)]);
     assert!(alike(colour_at(&picture(&file, 10.0), 320, 160, 120), [0, 0, 0]), "no picture yet");
     assert!(alike(colour_at(&picture(&file, 16.0), 320, 160, 120), [254, 0, 0]), "{:?}", told.events);
 }
@@ -91,7 +91,7 @@ fn pictures_that_are_never_decodable_leave_the_sound_alone() {
     let told = record_offline(&config(&scratch.path("work"), &[&url]));
     let sound = samples(&joined_file(&scratch, &told.closed), 0);
     assert!(sound.len() > 14 * 48_000, "{}; {:?}", sound.len(), told.events);
-    assert_eq!(remarks(&told), ["waiting for a key picture"]);
+    assert_eq!(remarks(&told), [(Remark::AwaitsKeyPicture, true)]);
 }
 
 #[test]

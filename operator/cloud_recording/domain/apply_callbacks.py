@@ -109,7 +109,8 @@ def apply_callbacks(
         status = _with_callback(status, _part(status, number), callback)
         if not isinstance(callback, _TELLS_STATE):
             status = _with_engine_state(status, _part(status, number), callback)
-        status = with_error_resolved(status, _part(status, number), time=callback.time)
+        account = callback.snapshot if isinstance(callback, SnapshotTaken) else None
+        status = with_error_resolved(status, _part(status, number), snapshot=account, time=callback.time)
     return status
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import STORAGE_REASONS, Reason, reason_facts, remedy
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
-from cloud_recording.api.wire import UploaderFailure
+from cloud_recording.api.wire import Snapshot, UploaderFailure
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import storage_health
 
@@ -65,13 +65,23 @@ def with_error(status: CloudRecordingStatus, error: LastError) -> CloudRecording
     return status.model_copy(update={"last_error": error})
 
 
-def with_error_resolved(status: CloudRecordingStatus, part: Part, *, time: datetime) -> CloudRecordingStatus:
-    """Says of the last error that its cause is gone, as soon as the part's facts say so."""
+def with_error_resolved(
+    status: CloudRecordingStatus, part: Part, *, snapshot: Snapshot | None = None, time: datetime
+) -> CloudRecordingStatus:
+    """Says of the last error that its cause is gone, as soon as the part's facts or the engine's account say so."""
     error = status.last_error
-    if error is None or error.resolved_time is not None or not _is_over(error, status, part):
+    if error is None or error.resolved_time is not None:
+        return status
+    if not (_is_over(error, status, part) or _is_forgotten(error, part, snapshot)):
         return status
     moment = time.astimezone(UTC).replace(microsecond=0)
     return status.model_copy(update={"last_error": error.model_copy(update={"resolved_time": moment})})
+
+
+def _is_forgotten(error: LastError, part: Part, snapshot: Snapshot | None) -> bool:
+    """Whether an engine that records knows no error any more: it forgets a track's as soon as the track has healed."""
+    of_the_recorder = error.reason is Reason.RECORDER_FAILED and part.state is PartState.RECORDING
+    return of_the_recorder and snapshot is not None and snapshot.last_error is None
 
 
 def _is_over(error: LastError, status: CloudRecordingStatus, part: Part) -> bool:

@@ -123,6 +123,20 @@ def test_a_disk_that_others_have_filled_is_told_as_the_nodes() -> None:
     assert ready.message.startswith("the disk under the work volume of pod ")
 
 
+def test_the_error_of_a_participants_track_is_over_when_the_recorder_says_so() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    code, message = RecordingErrorCode.RECORDER_FAILED, "participant 1: the picture cannot be recorded"
+    standing = a_snapshot(lastError={"code": code, "message": message})
+    failure = a_callback("RecorderFailure", 3, at=after(10), code=code, message=message, snapshot=standing)
+    lost = told(recording, status, failure, a_callback("Snapshot", 4, at=after(20), snapshot=standing), at=after(20))
+    assert lost.last_error is not None
+    assert (lost.last_error.message, lost.last_error.resolved_time) == (message, None)
+    healed = told(recording, lost, a_callback("Snapshot", 5, at=after(30), snapshot=a_snapshot()), at=after(30))
+    assert healed.last_error is not None
+    assert healed.last_error.resolved_time == after(30)
+
+
 def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it() -> None:
     recording = a_recording().build()
     status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))

@@ -135,7 +135,7 @@ pub struct CaptureConfig {
     pub file_stem: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrackKind {
     Audio,
     Video,
@@ -169,6 +169,22 @@ pub struct ClosedSlice {
     pub md5: [u8; 16],
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remark {
+    AwaitsKeyPicture,
+    StandsStill,
+}
+
+impl Remark {
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AwaitsKeyPicture => "waiting for a key picture",
+            Self::StandsStill => "no new picture comes: the last one stays",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaptureEvent {
     /// First decodable media of a participant arrived (again).
@@ -177,14 +193,17 @@ pub enum CaptureEvent {
     MediaChanged { uid: u32, audio: bool, video: bool },
     /// `lost`: the connection broke; else the source said that it is over, or fell silent.
     Left { uid: u32, at: UtcMillis, lost: bool, message: String },
-    /// What a person wants to know of a participant whose connection stands; empty when it is so no longer.
-    Remark { uid: u32, message: String },
+    /// What a person wants to know of a participant whose connection stands, and when it is so no longer.
+    Remark { uid: u32, remark: Remark, holds: bool },
     /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
     Unavailable { uid: u32, refused: bool, message: String },
-    /// One kind of media of a participant cannot be recorded, at least for now; the other may well be.
-    TrackLost { uid: u32, track: TrackKind, reason: String },
+    /// One kind of media of a participant cannot be recorded, at least for now; the other may well be. `is_news`: it was
+    /// not told before, or long ago.
+    TrackLost { uid: u32, track: TrackKind, reason: String, is_news: bool },
     /// What a participant sends of one kind is wrong in part; the rest of it is recorded.
-    TrackDamaged { uid: u32, track: TrackKind, reason: String },
+    TrackDamaged { uid: u32, track: TrackKind, reason: String, is_news: bool },
+    /// A track is recorded, and for a while nothing was wrong with it any more.
+    TrackHealed { uid: u32, track: TrackKind },
     /// A stream that was to be recorded as it is cannot be, and is transcoded from now on.
     Transcoding { uid: u32, reason: String },
     /// Nothing could be recorded in [start, stop).

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, StreamKinds};
+use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, Remark, StreamKinds};
 use super::av::frame::Frame;
 use super::canvas::{Canvas, CellContent, Composed};
 use super::clock::{duration, lock, Clock, Nanos, StopSignal, SECOND};
@@ -211,19 +211,17 @@ impl Tick {
     fn watch_stills(&mut self, members: &[Member], at: Nanos) {
         self.still.retain(|uid| members.iter().any(|member| member.uid == *uid));
         for Member { uid, feed, .. } in members {
-            let message = match (feed.stands_still(at), self.still.contains(uid)) {
-                (true, false) => "no new picture comes: the last one stays",
-                (false, true) => "",
-                _ => continue,
-            };
-            if message.is_empty() {
+            let holds = feed.stands_still(at);
+            if holds == self.still.contains(uid) {
+                continue;
+            }
+            if holds {
+                self.still.insert(*uid);
+            } else {
                 self.still.remove(uid);
                 tracing::info!(participant = uid, "pictures come again");
-            } else {
-                self.still.insert(*uid);
-                tracing::info!(participant = uid, "{message}");
             }
-            self.sink.event(CaptureEvent::Remark { uid: *uid, message: message.to_owned() });
+            self.sink.event(CaptureEvent::Remark { uid: *uid, remark: Remark::StandsStill, holds });
         }
     }
 

@@ -10,7 +10,7 @@ use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::health::BucketHealth;
-use crate::recorder::participants::Participants;
+use crate::recorder::participants::{Participants, Trouble};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub enum State {
@@ -101,6 +101,8 @@ pub struct Machine {
     volume_full: bool,
     ending: Ending,
     last_error: Option<Error>,
+    /// The newest error of a participant's track.
+    complaint: Option<(u32, TrackKind, Error)>,
     bucket: BucketHealth,
     actions: VecDeque<Action>,
 }
@@ -121,6 +123,7 @@ impl Machine {
             volume_full: false,
             ending: Ending::Stopped,
             last_error: None,
+            complaint: None,
             bucket: BucketHealth::default(),
             actions: VecDeque::new(),
         }
@@ -196,17 +199,18 @@ impl Machine {
                     self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
                 }
             }
-            CaptureEvent::Remark { uid, message } => self.roster.remark(*uid, message.clone()),
+            CaptureEvent::Remark { uid, remark, holds } => self.roster.remark(*uid, *remark, *holds),
             CaptureEvent::Transcoding { uid, reason } => {
                 let message = format!("participant {uid} is transcoded and not passed through: {reason}");
                 self.recorder_failure(Code::RecorderFailed, message);
             }
-            CaptureEvent::TrackLost { uid, track, reason } => {
-                self.complain(*uid, *track, &format!("cannot be recorded: {reason}"));
+            CaptureEvent::TrackLost { uid, track, reason, is_news } => {
+                self.complain(*uid, Trouble::Lost(*track), reason, *is_news);
             }
-            CaptureEvent::TrackDamaged { uid, track, reason } => {
-                self.complain(*uid, *track, &format!("is damaged: {reason}"));
+            CaptureEvent::TrackDamaged { uid, track, reason, is_news } => {
+                self.complain(*uid, Trouble::Damaged(*track), reason, *is_news);
             }
+            CaptureEvent::TrackHealed { uid, track } => self.healed(*uid, *track),
             CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
             CaptureEvent::Gap { .. } => {}
         }
@@ -390,11 +394,20 @@ impl Machine {
     }
 
     /// Told by name: what is not recorded of somebody is not seen to be missing until it is too late.
-    fn complain(&mut self, uid: u32, track: TrackKind, words: &str) {
-        let what = if track == TrackKind::Audio { "sound" } else { "picture" };
-        let message = format!("the {what} {words}");
-        if self.roster.complain(uid, &message) {
+    fn complain(&mut self, uid: u32, trouble: Trouble, reason: &str, is_news: bool) {
+        let message = trouble.message(reason);
+        if self.roster.complain(uid, trouble, message.clone()) && is_news {
             self.recorder_failure(Code::RecorderFailed, format!("participant {}: {message}", self.roster.name(uid)));
+            self.complaint = self.last_error.clone().zip(trouble.track()).map(|(error, track)| (uid, track, error));
+        }
+    }
+
+    fn healed(&mut self, uid: u32, track: TrackKind) {
+        self.roster.healed(uid, track);
+        let is_healed = |(of, kind, _): &mut (u32, TrackKind, Error)| (*of, *kind) == (uid, track);
+        if let Some((_, _, error)) = self.complaint.take_if(is_healed) {
+            // Another error may have come meanwhile, which is not over.
+            self.last_error.take_if(|last| *last == error);
         }
     }
 

@@ -212,14 +212,33 @@ fn a_channel_that_refuses_every_source_is_fatal_only_before_anybody_joined() {
 fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
     let expected = [Expected { uid: 1, name: Some("alice".into()) }];
     let mut machine = Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE);
-    let lost = |reason: &str| CaptureEvent::TrackLost { uid: 1, track: TrackKind::Video, reason: reason.into() };
+    let lost = |reason: &str, is_news| {
+        let (uid, track, reason) = (1, TrackKind::Video, reason.into());
+        CaptureEvent::TrackLost { uid, track, reason, is_news }
+    };
     machine.event(&joined(1));
-    machine.event(&lost("no decoder"));
-    machine.event(&lost("no decoder"));
+    machine.event(&lost("no decoder", true));
+    machine.event(&lost("no decoder", true));
     let message = "participant 1 (alice): the picture cannot be recorded: no decoder".to_owned();
     let told = Callback::RecorderFailure { code: Code::RecorderFailed, message };
     assert_eq!(actions(&mut machine), [Action::Tell(told)]);
-    assert_eq!(machine.roster().participants()[0].message, "the picture cannot be recorded: no decoder");
+    let shown = |machine: &Machine| machine.roster().participants()[0].message.clone();
+    assert_eq!(shown(&machine), "the picture cannot be recorded: no decoder");
+
+    machine.event(&CaptureEvent::TrackHealed { uid: 1, track: TrackKind::Audio });
+    assert!(machine.last_error().is_some());
+    machine.event(&CaptureEvent::TrackHealed { uid: 1, track: TrackKind::Video });
+    assert_eq!((shown(&machine), machine.last_error()), (String::new(), None));
+    machine.event(&lost("no decoder", false));
+    assert_eq!(
+        (shown(&machine).is_empty(), actions(&mut machine)),
+        (false, vec![]),
+        "shown, and told not so soon again"
+    );
+    machine.event(&lost("too small", true));
+    machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
+    machine.event(&CaptureEvent::TrackHealed { uid: 1, track: TrackKind::Video });
+    assert_eq!(machine.last_error().map(|error| error.code), Some(Code::UploaderFailed), "another is not over");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The participants as they are now.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::capture::api::{Remark, TrackKind};
 use crate::catalog::record::Expected;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,6 +19,36 @@ pub enum ParticipantState {
     Failed,
 }
 
+/// What may be wrong with a participant; each is told by itself and ends by itself. In the order in which it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Not in the channel.
+    Away,
+    Lost(TrackKind),
+    Damaged(TrackKind),
+    Remark(Remark),
+}
+
+impl Trouble {
+    #[must_use]
+    pub fn track(self) -> Option<TrackKind> {
+        match self {
+            Self::Lost(track) | Self::Damaged(track) => Some(track),
+            Self::Away | Self::Remark(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn message(self, reason: &str) -> String {
+        let what = |track| if track == TrackKind::Audio { "sound" } else { "picture" };
+        match self {
+            Self::Lost(track) => format!("the {} cannot be recorded: {reason}", what(track)),
+            Self::Damaged(track) => format!("the {} is damaged: {reason}", what(track)),
+            Self::Away | Self::Remark(_) => reason.to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
@@ -26,7 +59,26 @@ pub struct Participant {
     pub video: bool,
     pub join_time: Option<i64>,
     pub leave_time: Option<i64>,
+    /// What stands of the troubles.
     pub message: String,
+    #[serde(skip)]
+    troubles: BTreeMap<Trouble, String>,
+}
+
+impl Participant {
+    fn set(&mut self, trouble: Trouble, message: Option<String>) {
+        match message.filter(|message| !message.is_empty()) {
+            Some(message) => self.troubles.insert(trouble, message),
+            None => self.troubles.remove(&trouble),
+        };
+        self.message = self.troubles.values().cloned().collect::<Vec<_>>().join("; ");
+    }
+
+    /// Of whom is not there, nothing else is known.
+    fn away(&mut self, message: String) {
+        self.troubles.clear();
+        self.set(Trouble::Away, Some(message));
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,6 +99,7 @@ impl Participants {
             join_time: None,
             leave_time: None,
             message: String::new(),
+            troubles: BTreeMap::new(),
         };
         Self { participants: expected.iter().map(participant).collect(), somebody_joined }
     }
@@ -60,9 +113,11 @@ impl Participants {
                 video,
                 join_time: Some(at),
                 leave_time: None,
-                message: String::new(),
                 ..participant.clone()
             };
+            // What was found of its media before anything of it was decoded stands.
+            participant.set(Trouble::Away, None);
+            participant.set(Trouble::Remark(Remark::AwaitsKeyPicture), None);
         }
     }
 
@@ -73,12 +128,13 @@ impl Participants {
     }
 
     /// The connection stands, so whoever was out of reach is on the way.
-    pub fn remark(&mut self, uid: u32, message: String) {
+    pub fn remark(&mut self, uid: u32, remark: Remark, holds: bool) {
         if let Some(participant) = self.find(uid) {
             if matches!(participant.state, ParticipantState::Failed | ParticipantState::Refused) {
                 participant.state = ParticipantState::Connecting;
+                participant.set(Trouble::Away, None);
             }
-            participant.message = message;
+            participant.set(Trouble::Remark(remark), holds.then(|| remark.words().to_owned()));
         }
     }
 
@@ -87,7 +143,7 @@ impl Participants {
             participant.state = ParticipantState::Left;
             (participant.audio, participant.video) = (false, false);
             participant.leave_time = Some(at);
-            participant.message = message;
+            participant.away(message);
         }
     }
 
@@ -99,17 +155,26 @@ impl Participants {
                 (false, Some(_)) => ParticipantState::Left,
                 (false, None) => ParticipantState::Failed,
             };
-            participant.message = message;
+            participant.away(message);
         }
     }
 
     /// Notes what is wrong with a participant's media; false where that is known already.
-    pub fn complain(&mut self, uid: u32, message: &str) -> bool {
-        let Some(participant) = self.find(uid).filter(|participant| participant.message != message) else {
+    pub fn complain(&mut self, uid: u32, trouble: Trouble, message: String) -> bool {
+        let known = |participant: &&mut Participant| participant.troubles.get(&trouble) == Some(&message);
+        let Some(participant) = self.find(uid).filter(|participant| !known(participant)) else {
             return false;
         };
-        message.clone_into(&mut participant.message);
+        participant.set(trouble, Some(message));
         true
+    }
+
+    /// Nothing is wrong with the track any more.
+    pub fn healed(&mut self, uid: u32, track: TrackKind) {
+        if let Some(participant) = self.find(uid) {
+            participant.set(Trouble::Lost(track), None);
+            participant.set(Trouble::Damaged(track), None);
+        }
     }
 
     /// How a message calls a participant: the number, and the name where there is one.
@@ -165,13 +230,39 @@ mod tests {
         let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
         let shown = |roster: &Participants| (roster.participants()[0].state, roster.participants()[0].message.clone());
         roster.unavailable(1, false, "not there yet".to_owned());
-        roster.remark(1, "waiting".to_owned());
-        assert_eq!(shown(&roster), (ParticipantState::Connecting, "waiting".to_owned()));
+        let (remark, waiting) = (Remark::AwaitsKeyPicture, "waiting for a key picture".to_owned());
+        roster.remark(1, remark, true);
+        assert_eq!(shown(&roster), (ParticipantState::Connecting, waiting.clone()));
         roster.joined(1, 10, true, false);
-        roster.remark(1, "waiting".to_owned());
-        assert_eq!(shown(&roster), (ParticipantState::Joined, "waiting".to_owned()));
-        roster.remark(1, String::new());
         assert_eq!(shown(&roster), (ParticipantState::Joined, String::new()));
+        roster.remark(1, remark, true);
+        assert_eq!(shown(&roster), (ParticipantState::Joined, waiting));
+        roster.remark(1, remark, false);
+        assert_eq!(shown(&roster), (ParticipantState::Joined, String::new()));
+    }
+
+    #[test]
+    fn each_trouble_is_shown_for_as_long_as_it_stands_whatever_else_begins_and_ends() {
+        let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let shown = |roster: &Participants| roster.participants()[0].message.clone();
+        let lost = Trouble::Lost(TrackKind::Video);
+        let complaint = lost.message("no decoder");
+        assert!(roster.complain(1, lost, complaint.clone()));
+        roster.joined(1, 10, true, false);
+        assert_eq!(shown(&roster), complaint, "it was found before the sound came");
+        roster.remark(1, Remark::StandsStill, true);
+        assert_eq!(shown(&roster), format!("{complaint}; {}", Remark::StandsStill.words()));
+        assert!(!roster.complain(1, lost, complaint.clone()));
+        roster.remark(1, Remark::StandsStill, false);
+        assert_eq!(shown(&roster), complaint);
+        roster.healed(1, TrackKind::Audio);
+        assert_eq!(shown(&roster), complaint);
+        roster.healed(1, TrackKind::Video);
+        assert_eq!(shown(&roster), "");
+        roster.complain(1, lost, complaint);
+        roster.left(1, 20, "gone".to_owned());
+        roster.joined(1, 30, true, true);
+        assert_eq!(shown(&roster), "", "another connection tells of itself");
     }
 
     #[test]

@@ -78,7 +78,9 @@ pub fn event(event: &CaptureEvent) {
         CaptureEvent::Transcoding { uid, reason } => debug!(participant = uid, "transcoded from now on: {reason}"),
         CaptureEvent::TrackLost { uid, reason, .. } => debug!(participant = uid, "a track is lost: {reason}"),
         CaptureEvent::TrackDamaged { uid, reason, .. } => debug!(participant = uid, "a track is damaged: {reason}"),
-        CaptureEvent::Remark { uid, message } => info!(participant = uid, "{message}"),
+        CaptureEvent::TrackHealed { uid, track } => info!(participant = uid, ?track, "a track is all right again"),
+        CaptureEvent::Remark { uid, remark, holds: true } => info!(participant = uid, "{}", remark.words()),
+        CaptureEvent::Remark { uid, remark, .. } => debug!(participant = uid, "no longer: {}", remark.words()),
         CaptureEvent::Gap { start, stop, reason } => {
             info!(milliseconds = stop.0 - start.0, reason, "nothing was recorded for a while");
         }

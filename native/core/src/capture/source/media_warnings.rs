@@ -34,9 +34,11 @@ impl MediaWarnings {
         self.note(Warning { track, words: words.to_owned(), at: now, standing: true })
     }
 
-    /// Something of the track was decoded.
-    pub fn heal(&self, track: TrackKind) {
-        lock(&self.0).iter_mut().filter(|warning| warning.track == track).for_each(|warning| warning.standing = false);
+    /// Something of the track was decoded. True if anything was told of it.
+    pub fn heal(&self, track: TrackKind) -> bool {
+        let mut told = lock(&self.0);
+        let warnings = told.iter_mut().filter(|warning| warning.track == track);
+        warnings.map(|warning| warning.standing = false).count() > 0
     }
 
     fn note(&self, new: Warning) -> bool {

@@ -13,7 +13,7 @@ use super::read_ahead::ReadAhead;
 use super::settle::settle;
 use super::track::TrackFailure;
 use super::{MediaSelection, SourceContext, CONNECT, KEY_PICTURE, LATELY};
-use crate::capture::api::{CaptureEvent, TrackKind};
+use crate::capture::api::{CaptureEvent, Remark, TrackKind};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos, SECOND};
 use crate::capture::feed::Feed;
@@ -22,6 +22,9 @@ use crate::capture::timeline::{Due, Pace, Stamp, Timeline, LEAD};
 
 /// That a key picture is waited for is not told before so long: mostly it comes within a second or two.
 const WORTH_TELLING: Nanos = 3 * SECOND;
+
+/// A track of which nothing was lost or damaged for so long is all right again.
+const HEALED: Nanos = 5 * SECOND;
 
 pub struct DecodeSession<'a> {
     input: Input,
@@ -43,6 +46,10 @@ pub struct DecodeSession<'a> {
     /// When the last packet came that is one of media.
     heard: Nanos,
     told_wait: bool,
+    /// When something was wrong with each track last, if that is not over.
+    troubled: [Option<Nanos>; 2],
+    /// Whether this connection has told of it.
+    told_trouble: [bool; 2],
     /// A track that was there cannot be decoded any more.
     spoiled: bool,
     /// When the very first packet was due.
@@ -75,6 +82,8 @@ impl<'a> DecodeSession<'a> {
             reached: [None, None],
             heard: context.clock.now(),
             told_wait: false,
+            troubled: [None, None],
+            told_trouble: [false, false],
             spoiled: false,
             began: None,
             ahead: ReadAhead::default(),
@@ -231,18 +240,39 @@ impl<'a> DecodeSession<'a> {
             }
         }
         if let Some(damage) = damage {
-            if self.media_warnings.is_news(track, damage, self.context.clock.now()) {
+            let now = self.context.clock.now();
+            let is_news = self.media_warnings.is_news(track, damage, now);
+            if self.begins_trouble(track, now) || is_news {
                 let (uid, reason) = (self.uid, damage.to_owned());
-                self.context.sink.event(CaptureEvent::TrackDamaged { uid, track, reason });
+                self.context.sink.event(CaptureEvent::TrackDamaged { uid, track, reason, is_news });
             }
         }
     }
 
     /// A track is not recorded, at least for now.
-    fn lose(&self, track: TrackKind, failure: &TrackFailure) {
-        let (uid, reason) = (self.uid, failure.to_string());
-        if self.media_warnings.is_new_loss(track, &reason, self.context.clock.now()) {
-            self.context.sink.event(CaptureEvent::TrackLost { uid, track, reason });
+    fn lose(&mut self, track: TrackKind, failure: &TrackFailure) {
+        let (uid, reason, now) = (self.uid, failure.to_string(), self.context.clock.now());
+        let is_news = self.media_warnings.is_new_loss(track, &reason, now);
+        if self.begins_trouble(track, now) || is_news {
+            self.context.sink.event(CaptureEvent::TrackLost { uid, track, reason, is_news });
+        }
+    }
+
+    /// Notes trouble with a track; true if it has only begun.
+    fn begins_trouble(&mut self, track: TrackKind, now: Nanos) -> bool {
+        self.troubled[track as usize] = Some(now);
+        !std::mem::replace(&mut self.told_trouble[track as usize], true)
+    }
+
+    /// Takes back what was told of a track, once it has been decoded for a while without any trouble.
+    fn heal(&mut self, track: TrackKind) {
+        let now = self.context.clock.now();
+        let troubled = &mut self.troubled[track as usize];
+        if troubled.is_some_and(|at| now - at >= HEALED) {
+            *troubled = None;
+            self.told_trouble[track as usize] = false;
+            self.media_warnings.heal(track);
+            self.context.sink.event(CaptureEvent::TrackHealed { uid: self.uid, track });
         }
     }
 
@@ -322,10 +352,12 @@ impl<'a> DecodeSession<'a> {
 
     /// Takes note of decoded media, and tells when it is the first, or the first of its kind.
     fn note(&mut self, track: TrackKind, due: Nanos) {
-        if !self.presence.has_seen(track) {
-            self.media_warnings.heal(track);
-        }
         let now = self.context.clock.now();
+        if !self.presence.has_seen(track) && self.media_warnings.heal(track) {
+            // An earlier connection may have told of it what is over now.
+            self.troubled[track as usize].get_or_insert(now);
+        }
+        self.heal(track);
         if let Some((audio, video)) = self.presence.see_paced(track, due, now) {
             let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
             let at = self.context.clock.utc(now);
@@ -382,10 +414,7 @@ impl<'a> DecodeSession<'a> {
         if std::mem::replace(&mut self.told_wait, waits) == waits {
             return;
         }
-        let message = if waits { "waiting for a key picture" } else { "" };
-        if waits {
-            tracing::info!("{message}");
-        }
-        self.context.sink.event(CaptureEvent::Remark { uid: self.uid, message: message.to_owned() });
+        let remark = Remark::AwaitsKeyPicture;
+        self.context.sink.event(CaptureEvent::Remark { uid: self.uid, remark, holds: waits });
     }
 }
