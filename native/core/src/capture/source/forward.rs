@@ -282,18 +282,7 @@ impl Carrier {
 }
 
 fn requests(names: Option<&ServerNames>, units: &mut RtspUnits, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
-    let Some(names) = names else {
-        out.extend_from_slice(bytes);
-        return Ok(());
-    };
-    units.push(bytes);
-    while let Some(unit) = units.pop().map_err(|_| Broken::Withheld)? {
-        match unit {
-            RtspUnit::Media(media) => out.extend(media),
-            RtspUnit::Message { head, body } => out.extend(names.request(&head, &body)),
-        }
-    }
-    Ok(())
+    translate(names, units, bytes, out, |names, head, body| Ok(names.request(head, body)))
 }
 
 fn answers(
@@ -303,6 +292,23 @@ fn answers(
     out: &mut Vec<u8>,
     findings: &Findings,
 ) -> Result<(), Broken> {
+    translate(names, units, bytes, out, |names, head, body| match names.answer(head, body) {
+        RtspReply::Message(message) => Ok(message),
+        RtspReply::Redirect(location) => {
+            lock(&findings.0).redirect = Some(location);
+            Err(Broken::Withheld)
+        }
+    })
+}
+
+/// Changes the messages among the bytes, where names are to be changed at all; media passes.
+fn translate(
+    names: Option<&ServerNames>,
+    units: &mut RtspUnits,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    change: impl Fn(&ServerNames, &str, &[u8]) -> Result<Vec<u8>, Broken>,
+) -> Result<(), Broken> {
     let Some(names) = names else {
         out.extend_from_slice(bytes);
         return Ok(());
@@ -311,13 +317,7 @@ fn answers(
     while let Some(unit) = units.pop().map_err(|_| Broken::Withheld)? {
         match unit {
             RtspUnit::Media(media) => out.extend(media),
-            RtspUnit::Message { head, body } => match names.answer(&head, &body) {
-                RtspReply::Message(message) => out.extend(message),
-                RtspReply::Redirect(location) => {
-                    lock(&findings.0).redirect = Some(location);
-                    return Err(Broken::Withheld);
-                }
-            },
+            RtspUnit::Message { head, body } => out.extend(change(names, &head, &body)?),
         }
     }
     Ok(())

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One participant of a `streams` channel: a thread that connects, decodes into a feed, and comes back after losses.
 
+mod call;
 mod cause;
 mod cookies;
 mod deblock;
 mod decode;
 mod fields;
+mod first_bytes;
 mod fit;
 mod forward;
 mod frame_pacer;
+mod growth;
 mod guard;
 mod hosts;
 mod media_warnings;

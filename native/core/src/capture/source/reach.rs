@@ -5,15 +5,18 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::net::IpAddr;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ffmpeg_sys_next as ffi;
 
+use super::call::Call;
 use super::cause::{SourceCause, Stage};
 use super::cookies::Cookies;
+use super::first_bytes::{self, FirstBytes, Unsound};
 use super::forward::Forwarding;
+use super::growth::Growth;
 use super::guard::{self, Guard, Refusal};
 use super::numbering::Numbering;
 use super::peek::Peek;
@@ -21,7 +24,7 @@ use super::playlist::{self, Cadence};
 use super::redirect;
 use super::resolved_url::ResolvedUrl;
 use crate::capture::api::Access;
-use crate::capture::av::{c_string, AvError, Options};
+use crate::capture::av::AvError;
 use crate::capture::clock::{lock, StopSignal};
 
 /// Redirects that are followed in a row.
@@ -29,26 +32,6 @@ pub const MOST_REDIRECTS: usize = 8;
 
 /// Headers that are no secret of the source's server: those that its playlist names get them, too.
 const OPEN_HEADERS: [&str; 2] = ["user-agent", "referer"];
-
-/// Transport streams have many streams and spend little on those that are not received; so have playlists. Others may ask
-/// for the largest allocation with each stream, before libav can be interrupted again.
-const MOST_STREAMS_OF_A_TRANSPORT: &str = "256";
-const MOST_STREAMS_OF_A_PLAYLIST: &str = "64";
-
-/// All calls of libav that are under way may take so much memory together. Containers are read into memory as far as their
-/// headers and lists go, and a hostile one never ends.
-const MOST_GROWTH: usize = 96 << 20;
-
-/// Only calls that took a part of this size can be the cause.
-const OWN_PART: usize = MOST_GROWTH / 6;
-
-/// Memory is given back to the system after a call that took so much and failed: or the next would begin from there.
-const WORTH_GIVING_BACK: usize = 32 << 20;
-
-const PAGE: usize = 4096;
-
-/// What the calls under way have taken.
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Bounds libav's calls. Times are real: the network knows no virtual clock.
 pub struct Watch {
@@ -173,16 +156,11 @@ impl Watch {
 
     /// A call has failed, and what it had allocated is free again.
     pub fn give_back(&self) {
-        if lock(&self.growth).own > WORTH_GIVING_BACK {
-            // SAFETY: may be called at any time; it only looks after memory that nobody has.
-            unsafe { libc::malloc_trim(0) };
-        }
+        lock(&self.growth).give_back();
     }
 
     fn measure(&self) {
-        let mut growth = lock(&self.growth);
-        growth.measure();
-        if growth.own > OWN_PART && TAKEN.load(Ordering::Relaxed) > MOST_GROWTH {
+        if lock(&self.growth).measure() {
             self.gorged.store(true, Ordering::Relaxed);
         }
     }
@@ -387,7 +365,7 @@ impl Watch {
         }
         // SAFETY: the caller's promise; it is closed only when it is not looked into any more.
         unsafe {
-            let judged = judge(&mut Peek::new(*call.io), is_root, |text| self.follow(asked, text));
+            let judged = first_bytes::judge(&mut Peek::new(*call.io), is_root, |text| self.follow(asked, text));
             if judged.is_err() {
                 ffi::avio_closep(call.io);
             }
@@ -401,7 +379,7 @@ impl Watch {
                     // A playlist that can be fetched is no sign that what it lists can.
                     *lock(&self.cause) = None;
                     match content {
-                        FirstBytes::TransportStream if is_root => call.limit("mpegts", MOST_STREAMS_OF_A_TRANSPORT),
+                        FirstBytes::TransportStream if is_root => call.take_for_transport_stream(),
                         _ => 0,
                     }
                 }
@@ -418,177 +396,8 @@ impl Watch {
     }
 }
 
-/// What something is by its first bytes.
-enum FirstBytes {
-    Playlist(Option<Cadence>),
-    TransportStream,
-    Other,
-}
-
-enum Unsound {
-    Endless,
-    Broken(AvError),
-}
-
-fn judge(peek: &mut Peek, is_root: bool, follow: impl FnOnce(&str) -> Option<String>) -> Result<FirstBytes, Unsound> {
-    if peek.beginning(playlist::HEAD.len()).map_err(Unsound::Broken)? != playlist::HEAD {
-        if !is_root {
-            return Ok(FirstBytes::Other);
-        }
-        let beginning = peek.beginning(SYNC_LENGTH).map_err(Unsound::Broken)?;
-        return Ok(if is_transport_stream(beginning) { FirstBytes::TransportStream } else { FirstBytes::Other });
-    }
-    let text = peek.beginning(playlist::MOST_BYTES + 1).map_err(Unsound::Broken)?;
-    if text.len() > playlist::MOST_BYTES {
-        return Err(Unsound::Endless);
-    }
-    if !playlist::is_sound(text, is_root) {
-        return Err(Unsound::Broken(AvError(ffi::AVERROR_INVALIDDATA)));
-    }
-    let cadence = Cadence::of(text);
-    if let Some(other) = std::str::from_utf8(text).ok().and_then(follow) {
-        peek.replace(other.as_bytes()).map_err(Unsound::Broken)?;
-    }
-    Ok(FirstBytes::Playlist(cadence))
-}
-
-/// Three packets, of 188 bytes or of 192, and what may come before the first.
-const SYNC_LENGTH: usize = 4 * 192;
-
-fn is_transport_stream(beginning: &[u8]) -> bool {
-    let is_sync = |at: usize| beginning.get(at) == Some(&0x47);
-    let begins = |at: usize, packet: usize| (0..3).all(|index| is_sync(at + index * packet));
-    [188, 192].into_iter().any(|packet| (0..packet).any(|at| begins(at, packet)))
-}
-
-/// The arguments with which libav asks for something to be opened.
-struct Call {
-    context: *mut ffi::AVFormatContext,
-    io: *mut *mut ffi::AVIOContext,
-    flags: c_int,
-    options: *mut *mut ffi::AVDictionary,
-}
-
-impl Call {
-    /// One attempt, which takes its options from the caller's only if it succeeds.
-    ///
-    /// # Safety
-    /// The pointers are those of libav's call, which lasts.
-    unsafe fn attempt(&self, url: &str, options: &[(&str, &str)]) -> c_int {
-        let (Ok(url), Ok(mut options)) = (c_string(url), Options::new(options)) else {
-            return ffi::AVERROR(ffi::EINVAL);
-        };
-        // SAFETY: the caller's promise; options are copied into a dictionary of our own, and handed back whole.
-        unsafe {
-            let keep = ffi::AV_DICT_DONT_OVERWRITE as c_int;
-            if !self.options.is_null() {
-                ffi::av_dict_copy(options.as_mut_ptr(), *self.options, keep);
-            }
-            let whitelist = (*self.context).protocol_whitelist;
-            if !whitelist.is_null() {
-                ffi::av_dict_set(options.as_mut_ptr(), c"protocol_whitelist".as_ptr(), whitelist, 0);
-            }
-            let interrupt = &raw const (*self.context).interrupt_callback;
-            let opened = ffi::avio_open2(self.io, url.as_ptr(), self.flags, interrupt, options.as_mut_ptr());
-            if opened >= 0 && !self.options.is_null() {
-                ptr::swap(self.options, options.as_mut_ptr());
-            }
-            opened
-        }
-    }
-}
-
-impl Call {
-    /// A text that the opened protocol has found out.
-    ///
-    /// # Safety
-    /// What the call asked for was opened.
-    unsafe fn option(&self, name: &CStr) -> Option<String> {
-        let mut value = ptr::null_mut();
-        // SAFETY: the caller's promise; the text is libav's to allocate and ours to free.
-        unsafe {
-            let search = ffi::AV_OPT_SEARCH_CHILDREN as c_int;
-            AvError::check(ffi::av_opt_get((*self.io).cast(), name.as_ptr(), search, &raw mut value)).ok()?;
-            if value.is_null() {
-                return None;
-            }
-            let text = CStr::from_ptr(value.cast()).to_string_lossy().into_owned();
-            ffi::av_free(value.cast());
-            Some(text)
-        }
-    }
-
-    /// Has libav take what was opened for this format alone, with so many streams at most.
-    ///
-    /// # Safety
-    /// What the call asked for was opened for this context itself.
-    unsafe fn limit(&self, format: &str, streams: &str) -> c_int {
-        for (name, value) in [(c"format_whitelist", format), (c"max_streams", streams)] {
-            let Ok(value) = c_string(value) else { return AvError::INVALID.0 };
-            // SAFETY: the caller's promise.
-            let set = unsafe { ffi::av_opt_set(self.context.cast(), name.as_ptr(), value.as_ptr(), 0) };
-            if set < 0 {
-                return set;
-            }
-        }
-        0
-    }
-
-    /// A playlist is one whatever its name; what it refers to is looked for where it was found, and not where libav was
-    /// brought to.
-    ///
-    /// # Safety
-    /// A playlist was opened, and has been read whole.
-    unsafe fn take_for_playlist(&self, target: &str, is_root: bool) -> c_int {
-        let Ok(target) = c_string(target) else { return AvError::INVALID.0 };
-        // SAFETY: the caller's promise; a protocol without such an option is left as it is.
-        unsafe {
-            let search = ffi::AV_OPT_SEARCH_CHILDREN as c_int;
-            ffi::av_opt_set((*self.io).cast(), c"location".as_ptr(), target.as_ptr(), search);
-            if !is_root {
-                return 0;
-            }
-            (*self.context).iformat = ffi::av_find_input_format(c"hls".as_ptr()).cast_mut();
-            self.limit("hls", MOST_STREAMS_OF_A_PLAYLIST)
-        }
-    }
-}
-
 fn is_http(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
-}
-
-/// What memory a call has taken, as far as it was the first to touch it: what is used again makes nothing grow.
-#[derive(Default)]
-struct Growth {
-    /// What its thread had touched as the call began.
-    before: Option<usize>,
-    own: usize,
-}
-
-impl Growth {
-    fn measure(&mut self) {
-        let now = touched_by_this_thread();
-        let own = now.saturating_sub(*self.before.get_or_insert(now));
-        TAKEN.fetch_add(own.saturating_sub(self.own), Ordering::Relaxed);
-        self.own = self.own.max(own);
-    }
-}
-
-impl Drop for Growth {
-    fn drop(&mut self) {
-        TAKEN.fetch_sub(self.own, Ordering::Relaxed);
-    }
-}
-
-fn touched_by_this_thread() -> usize {
-    // SAFETY: the structure holds numbers alone, so that zero is a value of each; the call only fills them in.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
-        usage
-    };
-    usize::try_from(usage.ru_minflt).unwrap_or(0) * PAGE
 }
 
 unsafe extern "C" fn interrupted(opaque: *mut c_void) -> c_int {
