@@ -53,7 +53,10 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   void Close() { closed_ = true; }
   bool told_late() const { return told_late_; }
   // Whose callback came last.
-  std::thread::id thread() const { return thread_; }
+  std::thread::id thread() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return thread_;
+  }
 
  private:
   void Note(const std::string &callback) {
@@ -68,7 +71,7 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   }
 
   std::function<void(const std::string &)> reaction_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::string> told_;
   std::atomic<bool> closed_{false};

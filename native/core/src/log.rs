@@ -65,7 +65,33 @@ pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 fn carry<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let dispatch = dispatcher::get_default(Dispatch::clone);
     let span = Span::current();
-    move || dispatcher::with_default(&dispatch, || span.in_scope(work))
+    seen_handed_over::give();
+    move || {
+        seen_handed_over::take();
+        dispatcher::with_default(&dispatch, || span.in_scope(work))
+    }
+}
+
+/// The sanitizer does not see tokio hand work over, as the standard library's waiting for a lock is not compiled with it.
+#[cfg(feature = "thread-sanitizer")]
+mod seen_handed_over {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
+    pub fn give() {
+        GIVEN.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn take() {
+        GIVEN.load(Ordering::Acquire);
+    }
+}
+
+#[cfg(not(feature = "thread-sanitizer"))]
+mod seen_handed_over {
+    pub fn give() {}
+    pub fn take() {}
 }
 
 #[cfg(test)]
