@@ -12,7 +12,7 @@ use std::time::Duration;
 use capture_support::hostile::{reply, Server};
 use capture_support::servers;
 use capture_support::*;
-use cloud_recording_core::capture::api::Access;
+use cloud_recording_core::capture::api::{Access, CaptureEvent};
 use cloud_recording_core::capture::{try_out, Guard, Refusal, SourceCause, SourceFailure};
 
 /// Stands for a link-local address.
@@ -225,12 +225,12 @@ fn a_redirect_of_rtsp_is_judged_before_it_is_followed() {
     assert!(forbidden.requests().is_empty(), "nobody was asked");
 }
 
-/// A broadcast of so many sounds beside its picture.
-fn broadcast(scratch: &Scratch, sounds: usize) -> Vec<u8> {
+/// A broadcast of so many sounds beside its picture, of so many seconds.
+fn broadcast(scratch: &Scratch, sounds: usize, seconds: u32) -> Vec<u8> {
     let path = scratch.path("broadcast.ts");
     let maps = "-map 1:a ".repeat(sounds);
     ffmpeg(&format!(
-        "-f lavfi -i testsrc=size=320x180:rate=15:duration=3 -f lavfi -i sine=frequency=440:duration=3 \
+        "-f lavfi -i testsrc=size=320x180:rate=15:duration={seconds} -f lavfi -i sine=frequency=440:duration={seconds} \
          -map 0:v {maps} -c:v libx264 -preset ultrafast -g 15 -c:a mp2 -b:a 64k {}",
         path.display()
     ));
@@ -240,7 +240,7 @@ fn broadcast(scratch: &Scratch, sounds: usize) -> Vec<u8> {
 #[test]
 fn a_broadcast_of_forty_streams_is_recorded() {
     let scratch = Scratch::new("reach-broadcast");
-    let bytes = broadcast(&scratch, 39);
+    let bytes = broadcast(&scratch, 39, 8);
     let server = Server::start(move |_, stream| reply(stream, "200 OK", "", &bytes));
     let mut settings = config(&scratch.path("work"), &[&server.url("broadcast")]);
     settings.slice = Duration::from_secs(2);
@@ -250,6 +250,21 @@ fn a_broadcast_of_forty_streams_is_recorded() {
     capture.stop();
     let recording = joined_file(&scratch, &memory.take().closed);
     assert!(tone(&samples(&recording, 0)[24_000..72_000], 440.0) > 0.03, "one sound is heard");
+}
+
+#[test]
+fn what_comes_and_ends_at_once_is_recorded_the_first_time() {
+    let scratch = Scratch::new("reach-short");
+    let bytes = broadcast(&scratch, 1, 3);
+    let server = Server::start(move |_, stream| reply(stream, "200 OK", "", &bytes));
+    let (capture, memory) = start(config(&scratch.path("work"), &[&server.url("short")]));
+    memory.wait_for("the source to join", joined(1));
+    memory.wait_for("its end", left(1));
+    capture.stop();
+    let failed = |event: &CaptureEvent| matches!(event, CaptureEvent::Unavailable { .. });
+    let events = memory.take().events;
+    let first = events.iter().find(|event| failed(event) || matches!(event, CaptureEvent::Joined { .. }));
+    assert!(first.is_some_and(|event| !failed(event)), "{events:?}");
 }
 
 #[test]

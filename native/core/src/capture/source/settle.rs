@@ -35,7 +35,14 @@ pub fn settle(input: &mut Input, wants: impl Fn(TrackKind) -> bool) -> Result<Se
     let mut pace = input.pace();
     loop {
         let started = Instant::now();
-        let packet = input.read(CONNECT)?;
+        let packet = match input.read(CONNECT) {
+            // All that there is has come at once: it is to be played from its beginning.
+            Err(SourceFailure::Ended) if !backlog.is_empty() && (newest >= oldest || input.is_bare_pictures()) => {
+                let anchor = if input.is_bare_pictures() { 0 } else { oldest };
+                return Ok(Settled { backlog, pace: Pace::Stored { lateness: 0 }, anchor, head_start: 0 });
+            }
+            read => read?,
+        };
         let blocked = started.elapsed() >= BLOCKED && !backlog.is_empty();
         bytes += packet.footprint();
         let wanted = input.track(packet.stream()).is_some_and(&wants);
