@@ -31,3 +31,13 @@ def test_every_package_and_room_is_on_the_map() -> None:
     rooms -= {REPOSITORY / "operator/cloud_recording/runner"}
     missing = [room.name for room in rooms if f"`{room.relative_to(REPOSITORY)}`" not in TEXT]
     assert not missing
+
+
+ROOTS = ("", "native/core/src", "native/core/src/capture", "operator/cloud_recording")
+
+
+def test_the_architecture_names_files_that_are_there() -> None:
+    named = re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|rs|cpp|h))`", (REPOSITORY / "docs" / "architecture.md").read_text())
+    assert len(named) > 20
+    missing = [path for path in named if not any((REPOSITORY / root / path).exists() for root in ROOTS)]
+    assert not missing, f"these have moved: {missing}"
