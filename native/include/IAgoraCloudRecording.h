@@ -9,8 +9,8 @@
 // the observer's function returns.
 //
 // Binary interface: Itanium C++ ABI. No type of the C++ standard library crosses it, no exception leaves the library,
-// and none may leave an observer's function. Enumerations, the order of members and the order of virtual functions are
-// fixed.
+// and none may leave an observer's function. The numbers of enumerations, the order of members and the order of virtual
+// functions are fixed.
 #ifndef AGORA_CLOUD_RECORDING_IAGORACLOUDRECORDING_H
 #define AGORA_CLOUD_RECORDING_IAGORACLOUDRECORDING_H
 

@@ -36,7 +36,7 @@ int cr_set_layout(const char *recording_id, int layout, uint32_t max_resolution_
 /* Pauses the recording, or resumes it. The pause is a gap that the manifest states. Returns 0 or an error code. */
 int cr_set_paused(const char *recording_id, int paused);
 
-/* Has a recording go to another place, for as long as no file of it is in the bucket: JSON with "bucket", and
+/* Has a recording go to another place, for as long as no slice of it is stored: JSON with "bucket", and
  * "endpoint", "region", "vendor" and "pathStyle" as in the configuration's "backup". What it has not uploaded goes
  * there, all else about its storage stays. Returns 0 or an error code; then err holds the reason. */
 int cr_set_storage(const char *recording_id, const char *json, char *err, size_t n);

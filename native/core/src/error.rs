@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The one error type of the core; its variants map one to one to the SDK's `RecordingErrorCode`.
+//! What a function of the interface returns, or a callback tells: one of the SDK's `RecordingErrorCode`s, and why.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The C functions: those of `cloud_recording.h`, and those that the C++ layer stands on (abi/src/core.h). No panic leaves
-//! them, and nothing but them is `unsafe` towards the host.
+//! them; but for the call of the observer (`recorder::callbacks`), nothing else is `unsafe` towards the host.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::panic::{catch_unwind, AssertUnwindSafe};

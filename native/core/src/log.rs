@@ -8,8 +8,8 @@
 //! Fields are named alike everywhere: `participant` (uid), `slice` (file name), `store` (`bucket` or `backup`), `code`
 //! (`RecordingErrorCode`), `detail` (what a library says, where our own words are the message). A thread that works for
 //! one participant runs in a span with that field, and what is put of a slice in one with that, so that their lines need
-//! not repeat it. No secret is a field or in a message: neither a URL's query and credentials nor a value of the
-//! configuration.
+//! not repeat it. No secret is a field or in a message: neither a URL's query and credentials nor a key, a
+//! header's value or what a file of them holds.
 //!
 //! Lines are written by a thread of the log's own, so that a slow disk holds up nobody; lines for which it has no time
 //! are left out, and so are lines of one kind beyond a number in a minute: the next one says how many.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The names of a recording's files: the same on disk, in the bucket, in playlists and in callbacks.
+//! The names of a recording's files: the same on disk, in the bucket, in playlists and in callbacks, but for the
+//! manifest's.
 
 use std::fmt::Write as _;
 
@@ -64,7 +65,7 @@ pub fn mp4(stem: &str) -> String {
     format!("{stem}.mp4")
 }
 
-/// The manifest's name in the bucket; on disk it is `manifest.json`, alone in its directory.
+/// The manifest's name in the bucket; on disk it is `manifest.json`.
 #[must_use]
 pub fn manifest(stem: &str) -> String {
     format!("{stem}_manifest.json")

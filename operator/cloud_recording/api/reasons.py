@@ -37,9 +37,9 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
         ConditionType.RECORDING: "True only while the recorder's last word, a moment ago, is that it records, and its "
         "pod is ready (or began so recently that its first probe is still to come); Unknown when the recorder cannot "
         "be heard; False before, while paused and after.",
-        ConditionType.STORAGE_READY: "True when the bucket took what was put last, verified by its own answer; False "
-        "since it refused, with the cause. It is tried before the first slice is there, with the very key and place. "
-        "Absent before the trial. While it is False, its reason stands in the STATUS column, after a comma.",
+        ConditionType.STORAGE_READY: "True when the bucket refuses nothing that is put, verified by its own answers; "
+        "False since it refused, with the cause. It is tried before the first slice is there, with the very key and "
+        "place. Absent before the trial. While it is False, its reason stands in the STATUS column, after a comma.",
         ConditionType.UPLOADED: "True once every file of the recording is in the bucket, verified by the bucket's own "
         "answer.",
         ConditionType.BACKED_UP: "True when at least one file had to go to the backup store; False once all were "
@@ -450,7 +450,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED),
         Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
-        Reason.WRITABLE: ReasonFacts("The bucket took what was put last, verified by its own answer."),
+        Reason.WRITABLE: ReasonFacts("The bucket refuses nothing that is put, verified by its own answers."),
         **_STORAGE_FACTS,
     }
 )

@@ -110,7 +110,7 @@ class PartStorage(KeptModel):
 
     place: StoragePlace = Field(description="Where they go.")
     ready: bool | None = Field(
-        default=None, description="Whether the bucket took what was put last; absent if untried."
+        default=None, description="Whether the bucket refuses nothing that is put; absent if untried."
     )
     reason: Reason | None = Field(default=None, description="Why it did not, in one word.")
     message: Message | None = Field(default=None, description="The same in a sentence.")

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The border between capture (sources, mixing, encoding, slicing) and delivery (journal, upload, playlists, callbacks).
 //!
-//! Capture produces closed slices and facts; delivery decides what they mean for a recording. Neither calls into the
-//! other by any other way than the types here, so that each can be tested alone.
+//! Capture produces closed slices and facts; delivery decides what they mean for a recording. But for
+//! starting, steering and repairing, neither calls into the other by any other way than the types here, so that each can
+//! be tested alone.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -4,8 +4,8 @@
 //! - A participant's: `source::SourceFailure` ends one connection, `source::TrackFailure` one track of it,
 //!   `canvas::Unpaintable` one picture. None of them can be made into a `Fatal`.
 //! - The canvas' own: `canvas::SceneError`, which leaves a picture out.
-//! - The recording's: `Fatal`, made of what the encoders, the multiplexer of our own packets, the work volume and the
-//!   system say, and of nothing else.
+//! - The recording's: `Fatal`, made of what the encoders, the multiplexer of our own packets, the work volume, the
+//!   catalog and the system say, and of our own panics; of nothing else.
 //!
 //! What libav answers (`AvError`) is of no family until the module that asked has said which.
 //!

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One MPEG-TS multiplexer for a whole recording, writing into one slice file after another.
+//! One MPEG-TS multiplexer for each piece of a recording that runs on, writing into one slice file after another.
 //!
 //! Being one multiplexer, its continuity counters and time stamps run on across slices; each slice begins with the
 //! program tables, so it can be played alone.

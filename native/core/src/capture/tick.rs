@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The recording's heartbeat: at each tick it takes whatever the sources have for that moment and hands it on.
 //!
-//! Nothing here waits for a source, an encoder or a disk.
+//! Nothing here waits for a source or a disk, nor for an encoder but at a pause and at the end.
 
 use std::collections::HashSet;
 use std::sync::mpsc::SyncSender;

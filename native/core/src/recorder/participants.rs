@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The participants as they are now.
+//! The participants as the snapshot has them: who is there, with what, and what is wrong with whom.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is wrong with a store at present: told once for each kind, and tried again after pauses that grow.
+//! When what a store refuses is tried again: after pauses that grow; and which causes were told.
 
 use std::collections::HashSet;
 use std::mem::{discriminant, Discriminant};

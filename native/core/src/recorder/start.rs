@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the arguments of `StartCloudRecording` and the configuration document to a plan that can be carried out. Every
-//! precondition is checked here; an error names the argument or field and never repeats a secret.
+//! precondition of the call is checked here, the document's in `config`; an error names the argument or field and never repeats a secret.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

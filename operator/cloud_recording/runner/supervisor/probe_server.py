@@ -59,7 +59,7 @@ def _engine_figures(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
         yield _gauge(f"{name}_seconds", f"The recording's {name} time.", snapshot.get(field, 0) / 1000)
     lateness = snapshot.get("tickLatenessMicroseconds") or {}
     yield _gauge("tick_lateness_p99_seconds", "How late the composer's tick is.", lateness.get("p99", 0) / 1_000_000)
-    yield _gauge("participants", "Participants that were ever seen.", snapshot.get("participantCount", 0))
+    yield _gauge("participants", "Participants joined now.", snapshot.get("participantCount", 0))
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

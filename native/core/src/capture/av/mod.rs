@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Owning wrappers over the few libav objects capture needs; the rest of capture sees no raw pointer of theirs.
+//! Owning wrappers over the few libav objects capture needs: who uses packets and pictures sees no raw pointer of theirs;
+//! opening, encoding and multiplexing do.
 //!
 //! The bindings are used directly rather than through a safe layer of theirs, because interrupt callbacks, custom output
 //! and timestamps in nanoseconds all lie outside what such layers offer.

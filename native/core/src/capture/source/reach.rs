@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What libav may do for a source: how long a call of it may last, how much memory it may take, and what it may open.
+//! What libav may do for a source: how long a call of it may last, and what it may open.
 
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void, CStr};
