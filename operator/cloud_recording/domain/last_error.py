@@ -94,6 +94,6 @@ def _is_over(error: LastError, status: CloudRecordingStatus, part: Part) -> bool
     if error.reason in _UNTIL_IT_RECORDS:
         return part.state is PartState.RECORDING
     if error.reason in _UNTIL_SOMEBODY_IS_THERE:
-        told = part.engine_extended is True
-        return part.state is PartState.RECORDING and (bool(status.participant_count) or not told)
+        tells_participants = part.engine_extended is True
+        return part.state is PartState.RECORDING and (bool(status.participant_count) or not tells_participants)
     return False

@@ -99,7 +99,7 @@ fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: P
     if ledger.backed_up().count() <= progress.listed {
         return BackupStep::Rest;
     }
-    match PlaylistSchedule::patience(progress.quiet) {
+    match PlaylistSchedule::interval(progress.quiet) {
         Duration::ZERO => BackupStep::Put(slices),
         left => BackupStep::Wait(left),
     }

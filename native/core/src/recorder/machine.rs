@@ -10,7 +10,7 @@ use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::health::BucketHealth;
-use crate::recorder::participants::{Participants, Trouble};
+use crate::recorder::participants::{ParticipantIssue, Participants};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub enum State {
@@ -91,9 +91,9 @@ enum Ending {
 
 pub struct Machine {
     state: State,
-    roster: Participants,
+    participants: Participants,
     playlist: String,
-    patience: Timeouts,
+    timeouts: Timeouts,
     idle_left: Duration,
     loss: Option<Loss>,
     upload_left: Option<Duration>,
@@ -102,28 +102,28 @@ pub struct Machine {
     ending: Ending,
     last_error: Option<Error>,
     /// The newest error of a participant's track.
-    complaint: Option<(u32, TrackKind, Error)>,
+    media_error: Option<(u32, TrackKind, Error)>,
     bucket: BucketHealth,
     actions: VecDeque<Action>,
 }
 
 impl Machine {
     #[must_use]
-    pub fn new(roster: Participants, playlist: String, patience: Timeouts) -> Self {
-        let idle_left = if roster.somebody_joined() { patience.idle } else { patience.first };
+    pub fn new(participants: Participants, playlist: String, timeouts: Timeouts) -> Self {
+        let idle_left = if participants.somebody_joined() { timeouts.idle } else { timeouts.first };
         Self {
             state: State::Idle,
-            roster,
+            participants,
             playlist,
-            patience,
+            timeouts,
             idle_left,
             loss: None,
-            upload_left: patience.stores,
+            upload_left: timeouts.stores,
             paused: false,
             volume_full: false,
             ending: Ending::Stopped,
             last_error: None,
-            complaint: None,
+            media_error: None,
             bucket: BucketHealth::default(),
             actions: VecDeque::new(),
         }
@@ -135,8 +135,8 @@ impl Machine {
     }
 
     #[must_use]
-    pub fn roster(&self) -> &Participants {
-        &self.roster
+    pub fn participants(&self) -> &Participants {
+        &self.participants
     }
 
     #[must_use]
@@ -180,8 +180,8 @@ impl Machine {
     pub fn event(&mut self, event: &CaptureEvent) {
         match event {
             CaptureEvent::Joined { uid, at, audio, video } => {
-                self.roster.joined(*uid, at.0, *audio, *video);
-                self.idle_left = self.patience.idle;
+                self.participants.joined(*uid, at.0, *audio, *video);
+                self.idle_left = self.timeouts.idle;
                 self.loss = None;
                 self.forget(&[Code::Disconnected]);
                 self.settle();
@@ -191,24 +191,24 @@ impl Machine {
                     self.hold();
                 }
             }
-            CaptureEvent::MediaChanged { uid, audio, video } => self.roster.media_changed(*uid, *audio, *video),
+            CaptureEvent::MediaChanged { uid, audio, video } => self.participants.media_changed(*uid, *audio, *video),
             CaptureEvent::Left { uid, at, lost, message } => self.left(*uid, at.0, *lost, message),
             CaptureEvent::Unavailable { uid, refused, message } => {
-                self.roster.unavailable(*uid, *refused, message.clone());
-                if self.state == State::Connecting && self.roster.is_refused() {
+                self.participants.unavailable(*uid, *refused, message.clone());
+                if self.state == State::Connecting && self.participants.is_refused() {
                     self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
                 }
             }
-            CaptureEvent::Remark { uid, remark, holds } => self.roster.remark(*uid, *remark, *holds),
+            CaptureEvent::Remark { uid, remark, holds } => self.participants.remark(*uid, *remark, *holds),
             CaptureEvent::Transcoding { uid, reason } => {
                 let message = format!("participant {uid} is transcoded and not passed through: {reason}");
                 self.recorder_failure(Code::RecorderFailed, message);
             }
             CaptureEvent::TrackLost { uid, track, reason, is_news } => {
-                self.complain(*uid, Trouble::Lost(*track), reason, *is_news);
+                self.media_failed(*uid, ParticipantIssue::Lost(*track), reason, *is_news);
             }
             CaptureEvent::TrackDamaged { uid, track, reason, is_news } => {
-                self.complain(*uid, Trouble::Damaged(*track), reason, *is_news);
+                self.media_failed(*uid, ParticipantIssue::Damaged(*track), reason, *is_news);
             }
             CaptureEvent::TrackHealed { uid, track } => self.healed(*uid, *track),
             CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
@@ -227,7 +227,7 @@ impl Machine {
 
     /// A program waits for the end of the upload, but not for ever.
     fn wait_for_stores(&mut self, elapsed: Duration) {
-        let Some((most, left)) = self.patience.stores.zip(self.upload_left.as_mut()) else { return };
+        let Some((most, left)) = self.timeouts.stores.zip(self.upload_left.as_mut()) else { return };
         *left = left.saturating_sub(elapsed);
         if left.is_zero() {
             let last = self.last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -238,12 +238,12 @@ impl Machine {
 
     /// A store took or gave something.
     pub fn store_answered(&mut self) {
-        self.upload_left = self.patience.stores;
+        self.upload_left = self.timeouts.stores;
     }
 
     /// The idle clock runs only where somebody could be heard.
     fn wait_for_users(&mut self, elapsed: Duration) {
-        if !self.state.captures() || !self.roster.is_empty() {
+        if !self.state.captures() || !self.participants.is_empty() {
             return;
         }
         if let Some(loss) = &mut self.loss {
@@ -307,7 +307,7 @@ impl Machine {
 
     /// Capture has ended, and everything it made is in the catalog.
     pub fn capture_stopped(&mut self, anything_recorded: bool, at: i64) {
-        self.roster.end(at);
+        self.participants.end(at);
         if self.ending == Ending::Fatal {
             return;
         }
@@ -386,26 +386,29 @@ impl Machine {
     /// The channel is its participants' connections: it is lost with the last of them. Their sources are tried again in any
     /// case.
     fn left(&mut self, uid: u32, at: i64, lost: bool, message: &str) {
-        self.roster.left(uid, at, message.to_owned());
-        if lost && self.state.captures() && self.roster.is_empty() {
-            self.loss = Some(Loss { cause: message.to_owned(), left: self.patience.reconnect });
+        self.participants.left(uid, at, message.to_owned());
+        if lost && self.state.captures() && self.participants.is_empty() {
+            self.loss = Some(Loss { cause: message.to_owned(), left: self.timeouts.reconnect });
             self.settle();
         }
     }
 
     /// Told by name: what is not recorded of somebody is not seen to be missing until it is too late.
-    fn complain(&mut self, uid: u32, trouble: Trouble, reason: &str, is_news: bool) {
-        let message = trouble.message(reason);
-        if self.roster.complain(uid, trouble, message.clone()) && is_news {
-            self.recorder_failure(Code::RecorderFailed, format!("participant {}: {message}", self.roster.name(uid)));
-            self.complaint = self.last_error.clone().zip(trouble.track()).map(|(error, track)| (uid, track, error));
+    fn media_failed(&mut self, uid: u32, issue: ParticipantIssue, reason: &str, is_news: bool) {
+        let message = issue.message(reason);
+        if self.participants.set_issue(uid, issue, message.clone()) && is_news {
+            self.recorder_failure(
+                Code::RecorderFailed,
+                format!("participant {}: {message}", self.participants.name(uid)),
+            );
+            self.media_error = self.last_error.clone().zip(issue.track()).map(|(error, track)| (uid, track, error));
         }
     }
 
     fn healed(&mut self, uid: u32, track: TrackKind) {
-        self.roster.healed(uid, track);
+        self.participants.healed(uid, track);
         let is_healed = |(of, kind, _): &mut (u32, TrackKind, Error)| (*of, *kind) == (uid, track);
-        if let Some((_, _, error)) = self.complaint.take_if(is_healed) {
+        if let Some((_, _, error)) = self.media_error.take_if(is_healed) {
             // Another error may have come meanwhile, which is not over.
             self.last_error.take_if(|last| *last == error);
         }
@@ -414,7 +417,7 @@ impl Machine {
     /// From here on it is as if everybody had left: a participant whose machine is gone looks the same.
     fn give_up_reconnecting(&mut self) {
         let Some(Loss { cause, .. }) = self.loss.take() else { return };
-        let (tried, idle) = (self.patience.reconnect.as_secs(), self.patience.idle.as_secs());
+        let (tried, idle) = (self.timeouts.reconnect.as_secs(), self.timeouts.idle.as_secs());
         let message = format!(
             "the connection to everybody in the channel was lost and could not be made again for {tried} s ({cause}); \
              unless somebody comes within {idle} s, the recording ends"
@@ -424,10 +427,10 @@ impl Machine {
     }
 
     fn loneliness(&self) -> String {
-        if self.roster.somebody_joined() {
-            format!("nobody was in the channel for {} s", self.patience.idle.as_secs())
+        if self.participants.somebody_joined() {
+            format!("nobody was in the channel for {} s", self.timeouts.idle.as_secs())
         } else {
-            format!("nobody came to the channel within {} s", self.patience.first.as_secs())
+            format!("nobody came to the channel within {} s", self.timeouts.first.as_secs())
         }
     }
 

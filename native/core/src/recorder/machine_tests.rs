@@ -222,7 +222,7 @@ fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
     let message = "participant 1 (alice): the picture cannot be recorded: no decoder".to_owned();
     let told = Callback::RecorderFailure { code: Code::RecorderFailed, message };
     assert_eq!(actions(&mut machine), [Action::Tell(told)]);
-    let shown = |machine: &Machine| machine.roster().participants()[0].message.clone();
+    let shown = |machine: &Machine| machine.participants().listed()[0].message.clone();
     assert_eq!(shown(&machine), "the picture cannot be recorded: no decoder");
 
     machine.event(&CaptureEvent::TrackHealed { uid: 1, track: TrackKind::Audio });

@@ -21,7 +21,7 @@ pub enum ParticipantState {
 
 /// What may be wrong with a participant; each is told by itself and ends by itself. In the order in which it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
+pub enum ParticipantIssue {
     /// Not in the channel.
     Away,
     Lost(TrackKind),
@@ -29,7 +29,7 @@ pub enum Trouble {
     Remark(Remark),
 }
 
-impl Trouble {
+impl ParticipantIssue {
     #[must_use]
     pub fn track(self) -> Option<TrackKind> {
         match self {
@@ -59,25 +59,25 @@ pub struct Participant {
     pub video: bool,
     pub join_time: Option<i64>,
     pub leave_time: Option<i64>,
-    /// What stands of the troubles.
+    /// What stands of the issues.
     pub message: String,
     #[serde(skip)]
-    troubles: BTreeMap<Trouble, String>,
+    issues: BTreeMap<ParticipantIssue, String>,
 }
 
 impl Participant {
-    fn set(&mut self, trouble: Trouble, message: Option<String>) {
+    fn set(&mut self, issue: ParticipantIssue, message: Option<String>) {
         match message.filter(|message| !message.is_empty()) {
-            Some(message) => self.troubles.insert(trouble, message),
-            None => self.troubles.remove(&trouble),
+            Some(message) => self.issues.insert(issue, message),
+            None => self.issues.remove(&issue),
         };
-        self.message = self.troubles.values().cloned().collect::<Vec<_>>().join("; ");
+        self.message = self.issues.values().cloned().collect::<Vec<_>>().join("; ");
     }
 
     /// Of whom is not there, nothing else is known.
     fn away(&mut self, message: String) {
-        self.troubles.clear();
-        self.set(Trouble::Away, Some(message));
+        self.issues.clear();
+        self.set(ParticipantIssue::Away, Some(message));
     }
 }
 
@@ -99,7 +99,7 @@ impl Participants {
             join_time: None,
             leave_time: None,
             message: String::new(),
-            troubles: BTreeMap::new(),
+            issues: BTreeMap::new(),
         };
         Self { participants: expected.iter().map(participant).collect(), somebody_joined }
     }
@@ -116,8 +116,8 @@ impl Participants {
                 ..participant.clone()
             };
             // What was found of its media before anything of it was decoded stands.
-            participant.set(Trouble::Away, None);
-            participant.set(Trouble::Remark(Remark::AwaitsKeyPicture), None);
+            participant.set(ParticipantIssue::Away, None);
+            participant.set(ParticipantIssue::Remark(Remark::AwaitsKeyPicture), None);
         }
     }
 
@@ -132,9 +132,9 @@ impl Participants {
         if let Some(participant) = self.find(uid) {
             if matches!(participant.state, ParticipantState::Failed | ParticipantState::Refused) {
                 participant.state = ParticipantState::Connecting;
-                participant.set(Trouble::Away, None);
+                participant.set(ParticipantIssue::Away, None);
             }
-            participant.set(Trouble::Remark(remark), holds.then(|| remark.words().to_owned()));
+            participant.set(ParticipantIssue::Remark(remark), holds.then(|| remark.words().to_owned()));
         }
     }
 
@@ -160,20 +160,20 @@ impl Participants {
     }
 
     /// Notes what is wrong with a participant's media; false where that is known already.
-    pub fn complain(&mut self, uid: u32, trouble: Trouble, message: String) -> bool {
-        let known = |participant: &&mut Participant| participant.troubles.get(&trouble) == Some(&message);
+    pub fn set_issue(&mut self, uid: u32, issue: ParticipantIssue, message: String) -> bool {
+        let known = |participant: &&mut Participant| participant.issues.get(&issue) == Some(&message);
         let Some(participant) = self.find(uid).filter(|participant| !known(participant)) else {
             return false;
         };
-        participant.set(trouble, Some(message));
+        participant.set(issue, Some(message));
         true
     }
 
     /// Nothing is wrong with the track any more.
     pub fn healed(&mut self, uid: u32, track: TrackKind) {
         if let Some(participant) = self.find(uid) {
-            participant.set(Trouble::Lost(track), None);
-            participant.set(Trouble::Damaged(track), None);
+            participant.set(ParticipantIssue::Lost(track), None);
+            participant.set(ParticipantIssue::Damaged(track), None);
         }
     }
 
@@ -196,7 +196,7 @@ impl Participants {
     }
 
     #[must_use]
-    pub fn participants(&self) -> &[Participant] {
+    pub fn listed(&self) -> &[Participant] {
         &self.participants
     }
 
@@ -227,57 +227,58 @@ mod tests {
 
     #[test]
     fn what_a_participant_is_waited_for_is_shown_until_it_is_there() {
-        let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
-        let shown = |roster: &Participants| (roster.participants()[0].state, roster.participants()[0].message.clone());
-        roster.unavailable(1, false, "not there yet".to_owned());
+        let mut participants = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let shown =
+            |participants: &Participants| (participants.listed()[0].state, participants.listed()[0].message.clone());
+        participants.unavailable(1, false, "not there yet".to_owned());
         let (remark, waiting) = (Remark::AwaitsKeyPicture, "waiting for a key picture".to_owned());
-        roster.remark(1, remark, true);
-        assert_eq!(shown(&roster), (ParticipantState::Connecting, waiting.clone()));
-        roster.joined(1, 10, true, false);
-        assert_eq!(shown(&roster), (ParticipantState::Joined, String::new()));
-        roster.remark(1, remark, true);
-        assert_eq!(shown(&roster), (ParticipantState::Joined, waiting));
-        roster.remark(1, remark, false);
-        assert_eq!(shown(&roster), (ParticipantState::Joined, String::new()));
+        participants.remark(1, remark, true);
+        assert_eq!(shown(&participants), (ParticipantState::Connecting, waiting.clone()));
+        participants.joined(1, 10, true, false);
+        assert_eq!(shown(&participants), (ParticipantState::Joined, String::new()));
+        participants.remark(1, remark, true);
+        assert_eq!(shown(&participants), (ParticipantState::Joined, waiting));
+        participants.remark(1, remark, false);
+        assert_eq!(shown(&participants), (ParticipantState::Joined, String::new()));
     }
 
     #[test]
     fn each_trouble_is_shown_for_as_long_as_it_stands_whatever_else_begins_and_ends() {
-        let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
-        let shown = |roster: &Participants| roster.participants()[0].message.clone();
-        let lost = Trouble::Lost(TrackKind::Video);
+        let mut participants = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let shown = |participants: &Participants| participants.listed()[0].message.clone();
+        let lost = ParticipantIssue::Lost(TrackKind::Video);
         let complaint = lost.message("no decoder");
-        assert!(roster.complain(1, lost, complaint.clone()));
-        roster.joined(1, 10, true, false);
-        assert_eq!(shown(&roster), complaint, "it was found before the sound came");
-        roster.remark(1, Remark::StandsStill, true);
-        assert_eq!(shown(&roster), format!("{complaint}; {}", Remark::StandsStill.words()));
-        assert!(!roster.complain(1, lost, complaint.clone()));
-        roster.remark(1, Remark::StandsStill, false);
-        assert_eq!(shown(&roster), complaint);
-        roster.healed(1, TrackKind::Audio);
-        assert_eq!(shown(&roster), complaint);
-        roster.healed(1, TrackKind::Video);
-        assert_eq!(shown(&roster), "");
-        roster.complain(1, lost, complaint);
-        roster.left(1, 20, "gone".to_owned());
-        roster.joined(1, 30, true, true);
-        assert_eq!(shown(&roster), "", "another connection tells of itself");
+        assert!(participants.set_issue(1, lost, complaint.clone()));
+        participants.joined(1, 10, true, false);
+        assert_eq!(shown(&participants), complaint, "it was found before the sound came");
+        participants.remark(1, Remark::StandsStill, true);
+        assert_eq!(shown(&participants), format!("{complaint}; {}", Remark::StandsStill.words()));
+        assert!(!participants.set_issue(1, lost, complaint.clone()));
+        participants.remark(1, Remark::StandsStill, false);
+        assert_eq!(shown(&participants), complaint);
+        participants.healed(1, TrackKind::Audio);
+        assert_eq!(shown(&participants), complaint);
+        participants.healed(1, TrackKind::Video);
+        assert_eq!(shown(&participants), "");
+        participants.set_issue(1, lost, complaint);
+        participants.left(1, 20, "gone".to_owned());
+        participants.joined(1, 30, true, true);
+        assert_eq!(shown(&participants), "", "another connection tells of itself");
     }
 
     #[test]
     fn a_participant_who_left_stays_left_while_nobody_answers() {
-        let mut roster = Participants::new(&[Expected { uid: 1, name: None }], false);
-        roster.unavailable(1, false, "not there yet".to_owned());
-        assert_eq!(roster.participants()[0].state, ParticipantState::Failed);
-        roster.joined(1, 10, true, true);
-        roster.left(1, 20, "ended".to_owned());
-        roster.unavailable(1, false, "nothing under this name".to_owned());
+        let mut participants = Participants::new(&[Expected { uid: 1, name: None }], false);
+        participants.unavailable(1, false, "not there yet".to_owned());
+        assert_eq!(participants.listed()[0].state, ParticipantState::Failed);
+        participants.joined(1, 10, true, true);
+        participants.left(1, 20, "ended".to_owned());
+        participants.unavailable(1, false, "nothing under this name".to_owned());
         assert_eq!(
-            (roster.participants()[0].state, roster.participants()[0].leave_time),
+            (participants.listed()[0].state, participants.listed()[0].leave_time),
             (ParticipantState::Left, Some(20))
         );
-        roster.unavailable(1, true, "401".to_owned());
-        assert_eq!(roster.participants()[0].state, ParticipantState::Refused);
+        participants.unavailable(1, true, "401".to_owned());
+        assert_eq!(participants.listed()[0].state, ParticipantState::Refused);
     }
 }

@@ -26,7 +26,7 @@ impl PlaylistSchedule {
 
     /// How long to wait with a playlist that is not due, if nothing comes meanwhile.
     #[must_use]
-    pub fn patience(quiet: Duration) -> Duration {
+    pub fn interval(quiet: Duration) -> Duration {
         QUIET.saturating_sub(quiet)
     }
 
@@ -79,6 +79,6 @@ mod tests {
         let pace = PlaylistSchedule { spent: 10 * ALLOWANCE };
         assert!(!pace.is_due(1, 0, Duration::from_secs(29)));
         assert!(pace.is_due(1, 0, QUIET));
-        assert_eq!(PlaylistSchedule::patience(Duration::from_secs(29)), Duration::from_secs(1));
+        assert_eq!(PlaylistSchedule::interval(Duration::from_secs(29)), Duration::from_secs(1));
     }
 }

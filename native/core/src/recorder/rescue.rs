@@ -30,7 +30,7 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(Code::GeneralError, error.to_string()))?;
-    let means = DeliveryOptions {
+    let options = DeliveryOptions {
         credentials: Credentials::in_files(files.clone()),
         backup: document.backup.as_ref().map(BackupStore::new),
         ca_file: document.storage.ca_file.clone(),
@@ -50,7 +50,7 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
             let _log = log.enter();
             tracing::info!("cr_rescue: what is left in {} is delivered", directory.display());
             let rescued = Catalog::open(&directory, &prefix)
-                .and_then(|catalog| runtime.block_on(deliver(catalog, &directory, &means, Err)))
+                .and_then(|catalog| runtime.block_on(deliver(catalog, &directory, &options, Err)))
                 .inspect_err(|error| story::refused("cr_rescue", error));
             errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
@@ -117,12 +117,12 @@ pub struct DeliveryOptions {
 pub async fn deliver(
     catalog: Catalog,
     directory: &Path,
-    means: &DeliveryOptions,
+    options: &DeliveryOptions,
     failed: impl Fn(Error) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
-    resume::check_backup(&catalog.ledger(), means.backup.as_ref().map(|backup| &backup.target))?;
+    resume::check_backup(&catalog.ledger(), options.backup.as_ref().map(|backup| &backup.target))?;
     resume::settle(&catalog, directory)?;
     if !catalog.ledger().is_stopped() {
         let at = catalog.ledger().end_of_slices().unwrap_or_default();
@@ -130,12 +130,12 @@ pub async fn deliver(
     }
     let mut target = begun.target.clone();
     // What is in a store stays there, and the rest follows it.
-    let elsewhere = means.place.as_ref().and_then(|place| relocation::moved(&catalog.ledger(), place).ok());
+    let elsewhere = options.place.as_ref().and_then(|place| relocation::moved(&catalog.ledger(), place).ok());
     if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
         target = elsewhere;
         catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;
     }
-    target.ca_file = means.ca_file.clone().or(target.ca_file);
+    target.ca_file = options.ca_file.clone().or(target.ca_file);
     let (to_upload_events, mut upload_events) = mpsc::unbounded_channel();
     // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
     let (_, wake) = watch::channel(());
@@ -146,14 +146,14 @@ pub async fn deliver(
             directory: directory.to_owned(),
             volume: volume::WorkDirectory {
                 directory: directory.to_owned(),
-                kind: means.work_volume,
-                most_bytes: means.work_bytes,
+                kind: options.work_volume,
+                most_bytes: options.work_bytes,
             },
             upload_events: to_upload_events,
         },
         target,
-        credentials: means.credentials.clone(),
-        backup: means.backup.clone(),
+        credentials: options.credentials.clone(),
+        backup: options.backup.clone(),
         wake,
         moves,
     };
@@ -177,7 +177,7 @@ pub async fn deliver(
     if !catalog.ledger().is_concluded() {
         return outcome;
     }
-    if !means.keep_directory {
+    if !options.keep_directory {
         directory_cleanup::remove_told(directory, &begun);
     }
     Ok(())

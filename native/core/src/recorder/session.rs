@@ -96,8 +96,8 @@ impl Session {
     pub fn new(shared: Arc<Shared>, mut plan: Plan, line: CallbackSender, start_capture: Start) -> Result<Self, Error> {
         let Opened { catalog, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
         plan.go_on(&begun, earliest);
-        let roster = Participants::new(&plan.begun.participants, !catalog.ledger().presences().is_empty());
-        let mut machine = Machine::new(roster, names::playlist(&plan.begun.stem), plan.patience);
+        let participants = Participants::new(&plan.begun.participants, !catalog.ledger().presences().is_empty());
+        let mut machine = Machine::new(participants, names::playlist(&plan.begun.stem), plan.timeouts);
         match past {
             PreviousRun::None => machine.connect(),
             PreviousRun::Died => machine.resume(),

@@ -56,7 +56,7 @@ pub struct Shared {
 #[derive(Debug, Clone, Default)]
 struct SessionView {
     state: State,
-    roster: Participants,
+    participants: Participants,
     last_error: Option<Error>,
     bucket: BucketHealth,
     work_volume_full: bool,
@@ -103,7 +103,7 @@ impl Shared {
     pub fn publish(&self, machine: &Machine, figures: Option<CaptureFigures>) {
         let mut view = self.view.locked();
         view.state = machine.state();
-        view.roster = machine.roster().clone();
+        view.participants = machine.participants().clone();
         view.last_error = machine.last_error().cloned();
         view.bucket = machine.bucket().clone();
         view.work_volume_full = machine.is_volume_full();
@@ -237,13 +237,13 @@ impl<'a> Snapshot<'a> {
     }
 
     fn without_catalog(recording_id: &'a str, view: SessionView) -> Self {
-        let participants = view.roster.participants().to_vec();
+        let participants = view.participants.listed().to_vec();
         Self {
             state: view.state,
             recording_id,
             participant_count: participants.iter().filter(|one| one.state == ParticipantState::Joined).count(),
             participants: last(participants).collect(),
-            somebody_joined: view.roster.somebody_joined(),
+            somebody_joined: view.participants.somebody_joined(),
             storage: view.bucket,
             pause: view.held,
             work_volume_full: view.work_volume_full,

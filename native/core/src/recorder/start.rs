@@ -97,7 +97,7 @@ pub struct Plan {
     pub capture: CaptureConfig,
     pub credentials: Credentials,
     pub backup: Option<BackupStore>,
-    pub patience: Timeouts,
+    pub timeouts: Timeouts,
     pub directory: PathBuf,
     pub keep_directory: bool,
     pub volume: WorkDirectory,
@@ -141,7 +141,7 @@ impl Plan {
             },
             credentials: credentials(&document.storage, request)?,
             backup,
-            patience: patience(document, request),
+            timeouts: timeouts(document, request),
             keep_directory: document.keep_directory,
             volume: WorkDirectory {
                 directory: directory.clone(),
@@ -244,7 +244,7 @@ fn canvas(request: &Request) -> Result<CanvasConfig, Error> {
     Ok(CanvasConfig { width, height, frames_per_second: fps, bitrate_kbps: bitrate })
 }
 
-fn patience(document: &Document, request: &Request) -> Timeouts {
+fn timeouts(document: &Document, request: &Request) -> Timeouts {
     let idle = max_idle(request.max_idle_time);
     Timeouts {
         first: document.max_wait().unwrap_or(idle),

@@ -43,9 +43,9 @@ fn a_good_request_becomes_a_plan() {
     for (asked, seconds) in [(0, 30), (1, 1), (4, 4), (30, 30), (u32::MAX, u32::MAX)] {
         let plan = Plan::new(ID, &document(), &Request { max_idle_time: asked, ..request() }).unwrap();
         let idle = Duration::from_secs(u64::from(seconds));
-        let patience =
+        let timeouts =
             Timeouts { first: idle, idle, reconnect: Duration::from_secs(60), stores: Some(Duration::from_secs(300)) };
-        assert_eq!(plan.patience, patience);
+        assert_eq!(plan.timeouts, timeouts);
     }
     let plan = Plan::new(ID, &document(), &request()).unwrap();
     assert_eq!(plan.directory, Path::new("/w").join(ID));

@@ -37,7 +37,7 @@ pub struct Takeover {
     own: PathBuf,
     origin: Option<String>,
     target: Target,
-    means: DeliveryOptions,
+    options: DeliveryOptions,
     log: config::LogSettings,
 }
 
@@ -49,7 +49,7 @@ impl Takeover {
             own: plan.directory.clone(),
             origin: plan.begun.origin.clone(),
             target: plan.begun.target.clone(),
-            means: DeliveryOptions {
+            options: DeliveryOptions {
                 credentials: plan.credentials.clone(),
                 backup: plan.backup.clone(),
                 ca_file: plan.begun.target.ca_file.clone(),
@@ -101,7 +101,7 @@ impl Takeover {
         // The runtime is this thread's own, so nothing else runs meanwhile.
         let _log = log.enter();
         info!("delivered by a start with the same App ID, channel and uid");
-        if let Err(error) = rescue::deliver(catalog, directory, &self.means, |_| Ok(())).await {
+        if let Err(error) = rescue::deliver(catalog, directory, &self.options, |_| Ok(())).await {
             warn!("not delivered: {error}");
         }
     }

@@ -213,7 +213,7 @@ impl UploadLoop {
                 }
             }
             () = self.backup_restore.again() => {}
-            () = tokio::time::sleep(PlaylistSchedule::patience(self.newest.elapsed())), if self.is_behind() => {}
+            () = tokio::time::sleep(PlaylistSchedule::interval(self.newest.elapsed())), if self.is_behind() => {}
         }
     }
 
