@@ -8,9 +8,9 @@ use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::ObjectKind;
 
 #[derive(Default)]
-pub struct Refusals(Vec<Refusal>);
+pub struct Refusals(Vec<RefusedPut>);
 
-struct Refusal {
+struct RefusedPut {
     /// None where not even the connection could be set up.
     kind: Option<ObjectKind>,
     causes: HashSet<Discriminant<StoreCause>>,
@@ -25,7 +25,7 @@ impl Refusals {
         let known = self.0.iter().position(|refusal| refusal.kind == kind);
         let mut causes = known.map(|index| self.0.remove(index).causes).unwrap_or_default();
         causes.insert(cause);
-        self.0.push(Refusal { kind, causes, newest: failure.clone() });
+        self.0.push(RefusedPut { kind, causes, newest: failure.clone() });
         is_news
     }
 
