@@ -56,8 +56,8 @@ bench-sound: packages venv ## how the AAC encoder's two searches sound, and what
 	$(PYTHON) -m tests.bench.native.sound
 
 .PHONY: bench-operator
-N ?= 500 2000
-bench-operator: tools venv ## what thousands of recordings cost the operator, beside a bare client; N="500 2000" (build/bench)
+N ?= 500
+bench-operator: tools venv ## what thousands of recordings cost the operator, beside a bare client; N=500 (build/bench)
 	$(PYTHON) -m tests.bench.operator $(N)
 
 .PHONY: fuzz tsan
