@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator costs with thousands of recordings: `make bench-operator N=10000`."""
+"""What many recordings cost the operator: `make bench-operator N=500`."""
