@@ -29,10 +29,10 @@ SAMPLES = {
 
 WITH_A_NODE = ("kubectl cp", "kubectl logs")
 CASES = [
-    pytest.param(advice, advice is facts.once_stored, id=f"{reason}{'-once-stored' * (advice is facts.once_stored)}")
+    pytest.param(remedy, stored, id=f"{reason}{'-once-stored' * stored}")
     for reason, facts in REASONS.items()
-    for advice in (facts.advice, facts.once_stored)
-    if advice is not None and (advice.changes or advice.commands)
+    for remedy, stored in ((facts.remedy, False), (facts.remedy_once_stored, True))
+    if remedy is not None and (remedy.changes or remedy.commands)
 ]
 
 
@@ -75,15 +75,15 @@ def pod(kubectl: Kubectl) -> str:
     return "recorder-pod"
 
 
-@pytest.mark.parametrize(("advice", "stored"), CASES)
+@pytest.mark.parametrize(("remedy", "stored"), CASES)
 def test_a_remedy_can_be_followed(
-    kubectl: Kubectl, recordings: dict[bool, Manifest], pod: str, advice: Remedy, *, stored: bool
+    kubectl: Kubectl, recordings: dict[bool, Manifest], pod: str, remedy: Remedy, *, stored: bool
 ) -> None:
     recording = recordings[stored]
-    for field in advice.changes:
+    for field in remedy.changes:
         edited = changed(recording, {field.removeprefix("spec."): SAMPLES[field]})
         kubectl("replace", DRY_RUN, "--filename=-", stdin=json.dumps(edited))
-    for command in advice.commands:
+    for command in remedy.commands:
         if command.startswith(WITH_A_NODE):
             continue
         name = recording["metadata"]["name"]

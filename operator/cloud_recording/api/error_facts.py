@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import Reason, Remedy
 from cloud_recording.common.error_codes import RecordingErrorCode
 
 
@@ -16,7 +16,7 @@ class ErrorFacts(NamedTuple):
 
     reason: Reason
     meaning: str
-    remedy: str
+    remedy: Remedy
 
 
 _NEW_PART: Final = (
@@ -29,73 +29,84 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         RecordingErrorCode.CONNECT_ERROR: ErrorFacts(
             Reason.CONNECT_ERROR,
             "The channel refused the recorder or could not be reached.",
-            "Check the App ID's permission, the stream URLs and their credentials, and the network between the pod's "
-            "node and the media server.",
+            Remedy(
+                "Check the App ID's permission, the stream URLs and their credentials, and the network between the "
+                "pod's node and the media server."
+            ),
         ),
         RecordingErrorCode.DISCONNECTED: ErrorFacts(
             Reason.DISCONNECTED,
             "The connection to everybody in the channel was lost, and could not be made again for a minute; unless "
             "somebody comes within `spec.recording.maxIdleSeconds`, the recording ends.",
-            "Check the App ID's permission, the media server and the network between it and the pod's node.",
+            Remedy("Check the App ID's permission, the media server and the network between it and the pod's node."),
         ),
         RecordingErrorCode.INVALID_PARAMETER: ErrorFacts(
             Reason.INVALID_PARAMETER,
             "The engine refused a value of the recording's configuration.",
-            "Correct the field that the message names and create the recording again; trying the same again cannot "
-            "help.",
+            Remedy(
+                "Correct the field that the message names and create the recording again; trying the same again cannot "
+                "help."
+            ),
         ),
         RecordingErrorCode.INVALID_OPERATION: ErrorFacts(
             Reason.INVALID_OPERATION,
             "The engine was asked for something that its state does not allow.",
-            "Create the recording again; if it happens again, report it with the pod's log.",
+            Remedy("Create the recording again; if it happens again, report it with the pod's log."),
         ),
         RecordingErrorCode.NO_USERS: ErrorFacts(
             Reason.NO_USERS,
             "Nobody came within `spec.recording.maxWaitSeconds`, or everybody had left for "
             "`spec.recording.maxIdleSeconds`, so the recorder left the channel.",
-            "If people were to be there, check that they publish to the URLs of `spec.channel.streams`, and create the "
-            "recording again, with longer times if they come late.",
+            Remedy(
+                "If people were to be there, check that they publish to the URLs of `spec.channel.streams`, and create "
+                "the recording again, with longer times if they come late."
+            ),
         ),
         RecordingErrorCode.NO_RECORDED_DATA: ErrorFacts(
             Reason.NO_RECORDED_DATA,
             "The recording ended without any media to keep.",
-            "Check that the participants sent audio or video of the kind that `spec.recording.streams` asks for.",
+            Remedy(
+                "Check that the participants sent audio or video of the kind that `spec.recording.streams` asks for."
+            ),
         ),
         RecordingErrorCode.RECORDER_INIT: ErrorFacts(
             Reason.RECORDER_INIT,
             "The recorder could not be set up, for example because its work volume is not writable.",
-            _NEW_PART + "If it repeats, check the work volume and the node.",
+            Remedy(_NEW_PART + "If it repeats, check the work volume and the node."),
         ),
         RecordingErrorCode.RECORDER_FAILED: ErrorFacts(
             Reason.RECORDER_FAILED,
             "The recorder broke while it was recording.",
-            _NEW_PART + "If it repeats, check the pod's log, its memory limit and the node.",
+            Remedy(_NEW_PART + "If it repeats, check the pod's log, its memory limit and the node."),
         ),
         RecordingErrorCode.UPLOADER_INIT: ErrorFacts(
             Reason.UPLOADER_INIT,
             "The uploader could not be set up; recording goes on and the files wait on the work volume.",
-            "Mend what the message and the condition `StorageReady` name; the upload goes on by itself.",
+            Remedy("Mend what the message and the condition `StorageReady` name; the upload goes on by itself."),
         ),
         RecordingErrorCode.UPLOADER_FAILED: ErrorFacts(
             Reason.UPLOADER_FAILED,
             "The bucket did not take a file; recording goes on, the file waits on the work volume and is tried again.",
-            "Mend what the message and the condition `StorageReady` name; the upload goes on by itself.",
+            Remedy("Mend what the message and the condition `StorageReady` name; the upload goes on by itself."),
         ),
         RecordingErrorCode.BACKUP_FAILED: ErrorFacts(
             Reason.BACKUP_FAILED,
             "The backup store did not take a file either; the file waits on the work volume.",
-            "Check the backup store's bucket, credentials and network.",
+            Remedy("Check the backup store's bucket, credentials and network."),
         ),
         RecordingErrorCode.RECORDER_EXIT: ErrorFacts(
             Reason.RECORDER_EXIT,
             "The recorder process ended without having been asked to.",
-            "Nothing needs to be done at first: it is started again in its pod, and where that does not help in a new "
-            "part; what was recorded is kept. If it repeats, check the pod's log, its memory limit and the node.",
+            Remedy(
+                "Nothing needs to be done at first: it is started again in its pod, and where that does not help in a "
+                "new part; what was recorded is kept. If it repeats, check the pod's log, its memory limit and the "
+                "node."
+            ),
         ),
         RecordingErrorCode.GENERAL_ERROR: ErrorFacts(
             Reason.GENERAL_ERROR,
             "The engine failed for a reason it has no code for.",
-            _NEW_PART + "If it repeats, check the pod's log.",
+            Remedy(_NEW_PART + "If it repeats, check the pod's log."),
         ),
     }
 )

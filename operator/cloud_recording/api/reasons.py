@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from enum import Enum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -52,11 +54,7 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
 
 
 class Reason(OpenEnum):
-    """Every reason the operator writes; `REASONS` explains each.
-
-    What follows from one is decided where it is done: whether its Event is a warning (`status_events`), whether the
-    recording is stalled by it (`summarize`), and when it is over (`last_error`).
-    """
+    """Every reason the operator writes; `REASONS` says of each what it means and what follows from it."""
 
     PENDING = "Pending"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
@@ -147,39 +145,63 @@ class Remedy(NamedTuple):
     commands: tuple[str, ...] = ()
 
 
-NOTHING: Final = Remedy("")
+NOTHING_TO_DO: Final = Remedy("")
 
 
-class ReasonFacts(NamedTuple):
-    """What a reason means to a person, and what to do about it; no remedy means that nothing needs to be done.
+class ResolvedBy(Enum):
+    """What ends an error in `status.lastError`: `last_error` looks for it in what the part reports."""
 
-    `once_stored` is the remedy when a slice is in the bucket already and the storage's place cannot change any more.
-    """
+    NOTHING = "nothing: it stays the last error"
+    UPLOADS = "the bucket takes files again"
+    SECRETS = "every Secret is there again"
+    ROOM = "the pause that the work volume brought about is over"
+    CAPTURE = "media is recorded again"
+    PARTICIPANTS = "somebody is recorded again: an empty channel that is recorded proves nothing"
+    ENGINE = "the engine records and tells no error any more"
+
+
+@dataclass(frozen=True)
+class ReasonFacts:
+    """What a reason means to a person, what to do about it, and all that the operator does because of it."""
 
     meaning: str
-    advice: Remedy = NOTHING
-    once_stored: Remedy | None = None
+    remedy: Remedy = NOTHING_TO_DO
+    """What to do about it, while nothing is stored."""
+    _: KW_ONLY
+    remedy_once_stored: Remedy | None = None
+    """What instead, when a slice is in the bucket already and the storage's place cannot change any more."""
+    remedy_while_recording: Remedy | None = None
+    """What instead, when it befalls a part that has begun to record."""
+    as_asked: bool = False
+    """The recording does what was asked of it: `Ready` is True."""
+    stalls: bool = False
+    """It cannot go on without a person: `Stalled` is True."""
+    warns: bool = False
+    """As the reason of `Ready` its Event is a warning, although the recording goes on."""
+    told_by_ready: bool = False
+    """As an error it has no Event: it becomes the reason of `Ready`, whose message says more."""
+    nobody_there: bool = False
+    """The channel is empty, so the recording ends: no part follows."""
+    broke_off: bool = False
+    """A part with it ended although it was to go on: another part follows."""
+    discards: bool = False
+    """A part with it is waited for no longer: its pod is ended at once, whatever it has not uploaded."""
+    resolved_by: ResolvedBy = ResolvedBy.NOTHING
+    """What ends it as an error."""
 
-    @property
-    def remedy(self) -> str:
-        """The remedy's text, while nothing is stored."""
-        return self.advice.text
+    def remedy_text(self, *, stored: bool = False) -> str:
+        """What to do about it, in words for a status, depending on whether a slice is in the bucket already."""
+        return self.remedy_once_stored.text if stored and self.remedy_once_stored else self.remedy.text
 
 
-def _of_code(code: RecordingErrorCode) -> ReasonFacts:
-    return ReasonFacts(f"Error {code:d}.", SEE_ERROR)
-
-
-def remedy(reason: Reason, *, stored: bool) -> str:
-    """What to do about it, depending on whether a slice is in the bucket already."""
-    facts = reason_facts(reason)
-    return facts.once_stored.text if stored and facts.once_stored else facts.advice.text
+def _of_code(code: RecordingErrorCode, *, resolved_by: ResolvedBy = ResolvedBy.NOTHING) -> ReasonFacts:
+    return ReasonFacts(f"Error {code:d}.", SEE_ERROR, resolved_by=resolved_by)
 
 
 _COPY: Final = "kubectl cp POD:/var/lib/cloud-recording rescued"
 _RESCUE: Final = (
-    "what waits on the work volume can be copied out of the running pod (`kubectl cp POD:/var/lib/cloud-recording "
-    "rescued`; see 'Rescuing' in the operations guide)"
+    f"what waits on the work volume can be copied out of the running pod (`{_COPY}`; see 'Rescuing' in the operations "
+    "guide)"
 )
 SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
 _STREAMS: Final = Remedy(
@@ -195,7 +217,9 @@ def _wrong_place(meaning: str, mend: str, *fields: str) -> ReasonFacts:
     return ReasonFacts(
         meaning,
         Remedy(f"{mend}, or correct {named}: it may change while no slice is stored.", changes=fields),
-        Remedy(f"{mend}. Its place can change no more, as slices are there; {_RESCUE}.", commands=(_COPY,)),
+        remedy_once_stored=Remedy(
+            f"{mend}. Its place can change no more, as slices are there; {_RESCUE}.", commands=(_COPY,)
+        ),
     )
 
 
@@ -260,7 +284,7 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
             f"or correct `{_ENDPOINT}`: it may change while no slice is stored.",
             changes=(_ENDPOINT,),
         ),
-        Remedy(
+        remedy_once_stored=Remedy(
             "Have the certificate's authority in the Secret that `spec.storage.caSecretRef` names, where there is one, "
             f"or give the server a certificate that is trusted; {_RESCUE}.",
             commands=(_COPY,),
@@ -290,11 +314,19 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.WAITING_FOR_SECRET: ReasonFacts(
             "A Secret, or a key in it, that the spec names is not there or is empty; the message says which.",
             Remedy("Create it; the recording goes on by itself."),
+            remedy_while_recording=Remedy(
+                "Bring it back. To throw away what is not uploaded, delete the recording and set its annotation "
+                '`cloudrecording.dev/discard: "true"`.'
+            ),
+            warns=True,
+            resolved_by=ResolvedBy.SECRETS,
         ),
         Reason.SECRET_UNUSABLE: ReasonFacts(
             "What a Secret holds cannot be used, for every participant: a URL that is none, or one that is not "
             "allowed. The message names Secret, key and participant.",
             Remedy("Correct the Secret; the recording goes on by itself."),
+            warns=True,
+            stalls=True,
         ),
         Reason.STREAMS_REFUSED: ReasonFacts(
             "Every participant is refused, by its server or by the rules for what a recorder may reach, whatever a "
@@ -305,6 +337,10 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "or certificate. The recording goes on by itself: it is tried again as soon as a Secret of it changes, "
                 "else after pauses that grow to five minutes."
             ),
+            warns=True,
+            stalls=True,
+            told_by_ready=True,
+            resolved_by=ResolvedBy.PARTICIPANTS,
         ),
         Reason.UNSCHEDULABLE: ReasonFacts(
             "No node has room for the pod; the message is the scheduler's.",
@@ -313,14 +349,17 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "`spec.pod.nodeSelector`.",
                 creates=("spec.pod.resources", "spec.pod.nodeSelector"),
             ),
+            warns=True,
         ),
         Reason.QUOTA_EXCEEDED: ReasonFacts(
             "The namespace's ResourceQuota refuses the pod; the message is the API server's.",
             Remedy("Raise the quota or wait for other pods to end; the recording goes on by itself."),
+            warns=True,
         ),
         Reason.POD_REJECTED: ReasonFacts(
             "The API server or an admission policy refuses the pod; the message is its own.",
             Remedy("Change what the message names; the operator tries again by itself."),
+            warns=True,
         ),
         Reason.IMAGE_PULL_FAILED: ReasonFacts(
             "The node cannot get the recorder's image.",
@@ -328,6 +367,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "Check the chart's `image`, `runner.image` and `runner.imagePullSecrets`.",
                 values=("image", "runner.image", "runner.imagePullSecrets"),
             ),
+            warns=True,
         ),
         Reason.NOT_ALLOWED: ReasonFacts(
             "The spec asks for something that the administrator did not allow, such as an engine, a service account, a "
@@ -336,16 +376,19 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "Create the recording again without it, or have the chart's `allowed` or `engines` allow it.",
                 values=("allowed", "engines"),
             ),
+            warns=True,
+            stalls=True,
         ),
         Reason.CONNECTING: ReasonFacts("The recorder is joining the channel."),
         Reason.WAITING_FOR_USERS: ReasonFacts(
             "The recorder is in the channel and nobody has been seen there yet.",
             Remedy("Nothing, unless it lasts: then check that the participants publish to their URLs."),
         ),
-        Reason.RECORDING: ReasonFacts("Media is being recorded."),
+        Reason.RECORDING: ReasonFacts("Media is being recorded.", as_asked=True),
         Reason.PAUSED: ReasonFacts(
             "`spec.desiredState` is 'Paused' and the recorder has acknowledged it; the pause is a stated gap.",
             Remedy("Set `spec.desiredState` to 'Recording' to go on.", changes=("spec.desiredState",)),
+            as_asked=True,
         ),
         Reason.WORK_VOLUME_FULL: ReasonFacts(
             "Nothing is recorded: the work volume is nearly full of slices that the bucket has not taken, or the "
@@ -356,6 +399,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "waits, make room on the node's disk. Next time, a larger `spec.work` bridges a longer outage.",
                 creates=("spec.work",),
             ),
+            warns=True,
+            resolved_by=ResolvedBy.ROOM,
         ),
         Reason.RECONNECTING: ReasonFacts(
             "The connection to everybody in the channel broke, or the recorder died; it is trying to come back."
@@ -363,6 +408,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.RECORDER_NOT_READY: ReasonFacts(
             "The recorder's last word was that it records, but its pod is not ready now, so it is not known.",
             Remedy("Check the pod and its node: `kubectl describe pod POD`.", commands=("kubectl describe pod POD",)),
+            warns=True,
         ),
         Reason.NOT_HEARD: ReasonFacts(
             "The recorder's pod runs, and nothing was heard of it for longer than it is ever silent; whether it "
@@ -372,8 +418,13 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "`kubectl logs POD`. What happens meanwhile is kept in the pod and told afterwards.",
                 commands=("kubectl logs POD",),
             ),
+            warns=True,
         ),
-        Reason.RESTARTING: ReasonFacts("The recorder ended although it was to record; a new part is being started."),
+        Reason.RESTARTING: ReasonFacts(
+            "The recorder ended although it was to record; a new part is being started.",
+            warns=True,
+            broke_off=True,
+        ),
         Reason.STOPPING: ReasonFacts("The recorder is leaving the channel; the message says why."),
         Reason.DELETING: ReasonFacts(
             "The resource was deleted; it stays until what was recorded is in the bucket.",
@@ -391,17 +442,25 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.DELETED: ReasonFacts("The recording ended as it was deleted, and every file is durable."),
         Reason.CHANNEL_IDLE: ReasonFacts(
-            "Everybody had left for `spec.recording.maxIdleSeconds`, so the recording ended as it should."
+            "Everybody had left for `spec.recording.maxIdleSeconds`, so the recording ended as it should.",
+            nobody_there=True,
         ),
         Reason.NOTHING_RECORDED: ReasonFacts("The recording was stopped before anything had been recorded."),
-        Reason.NO_USERS: ReasonFacts("Nobody ever joined within `spec.recording.maxWaitSeconds`.", _STREAMS),
+        Reason.NO_USERS: ReasonFacts(
+            "Nobody ever joined within `spec.recording.maxWaitSeconds`.",
+            _STREAMS,
+            told_by_ready=True,
+            nobody_there=True,
+        ),
         Reason.POD_ENDED: ReasonFacts(
             "The pod was told to end, by a drain, an eviction or somebody; a new part follows unless `spec.restart` "
-            "says otherwise."
+            "says otherwise.",
+            broke_off=True,
         ),
         Reason.EVICTED: ReasonFacts(
             "The node or an administrator put the pod out; a new part follows unless `spec.restart` says otherwise.",
             Remedy("Check the node's memory and disk, and the priority of the pod."),
+            resolved_by=ResolvedBy.CAPTURE,
         ),
         Reason.OUT_OF_MEMORY: ReasonFacts(
             "The recorder used more memory than its limit and was ended.",
@@ -411,15 +470,18 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 creates=("spec.pod.resources",),
                 values=("runner.resources",),
             ),
+            resolved_by=ResolvedBy.CAPTURE,
         ),
         Reason.POD_LOST: ReasonFacts(
             "The recorder's pod is gone without its final report; a new part follows unless `spec.restart` says "
             "otherwise.",
             Remedy("Check who deletes pods in the namespace, and the node."),
+            resolved_by=ResolvedBy.CAPTURE,
         ),
         Reason.NODE_LOST: ReasonFacts(
             "The pod's node has not been heard of for longer than the administrator's limit.",
             Remedy("Bring the node back or delete it."),
+            resolved_by=ResolvedBy.CAPTURE,
         ),
         Reason.PARTS_EXHAUSTED: ReasonFacts(
             "`spec.restart.maxParts` parts have failed, or `spec.restart.policy` is 'Never' and the only part failed.",
@@ -432,26 +494,31 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.DEADLINE_EXCEEDED: ReasonFacts(
             "`spec.uploadGraceSeconds` or `spec.deletionDeadlineSeconds` ran out before everything was uploaded.",
             Remedy("Look at `status.lastError`; allow more time where the bucket is slow."),
+            discards=True,
         ),
-        Reason.DISCARDED: ReasonFacts("What was not uploaded was thrown away, as the discard annotation asked."),
+        Reason.DISCARDED: ReasonFacts(
+            "What was not uploaded was thrown away, as the discard annotation asked.", discards=True
+        ),
         Reason.INVALID_SPEC: ReasonFacts(
             "The spec contradicts itself or this version in a way that the API server could not see.",
             Remedy("Correct the field that the message names, or create the recording again where it is fixed."),
+            warns=True,
+            stalls=True,
         ),
-        Reason.CONNECT_ERROR: _of_code(RecordingErrorCode.CONNECT_ERROR),
-        Reason.DISCONNECTED: _of_code(RecordingErrorCode.DISCONNECTED),
+        Reason.CONNECT_ERROR: _of_code(RecordingErrorCode.CONNECT_ERROR, resolved_by=ResolvedBy.PARTICIPANTS),
+        Reason.DISCONNECTED: _of_code(RecordingErrorCode.DISCONNECTED, resolved_by=ResolvedBy.PARTICIPANTS),
         Reason.INVALID_PARAMETER: _of_code(RecordingErrorCode.INVALID_PARAMETER),
         Reason.INVALID_OPERATION: _of_code(RecordingErrorCode.INVALID_OPERATION),
         Reason.NO_RECORDED_DATA: _of_code(RecordingErrorCode.NO_RECORDED_DATA),
         Reason.RECORDER_INIT: _of_code(RecordingErrorCode.RECORDER_INIT),
-        Reason.RECORDER_FAILED: _of_code(RecordingErrorCode.RECORDER_FAILED),
-        Reason.UPLOADER_INIT: _of_code(RecordingErrorCode.UPLOADER_INIT),
-        Reason.UPLOADER_FAILED: _of_code(RecordingErrorCode.UPLOADER_FAILED),
+        Reason.RECORDER_FAILED: _of_code(RecordingErrorCode.RECORDER_FAILED, resolved_by=ResolvedBy.ENGINE),
+        Reason.UPLOADER_INIT: _of_code(RecordingErrorCode.UPLOADER_INIT, resolved_by=ResolvedBy.UPLOADS),
+        Reason.UPLOADER_FAILED: _of_code(RecordingErrorCode.UPLOADER_FAILED, resolved_by=ResolvedBy.UPLOADS),
         Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED),
-        Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT),
+        Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT, resolved_by=ResolvedBy.CAPTURE),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
         Reason.WRITABLE: ReasonFacts("The bucket refuses nothing that is put, verified by its own answers."),
-        **_STORAGE_FACTS,
+        **{reason: replace(facts, resolved_by=ResolvedBy.UPLOADS) for reason, facts in _STORAGE_FACTS.items()},
     }
 )
 

@@ -174,18 +174,20 @@ def _conditions() -> str:
 
 
 def _reasons() -> str:
-    rows = [[f"`{reason}`", facts.meaning, _advice(facts)] for reason, facts in REASONS.items()]
+    rows = [[f"`{reason}`", facts.meaning, _what_to_do(facts)] for reason, facts in REASONS.items()]
     return "## Reasons\n\n" + _table(["Reason", "Meaning", "What to do"], rows)
 
 
-def _advice(facts: ReasonFacts) -> str:
-    if facts.once_stored is None:
-        return facts.remedy or "Nothing."
-    return f"{facts.remedy} Once one is: {facts.once_stored.text}"
+def _what_to_do(facts: ReasonFacts) -> str:
+    if facts.remedy_once_stored is not None:
+        return f"{facts.remedy.text} Once one is: {facts.remedy_once_stored.text}"
+    if facts.remedy_while_recording is not None:
+        return f"{facts.remedy.text} Where it goes while the recorder is at work: {facts.remedy_while_recording.text}"
+    return facts.remedy.text or "Nothing."
 
 
 def _errors() -> str:
-    rows = [[str(int(code)), f"`{facts.reason}`", facts.meaning, facts.remedy] for code, facts in ERRORS.items()]
+    rows = [[str(int(code)), f"`{facts.reason}`", facts.meaning, facts.remedy.text] for code, facts in ERRORS.items()]
     return "## Error codes\n\nThe codes of the recorder interface, as `status.lastError` carries them.\n\n" + _table(
         ["Code", "Reason", "Meaning", "Remedy"], rows
     )

@@ -13,7 +13,6 @@ from typing import Final
 
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import Reason
-from cloud_recording.api.recording import DISCARD_ANNOTATION
 from cloud_recording.api.status import (
     CloudRecordingStatus,
     Gap,
@@ -56,6 +55,7 @@ from cloud_recording.domain.apply_snapshot import merged_gaps, with_snapshot
 from cloud_recording.domain.last_error import (
     error_of_code,
     error_of_reason,
+    error_while_recording,
     uploader_error,
     with_error,
     with_error_resolved,
@@ -213,12 +213,6 @@ def _is_reached(snapshot: Snapshot) -> bool:
     return snapshot.state is EngineState.CONNECTING and (waits or others)
 
 
-_BRING_BACK: Final = (
-    "Bring it back. To throw away what is not uploaded, delete the recording and set its annotation "
-    f'`{DISCARD_ANNOTATION}: "true"`.'
-)
-
-
 def _secrets_gone(
     status: CloudRecordingStatus, part: Part, callback: SecretsGone, *, time: datetime
 ) -> CloudRecordingStatus:
@@ -226,9 +220,7 @@ def _secrets_gone(
     status = parts.replaced(status, parts.changed(part, missing_secrets=gone[:1024] or None))
     if not gone:
         return status
-    return with_error(
-        status, LastError(reason=Reason.WAITING_FOR_SECRET, message=gone[:1024], remedy=_BRING_BACK, time=time)
-    )
+    return with_error(status, error_while_recording(Reason.WAITING_FOR_SECRET, gone[:1024], time=time))
 
 
 def _started(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.domain import parts
 from cloud_recording.domain.admission import denial
@@ -87,7 +87,7 @@ def _nothing_recorded() -> EndRecording:
 def _end_of_stopped(state: ObservedState, part: Part) -> EndRecording:
     """Why a recording ended that is to stop: what its last part said counts, a stop that crossed it does not."""
     follows = follow_up(state.recording, state.status, part, now=state.now)
-    if isinstance(follows, EndRecording) and follows.reason in {Reason.CHANNEL_IDLE, Reason.NO_USERS}:
+    if isinstance(follows, EndRecording) and reason_facts(follows.reason).nobody_there:
         return follows
     stop = stop_cause(state.recording, state.status, now=state.now)
     return EndRecording(stop.reason, stop.message, succeeded=True)

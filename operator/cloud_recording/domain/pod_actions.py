@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import reason_facts
 from cloud_recording.api.recording import DURABLE_FINALIZER
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
@@ -26,8 +26,6 @@ from cloud_recording.domain.pod_view import PodView
 
 GIVEN_UP_GRACE_SECONDS: Final = 1
 """What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
-
-_GIVEN_UP: Final = frozenset({Reason.DISCARDED, Reason.DEADLINE_EXCEEDED})
 
 
 def unfinished_actions(state: ObservedState) -> tuple[Action, ...]:
@@ -106,7 +104,8 @@ def _release_strays(state: ObservedState) -> list[Action]:
 
 
 def _was_given_up(part: Part, pod: PodView) -> bool:
-    return part.reason in _GIVEN_UP and not pod.over and pod.has_finalizer
+    discards = part.reason is not None and reason_facts(part.reason).discards
+    return discards and not pod.over and pod.has_finalizer
 
 
 def _end_at_once(pod: PodView) -> list[Action]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cloud_recording.api.phrases import participant, slices_are
-from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
 from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
 from cloud_recording.api.status import (
     Amounts,
@@ -151,7 +151,7 @@ def _paused(part: Part, *, asked: bool) -> ReadyReason:
 def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> ReadyReason:
     if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
         return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status.slices))
-    if part.reason in {Reason.NO_USERS, Reason.CHANNEL_IDLE}:
+    if part.reason is not None and reason_facts(part.reason).nobody_there:
         reason = Reason.UPLOADING if part.slices.pending else Reason.STOPPING
         return ReadyReason(reason=reason, message=part.message or "")
     return ReadyReason(reason=Reason.RESTARTING, message=parts.why_over(part))

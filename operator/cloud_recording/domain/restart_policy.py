@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.common.backoff import Backoff
@@ -104,7 +104,7 @@ def _broke_off(part: Part) -> bool:
     return (
         part.state is PartState.LOST
         or part.error_code is not None
-        or part.reason in {Reason.POD_ENDED, Reason.RESTARTING}
+        or (part.reason is not None and reason_facts(part.reason).broke_off)
         or part.outcome in {Outcome.FATAL, Outcome.DRAINED, Outcome.INCOMPLETE}
     )
 

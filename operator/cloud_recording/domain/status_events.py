@@ -8,34 +8,10 @@ failed, nor again when a pass is repeated.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from cloud_recording.api.reasons import SEE_ERROR, ConditionType, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError
 from cloud_recording.domain import conditions, parts
-
-_WARNINGS: Final = frozenset(
-    {
-        Reason.WAITING_FOR_SECRET,
-        Reason.UNSCHEDULABLE,
-        Reason.QUOTA_EXCEEDED,
-        Reason.POD_REJECTED,
-        Reason.IMAGE_PULL_FAILED,
-        Reason.NOT_ALLOWED,
-        Reason.INVALID_SPEC,
-        Reason.RECORDER_NOT_READY,
-        Reason.NOT_HEARD,
-        Reason.WORK_VOLUME_FULL,
-        Reason.SECRET_UNUSABLE,
-        Reason.STREAMS_REFUSED,
-        Reason.RESTARTING,
-    }
-)
-"""Reasons of a recording that goes on and of which somebody may want to hear."""
-
-
-_TOLD_BY_READY: Final = frozenset({Reason.STREAMS_REFUSED, Reason.NO_USERS})
-"""Errors that become the reason of `Ready`, whose message says more: whose URL it is, or that it was the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +44,7 @@ def _ready_reason(before: CloudRecordingStatus, after: CloudRecordingStatus) -> 
     failed = over and new.status is ConditionStatus.FALSE
     message = new.message or reason_facts(new.reason).meaning
     return Transition(
-        warning=failed or (not over and new.reason in _WARNINGS),
+        warning=failed or (not over and reason_facts(new.reason).warns),
         reason=new.reason,
         action="Finish" if over else "Reconcile",
         message=_with_remedy(message, _remedy(after, new.reason)) if failed else message,
@@ -79,7 +55,7 @@ def _error(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transit
     error = after.last_error
     if error is None or _as_it_happened(error) == _as_it_happened(before.last_error):
         return None
-    if error.reason in _TOLD_BY_READY:
+    if reason_facts(error.reason).told_by_ready:
         return None
     message = _with_remedy(error.message, error.remedy)
     return Transition(warning=True, reason=error.reason, action="Record", message=message)
@@ -87,10 +63,10 @@ def _error(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transit
 
 def _remedy(status: CloudRecordingStatus, reason: Reason) -> str:
     """What an error of the recorder's says itself, else what is written of the reason."""
-    error, facts = status.last_error, reason_facts(reason)
+    error, known = status.last_error, reason_facts(reason).remedy
     if error is not None and error.reason is reason:
         return error.remedy
-    return "" if facts.advice is SEE_ERROR else facts.remedy
+    return "" if known is SEE_ERROR else known.text
 
 
 def _with_remedy(message: str, remedy: str) -> str:

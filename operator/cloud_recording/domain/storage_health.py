@@ -8,7 +8,7 @@ recording's, and `summarize` sets `StorageReady` by it.
 
 from __future__ import annotations
 
-from cloud_recording.api.reasons import STORAGE_REASONS, Reason, remedy
+from cloud_recording.api.reasons import STORAGE_REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartStorage
 from cloud_recording.domain import parts
 
@@ -36,7 +36,8 @@ def sentence(status: CloudRecordingStatus, health: PartStorage) -> str:
     """What fails, and the way out."""
     if health.ready or health.reason is None:
         return ""
-    return f"{health.message or ''}. {remedy(health.reason, stored=is_stored(status))}".strip(". ") + "."
+    way_out = reason_facts(health.reason).remedy_text(stored=is_stored(status))
+    return f"{health.message or ''}. {way_out}".strip(". ") + "."
 
 
 def _counts(part: Part) -> bool:

@@ -7,10 +7,9 @@ Those of a spec that cannot be read are set by `invalid_spec`, as nothing can be
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 from cloud_recording.api.phrases import slices_are
-from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import (
     Amounts,
@@ -28,8 +27,6 @@ from cloud_recording.domain.playlist_url import playlists_of
 from cloud_recording.domain.ready_reason import ReadyReason, find_ready_reason, pending_message
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
-_AS_ASKED: Final = frozenset({Reason.RECORDING, Reason.PAUSED})
-_BLOCKED: Final = frozenset({Reason.NOT_ALLOWED, Reason.INVALID_SPEC, Reason.SECRET_UNUSABLE, Reason.STREAMS_REFUSED})
 
 
 def finished(status: CloudRecordingStatus) -> bool:
@@ -67,7 +64,7 @@ def summarized(
         return status
     ready_reason = blocked_by or find_ready_reason(recording, status, now=now, listening_since=listening_since)
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
-    ready = ready_reason.reason in _AS_ASKED
+    ready = reason_facts(ready_reason.reason).as_asked
     conditions.set(ConditionType.READY, _TRUE if ready else _FALSE, ready_reason.reason, ready_reason.message)
     _set_progressing(conditions, recording, status, ready_reason)
     _set_recording(conditions, status, ready_reason)
@@ -145,13 +142,14 @@ def _left(participant: Participant) -> Participant:
 def _set_progressing(
     conditions: Conditions, recording: CloudRecording, status: CloudRecordingStatus, ready_reason: ReadyReason
 ) -> None:
-    if ready_reason.reason in _BLOCKED:
+    facts = reason_facts(ready_reason.reason)
+    if facts.stalls:
         conditions.remove(ConditionType.RECONCILING)
         conditions.set(ConditionType.STALLED, _TRUE, ready_reason.reason, ready_reason.message)
         return
     conditions.remove(ConditionType.STALLED)
     generation = recording.metadata.generation
-    if ready_reason.reason not in _AS_ASKED:
+    if not facts.as_asked:
         conditions.set(ConditionType.RECONCILING, _TRUE, ready_reason.reason, ready_reason.message)
     elif (status.acknowledged_generation or 0) < generation:
         message = f"the recorder has not yet taken over generation {generation} of the spec"

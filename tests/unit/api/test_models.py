@@ -87,7 +87,7 @@ def test_every_reason_and_condition_is_explained() -> None:
 def test_every_error_code_has_a_reason_and_a_way_out() -> None:
     assert set(ERRORS) == set(RecordingErrorCode) - {RecordingErrorCode.OK}
     assert len({facts.reason for facts in ERRORS.values()}) == len(ERRORS)
-    assert all(facts.meaning and facts.remedy for facts in ERRORS.values())
+    assert all(facts.meaning and facts.remedy.text for facts in ERRORS.values())
 
 
 @pytest.mark.parametrize("code", [0, 1, 443, -5])

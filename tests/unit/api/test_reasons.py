@@ -17,12 +17,12 @@ from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, ConditionType,
 
 ROOT = Path(__file__).resolve().parents[3]
 REMEDIES = [
-    pytest.param(reason, advice, id=f"{reason}{'-once-stored' if advice is facts.once_stored else ''}")
+    pytest.param(reason, remedy, id=f"{reason}-{when}")
     for reason, facts in REASONS.items()
-    for advice in (facts.advice, facts.once_stored)
-    if advice is not None and advice.text
+    for when in ("remedy", "remedy_once_stored", "remedy_while_recording")
+    if (remedy := getattr(facts, when)) is not None and remedy.text
 ]
-ELSEWHERE = re.compile("s3:PutObject|status[.](parts|lastError)")
+ELSEWHERE = re.compile('s3:PutObject|status[.](parts|lastError)|cloudrecording.dev/discard: "true"')
 """What a remedy speaks of that is neither the spec's, nor the chart's, nor a command."""
 
 
@@ -52,18 +52,20 @@ def test_every_reason_is_explained() -> None:
     assert all(facts.meaning for facts in REASONS.values())
 
 
-@pytest.mark.parametrize(("reason", "advice"), REMEDIES)
-def test_a_remedy_names_what_there_is(reason: Reason, advice: Remedy) -> None:
-    named = {*advice.changes, *advice.creates, *advice.values, *advice.commands}
-    for word in quoted(advice.text):
+@pytest.mark.parametrize(("reason", "remedy"), REMEDIES)
+def test_a_remedy_names_what_there_is(reason: Reason, remedy: Remedy) -> None:
+    named = {*remedy.changes, *remedy.creates, *remedy.values, *remedy.commands}
+    for word in quoted(remedy.text):
         known = word in named or word in set(ConditionType) or ELSEWHERE.fullmatch(word)
         assert known or (word.startswith("spec.") and schema_of(word) is not None), f"{reason} says `{word}`"
-    assert all(f"`{word}`" in advice.text for word in named), reason
-    assert all(schema_of(field) is not None for field in (*advice.changes, *advice.creates))
-    assert all(chart_has(value) for value in advice.values)
+    assert all(f"`{word}`" in remedy.text for word in named), reason
+    assert all(schema_of(field) is not None for field in (*remedy.changes, *remedy.creates))
+    assert all(chart_has(value) for value in remedy.values)
 
 
-@pytest.mark.parametrize("text", [facts.remedy for facts in ERRORS.values()], ids=[str(int(code)) for code in ERRORS])
+@pytest.mark.parametrize(
+    "text", [facts.remedy.text for facts in ERRORS.values()], ids=[str(int(code)) for code in ERRORS]
+)
 def test_the_remedies_of_codes_name_what_there_is(text: str) -> None:
     for word in quoted(text):
         assert word in set(ConditionType) or (word.startswith("spec.") and schema_of(word) is not None), word
@@ -73,3 +75,9 @@ def test_the_engines_words_for_a_failing_bucket_are_reasons() -> None:
     source = (ROOT / "native" / "core" / "src" / "storage" / "failure.rs").read_text()
     body = source.partition("pub fn word(")[2].partition("\n    }\n")[0]
     assert set(re.findall('=> "([A-Za-z]+)"', body)) == {reason.value for reason in STORAGE_REASONS}
+
+
+def test_what_follows_from_a_reason_is_said_in_its_row_alone() -> None:
+    domain = ROOT / "operator" / "cloud_recording" / "domain"
+    sets = {path.name for path in domain.glob("*.py") if re.search(r"[{(]\s*Reason\.\w+,\s*Reason\.", path.read_text())}
+    assert not sets, "give `ReasonFacts` a field instead"

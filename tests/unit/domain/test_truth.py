@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloud_recording.api.reasons import REASONS, ConditionType, Reason, remedy
+from cloud_recording.api.reasons import REASONS, ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import (
     CloudRecordingStatus,
@@ -151,7 +151,7 @@ def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it(
         Reason.WORK_VOLUME_FULL,
         RecordingErrorCode.RECORDER_FAILED,
     )
-    assert full.last_error.remedy == REASONS[Reason.WORK_VOLUME_FULL].remedy
+    assert full.last_error.remedy == REASONS[Reason.WORK_VOLUME_FULL].remedy.text
     assert full.last_error.resolved_time is None
     healed = told(recording, full, a_callback("Snapshot", 4, at=after(50), snapshot=a_snapshot()), at=after(50))
     assert healed.last_error is not None
@@ -191,7 +191,7 @@ def test_a_dead_bucket_shows_beside_recording_and_ready_stays() -> None:
         Reason.NO_SUCH_BUCKET,
         RecordingErrorCode.UPLOADER_FAILED,
     )
-    assert failing.last_error.remedy == remedy(Reason.NO_SUCH_BUCKET, stored=False)
+    assert failing.last_error.remedy == REASONS[Reason.NO_SUCH_BUCKET].remedy_text(stored=False)
 
     healed = told(recording, failing, a_callback("Snapshot", 4, at=after(9), snapshot=a_snapshot(storage=READY)))
     assert condition(healed, ConditionType.STORAGE_READY) == ("True", Reason.WRITABLE)
@@ -587,7 +587,7 @@ def test_a_channel_that_refuses_everybody_stalls_the_recording_and_begins_no_par
     assert refused.last_error is not None
     assert (refused.last_error.code, refused.last_error.remedy) == (
         RecordingErrorCode.CONNECT_ERROR,
-        REASONS[Reason.STREAMS_REFUSED].remedy,
+        REASONS[Reason.STREAMS_REFUSED].remedy.text,
     )
     later = decide(_of_secret(refused), pods(pod), now=after(3600), context=context())
     assert [part.number for part in later.status.parts] == [0]
