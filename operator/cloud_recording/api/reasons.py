@@ -198,7 +198,7 @@ def _of_code(code: RecordingErrorCode, *, resolved_by: ResolvedBy = ResolvedBy.N
     return ReasonFacts(f"Error {code:d}.", SEE_ERROR, resolved_by=resolved_by)
 
 
-_COPY: Final = "kubectl cp POD:/var/lib/cloud-recording rescued"
+_COPY: Final = "kubectl cp POD:/var/lib/cloud-recording rescued/ID"
 _RESCUE: Final = (
     f"what waits on the work volume can be copied out of the running pod (`{_COPY}`; see 'Rescuing' in the operations "
     "guide)"
