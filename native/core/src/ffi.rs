@@ -14,7 +14,7 @@ use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::start::{layout, StartArguments};
-use crate::recorder::{registry, rescue, story, Recorder};
+use crate::recorder::{recording_log, registry, rescue, Recorder};
 
 const API_VERSION: u32 = 1;
 
@@ -166,7 +166,7 @@ fn change(function: &str, recording_id: Option<&str>, control: impl FnOnce() -> 
         let shared = shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?;
         let _log = shared.log.enter();
         let done = control().and_then(|control| order(&shared, control));
-        done.inspect_err(|error| story::refused(function, error))
+        done.inspect_err(|error| recording_log::call_refused(function, error))
     })
 }
 

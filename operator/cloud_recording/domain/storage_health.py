@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the parts say of their bucket, as the recording's own answer: the trouble of any part that still has files.
 
-The way of a bucket's refusal: the core's `storage/failure.rs` names its cause, `recorder/uploader.rs` tells it,
+The way of a bucket's refusal: the core's `storage/failure.rs` names its cause, `recorder/upload/uploader.rs` tells it,
 `recorder/shared.rs` has it in the snapshot; `apply_snapshot` writes it into the part, this module makes it the
 recording's, and `summarize` sets `StorageReady` by it.
 """

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Code, Error};
 use crate::log;
-use crate::recorder::{c_strings, story};
+use crate::recorder::{c_strings, recording_log};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Callback {
@@ -112,7 +112,7 @@ impl CallbackSender {
 
 pub struct Deliverer {
     closed: Arc<AtomicBool>,
-    line: CallbackSender,
+    sender: CallbackSender,
     thread: JoinHandle<()>,
 }
 
@@ -125,15 +125,15 @@ impl Deliverer {
         let thread = log::spawn("callbacks", move || {
             deliver(&id, observer, &receiver, &of_thread);
         })?;
-        let line = CallbackSender { queue: sender, ended: Arc::default() };
-        Ok((Self { closed, line: line.clone(), thread }, line))
+        let sender = CallbackSender { queue: sender, ended: Arc::default() };
+        Ok((Self { closed, sender: sender.clone(), thread }, sender))
     }
 
     /// No callback begins after this, and none is under way when it returns: but for the one that calls it, if one does.
     pub fn close(self) {
         self.closed.store(true, Ordering::SeqCst);
         // Wakes the thread; nothing it still finds in the queue is delivered.
-        let _ = self.line.queue.send(None);
+        let _ = self.sender.queue.send(None);
         if !self.is_current() {
             // A panic of the thread was reported by its hook; there is nothing left to wait for.
             let _ = self.thread.join();
@@ -154,7 +154,7 @@ fn deliver(id: &str, observer: Observer, receiver: &Receiver<Option<Callback>>, 
         if closed.load(Ordering::SeqCst) {
             return;
         }
-        story::callback(&callback);
+        recording_log::callback(&callback);
         let Some(notify) = notify else { continue };
         let event = event(id, &callback);
         // SAFETY: the observer lives until `close` has returned, which waits for this call; the event lives until the end
@@ -189,14 +189,14 @@ mod tests {
     #[test]
     fn nothing_is_sent_after_a_final_callback() {
         let (queue, heard) = mpsc::channel();
-        let line = CallbackSender { queue, ended: Arc::default() };
+        let sender = CallbackSender { queue, ended: Arc::default() };
         let fatal = || Callback::FatalError { code: Code::GeneralError, message: String::new() };
-        line.clone().send(Callback::Stopped);
-        line.clone().send(fatal());
-        line.send(Callback::Uploaded { playlist: "p".into() });
-        line.send(fatal());
-        line.send(Callback::Stopped);
-        assert!(line.has_ended());
+        sender.clone().send(Callback::Stopped);
+        sender.clone().send(fatal());
+        sender.send(Callback::Uploaded { playlist: "p".into() });
+        sender.send(fatal());
+        sender.send(Callback::Stopped);
+        assert!(sender.has_ended());
         let heard: Vec<_> = heard.try_iter().flatten().collect();
         assert_eq!(heard, [Callback::Stopped, fatal()]);
     }

@@ -28,19 +28,19 @@ impl DirectoryCleanup {
     pub fn delivered(&self, directory: PathBuf, begun: Begun) {
         let mut sides = self.0.locked();
         sides.delivered = Some((directory, begun));
-        sides.settle();
+        sides.remove_if_due();
     }
 
     /// The program does not ask for the recording any more.
     pub fn released(&self) {
         let mut sides = self.0.locked();
         sides.is_released = true;
-        sides.settle();
+        sides.remove_if_due();
     }
 }
 
 impl Sides {
-    fn settle(&mut self) {
+    fn remove_if_due(&mut self) {
         if !self.is_released {
             return;
         }

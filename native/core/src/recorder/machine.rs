@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
-use crate::recorder::health::BucketHealth;
 use crate::recorder::participants::{ParticipantIssue, Participants};
+use crate::recorder::upload::bucket_health::BucketHealth;
+use crate::recorder::upload::event::UploadEvent;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub enum State {
@@ -56,7 +57,7 @@ impl Pause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     Tell(Callback),
-    /// Hold capture, or let it go on.
+    /// Pause capture, or resume it.
     SetPaused(Option<Pause>),
     StopCapture,
 }
@@ -103,7 +104,7 @@ pub struct Machine {
     last_error: Option<Error>,
     /// The newest error of a participant's track.
     media_error: Option<(u32, TrackKind, Error)>,
-    bucket: BucketHealth,
+    bucket_health: BucketHealth,
     actions: VecDeque<Action>,
 }
 
@@ -124,7 +125,7 @@ impl Machine {
             ending: Ending::Stopped,
             last_error: None,
             media_error: None,
-            bucket: BucketHealth::default(),
+            bucket_health: BucketHealth::default(),
             actions: VecDeque::new(),
         }
     }
@@ -145,8 +146,8 @@ impl Machine {
     }
 
     #[must_use]
-    pub fn bucket(&self) -> &BucketHealth {
-        &self.bucket
+    pub fn bucket_health(&self) -> &BucketHealth {
+        &self.bucket_health
     }
 
     #[must_use]
@@ -184,11 +185,11 @@ impl Machine {
                 self.idle_left = self.timeouts.idle;
                 self.loss = None;
                 self.forget(&[Code::Disconnected]);
-                self.settle();
+                self.update_state();
                 if self.state == State::Connecting {
                     self.state = State::Recording;
                     self.tell(Callback::Started);
-                    self.hold();
+                    self.apply_pause();
                 }
             }
             CaptureEvent::MediaChanged { uid, audio, video } => self.participants.media_changed(*uid, *audio, *video),
@@ -236,8 +237,23 @@ impl Machine {
         }
     }
 
+    /// What the uploads tell.
+    pub fn upload_event(&mut self, event: UploadEvent, at: i64) {
+        match event {
+            UploadEvent::Failed(error) | UploadEvent::Lost(error) => self.upload_failed(error),
+            UploadEvent::Answered => self.store_answered(),
+            UploadEvent::BucketAnswers => self.bucket_answers(at),
+            UploadEvent::BucketFails { cause, fact } => self.bucket_fails(cause, fact, at),
+            UploadEvent::Moved => self.bucket_moved(),
+            UploadEvent::BackupRecovered => self.backup_recovered(),
+            UploadEvent::BackedUp { playlist } => self.backed_up(playlist),
+            UploadEvent::Concluded { playlist } => self.upload_concluded(playlist),
+            UploadEvent::Broken(error) => self.fail(error.into()),
+        }
+    }
+
     /// A store took or gave something.
-    pub fn store_answered(&mut self) {
+    fn store_answered(&mut self) {
         self.upload_left = self.timeouts.stores;
     }
 
@@ -251,7 +267,7 @@ impl Machine {
             if loss.left.is_zero() {
                 self.give_up_reconnecting();
             }
-        } else if !self.is_held() {
+        } else if !self.is_paused() {
             self.idle_left = self.idle_left.saturating_sub(elapsed);
             if self.idle_left.is_zero() {
                 self.recorder_failure(Code::NoUsers, self.loneliness());
@@ -262,15 +278,15 @@ impl Machine {
 
     pub fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
-        self.hold();
+        self.apply_pause();
     }
 
     /// The work volume has reached its limit, or has room again.
     pub fn set_volume_full(&mut self, full: bool) {
         if self.volume_full != full && self.state.captures() {
             self.volume_full = full;
-            // Held first: who is told may look.
-            self.hold();
+            // Paused first: who is told may look.
+            self.apply_pause();
             if full {
                 let message = "the work volume is nearly full: recording pauses until uploads have made room";
                 self.recorder_failure(Code::RecorderFailed, message.to_owned());
@@ -318,7 +334,7 @@ impl Machine {
         self.tell(Callback::Stopped);
     }
 
-    pub fn upload_failed(&mut self, error: Error) {
+    fn upload_failed(&mut self, error: Error) {
         if self.ending == Ending::Fatal {
             return;
         }
@@ -330,18 +346,18 @@ impl Machine {
     }
 
     /// The bucket takes what is put.
-    pub fn bucket_answers(&mut self, at: i64) {
-        self.bucket.answers(at);
+    fn bucket_answers(&mut self, at: i64) {
+        self.bucket_health.answers(at);
         self.upload_recovered();
     }
 
-    pub fn bucket_fails(&mut self, cause: &'static str, fact: String, at: i64) {
-        self.bucket.fails(cause, fact, at);
+    fn bucket_fails(&mut self, cause: &'static str, fact: String, at: i64) {
+        self.bucket_health.fails(cause, fact, at);
     }
 
     /// Nothing is known of the other place yet, and what was wrong with the first is no matter.
-    pub fn bucket_moved(&mut self) {
-        self.bucket = BucketHealth::default();
+    fn bucket_moved(&mut self) {
+        self.bucket_health = BucketHealth::default();
         self.upload_recovered();
     }
 
@@ -349,7 +365,7 @@ impl Machine {
         self.forget(&[Code::UploaderInit, Code::UploaderFailed]);
     }
 
-    pub fn backup_recovered(&mut self) {
+    fn backup_recovered(&mut self) {
         self.forget(&[Code::BackupFailed]);
     }
 
@@ -361,7 +377,7 @@ impl Machine {
     }
 
     /// Everything is stored, some of it in the backup store only.
-    pub fn backed_up(&mut self, playlist: String) {
+    fn backed_up(&mut self, playlist: String) {
         if self.state == State::Uploading {
             self.state = State::BackedUp;
             self.tell(Callback::BackedUp { playlist });
@@ -369,7 +385,7 @@ impl Machine {
     }
 
     /// Everything is in the bucket. Of uploaded and backed up one is told, whatever comes home after that.
-    pub fn upload_concluded(&mut self, playlist: String) {
+    fn upload_concluded(&mut self, playlist: String) {
         match self.state {
             State::Uploading => {
                 self.state = State::Uploaded;
@@ -389,7 +405,7 @@ impl Machine {
         self.participants.left(uid, at, message.to_owned());
         if lost && self.state.captures() && self.participants.is_empty() {
             self.loss = Some(Loss { cause: message.to_owned(), left: self.timeouts.reconnect });
-            self.settle();
+            self.update_state();
         }
     }
 
@@ -423,7 +439,7 @@ impl Machine {
              unless somebody comes within {idle} s, the recording ends"
         );
         self.recorder_failure(Code::Disconnected, message);
-        self.settle();
+        self.update_state();
     }
 
     fn loneliness(&self) -> String {
@@ -447,28 +463,28 @@ impl Machine {
         self.actions.push_back(Action::StopCapture);
     }
 
-    fn is_held(&self) -> bool {
+    fn is_paused(&self) -> bool {
         self.paused || self.volume_full
     }
 
-    /// Brings capture in line with what holds it; before anybody has joined there is nothing to hold.
-    fn hold(&mut self) {
+    /// Brings capture in line with what pauses it; before anybody has joined there is nothing to pause.
+    fn apply_pause(&mut self) {
         let pause = match (self.volume_full, self.paused) {
             (true, _) => Some(Pause::WorkVolumeFull),
             (false, true) => Some(Pause::Asked),
             (false, false) => None,
         };
-        let was_held = self.state == State::Paused;
-        if self.settle() && (was_held || pause.is_some()) {
+        let was_paused = self.state == State::Paused;
+        if self.update_state() && (was_paused || pause.is_some()) {
             self.actions.push_back(Action::SetPaused(pause));
         }
     }
 
     /// Where a recording stands that has begun and is not being ended; false for any other.
-    fn settle(&mut self) -> bool {
+    fn update_state(&mut self) -> bool {
         let is_under_way = matches!(self.state, State::Recording | State::Reconnecting | State::Paused);
         if is_under_way {
-            self.state = match (self.is_held(), &self.loss) {
+            self.state = match (self.is_paused(), &self.loss) {
                 (true, _) => State::Paused,
                 (false, Some(_)) => State::Reconnecting,
                 (false, None) => State::Recording,

@@ -1,37 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A recorder: one instance of the published interface, and one recording.
+//!
+//! - `start`: from the arguments of `StartCloudRecording` and the document to a plan; every precondition of the call.
+//! - `session`: the recording's thread: it feeds the state machine with what happens, and carries out its actions.
+//! - `machine`: the life of a recording as a pure state machine: when a callback is told, and when it stops.
+//! - `callbacks`: delivers callbacks to the program, in order, from one thread.
+//! - `shared`: what other threads see of a session (`cr_status`), and how they reach it.
+//! - `participants`, `attendance`: who is there and what is wrong with whom; who was there when.
+//! - `capturing`, `sink`: capture as a recording uses it, and where what it tells goes.
+//! - `volume`: how full the work volume is.
+//! - `upload`: what brings the files into the bucket.
+//! - `resume`: a catalog that an earlier process died over.
+//! - `takeover`, `rescue`: uploading what such a process left, at the next start and by `cr_rescue`.
+//! - `registry`: the recorders of the process, and what released ones left to upload.
+//! - `directory_cleanup`: when a recording's directory is removed.
+//! - `recording_log`: the lines of a recording's log.
+//! - `c_strings`: the texts that programs are handed.
 
 mod attendance;
-pub mod backup_restore;
-pub mod backup_uploader;
 pub mod c_strings;
 pub mod callbacks;
 pub mod capturing;
 pub mod directory_cleanup;
-pub mod health;
 pub mod machine;
-pub mod mp4_upload;
 pub mod participants;
-mod playlist_schedule;
-pub mod probe_cleanup;
-pub mod progress;
-mod refusals;
+pub mod recording_log;
 pub mod registry;
-pub mod relocation;
 pub mod rescue;
 pub mod resume;
-pub mod retry;
 pub mod session;
 pub mod shared;
 pub mod sink;
-pub mod slice_puts;
-pub mod slice_store;
 pub mod start;
-pub mod story;
 pub mod takeover;
-pub mod upload_error;
-pub mod upload_queue;
-pub mod uploader;
+pub mod upload;
 pub mod volume;
 
 use std::ffi::CStr;
@@ -96,7 +98,7 @@ impl Recorder {
         let _log = self.shared.log.enter();
         let started = self.start_once(request);
         if let Err(error) = &started {
-            story::refused("StartCloudRecording", error);
+            recording_log::call_refused("StartCloudRecording", error);
         }
         started
     }
@@ -129,7 +131,7 @@ impl Recorder {
         let mut life = self.life.locked();
         if life.stop_asked || !self.shared.state().captures() || !self.shared.send(Control::Stop) {
             let error = Error::new(Code::InvalidOperation, "nothing is being recorded");
-            story::refused("StopCloudRecording", &error);
+            recording_log::call_refused("StopCloudRecording", &error);
             return Err(error);
         }
         life.stop_asked = true;
@@ -162,12 +164,12 @@ impl Recorder {
         }
     }
 
-    fn begin(&self, request: &Request, line: CallbackSender) -> Result<Worker, Error> {
+    fn begin(&self, request: &Request, callbacks: CallbackSender) -> Result<Worker, Error> {
         let document = self.document.as_ref().map_err(Clone::clone)?;
         let plan = Plan::new(&self.shared.recording_id, document, request)?;
-        story::begins(&plan);
+        recording_log::starting(&plan);
         let takeover = Takeover::new(&plan, &document.log);
-        let session = Session::new(Arc::clone(&self.shared), plan, line, self.start_capture)?;
+        let session = Session::new(Arc::clone(&self.shared), plan, callbacks, self.start_capture)?;
         let failed = |error: std::io::Error| Error::new(Code::RecorderInit, error.to_string());
         let worker = Worker::start("recorder", move || session::run(session)).map_err(failed)?;
         if let Some(Ok(leftover)) = takeover.map(|takeover| Worker::start("leftover", move || takeover.run())) {

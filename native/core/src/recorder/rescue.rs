@@ -13,11 +13,12 @@ use crate::config::{self, BucketPlace, Document, WorkVolume};
 use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
-use crate::recorder::backup_uploader::BackupStore;
-use crate::recorder::relocation;
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::uploader::Uploader;
-use crate::recorder::{directory_cleanup, resume, story, volume};
+use crate::recorder::upload::backup_uploader::BackupStore;
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::relocation;
+use crate::recorder::upload::slice_store::SliceStore;
+use crate::recorder::upload::uploader::Uploader;
+use crate::recorder::{directory_cleanup, recording_log, resume, volume};
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
@@ -51,7 +52,7 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
             tracing::info!("cr_rescue: what is left in {} is delivered", directory.display());
             let rescued = Catalog::open(&directory, &prefix)
                 .and_then(|catalog| runtime.block_on(deliver(catalog, &directory, &options, Err)))
-                .inspect_err(|error| story::refused("cr_rescue", error));
+                .inspect_err(|error| recording_log::call_refused("cr_rescue", error));
             errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
     }
@@ -123,7 +124,7 @@ pub async fn deliver(
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
     resume::check_backup(&catalog.ledger(), options.backup.as_ref().map(|backup| &backup.target))?;
-    resume::settle(&catalog, directory)?;
+    resume::close_open_slices(&catalog, directory)?;
     if !catalog.ledger().is_stopped() {
         let at = catalog.ledger().end_of_slices().unwrap_or_default();
         catalog.write(Record::Stopped { at })?;

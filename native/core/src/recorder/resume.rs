@@ -42,7 +42,7 @@ pub fn open(directory: &Path, begun: &Begun, now: UtcMillis) -> Result<Opened, E
     if changed && !catalog.ledger().is_concluded() {
         catalog.write(Record::Begun(Box::new(begun.clone()))).map_err(at_start)?;
     }
-    settle(&catalog, directory).map_err(at_start)?;
+    close_open_slices(&catalog, directory).map_err(at_start)?;
     let latest = UtcMillis(catalog.ledger().latest());
     // Behind what was repaired: the end of that is the end of the earlier process.
     if past == PreviousRun::Died {
@@ -94,7 +94,7 @@ pub fn check_backup(ledger: &Ledger, named: Option<&Target>) -> Result<(), Error
 }
 
 /// Closes in the catalog what no process writes any more: the playable part of it is kept.
-pub fn settle(catalog: &Catalog, directory: &Path) -> Result<(), Error> {
+pub fn close_open_slices(catalog: &Catalog, directory: &Path) -> Result<(), Error> {
     let left_open: Vec<OpenSlice> = catalog
         .ledger()
         .slices()

@@ -23,18 +23,18 @@ use crate::names;
 use crate::recorder::attendance::Attendance;
 use crate::recorder::callbacks::{Callback, CallbackSender};
 use crate::recorder::capturing::{Capturing, Start};
-use crate::recorder::health::PauseStatus;
 use crate::recorder::machine::{Action, Machine, Pause, State};
 use crate::recorder::participants::Participants;
-use crate::recorder::probe_cleanup::ProbeCleanup;
-use crate::recorder::progress::percent;
+use crate::recorder::recording_log;
 use crate::recorder::resume::{self, Opened, PreviousRun};
-use crate::recorder::shared::{Control, Shared};
+use crate::recorder::shared::{Control, PauseStatus, Shared};
 use crate::recorder::sink::Sink;
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
 use crate::recorder::start::Plan;
-use crate::recorder::story;
-use crate::recorder::uploader::Uploader;
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::probe_cleanup::ProbeCleanup;
+use crate::recorder::upload::progress::percent;
+use crate::recorder::upload::slice_store::SliceStore;
+use crate::recorder::upload::uploader::Uploader;
 use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);
@@ -48,14 +48,14 @@ pub struct Session {
     shared: Arc<Shared>,
     catalog: Arc<Catalog>,
     machine: Machine,
-    line: CallbackSender,
+    callbacks: CallbackSender,
     start_capture: Start,
     /// What to capture, until capture has started; nothing where an earlier process had stopped the recording.
     capture_config: Option<CaptureConfig>,
     capture: Option<Box<dyn Capturing>>,
     stopping: Option<JoinHandle<UtcMillis>>,
     wanted: SessionMode,
-    holds: Vec<PauseSpan>,
+    pauses: Vec<PauseSpan>,
     attendance: Attendance,
     uploader: Option<Uploader>,
     probe_cleanup: ProbeCleanup,
@@ -84,7 +84,7 @@ enum SessionMode {
     Nothing,
 }
 
-/// A time during which capture was held by order.
+/// A time during which capture was paused by order.
 struct PauseSpan {
     start: i64,
     stop: Option<i64>,
@@ -93,9 +93,14 @@ struct PauseSpan {
 
 impl Session {
     /// A session for the plan, its catalog opened; the recording begins with `run`.
-    pub fn new(shared: Arc<Shared>, mut plan: Plan, line: CallbackSender, start_capture: Start) -> Result<Self, Error> {
+    pub fn new(
+        shared: Arc<Shared>,
+        mut plan: Plan,
+        callbacks: CallbackSender,
+        start_capture: Start,
+    ) -> Result<Self, Error> {
         let Opened { catalog, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
-        plan.go_on(&begun, earliest);
+        plan.continue_from(&begun, earliest);
         let participants = Participants::new(&plan.begun.participants, !catalog.ledger().presences().is_empty());
         let mut machine = Machine::new(participants, names::playlist(&plan.begun.stem), plan.timeouts);
         match past {
@@ -138,13 +143,13 @@ impl Session {
             shared,
             catalog,
             machine,
-            line,
+            callbacks,
             start_capture,
             capture_config: (past != PreviousRun::Stopped).then_some(plan.capture),
             capture: None,
             stopping: None,
             wanted: SessionMode::All,
-            holds: Vec::new(),
+            pauses: Vec::new(),
             attendance: Attendance::default(),
             uploader: Some(uploader),
             probe_cleanup,
@@ -193,7 +198,7 @@ impl Session {
         if !uploaded
             && self.wanted != SessionMode::Nothing
             && !self.anything_recorded()
-            && !self.machine.bucket().is_failing()
+            && !self.machine.bucket_health().is_failing()
         {
             self.probe_cleanup.remove().await;
         }
@@ -221,11 +226,11 @@ impl Session {
                 Action::Tell(callback) => {
                     self.shared.publish(&self.machine, figures);
                     if matches!(callback, Callback::FatalError { .. }) {
-                        story::kept(&self.catalog.ledger(), &self.directory);
+                        recording_log::left_on_disk(&self.catalog.ledger(), &self.directory);
                     }
-                    self.line.send(callback);
+                    self.callbacks.send(callback);
                 }
-                Action::SetPaused(pause) => self.hold(pause),
+                Action::SetPaused(pause) => self.set_pause(pause),
                 Action::StopCapture => self.stop_capture(),
             }
         }
@@ -260,12 +265,12 @@ impl Session {
                 None
             }
             CaptureEvent::Gap { start, stop, reason } => {
-                Some(Record::gap(*start, *stop, self.held(*start, *stop).unwrap_or(reason)))
+                Some(Record::gap(*start, *stop, self.pause_reason(*start, *stop).unwrap_or(reason)))
             }
             _ => None,
         };
         let before = self.machine.state();
-        story::event(event);
+        recording_log::capture_event(event);
         self.machine.event(event);
         match (before, self.machine.state()) {
             (State::Reconnecting, State::Recording) => tracing::info!("reconnected"),
@@ -280,17 +285,8 @@ impl Session {
     }
 
     fn upload_event(&mut self, event: UploadEvent) {
-        match event {
-            UploadEvent::Failed(error) | UploadEvent::Lost(error) => self.machine.upload_failed(error),
-            UploadEvent::Answered => self.machine.store_answered(),
-            UploadEvent::BucketAnswers => self.machine.bucket_answers(wall_clock().0),
-            UploadEvent::BucketFails { cause, fact } => self.machine.bucket_fails(cause, fact, wall_clock().0),
-            UploadEvent::Moved => self.machine.bucket_moved(),
-            UploadEvent::BackupRecovered => self.machine.backup_recovered(),
-            UploadEvent::BackedUp { playlist } => self.machine.backed_up(playlist),
-            UploadEvent::Concluded { playlist } => self.machine.upload_concluded(playlist),
-            UploadEvent::Broken(error) => self.break_off(error.into()),
-        }
+        self.broken |= matches!(event, UploadEvent::Broken(_));
+        self.machine.upload_event(event, wall_clock().0);
     }
 
     /// What the uploader said last, after which there is no uploader.
@@ -309,7 +305,7 @@ impl Session {
         };
         match delivered {
             Some(begun) => self.shared.directory_cleanup.delivered(self.directory.clone(), begun),
-            None => story::kept(&self.catalog.ledger(), &self.directory),
+            None => recording_log::left_on_disk(&self.catalog.ledger(), &self.directory),
         }
     }
 
@@ -353,26 +349,26 @@ impl Session {
         self.machine.upload_progressed(percent);
     }
 
-    fn hold(&mut self, pause: Option<Pause>) {
+    fn set_pause(&mut self, pause: Option<Pause>) {
         let Some(capture) = &self.capture else { return };
-        story::held(pause);
+        recording_log::paused(pause);
         let now = capture.now().0;
         let mut since = now;
-        if let Some(hold) = self.holds.last_mut().filter(|hold| hold.stop.is_none()) {
-            hold.stop = Some(now);
-            since = self.shared.held().map_or(now, |held| held.since);
+        if let Some(span) = self.pauses.last_mut().filter(|span| span.stop.is_none()) {
+            span.stop = Some(now);
+            since = self.shared.pause().map_or(now, |pause| pause.since);
         }
-        self.shared.show_held(pause.map(|pause| PauseStatus { reason: pause.reason(), since }));
+        self.shared.publish_pause(pause.map(|pause| PauseStatus { reason: pause.reason(), since }));
         if let Some(pause) = pause {
-            self.holds.push(PauseSpan { start: now, stop: None, pause });
+            self.pauses.push(PauseSpan { start: now, stop: None, pause });
         }
         capture.set_paused(pause.is_some());
     }
 
-    /// Why capture was held in that time, if it was by order.
-    fn held(&self, start: UtcMillis, stop: UtcMillis) -> Option<&'static str> {
-        let overlaps = |hold: &&PauseSpan| hold.start < stop.0 && hold.stop.is_none_or(|end| end > start.0);
-        self.holds.iter().find(overlaps).map(|hold| hold.pause.reason())
+    /// Why capture was paused in that time, if it was by order.
+    fn pause_reason(&self, start: UtcMillis, stop: UtcMillis) -> Option<&'static str> {
+        let overlaps = |span: &&PauseSpan| span.start < stop.0 && span.stop.is_none_or(|end| end > start.0);
+        self.pauses.iter().find(overlaps).map(|span| span.pause.reason())
     }
 
     /// Capture ends beside this thread, as it waits for its own.
@@ -392,12 +388,12 @@ impl Session {
         while let Ok(event) = self.events.try_recv() {
             self.event(&event);
         }
-        if let Some(hold) = self.holds.last().filter(|hold| hold.stop.is_none()) {
-            self.write(Record::gap(UtcMillis(hold.start), at, hold.pause.reason()));
+        if let Some(span) = self.pauses.last().filter(|span| span.stop.is_none()) {
+            self.write(Record::gap(UtcMillis(span.start), at, span.pause.reason()));
         }
-        self.shared.show_held(None);
-        let settled = resume::settle(&self.catalog, &self.directory);
-        if let Err(error) = settled {
+        self.shared.publish_pause(None);
+        let closed = resume::close_open_slices(&self.catalog, &self.directory);
+        if let Err(error) = closed {
             self.break_off(error);
         }
         for record in self.attendance.end(at.0) {
@@ -441,7 +437,7 @@ impl Session {
 /// the end of the host.
 pub fn run(session: Session) {
     let shared = Arc::clone(&session.shared);
-    let line = session.line.clone();
+    let callbacks = session.callbacks.clone();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let given_up = runtime.block_on(session.run());
@@ -450,12 +446,12 @@ pub fn run(session: Session) {
         std::io::Result::Ok(given_up)
     }));
     let error = match outcome {
-        Ok(Ok(given_up)) if given_up || line.has_ended() => return,
+        Ok(Ok(given_up)) if given_up || callbacks.has_ended() => return,
         Ok(Err(error)) => Error::new(Code::GeneralError, format!("the recorder's thread cannot work: {error}")),
         Ok(Ok(_)) | Err(_) => Error::unexpected(),
     };
     shared.publish_failure(error.clone());
-    line.send(error.into());
+    callbacks.send(error.into());
 }
 
 async fn optional(future: Option<impl Future<Output = ()>>) {

@@ -16,12 +16,12 @@ use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
 use crate::recorder::directory_cleanup::DirectoryCleanup;
-use crate::recorder::health::{BucketHealth, PauseStatus};
 use crate::recorder::machine::{Machine, State};
 use crate::recorder::participants::{Participant, ParticipantState, Participants};
-use crate::recorder::progress;
-use crate::recorder::relocation::{moved, RelocateRequest};
-use crate::recorder::story;
+use crate::recorder::recording_log;
+use crate::recorder::upload::bucket_health::BucketHealth;
+use crate::recorder::upload::progress;
+use crate::recorder::upload::relocation::{moved, RelocateRequest};
 
 /// Lists in a snapshot are the last so many; totals stand beside them.
 const LAST: usize = 20;
@@ -53,14 +53,23 @@ pub struct Shared {
     view: Mutex<SessionView>,
 }
 
+/// Nothing is recorded at present, by order; the gap that it makes is in no list before it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PauseStatus {
+    pub reason: &'static str,
+    /// In milliseconds UTC.
+    pub since: i64,
+}
+
+/// What the session has published of itself.
 #[derive(Debug, Clone, Default)]
 struct SessionView {
     state: State,
     participants: Participants,
     last_error: Option<Error>,
-    bucket: BucketHealth,
+    bucket_health: BucketHealth,
     work_volume_full: bool,
-    held: Option<PauseStatus>,
+    pause: Option<PauseStatus>,
     figures: CaptureFigures,
 }
 
@@ -105,18 +114,18 @@ impl Shared {
         view.state = machine.state();
         view.participants = machine.participants().clone();
         view.last_error = machine.last_error().cloned();
-        view.bucket = machine.bucket().clone();
+        view.bucket_health = machine.bucket_health().clone();
         view.work_volume_full = machine.is_volume_full();
         view.figures = figures.unwrap_or(view.figures);
     }
 
-    pub fn show_held(&self, held: Option<PauseStatus>) {
-        self.view.locked().held = held;
+    pub fn publish_pause(&self, pause: Option<PauseStatus>) {
+        self.view.locked().pause = pause;
     }
 
     #[must_use]
-    pub fn held(&self) -> Option<PauseStatus> {
-        self.view.locked().held
+    pub fn pause(&self) -> Option<PauseStatus> {
+        self.view.locked().pause
     }
 
     /// Has the files go elsewhere; the error says why they cannot.
@@ -145,7 +154,7 @@ impl Shared {
     /// False where no session is there to hear it.
     pub fn send(&self, control: Control) -> bool {
         let Some(sender) = self.control.get() else { return false };
-        story::asked(control);
+        recording_log::control(control);
         sender.send(control).is_ok()
     }
 
@@ -244,8 +253,8 @@ impl<'a> Snapshot<'a> {
             participant_count: participants.iter().filter(|one| one.state == ParticipantState::Joined).count(),
             participants: last(participants).collect(),
             somebody_joined: view.participants.somebody_joined(),
-            storage: view.bucket,
-            pause: view.held,
+            storage: view.bucket_health,
+            pause: view.pause,
             work_volume_full: view.work_volume_full,
             position_milliseconds: milliseconds(view.figures.position),
             tick_lateness_microseconds: SnapshotLateness {

@@ -12,9 +12,9 @@ use crate::catalog::record::{Begun, Expected, VERSION};
 use crate::config::{Channel, Document, OutputFormat, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::names;
-use crate::recorder::backup_uploader::BackupStore;
 use crate::recorder::machine::Timeouts;
 use crate::recorder::takeover;
+use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::volume::WorkDirectory;
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
@@ -157,7 +157,7 @@ impl Plan {
     }
 
     /// Goes on from what an earlier process recorded: no earlier, and with slices as long as its playlist has declared.
-    pub fn go_on(&mut self, begun: &Begun, earliest: UtcMillis) {
+    pub fn continue_from(&mut self, begun: &Begun, earliest: UtcMillis) {
         let longest = Duration::from_secs(u64::from(begun.slice_seconds));
         self.begun.slice_seconds = begun.slice_seconds;
         self.capture.slice = self.capture.slice.min(longest);

@@ -4,7 +4,7 @@
 pub mod client;
 pub mod credentials;
 pub mod failure;
-pub mod large;
+pub mod multipart;
 pub mod proof;
 pub mod store;
 pub mod target;

@@ -24,7 +24,7 @@ use crate::names;
 use crate::storage::client;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::large::Unfinished;
+use crate::storage::multipart::Unfinished;
 use crate::storage::proof::{judge, ObjectHeaders, SentContent, Verdict};
 use crate::storage::target::Target;
 

@@ -6,13 +6,13 @@
 //! - `Error` with its code is what a function of the interface returns, or a callback tells; it ends nothing by itself.
 //!
 //! ```compile_fail
-//! use cloud_recording_core::{recorder::upload_error::RecordingError, storage::failure::StoreError};
+//! use cloud_recording_core::{recorder::upload::error::RecordingError, storage::failure::StoreError};
 //! fn end_for_all(failure: StoreError) -> RecordingError {
 //!     failure.into()
 //! }
 //! ```
 //! ```compile_fail
-//! use cloud_recording_core::{error::Error, recorder::upload_error::RecordingError};
+//! use cloud_recording_core::{error::Error, recorder::upload::error::RecordingError};
 //! fn end_for_all(error: Error) -> RecordingError {
 //!     error.into()
 //! }

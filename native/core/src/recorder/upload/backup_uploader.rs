@@ -17,13 +17,14 @@ use crate::catalog::record::Record;
 use crate::config;
 use crate::error::{Code, Error};
 use crate::names;
-use crate::recorder::playlist_schedule::PlaylistSchedule;
-use crate::recorder::retry::RetryState;
-use crate::recorder::slice_puts::SlicePuts;
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::story;
-use crate::recorder::upload_error::UploadError;
-use crate::recorder::upload_queue::{self, CompleteSlice};
+use crate::recorder::recording_log;
+use crate::recorder::upload::error::UploadError;
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::playlist_schedule::PlaylistSchedule;
+use crate::recorder::upload::queue::{self, CompleteSlice};
+use crate::recorder::upload::retry::RetryState;
+use crate::recorder::upload::slice_puts::SlicePuts;
+use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::StoreError;
 use crate::storage::store::{ObjectKind, Store};
@@ -89,7 +90,7 @@ fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: P
     if !left.is_zero() {
         return BackupStep::Wait(left);
     }
-    let slices = upload_queue::for_backup(ledger);
+    let slices = queue::for_backup(ledger);
     if !slices.is_empty() {
         return BackupStep::Put(slices);
     }
@@ -175,7 +176,7 @@ impl BackupUploader {
                         self.slice_store.tell(UploadEvent::Failed(self.backup.error(&failure)));
                     }
                     let pause = retry.pause();
-                    story::retried("backup", &failure, pause);
+                    recording_log::retry("backup", &failure, pause);
                     tokio::time::sleep(pause).await;
                 }
             }
@@ -222,7 +223,7 @@ impl BackupUploader {
     }
 
     fn note(&self, file: &str) -> Result<(), UploadError> {
-        story::stored("backup", file);
+        recording_log::stored("backup", file);
         self.slice_store.tell(UploadEvent::Answered);
         // What the bucket took meanwhile is home already.
         if self.slice_store.catalog.ledger().is_stored(file) {

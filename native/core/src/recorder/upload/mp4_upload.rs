@@ -15,11 +15,12 @@ use crate::error::{Code, Error};
 use crate::log;
 use crate::mp4::{self, SliceInput};
 use crate::names;
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::upload_error::UploadError;
-use crate::recorder::upload_queue::CompleteSlice;
+use crate::recorder::upload::error::UploadError;
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::queue::CompleteSlice;
+use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::large::{Local, Put};
+use crate::storage::multipart::{Local, Put};
 use crate::storage::store::{ObjectKind, Store};
 
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::upload_error::{RecordingError, UploadError};
-use crate::recorder::upload_queue::CompleteSlice;
+use crate::recorder::upload::error::{RecordingError, UploadError};
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::queue::CompleteSlice;
+use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::large::{Local, Put};
+use crate::storage::multipart::{Local, Put};
 use crate::storage::store::{ObjectKind, Store};
 
 pub struct SlicePuts {

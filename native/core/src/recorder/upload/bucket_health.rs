@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a snapshot says of the bucket and of a pause.
+//! What a snapshot says of the bucket.
 
 use serde::Serialize;
 
@@ -39,14 +39,6 @@ impl BucketHealth {
     pub fn is_failing(&self) -> bool {
         self.state == BucketState::Failing
     }
-}
-
-/// Nothing is recorded at present, by order; the gap that it makes is in no list before it is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct PauseStatus {
-    pub reason: &'static str,
-    /// In milliseconds UTC.
-    pub since: i64,
 }
 
 #[cfg(test)]

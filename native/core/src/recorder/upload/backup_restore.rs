@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::names;
-use crate::recorder::backup_uploader::BackupStore;
-use crate::recorder::retry::RetryState;
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::upload_queue::CompleteSlice;
+use crate::recorder::upload::backup_uploader::BackupStore;
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::queue::CompleteSlice;
+use crate::recorder::upload::retry::RetryState;
+use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::Store;
 

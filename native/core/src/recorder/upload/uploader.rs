@@ -18,18 +18,19 @@ use crate::catalog::CatalogError;
 use crate::config::BucketPlace;
 use crate::error::{Code, Error};
 use crate::names;
-use crate::recorder::backup_restore::BackupRestore;
-use crate::recorder::backup_uploader::{BackupStore, BackupUploader};
-use crate::recorder::mp4_upload;
-use crate::recorder::playlist_schedule::PlaylistSchedule;
-use crate::recorder::refusals::Refusals;
-use crate::recorder::relocation::{moved, RelocateRequest};
-use crate::recorder::retry::RetryState;
-use crate::recorder::slice_puts::SlicePuts;
-use crate::recorder::slice_store::{SliceStore, UploadEvent};
-use crate::recorder::story;
-use crate::recorder::upload_error::{RecordingError, UploadError};
-use crate::recorder::upload_queue::{self, CompleteSlice};
+use crate::recorder::recording_log;
+use crate::recorder::upload::backup_restore::BackupRestore;
+use crate::recorder::upload::backup_uploader::{BackupStore, BackupUploader};
+use crate::recorder::upload::error::{RecordingError, UploadError};
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::mp4_upload;
+use crate::recorder::upload::playlist_schedule::PlaylistSchedule;
+use crate::recorder::upload::queue::{self, CompleteSlice};
+use crate::recorder::upload::refusals::Refusals;
+use crate::recorder::upload::relocation::{moved, RelocateRequest};
+use crate::recorder::upload::retry::RetryState;
+use crate::recorder::upload::slice_puts::SlicePuts;
+use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::{ObjectKind, Proof, Store};
@@ -156,7 +157,7 @@ impl UploadLoop {
             Err(UploadError::Store(failure)) => {
                 self.failed(&failure, began);
                 let pause = self.retry.pause();
-                story::retried("bucket", &failure, pause);
+                recording_log::retry("bucket", &failure, pause);
                 tokio::time::sleep(pause).await;
             }
         }
@@ -279,8 +280,8 @@ impl UploadLoop {
 
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.
     fn slices(&self) -> Vec<CompleteSlice> {
-        let most = if self.retry.is_clear() { upload_queue::MOST_AT_ONCE } else { 1 };
-        upload_queue::for_bucket(&self.slice_store.catalog.ledger(), |file| self.backup_restore.gives(file), most)
+        let most = if self.retry.is_clear() { queue::MOST_AT_ONCE } else { 1 };
+        queue::for_bucket(&self.slice_store.catalog.ledger(), |file| self.backup_restore.gives(file), most)
     }
 
     async fn put_slices(&mut self, store: &Arc<Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
@@ -299,7 +300,7 @@ impl UploadLoop {
             }
         }
         while let Some((slice, put)) = puts.next().await? {
-            story::stored("bucket", &slice.file);
+            recording_log::stored("bucket", &slice.file);
             self.deliver(&slice, put.proof)?;
             self.answered();
         }

@@ -16,12 +16,12 @@ use crate::recorder::start::Plan;
 use crate::storage::failure::StoreError;
 
 /// What was asked of `function` is not done.
-pub fn refused(function: &str, error: &Error) {
+pub fn call_refused(function: &str, error: &Error) {
     error!(code = error.code as i32, "{function} is refused: {error}");
 }
 
 /// What is about to be recorded.
-pub fn begins(plan: &Plan) {
+pub fn starting(plan: &Plan) {
     let begun = &plan.begun;
     info!(
         directory = %plan.directory.display(),
@@ -47,7 +47,7 @@ pub fn callback(callback: &Callback) {
     }
 }
 
-pub fn asked(control: Control) {
+pub fn control(control: Control) {
     match control {
         Control::Stop => info!("StopCloudRecording: the recorder leaves the channel"),
         Control::Detach => info!("Release(false): nothing more is recorded or told; what is left is uploaded"),
@@ -58,7 +58,7 @@ pub fn asked(control: Control) {
     }
 }
 
-pub fn held(pause: Option<Pause>) {
+pub fn paused(pause: Option<Pause>) {
     match pause {
         Some(Pause::Asked) => info!("recording is paused, as it was asked to"),
         Some(Pause::WorkVolumeFull) => warn!("recording is paused, as the work volume is nearly full"),
@@ -66,7 +66,7 @@ pub fn held(pause: Option<Pause>) {
     }
 }
 
-pub fn event(event: &CaptureEvent) {
+pub fn capture_event(event: &CaptureEvent) {
     match event {
         CaptureEvent::Joined { uid, audio, video, .. } => info!(participant = uid, audio, video, "joined"),
         CaptureEvent::MediaChanged { uid, audio, video } => info!(participant = uid, audio, video, "sends other media"),
@@ -94,13 +94,13 @@ pub fn stored(store: &str, file: &str) {
 }
 
 /// A store did not take something, and is asked again after the pause.
-pub fn retried(store: &str, failure: &StoreError, pause: Duration) {
+pub fn retry(store: &str, failure: &StoreError, pause: Duration) {
     let seconds = pause.as_secs_f64();
     warn!(store, cause = ?failure.cause, detail = failure.detail, "not stored; tried again in {seconds:.1} s");
 }
 
 /// What the stores do not have yet stays, and this is how to deliver it.
-pub fn kept(ledger: &Ledger, directory: &Path) {
+pub fn left_on_disk(ledger: &Ledger, directory: &Path) {
     let (slices, _) = ledger.counts();
     let slices = slices.written - slices.delivered;
     if slices > 0 && !ledger.is_concluded() {
