@@ -14,7 +14,7 @@ from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Kubectl
 from tests.cluster.layout import REPOSITORY
-from tests.contract.crds_manifests import Manifest, a_recording, changed
+from tests.contract.crds_manifests import Manifest, a_recording, a_stream, changed
 from tests.contract.crds_table import (
     ALLOWED_UPDATES,
     CREATION_MISTAKES,
@@ -75,6 +75,16 @@ def test_what_is_fixed_cannot_change(kubectl: Kubectl, existing: Manifest, mista
 @pytest.mark.parametrize("changes", ALLOWED_UPDATES.values(), ids=ALLOWED_UPDATES)
 def test_what_may_change_while_recording_can(kubectl: Kubectl, existing: Manifest, changes: dict[str, object]) -> None:
     kubectl("apply", DRY_RUN, "--filename=-", stdin=json.dumps(changed(existing, changes)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"recording.video.layout": "Float"}, {"recording.video.maxResolutionUid": 1}], ids=["layout", "who"]
+)
+def test_what_is_passed_through_has_no_layout_to_change(kubectl: Kubectl, changes: dict[str, object]) -> None:
+    passed = a_recording({"channel.streams": [a_stream(1)], "recording.video.passthrough": {}})
+    kubectl("create", "--filename=-", stdin=json.dumps(passed))
+    refusal = _refusal(kubectl, "replace", DRY_RUN, manifest=changed(passed, changes))
+    _assert_says(refusal, Mistake("", {}, "spec.recording.video", "must keep `layout`"))
 
 
 @pytest.fixture(scope="module")

@@ -76,8 +76,11 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.RECORDER_FAILED: ErrorFacts(
             Reason.RECORDER_FAILED,
-            "The recorder broke while it was recording.",
-            Remedy(_NEW_PART + "If it repeats, check the pod's log, its memory limit and the node."),
+            "Something was not recorded, or not as it was asked for.",
+            Remedy(
+                "Mend what the message names, such as what a participant sends. After a fatal error the operator "
+                "starts a new part and keeps what was recorded; if that repeats, check its log, memory and node."
+            ),
         ),
         RecordingErrorCode.UPLOADER_INIT: ErrorFacts(
             Reason.UPLOADER_INIT,

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import SpecModel, Uid
-from cloud_recording.api.rules import Rule, kubernetes
+from cloud_recording.api.rules import Rule, always, kubernetes
 
 LONG_SIDE: Final = 1920
 SHORT_SIDE: Final = 1080
@@ -17,6 +17,8 @@ SHORT_SIDE: Final = 1080
 
 MIN_BITRATE_KBPS: Final = 10
 MAX_BITRATE_KBPS: Final = 20000
+
+LONGEST_SLICE_SECONDS: Final = 120
 
 
 class StreamKinds(StrEnum):
@@ -53,6 +55,17 @@ _EVEN: Final = Rule(
 Side = Annotated[int, Field(ge=16, le=LONG_SIDE, json_schema_extra=kubernetes(_EVEN))]
 
 
+class Passthrough(SpecModel):
+    """The channel's only stream, recorded as it is."""
+
+    longest_slice_seconds: Annotated[int, Field(ge=3, le=LONGEST_SLICE_SECONDS)] | None = Field(
+        default=None,
+        description="What the playlist declares as its longest slice, more than `sliceSeconds`: a slice whose source "
+        "sends no key frame in time ends there, between two pictures. `sliceSeconds` + 15 if left out. Choose it by "
+        "how far apart the source's key frames are.",
+    )
+
+
 class Video(SpecModel):
     """The canvas that the participants' pictures are composed on."""
 
@@ -69,6 +82,13 @@ class Video(SpecModel):
                 "must be set when `layout` is 'Vertical'",
                 lambda video: video.layout is not Layout.VERTICAL or video.max_resolution_uid is not None,
                 field=".maxResolutionUid",
+            ),
+            Rule(
+                "!has(self.passthrough) || (self.layout == oldSelf.layout && "
+                "has(self.maxResolutionUid) == has(oldSelf.maxResolutionUid))",
+                "must keep `layout` and `maxResolutionUid` beside `passthrough`: a stream that is recorded as it is "
+                "has no layout to change",
+                always,
             ),
         )
     )
@@ -110,10 +130,34 @@ class Video(SpecModel):
         description="The participant that gets the large region of the layout Vertical; its region shows the "
         "background while that participant is absent.",
     )
+    passthrough: Passthrough | None = Field(
+        default=None,
+        description="Records the channel's only stream as it is, without transcoding, where it is H.264 and AAC: "
+        "`passthrough: {}` costs a small part of what composing does, and loses no quality. What players of HLS could "
+        "not decode is composed by the other fields from then on, and `status.lastError` says why; `pod.resources` "
+        "should then have the processor for it. Another engine than the default one composes in any case.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
 
 
 class RecordingOptions(SpecModel):
     """What is recorded of the channel, and how."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            Rule(
+                "!has(self.video.passthrough) || !has(self.video.passthrough.longestSliceSeconds) || "
+                "self.video.passthrough.longestSliceSeconds > self.sliceSeconds",
+                "must be more than `sliceSeconds`",
+                lambda recording: (
+                    recording.video.passthrough is None
+                    or recording.video.passthrough.longest_slice_seconds is None
+                    or recording.video.passthrough.longest_slice_seconds > recording.slice_seconds
+                ),
+                field=".video.passthrough.longestSliceSeconds",
+            )
+        )
+    )
 
     streams: StreamKinds = Field(
         default=StreamKinds.AUDIO_VIDEO,
@@ -149,4 +193,7 @@ class RecordingOptions(SpecModel):
         description="Length of a slice: it is cut at the first key frame after this time.",
         json_schema_extra=kubernetes(fixed=True),
     )
-    video: Video = Field(default=Video(), description="The composed picture. Ignored when `streams` is AudioOnly.")
+    video: Video = Field(
+        default=Video(),
+        description="The composed picture, or `passthrough`. The picture is ignored when `streams` is AudioOnly.",
+    )

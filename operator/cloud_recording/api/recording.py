@@ -75,7 +75,14 @@ class CloudRecordingSpec(SpecModel):
                     or any(stream.uid == spec.recording.video.max_resolution_uid for stream in spec.channel.streams)
                 ),
                 field=".recording.video.maxResolutionUid",
-            )
+            ),
+            Rule(
+                "!has(self.recording.video.passthrough) || self.channel.streams.size() == 1",
+                "must be left out unless `channel.streams` has exactly one participant: only a single stream can be "
+                "recorded as it is",
+                lambda spec: spec.recording.video.passthrough is None or len(spec.channel.streams) == 1,
+                field=".recording.video.passthrough",
+            ),
         )
     )
 

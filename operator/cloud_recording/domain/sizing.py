@@ -51,9 +51,10 @@ MEBIBYTE: Final = 1024 * 1024
 def default_resources(spec: CloudRecordingSpec) -> dict[str, dict[str, str]]:
     """Requests and limits of the recorder's container for this recording."""
     memory, disk = memory_mebibytes(spec), disk_mebibytes(spec)
+    most = composing_mebibytes(spec) * MEMORY_LIMIT_FACTOR
     return {
         "requests": {"cpu": f"{millicpu(spec)}m", "memory": f"{memory}Mi", "ephemeral-storage": f"{disk}Mi"},
-        "limits": {"memory": f"{memory * MEMORY_LIMIT_FACTOR}Mi", "ephemeral-storage": f"{disk}Mi"},
+        "limits": {"memory": f"{most}Mi", "ephemeral-storage": f"{disk}Mi"},
     }
 
 
@@ -61,7 +62,7 @@ def millicpu(spec: CloudRecordingSpec) -> int:
     """Thousandths of a processor that the recording is expected to use."""
     streams = len(spec.channel.streams)
     audio = AUDIO_MILLICPU * streams
-    if spec.recording.streams is StreamKinds.AUDIO_ONLY:
+    if _has_no_canvas(spec):
         return BASE_MILLICPU + audio
     pixels_per_second = _pixels(spec) * spec.recording.video.frames_per_second
     encode = ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND * pixels_per_second // MILLION
@@ -70,10 +71,16 @@ def millicpu(spec: CloudRecordingSpec) -> int:
 
 def memory_mebibytes(spec: CloudRecordingSpec) -> int:
     """Mebibytes that the recording is expected to use."""
+    if _has_no_canvas(spec):
+        return BASE_MEBIBYTES + STREAM_MEBIBYTES * len(spec.channel.streams)
+    return composing_mebibytes(spec)
+
+
+def composing_mebibytes(spec: CloudRecordingSpec) -> int:
+    """The same once its picture is composed, which what is passed through may come to: a limit has to allow it."""
+    canvas = 0 if spec.recording.streams is StreamKinds.AUDIO_ONLY else _pixels(spec)
     streams = STREAM_MEBIBYTES * len(spec.channel.streams)
-    if spec.recording.streams is StreamKinds.AUDIO_ONLY:
-        return BASE_MEBIBYTES + streams
-    return BASE_MEBIBYTES + streams + CANVAS_MEBIBYTES_PER_MEGAPIXEL * _pixels(spec) // MILLION
+    return BASE_MEBIBYTES + streams + CANVAS_MEBIBYTES_PER_MEGAPIXEL * canvas // MILLION
 
 
 def disk_mebibytes(spec: CloudRecordingSpec) -> int:
@@ -81,6 +88,10 @@ def disk_mebibytes(spec: CloudRecordingSpec) -> int:
     empty_dir = spec.work.empty_dir
     work = -(-empty_dir.size_limit_bytes // MEBIBYTE) if empty_dir is not None else 0
     return work + TMP_MEBIBYTES + LOG_MEBIBYTES
+
+
+def _has_no_canvas(spec: CloudRecordingSpec) -> bool:
+    return spec.recording.streams is StreamKinds.AUDIO_ONLY or spec.recording.video.passthrough is not None
 
 
 def _pixels(spec: CloudRecordingSpec) -> int:

@@ -21,6 +21,10 @@ TEMPLATE = {"metadata": {"name": "stand-up-template", "uid": "99999999-0000-0000
 
 RECORDINGS = {
     "minimal": (a_recording().build(), 0),
+    "passed-through": (
+        a_recording().spec(recording={"video": {"passthrough": {"longestSliceSeconds": 30}}}).build(),
+        0,
+    ),
     "every-option": (
         a_recording()
         .spec(

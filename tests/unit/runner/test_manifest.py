@@ -97,6 +97,10 @@ def put(path: str, value: object) -> Callable[[Json], None]:
         (put("recording.video", {"width": 1920, "height": 1920}), "spec.recording.video: must be at most 1920 by 1080"),
         (put("recording.video.layout", "Vertical"), "spec.recording.video.maxResolutionUid: must be set"),
         (put("recording.video.maxResolutionUid", 9), "spec.recording.video.maxResolutionUid: must be the `uid`"),
+        (
+            put("recording.video.passthrough", {"longestSliceSeconds": 15}),
+            "spec.recording.video.passthrough.longestSliceSeconds: must be more than `sliceSeconds`",
+        ),
         (put("storage.endpoint", None), "spec.storage: must have `endpoint` when `vendor` is 'S3'"),
         (put("storage.region", 2), "spec.storage.region: must be a region's name when `vendor` is 'S3'"),
         (put("storage.vendor", "AWS"), None),

@@ -102,6 +102,13 @@ def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness
     assert "maxWaitSeconds" not in configured(document())
 
 
+@pytest.mark.parametrize("asked", [{}, {"longestSliceSeconds": 40}])
+def test_the_only_stream_is_passed_through_where_that_is_asked_for(tmp_path: Path, asked: dict[str, Any]) -> None:
+    told = document(recording={"video": {"passthrough": asked}})
+    (channel,) = builder(told, tmp_path).job(Mode.RECORD, DESIRED).configuration["channels"]
+    assert channel["passthrough"] == asked
+
+
 @pytest.mark.parametrize(
     ("bucket", "vendor", "region", "name", "path_style"),
     [

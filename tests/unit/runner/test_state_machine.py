@@ -55,9 +55,17 @@ def told(kind: str, **payload: Any) -> CallbackStored:
     return CallbackStored(sequence=1, type=kind, time_ms=1_700_000_000_000, payload=payload)
 
 
-def snapshot(state: str = "Recording", *, position: int = 0, written: int = 0, pending: int = 0) -> ProcessHeartbeat:
+def snapshot(
+    state: str = "Recording", *, position: int = 0, written: int = 0, pending: int = 0, sends: bool = True
+) -> ProcessHeartbeat:
     slices = {"written": written, "uploaded": written - pending, "backedUp": 0, "pending": pending}
-    document = {"state": state, "playlist": "p.m3u8", "slices": slices, "positionMilliseconds": position}
+    document: dict[str, Any] = {
+        "state": state,
+        "playlist": "p.m3u8",
+        "slices": slices,
+        "positionMilliseconds": position,
+    }
+    document["participants"] = [{"uid": 1, "audio": sends, "video": sends}]
     return ProcessHeartbeat(snapshot=document)
 
 
@@ -387,6 +395,15 @@ def test_a_silent_channel_is_no_hang_while_media_is_written() -> None:
     story = Story().recording()
     for second in range(200):
         assert story.then(snapshot(position=second * 1000), after=1.0).actions == []
+
+
+@pytest.mark.parametrize("sends", [False, True])
+def test_a_stream_that_is_passed_through_and_sends_nothing_is_no_hang(*, sends: bool) -> None:
+    """What is recorded as it is stands still while nobody sends; an engine that writes nothing of what comes hangs."""
+    story = Story().recording()
+    story.state = replace(story.state, passes_through=True)
+    done = [action for _ in range(60) for action in story.then(snapshot(position=1000, sends=sends), after=1.0).actions]
+    assert any(isinstance(action, Kill) for action in done) is sends
 
 
 def test_a_supervisor_that_comes_back_after_a_stop_rescues_instead_of_recording() -> None:

@@ -115,9 +115,16 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
     if snapshot is None:
         return state
     position = int(snapshot.get("positionMilliseconds", 0))
-    if position != state.position or snapshot.get("state") != EngineState.RECORDING:
+    must_write = snapshot.get("state") == EngineState.RECORDING and not (
+        state.passes_through and _nobody_sends(snapshot)
+    )
+    if position != state.position or not must_write:
         state = replace(state, position=position, position_at=now.monotonic)
     return replace(state, facts=replace(state.facts, snapshot=snapshot))
+
+
+def _nobody_sends(snapshot: Mapping[str, Any]) -> bool:
+    return not any(one.get("audio") or one.get("video") for one in snapshot.get("participants", ()))
 
 
 def _after_callback(state: State, callback: CallbackStored, now: Moment) -> State:

@@ -56,7 +56,7 @@ class EngineConfiguration:
             "allowedHosts": list(document.stream_hosts),
             "storage": self._storage(storage),
             **_OF_A_POD,
-            "channels": [{"name": document.spec.channel.name, "streams": list(self._streams())}],
+            "channels": [{"name": document.spec.channel.name, "streams": list(self._streams()), **self._passthrough()}],
         }
 
     def _work_bytes(self) -> dict[str, int]:
@@ -73,6 +73,10 @@ class EngineConfiguration:
         if self._scratch is None or self._work.stat().st_dev != self._scratch.stat().st_dev:
             return {}
         return {"workVolume": "NodeDisk"}
+
+    def _passthrough(self) -> dict[str, Any]:
+        asked = self._document.spec.recording.video.passthrough
+        return {} if asked is None else {"passthrough": asked.model_dump(by_alias=True, exclude_none=True)}
 
     def _streams(self) -> Iterator[dict[str, Any]]:
         for stream in self._document.spec.channel.streams:

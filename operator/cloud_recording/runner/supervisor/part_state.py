@@ -120,6 +120,8 @@ class State:
     desired: DesiredState
     patient: bool = True
     """Whether a channel that refuses everybody is asked again; a person who looks on is told at once."""
+    passes_through: bool = False
+    """Whether the only stream is recorded as it is: then nothing is written while nothing is sent."""
     facts: Facts = Facts()
     missing: tuple[MissingSecret, ...] | None = None
     """None until the secrets were looked at."""

@@ -38,7 +38,8 @@ LOAD_SECONDS: Final = 30.0
 SILENCE_SECONDS: Final = 20.0
 """A recorder process sends a heartbeat every second; one that is silent for so long hangs, or is stopped."""
 STALL_SECONDS: Final = 30.0
-"""Media is written even in a silent channel; an engine that records and writes none for so long hangs."""
+"""Media is written even in a silent channel, unless its stream is passed through and sends none; an engine that
+records and writes none for so long hangs."""
 ANSWER_SECONDS: Final = 60.0
 """An engine that has left something undone for so long hangs."""
 GIVE_UP_SECONDS: Final = 10.0

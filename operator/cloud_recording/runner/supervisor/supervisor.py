@@ -93,7 +93,13 @@ class Supervisor:
         remembered = resumed(self._store.facts(), boot=boot_id(), now=now())
         facts = reopened(remembered) if reopen else remembered
         concluded = facts.summary is not None
-        self._state = State(desired=pod.mounts.desired(), patient=patient, facts=facts, concluded=concluded)
+        self._state = State(
+            desired=pod.mounts.desired(),
+            patient=patient,
+            passes_through=self._document.spec.recording.video.passthrough is not None,
+            facts=facts,
+            concluded=concluded,
+        )
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
         self._child: RecorderChild | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
