@@ -60,6 +60,13 @@ impl StopSignal {
     }
 }
 
+/// The machine's monotonic clock, from which `MonotonicClock` is made.
+#[must_use]
+pub fn monotonic_now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::try_from(now).unwrap_or_default()
+}
+
 /// What the parts of a capture know of time.
 pub trait Clock: Send + Sync {
     /// Never runs backwards, and does not care what is done to the wall clock.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who pays for a failure: errors are of three families, and none turns into another by itself.
 //!
-//! - A participant's: `source::SourceFailure` ends one connection, `source::TrackFailure` one track of it,
+//! - A participant's: `source::SourceFailure` ends one connection, `intake::TrackFailure` one track of it,
 //!   `canvas::Unpaintable` one picture. None of them can be made into a `Fatal`.
 //! - The canvas' own: `canvas::SceneError`, which leaves a picture out.
 //! - The recording's: `Fatal`, made of what the encoders, the multiplexer of our own packets, the work volume, the

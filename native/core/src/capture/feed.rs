@@ -9,8 +9,8 @@ use super::av::frame::Frame;
 use super::canvas::Unpaintable;
 use super::clock::{lock, rescaled, Nanos, MILLISECOND, SECOND};
 use super::geometry::{Fill, Region};
+use super::intake::Fitted;
 use super::mixer::gate;
-use super::source::Fitted;
 
 /// Output's samples per second.
 pub const SAMPLE_RATE: i64 = 48_000;

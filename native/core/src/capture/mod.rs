@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Capture: live sources in, closed TS slices out.
 //!
-//! A thread per source decodes into a feed; one tick composes and mixes what the feeds have for its moment; one thread
+//! A kind of channel hands what its participants send to the intake, which puts it into a feed for each; one tick composes and mixes what the feeds have for its moment; one thread
 //! encodes; one multiplexes and cuts, and waits for the disk. No source can delay the tick, and the tick waits for no disk.
 
 pub mod api;
@@ -15,6 +15,8 @@ pub mod fault;
 mod feed;
 pub mod geometry;
 mod handover;
+#[allow(clippy::must_use_candidate)] // likewise: for kinds of channels that are no part of capture
+pub mod intake;
 mod limiter;
 mod mixer;
 pub(crate) mod mux;
@@ -26,6 +28,7 @@ mod repair;
 mod roster;
 mod slicer;
 mod source;
+mod threads;
 mod tick;
 mod timeline;
 mod view;
@@ -34,34 +37,27 @@ mod writer;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
 
-use api::{CaptureConfig, CaptureEvent, CaptureFigures, CaptureSink, Layout, UtcMillis};
+use api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, UtcMillis};
 use clock::{duration, lock, Clock, ClockHold, MonotonicClock, StopSignal};
-use encode::aac;
-use fault::{contained, Fatal};
+use fault::Fatal;
+use intake::{ChannelKind, Intake};
 use output::EncodeLoop;
 use participant_regions::ParticipantRegions;
 pub use repair::repair;
 use roster::Roster;
 use slicer::Naming;
+use source::Streams;
 pub use source::{try_out, Guard, HostPattern, Refusal, SourceCause, SourceFailure, TlsCause};
-use source::{Source, SourceContext};
 use tick::{Lateness, Settings, Tick};
-
-use crate::log;
-
-/// How long a source may take to take leave, and how often it is looked whether it has.
-const MOST_FAREWELL: Duration = Duration::from_secs(3);
-const GLANCE: Duration = Duration::from_millis(5);
 
 /// A channel being recorded. Dropping it stops it, too.
 pub struct Capture {
     parts: CaptureContext,
     threads: Vec<JoinHandle<()>>,
-    /// Those of the sources, which write nothing.
-    sources: Vec<JoinHandle<()>>,
+    /// Where the channel's participants come in; none where the only one is copied.
+    intake: Option<Intake>,
 }
 
 /// What the threads of one capture share.
@@ -115,15 +111,16 @@ impl Capture {
             naming: Arc::new(Naming::new(config)),
             position: Arc::default(),
         };
-        let mut capture = Self { parts, threads: Vec::new(), sources: Vec::new() };
+        let mut capture = Self { parts, threads: Vec::new(), intake: None };
+        // Until every thread has begun: a virtual clock would run away with the ones that wait.
+        let _starting = ClockHold::new(clock);
         if config.passthrough.is_some() {
             capture.start_copying(config)?;
         } else {
             let roster = Arc::new(Roster::of(config.sources.iter().map(|stream| stream.uid)));
-            // Every thread is counted before the first runs: a virtual clock would run away with the ones that wait.
-            let presences = config.sources.iter().map(|_| ClockHold::new(clock)).collect();
             capture.threads = capture.parts.compose(config, &roster)?.0;
-            capture.start_sources(config, presences, &roster)?;
+            let intake = capture.intake.insert(Intake::new(&capture.parts, config, &roster));
+            Streams(config).start(intake)?;
         }
         Ok(capture)
     }
@@ -158,27 +155,6 @@ impl Capture {
         drop(self);
     }
 
-    fn start_sources(
-        &mut self,
-        config: &CaptureConfig,
-        presences: Vec<ClockHold>,
-        roster: &Arc<Roster>,
-    ) -> Result<(), Fatal> {
-        for (stream, presence) in config.sources.iter().zip(presences) {
-            let around = self.parts.surroundings(roster);
-            let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), around);
-            let span = tracing::info_span!("participant", participant = stream.uid);
-            let name = format!("source-{}", stream.uid);
-            self.sources.push(self.parts.spawn(&name, move || {
-                let _presence = presence;
-                let _span = span.entered();
-                source.run();
-                Ok(())
-            })?);
-        }
-        Ok(())
-    }
-
     fn start_copying(&mut self, config: &CaptureConfig) -> Result<(), Fatal> {
         let presence = ClockHold::new(&self.parts.clock);
         let (config, parts) = (config.clone(), self.parts.clone());
@@ -190,16 +166,6 @@ impl Capture {
 }
 
 impl CaptureContext {
-    fn surroundings(&self, roster: &Arc<Roster>) -> SourceContext {
-        SourceContext {
-            clock: Arc::clone(&self.clock),
-            stop: Arc::clone(&self.stop),
-            roster: Arc::clone(roster),
-            participant_regions: Arc::clone(&self.participant_regions),
-            sink: Arc::clone(&self.sink),
-        }
-    }
-
     /// Starts what composes and mixes the members of `roster`, and what encodes and cuts that.
     fn compose(&self, config: &CaptureConfig, roster: &Arc<Roster>) -> Result<Composing, Fatal> {
         let (sender, receiver) = sync_channel(tick::backlog(config, &*self.clock));
@@ -227,25 +193,14 @@ impl CaptureContext {
         name: &str,
         work: impl FnOnce() -> Result<(), Fatal> + Send + 'static,
     ) -> Result<JoinHandle<()>, Fatal> {
-        let (sink, stop) = (Arc::clone(&self.sink), Arc::clone(&self.stop));
-        let thread = log::spawn(name, move || {
-            let worked = contained(work).unwrap_or_else(|panic| Err(Fatal::panicked(&panic)));
-            if let Err(fatal) = worked {
-                stop.raise();
-                sink.event(CaptureEvent::Broken(fatal));
-            }
-        });
-        thread.map_err(|error| Fatal::no_thread(&error))
+        threads::spawn(name, &self.sink, &self.stop, work)
     }
 }
 
 impl Composing {
     /// Returns when the threads have ended, as they do after the stop.
     fn join(self) {
-        for thread in self.0 {
-            // Panics were caught inside and told.
-            drop(thread.join());
-        }
+        threads::join(self.0);
     }
 }
 
@@ -253,20 +208,8 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.parts.stop.raise();
         Composing(std::mem::take(&mut self.threads)).join();
-        join_or_leave(std::mem::take(&mut self.sources));
-    }
-}
-
-/// Returns when the threads have ended; those that hang in a call of the system are left behind, and write nothing.
-fn join_or_leave(threads: Vec<JoinHandle<()>>) {
-    let deadline = Instant::now() + MOST_FAREWELL;
-    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
-        thread::sleep(GLANCE);
-    }
-    let (finished, hanging) = threads.into_iter().partition::<Vec<_>, _>(JoinHandle::is_finished);
-    Composing(finished).join();
-    for thread in hanging {
-        let name = thread.thread().name().unwrap_or_default().to_owned();
-        tracing::warn!("{name} hangs in a call of the system, and is left behind");
+        if let Some(intake) = &self.intake {
+            intake.join();
+        }
     }
 }

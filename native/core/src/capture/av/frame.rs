@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pictures, blocks of samples and packets, owned and reference-counted by libav.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -9,6 +9,7 @@ use ffmpeg_sys_next as ffi;
 
 use super::turn::Turn;
 use super::AvError;
+use crate::capture::fault::contained;
 
 /// A decoded picture or block of samples.
 pub struct Frame(NonNull<ffi::AVFrame>);
@@ -17,6 +18,13 @@ pub struct Frame(NonNull<ffi::AVFrame>);
 unsafe impl Send for Frame {}
 // SAFETY: shared references only read; every change needs `&mut`.
 unsafe impl Sync for Frame {}
+
+/// A picture in I420 that somebody else keeps in memory, and that stays as it is: odd sizes have half a sample of chroma
+/// more than half as many.
+pub trait PictureBuffer: Send + Sync {
+    /// A plane's lines of `stride` bytes each, the last one too.
+    fn plane(&self, index: usize) -> Plane<'_>;
+}
 
 /// One plane of an 8 bit picture, as rows of `stride` bytes.
 #[derive(Clone, Copy)]
@@ -35,6 +43,68 @@ impl Frame {
     /// sample more than half as many.
     pub fn i420(width: u32, height: u32) -> Result<Self, AvError> {
         Self::picture(ffi::AVPixelFormat::AV_PIX_FMT_YUV420P, width, height)
+    }
+
+    /// A picture in the memory of `buffer`, which is not copied, and is dropped with the last reference to it.
+    pub fn of_planes(width: u32, height: u32, buffer: Box<dyn PictureBuffer>) -> Result<Self, AvError> {
+        let invalid = AvError(ffi::AVERROR(ffi::EINVAL));
+        let mut frame = Self::empty()?;
+        let owner = Box::new(buffer);
+        let raw = frame.raw_mut();
+        (raw.width, raw.height) = (to_c_int(width)?, to_c_int(height)?);
+        raw.format = ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int;
+        let mut size = 0;
+        for index in 0..3 {
+            let (Plane { bytes, stride }, half) = (owner.plane(index), u32::from(index > 0));
+            let (columns, rows) = (width.div_ceil(1 << half) as usize, height.div_ceil(1 << half) as usize);
+            if width == 0
+                || height == 0
+                || stride < columns
+                || stride.checked_mul(rows).is_none_or(|end| bytes.len() < end)
+            {
+                return Err(invalid);
+            }
+            raw.data[index] = bytes.as_ptr().cast_mut();
+            raw.linesize[index] = c_int::try_from(stride).map_err(|_| invalid)?;
+            size += bytes.len();
+        }
+        let owner = Box::into_raw(owner);
+        // SAFETY: the first plane is alive until the owner is dropped, which the buffer does once, as it is freed; that nobody
+        // writes it, the flag says. Should there be no memory, nobody else has the owner.
+        unsafe {
+            let flag = ffi::AV_BUFFER_FLAG_READONLY as c_int;
+            raw.buf[0] = ffi::av_buffer_create(raw.data[0], size, Some(drop_owner), owner.cast(), flag);
+            if raw.buf[0].is_null() {
+                drop(Box::from_raw(owner));
+                return Err(AvError::OUT_OF_MEMORY);
+            }
+        }
+        Ok(frame)
+    }
+
+    /// The same picture, which is to be turned so to be seen as it was meant.
+    pub fn turned(mut self, turn: Turn) -> Result<Self, AvError> {
+        let matrix: Vec<u8> = turn.matrix().iter().flat_map(|entry| entry.to_ne_bytes()).collect();
+        self.add_side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_DISPLAYMATRIX, &matrix)?;
+        Ok(self)
+    }
+
+    /// A block of 16 bit samples, those of all channels of a moment behind each other.
+    pub fn pcm(samples: &[i16], channels: usize, rate: u32) -> Result<Self, AvError> {
+        let invalid = AvError(ffi::AVERROR(ffi::EINVAL));
+        let count = samples.len().checked_div(channels).filter(|count| *count > 0).ok_or(invalid)?;
+        let number = |value: usize| c_int::try_from(value).map_err(|_| invalid);
+        let mut frame = Self::empty()?;
+        let raw = frame.raw_mut();
+        raw.format = ffi::AVSampleFormat::AV_SAMPLE_FMT_S16 as c_int;
+        (raw.sample_rate, raw.nb_samples) = (to_c_int(rate)?, number(count)?);
+        // SAFETY: the fields that the buffer's size follows from are set; it then has room for so many samples of each channel.
+        unsafe {
+            ffi::av_channel_layout_default(&raw mut raw.ch_layout, number(channels)?);
+            AvError::check(ffi::av_frame_get_buffer(raw, 0))?;
+            ptr::copy_nonoverlapping(samples.as_ptr().cast::<u8>(), raw.data[0], 2 * count * channels);
+        }
+        Ok(frame)
     }
 
     /// A picture of any format with its own buffers, all bytes zero.
@@ -253,6 +323,14 @@ impl Frame {
     }
 }
 
+/// Frees what a picture of somebody else's memory was made of.
+unsafe extern "C" fn drop_owner(owner: *mut c_void, _: *mut u8) {
+    // SAFETY: libav calls this once for each buffer, with what it was made with.
+    let owner = unsafe { Box::from_raw(owner.cast::<Box<dyn PictureBuffer>>()) };
+    // A panic must not get into libav.
+    let _ = contained(|| drop(owner));
+}
+
 /// 4:2:0 with 10 bits a sample, as this machine reads them.
 pub const TEN_BITS: ffi::AVPixelFormat = if cfg!(target_endian = "big") {
     ffi::AVPixelFormat::AV_PIX_FMT_YUV420P10BE
@@ -432,6 +510,9 @@ pub fn no_packet() -> *mut ffi::AVPacket {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -443,6 +524,51 @@ mod tests {
                 assert!(bytes.iter().all(|byte| *byte == 0));
                 bytes.fill(0xaa);
             }
+        }
+    }
+
+    /// The planes of a picture of 6x4, each with its number in it; counts its drops.
+    struct Foreign([Vec<u8>; 3], Arc<AtomicUsize>);
+
+    impl PictureBuffer for Foreign {
+        fn plane(&self, index: usize) -> Plane<'_> {
+            Plane { bytes: &self.0[index], stride: 8 }
+        }
+    }
+
+    impl Drop for Foreign {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_picture_of_somebody_else_is_read_where_it_lies_and_given_back_after_its_last_use() {
+        let drops = Arc::<AtomicUsize>::default();
+        let planes = || [vec![0; 32], vec![1; 16], vec![2; 16]];
+        let foreign = Foreign(planes(), Arc::clone(&drops));
+        let luma = foreign.0[0].as_ptr();
+        let mut frame = Frame::of_planes(6, 4, Box::new(foreign)).expect("a picture");
+        assert_eq!(frame.plane(0).expect("luma").bytes.as_ptr(), luma);
+        assert!((0..3).all(|index| frame.plane(index).is_some_and(|plane| usize::from(plane.bytes[5]) == index)));
+        assert!(frame.plane_mut(0).is_none(), "nobody writes it");
+        let shared = frame.share().expect("a reference");
+        drop(frame);
+        assert_eq!((drops.load(Ordering::Relaxed), shared.plane(2).expect("chroma").bytes[0]), (0, 2));
+        drop(shared);
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        for (width, height) in [(0, 4), (9, 4), (6, 5), (6, u32::MAX)] {
+            let refused = Frame::of_planes(width, height, Box::new(Foreign(planes(), Arc::clone(&drops))));
+            assert!(refused.is_err(), "{width}x{height}");
+        }
+        assert_eq!(drops.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_picture_says_how_it_is_turned() {
+        for degrees in [0, 90, 180, 270] {
+            let turn = Turn::clockwise(degrees);
+            assert_eq!(Turn::of(&Frame::i420(8, 8).unwrap().turned(turn).unwrap()), turn);
         }
     }
 }

@@ -34,6 +34,16 @@ impl Turn {
         }
     }
 
+    /// By so many degrees, as a clock's hands turn; what is no quarter of a turn is none.
+    pub fn clockwise(degrees: u32) -> Self {
+        match degrees % 360 {
+            90 => Self { transposed: true, mirrored: true, flipped: false },
+            180 => Self { transposed: false, mirrored: true, flipped: true },
+            270 => Self { transposed: true, mirrored: false, flipped: true },
+            _ => Self::NONE,
+        }
+    }
+
     pub fn matrix(self) -> DisplayMatrix {
         let [x, y] = [self.mirrored, self.flipped].map(|negative| if negative { -ONE } else { ONE });
         if self.transposed {
@@ -127,6 +137,11 @@ mod tests {
         assert_eq!(Turn::of_matrix(&matrix), Turn { transposed: true, mirrored: true, flipped: false });
         for odd in [[0; 9], [ONE, ONE, 0, ONE, ONE, 0, 0, 0, 1 << 30], [i32::MIN; 9]] {
             assert_eq!(Turn::of_matrix(&odd), Turn::NONE);
+        }
+        for degrees in [0, 90, 180, 270] {
+            // SAFETY: as above.
+            unsafe { ffi::av_display_rotation_set(matrix.as_mut_ptr(), f64::from(degrees)) };
+            assert_eq!(Turn::clockwise(degrees), Turn::of_matrix(&matrix), "{degrees}");
         }
         assert_eq!(matrix_of_bytes(&[0; 35]), None);
     }

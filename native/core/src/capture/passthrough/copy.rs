@@ -14,10 +14,11 @@ use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
 use crate::capture::fault::contained;
 use crate::capture::handover::{Gone, Handover, TOO_SLOW};
+use crate::capture::intake::presence::MediaPresence;
+use crate::capture::intake::LATELY;
 use crate::capture::source::open::{Input, SourceFailure};
-use crate::capture::source::presence::MediaPresence;
 use crate::capture::source::settle::settle;
-use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE, LATELY};
+use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE};
 use crate::capture::timeline::{Pace, Stamp, LEAD};
 use crate::capture::CaptureContext;
 
@@ -158,7 +159,7 @@ impl<'a> CopySession<'a> {
 
     /// Finds where the source's clock stands; nothing of what was read for that is lost.
     fn settle(&mut self) -> Result<CopyTimeline, CopyStop> {
-        let media = self.source.media;
+        let media = self.source.intake.media();
         let settled = settle(&mut self.input, |track| media.takes(track))?;
         self.pace = settled.pace;
         let stamps = settled.backlog.iter().filter_map(|packet| {
@@ -219,8 +220,8 @@ impl<'a> CopySession<'a> {
         if std::mem::replace(&mut self.streams_known, count) == count {
             return None;
         }
-        for track in TRACKS.into_iter().filter(|track| self.source.media.takes(*track)) {
-            let best = self.input.best(track, self.source.media.video);
+        for track in TRACKS.into_iter().filter(|track| self.source.intake.media().takes(*track)) {
+            let best = self.input.best(track, self.source.video);
             let Some(index) = best.filter(|_| self.chosen[track as usize].is_none()) else { continue };
             let Ok(parameters) = self.input.parameters(index) else { continue };
             let reason = misfit(track, &parameters);

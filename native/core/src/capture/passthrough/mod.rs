@@ -21,8 +21,8 @@ use std::thread::JoinHandle;
 
 use super::api::{CaptureConfig, CaptureEvent, CaptureSink, ClosedSlice, OpenSlice, UtcMillis};
 use super::clock::{lock, nanos, ClockHold, Nanos, SECOND};
-use super::encode::aac;
 use super::fault::Fatal;
+use super::intake::Intake;
 use super::roster::Roster;
 use super::source::open::{Input, SourceFailure};
 use super::source::{Played, Source};
@@ -43,8 +43,8 @@ pub(super) fn run(config: &CaptureConfig, parts: &CaptureContext, presence: Cloc
     let Some(stream) = config.sources.first() else { return Ok(()) };
     let bridge = Arc::new(Bridge { sink: Arc::clone(&parts.sink), change: Mutex::default() });
     let parts = &CaptureContext { sink: Arc::clone(&bridge) as _, ..parts.clone() };
-    let context = parts.surroundings(&Arc::new(Roster::of([stream.uid].into_iter())));
-    let source = Source::new(stream.clone(), config, aac::channels(config.audio_profile), context);
+    let intake = Intake::new(parts, config, &Arc::new(Roster::of([stream.uid].into_iter())));
+    let source = Source::new(stream.clone(), config, intake);
     let mode = RecordingMode::start(config, parts)?;
     let mut recording = Recording { config, parts, source: &source, bridge, mode, failed: None };
     source.run_with(|input| recording.play(input));
@@ -113,7 +113,7 @@ impl Recording<'_> {
         let uid = self.source.stream.uid;
         self.parts.sink.event(CaptureEvent::Transcoding { uid, reason: reason.clone() });
         *lock(&self.bridge.change) = Change { end: end.map(|end| (end, reason)), joined };
-        self.mode = RecordingMode::Composing(self.parts.compose(self.config, &self.source.context.roster)?);
+        self.mode = RecordingMode::Composing(self.parts.compose(self.config, self.source.intake.roster())?);
         Ok(())
     }
 

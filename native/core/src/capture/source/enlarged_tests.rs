@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A participant that was shown small, decoded without the filter of its codec, and is then enlarged.
 
+use std::sync::Arc;
+
 use super::*;
-use crate::capture::api::{CanvasConfig, StreamKinds, VideoStream};
+use crate::capture::api::{CanvasConfig, StreamKinds, UtcMillis};
 use crate::capture::av;
 use crate::capture::av::parameters::Parameters;
+use crate::capture::clock::{VirtualClock, SECOND};
 use crate::capture::encode::x264::X264;
 use crate::capture::encode::VideoEncoder;
 use crate::capture::geometry::{Fill, Region};
+use crate::capture::intake::{Intake, KeptEvents};
 use crate::test_support::noise;
 
 const CANVAS: CanvasConfig = CanvasConfig { width: 64, height: 64, frames_per_second: 10, bitrate_kbps: 30 };
@@ -44,24 +48,23 @@ fn stream() -> (Vec<Packet>, Parameters) {
     (packets, parameters)
 }
 
-fn wanted() -> MediaSelection {
-    let colour = Colour::of_recording(CANVAS.width, CANVAS.height);
-    MediaSelection { kinds: StreamKinds::VideoOnly, video: VideoStream::High, channels: 1, colour }
-}
-
 /// The luma of each picture, decoded while it is shown in the region that `shown_in` tells for it.
 fn decoded(shown_in: impl Fn(usize) -> Region) -> Vec<Vec<u8>> {
     let (packets, parameters) = stream();
     // SAFETY: the parameters are valid.
     let decoder = unsafe { Decoder::open(parameters.as_ptr()) }.expect("a decoder");
-    let (mut decoder, feed) = (TrackDecoder::new(TrackKind::Video, decoder, wanted()), Feed::new(1));
+    let (clock, sink) = (Arc::new(VirtualClock::new(UtcMillis(0))), Arc::<KeptEvents>::default());
+    let mut who = Intake::into_nothing(clock, sink, StreamKinds::VideoOnly).participant(7, &Arc::default());
+    let mut decoder = TrackDecoder::new(TrackKind::Video, decoder);
     let due = |index: usize| Nanos::try_from(index).unwrap() * INTERVAL;
     for (index, mut packet) in packets.into_iter().enumerate() {
-        feed.show_in(shown_in(index), Fill::Crop);
-        decoder.decode(&mut packet, Due { decode: due(index), present: Some(due(index)) }, &feed).expect("decodable");
+        who.feed().show_in(shown_in(index), Fill::Crop);
+        decoder
+            .decode(&mut packet, Due { decode: due(index), present: Some(due(index)) }, &mut who)
+            .expect("decodable");
     }
-    decoder.finish(&feed);
-    (0..COUNT).map(|index| luma(&feed.picture(due(index), 0).expect("a picture").frame)).collect()
+    decoder.finish(&mut who);
+    (0..COUNT).map(|index| luma(&who.feed().picture(due(index), 0).expect("a picture").frame)).collect()
 }
 
 fn luma(frame: &Frame) -> Vec<u8> {

@@ -6,20 +6,16 @@ mod cause;
 mod cookies;
 mod deblock;
 mod decode;
-mod fields;
 mod first_bytes;
-mod fit;
 mod forward;
 mod frame_pacer;
 mod growth;
 mod guard;
 mod hosts;
-mod media_warnings;
 mod numbering;
 pub mod open;
 mod peek;
 mod playlist;
-pub mod presence;
 mod reach;
 mod read_ahead;
 mod redirect;
@@ -28,26 +24,23 @@ mod resolved_url;
 mod rtsp;
 mod session;
 pub mod settle;
-mod track;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::{Access, CaptureConfig, CaptureEvent, CaptureSink, StreamKinds, StreamSource, TrackKind, VideoStream};
+use super::api::{Access, CaptureConfig, CaptureEvent, StreamSource, VideoStream};
 use super::av;
-use super::av::colour::Colour;
-use super::clock::{nanos, Clock, StopSignal, SECOND};
+use super::clock::{nanos, SECOND};
 use super::fault::contained;
-use super::participant_regions::ParticipantRegions;
-use super::roster::Roster;
+use super::intake::{Intake, MediaWarnings};
 pub use cause::{SourceCause, TlsCause};
-pub use fit::Fitted;
 pub use guard::{Guard, Refusal};
 pub use hosts::HostPattern;
-use media_warnings::MediaWarnings;
 use open::Input;
 pub use open::SourceFailure;
 use session::DecodeSession;
+pub use streams::Streams;
 
 /// A source that cannot be opened in this time, or sends no media in it, is unavailable.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -56,43 +49,12 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 /// save bits send one a minute.
 pub const KEY_PICTURE: Duration = Duration::from_secs(60);
 
-/// A track that nothing came of for this long is not being sent.
-pub const LATELY: Duration = Duration::from_secs(3);
-
 /// Pauses between attempts grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Who leaves sooner after joining is flapping: the next pause is longer, as after a failure.
 const STEADY: Duration = Duration::from_secs(20);
-
-/// What all sources of a capture share.
-pub struct SourceContext {
-    pub clock: Arc<dyn Clock>,
-    pub stop: Arc<StopSignal>,
-    pub roster: Arc<Roster>,
-    pub participant_regions: Arc<ParticipantRegions>,
-    pub sink: Arc<dyn CaptureSink>,
-}
-
-/// What is taken from a source.
-#[derive(Debug, Clone, Copy)]
-pub struct MediaSelection {
-    pub kinds: StreamKinds,
-    pub video: VideoStream,
-    pub channels: usize,
-    /// What the recording's pictures are converted into.
-    pub colour: Colour,
-}
-
-impl MediaSelection {
-    pub fn takes(self, track: TrackKind) -> bool {
-        match track {
-            TrackKind::Audio => self.kinds != StreamKinds::VideoOnly,
-            TrackKind::Video => self.kinds != StreamKinds::AudioOnly,
-        }
-    }
-}
 
 /// How one connection went: whether the participant joined, whether the source has an end by its nature, why it ended.
 pub struct Played {
@@ -104,18 +66,16 @@ pub struct Played {
 pub struct Source {
     pub stream: StreamSource,
     guard: Guard,
-    pub media: MediaSelection,
-    pub context: SourceContext,
-    media_warnings: MediaWarnings,
+    pub video: VideoStream,
+    pub intake: Intake,
+    media_warnings: Arc<MediaWarnings>,
 }
 
 impl Source {
-    pub fn new(stream: StreamSource, config: &CaptureConfig, channels: usize, context: SourceContext) -> Self {
+    pub fn new(stream: StreamSource, config: &CaptureConfig, intake: Intake) -> Self {
         let guard = Guard::new(&config.protocols, config.allow_link_local);
-        let guard = guard.among(&config.allowed_hosts).until(&context.stop);
-        let colour = Colour::of_recording(config.canvas.width, config.canvas.height);
-        let media = MediaSelection { kinds: config.kinds, video: config.video_stream, channels, colour };
-        Self { stream, guard, media, context, media_warnings: MediaWarnings::default() }
+        let guard = guard.among(&config.allowed_hosts).until(intake.stop());
+        Self { stream, guard, video: config.video_stream, intake, media_warnings: Arc::default() }
     }
 
     /// Plays the source again and again until the stop, or until a source that has an end has ended.
@@ -127,8 +87,8 @@ impl Source {
     pub fn run_with(&self, mut play: impl FnMut(Input) -> Played) {
         let mut pause = FIRST_PAUSE;
         let mut failing: Option<(SourceFailure, u32)> = None;
-        let clock = &self.context.clock;
-        while !self.context.stop.is_raised() {
+        let clock = self.intake.clock();
+        while !self.intake.stop().is_raised() {
             let began = clock.now();
             let fail = |failure| Played { joined: false, finite: false, failure };
             let played = contained(|| self.open().map_or_else(fail, &mut play));
@@ -136,7 +96,7 @@ impl Source {
                 played.unwrap_or_else(|panic| fail(SourceFailure::Panicked(panic)));
             // What was broken off for the stop failed by no fault of its own.
             if failure == SourceFailure::Stopped
-                || !joined && self.context.stop.is_raised()
+                || !joined && self.intake.stop().is_raised()
                 || joined && finite && failure == SourceFailure::Ended
             {
                 return;
@@ -147,7 +107,7 @@ impl Source {
             } else {
                 failing = Some(self.fail_again(failure, failing));
             }
-            clock.wait_until(clock.now() + nanos(pause), &self.context.stop);
+            clock.wait_until(clock.now() + nanos(pause), self.intake.stop());
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -163,33 +123,32 @@ impl Source {
     }
 
     fn open(&self) -> Result<Input, SourceFailure> {
-        let mut input = Input::open(&self.stream.url, &self.stream.access, &self.guard, &self.context.stop, CONNECT)?;
+        let mut input = Input::open(&self.stream.url, &self.stream.access, &self.guard, self.intake.stop(), CONNECT)?;
         input.tell_pictures_apart(CONNECT);
         input.learn_bare_sound(CONNECT);
         Ok(input)
     }
 
-    /// One connection to its end, into a feed of the roster.
+    /// One connection to its end, into the intake.
     pub fn play(&self, input: Input) -> Played {
         let finite = input.is_finite();
-        let who = (self.stream.uid, self.stream.silence);
-        let mut session = DecodeSession::new(input, who, self.media, &self.context, &self.media_warnings);
+        let who = self.intake.participant(self.stream.uid, &self.media_warnings);
+        let mut session = DecodeSession::new(input, who, (self.stream.silence, self.video), &self.intake);
         let failure = contained(|| session.play()).unwrap_or_else(SourceFailure::Panicked);
-        let joined = session.has_joined();
+        let who = session.into_participant();
+        let joined = who.has_joined();
         // At a stop nobody leaves: the recording does.
         if joined && failure != SourceFailure::Stopped {
             // What is still to be shown of a source that ended properly is shown.
-            self.context
-                .clock
-                .wait_until(session.last_due().min(self.context.clock.now() + 2 * SECOND), &self.context.stop);
-            self.context.roster.leave(self.stream.uid);
-            self.tell_left(&failure);
+            let clock = self.intake.clock();
+            clock.wait_until(who.last_due().min(clock.now() + 2 * SECOND), self.intake.stop());
+            who.leave(failure.is_loss(), failure.to_string());
         }
         Played { joined, finite, failure }
     }
 
     fn tell_unavailable(&self, failure: &SourceFailure, times: u32) {
-        self.context.sink.event(CaptureEvent::Unavailable {
+        self.intake.event(CaptureEvent::Unavailable {
             uid: self.stream.uid,
             refused: failure.is_refusal(times),
             message: failure.to_string(),
@@ -197,9 +156,9 @@ impl Source {
     }
 
     pub fn tell_left(&self, failure: &SourceFailure) {
-        self.context.sink.event(CaptureEvent::Left {
+        self.intake.event(CaptureEvent::Left {
             uid: self.stream.uid,
-            at: self.context.clock.utc(self.context.clock.now()),
+            at: self.intake.utc_now(),
             lost: failure.is_loss(),
             message: failure.to_string(),
         });
@@ -224,31 +183,11 @@ pub fn try_out(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-    use crate::capture::api::{ClosedSlice, Fit, Layout, OpenSlice, UtcMillis};
-    use crate::capture::clock::{lock, ClockHold, Nanos, VirtualClock};
-    use crate::capture::tick::Settings;
-    use crate::error::Error;
+    use crate::capture::api::{StreamKinds, UtcMillis};
+    use crate::capture::clock::{Clock, ClockHold, Nanos, VirtualClock};
+    use crate::capture::intake::KeptEvents;
     use crate::test_support::Scratch;
-
-    #[derive(Default)]
-    struct Events(Mutex<Vec<CaptureEvent>>);
-
-    impl CaptureSink for Events {
-        fn slice_opened(&self, _: &OpenSlice) -> Result<(), Error> {
-            Ok(())
-        }
-
-        fn slice_closed(&self, _: ClosedSlice) -> Result<(), Error> {
-            Ok(())
-        }
-
-        fn event(&self, event: CaptureEvent) {
-            lock(&self.0).push(event);
-        }
-    }
 
     /// A quarter of a second of silence, as a WAVE file.
     fn silence() -> Vec<u8> {
@@ -271,30 +210,16 @@ mod tests {
         };
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(UtcMillis(0)));
         let _presence = ClockHold::new(&clock);
-        let events = Arc::<Events>::default();
-        let settings = Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
-        let context = SourceContext {
-            clock: Arc::clone(&clock),
-            stop: Arc::default(),
-            roster: Arc::new(Roster::of([7].into_iter())),
-            participant_regions: Arc::new(ParticipantRegions::new((64, 64), Fit::Crop, Arc::new(Mutex::new(settings)))),
-            sink: Arc::clone(&events) as _,
-        };
-        let media = MediaSelection {
-            kinds: StreamKinds::AudioVideo,
-            video: VideoStream::High,
-            channels: 1,
-            colour: Colour::of_recording(64, 64),
-        };
+        let events = Arc::<KeptEvents>::default();
+        let intake = Intake::into_nothing(Arc::clone(&clock), Arc::clone(&events) as _, StreamKinds::AudioVideo);
         let guard = Guard::new(&["file".to_owned()], false);
-        let source = Source { stream, guard, media, context, media_warnings: MediaWarnings::default() };
+        let source = Source { stream, guard, video: VideoStream::High, intake, media_warnings: Arc::default() };
         let mut began = Vec::new();
         source.run_with(|input| {
             began.push(clock.now());
             play(&source, input, began.len())
         });
-        let told = std::mem::take(&mut *lock(&events.0));
-        (began, told)
+        (began, events.take())
     }
 
     fn ended(joined: bool, failure: SourceFailure) -> Played {
@@ -325,9 +250,9 @@ mod tests {
     #[test]
     fn who_joins_and_leaves_again_and_again_is_asked_for_less_and_less_often() {
         let (began, _) = played(|source, _, count| {
-            let clock = &source.context.clock;
+            let clock = source.intake.clock();
             let (lasting, stopped) = (if count == 20 { 60 * SECOND } else { SECOND }, count == 30);
-            clock.wait_until(clock.now() + lasting, &source.context.stop);
+            clock.wait_until(clock.now() + lasting, source.intake.stop());
             ended(true, if stopped { SourceFailure::Stopped } else { SourceFailure::Ended })
         });
         let pauses: Vec<Nanos> = began.windows(2).map(|pair| (pair[1] - pair[0]) / (SECOND / 2) - 2).collect();

@@ -1,55 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One connection to a source: finds its pace, maps its times, decodes, and notices when it joins, changes, or is silent.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decode::TrackDecoder;
 use super::frame_pacer::FramePacer;
-use super::media_warnings::MediaWarnings;
 use super::open::{Input, SourceFailure};
-use super::presence::MediaPresence;
 use super::read_ahead::ReadAhead;
 use super::settle::settle;
-use super::track::TrackFailure;
-use super::{MediaSelection, SourceContext, CONNECT, KEY_PICTURE, LATELY};
-use crate::capture::api::{CaptureEvent, Remark, TrackKind};
+use super::{CONNECT, KEY_PICTURE};
+use crate::capture::api::{TrackKind, VideoStream};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, nanos, Nanos, SECOND};
-use crate::capture::feed::Feed;
-use crate::capture::roster::Member;
+use crate::capture::intake::{Intake, ParticipantIntake, TrackFailure, LATELY};
 use crate::capture::timeline::{Due, Pace, Stamp, Timeline, LEAD};
 
 /// That a key picture is waited for is not told before so long: mostly it comes within a second or two.
 const WORTH_TELLING: Nanos = 3 * SECOND;
-
-/// A track of which nothing was lost or damaged for so long is all right again.
-const HEALED: Nanos = 5 * SECOND;
 
 pub struct DecodeSession<'a> {
     input: Input,
     pace: Pace,
     /// Where packets carry no time.
     pacer: Option<FramePacer>,
-    uid: u32,
     silence: Duration,
-    media: MediaSelection,
-    context: &'a SourceContext,
-    media_warnings: &'a MediaWarnings,
-    feed: Arc<Feed>,
+    video: VideoStream,
+    intake: &'a Intake,
+    who: ParticipantIntake,
     /// The chosen stream of each track with its decoder, by `TrackKind as usize`.
     chosen: [Option<(usize, TrackDecoder)>; 2],
-    /// By when frames were due.
-    presence: MediaPresence,
     /// When each track's last packet is due.
     reached: [Option<Nanos>; 2],
     /// When the last packet came that is one of media.
     heard: Nanos,
-    told_wait: bool,
-    /// When something was wrong with each track last, if that is not over.
-    troubled: [Option<Nanos>; 2],
-    /// Whether this connection has told of it.
-    told_trouble: [bool; 2],
     /// A track that was there cannot be decoded any more.
     spoiled: bool,
     /// When the very first packet was due.
@@ -60,30 +43,24 @@ pub struct DecodeSession<'a> {
 }
 
 impl<'a> DecodeSession<'a> {
+    /// A connection of `who`, who has left after so long a silence.
     pub fn new(
         input: Input,
-        (uid, silence): (u32, Duration),
-        media: MediaSelection,
-        context: &'a SourceContext,
-        media_warnings: &'a MediaWarnings,
+        who: ParticipantIntake,
+        (silence, video): (Duration, VideoStream),
+        intake: &'a Intake,
     ) -> Self {
         Self {
             input,
             pace: Pace::Live,
             pacer: None,
-            uid,
             silence,
-            media,
-            context,
-            media_warnings,
-            feed: Arc::new(Feed::new(media.channels)),
+            video,
+            intake,
+            who,
             chosen: [None, None],
-            presence: MediaPresence::default(),
             reached: [None, None],
-            heard: context.clock.now(),
-            told_wait: false,
-            troubled: [None, None],
-            told_trouble: [false, false],
+            heard: intake.clock().now(),
             spoiled: false,
             began: None,
             ahead: ReadAhead::default(),
@@ -92,12 +69,8 @@ impl<'a> DecodeSession<'a> {
         }
     }
 
-    pub fn has_joined(&self) -> bool {
-        self.presence.has_joined()
-    }
-
-    pub fn last_due(&self) -> Nanos {
-        self.presence.last().unwrap_or(0)
+    pub fn into_participant(self) -> ParticipantIntake {
+        self.who
     }
 
     /// Plays until something ends it.
@@ -106,10 +79,10 @@ impl<'a> DecodeSession<'a> {
         if ended == SourceFailure::Ended {
             self.play_out();
             for (_, decoder) in self.chosen.iter_mut().flatten() {
-                decoder.finish(&self.feed);
+                decoder.finish(&mut self.who);
             }
             // It had something to say, and nothing of it was media.
-            if !self.has_joined() {
+            if !self.who.has_joined() {
                 return SourceFailure::Undecodable;
             }
         }
@@ -117,16 +90,16 @@ impl<'a> DecodeSession<'a> {
     }
 
     fn play_on(&mut self) -> Result<(), SourceFailure> {
-        let media = self.media;
+        let media = self.intake.media();
         let settled = settle(&mut self.input, |track| media.takes(track))?;
-        let start = self.context.clock.now() + settled.head_start;
+        let start = self.intake.clock().now() + settled.head_start;
         self.pace = settled.pace;
         let mut timeline = Timeline::new(settled.pace, settled.anchor, start);
         self.pacer = self.input.is_bare_pictures().then(|| FramePacer::new(settled.pace, settled.backlog.len()));
         for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
         }
-        while !self.context.stop.is_raised() {
+        while !self.intake.stop().is_raised() {
             let packet = self.input.read(self.limit()).map_err(|failure| self.silent(failure))?;
             self.take(packet, &mut timeline)?;
         }
@@ -135,32 +108,32 @@ impl<'a> DecodeSession<'a> {
 
     /// How long the next packet may take.
     fn limit(&self) -> Duration {
-        if !self.has_joined() {
+        if !self.who.has_joined() {
             return CONNECT;
         }
-        let now = self.context.clock.now();
+        let now = self.intake.clock().now();
         // What is in store already makes no silence.
-        let ahead = duration(self.last_due() - now + self.pace.lateness());
+        let ahead = duration(self.who.last_due() - now + self.pace.lateness());
         self.silence.saturating_sub(duration(now - self.heard)) + ahead
     }
 
     /// Says of a participant who has fallen silent for how long.
     fn silent(&self, failure: SourceFailure) -> SourceFailure {
         match failure {
-            SourceFailure::TimedOut(_) if self.has_joined() => SourceFailure::TimedOut(self.silence),
+            SourceFailure::TimedOut(_) if self.who.has_joined() => SourceFailure::TimedOut(self.silence),
             failure => failure,
         }
     }
 
     fn take(&mut self, packet: Packet, timeline: &mut Timeline) -> Result<(), SourceFailure> {
         self.choose_streams();
-        let Some(track) = self.input.track(packet.stream()).filter(|track| self.media.takes(*track)) else {
+        let Some(track) = self.input.track(packet.stream()).filter(|track| self.intake.media().takes(*track)) else {
             return self.expect_media();
         };
         if !self.follow_change(track, packet.stream()) {
             return self.expect_media();
         }
-        let now = self.context.clock.now();
+        let now = self.intake.clock().now();
         let stamp: Stamp = self.input.stamp(&packet);
         let due = match &mut self.pacer {
             Some(pacer) => Due { decode: pacer.next(stamp.duration, now), present: None },
@@ -178,24 +151,24 @@ impl<'a> DecodeSession<'a> {
     /// packet would cost a tenth of the decoding.
     fn catch_up(&mut self) {
         loop {
-            let now = self.context.clock.now();
+            let now = self.intake.clock().now();
             while let Some((track, due, packet)) = self.ahead.pop(now + self.lead()) {
                 self.decode(track, due, packet);
             }
             let lead = self.lead();
             let turn = self.turn(now, lead);
-            if turn <= now || self.context.stop.is_raised() {
+            if turn <= now || self.intake.stop().is_raised() {
                 return;
             }
             let next = self.ahead.next_due().map_or(turn, |due| turn.min(due - lead));
-            self.context.clock.wait_until(next + lead / 2, &self.context.stop);
+            self.intake.clock().wait_until(next + lead / 2, self.intake.stop());
         }
     }
 
     /// How far ahead to decode now. Far, where that takes little memory: a decoder that works for long at a time has what it
     /// needs in the processor's cache, which the decoders of the other sources take from it in between.
     fn lead(&self) -> Nanos {
-        if self.feed.is_small() {
+        if self.who.is_small() {
             self.pace.lead()
         } else {
             LEAD
@@ -204,8 +177,8 @@ impl<'a> DecodeSession<'a> {
 
     /// Decodes, in its time, what was read before the source ended.
     fn play_out(&mut self) {
-        while let Some(due) = self.ahead.next_due().filter(|_| !self.context.stop.is_raised()) {
-            self.context.clock.wait_until(due - LEAD, &self.context.stop);
+        while let Some(due) = self.ahead.next_due().filter(|_| !self.intake.stop().is_raised()) {
+            self.intake.clock().wait_until(due - LEAD, self.intake.stop());
             let Some((track, due, packet)) = self.ahead.pop(due) else { return };
             self.decode(track, due, packet);
         }
@@ -226,54 +199,19 @@ impl<'a> DecodeSession<'a> {
     }
 
     fn decode(&mut self, track: TrackKind, due: Due, mut packet: Packet) {
-        self.wait_for_room();
+        self.who.wait_for_room();
         let Some((_, decoder)) = &mut self.chosen[track as usize] else { return };
-        let result = decoder.decode(&mut packet, due, &self.feed);
-        let damage = decoder.take_damage();
+        let result = decoder.decode(&mut packet, due, &mut self.who);
         match result {
-            Ok(Some(first)) => self.note(track, first),
+            Ok(Some(first)) => self.who.see(track, first),
             Ok(None) => {}
             Err(failure) => {
                 // What could be decoded before has changed into something else, which a new connection tells.
                 self.spoiled |= decoder.has_decoded() && matches!(failure, TrackFailure::Undecodable(_));
-                self.lose(track, &failure);
+                self.who.lose(track, &failure);
             }
         }
-        if let Some(damage) = damage {
-            let now = self.context.clock.now();
-            let is_news = self.media_warnings.is_news(track, damage, now);
-            if self.begins_trouble(track, now) || is_news {
-                let (uid, reason) = (self.uid, damage.to_owned());
-                self.context.sink.event(CaptureEvent::TrackDamaged { uid, track, reason, is_news });
-            }
-        }
-    }
-
-    /// A track is not recorded, at least for now.
-    fn lose(&mut self, track: TrackKind, failure: &TrackFailure) {
-        let (uid, reason, now) = (self.uid, failure.to_string(), self.context.clock.now());
-        let is_news = self.media_warnings.is_new_loss(track, &reason, now);
-        if self.begins_trouble(track, now) || is_news {
-            self.context.sink.event(CaptureEvent::TrackLost { uid, track, reason, is_news });
-        }
-    }
-
-    /// Notes trouble with a track; true if it has only begun.
-    fn begins_trouble(&mut self, track: TrackKind, now: Nanos) -> bool {
-        self.troubled[track as usize] = Some(now);
-        !std::mem::replace(&mut self.told_trouble[track as usize], true)
-    }
-
-    /// Takes back what was told of a track, once it has been decoded for a while without any trouble.
-    fn heal(&mut self, track: TrackKind) {
-        let now = self.context.clock.now();
-        let troubled = &mut self.troubled[track as usize];
-        if troubled.is_some_and(|at| now - at >= HEALED) {
-            *troubled = None;
-            self.told_trouble[track as usize] = false;
-            self.media_warnings.heal(track);
-            self.context.sink.event(CaptureEvent::TrackHealed { uid: self.uid, track });
-        }
+        self.who.tell_damage();
     }
 
     /// Picks a stream for each wanted track when streams have appeared.
@@ -284,7 +222,7 @@ impl<'a> DecodeSession<'a> {
             return;
         }
         for track in [TrackKind::Audio, TrackKind::Video] {
-            if self.chosen[track as usize].is_none() && self.media.takes(track) {
+            if self.chosen[track as usize].is_none() && self.intake.media().takes(track) {
                 self.choose(track);
             }
         }
@@ -314,12 +252,12 @@ impl<'a> DecodeSession<'a> {
         let changed = match self.input.decoder(stream) {
             Ok(changed) => changed,
             Err(error) => {
-                self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(stream), error));
+                self.who.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(stream), error));
                 return false;
             }
         };
         let Some((index, decoder)) = &mut self.chosen[track as usize] else { return false };
-        decoder.change(changed, &self.feed);
+        decoder.change(changed, &mut self.who);
         let old = std::mem::replace(index, stream);
         if old != stream {
             self.input.discard(old);
@@ -328,69 +266,33 @@ impl<'a> DecodeSession<'a> {
     }
 
     fn choose(&mut self, track: TrackKind) {
-        let Some(index) = self.input.best(track, self.media.video) else { return };
+        let Some(index) = self.input.best(track, self.video) else { return };
         // A track that cannot be decoded is as good as none; without any other the source counts as undecodable.
         match self.input.decoder(index) {
             Ok(decoder) => {
-                let decoder = TrackDecoder::new(track, decoder, self.media);
+                let decoder = TrackDecoder::new(track, decoder);
                 self.chosen[track as usize] = Some((index, decoder.untimed(self.input.is_bare_pictures())));
             }
-            Err(error) => self.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(index), error)),
-        }
-    }
-
-    /// Keeps the source from filling the memory.
-    fn wait_for_room(&self) {
-        let clock = &self.context.clock;
-        while let Some(until) = self.feed.full_until(clock.now()) {
-            if self.context.stop.is_raised() {
-                return;
-            }
-            clock.wait_until(until, &self.context.stop);
-        }
-    }
-
-    /// Takes note of decoded media, and tells when it is the first, or the first of its kind.
-    fn note(&mut self, track: TrackKind, due: Nanos) {
-        let now = self.context.clock.now();
-        if !self.presence.has_seen(track) && self.media_warnings.heal(track) {
-            // An earlier connection may have told of it what is over now.
-            self.troubled[track as usize].get_or_insert(now);
-        }
-        self.heal(track);
-        if let Some((audio, video)) = self.presence.see_paced(track, due, now) {
-            let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
-            let at = self.context.clock.utc(now);
-            let joined = CaptureEvent::Joined { uid: self.uid, at, audio, video };
-            self.context.roster.join(member, (now, due), || self.context.sink.event(joined));
-            // The first tick is a lead away, and pictures of full size would wait for it.
-            self.context.participant_regions.seat(&self.context.roster.members());
-            // Whoever joins begins without a remark.
-            self.told_wait = false;
+            Err(error) => self.who.lose(track, &TrackFailure::NoDecoder(self.input.codec_name(index), error)),
         }
     }
 
     /// Fails when no media came for too long, or nothing that can be decoded; tells when a track came or went, and what is
     /// waited for.
     fn expect_media(&mut self) -> Result<(), SourceFailure> {
-        if let Some(refused) = self.feed.take_refused() {
-            self.lose(TrackKind::Video, &TrackFailure::Unpaintable(refused));
-        }
+        self.who.tell_refused();
         self.tell_wait();
-        if !self.has_joined() {
+        if !self.who.has_joined() {
             return if self.opened.elapsed() > self.beginning() { Err(SourceFailure::Undecodable) } else { Ok(()) };
         }
-        let now = self.context.clock.now();
-        if now - self.heard.max(self.last_due()) > nanos(self.silence) + self.pace.lateness() {
+        let now = self.intake.clock().now();
+        if now - self.heard.max(self.who.last_due()) > nanos(self.silence) + self.pace.lateness() {
             return Err(SourceFailure::TimedOut(self.silence));
         }
-        if self.spoiled || now - self.last_due() > nanos(self.silence.max(KEY_PICTURE)) {
+        if self.spoiled || now - self.who.last_due() > nanos(self.silence.max(KEY_PICTURE)) {
             return Err(SourceFailure::Undecodable);
         }
-        if let Some((audio, video)) = self.presence.change(now) {
-            self.context.roster.change(self.uid, audio, video);
-            self.context.sink.event(CaptureEvent::MediaChanged { uid: self.uid, audio, video });
-        }
+        self.who.tell_change();
         Ok(())
     }
 
@@ -409,12 +311,8 @@ impl<'a> DecodeSession<'a> {
     }
 
     fn tell_wait(&mut self) {
-        let begun = self.began.is_some_and(|began| self.context.clock.now() - began >= WORTH_TELLING);
+        let begun = self.began.is_some_and(|began| self.intake.clock().now() - began >= WORTH_TELLING);
         let waits = begun && self.waits_for_key_picture();
-        if std::mem::replace(&mut self.told_wait, waits) == waits {
-            return;
-        }
-        let remark = Remark::AwaitsKeyPicture;
-        self.context.sink.event(CaptureEvent::Remark { uid: self.uid, remark, holds: waits });
+        self.who.tell_wait(waits);
     }
 }

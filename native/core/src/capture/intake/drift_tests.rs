@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::capture::clock::MILLISECOND;
-use crate::capture::feed::time_of_sample;
-use crate::capture::source::Fitted;
+use crate::capture::api::TrackKind;
+use crate::capture::clock::{MILLISECOND, SECOND};
+use crate::capture::intake::Fitted;
 use crate::capture::timeline::{Pace, Stamp, Timeline};
 
 const BLOCK: i64 = 1024;
@@ -107,7 +107,7 @@ impl Drifting {
             let at = time_of_sample(self.sounded);
             let stamp = Stamp { decode: Some(at), present: Some(at), duration: time_of_sample(BLOCK) };
             let due = self.timeline.map(TrackKind::Audio, stamp, now);
-            self.line.put(&self.blocks.at(self.sounded), due.decode, &self.feed).expect("samples");
+            self.line.put(&self.blocks.at(self.sounded), Some(due.decode), &self.feed).expect("samples");
             self.sounded += BLOCK;
         }
     }

@@ -18,11 +18,13 @@ pub struct MediaPresence {
     /// How long each track may be silent: a slide show has its own pace.
     patience: [Nanos; 2],
     told: Option<Present>,
+    /// What the participant says, where it does.
+    stated: Option<Present>,
 }
 
 impl Default for MediaPresence {
     fn default() -> Self {
-        Self { seen: [None; 2], patience: [nanos(LATELY); 2], told: None }
+        Self { seen: [None; 2], patience: [nanos(LATELY); 2], told: None, stated: None }
     }
 }
 
@@ -38,6 +40,12 @@ impl MediaPresence {
     /// When the last media was.
     pub fn last(&self) -> Option<Nanos> {
         self.seen.iter().flatten().copied().max()
+    }
+
+    /// The participant says what there is, from now on. Returns that, if it has joined by it.
+    pub fn state(&mut self, present: Present) -> Option<Present> {
+        self.stated = Some(present);
+        self.told.is_none().then(|| *self.told.insert(present))
     }
 
     /// There was media of the track at `at`. What there is at `now`, if it is the first: the participant has joined.
@@ -66,7 +74,7 @@ impl MediaPresence {
     fn at(&self, now: Nanos) -> Present {
         let is_there =
             |track: TrackKind| self.seen[track as usize].is_some_and(|at| at >= now - self.patience[track as usize]);
-        (is_there(TrackKind::Audio), is_there(TrackKind::Video))
+        self.stated.unwrap_or_else(|| (is_there(TrackKind::Audio), is_there(TrackKind::Video)))
     }
 }
 
@@ -87,5 +95,15 @@ mod tests {
         assert_eq!(presence.change(sound_gone), None);
         assert_eq!(presence.change(4 * SECOND + 8 * SECOND + 1), Some((false, false)));
         assert_eq!(presence.last(), Some(4 * SECOND));
+    }
+
+    #[test]
+    fn what_a_participant_says_counts_more_than_what_came_lately() {
+        let mut presence = MediaPresence::default();
+        assert_eq!(presence.state((true, false)), Some((true, false)));
+        assert_eq!(presence.see(TrackKind::Video, 0, 0), None);
+        assert_eq!(presence.change(100 * SECOND), None, "silence is no leaving");
+        assert_eq!(presence.state((true, true)), None);
+        assert_eq!(presence.change(100 * SECOND), Some((true, true)));
     }
 }
