@@ -17,6 +17,7 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome, ParticipantState
 from cloud_recording.api.storage import Storage, StoragePlace
+from cloud_recording.common.callback_names import CallbackName
 
 RECORDING_ANNOTATION: Final = "cloudrecording.dev/recording"
 DESIRED_ANNOTATION: Final = "cloudrecording.dev/desired"
@@ -242,84 +243,84 @@ class CallbackBase(RecordModel):
 
 
 class RunnerStarted(CallbackBase):
-    type: Literal["RunnerStarted"] = "RunnerStarted"
+    type: Literal[CallbackName.RUNNER_STARTED] = CallbackName.RUNNER_STARTED
     runner_version: str
     engine_name: str
     engine_extended: bool
 
 
 class WaitingForSecret(CallbackBase):
-    type: Literal["WaitingForSecret"] = "WaitingForSecret"
+    type: Literal[CallbackName.WAITING_FOR_SECRET] = CallbackName.WAITING_FOR_SECRET
     missing: Annotated[tuple[MissingSecret, ...], Field(min_length=1)]
 
 
 class SecretsComplete(CallbackBase):
-    type: Literal["SecretsComplete"] = "SecretsComplete"
+    type: Literal[CallbackName.SECRETS_COMPLETE] = CallbackName.SECRETS_COMPLETE
 
 
 class SecretsGone(CallbackBase):
     """Secrets that are not mounted any more while the part is at work; none when all are there again."""
 
-    type: Literal["SecretsGone"] = "SecretsGone"
+    type: Literal[CallbackName.SECRETS_GONE] = CallbackName.SECRETS_GONE
     missing: tuple[MissingSecret, ...] = ()
 
 
 class RecordingConnecting(CallbackBase):
-    type: Literal["RecordingConnecting"] = "RecordingConnecting"
+    type: Literal[CallbackName.CONNECTING] = CallbackName.CONNECTING
 
 
 class RecordingRefused(CallbackBase):
     """Nobody can be recorded: every participant is refused, by its server or by our rules. The part tries again."""
 
-    type: Literal["RecordingRefused"] = "RecordingRefused"
+    type: Literal[CallbackName.REFUSED] = CallbackName.REFUSED
     code: int
     message: Message = ""
 
 
 class RecordingStarted(CallbackBase):
-    type: Literal["RecordingStarted"] = "RecordingStarted"
+    type: Literal[CallbackName.STARTED] = CallbackName.STARTED
 
 
 class RecordingStopped(CallbackBase):
-    type: Literal["RecordingStopped"] = "RecordingStopped"
+    type: Literal[CallbackName.STOPPED] = CallbackName.STOPPED
 
 
 class RecordingUploaded(CallbackBase):
-    type: Literal["RecordingUploaded"] = "RecordingUploaded"
+    type: Literal[CallbackName.UPLOADED] = CallbackName.UPLOADED
     file_name: str
 
 
 class RecordingBackedUp(CallbackBase):
-    type: Literal["RecordingBackedUp"] = "RecordingBackedUp"
+    type: Literal[CallbackName.BACKED_UP] = CallbackName.BACKED_UP
     file_name: str
 
 
 class RecordingUploadingProgress(CallbackBase):
-    type: Literal["RecordingUploadingProgress"] = "RecordingUploadingProgress"
+    type: Literal[CallbackName.UPLOADING_PROGRESS] = CallbackName.UPLOADING_PROGRESS
     progress_percent: Annotated[int, Field(ge=0, le=100)]
     playlist: str
 
 
 class RecorderFailure(CallbackBase):
-    type: Literal["RecorderFailure"] = "RecorderFailure"
+    type: Literal[CallbackName.RECORDER_FAILURE] = CallbackName.RECORDER_FAILURE
     code: int
     message: Message = ""
 
 
 class UploaderFailure(CallbackBase):
-    type: Literal["UploaderFailure"] = "UploaderFailure"
+    type: Literal[CallbackName.UPLOADER_FAILURE] = CallbackName.UPLOADER_FAILURE
     code: int
     message: Message = ""
 
 
 class RecordingFatalError(CallbackBase):
-    type: Literal["RecordingFatalError"] = "RecordingFatalError"
+    type: Literal[CallbackName.FATAL_ERROR] = CallbackName.FATAL_ERROR
     code: int
     message: Message = ""
 
 
 class RecorderExited(CallbackBase):
-    type: Literal["RecorderExited"] = "RecorderExited"
+    type: Literal[CallbackName.RECORDER_EXITED] = CallbackName.RECORDER_EXITED
     exit_code: int | None = None
     signal: int | None = None
     restarts: Count
@@ -327,29 +328,29 @@ class RecorderExited(CallbackBase):
 
 
 class SnapshotTaken(CallbackBase):
-    type: Literal["Snapshot"] = "Snapshot"
+    type: Literal[CallbackName.SNAPSHOT] = CallbackName.SNAPSHOT
 
 
 class DesiredStateApplied(CallbackBase):
-    type: Literal["DesiredStateApplied"] = "DesiredStateApplied"
+    type: Literal[CallbackName.DESIRED_STATE_APPLIED] = CallbackName.DESIRED_STATE_APPLIED
     generation: Count
 
 
 class StorageChanged(CallbackBase):
     """The files go to this place from now on."""
 
-    type: Literal["StorageChanged"] = "StorageChanged"
+    type: Literal[CallbackName.STORAGE_CHANGED] = CallbackName.STORAGE_CHANGED
     place: StoragePlace
 
 
 class EditRefused(CallbackBase):
-    type: Literal["EditRefused"] = "EditRefused"
+    type: Literal[CallbackName.EDIT_REFUSED] = CallbackName.EDIT_REFUSED
     field: str
     message: Message
 
 
 class Finished(CallbackBase):
-    type: Literal["Finished"] = "Finished"
+    type: Literal[CallbackName.FINISHED] = CallbackName.FINISHED
     summary: Summary
 
 

@@ -49,6 +49,7 @@ from cloud_recording.api.wire import (
     UploaderFailure,
     WaitingForSecret,
 )
+from cloud_recording.common.callback_names import callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import part_summary, parts, totals
 from cloud_recording.domain.apply_snapshot import merged_gaps, with_snapshot
@@ -75,25 +76,6 @@ _PART_STATES: Final = {
 _ENGINE_AT_WORK: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 
 
-_TELLS_STATE: Final = (
-    RunnerStarted,
-    RecordingConnecting,
-    RecordingStarted,
-    RecordingStopped,
-    RecordingFatalError,
-    RecordingRefused,
-    RecorderExited,
-    RecorderFailure,
-    Finished,
-    WaitingForSecret,
-    SecretsComplete,
-    DesiredStateApplied,
-    StorageChanged,
-    EditRefused,
-)
-"""Callbacks whose own word on the state counts, or that say none: the snapshot beside them may be older or newer."""
-
-
 def apply_callbacks(
     status: CloudRecordingStatus, *, number: int, callbacks: Sequence[Callback], received_at: datetime
 ) -> CloudRecordingStatus:
@@ -107,7 +89,7 @@ def apply_callbacks(
         if callback.snapshot is not None:
             status = with_snapshot(status, part, callback.snapshot, time=callback.time)
         status = _with_callback(status, _part(status, number), callback)
-        if not isinstance(callback, _TELLS_STATE):
+        if callback_facts(callback.type).state_by_snapshot:
             status = _with_engine_state(status, _part(status, number), callback)
         account = callback.snapshot if isinstance(callback, SnapshotTaken) else None
         status = with_error_resolved(status, _part(status, number), snapshot=account, time=callback.time)

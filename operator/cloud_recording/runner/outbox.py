@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_recording.common.callback_names import CallbackName, Retention
 from cloud_recording.common.error_codes import RecordingErrorCode
 
 _SCHEMA: Final = """
@@ -31,15 +32,9 @@ CREATE INDEX IF NOT EXISTS callbacks_by_keep ON callbacks (keep, sequence);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
-FIGURES: Final = frozenset({"Snapshot", "RecordingUploadingProgress"})
-"""Only the newest of these means anything: an outage of the operator must not fill the volume with old figures."""
-
-_INFORMATIVE: Final = ("RecorderFailure", "UploaderFailure", "EditRefused")
 INFORMATIVE_LIMIT: Final = 1_000
 """How many callbacks that only inform may wait; beyond, the oldest go. What decides a status is never dropped."""
 
-_ROOM: Final = "while there is room"
-_ALWAYS: Final = "always"
 _LAST_POSSIBLE: Final = 2**63 - 1
 _BUSY_SECONDS: Final = 30.0
 
@@ -54,7 +49,7 @@ def rfc3339(milliseconds: int) -> str:
 class NewCallback:
     """A callback that has no sequence yet."""
 
-    type: str
+    type: CallbackName
     time_ms: int
     payload: Mapping[str, Any]
     snapshot: Mapping[str, Any] | None = None
@@ -127,15 +122,15 @@ class Outbox:
         """Stores callbacks in order, with the facts that are true from then on."""
         lasting = _without_superseded(callbacks)
         with self._transaction():
-            for kind in {item.type for item in lasting} & FIGURES:
-                self._connection.execute("DELETE FROM callbacks WHERE keep = ?", (kind,))
+            for figure in filter(_is_figure, lasting):
+                self._connection.execute("DELETE FROM callbacks WHERE keep = ?", (figure.type,))
             self._connection.executemany(
                 "INSERT INTO callbacks (writer, keep, type, document) VALUES (?, ?, ?, ?)",
                 [(self._writer, _keep(item), item.type, item.encoded()) for item in lasting],
             )
             for name, value in (facts or {}).items():
                 self._remember(name, value)
-            if any(_keep(item) == _ROOM for item in lasting):
+            if any(_keep(item) == Retention.WHILE_THERE_IS_ROOM for item in lasting):
                 self._drop_old_information()
 
     def pending(
@@ -162,7 +157,7 @@ class Outbox:
         """Forgets one callback, unless it decides a status; returns whether it is forgotten."""
         with self._transaction():
             found = "DELETE FROM callbacks WHERE sequence = ? AND keep != ?"
-            return self._connection.execute(found, (sequence, _ALWAYS)).rowcount > 0
+            return self._connection.execute(found, (sequence, Retention.ALWAYS)).rowcount > 0
 
     def last_sequence(self) -> int:
         """The last sequence ever given, 0 if none was."""
@@ -184,7 +179,7 @@ class Outbox:
         self._connection.execute(
             "DELETE FROM callbacks WHERE keep = ? AND sequence <= "
             "(SELECT sequence FROM callbacks WHERE keep = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
-            (_ROOM, _ROOM, INFORMATIVE_LIMIT),
+            (Retention.WHILE_THERE_IS_ROOM, Retention.WHILE_THERE_IS_ROOM, INFORMATIVE_LIMIT),
         )
 
     def _transaction(self) -> _Transaction:
@@ -204,15 +199,20 @@ class _Transaction:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
+def _is_figure(callback: NewCallback) -> bool:
+    return callback.type.facts.retention is Retention.UNTIL_THE_NEXT
+
+
 def _without_superseded(callbacks: Sequence[NewCallback]) -> list[NewCallback]:
     """All but the figures that later ones among them replace."""
-    newest = {item.type: item for item in callbacks if item.type in FIGURES}
+    newest = {item.type: item for item in callbacks if _is_figure(item)}
     return [item for item in callbacks if newest.get(item.type, item) is item]
 
 
 def _keep(callback: NewCallback) -> str:
-    """How long a callback is kept: its own type while it is the newest, while there is room, or always."""
-    if callback.type in FIGURES:
+    """How long a callback is kept: a figure under its own name, by which the next one finds it."""
+    if _is_figure(callback):
         return callback.type
-    informs = callback.type in _INFORMATIVE and callback.payload.get("code") != RecordingErrorCode.NO_USERS
-    return _ROOM if informs else _ALWAYS
+    # That nobody is there ends a recording, though it comes as a failure.
+    decides = callback.payload.get("code") == RecordingErrorCode.NO_USERS
+    return Retention.ALWAYS if decides else callback.type.facts.retention

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, Writer
 from cloud_recording.runner.supervisor.callback_delivery import UNKNOWN_SECONDS, Delivery, PodUnknown
 
@@ -52,7 +53,7 @@ async def test_an_operator_that_does_not_know_the_pod_is_asked_again_and_told_ev
     delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
     task = asyncio.create_task(delivery.run())
     for kind in ("RecordingConnecting", "RecordingStarted"):
-        outbox.append([NewCallback(type=kind, time_ms=1, payload={})])
+        outbox.append([NewCallback(type=CallbackName(kind), time_ms=1, payload={})])
         delivery.wake()
     await _until(lambda: len(operator.asked) == 3)
     assert delivery.pod_unknown

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloud_recording.api.wire import CALLBACK
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import INFORMATIVE_LIMIT, NewCallback, Outbox, Writer
 
 OpenOutbox = Callable[[Writer], Outbox]
@@ -30,7 +31,7 @@ def opened(tmp_path: Path) -> Iterator[OpenOutbox]:
 
 
 def new_callback(kind: str, **payload: object) -> NewCallback:
-    return NewCallback(type=kind, time_ms=1_700_000_000_123, payload=payload)
+    return NewCallback(type=CallbackName(kind), time_ms=1_700_000_000_123, payload=payload)
 
 
 def waiting(outbox: Outbox) -> list[tuple[int, str]]:
@@ -98,7 +99,7 @@ def test_what_only_informs_is_bounded_and_what_decides_is_not(opened: OpenOutbox
 
 def test_facts_are_stored_with_the_callbacks_that_told_them(opened: OpenOutbox) -> None:
     outbox = opened(Writer.SUPERVISOR)
-    unstorable = NewCallback(type="Finished", time_ms=0, payload={"summary": object()})
+    unstorable = NewCallback(type=CallbackName.FINISHED, time_ms=0, payload={"summary": object()})
     with pytest.raises(TypeError):
         outbox.append([unstorable], facts={"facts": "new"})
     assert (outbox.fact("facts"), waiting(outbox)) == (None, [])

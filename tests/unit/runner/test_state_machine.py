@@ -16,6 +16,7 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.storage import Storage
 from cloud_recording.api.wire import DesiredState, MissingSecret
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor import apply_event, state_machine
@@ -151,7 +152,8 @@ def test_a_refused_edit_names_the_field_and_is_not_asked_for_again() -> None:
     story = Story(extended=False).recording().then(DesiredSeen(desired=desired("Paused", generation=2)))
     story.then(ProcessAnswered(answer=Command.PAUSE, refusal="only the published interface"))
     assert story.actions[0] == EmitCallback(
-        type="EditRefused", payload={"field": "spec.desiredState", "message": "only the published interface"}
+        type=CallbackName.EDIT_REFUSED,
+        payload={"field": "spec.desiredState", "message": "only the published interface"},
     )
     assert story.tells() == ["EditRefused", "DesiredStateApplied"]
     assert story.then(Tick()).actions == []
@@ -534,7 +536,7 @@ def test_a_secret_that_goes_while_the_part_is_at_work_is_told_once_and_when_it_i
     assert story.then(SecretsSeen(missing=MISSING)).tells() == ["SecretsGone"]
     assert story.then(SecretsSeen(missing=MISSING), Tick()).tells() == []
     story.then(SecretsSeen(missing=()))
-    assert story.actions == [EmitCallback(type="SecretsGone", payload={"missing": []})]
+    assert story.actions == [EmitCallback(type=CallbackName.SECRETS_GONE, payload={"missing": []})]
 
 
 def test_a_rescue_that_needs_a_secret_that_is_gone_says_so() -> None:

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.wire import Summary
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
 from cloud_recording.runner.local.exit_statuses import EXIT_INCOMPLETE, exit_status_of
@@ -128,7 +129,7 @@ class LocalRun:
             await asyncio.sleep(_SHOW_SECONDS)
 
     def _on_callback(self, callback: Mapping[str, Any]) -> None:
-        if callback["type"] == "RecordingStarted" and self._supervisor is not None:
+        if callback["type"] == CallbackName.STARTED and self._supervisor is not None:
             self._limit(self._supervisor.facts)
 
     def _limit(self, facts: Facts) -> None:

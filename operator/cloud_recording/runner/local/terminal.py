@@ -8,22 +8,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import StoredCallback
 
 _CLEAR_LINE = "\r\x1b[K"
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "RecordingConnecting": lambda _: "connecting to the channel",
-    "RecordingStarted": lambda _: "somebody is in the channel: recording",
-    "RecordingStopped": lambda _: "recording has stopped; uploading what is left",
-    "RecordingUploaded": lambda it: f"everything is in the bucket: {it['fileName']}",
-    "RecordingBackedUp": lambda it: f"everything is stored, some of it in the backup: {it['fileName']}",
-    "RecorderFailure": lambda it: f"recorder: {it['message']} ({it['code']})",
-    "UploaderFailure": lambda it: f"upload: {it['message']} ({it['code']}); it is tried again",
-    "RecordingFatalError": lambda it: f"the recording cannot go on: {it['message'] or 'error'} ({it['code']})",
-    "RecordingRefused": lambda it: f"the recording cannot go on: {it['message']} ({it['code']})",
-    "RecorderExited": lambda it: str(it["message"]),
-    "EditRefused": lambda it: f"{it['field']}: {it['message']}",
+    CallbackName.CONNECTING: lambda _: "connecting to the channel",
+    CallbackName.STARTED: lambda _: "somebody is in the channel: recording",
+    CallbackName.STOPPED: lambda _: "recording has stopped; uploading what is left",
+    CallbackName.UPLOADED: lambda it: f"everything is in the bucket: {it['fileName']}",
+    CallbackName.BACKED_UP: lambda it: f"everything is stored, some of it in the backup: {it['fileName']}",
+    CallbackName.RECORDER_FAILURE: lambda it: f"recorder: {it['message']} ({it['code']})",
+    CallbackName.UPLOADER_FAILURE: lambda it: f"upload: {it['message']} ({it['code']}); it is tried again",
+    CallbackName.FATAL_ERROR: lambda it: f"the recording cannot go on: {it['message'] or 'error'} ({it['code']})",
+    CallbackName.REFUSED: lambda it: f"the recording cannot go on: {it['message']} ({it['code']})",
+    CallbackName.RECORDER_EXITED: lambda it: str(it["message"]),
+    CallbackName.EDIT_REFUSED: lambda it: f"{it['field']}: {it['message']}",
 }
 
 
@@ -120,5 +121,5 @@ def _lines(callback: Mapping[str, Any], *, moving: bool) -> Iterator[str]:
     clock = str(callback["time"])[11:19]
     if words is not None:
         yield f"{clock}  {words}"
-    elif callback["type"] == "Snapshot" and not moving:
+    elif callback["type"] == CallbackName.SNAPSHOT and not moving:
         yield f"{clock}  {progress(callback['snapshot'])}"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.common.json_types import Json
 from cloud_recording.runner.faults import RecordingFault
@@ -49,12 +50,12 @@ class CallbackWriter:
     def write_snapshot(self, snapshot: Json | None) -> None:
         """Stores a snapshot that no callback carries, when it is time for one."""
         if snapshot is not None and self._pacing.is_due(snapshot, now=time.monotonic()):
-            self._store([NewCallback(type="Snapshot", time_ms=_now_ms(), payload={}, snapshot=snapshot)])
+            self._store([NewCallback(type=CallbackName.SNAPSHOT, time_ms=_now_ms(), payload={}, snapshot=snapshot)])
 
     def write_fault(self, fault: RecordingFault, snapshot: Json | None) -> None:
         """Stores what ended the recording where the engine itself could not say so."""
         payload = self._clean({"code": fault.code, "message": fault.message})
-        fatal = NewCallback(type="RecordingFatalError", time_ms=_now_ms(), payload=payload, snapshot=snapshot)
+        fatal = NewCallback(type=CallbackName.FATAL_ERROR, time_ms=_now_ms(), payload=payload, snapshot=snapshot)
         self._store([fatal])
 
     def _store(self, callbacks: Sequence[NewCallback]) -> None:

@@ -7,30 +7,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cloud_recording.api.phrases import participant
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.recorder.engine import CallbackType, EngineCallback
 
-CALLBACK_NAMES: Final[Mapping[CallbackType, str]] = {
-    CallbackType.CONNECTING: "RecordingConnecting",
-    CallbackType.STARTED: "RecordingStarted",
-    CallbackType.STOPPED: "RecordingStopped",
-    CallbackType.UPLOADED: "RecordingUploaded",
-    CallbackType.BACKED_UP: "RecordingBackedUp",
-    CallbackType.UPLOADING_PROGRESS: "RecordingUploadingProgress",
-    CallbackType.RECORDER_FAILURE: "RecorderFailure",
-    CallbackType.UPLOADER_FAILURE: "UploaderFailure",
-    CallbackType.FATAL_ERROR: "RecordingFatalError",
-}
-REFUSED: Final = "RecordingRefused"
+CALLBACK_NAMES: Final[Mapping[CallbackType, CallbackName]] = {kind: CallbackName[kind.name] for kind in CallbackType}
 _LONGEST_MESSAGE: Final = 1024
 
-FINAL_CALLBACKS: Final = frozenset({CallbackType.UPLOADED, CallbackType.BACKED_UP, CallbackType.FATAL_ERROR})
 
-
-def name_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> str:
+def name_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> CallbackName:
     """What the engine's callback is called on the wire: a channel that refuses everybody is no failure of the part."""
     fatal = callback.type is CallbackType.FATAL_ERROR and callback.code == RecordingErrorCode.CONNECT_ERROR
-    return REFUSED if fatal and refuses_all(snapshot) else CALLBACK_NAMES[callback.type]
+    return CallbackName.REFUSED if fatal and refuses_all(snapshot) else CALLBACK_NAMES[callback.type]
 
 
 def refuses_all(snapshot: Mapping[str, Any] | None) -> bool:
@@ -53,7 +41,7 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
             times = f" ({callback.repeats + 1} times)" if callback.repeats else ""
             return {"code": callback.code, "message": callback.text + times}
         case CallbackType.FATAL_ERROR:
-            told = _troubles(snapshot) if name_of(callback, snapshot=snapshot) == REFUSED else ""
+            told = _troubles(snapshot) if name_of(callback, snapshot=snapshot) is CallbackName.REFUSED else ""
             return {"code": callback.code, "message": told or error_message(snapshot)}
         case _:
             return {}

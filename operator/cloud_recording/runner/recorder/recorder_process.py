@@ -24,7 +24,7 @@ from cloud_recording.runner.outbox import Outbox
 from cloud_recording.runner.recorder.callback_writer import CallbackWriter
 from cloud_recording.runner.recorder.engine import Engine, EngineError, EngineUnavailable, Recorder
 from cloud_recording.runner.recorder.engine_arguments import secret_files, start_parameters
-from cloud_recording.runner.recorder.engine_callbacks import FINAL_CALLBACKS, error_message
+from cloud_recording.runner.recorder.engine_callbacks import CALLBACK_NAMES, error_message
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class RecorderProcess:
         if not callbacks:
             return False
         self._writer.write(callbacks, self._read_status())
-        if any(callback.type in FINAL_CALLBACKS for callback in callbacks):
+        if any(CALLBACK_NAMES[callback.type].facts.is_final for callback in callbacks):
             self._ending.set()
         return True
 

@@ -18,6 +18,7 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, EngineState
 from cloud_recording.common.backoff import Backoff
+from cloud_recording.common.callback_names import CallbackName, callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
 from cloud_recording.runner.supervisor.part_actions import EDITED_FIELDS, EmitCallback, Step
@@ -61,8 +62,6 @@ _HEALABLE: Final = frozenset(
     }
 )
 """Refusals of a rescue that a mended bucket, key or network ends: it is tried again, for as long as there is time."""
-_FINAL: Final = frozenset({"RecordingUploaded", "RecordingBackedUp", "RecordingFatalError", "RecordingRefused"})
-_CAPTURE_OVER: Final = _FINAL | {"RecordingStopped"}
 
 
 def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901, PLR0911 - one line for each event there is
@@ -129,9 +128,10 @@ def _nobody_sends(snapshot: Mapping[str, Any]) -> bool:
 
 def _after_callback(state: State, callback: CallbackStored, now: Moment) -> State:
     awaited = dict(state.awaited)
-    if callback.type in _CAPTURE_OVER:
+    kind = callback_facts(callback.type)
+    if kind.ends_capture:
         awaited.pop(Awaited.STOP, None)
-    if callback.type in _FINAL:
+    if kind.is_final:
         awaited[Awaited.RELEASE] = now.monotonic
     facts = _facts_after(state, callback, now)
     # A process that died told its last account of itself here and nowhere else.
@@ -142,32 +142,32 @@ def _after_callback(state: State, callback: CallbackStored, now: Moment) -> Stat
 def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts:  # noqa: C901, PLR0911 - one line for each callback that counts
     facts, code = state.facts, callback.payload.get("code")
     match callback.type:
-        case "RecordingStarted":
+        case CallbackName.STARTED:
             if facts.started_at is not None:
                 return facts
             ago = max(0.0, (now.wall_ms - callback.time_ms) / 1000)
             since = now.monotonic - ago
             return replace(facts, started_at=callback.time_ms, started_monotonic=since, refusals=0, message="")
-        case "RecordingStopped":
+        case CallbackName.STOPPED:
             return replace(facts, stopped_at=callback.time_ms)
-        case "RecordingUploaded":
+        case CallbackName.UPLOADED:
             return replace(facts, upload=Outcome.UPLOADED)
-        case "RecordingBackedUp":
+        case CallbackName.BACKED_UP:
             return replace(facts, upload=Outcome.BACKED_UP)
-        case "RecorderFailure" if code == RecordingErrorCode.NO_USERS and facts.ending is None:
+        case CallbackName.RECORDER_FAILURE if code == RecordingErrorCode.NO_USERS and facts.ending is None:
             return _ended(facts, Ending.IDLE, callback.payload)
-        case "RecordingFatalError" if (
+        case CallbackName.FATAL_ERROR if (
             callback.payload["code"] == RecordingErrorCode.NO_RECORDED_DATA and state.stop_wanted
         ):
             # Nothing was recorded because it was ended before: no failure, and no reason for another part.
             return replace(facts, nothing_left=True, code=facts.code or RecordingErrorCode.NO_RECORDED_DATA)
-        case "RecordingFatalError" if facts.stopped_at is not None and state.stop_wanted:
+        case CallbackName.FATAL_ERROR if facts.stopped_at is not None and state.stop_wanted:
             # Capture had ended as it was to: what is left is uploaded by a rescue, and no other part begins.
             return facts
-        case "RecordingRefused" if state.patient and not state.stop_wanted:
+        case CallbackName.REFUSED if state.patient and not state.stop_wanted:
             message = str(callback.payload["message"])
             return replace(facts, captured=False, refusals=facts.refusals + 1, message=message)
-        case "RecordingFatalError" | "RecordingRefused":
+        case CallbackName.FATAL_ERROR | CallbackName.REFUSED:
             return _ended(facts, Ending.FATAL, callback.payload)
         case _:
             return facts
@@ -187,7 +187,9 @@ def _after_answer(state: State, event: ProcessAnswered) -> Step:
     )
     if event.refusal and event.answer in EDITED_FIELDS:
         field = EDITED_FIELDS[Command(event.answer)]
-        return state, (EmitCallback(type="EditRefused", payload={"field": field, "message": event.refusal}),)
+        return state, (
+            EmitCallback(type=CallbackName.EDIT_REFUSED, payload={"field": field, "message": event.refusal}),
+        )
     if answered is Awaited.STORAGE and state.last_sent is not None and state.last_sent.place is not None:
         return storage_changed(state, state.last_sent.place)
     return state, ()
@@ -198,21 +200,23 @@ def storage_changed(state: State, place: Mapping[str, Any]) -> Step:
     if place == state.facts.place:
         return state, ()
     state = replace(state, facts=replace(state.facts, place=place))
-    return state, (EmitCallback(type="StorageChanged", payload={"place": dict(place)}),)
+    return state, (EmitCallback(type=CallbackName.STORAGE_CHANGED, payload={"place": dict(place)}),)
 
 
 def _after_rescue(state: State, event: ProcessAnswered) -> Step:
     if event.refusal:
         hopeless = event.code not in _HEALABLE
         facts = replace(state.facts, message=state.facts.message or event.refusal)
-        failure = EmitCallback(type="UploaderFailure", payload={"code": event.code, "message": event.refusal})
+        failure = EmitCallback(
+            type=CallbackName.UPLOADER_FAILURE, payload={"code": event.code, "message": event.refusal}
+        )
         known = event.refusal == state.rescue_refusal
         state = replace(state, facts=facts, rescue_hopeless=hopeless, rescue_refusal=event.refusal)
         return state, () if known else (failure,)
     snapshot = _all_uploaded(state.facts.snapshot)
     facts = replace(state.facts, upload=Outcome.UPLOADED, snapshot=snapshot)
     playlist = (snapshot or {}).get("playlist")
-    uploaded = (EmitCallback(type="RecordingUploaded", payload={"fileName": playlist}),) if playlist else ()
+    uploaded = (EmitCallback(type=CallbackName.UPLOADED, payload={"fileName": playlist}),) if playlist else ()
     return replace(state, facts=facts), uploaded
 
 
@@ -289,5 +293,7 @@ def _after_crash(gone: State, before: State, status: int, now: Moment) -> Step:
     )
     how = {"signal": -status} if status < 0 else {"exitCode": status}
     return state, (
-        EmitCallback(type="RecorderExited", payload={**how, "restarts": facts.restarts, "message": message}),
+        EmitCallback(
+            type=CallbackName.RECORDER_EXITED, payload={**how, "restarts": facts.restarts, "message": message}
+        ),
     )

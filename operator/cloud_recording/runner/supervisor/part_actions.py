@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloud_recording.api.wire import DesiredState
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.part_state import State
 
@@ -55,7 +56,7 @@ class Kill:
 class EmitCallback:
     """Put a callback into the outbox."""
 
-    type: str
+    type: CallbackName
     payload: Mapping[str, Any]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.common.callback_names import Retention, callback_facts
 from cloud_recording.common.log_limit import LINE_KIND
 from cloud_recording.runner.control_protocol import Command
-from cloud_recording.runner.outbox import FIGURES
 from cloud_recording.runner.supervisor.part_actions import EDITED_FIELDS, Send
 from cloud_recording.runner.supervisor.part_state import State
 
@@ -27,7 +27,7 @@ def log_fields(document: RecordingDocument) -> dict[str, object]:
 
 def log_callback(kind: str, payload: Mapping[str, Any], *, by: str) -> None:
     """A line for what changes something: figures come every second, and are in the metrics."""
-    if kind in FIGURES:
+    if callback_facts(kind).retention is Retention.UNTIL_THE_NEXT:
         return
     # Under names that a log record does not use itself.
     named = {f"callback.{name}": value for name, value in payload.items() if name not in _NOT_LOGGED}

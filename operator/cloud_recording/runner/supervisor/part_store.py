@@ -14,6 +14,7 @@ from typing import Final
 from cloud_recording import __version__
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, Writer
 from cloud_recording.runner.supervisor.clock import now
 from cloud_recording.runner.supervisor.part_actions import EmitCallback
@@ -25,10 +26,6 @@ logger = logging.getLogger(__name__)
 OUTBOX: Final = "outbox.sqlite3"
 FACTS: Final = "facts"
 _READ_AT_ONCE: Final = 200
-_OF_A_PROCESS_THAT_ENDED: Final = frozenset(
-    {"RecorderExited", "RecordingStopped", "RecordingUploaded", "RecordingFatalError", "Finished"}
-)
-"""What is told of a process that says nothing more itself: its last account of itself goes with that."""
 
 
 class PartStore:
@@ -70,10 +67,10 @@ class PartStore:
 
     def _new_callback(self, emitted: EmitCallback, facts: Facts) -> NewCallback:
         payload = dict(emitted.payload)
-        if emitted.type == "RunnerStarted":
+        if emitted.type is CallbackName.RUNNER_STARTED:
             payload |= {"runnerVersion": __version__, "engineName": self._document.engine.name}
         # What the supervisor says of its own accord may come after a callback that has a newer account beside it.
-        snapshot = facts.snapshot if emitted.type in _OF_A_PROCESS_THAT_ENDED else None
+        snapshot = facts.snapshot if emitted.type.facts.carries_last_snapshot else None
         return NewCallback(type=emitted.type, time_ms=now().wall_ms, payload=payload, snapshot=snapshot)
 
 

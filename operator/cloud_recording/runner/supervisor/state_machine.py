@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.apply_event import apply_event, storage_changed
@@ -85,7 +86,7 @@ def _announce(state: State) -> Step:
         return state, ()
     callbacks: tuple[EmitCallback, ...] = ()
     if not state.announced:
-        callbacks = (EmitCallback(type="RunnerStarted", payload={"engineExtended": state.extended}),)
+        callbacks = (EmitCallback(type=CallbackName.RUNNER_STARTED, payload={"engineExtended": state.extended}),)
     if state.missing is not None and state.missing != (state.announced_missing or ()):
         callbacks += (_missing(state, state.missing),)
     return replace(state, announced=True, announced_missing=state.missing), callbacks
@@ -95,11 +96,11 @@ def _missing(state: State, missing: Sequence[MissingSecret]) -> EmitCallback:
     """Tells a Secret that a part waits for before it records from one that was deleted while it does."""
     named = [secret.model_dump(by_alias=True) for secret in missing]
     if state.facts.captured:
-        return EmitCallback(type="SecretsGone", payload={"missing": named})
+        return EmitCallback(type=CallbackName.SECRETS_GONE, payload={"missing": named})
     return (
-        EmitCallback(type="WaitingForSecret", payload={"missing": named})
+        EmitCallback(type=CallbackName.WAITING_FOR_SECRET, payload={"missing": named})
         if named
-        else EmitCallback(type="SecretsComplete", payload={})
+        else EmitCallback(type=CallbackName.SECRETS_COMPLETE, payload={})
     )
 
 
@@ -155,7 +156,7 @@ def _begin_rescue(state: State, now: Moment) -> Step:
     callbacks: tuple[Action, ...] = ()
     if state.facts.started_at is not None and state.facts.stopped_at is None:
         state = replace(state, facts=replace(state.facts, stopped_at=now.wall_ms))
-        callbacks = (EmitCallback(type="RecordingStopped", payload={}),)
+        callbacks = (EmitCallback(type=CallbackName.STOPPED, payload={}),)
     wanted = _place(state.desired)
     if wanted is not None and not _is_stored(state):
         state, changed = storage_changed(state, wanted)
@@ -236,7 +237,11 @@ def _apply_desired(state: State, now: Moment) -> Step:
         awaited[Awaited.STORAGE] = now.monotonic
     if last_sent.credentials_generation != wanted.credentials_generation and not state.extended:
         refusal = "this engine takes credentials only when it starts; they count from its next start on"
-        orders += (EmitCallback(type="EditRefused", payload={"field": "spec.storage.credentials", "message": refusal}),)
+        orders += (
+            EmitCallback(
+                type=CallbackName.EDIT_REFUSED, payload={"field": "spec.storage.credentials", "message": refusal}
+            ),
+        )
     return replace(state, last_sent=wanted, awaited=awaited), orders
 
 
@@ -245,7 +250,9 @@ def _acknowledge(state: State) -> Step:
     if state.facts.applied_generation == generation or set(state.awaited) - {Awaited.RELEASE}:
         return state, ()
     facts = replace(state.facts, applied_generation=generation)
-    return replace(state, facts=facts), (EmitCallback(type="DesiredStateApplied", payload={"generation": generation}),)
+    return replace(state, facts=facts), (
+        EmitCallback(type=CallbackName.DESIRED_STATE_APPLIED, payload={"generation": generation}),
+    )
 
 
 def _wanted_settings(desired: DesiredState) -> LastSent:

@@ -18,6 +18,7 @@ from typing import Any, Final, assert_never
 
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import Summary
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.faults import RecordingFault
@@ -143,7 +144,7 @@ class Supervisor:
         )
         self._store.begin()
         payload = {"code": fault.code, "message": fault.message}
-        self._write([EmitCallback(type="RecordingFatalError", payload=payload)])
+        self._write([EmitCallback(type=CallbackName.FATAL_ERROR, payload=payload)])
 
     def terminate(self) -> None:
         """Stop capturing, upload, report, exit: what SIGTERM means."""
@@ -284,7 +285,7 @@ class Supervisor:
         summary = summarise(self._state.facts, self._document, last_sequence=sequence)
         payload = summary.model_dump(mode="json", by_alias=True, exclude_none=True)
         self._state = replace(self._state, facts=replace(self._state.facts, summary=payload))
-        self._write([EmitCallback(type="Finished", payload={"summary": payload})])
+        self._write([EmitCallback(type=CallbackName.FINISHED, payload={"summary": payload})])
         logger.info("concluded", extra={"summary": payload})
         self._concluded.set()
 
