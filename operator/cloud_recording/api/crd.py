@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import KIND, PLURAL, CloudRecordingSpec
-from cloud_recording.api.schema import SETTLED_MESSAGE, Schema, structural_schema
+from cloud_recording.api.schema import FIXED_ONCE_STORED_MESSAGE, Schema, structural_schema
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage import Storage, StoragePlace
 
@@ -53,7 +53,7 @@ _NOTHING_STORED: Final = (
 )
 
 
-def _settled_rules() -> list[Schema]:
+def _fixed_once_stored_rules() -> list[Schema]:
     """The storage's place may change while nothing is stored there: a rule of the whole object, as the status knows.
 
     Where a change was taken that the recorder had to refuse, it can be taken back to where the files are.
@@ -68,7 +68,7 @@ def _settled_rules() -> list[Schema]:
         there = f"has(part.storage) && has(part.storage.place.{name}) && part.storage.place.{name} == {field}"
         back = f"has({field}) && has(self.status.parts) && self.status.parts.exists(part, {there})"
         rule = f"{_NOTHING_STORED} || ({same}) || ({back})"
-        rules.append({"rule": rule, "message": SETTLED_MESSAGE, "fieldPath": f".spec.storage.{name}"})
+        rules.append({"rule": rule, "message": FIXED_ONCE_STORED_MESSAGE, "fieldPath": f".spec.storage.{name}"})
     return rules
 
 
@@ -77,7 +77,7 @@ def _object_schema() -> Schema:
         "type": "object",
         "description": _DESCRIPTION,
         "required": ["spec"],
-        "x-kubernetes-validations": _settled_rules(),
+        "x-kubernetes-validations": _fixed_once_stored_rules(),
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this representation of the object."},
             "kind": {"type": "string", "description": "Kind of the object."},

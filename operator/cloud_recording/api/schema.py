@@ -16,7 +16,7 @@ from pydantic import BaseModel
 Schema = dict[str, Any]
 
 FIXED_MESSAGE: Final = "must not change after creation; create a new recording instead"
-SETTLED_MESSAGE: Final = (
+FIXED_ONCE_STORED_MESSAGE: Final = (
     "must not change once a slice is in the bucket, as a recording's files stay together; create a new recording "
     "instead"
 )
@@ -67,7 +67,7 @@ class _Converter:
                 schema.setdefault("x-kubernetes-list-type", "atomic")
             case "integer":
                 schema.setdefault("format", "int32" if raw["maximum"] <= _INT32_MAX else "int64")
-        self._settle_default(schema)
+        self._trim_default(schema)
         return schema
 
     def _resolved(self, raw: Schema) -> Schema:
@@ -104,7 +104,7 @@ class _Converter:
         if rules:
             schema["x-kubernetes-validations"] = rules
 
-    def _settle_default(self, schema: Schema) -> None:
+    def _trim_default(self, schema: Schema) -> None:
         """Keep a default that says something: an empty list or map, and null, mean the same as leaving it out."""
         if "default" not in schema:
             return

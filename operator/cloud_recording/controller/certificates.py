@@ -31,7 +31,7 @@ class Lifetimes:
     authority: timedelta = timedelta(days=365)
     successor_published: timedelta = timedelta(days=60)
     """How long before its authority's end the successor is published."""
-    successor_settles: timedelta = timedelta(days=1)
+    successor_unused: timedelta = timedelta(days=1)
     """How long a successor is only published before it signs: pods see a new annotation within minutes."""
     serving: timedelta = timedelta(days=7)
     serving_renewed: timedelta = timedelta(days=2)
@@ -86,7 +86,7 @@ def advance(authority: Authority | None, *, now: datetime, lifetimes: Lifetimes)
             return authority
         return replace(authority, successor=new_authority(now=now, lifetimes=lifetimes))
     published_at = authority.successor.parsed.not_valid_before_utc + CLOCK_SKEW
-    if now - published_at < lifetimes.successor_settles:
+    if now - published_at < lifetimes.successor_unused:
         return authority
     return Authority(signing=authority.successor, former=(authority.signing.certificate, *former))
 

@@ -35,8 +35,7 @@ from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
-from cloud_recording.controller.settled_versions import SettledVersions
-from cloud_recording.controller.status_writer import StatusWriter
+from cloud_recording.controller.status_writer import ReconciledVersions, StatusWriter
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.observed_state import OperatorContext
@@ -165,7 +164,7 @@ class Operator:
             stack.callback(self._metrics.leading, leads=False)
             if not await self._unless_stopped(_until_available(lambda: self._queue_left_behind(reconciler, queue))):
                 return self._exit_status
-            watching = self._watch(reconciler, queue, statuses.settled)
+            watching = self._watch(reconciler, queue, statuses.versions)
             watching.start()
             stack.push_async_callback(watching.stop)
             await self._unless_stopped(queue.run())
@@ -219,7 +218,9 @@ class Operator:
             ),
         )
 
-    def _watch(self, reconciler: Reconciler, queue: WorkQueue[RecordingKey], settled: SettledVersions) -> WatchThread:
+    def _watch(
+        self, reconciler: Reconciler, queue: WorkQueue[RecordingKey], versions: ReconciledVersions
+    ) -> WatchThread:
         """What is seen of recordings and pods becomes keys in the queue; that the watch ends ends the operator."""
 
         def recording_seen(key: RecordingKey, version: str | None) -> None:
@@ -227,7 +228,7 @@ class Operator:
                 queue.forget(key)
                 reconciler.forget(key)
             else:
-                settled.unless_settled(key, version, lambda: queue.add(key))
+                versions.unless_reconciled(key, version, lambda: queue.add(key))
 
         def pod_seen(key: RecordingKey, pod: str, has_finalizer: bool) -> None:  # noqa: FBT001 - as the watch tells it
             self._finalizers.note(key, pod, has_finalizer=has_finalizer)

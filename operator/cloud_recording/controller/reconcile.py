@@ -75,7 +75,7 @@ class Reconciler:
 
     def forget(self, key: RecordingKey) -> None:
         """Drops what is remembered of a recording that is over or gone."""
-        self._statuses.settled.forget(key)
+        self._statuses.versions.forget(key)
         self._actions.forget(key)
         self.unfinished.discard(key)
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.recording_key import RecordingKey
-from cloud_recording.controller.settled_versions import SettledVersions
 from cloud_recording.domain.progress import only_progressed
 from cloud_recording.domain.status_events import transitions
 from cloud_recording.kube.events import EventNote, EventRecorder
@@ -18,28 +19,75 @@ from cloud_recording.kube.recordings import Recordings
 logger = logging.getLogger(__name__)
 
 
+class ReconciledVersions:
+    """Up to which version of each recording there is nothing to do, so that the watch's echo of our writes is no work.
+
+    It is the version that the last pass left, carried on over writes that ask for no other pass.
+    """
+
+    def __init__(self) -> None:
+        self._versions: dict[RecordingKey, str] = {}
+        self._writing: dict[RecordingKey, list[Callable[[], None]]] = {}
+
+    def unless_reconciled(self, key: RecordingKey, version: str, act: Callable[[], None]) -> None:
+        """Acts on a version that was seen, if a pass over it may find something to do.
+
+        The watch may be quicker than the answer to a write: what is seen meanwhile waits for that answer.
+        """
+        if key in self._writing:
+            self._writing[key].append(lambda: self.unless_reconciled(key, version, act))
+        elif self._versions.get(key) != version:
+            act()
+
+    @contextlib.contextmanager
+    def writing(self, key: RecordingKey) -> Iterator[None]:
+        """Around a write, up to where it is known whether it asks for a pass; not for one key twice at once."""
+        self._writing[key] = []
+        try:
+            yield
+        finally:
+            for seen in self._writing.pop(key):
+                seen()
+
+    def mark(self, key: RecordingKey, version: str) -> None:
+        """A pass left this version: another would find nothing to do."""
+        self._versions[key] = version
+
+    def carry(self, key: RecordingKey, *, read: str, written: str) -> None:
+        """A write that asks for no pass made one version of another.
+
+        Only of a reconciled one: an edit that nobody has looked at yet would be taken for looked at.
+        """
+        if self._versions.get(key) == read:
+            self._versions[key] = written
+
+    def forget(self, key: RecordingKey) -> None:
+        """The recording is over or gone."""
+        self._versions.pop(key, None)
+
+
 class StatusWriter:
     """Writes statuses of recordings and the Events that follow from them."""
 
     def __init__(self, recordings: Recordings, events: EventRecorder) -> None:
         self._recordings = recordings
         self._events = events
-        self.settled = SettledVersions()
+        self.versions = ReconciledVersions()
 
     async def write(
         self, body: Json, *, before: CloudRecordingStatus, after: CloudRecordingStatus, by_pass: bool = False
     ) -> Json:
         """Returns the recording as it is now in the API server; raises Conflict when `body` is out of date."""
         key = RecordingKey.of_body(body)
-        with self.settled.writing(key):
+        with self.versions.writing(key):
             written = body
             if after != before or not body.get("status"):
                 dumped = after.model_dump(mode="json", by_alias=True, exclude_none=True)
                 written = await self._recordings.write_status(body, dumped)
             if by_pass:
-                self.settled.settle(key, _version(written))
+                self.versions.mark(key, _version(written))
             elif only_progressed(before, after):
-                self.settled.carry(key, read=_version(body), written=_version(written))
+                self.versions.carry(key, read=_version(body), written=_version(written))
         if written is not body:
             await self._tell(written, before, after)
         return written

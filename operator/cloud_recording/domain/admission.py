@@ -33,7 +33,7 @@ def denied_storage_change(
 ) -> ReadyReason | None:
     """Why the files of a recording under way stay where they go: the administrator does not allow where its spec wants
     them now. None where that is allowed, or nothing changed."""
-    part = parts.current(status)
+    part = parts.newest(status)
     if part is None or part.storage is None or part.storage.place == place_of(recording.spec.storage):
         return None
     forbidden = storage_denial(recording.spec, settings)

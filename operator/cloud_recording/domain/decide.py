@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`decide`: the only place where a recording's next step is chosen.
+"""`decide`: the only function that chooses a recording's next step.
 
 It is total and idempotent: every recording and every set of pods has an answer, and a decision that was carried out
 leads to one that asks for nothing more. A finished recording stays as it is, whatever its pods do.

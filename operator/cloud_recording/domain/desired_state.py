@@ -36,7 +36,7 @@ def desired_state(recording: CloudRecording, status: CloudRecordingStatus, *, no
 
 def stop_cause(recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime) -> StopCause:
     """Who or what ended it, or is about to: its longest duration, where that was over, before anybody who asked."""
-    seconds, part = recording.spec.max_duration_seconds, parts.current(status)
+    seconds, part = recording.spec.max_duration_seconds, parts.newest(status)
     if seconds is not None and part is not None and not parts.captures(part):
         limit = duration_limit(recording, status, now=now)
         if limit is not None and limit <= parts.over_at(part, now=now) + COUNTED_WITHIN:
@@ -58,7 +58,7 @@ def duration_limit(recording: CloudRecording, status: CloudRecordingStatus, *, n
 
     It runs from the first media of the first part.
     """
-    part, seconds = parts.current(status), recording.spec.max_duration_seconds
+    part, seconds = parts.newest(status), recording.spec.max_duration_seconds
     if part is None or seconds is None or (part.start_time is None and not part.offset_seconds):
         return None
     if not parts.captures(part):

@@ -41,7 +41,7 @@ def silence_message(part: Part, *, now: datetime, listening_since: datetime | No
 
 def next_deadlines(status: CloudRecordingStatus, *, listening_since: datetime | None) -> Iterator[datetime]:
     """The moments at which the newest part's word becomes too old, if nothing changes."""
-    part = parts.current(status)
+    part = parts.newest(status)
     if part is None or not parts.captures(part):
         return
     for moment in (

@@ -90,14 +90,14 @@ def _readable(spec: object) -> Json:
 
 def _leave_out(spec: Json, path: Sequence[str | int]) -> None:
     *parents, last = path or [""]
-    place: Any = spec
+    parent: Any = spec
     for step in parents:
         try:
-            place = place[step]
+            parent = parent[step]
         except (KeyError, IndexError, TypeError):
             return
-    if isinstance(place, dict):
-        place.pop(last, None)
+    if isinstance(parent, dict):
+        parent.pop(last, None)
 
 
 def _path(error: Any) -> list[str | int]:  # noqa: ANN401 - as pydantic has it

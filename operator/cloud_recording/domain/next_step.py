@@ -39,7 +39,7 @@ def choose_step(  # noqa: PLR0911 - one way out for each thing that may come nex
     state: ObservedState,
 ) -> Complete | Proceed:
     """The step that follows from what was observed."""
-    part = parts.current(state.status)
+    part = parts.newest(state.status)
     if part is None:
         return _end(state, _nothing_recorded()) if state.stopping else _begin_part(state)
     if parts.captures(part):

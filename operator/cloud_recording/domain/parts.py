@@ -50,7 +50,7 @@ def captures(part: Part) -> bool:
     return part.state is not PartState.UPLOADING and part.state not in OVER
 
 
-def current(status: CloudRecordingStatus) -> Part | None:
+def newest(status: CloudRecordingStatus) -> Part | None:
     """The newest part."""
     return status.parts[-1] if status.parts else None
 
@@ -110,7 +110,7 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
         number=number,
         pod=names.pod_name(recording=recording.metadata.name, uid=recording.metadata.uid, part=number),
         file_prefix=names.file_prefix(number),
-        offset_seconds=_offset(current(status), now=now),
+        offset_seconds=_offset(newest(status), now=now),
         storage=PartStorage(place=stored_place(status) or place_of(recording.spec.storage)),
     )
     parts = (*status.parts, part)

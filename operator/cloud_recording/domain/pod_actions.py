@@ -57,11 +57,11 @@ def _work_on(state: ObservedState, part: Part, pod: PodView | None) -> list[Acti
     if state.stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.
         return [] if pod.deleted_at is not None else [DeletePod(pod=pod)]
-    desired = desired_state_document(state.recording, state.status, part, now=state.now, settings=state.settings)
-    document = desired.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document = desired_state_document(state.recording, state.status, part, now=state.now, settings=state.settings)
+    desired = document.model_dump(mode="json", by_alias=True, exclude_none=True)
     changes = {}
-    if pod.document(DESIRED_ANNOTATION) != document:
-        changes[DESIRED_ANNOTATION] = compact_json(document)
+    if pod.annotation_json(DESIRED_ANNOTATION) != desired:
+        changes[DESIRED_ANNOTATION] = compact_json(desired)
     if pod.annotations.get(CALLBACK_CA_ANNOTATION) != state.context.callback_ca:
         changes[CALLBACK_CA_ANNOTATION] = state.context.callback_ca
     return [AnnotatePod(pod=pod, annotations=changes)] if changes else []

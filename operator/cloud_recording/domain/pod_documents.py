@@ -48,10 +48,10 @@ def desired_state_document(
 ) -> DesiredState:
     """What the part's pod should be doing now; all but the newest part only have to come to their end."""
     spec = recording.spec
-    newest = part == parts.current(status) and part.state is not PartState.UPLOADING
+    may_record = part == parts.newest(status) and part.state is not PartState.UPLOADING
     return DesiredState(
         generation=recording.metadata.generation,
-        state=desired_state(recording, status, now=now) if newest else DesiredRecordingState.STOPPED,
+        state=desired_state(recording, status, now=now) if may_record else DesiredRecordingState.STOPPED,
         layout=spec.recording.video.layout,
         max_resolution_uid=spec.recording.video.max_resolution_uid,
         max_duration_seconds=duration_left(recording, part),

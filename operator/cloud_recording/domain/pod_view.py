@@ -120,7 +120,7 @@ class PodView:
             annotations=dict(metadata.get("annotations") or {}),
         )
 
-    def document(self, annotation: str) -> Json | None:
+    def annotation_json(self, annotation: str) -> Json | None:
         """The JSON object that an annotation of ours holds; None when there is none."""
         try:
             parsed = json.loads(self.annotations.get(annotation, ""))

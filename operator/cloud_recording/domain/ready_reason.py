@@ -40,7 +40,7 @@ def find_ready_reason(
 
 
 def _not_heard(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> ReadyReason | None:
-    part = parts.current(status)
+    part = parts.newest(status)
     if part is None:
         return None
     silent = heartbeat.silence_message(part, now=now, listening_since=listening_since)
@@ -50,7 +50,7 @@ def _not_heard(status: CloudRecordingStatus, *, now: datetime, listening_since: 
 def _of_newest_part(  # noqa: C901, PLR0911 - one way out for each state of a part
     recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime
 ) -> ReadyReason:
-    part = parts.current(status)
+    part = parts.newest(status)
     if recording.metadata.deletion_timestamp is not None:
         return ReadyReason(reason=Reason.DELETING, message=_awaited_by_deletion(status))
     if part is None:

@@ -92,7 +92,7 @@ def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Trans
 
 
 def _part(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
-    part = parts.current(after)
+    part = parts.newest(after)
     if part is None or part.number == 0 or parts.count(after) == parts.count(before):
         return None
     message = f"part {part.number} begins in pod '{part.pod}'; its files begin with '{part.file_prefix}'"

@@ -159,7 +159,7 @@ def _set_progressing(
 
 
 def _set_recording(conditions: Conditions, status: CloudRecordingStatus, ready_reason: ReadyReason) -> None:
-    part = parts.current(status)
+    part = parts.newest(status)
     records = part is not None and part.state is PartState.RECORDING
     if not records or part is None:
         conditions.set(ConditionType.RECORDING, _FALSE, ready_reason.reason, "")
@@ -185,10 +185,10 @@ def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
 def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, completion: Completion) -> None:
     amounts = status.slices or Amounts()
     clean = all(part.state is PartState.CONCLUDED and part.outcome is not Outcome.INCOMPLETE for part in status.parts)
-    told_uploaded = any(part.outcome is Outcome.UPLOADED for part in status.parts)
+    uploaded = any(part.outcome is Outcome.UPLOADED for part in status.parts)
     backed_up = amounts.backed_up or any(part.outcome is Outcome.BACKED_UP for part in status.parts)
     everything = amounts.uploaded == amounts.written and not amounts.pending and not backed_up
-    if clean and everything and (amounts.written or told_uploaded):
+    if clean and everything and (amounts.written or uploaded):
         conditions.set(ConditionType.UPLOADED, _TRUE, Reason.UPLOADED, "")
     elif backed_up:
         conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, f"{slices_are(amounts.backed_up)} elsewhere")
