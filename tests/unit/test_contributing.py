@@ -41,3 +41,23 @@ def test_the_architecture_names_files_that_are_there() -> None:
     assert len(named) > 20
     missing = [path for path in named if not any((REPOSITORY / root / path).exists() for root in ROOTS)]
     assert not missing, f"these have moved: {missing}"
+
+
+SECTION = (
+    (REPOSITORY / "docs" / "architecture.md").read_text().partition("## From cause to status")[2].partition("\n## ")[0]
+)
+STEP = re.compile(r"^\d+\. `(?P<path>[\w./-]+)`(?: \((?P<names>[^)]*)\))?", re.MULTILINE)
+
+
+@pytest.mark.parametrize("cause", ["A bucket refuses.", "A pod is deleted."])
+def test_a_cause_is_followed_to_the_status_by_opening_at_most_eight_files(cause: str) -> None:
+    steps = list(STEP.finditer(SECTION.partition(f"**{cause}**")[2].partition("\n**")[0]))
+    assert 1 < len({step["path"] for step in steps}) <= 8
+    for step in steps:
+        text = next(
+            (REPOSITORY / root / step["path"]).read_text()
+            for root in ROOTS
+            if (REPOSITORY / root / step["path"]).exists()
+        )
+        missing = [name for name in re.findall("`([^`]+)`", step["names"] or "") if name not in text]
+        assert not missing, f"{missing} is not in {step['path']} any more"

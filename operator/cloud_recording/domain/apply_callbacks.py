@@ -51,7 +51,7 @@ from cloud_recording.api.wire import (
 )
 from cloud_recording.common.callback_names import callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import part_summary, parts, totals
+from cloud_recording.domain import parts, totals
 from cloud_recording.domain.apply_snapshot import merged_gaps, with_snapshot
 from cloud_recording.domain.last_error import (
     error_of_code,
@@ -72,8 +72,6 @@ _PART_STATES: Final = {
     EngineState.UPLOADING: PartState.UPLOADING,
 }
 """What an engine's state says about its part; the others are told by callbacks of their own."""
-
-_ENGINE_AT_WORK: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 
 
 def apply_callbacks(
@@ -144,7 +142,7 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             refusal = error_of_code(RecordingErrorCode.INVALID_OPERATION, message, time=time)
             return with_error(status, refusal)
         case Finished(summary=summary):
-            return part_summary.with_summary(status, part, summary, now=time)
+            return parts.concluded(status, part, summary, now=time)
         case SnapshotTaken() | UnknownCallback():
             return status
 
@@ -250,7 +248,7 @@ def _recorder_failure(
         case RecordingErrorCode.NO_USERS:
             idle = parts.changed(
                 part,
-                state=PartState.STOPPING if part.state in _ENGINE_AT_WORK else part.state,
+                state=PartState.STOPPING if part.state in parts.CAPTURING else part.state,
                 error_code=callback.code,
                 reason=Reason.NO_USERS,
                 message=callback.message or error_facts(callback.code).meaning,
@@ -305,7 +303,7 @@ def _recorder_exited(
     exited = parts.changed(
         part,
         recorder_restarts=callback.restarts,
-        state=PartState.CONNECTING if part.state in _ENGINE_AT_WORK else part.state,
+        state=PartState.CONNECTING if part.state in parts.CAPTURING else part.state,
     )
     error = error_of_code(RecordingErrorCode.RECORDER_EXIT, message, time=time)
     return parts.replaced(with_error(status, error), exited)
@@ -317,7 +315,7 @@ def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callb
     if callback.snapshot is not None and _is_refused(part) and _is_reached(callback.snapshot):
         return _with_state(status, part, PartState.CONNECTING)
     state = _PART_STATES.get(callback.snapshot.state) if callback.snapshot else None
-    if state is None or (part.state.known and part.state not in _ENGINE_AT_WORK):
+    if state is None or (part.state.known and part.state not in parts.CAPTURING):
         return status
     if state is not part.state:
         part = parts.changed(part, state=state)

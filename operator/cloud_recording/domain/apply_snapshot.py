@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 from cloud_recording.api.base import LIST_TAIL
-from cloud_recording.api.status import CloudRecordingStatus, Gap, Part, Participant, PartStorage, Pause
-from cloud_recording.api.wire import GapRecord, ParticipantRecord, Snapshot, StorageRecord
+from cloud_recording.api.status import CloudRecordingStatus, Gap, Part, Participant, Pause
+from cloud_recording.api.wire import GapRecord, ParticipantRecord, Snapshot
 from cloud_recording.domain import parts, storage_health
 from cloud_recording.domain.wire_time import optional_time, time_of
-
-_TRIED_STATES: Final = frozenset({"Ready", "Failing"})
-"""What the engine says of a bucket that was asked for something."""
 
 
 def with_snapshot(
@@ -32,7 +28,7 @@ def with_snapshot(
         gap_count=snapshot.gap_count + (1 if pause else 0),
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         pause=pause,
-        storage=_storage(part, snapshot.storage),
+        storage=storage_health.reported(part, snapshot.storage),
         engine_extended=True,
     )
     status = parts.replaced(status, counted)
@@ -53,20 +49,6 @@ def with_snapshot(
 def _pause(snapshot: Snapshot) -> Pause | None:
     reported = snapshot.pause
     return Pause(reason=reported.reason, start_time=time_of(reported.since)) if reported else None
-
-
-def _storage(part: Part, reported: StorageRecord | None) -> PartStorage | None:
-    if reported is None or part.storage is None or reported.state not in _TRIED_STATES:
-        return part.storage
-    failing = reported.state == "Failing"
-    return part.storage.model_copy(
-        update={
-            "ready": not failing,
-            "reason": storage_health.reason_of(reported.cause) if failing else None,
-            "message": reported.message if failing else None,
-            "time": optional_time(reported.since),
-        }
-    )
 
 
 def merged_gaps(known: tuple[Gap, ...], reported: tuple[Gap, ...]) -> tuple[Gap, ...]:

@@ -11,16 +11,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_never
 
+from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
-from cloud_recording.domain.admission import denied_storage_change
-from cloud_recording.domain.decision import Decision, DeleteRecording
+from cloud_recording.api.status import Part, PartState
+from cloud_recording.domain import parts
+from cloud_recording.domain.admission import denial, denied_storage_change
+from cloud_recording.domain.completion import completion
+from cloud_recording.domain.decision import Complete, Decision, DeleteRecording, Proceed
 from cloud_recording.domain.deletion import give_up
-from cloud_recording.domain.next_step import Complete, Proceed, choose_step
+from cloud_recording.domain.desired_state import stop_cause
 from cloud_recording.domain.observe_pods import observe_pods, record_refusal
 from cloud_recording.domain.observed_state import ObservedState, OperatorContext, PodRefusal
 from cloud_recording.domain.pod_actions import finished_actions, unfinished_actions
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.ready_reason import ReadyReason
 from cloud_recording.domain.requeue import requeue_after
+from cloud_recording.domain.restart_policy import AwaitSummary, EndRecording, NextPart, follow_up
 from cloud_recording.domain.summarize import completed, finished, summarized, with_generation_observed
 from cloud_recording.domain.ttl_after_finished import time_to_live
 
@@ -41,14 +47,72 @@ def decide(
         return _clean_up(state.with_status(with_generation_observed(recording)))
     state = observe_pods(state)  # what each part's pod shows: it waits, is ready, ended, was deleted, is gone
     state = record_refusal(state)  # that the API server did not take a part's pod
-    step = give_up(state) or choose_step(state)  # wait no longer; or begin a part (parts.begun), go on, end
+    step = give_up(state) or _choose_step(state)  # wait no longer; or begin a part (parts.begun), go on, end
     match step:
-        case Complete(status=status, completion=completion):
-            return _clean_up(state.with_status(completed(recording, status, completion, now=now)))
+        case Complete(status=status, completion=end):
+            return _clean_up(state.with_status(completed(recording, status, end, now=now)))
         case Proceed():
             return _proceed(state.with_status(step.status), step)
         case _:
             assert_never(step)
+
+
+def _choose_step(  # noqa: PLR0911 - one way out for each thing that may come next
+    state: ObservedState,
+) -> Complete | Proceed:
+    """The step that follows from what was observed."""
+    part = parts.newest(state.status)
+    if part is None:
+        return _end(state, _nothing_recorded()) if state.stopping else _begin_part(state)
+    if parts.captures(part):
+        return _while_capturing(state, part)
+    if state.stopping:
+        return _end(state, _end_of_stopped(state, part))
+    match follow_up(state.recording, state.status, part, now=state.now):
+        case EndRecording() as end:
+            return _end(state, end)
+        case NextPart(at=at) if state.now < at:
+            return Proceed(status=state.status, next_part_at=at)
+        case NextPart():
+            return _begin_part(state)
+        case AwaitSummary():
+            return Proceed(status=state.status)
+
+
+def _while_capturing(state: ObservedState, part: Part) -> Complete | Proceed:
+    if state.stopping and part.state is PartState.PLANNED and state.pod_of(part) is None:
+        return _end(state.with_status(parts.withdrawn(state.status, part, now=state.now)), _nothing_recorded())
+    return Proceed(status=state.status)
+
+
+def _begin_part(state: ObservedState) -> Proceed:
+    forbidden = denial(state.recording.spec, state.settings)
+    if forbidden is not None:
+        return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden))
+    if len(parts.unfinished(state.status)) >= parts.MOST_UNFINISHED:
+        message = f"{parts.MOST_UNFINISHED} parts still upload; the next one begins when one of them has ended"
+        return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.UPLOADING, message=message))
+    return Proceed(status=parts.begun(state.recording, state.status, now=state.now))
+
+
+def _end(state: ObservedState, end: EndRecording) -> Complete | Proceed:
+    """The end, once nothing uploads any more."""
+    if parts.unfinished(state.status):
+        return Proceed(status=state.status)
+    return Complete(status=state.status, completion=completion(state.status, end))
+
+
+def _nothing_recorded() -> EndRecording:
+    return EndRecording(Reason.NOTHING_RECORDED, "", succeeded=True)
+
+
+def _end_of_stopped(state: ObservedState, part: Part) -> EndRecording:
+    """Why a recording ended that is to stop: what its last part said counts, a stop that crossed it does not."""
+    follows = follow_up(state.recording, state.status, part, now=state.now)
+    if isinstance(follows, EndRecording) and reason_facts(follows.reason).nobody_there:
+        return follows
+    stop = stop_cause(state.recording, state.status, now=state.now)
+    return EndRecording(stop.reason, stop.message, succeeded=True)
 
 
 def _proceed(state: ObservedState, step: Proceed) -> Decision:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `decide` answers: the status as it should be, the actions on pods, claims and the recording, and when to look
-again.
+again; and the steps that it chooses from.
 
 The order is part of the promise. First the status is written; only if that succeeded are the actions done, in their
 order. So a pod's name is in the status before the pod is, and a recording is let go only after its end is written.
@@ -9,10 +9,30 @@ order. So a pod's name is in the status before the pod is, and a recording is le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.ready_reason import ReadyReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complete:
+    """Every part is over, and so is the recording."""
+
+    status: CloudRecordingStatus
+    completion: Completion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proceed:
+    """The recording goes on, or is on its way to its end."""
+
+    status: CloudRecordingStatus
+    blocked_by: ReadyReason | None = None
+    """What keeps the next part from being begun."""
+    next_part_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

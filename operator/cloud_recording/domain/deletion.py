@@ -11,7 +11,7 @@ from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording
 from cloud_recording.api.status import Amounts, Outcome, PartState
 from cloud_recording.domain import parts
 from cloud_recording.domain.completion import Completion
-from cloud_recording.domain.next_step import Complete
+from cloud_recording.domain.decision import Complete
 from cloud_recording.domain.observed_state import ObservedState
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import part_summary, parts
+from cloud_recording.domain import parts
 from cloud_recording.domain.last_error import error_of_code, error_of_reason, with_error
 from cloud_recording.domain.names import recording_id
 from cloud_recording.domain.observed_state import ObservedState
@@ -62,9 +62,9 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
         return _lost(status, part, Reason.POD_LOST, "another pod has taken the name of the part's pod", now=now)
     status, part = _seen(status, part, pod, now=now)
     if pod.terminated is not None and pod.over:
-        summary = part_summary.read_summary(pod.terminated.message, uid=uid, part=part.number)
+        summary = parts.read_summary(pod.terminated.message, uid=uid, part=part.number)
         if summary is not None:
-            return part_summary.with_summary(status, part, summary, now=pod.terminated.finished_at or now)
+            return parts.concluded(status, part, summary, now=pod.terminated.finished_at or now)
     if pod.over:
         reason, message = _silent_end(pod)
         return _lost(status, part, reason, message, now=now)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of a recording: what their states mean, how one is begun, found and replaced in a status."""
+"""Parts of a recording: what their states mean, how one is found, begun, replaced and concluded in a status."""
 
 from __future__ import annotations
 
@@ -8,28 +8,39 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
+from pydantic import ValidationError
+
 from cloud_recording.api.base import LIST_TAIL
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part, PartState, PartStorage
+from cloud_recording.api.status import (
+    Amounts,
+    CloudRecordingStatus,
+    EarlierParts,
+    Outcome,
+    Part,
+    PartState,
+    PartStorage,
+)
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import place_of
+from cloud_recording.api.wire import Summary
 from cloud_recording.domain import names
+from cloud_recording.domain.wire_time import optional_time
 
 OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})
 """Nothing more will come of the part."""
 
 
-MOST_AT_WORK: Final = 10
+CAPTURING: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
+"""An engine works on the part, and is heard of."""
+
+MOST_UNFINISHED: Final = 10
 """How many parts of a recording may be anything but over, uploading for example: each has a pod and a volume."""
 
 KEPT_PODS: Final = 3
 """How many of the newest parts keep their pods when they are over, for people to look at."""
-
-
-def at_work(status: CloudRecordingStatus) -> int:
-    """How many parts are not over."""
-    return len(unfinished(status))
 
 
 def unfinished(status: CloudRecordingStatus) -> tuple[Part, ...]:
@@ -84,6 +95,54 @@ def withdrawn(status: CloudRecordingStatus, part: Part, *, now: datetime) -> Clo
     return replaced(status, over)
 
 
+def read_summary(message: str, *, uid: str, part: int) -> Summary | None:
+    """The summary in a termination message, or None when the message is anything else."""
+    try:
+        summary = Summary.model_validate_json(message)
+    except ValidationError:
+        return None
+    return summary if (summary.recording_id, summary.part) == (names.recording_id(uid), part) else None
+
+
+def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
+    """The status with the part concluded by its own account, which comes as a callback and as termination message."""
+    over = changed(
+        part,
+        state=PartState.CONCLUDED,
+        outcome=summary.outcome,
+        error_code=summary.code or part.error_code,
+        reason=_concluding_reason(part, summary),
+        message=summary.message or part.message,
+        sequence=max(part.sequence, summary.last_sequence),
+        slices=summary.slices,
+        bytes=summary.bytes,
+        recorded_milliseconds=summary.recorded_milliseconds,
+        gap_milliseconds=summary.gap_milliseconds,
+        start_time=optional_time(summary.start_time) or part.start_time,
+        stop_time=optional_time(summary.stop_time) or part.stop_time,
+        end_time=part.end_time or now.replace(microsecond=0),
+        somebody_joined=part.somebody_joined or summary.somebody_joined,
+        missing_secrets=None,
+        nothing_left=summary.nothing_left and not summary.slices.pending,
+        pod_ready=False,
+        pause=None,
+    )
+    return replaced(status, over)
+
+
+def _concluding_reason(part: Part, summary: Summary) -> Reason | None:
+    match summary.outcome:
+        case Outcome.INCOMPLETE:
+            return Reason.UPLOAD_INCOMPLETE
+        case Outcome.IDLE:
+            joined = part.somebody_joined or summary.somebody_joined
+            return Reason.CHANNEL_IDLE if joined else Reason.NO_USERS
+        case Outcome.DRAINED:
+            return Reason.POD_ENDED
+        case _:
+            return error_facts(summary.code).reason if summary.code else part.reason
+
+
 def over_at(part: Part, *, now: datetime) -> datetime:
     """When a part that captures no more stopped, by the cluster's clock: never before its pod was made, nor after now.
 
@@ -116,7 +175,7 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
     parts = (*status.parts, part)
     earlier = status.earlier_parts
     # The status must never forget a pod that still works, or nobody would count its summary: such a part stays and an
-    # older one of the others goes. No more than `MOST_AT_WORK` can be anything but over, so there always is one.
+    # older one of the others goes. No more than `MOST_UNFINISHED` can be anything but over, so there always is one.
     while len(parts) > LIST_TAIL:
         oldest = next((known for known in parts if known.state in OVER), None)
         if oldest is None:

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts say of their bucket, as the recording's own answer: the trouble of any part that still has files.
+"""Whether the bucket takes files: of a part, as its engine reports it, and of the recording, as its parts have it.
 
-The way of a bucket's refusal: the core's `storage/failure.rs` names its cause, `recorder/upload/uploader.rs` tells it,
-`recorder/shared.rs` has it in the snapshot; `apply_snapshot` writes it into the part, this module makes it the
-recording's, and `summarize` sets `StorageReady` by it.
+`docs/architecture.md` follows a bucket's refusal from the core to here, and on to the status.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from cloud_recording.api.reasons import STORAGE_REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartStorage
+from cloud_recording.api.wire import StorageRecord
 from cloud_recording.domain import parts
+from cloud_recording.domain.wire_time import optional_time
+
+_TRIED_STATES: Final = frozenset({"Ready", "Failing"})
+"""What the engine says of a bucket that was asked for something."""
 
 
 def is_stored(status: CloudRecordingStatus) -> bool:
@@ -19,9 +24,19 @@ def is_stored(status: CloudRecordingStatus) -> bool:
     return bool(earlier) or any(part.slices.uploaded for part in status.parts)
 
 
-def reason_of(cause: str | None) -> Reason:
-    """The reason for a cause in the engine's words; a word of another release is a failure all the same."""
-    return Reason(cause) if cause in STORAGE_REASONS else Reason.STORAGE_FAILED
+def reported(part: Part, record: StorageRecord | None) -> PartStorage | None:
+    """The part's bucket by the engine's newest account of it."""
+    if record is None or part.storage is None or record.state not in _TRIED_STATES:
+        return part.storage
+    failing = record.state == "Failing"
+    return part.storage.model_copy(
+        update={
+            "ready": not failing,
+            "reason": _reason_of(record.cause) if failing else None,
+            "message": record.message if failing else None,
+            "time": optional_time(record.since),
+        }
+    )
 
 
 def of(status: CloudRecordingStatus) -> PartStorage | None:
@@ -43,3 +58,8 @@ def sentence(status: CloudRecordingStatus, health: PartStorage) -> str:
 def _counts(part: Part) -> bool:
     """Whether the part has anything to do with its bucket any more."""
     return part.state not in parts.OVER or bool(part.slices.pending)
+
+
+def _reason_of(cause: str | None) -> Reason:
+    """The reason for a cause in the engine's words; a word of another release is a failure all the same."""
+    return Reason(cause) if cause in STORAGE_REASONS else Reason.STORAGE_FAILED

@@ -20,11 +20,11 @@ from cloud_recording.api.status import (
     ParticipantState,
     PartState,
 )
-from cloud_recording.domain import heartbeat, parts, storage_health, totals
+from cloud_recording.domain import parts, storage_health, totals
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, is_true
 from cloud_recording.domain.playlist_url import playlists_of
-from cloud_recording.domain.ready_reason import ReadyReason, find_ready_reason, pending_message
+from cloud_recording.domain.ready_reason import ReadyReason, find_ready_reason, is_unready, pending_message
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -165,7 +165,7 @@ def _set_recording(conditions: Conditions, status: CloudRecordingStatus, ready_r
         conditions.set(ConditionType.RECORDING, _FALSE, ready_reason.reason, "")
     elif ready_reason.reason is Reason.NOT_HEARD:
         conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.NOT_HEARD, ready_reason.message)
-    elif not heartbeat.is_unready(part, now=conditions.now):
+    elif not is_unready(part, now=conditions.now):
         conditions.set(ConditionType.RECORDING, _TRUE, Reason.RECORDING, "")
     else:
         message = f"pod '{part.pod}' is not ready, so its last word cannot be relied on"

@@ -25,8 +25,8 @@ from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
-from cloud_recording.domain.heartbeat import FIRST_PROBE, FIRST_REPORT_TIMEOUT, REPORT_TIMEOUT
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
+from cloud_recording.domain.ready_reason import FIRST_PROBE, FIRST_REPORT_TIMEOUT, REPORT_TIMEOUT
 from cloud_recording.domain.status_events import Transition, transitions
 from cloud_recording.domain.summarize import summarized
 from tests.unit.domain.builders import (
