@@ -96,7 +96,7 @@ pub fn stored(store: &str, file: &str) {
 /// A store did not take something, and is asked again after the pause.
 pub fn retry(store: &str, failure: &StoreError, pause: Duration) {
     let seconds = pause.as_secs_f64();
-    warn!(store, cause = ?failure.cause, detail = failure.detail, "not stored; tried again in {seconds:.1} s");
+    warn!(store, cause = failure.cause.word(), detail = failure.detail, "not stored; tried again in {seconds:.1} s");
 }
 
 /// What the stores do not have yet stays, and this is how to deliver it.
@@ -110,5 +110,30 @@ pub fn left_on_disk(ledger: &Ledger, directory: &Path) {
              channel and uid, or call cr_rescue",
             directory.display()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogSettings;
+    use crate::log::Log;
+    use crate::storage::failure::StoreCause;
+    use crate::test_support::Scratch;
+
+    #[test]
+    fn a_retry_names_its_cause_as_the_status_does() {
+        let scratch = Scratch::new();
+        let settings = LogSettings { directory: Some(scratch.path().to_owned()), ..LogSettings::default() };
+        let log = Log::new(&settings, "a");
+        let entered = log.enter();
+        let causes = [StoreCause::Server(503), StoreCause::QuotaExceeded, StoreCause::Refusal("BadDigest".to_owned())];
+        for cause in causes {
+            retry("bucket", &StoreError::new(cause, "words"), Duration::from_secs(1));
+        }
+        drop((entered, log));
+        let text = std::fs::read_to_string(scratch.path().join("a.log")).unwrap();
+        let logged: Vec<_> = text.split_whitespace().filter_map(|word| word.strip_prefix("cause=")).collect();
+        assert_eq!(logged, ["StorageServerError", "StorageFull", "UploadRefused"]);
     }
 }
