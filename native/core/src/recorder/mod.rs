@@ -8,10 +8,12 @@
 //! - `shared`: what other threads see of a session (`cr_status`), and how they reach it.
 //! - `participants`, `attendance`: who is there and what is wrong with whom; who was there when.
 //! - `capturing`, `sink`: capture as a recording uses it, and where what it tells goes.
+//! - `pauses`: when capture was paused by order, and why.
 //! - `volume`: how full the work volume is.
 //! - `upload`: what brings the files into the bucket.
 //! - `resume`: a catalog that an earlier process died over.
-//! - `takeover`, `rescue`: uploading what such a process left, at the next start and by `cr_rescue`.
+//! - `takeover`, `rescue`: what such processes left, looked for at the next start and by `cr_rescue`.
+//! - `delivery`: uploads one recording of theirs.
 //! - `registry`: the recorders of the process, and what released ones left to upload.
 //! - `directory_cleanup`: when a recording's directory is removed.
 //! - `recording_log`: the lines of a recording's log.
@@ -21,9 +23,11 @@ mod attendance;
 pub mod c_strings;
 pub mod callbacks;
 pub mod capturing;
+pub mod delivery;
 pub mod directory_cleanup;
 pub mod machine;
 pub mod participants;
+mod pauses;
 pub mod recording_log;
 pub mod registry;
 pub mod rescue;

@@ -2,23 +2,16 @@
 //! Uploads what a process that died left in the work directory, without recording anything.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use tokio::sync::{mpsc, watch};
 
 use crate::catalog::journal::Journal;
-use crate::catalog::record::{Begun, Record};
 use crate::catalog::Catalog;
-use crate::config::{self, BucketPlace, Document, WorkVolume};
+use crate::config::{self, Document};
 use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
+use crate::recorder::delivery::{deliver, DeliveryOptions};
+use crate::recorder::recording_log;
 use crate::recorder::upload::backup_uploader::BackupStore;
-use crate::recorder::upload::event::UploadEvent;
-use crate::recorder::upload::relocation;
-use crate::recorder::upload::slice_store::SliceStore;
-use crate::recorder::upload::uploader::Uploader;
-use crate::recorder::{directory_cleanup, recording_log, resume, volume};
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
@@ -98,90 +91,6 @@ pub fn recordings(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 pub fn log_of(directory: &Path, settings: &config::LogSettings) -> Log {
     let id = directory.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     Log::new(settings, &id)
-}
-
-/// With what a recording is delivered whose process has died.
-pub struct DeliveryOptions {
-    pub credentials: Credentials,
-    pub backup: Option<BackupStore>,
-    /// The certificate authority's place may be another by now.
-    pub ca_file: Option<PathBuf>,
-    pub work_volume: WorkVolume,
-    pub work_bytes: Option<u64>,
-    pub keep_directory: bool,
-    /// Where the recording goes instead, if nothing of it is stored yet.
-    pub place: Option<BucketPlace>,
-}
-
-/// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
-/// hears what a store refuses, makes that an end.
-pub async fn deliver(
-    catalog: Catalog,
-    directory: &Path,
-    options: &DeliveryOptions,
-    failed: impl Fn(Error) -> Result<(), Error>,
-) -> Result<(), Error> {
-    // A process that died before it had said what it records has recorded nothing.
-    let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
-    resume::check_backup(&catalog.ledger(), options.backup.as_ref().map(|backup| &backup.target))?;
-    resume::close_open_slices(&catalog, directory)?;
-    if !catalog.ledger().is_stopped() {
-        let at = catalog.ledger().end_of_slices().unwrap_or_default();
-        catalog.write(Record::Stopped { at })?;
-    }
-    let mut target = begun.target.clone();
-    // What is in a store stays there, and the rest follows it.
-    let elsewhere = options.place.as_ref().and_then(|place| relocation::moved(&catalog.ledger(), place).ok());
-    if let Some(elsewhere) = elsewhere.filter(|target| *target != begun.target) {
-        target = elsewhere;
-        catalog.write(Record::Begun(Box::new(Begun { target: target.clone(), ..begun.clone() })))?;
-    }
-    target.ca_file = options.ca_file.clone().or(target.ca_file);
-    let (to_upload_events, mut upload_events) = mpsc::unbounded_channel();
-    // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
-    let (_, wake) = watch::channel(());
-    let (_, moves) = mpsc::unbounded_channel();
-    let uploader = Uploader {
-        slice_store: SliceStore {
-            catalog: Arc::new(catalog),
-            directory: directory.to_owned(),
-            volume: volume::WorkDirectory {
-                directory: directory.to_owned(),
-                kind: options.work_volume,
-                most_bytes: options.work_bytes,
-            },
-            upload_events: to_upload_events,
-        },
-        target,
-        credentials: options.credentials.clone(),
-        backup: options.backup.clone(),
-        wake,
-        moves,
-    };
-    let catalog = Arc::clone(&uploader.slice_store.catalog);
-    let first_error = async {
-        while let Some(event) = upload_events.recv().await {
-            match event {
-                UploadEvent::Failed(error) => failed(error)?,
-                UploadEvent::Broken(error) => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
-    };
-    let everything = async {
-        Box::pin(uploader.run()).await;
-        Ok(())
-    };
-    let outcome = tokio::try_join!(everything, first_error).map(drop);
-    // What was told after the end is no failure any more.
-    if !catalog.ledger().is_concluded() {
-        return outcome;
-    }
-    if !options.keep_directory {
-        directory_cleanup::remove_told(directory, &begun);
-    }
-    Ok(())
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

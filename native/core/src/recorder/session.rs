@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -25,14 +25,16 @@ use crate::recorder::callbacks::{Callback, CallbackSender};
 use crate::recorder::capturing::{Capturing, Start};
 use crate::recorder::machine::{Action, Machine, Pause, State};
 use crate::recorder::participants::Participants;
+use crate::recorder::pauses::Pauses;
 use crate::recorder::recording_log;
 use crate::recorder::resume::{self, Opened, PreviousRun};
-use crate::recorder::shared::{Control, PauseStatus, Shared};
+use crate::recorder::shared::{Control, Shared};
 use crate::recorder::sink::Sink;
 use crate::recorder::start::Plan;
 use crate::recorder::upload::event::UploadEvent;
 use crate::recorder::upload::probe_cleanup::ProbeCleanup;
 use crate::recorder::upload::progress::percent;
+use crate::recorder::upload::relocation::RelocateRequest;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::recorder::upload::uploader::Uploader;
 use crate::recorder::volume::Volume;
@@ -55,7 +57,7 @@ pub struct Session {
     capture: Option<Box<dyn Capturing>>,
     stopping: Option<JoinHandle<UtcMillis>>,
     wanted: SessionMode,
-    pauses: Vec<PauseSpan>,
+    pauses: Pauses,
     attendance: Attendance,
     uploader: Option<Uploader>,
     probe_cleanup: ProbeCleanup,
@@ -84,13 +86,6 @@ enum SessionMode {
     Nothing,
 }
 
-/// A time during which capture was paused by order.
-struct PauseSpan {
-    start: i64,
-    stop: Option<i64>,
-    pause: Pause,
-}
-
 impl Session {
     /// A session for the plan, its catalog opened; the recording begins with `run`.
     pub fn new(
@@ -101,13 +96,7 @@ impl Session {
     ) -> Result<Self, Error> {
         let Opened { catalog, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
         plan.continue_from(&begun, earliest);
-        let participants = Participants::new(&plan.begun.participants, !catalog.ledger().presences().is_empty());
-        let mut machine = Machine::new(participants, names::playlist(&plan.begun.stem), plan.timeouts);
-        match past {
-            PreviousRun::None => machine.connect(),
-            PreviousRun::Died => machine.resume(),
-            PreviousRun::Stopped => machine.resume_stopped(),
-        }
+        let machine = machine(&plan, &catalog.ledger(), past);
         if plan.capture.passthrough.is_some() {
             shared.pass_through();
         }
@@ -124,19 +113,7 @@ impl Session {
         shared.show_catalog(Arc::clone(&catalog));
         let (to_moves, moves) = mpsc::unbounded_channel();
         let _ = shared.moves.set(to_moves);
-        let uploader = Uploader {
-            slice_store: SliceStore {
-                catalog: Arc::clone(&catalog),
-                directory: plan.directory.clone(),
-                volume: plan.volume.clone(),
-                upload_events: to_upload_events,
-            },
-            target: plan.begun.target,
-            credentials: plan.credentials,
-            backup: plan.backup,
-            wake,
-            moves,
-        };
+        let uploader = uploader(&plan, &catalog, to_upload_events, wake, moves);
         let probe_cleanup = ProbeCleanup { credentials: uploader.credentials.clone(), catalog: Arc::clone(&catalog) };
         let sink = Sink { catalog: Arc::clone(&catalog), uploader: Arc::clone(&wake_uploader), events: to_events };
         Ok(Self {
@@ -149,7 +126,7 @@ impl Session {
             capture: None,
             stopping: None,
             wanted: SessionMode::All,
-            pauses: Vec::new(),
+            pauses: Pauses::default(),
             attendance: Attendance::default(),
             uploader: Some(uploader),
             probe_cleanup,
@@ -265,7 +242,7 @@ impl Session {
                 None
             }
             CaptureEvent::Gap { start, stop, reason } => {
-                Some(Record::gap(*start, *stop, self.pause_reason(*start, *stop).unwrap_or(reason)))
+                Some(Record::gap(*start, *stop, self.pauses.reason(start.0, stop.0).unwrap_or(reason)))
             }
             _ => None,
         };
@@ -352,23 +329,9 @@ impl Session {
     fn set_pause(&mut self, pause: Option<Pause>) {
         let Some(capture) = &self.capture else { return };
         recording_log::paused(pause);
-        let now = capture.now().0;
-        let mut since = now;
-        if let Some(span) = self.pauses.last_mut().filter(|span| span.stop.is_none()) {
-            span.stop = Some(now);
-            since = self.shared.pause().map_or(now, |pause| pause.since);
-        }
-        self.shared.publish_pause(pause.map(|pause| PauseStatus { reason: pause.reason(), since }));
-        if let Some(pause) = pause {
-            self.pauses.push(PauseSpan { start: now, stop: None, pause });
-        }
+        self.pauses.set(pause, capture.now().0);
+        self.shared.publish_pause(self.pauses.status());
         capture.set_paused(pause.is_some());
-    }
-
-    /// Why capture was paused in that time, if it was by order.
-    fn pause_reason(&self, start: UtcMillis, stop: UtcMillis) -> Option<&'static str> {
-        let overlaps = |span: &&PauseSpan| span.start < stop.0 && span.stop.is_none_or(|end| end > start.0);
-        self.pauses.iter().find(overlaps).map(|span| span.pause.reason())
     }
 
     /// Capture ends beside this thread, as it waits for its own.
@@ -388,8 +351,8 @@ impl Session {
         while let Ok(event) = self.events.try_recv() {
             self.event(&event);
         }
-        if let Some(span) = self.pauses.last().filter(|span| span.stop.is_none()) {
-            self.write(Record::gap(UtcMillis(span.start), at, span.pause.reason()));
+        if let Some((start, reason)) = self.pauses.under_way() {
+            self.write(Record::gap(UtcMillis(start), at, reason));
         }
         self.shared.publish_pause(None);
         let closed = resume::close_open_slices(&self.catalog, &self.directory);
@@ -430,6 +393,40 @@ impl Session {
     fn break_off(&mut self, error: Error) {
         self.broken = true;
         self.machine.fail(error);
+    }
+}
+
+/// The state machine at the session's beginning.
+fn machine(plan: &Plan, ledger: &Ledger, past: PreviousRun) -> Machine {
+    let participants = Participants::new(&plan.begun.participants, !ledger.presences().is_empty());
+    let mut machine = Machine::new(participants, names::playlist(&plan.begun.stem), plan.timeouts);
+    match past {
+        PreviousRun::None => machine.connect(),
+        PreviousRun::Died => machine.resume(),
+        PreviousRun::Stopped => machine.resume_stopped(),
+    }
+    machine
+}
+
+fn uploader(
+    plan: &Plan,
+    catalog: &Arc<Catalog>,
+    upload_events: UnboundedSender<UploadEvent>,
+    wake: watch::Receiver<()>,
+    moves: UnboundedReceiver<RelocateRequest>,
+) -> Uploader {
+    Uploader {
+        slice_store: SliceStore {
+            catalog: Arc::clone(catalog),
+            directory: plan.directory.clone(),
+            volume: plan.volume.clone(),
+            upload_events,
+        },
+        target: plan.begun.target.clone(),
+        credentials: plan.credentials.clone(),
+        backup: plan.backup.clone(),
+        wake,
+        moves,
     }
 }
 

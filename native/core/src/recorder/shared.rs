@@ -123,11 +123,6 @@ impl Shared {
         self.view.locked().pause = pause;
     }
 
-    #[must_use]
-    pub fn pause(&self) -> Option<PauseStatus> {
-        self.view.locked().pause
-    }
-
     /// Has the files go elsewhere; the error says why they cannot.
     pub fn move_to(&self, place: BucketPlace) -> Result<(), Error> {
         let refused = |message| Error::new(Code::InvalidOperation, message);

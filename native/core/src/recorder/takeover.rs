@@ -13,7 +13,8 @@ use crate::catalog::record::{Begun, Record};
 use crate::catalog::Catalog;
 use crate::config;
 use crate::names;
-use crate::recorder::rescue::{self, DeliveryOptions};
+use crate::recorder::delivery::{deliver, DeliveryOptions};
+use crate::recorder::rescue;
 use crate::recorder::start::{Plan, Request};
 use crate::storage::target::Target;
 
@@ -101,7 +102,7 @@ impl Takeover {
         // The runtime is this thread's own, so nothing else runs meanwhile.
         let _log = log.enter();
         info!("delivered by a start with the same App ID, channel and uid");
-        if let Err(error) = rescue::deliver(catalog, directory, &self.options, |_| Ok(())).await {
+        if let Err(error) = deliver(catalog, directory, &self.options, |_| Ok(())).await {
             warn!("not delivered: {error}");
         }
     }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Uploads one recording whose process has died: `cr_rescue` does, and the next start of the same program.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::catalog::record::{Begun, Record};
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::{BucketPlace, WorkVolume};
+use crate::error::Error;
+use crate::recorder::upload::backup_uploader::BackupStore;
+use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::relocation;
+use crate::recorder::upload::slice_store::SliceStore;
+use crate::recorder::upload::uploader::Uploader;
+use crate::recorder::volume::WorkDirectory;
+use crate::recorder::{directory_cleanup, resume};
+use crate::storage::credentials::Credentials;
+use crate::storage::target::Target;
+
+/// With what a recording is delivered whose process has died.
+pub struct DeliveryOptions {
+    pub credentials: Credentials,
+    pub backup: Option<BackupStore>,
+    /// The certificate authority's place may be another by now.
+    pub ca_file: Option<PathBuf>,
+    pub work_volume: WorkVolume,
+    pub work_bytes: Option<u64>,
+    pub keep_directory: bool,
+    /// Where the recording goes instead, if nothing of it is stored yet.
+    pub place: Option<BucketPlace>,
+}
+
+/// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
+/// hears what a store refuses, makes that an end.
+pub async fn deliver(
+    catalog: Catalog,
+    directory: &Path,
+    options: &DeliveryOptions,
+    failed: impl Fn(Error) -> Result<(), Error>,
+) -> Result<(), Error> {
+    // A process that died before it had said what it records has recorded nothing.
+    let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
+    resume::check_backup(&catalog.ledger(), options.backup.as_ref().map(|backup| &backup.target))?;
+    stop(&catalog, directory)?;
+    let target = target(&catalog, &begun, options)?;
+    let catalog = Arc::new(catalog);
+    let outcome = upload(&catalog, target, directory, options, failed).await;
+    // What was told after the end is no failure any more.
+    if !catalog.ledger().is_concluded() {
+        return outcome;
+    }
+    if !options.keep_directory {
+        directory_cleanup::remove_told(directory, &begun);
+    }
+    Ok(())
+}
+
+/// Ends the recording where the process that died left it.
+fn stop(catalog: &Catalog, directory: &Path) -> Result<(), Error> {
+    resume::close_open_slices(catalog, directory)?;
+    if !catalog.ledger().is_stopped() {
+        let at = catalog.ledger().end_of_slices().unwrap_or_default();
+        catalog.write(Record::Stopped { at })?;
+    }
+    Ok(())
+}
+
+/// Where the recording goes. What is in a store stays there, and the rest follows it.
+fn target(catalog: &Catalog, begun: &Begun, options: &DeliveryOptions) -> Result<Target, CatalogError> {
+    let moved = options.place.as_ref().and_then(|place| relocation::moved(&catalog.ledger(), place).ok());
+    let moved = moved.filter(|target| *target != begun.target);
+    if let Some(target) = moved.clone() {
+        catalog.write(Record::Begun(Box::new(Begun { target, ..begun.clone() })))?;
+    }
+    let target = moved.unwrap_or_else(|| begun.target.clone());
+    Ok(Target { ca_file: options.ca_file.clone().or(target.ca_file), ..target })
+}
+
+async fn upload(
+    catalog: &Arc<Catalog>,
+    target: Target,
+    directory: &Path,
+    options: &DeliveryOptions,
+    failed: impl Fn(Error) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (to_upload_events, mut upload_events) = mpsc::unbounded_channel();
+    // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
+    let (_, wake) = watch::channel(());
+    let (_, moves) = mpsc::unbounded_channel();
+    let uploader = Uploader {
+        slice_store: SliceStore {
+            catalog: Arc::clone(catalog),
+            directory: directory.to_owned(),
+            volume: WorkDirectory {
+                directory: directory.to_owned(),
+                kind: options.work_volume,
+                most_bytes: options.work_bytes,
+            },
+            upload_events: to_upload_events,
+        },
+        target,
+        credentials: options.credentials.clone(),
+        backup: options.backup.clone(),
+        wake,
+        moves,
+    };
+    let first_error = async {
+        while let Some(event) = upload_events.recv().await {
+            match event {
+                UploadEvent::Failed(error) => failed(error)?,
+                UploadEvent::Broken(error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    let everything = async {
+        Box::pin(uploader.run()).await;
+        Ok(())
+    };
+    tokio::try_join!(everything, first_error).map(drop)
+}
