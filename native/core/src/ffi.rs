@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::capture::Capture;
 use crate::config::{BucketPlace, Document};
 use crate::error::{Code, Error};
+use crate::recorder::arguments::{layout, StartArguments};
 use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
-use crate::recorder::start::{layout, StartArguments};
 use crate::recorder::{recording_log, registry, rescue, Recorder};
 
 const API_VERSION: u32 = 1;

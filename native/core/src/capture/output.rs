@@ -306,8 +306,9 @@ mod tests {
     use super::*;
     use crate::config::Document;
     use crate::error::Error;
+    use crate::recorder::arguments::Request;
     use crate::recorder::start::tests::request;
-    use crate::recorder::start::{Plan, Request};
+    use crate::recorder::start::Plan;
 
     struct Nobody;
 

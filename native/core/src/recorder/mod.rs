@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A recorder: one instance of the published interface, and one recording.
 //!
-//! - `start`: from the arguments of `StartCloudRecording` and the document to a plan; every precondition of the call.
+//! - `arguments`: what each argument of `StartCloudRecording` may be.
+//! - `start`: from the arguments and the document to a plan that can be carried out.
 //! - `session`: the recording's thread: it feeds the state machine with what happens, and carries out its actions.
 //! - `machine`: the life of a recording as a pure state machine: when a callback is told, and when it stops.
 //! - `callbacks`: delivers callbacks to the program, in order, from one thread.
@@ -19,6 +20,7 @@
 //! - `recording_log`: the lines of a recording's log.
 //! - `c_strings`: the texts that programs are handed.
 
+pub mod arguments;
 mod attendance;
 pub mod c_strings;
 pub mod callbacks;
@@ -48,11 +50,12 @@ use crate::capture::av;
 use crate::config::Document;
 use crate::error::{Code, Error};
 use crate::locked::Locked;
+use arguments::Request;
 use callbacks::{CallbackSender, Deliverer, Observer};
 use registry::Worker;
 use session::Session;
 use shared::{Control, Shared};
-use start::{Plan, Request};
+use start::Plan;
 use takeover::Takeover;
 
 pub struct Recorder {

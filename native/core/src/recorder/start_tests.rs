@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
+use crate::capture::api::Layout;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 

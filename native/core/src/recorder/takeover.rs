@@ -13,9 +13,10 @@ use crate::catalog::record::{Begun, Record};
 use crate::catalog::Catalog;
 use crate::config;
 use crate::names;
+use crate::recorder::arguments::Request;
 use crate::recorder::delivery::{deliver, DeliveryOptions};
 use crate::recorder::rescue;
-use crate::recorder::start::{Plan, Request};
+use crate::recorder::start::Plan;
 use crate::storage::target::Target;
 
 /// Who records, as a digest: an App ID is nobody else's to read.
