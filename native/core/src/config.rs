@@ -17,7 +17,7 @@ use crate::capture::HostPattern;
 use crate::error::{Code, Error};
 use crate::names;
 pub use access::Header;
-pub use storage::{BackupSettings, BucketPlace, CredentialFiles, Encryption, Storage, VendorName};
+pub use storage::{BackupSettings, BucketLocation, CredentialFiles, Encryption, Storage};
 
 /// As many as the layouts have regions for.
 pub const MOST_STREAMS: usize = 17;
@@ -66,7 +66,8 @@ pub struct Document {
     #[serde(default)]
     pub storage: Storage,
     /// For a rescue: where what is left goes, if nothing of the recording is in the bucket yet.
-    pub place: Option<BucketPlace>,
+    #[serde(rename = "place")]
+    pub location: Option<BucketLocation>,
     pub backup: Option<BackupSettings>,
     #[serde(default)]
     pub channels: Vec<Channel>,
@@ -295,7 +296,7 @@ impl Document {
             }
         }
         self.storage.check("storage")?;
-        self.place.as_ref().map_or(Ok(()), |place| place.check("place."))?;
+        self.location.as_ref().map_or(Ok(()), |location| location.check("place."))?;
         self.backup.as_ref().map_or(Ok(()), BackupSettings::check)?;
         self.check_channels()
     }
@@ -340,18 +341,18 @@ impl Channel {
             return Err(invalid(&format!("{field}: must be from 1 to {MOST_STREAMS}")));
         }
         let mut seen = HashSet::new();
-        for (place, stream) in self.streams.iter().enumerate() {
+        for (position, stream) in self.streams.iter().enumerate() {
             if stream.uid == 0 {
-                return Err(invalid(&format!("{field}[{place}].uid: must be from 1 to {}", u32::MAX)));
+                return Err(invalid(&format!("{field}[{position}].uid: must be from 1 to {}", u32::MAX)));
             }
             if !seen.insert(stream.uid) {
-                return Err(invalid(&format!("{field}[{place}].uid: another stream of the channel has it already")));
+                return Err(invalid(&format!("{field}[{position}].uid: another stream of the channel has it already")));
             }
             if stream.url.is_some() == stream.url_file.is_some() {
-                return Err(invalid(&format!("{field}[{place}]: must have either url or urlFile")));
+                return Err(invalid(&format!("{field}[{position}]: must have either url or urlFile")));
             }
-            stream.check_access(stream.url.as_deref(), &format!("{field}[{place}]"))?;
-            within(stream.silence_seconds, &SILENCE_SECONDS, || format!("{field}[{place}].silenceSeconds"))?;
+            stream.check_access(stream.url.as_deref(), &format!("{field}[{position}]"))?;
+            within(stream.silence_seconds, &SILENCE_SECONDS, || format!("{field}[{position}].silenceSeconds"))?;
         }
         Ok(())
     }
@@ -373,7 +374,7 @@ fn invalid(message: &str) -> Error {
 /// serde's words without the value they would repeat, after the path of the field they are about.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let inner = error.inner();
-    let place = format!("line {}, column {}", inner.line(), inner.column());
+    let position = format!("line {}, column {}", inner.line(), inner.column());
     let message = inner.to_string();
     let message = message.rsplit_once(" at line").map_or(message.as_str(), |(words, _)| words);
     let message = match message.split_once(", expected ") {
@@ -388,9 +389,9 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     };
     let path = error.path().to_string();
     match plain(&path) {
-        "." | "?" => format!("{message} ({place})"),
-        plain if plain != path => format!("{plain}…: {message} ({place})"),
-        _ => format!("{path}: {message} ({place})"),
+        "." | "?" => format!("{message} ({position})"),
+        plain if plain != path => format!("{plain}…: {message} ({position})"),
+        _ => format!("{path}: {message} ({position})"),
     }
 }
 

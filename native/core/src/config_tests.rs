@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
+use crate::storage::vendor::Vendor;
 
 const GOOD: &str = r#"{"channels": [{"streams": [{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}]}]}"#;
 
@@ -31,7 +32,7 @@ fn a_full_document_is_taken() {
     assert_eq!(document.channel("room").unwrap().0, 0);
     assert_eq!(document.channel("other").unwrap().0, 1);
     let backup = document.backup.unwrap();
-    assert_eq!((backup.vendor, backup.after()), (VendorName::Aliyun, Duration::ZERO));
+    assert_eq!((backup.vendor, backup.after()), (Some(Vendor::Aliyun), Duration::ZERO));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::Capture;
-use crate::config::{BucketPlace, Document};
+use crate::config::{BucketLocation, Document};
 use crate::error::{Code, Error};
 use crate::recorder::arguments::{layout, StartArguments};
 use crate::recorder::callbacks::{Notify, Observer};
@@ -125,10 +125,10 @@ pub unsafe extern "C" fn cr_set_storage(
     n: usize,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let (id, place) = unsafe { (text(recording_id), text(json)) };
+    let (id, location) = unsafe { (text(recording_id), text(json)) };
     // SAFETY: likewise.
     let explain = |message: &str| unsafe { copy(message, err, n) };
-    explained(|| set_storage(id, place), explain)
+    explained(|| set_storage(id, location), explain)
 }
 
 #[no_mangle]
@@ -180,11 +180,11 @@ fn order(shared: &Shared, control: Control) -> Result<(), Error> {
     Err(Error::new(Code::InvalidOperation, "nothing is being recorded"))
 }
 
-fn set_storage(recording_id: Option<&str>, place: Option<&str>) -> Result<(), Error> {
-    let place = place.ok_or_else(|| Error::new(Code::InvalidParameter, "the place must be UTF-8 text"))?;
-    let place = BucketPlace::parse(place)?;
+fn set_storage(recording_id: Option<&str>, location: Option<&str>) -> Result<(), Error> {
+    let location = location.ok_or_else(|| Error::new(Code::InvalidParameter, "the place must be UTF-8 text"))?;
+    let location = BucketLocation::parse(location)?;
     let shared = recording_id.and_then(registry::find);
-    shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?.move_to(place)
+    shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?.move_to(location)
 }
 
 fn code(call: impl FnOnce() -> Result<(), Error>) -> i32 {

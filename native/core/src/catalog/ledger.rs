@@ -495,8 +495,8 @@ impl Ledger {
     }
 
     fn set(&mut self, file: &str, content: SliceContent) {
-        if let Some(place) = self.content(file) {
-            *place = content;
+        if let Some(slot) = self.content(file) {
+            *slot = content;
         }
     }
 

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{explain, invalid};
 use crate::error::Error;
+use crate::storage::vendor::Vendor;
 
 const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 
@@ -38,8 +40,9 @@ pub struct BackupSettings {
     /// How long the bucket may fail before slices go to the backup store.
     #[serde(default = "default_after_seconds")]
     pub after_seconds: u32,
-    #[serde(default)]
-    pub vendor: VendorName,
+    /// None for any other server that speaks S3.
+    #[serde(default, deserialize_with = "vendor")]
+    pub vendor: Option<Vendor>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -54,24 +57,14 @@ pub struct BackupSettings {
 /// Where a recording goes instead, while nothing of it is in the bucket; all else about its bucket stays.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BucketPlace {
+pub struct BucketLocation {
     pub bucket: String,
-    #[serde(default)]
-    pub vendor: VendorName,
+    /// None for any other server that speaks S3.
+    #[serde(default, deserialize_with = "vendor")]
+    pub vendor: Option<Vendor>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
-}
-
-/// A vendor of the interface by name, or any other server that speaks S3.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub enum VendorName {
-    Qiniu,
-    #[serde(rename = "AWS")]
-    Aws,
-    Aliyun,
-    #[default]
-    S3,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +88,21 @@ pub struct CredentialFiles {
     pub session_token: Option<PathBuf>,
 }
 
+/// What any other server that speaks S3 has for a vendor.
+const OTHER_VENDOR: &str = "S3";
+
+fn vendor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vendor>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if name == OTHER_VENDOR {
+        return Ok(None);
+    }
+    let unknown = || {
+        let names: Vec<_> = Vendor::names().chain([OTHER_VENDOR]).map(|name| format!("`{name}`")).collect();
+        D::Error::custom(format!("unknown variant `{name}`, expected one of {}", names.join(", ")))
+    };
+    Vendor::from_name(&name).map(Some).ok_or_else(unknown)
+}
+
 fn default_after_seconds() -> u32 {
     60
 }
@@ -112,38 +120,40 @@ impl Storage {
     }
 }
 
-impl BucketPlace {
-    /// The place in the text; an error names the field that is wrong.
+impl BucketLocation {
+    /// The location in the text; an error names the field that is wrong.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let place: Self =
+        let location: Self =
             serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid(&explain(&error)))?;
         deserializer.end().map_err(|_| invalid("there is something after the end of the JSON document"))?;
-        place.check("")?;
-        Ok(place)
+        location.check("")?;
+        Ok(location)
     }
 
     pub(super) fn check(&self, before: &str) -> Result<(), Error> {
-        check_place(before, &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())
+        check_location(before, &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())
     }
 }
 
 /// What any bucket must have to be found.
-fn check_place(
+fn check_location(
     before: &str,
     bucket: &str,
-    vendor: VendorName,
+    vendor: Option<Vendor>,
     endpoint: Option<&str>,
     region: Option<&str>,
 ) -> Result<(), Error> {
     if bucket.is_empty() {
         return Err(invalid(&format!("{before}bucket: is required")));
     }
-    if vendor == VendorName::S3 && endpoint.is_none() {
-        let message = format!("{before}endpoint: is required, unless {before}vendor names Qiniu, AWS or Aliyun");
-        return Err(invalid(&message));
+    if vendor.is_none() && endpoint.is_none() {
+        let names: Vec<_> = Vendor::names().collect();
+        let (last, first) = names.split_last().unwrap_or((&"", &[]));
+        let names = format!("{} or {last}", first.join(", "));
+        return Err(invalid(&format!("{before}endpoint: is required, unless {before}vendor names {names}")));
     }
-    if vendor != VendorName::S3 && endpoint.is_none() && region.is_none() {
+    if vendor.is_some() && endpoint.is_none() && region.is_none() {
         return Err(invalid(&format!("{before}region: is required where {before}endpoint is left out")));
     }
     endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint))
@@ -181,7 +191,7 @@ impl BackupSettings {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        check_place("backup.", &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())?;
+        check_location("backup.", &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())?;
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));
         }

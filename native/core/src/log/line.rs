@@ -40,7 +40,7 @@ pub struct LineLayer {
 impl LineLayer {
     /// `None` where nothing shall be written.
     pub fn new(settings: &config::LogSettings, recording_id: &str) -> Option<Self> {
-        let place = match settings.to {
+        let destination = match settings.to {
             LogTo::Off => return None,
             LogTo::StandardError => LogDestination::StandardError,
             LogTo::File => {
@@ -53,7 +53,7 @@ impl LineLayer {
             as_json: settings.to == LogTo::StandardError,
             level: if settings.level == LogLevel::Debug { Level::DEBUG } else { Level::INFO },
             limit: Mutex::new(LineLimit::new()),
-            writer: LogWriter::new(place),
+            writer: LogWriter::new(destination),
         })
     }
 

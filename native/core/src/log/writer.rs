@@ -23,7 +23,7 @@ pub enum LogDestination {
 }
 
 pub struct LogWriter {
-    place: LogDestination,
+    destination: LogDestination,
     writer: OnceLock<Option<LogThread>>,
 }
 
@@ -34,13 +34,13 @@ struct LogThread {
 }
 
 impl LogWriter {
-    pub fn new(place: LogDestination) -> Self {
-        Self { place, writer: OnceLock::new() }
+    pub fn new(destination: LogDestination) -> Self {
+        Self { destination, writer: OnceLock::new() }
     }
 
     /// Never blocks; false where the line cannot be taken.
     pub fn write(&self, line: String) -> bool {
-        let writer = self.writer.get_or_init(|| LogThread::start(self.place.clone()));
+        let writer = self.writer.get_or_init(|| LogThread::start(self.destination.clone()));
         writer.as_ref().is_some_and(|writer| writer.lines.try_send(line).is_ok())
     }
 }
@@ -57,14 +57,14 @@ impl Drop for LogWriter {
 }
 
 impl LogThread {
-    fn start(place: LogDestination) -> Option<Self> {
+    fn start(destination: LogDestination) -> Option<Self> {
         let (lines, received) = sync_channel::<String>(WAITING);
         let (alive, done) = channel();
         let work = move || {
             let _alive: Sender<()> = alive;
-            let mut paper = LogOutput::new(place);
+            let mut output = LogOutput::new(destination);
             for line in received {
-                paper.write(&line);
+                output.write(&line);
             }
         };
         #[allow(clippy::disallowed_methods)] // the log's thread logs nothing
@@ -79,8 +79,8 @@ enum LogOutput {
 }
 
 impl LogOutput {
-    fn new(place: LogDestination) -> Self {
-        match place {
+    fn new(destination: LogDestination) -> Self {
+        match destination {
             LogDestination::File(path) => Self::File(LogFile { path, file: None, bytes: 0 }),
             LogDestination::StandardError => Self::StandardError,
         }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::catalog::record::{Begun, Record};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{BucketPlace, WorkVolume};
+use crate::config::{BucketLocation, WorkVolume};
 use crate::error::Error;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::upload::event::UploadEvent;
@@ -24,13 +24,13 @@ use crate::storage::target::Target;
 pub struct DeliveryOptions {
     pub credentials: Credentials,
     pub backup: Option<BackupStore>,
-    /// The certificate authority's place may be another by now.
+    /// Where the certificate authority is may be another place by now.
     pub ca_file: Option<PathBuf>,
     pub work_volume: WorkVolume,
     pub work_bytes: Option<u64>,
     pub keep_directory: bool,
     /// Where the recording goes instead, if nothing of it is stored yet.
-    pub place: Option<BucketPlace>,
+    pub location: Option<BucketLocation>,
 }
 
 /// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
@@ -70,7 +70,7 @@ fn stop(catalog: &Catalog, directory: &Path) -> Result<(), Error> {
 
 /// Where the recording goes. What is in a store stays there, and the rest follows it.
 fn target(catalog: &Catalog, begun: &Begun, options: &DeliveryOptions) -> Result<Target, CatalogError> {
-    let moved = options.place.as_ref().and_then(|place| relocation::moved(&catalog.ledger(), place).ok());
+    let moved = options.location.as_ref().and_then(|location| relocation::moved(&catalog.ledger(), location).ok());
     let moved = moved.filter(|target| *target != begun.target);
     if let Some(target) = moved.clone() {
         catalog.write(Record::Begun(Box::new(Begun { target, ..begun.clone() })))?;
@@ -95,7 +95,7 @@ async fn upload(
             catalog: Arc::clone(catalog),
             directory: directory.to_owned(),
             volume: WorkDirectory {
-                directory: directory.to_owned(),
+                path: directory.to_owned(),
                 kind: options.work_volume,
                 most_bytes: options.work_bytes,
             },

@@ -31,7 +31,7 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
         work_volume: document.work_volume,
         work_bytes: document.work_bytes,
         keep_directory: document.keep_directory,
-        place: document.place.clone(),
+        location: document.location.clone(),
     };
     let mut errors = Vec::new();
     for directory in directories(document)? {

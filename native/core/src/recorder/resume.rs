@@ -65,7 +65,7 @@ fn check(ledger: &Ledger, earlier: &Begun, begun: &Begun, directory: &Path) -> R
         return Err(Error::new(Code::RecorderInit, message));
     }
     if ledger.has_reached_bucket() && !earlier.target.is_at(&begun.target) {
-        let (here, there) = (earlier.target.place(), begun.target.place());
+        let (here, there) = (earlier.target.location(), begun.target.location());
         let message = format!(
             "storage: files of this recording are in {here}, so it cannot go on in {there}; name the first, or begin \
              another recording"
@@ -82,12 +82,12 @@ pub fn check_backup(ledger: &Ledger, named: Option<&Target>) -> Result<(), Error
         (None, _) => return Ok(()),
         (Some(there), Some(named)) if there.is_at(named) => return Ok(()),
         (Some(there), None) => {
-            format!("backup: is left out, but files of this recording are in {}; name it again", there.place())
+            format!("backup: is left out, but files of this recording are in {}; name it again", there.location())
         }
         (Some(there), Some(named)) => format!(
             "backup: files of this recording are in {}, so they cannot be brought home from {}; name the first",
-            there.place(),
-            named.place()
+            there.location(),
+            named.location()
         ),
     };
     Err(Error::new(Code::InvalidParameter, message))
@@ -168,8 +168,8 @@ mod tests {
         left(&scratch, here.clone(), [delivered("a")]);
         for (bucket, endpoint) in [("other", "http://s3.one"), ("films", "http://s3.two")] {
             let message = refusal(&scratch, &there(bucket, endpoint));
-            for place in [here.target.place(), at(bucket, endpoint).place()] {
-                assert!(message.contains(&place), "{message}");
+            for location in [here.target.location(), at(bucket, endpoint).location()] {
+                assert!(message.contains(&location), "{message}");
             }
         }
         assert!(open(scratch.path(), &here, UtcMillis(1)).is_ok());

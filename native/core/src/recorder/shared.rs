@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::capture::api::{CaptureFigures, Layout};
 use crate::catalog::ledger::{Ledger, StoredCount};
 use crate::catalog::Catalog;
-use crate::config::{self, BucketPlace};
+use crate::config::{self, BucketLocation};
 use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
@@ -124,13 +124,13 @@ impl Shared {
     }
 
     /// Has the files go elsewhere; the error says why they cannot.
-    pub fn move_to(&self, place: BucketPlace) -> Result<(), Error> {
+    pub fn move_to(&self, location: BucketLocation) -> Result<(), Error> {
         let refused = |message| Error::new(Code::InvalidOperation, message);
         let catalog = self.catalog.get().ok_or_else(|| refused("nothing is being recorded"))?;
         // What is refused anyway must not interrupt an upload.
-        moved(&catalog.ledger(), &place)?;
+        moved(&catalog.ledger(), &location)?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        let asked = self.moves.get().is_some_and(|moves| moves.send(RelocateRequest { place, answer }).is_ok());
+        let asked = self.moves.get().is_some_and(|moves| moves.send(RelocateRequest { location, answer }).is_ok());
         if !asked {
             return Err(refused("everything is uploaded already"));
         }

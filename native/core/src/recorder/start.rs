@@ -75,7 +75,7 @@ impl Plan {
             timeouts: timeouts(document, request),
             keep_directory: document.keep_directory,
             volume: WorkDirectory {
-                directory: directory.clone(),
+                path: directory.clone(),
                 kind: document.work_volume,
                 most_bytes: document.work_bytes,
             },
@@ -150,8 +150,9 @@ fn timeouts(document: &Document, request: &Request) -> Timeouts {
 }
 
 fn target(document: &Document, request: &Request) -> Result<Target, Error> {
-    let vendor = Vendor::from_number(request.vendor)
-        .ok_or_else(|| invalid("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to 2"))?;
+    let vendor = Vendor::from_number(request.vendor).map_err(|largest| {
+        invalid(&format!("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to {largest}"))
+    })?;
     let bucket = required("CloudStorageConfig.bucket", request.bucket)?;
     let region = vendor
         .region(request.region)

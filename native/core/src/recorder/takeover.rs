@@ -58,7 +58,7 @@ impl Takeover {
                 work_volume: plan.volume.kind,
                 work_bytes: plan.volume.most_bytes,
                 keep_directory: plan.keep_directory,
-                place: None,
+                location: None,
             },
             log: log.clone(),
         })

@@ -66,14 +66,14 @@ const NODE_FILES: Thresholds =
 /// Where a recording's files lie, and what of that it may count on.
 #[derive(Debug, Clone)]
 pub struct WorkDirectory {
-    pub directory: PathBuf,
+    pub path: PathBuf,
     pub kind: WorkVolume,
     /// The most that may be there, where that is less than the file system says.
     pub most_bytes: Option<u64>,
 }
 
 pub struct Volume {
-    place: WorkDirectory,
+    directory: WorkDirectory,
     full: Levels,
     tight: Levels,
 }
@@ -92,32 +92,32 @@ struct Level {
 
 impl Volume {
     #[must_use]
-    pub fn new(place: WorkDirectory) -> Self {
+    pub fn new(directory: WorkDirectory) -> Self {
         let levels =
             |disk, limit| Levels { disk: Level::new(disk), limit: Level::new(limit), files: Level::new(NODE_FILES) };
-        let (full, tight) = match (place.kind, statvfs(&place.directory)) {
-            (WorkVolume::NodeDisk, Ok(about)) => of_node(place.disk(&about)),
+        let (full, tight) = match (directory.kind, statvfs(&directory.path)) {
+            (WorkVolume::NodeDisk, Ok(about)) => of_node(directory.disk(&about)),
             _ => (OWN_FULL, OWN_TIGHT),
         };
-        Self { place, full: levels(full, OWN_FULL), tight: levels(tight, OWN_TIGHT) }
+        Self { directory, full: levels(full, OWN_FULL), tight: levels(tight, OWN_TIGHT) }
     }
 
     /// Whether the volume has reached its limit by any account. One that cannot be asked is as it was: the next write finds
     /// out.
     pub fn is_full(&mut self) -> bool {
-        self.full.are_reached(&self.place)
+        self.full.are_reached(&self.directory)
     }
 
     /// Whether what is not needed should make room.
     pub fn is_tight(&mut self) -> bool {
-        self.tight.are_reached(&self.place)
+        self.tight.are_reached(&self.directory)
     }
 }
 
 impl WorkDirectory {
     /// How many bytes may still be written, by all accounts.
     pub fn room(&self) -> std::io::Result<u64> {
-        let disk = self.disk(&statvfs(&self.directory)?);
+        let disk = self.disk(&statvfs(&self.path)?);
         let kept_free = match self.kind {
             WorkVolume::Dedicated => 0,
             WorkVolume::NodeDisk => of_node(disk).0.reached.of(disk.size),
@@ -144,23 +144,23 @@ impl WorkDirectory {
         let Some(size) = self.most_bytes else { return Ok(None) };
         // The kubelet's limit is on all that is in the volume, which is the recording's own.
         let counted = match self.kind {
-            WorkVolume::Dedicated => self.directory.as_path(),
-            WorkVolume::NodeDisk => self.directory.parent().unwrap_or(&self.directory),
+            WorkVolume::Dedicated => self.path.as_path(),
+            WorkVolume::NodeDisk => self.path.parent().unwrap_or(&self.path),
         };
         Ok(Some(Room { free: size.saturating_sub(used_below(counted)?), size }))
     }
 }
 
 impl Levels {
-    fn are_reached(&mut self, place: &WorkDirectory) -> bool {
-        if let Ok(about) = statvfs(&place.directory) {
-            self.disk.measure(place.disk(&about));
+    fn are_reached(&mut self, directory: &WorkDirectory) -> bool {
+        if let Ok(about) = statvfs(&directory.path) {
+            self.disk.measure(directory.disk(&about));
             // Some file systems do not count them.
-            if place.kind == WorkVolume::NodeDisk && about.f_files > 0 {
+            if directory.kind == WorkVolume::NodeDisk && about.f_files > 0 {
                 self.files.measure(Room { free: about.f_favail, size: about.f_files });
             }
         }
-        if let Ok(Some(room)) = place.limit() {
+        if let Ok(Some(room)) = directory.limit() {
             self.limit.measure(room);
         }
         self.disk.is_reached || self.limit.is_reached || self.files.is_reached
@@ -253,10 +253,10 @@ mod tests {
         std::fs::write(scratch.path().join("outbox"), vec![0; 600]).unwrap();
         std::fs::write(directory.join("slice"), vec![0; 300]).unwrap();
         for (kind, free) in [(WorkVolume::NodeDisk, 100), (WorkVolume::Dedicated, 700)] {
-            let place = WorkDirectory { directory: directory.clone(), kind, most_bytes: Some(1000) };
-            assert_eq!(place.limit().unwrap(), Some(Room { free, size: 1000 }));
-            assert!(place.room().unwrap() <= free);
-            assert_eq!(Volume::new(place).is_tight(), free == 100);
+            let directory = WorkDirectory { path: directory.clone(), kind, most_bytes: Some(1000) };
+            assert_eq!(directory.limit().unwrap(), Some(Room { free, size: 1000 }));
+            assert!(directory.room().unwrap() <= free);
+            assert_eq!(Volume::new(directory).is_tight(), free == 100);
         }
     }
 }

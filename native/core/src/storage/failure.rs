@@ -144,13 +144,13 @@ impl StoreError {
     #[must_use]
     pub fn sentence(&self, target: &Target) -> String {
         let (what, way_out) = self.words();
-        format!("{} {what}: {way_out} ({})", place(target), self.detail)
+        format!("{} {what}: {way_out} ({})", bucket_of(target), self.detail)
     }
 
     /// The same without the way out, for whoever knows a better one.
     #[must_use]
     pub fn fact(&self, target: &Target) -> String {
-        format!("{} {} ({})", place(target), self.words().0, self.detail)
+        format!("{} {} ({})", bucket_of(target), self.words().0, self.detail)
     }
 
     /// What the store does, and the way out.
@@ -199,7 +199,7 @@ impl fmt::Display for StoreError {
 
 impl StdError for StoreError {}
 
-fn place(target: &Target) -> String {
+fn bucket_of(target: &Target) -> String {
     format!("bucket {:?} at {}", target.bucket, target.endpoint)
 }
 

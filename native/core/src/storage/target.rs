@@ -11,6 +11,8 @@ use crate::storage::vendor::Vendor;
 
 /// What requests to a server of the user's own are signed with, where the configuration names no region.
 const REGION_OF_OTHER_SERVERS: &str = "us-east-1";
+/// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
+const VENDOR_OF_OTHER_SERVERS: Vendor = Vendor::Aws;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,14 +32,14 @@ impl Target {
     /// The bucket that vendor and region name, or that answers at the configured endpoint.
     #[must_use]
     pub fn new(vendor: Vendor, region: &str, bucket: &str, storage: &config::Storage) -> Self {
-        let place = vendor.place(storage.region.as_deref().unwrap_or(region));
+        let reached = vendor.endpoint(storage.region.as_deref().unwrap_or(region));
         let (endpoint, region) = match &storage.endpoint {
             // The vendor's region says nothing about a server of the user's own.
             Some(endpoint) => (
                 endpoint.trim_end_matches('/').to_owned(),
                 storage.region.clone().unwrap_or_else(|| REGION_OF_OTHER_SERVERS.to_owned()),
             ),
-            None => (place.endpoint, place.region),
+            None => (reached.endpoint, reached.region),
         };
         Self {
             // A certificate for *.endpoint does not cover a bucket with a dot in its name.
@@ -57,35 +59,35 @@ impl Target {
     #[must_use]
     pub fn of_backup(backup: &config::BackupSettings) -> Self {
         let region = backup.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
-        Self::new(vendor(backup.vendor), region, &backup.bucket, &backup.storage())
+        Self::new(backup.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage())
     }
 
-    /// The same files at another place.
+    /// The same files at another location.
     #[must_use]
-    pub fn moved(&self, place: &config::BucketPlace) -> Self {
-        let region = place.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
+    pub fn moved(&self, location: &config::BucketLocation) -> Self {
+        let region = location.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
         let reached = config::Storage {
-            endpoint: place.endpoint.clone(),
-            region: place.region.clone(),
-            path_style: place.path_style,
+            endpoint: location.endpoint.clone(),
+            region: location.region.clone(),
+            path_style: location.path_style,
             ..config::Storage::default()
         };
         let Self { endpoint, region, bucket, path_style, .. } =
-            Self::new(vendor(place.vendor), region, &place.bucket, &reached);
+            Self::new(location.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &location.bucket, &reached);
         Self { endpoint, region, bucket, path_style, ..self.clone() }
     }
 
     /// Whether files of this name are the same objects, however requests are addressed and signed.
     #[must_use]
     pub fn is_at(&self, other: &Self) -> bool {
-        let place =
+        let address =
             |target: &Self| (target.endpoint.to_ascii_lowercase(), target.bucket.clone(), target.prefix.clone());
-        place(self) == place(other)
+        address(self) == address(other)
     }
 
-    /// The place in words.
+    /// The location in words.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         let prefix = self.prefix.as_ref().map_or(String::new(), |prefix| format!(", prefix {prefix:?}"));
         format!("bucket {:?} at {}{prefix}", self.bucket, self.endpoint)
     }
@@ -106,15 +108,6 @@ impl Target {
             (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", self.bucket),
             _ => self.endpoint.clone(),
         }
-    }
-}
-
-/// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
-fn vendor(named: config::VendorName) -> Vendor {
-    match named {
-        config::VendorName::Qiniu => Vendor::Qiniu,
-        config::VendorName::Aws | config::VendorName::S3 => Vendor::Aws,
-        config::VendorName::Aliyun => Vendor::Aliyun,
     }
 }
 
@@ -150,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_endpoint_bucket_and_prefix() {
+    fn a_location_is_endpoint_bucket_and_prefix() {
         let at = |bucket: &str, storage: &str| target(Vendor::Aws, "eu-west-1", bucket, storage);
-        let place = at("films", r#"{"endpoint": "http://s3.test:1", "prefix": "a"}"#);
-        assert_eq!(place.place(), r#"bucket "films" at http://s3.test:1, prefix "a""#);
-        assert_eq!(at("films", "{}").place(), r#"bucket "films" at https://s3.eu-west-1.amazonaws.com"#);
+        let films = at("films", r#"{"endpoint": "http://s3.test:1", "prefix": "a"}"#);
+        assert_eq!(films.location(), r#"bucket "films" at http://s3.test:1, prefix "a""#);
+        assert_eq!(at("films", "{}").location(), r#"bucket "films" at https://s3.eu-west-1.amazonaws.com"#);
         let same =
             r#"{"endpoint": "http://S3.test:1/", "prefix": "a", "pathStyle": false, "region": "x", "caFile": "/c"}"#;
-        assert!(place.is_at(&at("films", same)));
+        assert!(films.is_at(&at("films", same)));
         let elsewhere = [
             ("other", r#"{"endpoint": "http://s3.test:1", "prefix": "a"}"#),
             ("films", r#"{"endpoint": "http://s3.test:2", "prefix": "a"}"#),
@@ -166,20 +159,21 @@ mod tests {
             ("films", "{}"),
         ];
         for (bucket, storage) in elsewhere {
-            assert!(!place.is_at(&at(bucket, storage)), "{bucket} {storage}");
+            assert!(!films.is_at(&at(bucket, storage)), "{bucket} {storage}");
         }
     }
 
     #[test]
-    fn a_move_keeps_all_but_the_place() {
+    fn a_move_keeps_all_but_the_location() {
         let first = target(Vendor::Aws, "eu-west-1", "films", r#"{"prefix": "a", "tags": {"team": "x"}}"#);
-        let place = config::BucketPlace::parse(r#"{"bucket": "reels", "endpoint": "http://127.0.0.1:7071"}"#).unwrap();
-        let moved = first.moved(&place);
+        let location =
+            config::BucketLocation::parse(r#"{"bucket": "reels", "endpoint": "http://127.0.0.1:7071"}"#).unwrap();
+        let moved = first.moved(&location);
         assert_eq!((moved.url().as_str(), moved.bucket.as_str()), ("http://127.0.0.1:7071", "reels"));
         assert_eq!((moved.prefix.as_deref(), moved.region.as_str()), (Some("a"), "us-east-1"));
         assert_eq!(moved.tags, first.tags);
         assert!(!moved.is_at(&first) && moved.is_at(&moved.clone()));
-        let nowhere = config::BucketPlace::parse(r#"{"bucket": "reels"}"#).unwrap_err();
+        let nowhere = config::BucketLocation::parse(r#"{"bucket": "reels"}"#).unwrap_err();
         assert!(nowhere.message.starts_with("endpoint: is required"), "{}", nowhere.message);
     }
 

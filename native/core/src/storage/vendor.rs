@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The storage vendors of the interface: what a region's index means, and where its buckets answer.
+//! The storage vendors of the interface, a row each: what a region's index means, and where its buckets answer.
 
 use std::fmt;
 
@@ -10,14 +10,53 @@ pub enum Vendor {
     Aliyun,
 }
 
+/// What there is to know of a vendor.
+struct VendorFacts {
+    vendor: Vendor,
+    /// What the document calls it.
+    name: &'static str,
+    /// What it calls its storage.
+    title: &'static str,
+    /// In the order of the interface's numbers.
+    regions: &'static [RegionNames],
+    /// Where buckets of the region answer that it calls so itself.
+    endpoint: fn(&str) -> String,
+}
+
+/// The vendors, in the order of the interface's numbers.
+const VENDORS: [VendorFacts; 3] = [
+    VendorFacts {
+        vendor: Vendor::Qiniu,
+        name: "Qiniu",
+        title: "Qiniu",
+        regions: QINIU,
+        endpoint: |region| format!("https://s3.{region}.qiniucs.com"),
+    },
+    VendorFacts {
+        vendor: Vendor::Aws,
+        name: "AWS",
+        title: "Amazon S3",
+        regions: AWS,
+        endpoint: |region| {
+            let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            format!("https://s3.{region}.{domain}")
+        },
+    },
+    VendorFacts {
+        vendor: Vendor::Aliyun,
+        name: "Aliyun",
+        title: "Alibaba OSS",
+        regions: ALIYUN,
+        endpoint: |region| format!("https://s3.oss-{region}.aliyuncs.com"),
+    },
+];
+
 /// Where a bucket answers, as far as vendor and region tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VendorEndpoint {
     /// What requests are signed with.
     pub region: String,
     pub endpoint: String,
-    /// Whether the bucket is part of the path or of the host's name.
-    pub path_style: bool,
 }
 
 /// A region by the interface's name for it and by the vendor's own.
@@ -74,46 +113,45 @@ const ALIYUN: &[RegionNames] = &[
 ];
 
 impl Vendor {
+    /// The vendor with this number of the interface; the error tells the largest number.
+    pub fn from_number(number: i32) -> Result<Self, usize> {
+        let row = usize::try_from(number).ok().and_then(|index| VENDORS.get(index));
+        row.map(|row| row.vendor).ok_or(VENDORS.len() - 1)
+    }
+
+    /// The vendor that the document calls so.
     #[must_use]
-    pub fn from_number(number: i32) -> Option<Self> {
-        [Self::Qiniu, Self::Aws, Self::Aliyun].get(usize::try_from(number).ok()?).copied()
+    pub fn from_name(name: &str) -> Option<Self> {
+        VENDORS.iter().find(|row| row.name == name).map(|row| row.vendor)
+    }
+
+    /// What the document calls them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        VENDORS.iter().map(|row| row.name)
     }
 
     /// The vendor's own name of the region with this index; the error tells the largest index.
     pub fn region(self, index: u32) -> Result<&'static str, usize> {
-        let regions = self.regions();
+        let regions = self.facts().regions;
         usize::try_from(index).ok().and_then(|index| regions.get(index)).map(|(_, code)| *code).ok_or(regions.len() - 1)
     }
 
     /// Where buckets of the region answer; the region may be called by the interface's name or by the vendor's.
     #[must_use]
-    pub fn place(self, region: &str) -> VendorEndpoint {
-        let code = self.regions().iter().find(|(name, _)| *name == region).map_or(region, |(_, code)| code);
-        let endpoint = match self {
-            Self::Qiniu => format!("https://s3.{code}.qiniucs.com"),
-            Self::Aws if code.starts_with("cn-") => format!("https://s3.{code}.amazonaws.com.cn"),
-            Self::Aws => format!("https://s3.{code}.amazonaws.com"),
-            Self::Aliyun => format!("https://s3.oss-{code}.aliyuncs.com"),
-        };
-        VendorEndpoint { region: code.to_owned(), endpoint, path_style: false }
+    pub fn endpoint(self, region: &str) -> VendorEndpoint {
+        let facts = self.facts();
+        let code = facts.regions.iter().find(|(name, _)| *name == region).map_or(region, |(_, code)| code);
+        VendorEndpoint { region: code.to_owned(), endpoint: (facts.endpoint)(code) }
     }
 
-    fn regions(self) -> &'static [RegionNames] {
-        match self {
-            Self::Qiniu => QINIU,
-            Self::Aws => AWS,
-            Self::Aliyun => ALIYUN,
-        }
+    fn facts(self) -> &'static VendorFacts {
+        &VENDORS[self as usize]
     }
 }
 
 impl fmt::Display for Vendor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Qiniu => "Qiniu",
-            Self::Aws => "Amazon S3",
-            Self::Aliyun => "Alibaba OSS",
-        })
+        f.write_str(self.facts().title)
     }
 }
 
@@ -131,13 +169,23 @@ mod tests {
         }
         assert_eq!(Vendor::Aws.region(7), Ok("eu-central-1"));
         assert_eq!(Vendor::Aliyun.region(13), Ok("ap-southeast-5"));
-        assert_eq!(Vendor::from_number(3), None);
-        assert_eq!(Vendor::from_number(-1), None);
+        assert_eq!(Vendor::from_number(3), Err(2));
+        assert_eq!(Vendor::from_number(-1), Err(2));
+    }
+
+    #[test]
+    fn every_vendor_has_its_row_number_and_name() {
+        for (row, number) in VENDORS.iter().zip(0..) {
+            assert_eq!(row.vendor.facts().name, row.name);
+            assert_eq!(Vendor::from_number(number), Ok(row.vendor));
+            assert_eq!(Vendor::from_name(row.name), Some(row.vendor));
+        }
+        assert_eq!(Vendor::from_name("S3"), None);
     }
 
     #[test]
     fn regions_answer_where_their_vendor_says() {
-        let endpoint = |vendor: Vendor, region| vendor.place(region).endpoint;
+        let endpoint = |vendor: Vendor, region| vendor.endpoint(region).endpoint;
         assert_eq!(endpoint(Vendor::Aws, "eu-west-1"), "https://s3.eu-west-1.amazonaws.com");
         assert_eq!(endpoint(Vendor::Aws, "cn-north-1"), "https://s3.cn-north-1.amazonaws.com.cn");
         assert_eq!(endpoint(Vendor::Qiniu, "east-china"), "https://s3.cn-east-1.qiniucs.com");

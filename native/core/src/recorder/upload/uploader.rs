@@ -15,7 +15,7 @@ use crate::catalog::manifest::{self, PlaylistFile};
 use crate::catalog::playlist::{self, Growing};
 use crate::catalog::record::{Begun, Record};
 use crate::catalog::CatalogError;
-use crate::config::BucketPlace;
+use crate::config::BucketLocation;
 use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::recording_log;
@@ -179,17 +179,17 @@ impl UploadLoop {
     }
 
     fn relocate(&mut self, asked: &RelocateRequest) -> Result<(), RecordingError> {
-        let moved = self.move_to(&asked.place);
+        let moved = self.move_to(&asked.location);
         // Who asked may have gone.
         let _ = asked.answer.send(moved.clone().unwrap_or_else(|error| Err(error.into())));
         moved.map(drop).map_err(RecordingError::from)
     }
 
     /// Has the files go to the other place; what is refused is an answer, and ends nothing.
-    fn move_to(&mut self, place: &BucketPlace) -> Result<Result<(), Error>, CatalogError> {
+    fn move_to(&mut self, location: &BucketLocation) -> Result<Result<(), Error>, CatalogError> {
         let (target, begun) = {
             let ledger = self.slice_store.catalog.ledger();
-            match moved(&ledger, place) {
+            match moved(&ledger, location) {
                 Ok(target) => (target, ledger.begun().cloned()),
                 Err(refused) => return Ok(Err(refused)),
             }
@@ -310,8 +310,8 @@ impl UploadLoop {
     fn deliver(&mut self, slice: &CompleteSlice, proof: Proof) -> Result<(), UploadError> {
         let unproved = proof == Proof::Word;
         if unproved && !std::mem::replace(&mut self.unproved_told, true) {
-            let place = self.target.place();
-            tracing::warn!(%place, "the store's answers prove nothing of what it holds, and the key may not read: files are \
+            let location = self.target.location();
+            tracing::warn!(place = %location, "the store's answers prove nothing of what it holds, and the key may not read: files are \
                 taken for delivered on its word; let the key get objects (s3:GetObject)");
         }
         let set_aside = self.slice_store.catalog.ledger().is_set_aside(&slice.file);
