@@ -116,6 +116,7 @@ pub fn canvas(request: &Request) -> Result<CanvasConfig, Error> {
 }
 
 /// How long nobody may be there, as the interface means it.
+#[must_use]
 pub fn max_idle(seconds: u32) -> Duration {
     let seconds = if seconds == 0 { DEFAULT_IDLE } else { seconds };
     Duration::from_secs(u64::from(seconds))
