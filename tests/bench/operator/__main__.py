@@ -12,6 +12,7 @@ import json
 import resource
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes.aio import config
@@ -30,7 +31,7 @@ CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
 NAMESPACE = "bench"
 
 
-def measure(recordings: int) -> dict[str, float | int]:
+def measure(recordings: int) -> dict[str, Any]:
     """One row, on a control plane of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-operator-") as name:
         directory = Path(name)
@@ -49,7 +50,7 @@ def measure(recordings: int) -> dict[str, float | int]:
             plane.down()
 
 
-async def _run(kubeconfig: Path, operator: OperatorProcess, recordings: int) -> dict[str, float | int]:
+async def _run(kubeconfig: Path, operator: OperatorProcess, recordings: int) -> dict[str, Any]:
     configuration = Configuration()
     await config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=str(kubeconfig), client_configuration=configuration

@@ -24,6 +24,9 @@ class Call:
     resource: str
     subresource: str
 
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.verb, self.resource, self.subresource)))
+
     @property
     def is_write(self) -> bool:
         return self.verb in _WRITES and self.resource != "tokenreviews"

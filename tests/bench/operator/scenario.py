@@ -45,9 +45,9 @@ class Scenario:
         self._calls = ApiCalls(kubeconfig)
         self._floor = Floor(Stage(stage.client, f"{stage.namespace}-floor"), kubeconfig)
         self._runners: list[Runner] = []
-        self.row: dict[str, float | int] = {"n": recordings}
+        self.row: dict[str, Any] = {"n": recordings}
 
-    async def run(self) -> dict[str, float | int]:
+    async def run(self) -> dict[str, Any]:
         """All phases, in order; the row has a figure for each."""
         for phase in (
             self._create,
@@ -75,7 +75,7 @@ class Scenario:
         made = await self._bodies("cloudrecordings")
         assert all(body["status"]["parts"][0].get("podUID") for body in made), "not every recording has its pod"
         self.row["create_cpu_ms"] = round(spent.cpu * 1000 / self._count, 2)
-        self.row["calls_create"] = round(spent.calls.total() / self._count, 2)
+        self._note_calls("create", spent.calls)
         examples = {kind: await self._bodies(kind) for kind in {call.resource for call in spent.calls if call.is_write}}
         floor = await self._floor.cost(
             {call: round(count / self._count) for call, count in spent.calls.items()}, examples
@@ -120,7 +120,7 @@ class Scenario:
         # Not the condition: these runners say nothing between phases, and after 90 s are not heard.
         states = Counter(body["status"]["parts"][0]["state"] for body in await self._bodies("cloudrecordings"))
         assert states == {"Recording": self._count}, f"not all record: {states}"
-        self.row["calls_start"] = round(spent.calls.total() / self._count, 2)
+        self._note_calls("start", spent.calls)
         self.row["rss_connected_mb"] = round(process.resident_mb(self._operator.pid))
 
     async def _best_rate(self) -> None:
@@ -214,6 +214,13 @@ class Scenario:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 group.create_task(offer(due))
         return seen
+
+    def _note_calls(self, phase: str, calls: Counter[Call]) -> None:
+        """How many calls a recording took, and of which kinds."""
+        self.row[f"calls_{phase}"] = round(calls.total() / self._count, 2)
+        self.row[f"calls_{phase}_by_kind"] = {
+            str(call): round(count / self._count, 2) for call, count in sorted(calls.items()) if count
+        }
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Spent]:
