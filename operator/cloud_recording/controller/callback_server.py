@@ -8,11 +8,13 @@ or 403 the token is not accepted, 410 this pod has nothing more to say, 503 try 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -22,9 +24,11 @@ from pydantic import ValidationError
 from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
 from cloud_recording.common.backoff import Backoff
+from cloud_recording.common.json_types import Json
 from cloud_recording.controller.callback_listener import RETRY_SECONDS
 from cloud_recording.controller.caller_identities import Caller, CallerIdentities
 from cloud_recording.controller.keyed_locks import KeyedLocks
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.recording_key import RecordingKey
@@ -35,7 +39,6 @@ from cloud_recording.domain.invalid_spec import ParsedRecording, parse, with_inv
 from cloud_recording.domain.summarize import summarized
 from cloud_recording.domain.totals import with_totals
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
-from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,17 @@ CONFLICT_BACKOFF: Final = Backoff(first_seconds=0.01, most_seconds=1.0)
 """Others write in bursts, which tries without a pause would all fall into."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Applied:
+    """What callbacks make of a recording."""
+
+    body: Json
+    before: CloudRecordingStatus
+    after: CloudRecordingStatus
+    acknowledged: int
+    """The highest sequence that the status contains now, or that changes it no more."""
+
+
 class GoneError(Exception):
     """The pod owns no part that is still to be reported on."""
 
@@ -60,7 +74,7 @@ class CallbackServer:
         self,
         *,
         identities: CallerIdentities,
-        recordings: Recordings,
+        recordings: KnownRecordings,
         statuses: StatusWriter,
         locks: KeyedLocks[RecordingKey],
         metrics: Metrics,
@@ -137,24 +151,38 @@ class CallbackServer:
         raise AssertionError("the loop above returns or raises")
 
     async def _apply_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
+        remembered = self._recordings.remembered(key)
+        if remembered is not None:
+            with contextlib.suppress(GoneError):
+                applied = self._applied(caller, remembered, callbacks)
+                # An answer without a write would rest on what may be out of date.
+                if applied.after != applied.before:
+                    return await self._write(applied)
         try:
-            body = await self._recordings.read(namespace=key.namespace, name=key.name)
+            body = await self._recordings.read(key)
         except NotFound:
             raise GoneError from None
+        return await self._write(self._applied(caller, body, callbacks))
+
+    async def _write(self, applied: _Applied) -> int:
+        await self._statuses.write(applied.body, before=applied.before, after=applied.after)
+        return applied.acknowledged
+
+    def _applied(self, caller: Caller, body: Json, callbacks: Sequence[Callback]) -> _Applied:
+        """What becomes of the recording; raises GoneError where the pod has no say in it."""
         if body["metadata"]["uid"] != caller.recording_uid:
             raise GoneError
         parsed = parse(body)
-        recording = parsed.recording
-        part = parts.find(recording.status, pod_name=caller.pod.name, pod_uid=caller.pod.uid)
+        status = parsed.recording.status
+        part = parts.find(status, pod_name=caller.pod.name, pod_uid=caller.pod.uid)
         if part is None or part.state is PartState.LOST:
             raise GoneError
-        highest = max(callback.sequence for callback in callbacks)
+        highest = max(part.sequence, *(callback.sequence for callback in callbacks))
         if part.state is PartState.CONCLUDED:
-            return max(highest, part.sequence)
+            return _Applied(body=body, before=status, after=status, acknowledged=highest)
         known = parts.changed(part, pod_uid=caller.pod.uid)
-        after = self._after(parsed, parts.replaced(recording.status, known), part.number, callbacks)
-        await self._statuses.write(body, before=recording.status, after=after)
-        return max(highest, part.sequence)
+        after = self._after(parsed, parts.replaced(status, known), part.number, callbacks)
+        return _Applied(body=body, before=status, after=after, acknowledged=highest)
 
     def _after(
         self, parsed: ParsedRecording, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]

@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Final
 
 from cloud_recording.api.wire import CALLBACK_AUDIENCE
+from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.recording_key import RecordingKey
-from cloud_recording.domain.pod_view import PodView, recording_of
-from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.tokens import PodIdentity, TokenReviews, may_be_valid
 
 ACCEPTED_TOKEN_SECONDS: Final = 60.0
@@ -37,7 +36,7 @@ class CallerIdentities:
     """Answers who holds a token. Tokens themselves are not kept, only their hashes."""
 
     def __init__(
-        self, tokens: TokenReviews, pods: Pods, *, clock: Callable[[], float], utc: Callable[[], datetime]
+        self, tokens: TokenReviews, pods: KnownPods, *, clock: Callable[[], float], utc: Callable[[], datetime]
     ) -> None:
         self._utc = utc
         self._tokens = tokens
@@ -53,7 +52,7 @@ class CallerIdentities:
         until, known = self._known.get(key, (0.0, None))
         if self._clock() < until:
             return known
-        found = await self._ask(token)
+        found = await self._ask(token, known)
         seconds = ACCEPTED_TOKEN_SECONDS if found is not None else REFUSED_TOKEN_SECONDS
         self._known[key] = (self._clock() + seconds, found)
         self._known.move_to_end(key)
@@ -61,16 +60,16 @@ class CallerIdentities:
             self._known.popitem(last=False)
         return found
 
-    async def _ask(self, token: str) -> Caller | None:
+    async def _ask(self, token: str, known: Caller | None) -> Caller | None:
         identity = await self._tokens.pod_of(token, audience=CALLBACK_AUDIENCE)
         if identity is None:
             return None
-        pod = await self._pods.read(namespace=identity.namespace, name=identity.name)
-        nobody = Caller(pod=identity, recording=None, recording_uid=None)
-        if pod is None or pod["metadata"]["uid"] != identity.uid:
-            return nobody
-        name = recording_of(pod)
-        if name is None:
-            return nobody
-        key = RecordingKey(identity.namespace, name)
-        return Caller(pod=identity, recording=key, recording_uid=PodView.of(pod).recording_uid)
+        if known is not None and known.pod == identity and known.recording is not None:
+            return known
+        pod = self._pods.remembered(namespace=identity.namespace, name=identity.name)
+        if pod is None or pod.uid != identity.uid:
+            pod = await self._pods.view(namespace=identity.namespace, name=identity.name)
+        if pod is None or pod.uid != identity.uid or pod.recording is None:
+            return Caller(pod=identity, recording=None, recording_uid=None)
+        key = RecordingKey(identity.namespace, pod.recording)
+        return Caller(pod=identity, recording=key, recording_uid=pod.recording_uid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -15,6 +15,7 @@ from cloud_recording.api.status import Part
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.json_types import Json
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.pod_templates import PodTemplates
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
@@ -35,7 +36,6 @@ from cloud_recording.domain.pod_documents import desired_state_document, recordi
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.kube.errors import Refused
 from cloud_recording.kube.pods import ForeignObjectError, Pods
-from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class ActionExecutor:
     def __init__(
         self,
         *,
-        recordings: Recordings,
+        recordings: KnownRecordings,
         pods: Pods,
         templates: PodTemplates,
         statuses: StatusWriter,
@@ -80,19 +80,15 @@ class ActionExecutor:
         self._refusals.pop(key, None)
         self._published.pop(key, None)
 
-    async def execute(
-        self, body: Json, recording: CloudRecording, pods: Mapping[str, Json], actions: tuple[Action, ...]
-    ) -> PodRefusal | None:
+    async def execute(self, body: Json, recording: CloudRecording, actions: tuple[Action, ...]) -> PodRefusal | None:
         """Does everything in order; stops at a pod that the API server refuses and says why."""
         for action in actions:
-            refusal = await self._do(body, recording, pods, action)
+            refusal = await self._do(body, recording, action)
             if refusal is not None:
                 return refusal
         return None
 
-    async def _do(
-        self, body: Json, recording: CloudRecording, pods: Mapping[str, Json], action: Action
-    ) -> PodRefusal | None:
+    async def _do(self, body: Json, recording: CloudRecording, action: Action) -> PodRefusal | None:
         metadata = recording.metadata
         namespace = metadata.namespace
         match action:
@@ -112,7 +108,7 @@ class ActionExecutor:
                 await self._pods.delete_claim(namespace=namespace, name=part.pod, recording_uid=metadata.uid)
                 logger.info("claim deleted, as nothing is left on it", extra={"claim": part.pod})
             case ReleasePod(pod=pod):
-                await self.release(pods[pod.name])
+                await self.release(namespace, pod)
                 logger.info("pod let go of", extra={"pod": pod.name})
             case ReleaseRecording():
                 await self._templates.hand_over(recording)
@@ -120,18 +116,17 @@ class ActionExecutor:
                 await self._recordings.set_finalizers(body, kept)
                 logger.info("recording let go of")
             case DeleteRecording():
-                await self._recordings.delete(namespace=namespace, name=metadata.name, uid=metadata.uid)
+                await self._recordings.delete(RecordingKey.of(recording), uid=metadata.uid)
                 logger.info("recording deleted, as its time to live is over")
             case _:
                 assert_never(action)
         return None
 
-    async def release(self, pod: Json) -> None:
+    async def release(self, namespace: str, pod: PodView) -> None:
         """Takes our finalizer off the pod."""
         # A pod that was told to end just now has another version than the one that was read.
-        metadata = pod["metadata"]
-        live = await self._pods.read(namespace=metadata["namespace"], name=metadata["name"])
-        if live is not None and live["metadata"]["uid"] == metadata["uid"]:
+        live = await self._pods.read(namespace=namespace, name=pod.name)
+        if live is not None and live["metadata"]["uid"] == pod.uid:
             await self._pods.remove_finalizer(pod=live, finalizer=SUMMARY_FINALIZER)
 
     async def _create(self, recording: CloudRecording, part: Part) -> PodRefusal | None:

@@ -32,10 +32,13 @@ from cloud_recording.controller.callback_server import LARGEST_REQUEST, Callback
 from cloud_recording.controller.caller_identities import CallerIdentities
 from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
+from cloud_recording.controller.known_pods import KnownPods
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import ReconciledVersions, StatusWriter
+from cloud_recording.controller.watch import SeenPod, SeenRecording
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.observed_state import OperatorContext
@@ -44,7 +47,6 @@ from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
 from cloud_recording.kube.own_secret import OwnSecret
-from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings
 from cloud_recording.kube.tokens import TokenReviews
 
@@ -118,7 +120,8 @@ class Operator:
         # What is opened is closed in the reverse order, wherever this ends.
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(KubeClient(configuration, user_agent=NAME))
-            pods, recordings, locks = Pods(client), Recordings(client), KeyedLocks[RecordingKey]()
+            pods, locks = KnownPods(client, clock=time.monotonic), KeyedLocks[RecordingKey]()
+            recordings = KnownRecordings(Recordings(client), clock=time.monotonic)
             statuses = StatusWriter(recordings, EventRecorder(client, controller=NAME, instance=self._replica.pod))
             authority = CallbackAuthority(
                 OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
@@ -164,7 +167,10 @@ class Operator:
             stack.callback(self._metrics.leading, leads=False)
             if not await self._unless_stopped(_until_available(lambda: self._queue_left_behind(reconciler, queue))):
                 return self._exit_status
-            watching = self._watch(reconciler, queue, statuses.versions)
+            # What was heard while another replica decided may lack what that one did last.
+            recordings.forget_all()
+            pods.forget_all()
+            watching = self._watch(reconciler, queue, statuses.versions, recordings, pods)
             watching.start()
             stack.push_async_callback(watching.stop)
             await self._unless_stopped(queue.run())
@@ -219,19 +225,30 @@ class Operator:
         )
 
     def _watch(
-        self, reconciler: Reconciler, queue: WorkQueue[RecordingKey], versions: ReconciledVersions
+        self,
+        reconciler: Reconciler,
+        queue: WorkQueue[RecordingKey],
+        versions: ReconciledVersions,
+        recordings: KnownRecordings,
+        pods: KnownPods,
     ) -> WatchThread:
         """What is seen of recordings and pods becomes keys in the queue; that the watch ends ends the operator."""
 
-        def recording_seen(key: RecordingKey, version: str | None) -> None:
-            if version is None:
-                queue.forget(key)
-                reconciler.forget(key)
+        def recording_seen(seen: SeenRecording) -> None:
+            if seen.text is None:
+                queue.forget(seen.key)
+                reconciler.forget(seen.key)
             else:
-                versions.unless_reconciled(key, version, lambda: queue.add(key))
+                recordings.seen(seen.key, seen.version, seen.text)
+                versions.unless_reconciled(seen.key, seen.version, lambda: queue.add(seen.key))
 
-        def pod_seen(key: RecordingKey, pod: str, has_finalizer: bool) -> None:  # noqa: FBT001 - as the watch tells it
-            self._finalizers.note(key, pod, has_finalizer=has_finalizer)
+        def pod_seen(seen: SeenPod) -> None:
+            key, pod = seen.recording, seen.pod
+            self._finalizers.note(key, pod.name, has_finalizer=pod.has_finalizer and not seen.gone)
+            if seen.gone:
+                pods.forget(namespace=key.namespace, name=pod.name)
+            else:
+                pods.seen(key.namespace, pod)
             queue.add(key)
 
         return WatchThread(

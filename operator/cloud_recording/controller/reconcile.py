@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pass over one recording: read live, decide, write the status once, act.
+"""A pass over one recording: look, decide, write the status once, act.
 
+A look is at what the watch told or our own writes answered, where that will do: what cannot be undone is decided on
+what was read just now, or written under the version of what was remembered, which fails where that is out of date.
 Nothing is remembered between passes that could not be lost: a pass that is cut off anywhere is made good by the next.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,20 +21,21 @@ from cloud_recording.common.json_types import Json
 from cloud_recording.controller.execute_actions import ActionExecutor
 from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
+from cloud_recording.controller.known_pods import KnownPods
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.pod_templates import PodTemplates
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter, with_status
 from cloud_recording.domain import parts
+from cloud_recording.domain.certainty import cannot_be_undone
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import Decision
 from cloud_recording.domain.invalid_spec import parse, with_invalid_spec
-from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
-from cloud_recording.domain.pod_view import PodView, recording_of
+from cloud_recording.domain.observed_state import OperatorContext
+from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound
-from cloud_recording.kube.pods import Pods
-from cloud_recording.kube.recordings import Recordings
 
 ATTEMPTS: Final = 4
 """How often a pass starts over at once when somebody else wrote in between; after that it goes back to the queue."""
@@ -40,14 +44,18 @@ RESYNC: Final = timedelta(minutes=10)
 """How often a recording that is not finished is looked at even if nothing is heard of it."""
 
 
+class _UncertainError(Exception):
+    """What is to be done can be decided only on what is read now."""
+
+
 class Reconciler:
     """Brings recordings and their pods to where their specs want them."""
 
     def __init__(
         self,
         *,
-        recordings: Recordings,
-        pods: Pods,
+        recordings: KnownRecordings,
+        pods: KnownPods,
         statuses: StatusWriter,
         context: Callable[[], OperatorContext],
         finalizers: FinalizerIndex,
@@ -76,6 +84,7 @@ class Reconciler:
     def forget(self, key: RecordingKey) -> None:
         """Drops what is remembered of a recording that is over or gone."""
         self._statuses.versions.forget(key)
+        self._recordings.forget(key)
         self._actions.forget(key)
         self.unfinished.discard(key)
 
@@ -96,13 +105,21 @@ class Reconciler:
         return None
 
     async def _pass(self, key: RecordingKey) -> float | None:
+        remembered = self._recordings.remembered(key)
+        if remembered is not None:
+            with contextlib.suppress(_UncertainError):
+                return await self._pass_over(key, remembered, live=False)
         try:
-            body = await self._recordings.read(namespace=key.namespace, name=key.name)
+            body = await self._recordings.read(key)
         except NotFound:
             self.forget(key)
-            await self._read_pods(key, None)
+            await self._pods_of(key, None, live=True)
             await self._templates.delete_strays(key, but=None)
             return None
+        return await self._pass_over(key, body, live=True)
+
+    async def _pass_over(self, key: RecordingKey, body: Json, *, live: bool) -> float | None:
+        """Decides about the recording as it was found; raises _UncertainError where that will not do."""
         await self._templates.delete_strays(key, but=body["metadata"]["uid"])
         parsed = parse(body)
         recording = parsed.recording
@@ -110,29 +127,36 @@ class Reconciler:
         if parsed.spec_error is not None and not over:
             await self._refuse(body, recording, parsed.spec_error)
             return None
-        pods = await self._read_pods(key, recording)
-        decision = await self._decide_and_act(body, recording, pods)
-        return self._requeue_after(key, decision)
+        pods = await self._pods_of(key, recording, live=live)
+        decision = decide(recording, pods, now=self._clock(), context=self._context())
+        # A write under the version that is remembered fails where that is not the newest.
+        writes = decision.add_finalizer or decision.status != recording.status
+        if not live and (pods or not writes) and cannot_be_undone(recording.status, decision):
+            raise _UncertainError
+        return self._requeue_after(key, await self._act(body, recording, pods, decision))
 
-    async def _decide_and_act(self, body: Json, recording: CloudRecording, pods: Mapping[str, Json]) -> Decision:
-        """Decides, writes and acts; where a pod is refused, once more, so that the status says so."""
-        views = {name: PodView.of(pod) for name, pod in pods.items()}
-        refusal: PodRefusal | None = None
-        while True:
-            decision = decide(recording, views, now=self._clock(), context=self._context(), refusal=refusal)
-            if decision.add_finalizer:
-                finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER]
-                body = await self._recordings.set_finalizers(body, finalizers)
-                recording = parse(body).recording
-            body = await self._statuses.write(body, before=recording.status, after=decision.status, by_pass=True)
-            recording = with_status(recording, decision.status)
-            if refusal is not None:
-                return decision
-            refusal = await self._actions.execute(body, recording, pods, decision.actions)
-            if refusal is None:
-                return decision
+    async def _act(
+        self, body: Json, recording: CloudRecording, pods: Mapping[str, PodView], decision: Decision
+    ) -> Decision:
+        """Writes and acts; where a pod is refused, decides once more, so that the status says so."""
+        finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER] if decision.add_finalizer else None
+        body = await self._written(body, recording, decision, finalizers=finalizers)
+        recording = parse(body).recording if finalizers else with_status(recording, decision.status)
+        refusal = await self._actions.execute(body, recording, decision.actions)
+        if refusal is None:
+            return decision
+        decision = decide(recording, pods, now=self._clock(), context=self._context(), refusal=refusal)
+        await self._written(body, recording, decision)
+        return decision
 
-    async def _read_pods(self, key: RecordingKey, recording: CloudRecording | None) -> dict[str, Json]:
+    async def _written(
+        self, body: Json, recording: CloudRecording, decision: Decision, *, finalizers: list[str] | None = None
+    ) -> Json:
+        return await self._statuses.write(
+            body, before=recording.status, after=decision.status, by_pass=True, finalizers=finalizers
+        )
+
+    async def _pods_of(self, key: RecordingKey, recording: CloudRecording | None, *, live: bool) -> dict[str, PodView]:
         """Every pod of the recording that matters: those of unfinished parts, and those that we still hold.
 
         A pod of a recording of this name that is gone is ended on the way. A recording goes before its pods only when
@@ -140,17 +164,29 @@ class Reconciler:
         """
         unfinished = parts.unfinished(recording.status) if recording is not None else ()
         uid = recording.metadata.uid if recording is not None else None
+        pod_names = sorted({part.pod for part in unfinished} | self._finalizers.of(key))
+        if not live:
+            return self._recall_pods(key, pod_names, uid=uid)
         found = {}
-        for name in sorted({part.pod for part in unfinished} | self._finalizers.of(key)):
-            pod = await self._pods.read(namespace=key.namespace, name=name)
-            view = PodView.of(pod) if pod is not None else None
-            if pod is None or view is None or recording_of(pod) != key.name:
+        for name in pod_names:
+            pod = await self._pods.view(namespace=key.namespace, name=name)
+            if pod is None or pod.recording != key.name:
                 continue
-            if view.recording_uid == uid:
+            if pod.recording_uid == uid:
                 found[name] = pod
             else:
-                await self._pods.delete(namespace=key.namespace, name=name, uid=view.uid)
-                await self._actions.release(pod)
+                await self._pods.delete(namespace=key.namespace, name=name, uid=pod.uid)
+                await self._actions.release(key.namespace, pod)
+        return found
+
+    def _recall_pods(self, key: RecordingKey, pod_names: Iterable[str], *, uid: str | None) -> dict[str, PodView]:
+        """The pods as they were last seen; raises _UncertainError where one has to be looked at."""
+        found = {}
+        for name in pod_names:
+            pod = self._pods.remembered(namespace=key.namespace, name=name)
+            if pod is None or (pod.recording, pod.recording_uid) != (key.name, uid):
+                raise _UncertainError
+            found[name] = pod
         return found
 
     async def _refuse(self, body: Json, recording: CloudRecording, error: ValidationError) -> None:

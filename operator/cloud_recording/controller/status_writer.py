@@ -6,27 +6,33 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.common.json_types import Json
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.domain.progress import only_progressed
 from cloud_recording.domain.status_events import transitions
 from cloud_recording.kube.events import EventNote, EventRecorder
-from cloud_recording.kube.recordings import Recordings
 
 logger = logging.getLogger(__name__)
+
+
+LATE_VERSIONS: Final = 6
+"""How many versions before the newest are known, as the watch may tell of them late."""
 
 
 class ReconciledVersions:
     """Up to which version of each recording there is nothing to do, so that the watch's echo of our writes is no work.
 
-    It is the version that the last pass left, carried on over writes that ask for no other pass.
+    It is the version that the last pass left, carried on over writes that ask for no other pass. Those that it came from
+    are known for a while, too.
     """
 
     def __init__(self) -> None:
-        self._versions: dict[RecordingKey, str] = {}
+        self._versions: dict[RecordingKey, tuple[str, ...]] = {}
         self._writing: dict[RecordingKey, list[Callable[[], None]]] = {}
 
     def unless_reconciled(self, key: RecordingKey, version: str, act: Callable[[], None]) -> None:
@@ -36,7 +42,7 @@ class ReconciledVersions:
         """
         if key in self._writing:
             self._writing[key].append(lambda: self.unless_reconciled(key, version, act))
-        elif self._versions.get(key) != version:
+        elif version not in self._versions.get(key, ()):
             act()
 
     @contextlib.contextmanager
@@ -49,45 +55,61 @@ class ReconciledVersions:
             for seen in self._writing.pop(key):
                 seen()
 
-    def mark(self, key: RecordingKey, version: str) -> None:
-        """A pass left this version: another would find nothing to do."""
-        self._versions[key] = version
+    def mark(self, key: RecordingKey, read: str, *written: str) -> None:
+        """A pass looked at one version and made others of it: another would find nothing to do."""
+        known = self._versions.get(key, ())
+        self._add(key, known if read in known else (read,), *written)
 
     def carry(self, key: RecordingKey, *, read: str, written: str) -> None:
         """A write that asks for no pass made one version of another.
 
         Only of a reconciled one: an edit that nobody has looked at yet would be taken for looked at.
         """
-        if self._versions.get(key) == read:
-            self._versions[key] = written
+        known = self._versions.get(key, ())
+        if read in known[-1:]:
+            self._add(key, known, written)
 
     def forget(self, key: RecordingKey) -> None:
         """The recording is over or gone."""
         self._versions.pop(key, None)
 
+    def _add(self, key: RecordingKey, known: tuple[str, ...], *more: str) -> None:
+        self._versions[key] = tuple(dict.fromkeys((*known, *more)))[-LATE_VERSIONS:]
+
 
 class StatusWriter:
     """Writes statuses of recordings and the Events that follow from them."""
 
-    def __init__(self, recordings: Recordings, events: EventRecorder) -> None:
+    def __init__(self, recordings: KnownRecordings, events: EventRecorder) -> None:
         self._recordings = recordings
         self._events = events
         self.versions = ReconciledVersions()
 
     async def write(
-        self, body: Json, *, before: CloudRecordingStatus, after: CloudRecordingStatus, by_pass: bool = False
+        self,
+        body: Json,
+        *,
+        before: CloudRecordingStatus,
+        after: CloudRecordingStatus,
+        by_pass: bool = False,
+        finalizers: list[str] | None = None,
     ) -> Json:
-        """Returns the recording as it is now in the API server; raises Conflict when `body` is out of date."""
-        key = RecordingKey.of_body(body)
+        """Returns the recording as it is now in the API server; raises Conflict when `body` is out of date.
+
+        The finalizers that it is to have are written before.
+        """
+        key, read = RecordingKey.of_body(body), _version(body)
         with self.versions.writing(key):
-            written = body
+            if finalizers is not None:
+                body = await self._recordings.set_finalizers(body, finalizers)
+            held, written = _version(body), body
             if after != before or not body.get("status"):
                 dumped = after.model_dump(mode="json", by_alias=True, exclude_none=True)
                 written = await self._recordings.write_status(body, dumped)
             if by_pass:
-                self.versions.mark(key, _version(written))
+                self.versions.mark(key, read, held, _version(written))
             elif only_progressed(before, after):
-                self.versions.carry(key, read=_version(body), written=_version(written))
+                self.versions.carry(key, read=read, written=_version(written))
         if written is not body:
             await self._tell(written, before, after)
         return written

@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -19,10 +20,10 @@ from kopf._core.engines.peering import Identity  # the one type of its signature
 
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import PLURAL
-from cloud_recording.api.wire import SUMMARY_FINALIZER
+from cloud_recording.controller.known_recordings import compact
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.domain import names
-from cloud_recording.domain.pod_view import recording_of
+from cloud_recording.domain.pod_view import PodView, recording_of
 
 CREDENTIALS_LAST: Final = timedelta(minutes=10)
 """How long Kopf uses one reading of the service account's token; the kubelet replaces the file in time for it."""
@@ -36,10 +37,28 @@ WATCH_SECONDS: Final = 600
 IDLE_SECONDS: Final = 0.05
 """How long Kopf keeps a task for an object of which nothing is seen: ten thousand that come at once have one each."""
 
-RecordingSeen = Callable[[RecordingKey, str | None], None]
-"""Told the key and the version of a recording; no version means that it is gone."""
-PodSeen = Callable[[RecordingKey, str, bool], None]
-"""Told the recording's key, the pod's name and whether our finalizer holds it."""
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRecording:
+    """What the watch told of a recording."""
+
+    key: RecordingKey
+    version: str
+    text: bytes | None
+    """The recording as `known_recordings.compact` has it; None means that it is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenPod:
+    """What the watch told of a pod of a recording."""
+
+    recording: RecordingKey
+    pod: PodView
+    gone: bool
+
+
+RecordingSeen = Callable[[SeenRecording], None]
+PodSeen = Callable[[SeenPod], None]
 
 
 async def watch(
@@ -102,17 +121,17 @@ def _registry(*, recording_seen: RecordingSeen, pod_seen: PodSeen) -> kopf.Opera
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def recording_event(event: kopf.RawEvent, **_: object) -> None:
-        metadata = event["object"]["metadata"]
-        version = None if event["type"] == "DELETED" else str(metadata["resourceVersion"])
-        recording_seen(RecordingKey(metadata["namespace"], metadata["name"]), version)
+        body: dict[str, Any] = dict(event["object"])
+        text = None if event["type"] == "DELETED" else compact(body)
+        version = str(body["metadata"]["resourceVersion"])
+        recording_seen(SeenRecording(key=RecordingKey.of_body(body), version=version, text=text))
 
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def pod_event(event: kopf.RawEvent, **_: object) -> None:
         body: dict[str, Any] = dict(event["object"])
         name = recording_of(body)
         if name is not None:
-            metadata = body["metadata"]
-            has_finalizer = event["type"] != "DELETED" and SUMMARY_FINALIZER in metadata.get("finalizers", ())
-            pod_seen(RecordingKey(metadata["namespace"], name), metadata["name"], has_finalizer)
+            key = RecordingKey(body["metadata"]["namespace"], name)
+            pod_seen(SeenPod(recording=key, pod=PodView.of(body), gone=event["type"] == "DELETED"))
 
     return registry

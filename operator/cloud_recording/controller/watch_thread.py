@@ -12,14 +12,15 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
-from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.watch import PodSeen, RecordingSeen, watch
 
 logger = logging.getLogger(__name__)
 
 JOIN_SECONDS: Final = 15.0
+
+Seen = TypeVar("Seen")
 
 
 class WatchThread:
@@ -35,19 +36,13 @@ class WatchThread:
     ) -> None:
         loop = asyncio.get_running_loop()
 
-        def recording_seen_there(key: RecordingKey, version: str | None) -> None:
-            loop.call_soon_threadsafe(recording_seen, key, version)
-
-        def pod_seen_there(key: RecordingKey, pod: str, has_finalizer: bool) -> None:  # noqa: FBT001 - as the watch tells it
-            loop.call_soon_threadsafe(pod_seen, key, pod, has_finalizer)
-
         self._stop = threading.Event()
         self._ended = partial(loop.call_soon_threadsafe, ended)
         self._watch = partial(
             watch,
             namespaces=namespaces,
-            recording_seen=recording_seen_there,
-            pod_seen=pod_seen_there,
+            recording_seen=lambda seen: _tell(loop, recording_seen, seen),
+            pod_seen=lambda seen: _tell(loop, pod_seen, seen),
             stop=self._stop,
         )
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -69,3 +64,7 @@ class WatchThread:
         finally:
             if not self._stop.is_set():
                 self._ended()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, told: Callable[[Seen], None], seen: Seen) -> None:
+    loop.call_soon_threadsafe(told, seen)

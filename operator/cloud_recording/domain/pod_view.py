@@ -36,6 +36,9 @@ class PodView:
 
     name: str
     uid: str
+    version: str
+    recording: str | None
+    """The name of the recording that the pod was made for; None when it is none of ours."""
     recording_uid: str | None
     """The recording that the pod was made for, by its label: a reference to an owner can be taken away."""
     phase: str
@@ -99,6 +102,8 @@ class PodView:
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
+            version=str(metadata.get("resourceVersion", "")),
+            recording=recording_of(body),
             recording_uid=recording_uid_of(body),
             phase=status.get("phase", "Pending"),
             reason=status.get("reason", ""),

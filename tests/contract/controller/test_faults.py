@@ -18,17 +18,18 @@ from kubernetes.aio.client import Configuration
 
 from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
+from cloud_recording.controller.known_pods import KnownPods
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
-from cloud_recording.controller.watch import watch
+from cloud_recording.controller.watch import SeenPod, SeenRecording, watch
 from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.names import POD_SELECTOR
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
-from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings
 from tests.unit.domain.builders import RecordingBuilder, a_pod, a_recording, context, pod_name
 
@@ -96,8 +97,12 @@ async def test_the_watch_tells_of_recordings_and_of_our_pods_and_writes_nothing(
     expected = {(KEY, "1"), (KEY, a_pod().body()["metadata"]["name"], True)}
     all_seen = asyncio.Event()
 
-    def note(*what: object) -> None:
-        seen.add(what)
+    def note(what: SeenRecording | SeenPod) -> None:
+        match what:
+            case SeenRecording(key=key, version=version, text=text):
+                seen.add((key, version if text is not None else None))
+            case SeenPod(recording=key, pod=pod):
+                seen.add((key, pod.name, pod.has_finalizer))
         if seen >= expected:
             all_seen.set()
 
@@ -187,10 +192,11 @@ async def test_an_outage_of_the_api_server_delays_a_recording_and_does_no_more(
 
 def queue_over(client: KubeClient, *, done: asyncio.Event) -> WorkQueue[RecordingKey]:
     """A queue of passes; `done` is set by the first that succeeds."""
-    recordings = Recordings(client)
+    clock = asyncio.get_running_loop().time
+    recordings = KnownRecordings(Recordings(client), clock=clock)
     reconciler = Reconciler(
         recordings=recordings,
-        pods=Pods(client),
+        pods=KnownPods(client, clock=clock),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         context=context,
         finalizers=FinalizerIndex(),

@@ -60,3 +60,17 @@ def test_what_is_forgotten_is_looked_at_again() -> None:
     known.mark(KEY, "5")
     known.forget(KEY)
     assert passes(known, "5") == ["5"]
+
+
+def test_late_news_of_what_a_pass_wrote_on_its_way_asks_for_no_other() -> None:
+    known = ReconciledVersions()
+    known.mark(KEY, "5", "6", "7")
+    known.carry(KEY, read="7", written="8")
+    assert passes(known, "5", "6", "7", "8", "9") == ["9"]
+
+
+def test_a_write_on_top_of_a_version_before_the_last_carries_nothing_on() -> None:
+    known = ReconciledVersions()
+    known.mark(KEY, "5", "6", "7")
+    known.carry(KEY, read="6", written="8")
+    assert passes(known, "8") == ["8"]

@@ -14,6 +14,8 @@ import pytest
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
+from cloud_recording.controller.known_pods import KnownPods
+from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
@@ -22,7 +24,6 @@ from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import NotFound, Refused
 from cloud_recording.kube.events import EventRecorder
-from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings
 from tests.unit.domain.builders import NOW, SETTINGS, a_recording, context, time
 
@@ -93,12 +94,12 @@ async def test_recordings_over_a_quota_ask_more_and_more_rarely_and_never_all_at
     """
     server = FullNamespace()
     client = cast("KubeClient", server)
-    pods, recordings = Pods(client), Recordings(client)
     loop = asyncio.get_running_loop()
+    recordings = KnownRecordings(Recordings(client), clock=loop.time)
     began = loop.time()
     reconciler = Reconciler(
         recordings=recordings,
-        pods=pods,
+        pods=KnownPods(client, clock=loop.time),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         context=context,
         finalizers=FinalizerIndex(),
