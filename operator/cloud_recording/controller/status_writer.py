@@ -27,8 +27,8 @@ LATE_VERSIONS: Final = 6
 class ReconciledVersions:
     """Up to which version of each recording there is nothing to do, so that the watch's echo of our writes is no work.
 
-    It is the version that the last pass left, carried on over writes that ask for no other pass. Those that it came from
-    are known for a while, too.
+    It is the version that the last pass left, carried on over writes that ask for no other pass; and the last of those
+    that it came from.
     """
 
     def __init__(self) -> None:

@@ -176,6 +176,7 @@ async def test_an_outage_of_the_api_server_delays_a_recording_and_does_no_more(
     outage << 503
     kmock["put", mock.resource(RECORDINGS)] << (lambda request: request.data)
     kmock["post", mock.resource("v1/podtemplates")] << with_uid
+    kmock["post", mock.resource("v1/pods")] << with_uid
     done = asyncio.Event()
     queue = queue_over(client, done=done)
     working = asyncio.create_task(queue.run())
