@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The HTTP client under the storage library: our own trust store and resolver, and answers judged where their headers
-//! and bodies are still at hand.
+//! The HTTP client under the storage library: our own trust store and resolver, and answers looked at where their
+//! headers and bodies are still at hand.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -24,16 +24,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
     /// What the answer to the request that is under way in this task says of its object.
-    static TOLD: RefCell<ObjectHeaders>;
+    static HEADERS: RefCell<ObjectHeaders>;
 }
 
 /// The request's result, and what the last answer to it says of its object: the storage library keeps that to itself.
-pub async fn heard<T>(request: impl Future<Output = T>) -> (T, ObjectHeaders) {
-    TOLD.scope(RefCell::default(), async {
-        let result = request.await;
-        (result, TOLD.with(RefCell::take))
-    })
-    .await
+pub async fn with_headers<T>(request: impl Future<Output = T>) -> (T, ObjectHeaders) {
+    HEADERS
+        .scope(RefCell::default(), async {
+            let result = request.await;
+            (result, HEADERS.with(RefCell::take))
+        })
+        .await
 }
 
 /// A client that trusts the system's certificate authorities and those in the file.
@@ -65,7 +66,7 @@ impl Connector {
     /// The client itself, for what the storage library has no call for.
     #[must_use]
     pub fn client(&self) -> HttpClient {
-        HttpClient::new(Judged(self.0.clone()))
+        HttpClient::new(CheckedClient(self.0.clone()))
     }
 }
 
@@ -77,15 +78,15 @@ impl HttpConnector for Connector {
 
 /// Turns every answer that is not what was hoped for into a `StoreError`.
 #[derive(Debug)]
-struct Judged(reqwest::Client);
+struct CheckedClient(reqwest::Client);
 
 #[async_trait]
-impl HttpService for Judged {
+impl HttpService for CheckedClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = HttpService::call(&self.0, request).await?;
         if answer.status().is_success() {
             // Nobody listens where it makes no difference.
-            let _ = TOLD.try_with(|told| told.replace(ObjectHeaders::by(answer.headers())));
+            let _ = HEADERS.try_with(|headers| headers.replace(ObjectHeaders::by(answer.headers())));
             return Ok(answer);
         }
         let status = answer.status();

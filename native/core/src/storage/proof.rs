@@ -101,8 +101,8 @@ pub enum Verdict {
 }
 
 #[must_use]
-pub fn judge(told: &ObjectHeaders, sent: &SentContent) -> Verdict {
-    if let Some(checksum) = &told.checksum {
+pub fn compare(headers: &ObjectHeaders, sent: &SentContent) -> Verdict {
+    if let Some(checksum) = &headers.checksum {
         // That of an object of parts is followed by their number; some stores leave that out.
         let digest = checksum.split_once('-').map_or(checksum.as_str(), |(digest, _)| digest);
         return if digest == sent.checksum {
@@ -114,8 +114,8 @@ pub fn judge(told: &ObjectHeaders, sent: &SentContent) -> Verdict {
             ))
         };
     }
-    let comparable = |tag: &&String| !told.tag_is_opaque && has_form_of(tag, &sent.e_tag);
-    match told.e_tag.as_ref().filter(comparable) {
+    let comparable = |tag: &&String| !headers.tag_is_opaque && has_form_of(tag, &sent.e_tag);
+    match headers.e_tag.as_ref().filter(comparable) {
         Some(tag) if tag.eq_ignore_ascii_case(&sent.e_tag) => Verdict::Proved,
         Some(tag) => {
             Verdict::Doubtful(format!("the store's ETag is {tag}, the MD5 of what was sent is {}", sent.e_tag))
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn verdict(pairs: &[(&'static str, &str)]) -> Verdict {
-        judge(&ObjectHeaders::by(&headers(pairs)), &SentContent::of(CONTENT))
+        compare(&ObjectHeaders::by(&headers(pairs)), &SentContent::of(CONTENT))
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         parts.add(b"tent");
         let sent = parts.sent();
         assert_eq!(sent.bytes, 7);
-        let of_parts = |pairs: &[(&'static str, &str)]| judge(&ObjectHeaders::by(&headers(pairs)), &sent);
+        let of_parts = |pairs: &[(&'static str, &str)]| compare(&ObjectHeaders::by(&headers(pairs)), &sent);
         let both = [Sha256::digest(b"con"), Sha256::digest(b"tent")].concat();
         let checksum = BASE64_STANDARD.encode(Sha256::digest(both));
         for checksum in [checksum.clone(), format!("{checksum}-2")] {

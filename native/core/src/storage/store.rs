@@ -24,8 +24,9 @@ use crate::names;
 use crate::storage::client;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::multipart::Unfinished;
-use crate::storage::proof::{judge, ObjectHeaders, SentContent, Verdict};
+use crate::storage::local_file::LocalFile;
+use crate::storage::multipart::{self, Unfinished};
+use crate::storage::proof::{compare, ObjectHeaders, SentContent, Verdict};
 use crate::storage::target::Target;
 
 /// An attempt may take this long, and a second more for every so many bytes.
@@ -58,6 +59,14 @@ pub enum Proof {
     Compared,
     /// The store said that it took the file, nothing that could be compared, and does not let the key look.
     Word,
+}
+
+/// What was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    pub bytes: u64,
+    pub sha256: String,
+    pub proof: Proof,
 }
 
 pub struct Store {
@@ -96,9 +105,24 @@ impl Store {
         let key = self.key(name)?;
         let sent = SentContent::of(&content);
         let put = self.ask(sent.bytes, self.bucket.put_opts(&key, content.into(), self.options(kind)));
-        let (answer, told) = client::heard(put).await;
+        let (answer, headers) = client::with_headers(put).await;
         answer?;
-        self.prove(&key, judge(&told, &sent), &sent).await
+        self.prove(&key, compare(&headers, &sent), &sent).await
+    }
+
+    /// Returns once the store has said that it holds the file, and proved it as far as it can. A file that is not what its
+    /// SHA-256 says is put nowhere: `StoreCause::Damaged`.
+    pub async fn put_file(&self, name: &str, kind: ObjectKind, file: LocalFile<'_>) -> Result<Put, StoreError> {
+        let bytes = file.bytes()?;
+        if bytes > multipart::PART {
+            return self.put_in_parts(name, kind, file, bytes).await;
+        }
+        let content = file.read(0, multipart::PART).await?;
+        let found = names::hex(&Sha256::digest(&content));
+        file.check(&found)?;
+        let bytes = content.len() as u64;
+        let proof = self.put(name, kind, content).await?;
+        Ok(Put { bytes, sha256: found, proof })
     }
 
     /// What an answer left open is asked for.
@@ -109,7 +133,7 @@ impl Store {
             Verdict::Doubtful(why) => Some(why),
             Verdict::Silent => None,
         };
-        match (self.look(key).await, doubt) {
+        match (self.head(key).await, doubt) {
             (Ok(found), doubt) => found_is(&found, sent, doubt),
             (Err(failure), None) if is_denied(&failure) => Ok(Proof::Word),
             (Err(failure), Some(why)) if is_denied(&failure) => Err(StoreError::new(
@@ -127,7 +151,7 @@ impl Store {
     }
 
     /// What the store says of an object.
-    async fn look(&self, key: &Key) -> Result<ObjectHeaders, StoreError> {
+    async fn head(&self, key: &Key) -> Result<ObjectHeaders, StoreError> {
         let failed = |error: object_store::Error| StoreError::from_error(&error);
         let mut url = self.bucket.signed_url(Method::HEAD, key, Duration::from_secs(1)).await.map_err(failed)?;
         // The signature in the URL would not cover the header.
@@ -140,8 +164,8 @@ impl Store {
         let credential = self.bucket.credentials().get_credential().await.map_err(failed)?;
         AwsAuthorizer::new(&credential, "s3", &self.target.region).try_authorize(&mut request, None).map_err(failed)?;
         let asked = async { self.client.execute(request).await.map_err(|error| StoreError::from_error(&error)) };
-        let (answer, told) = client::heard(in_time(0, asked)).await;
-        answer.map(|_| told)
+        let (answer, headers) = client::with_headers(in_time(0, asked)).await;
+        answer.map(|_| headers)
     }
 
     /// Writes what the store has under this name into a new file. Returns its SHA-256, in hexadecimal digits.
@@ -199,7 +223,7 @@ fn found_is(found: &ObjectHeaders, sent: &SentContent, doubt: Option<String>) ->
     if let Some(bytes) = found.bytes.filter(|bytes| *bytes != sent.bytes) {
         return unverified(format!("the store has {bytes} bytes of {}", sent.bytes));
     }
-    match (judge(found, sent), doubt) {
+    match (compare(found, sent), doubt) {
         (Verdict::Proved, _) => Ok(Proof::Compared),
         // By this answer its tag is no digest, so the first one's was none either.
         (Verdict::Silent, _) if found.bytes.is_some() => Ok(Proof::Compared),

@@ -80,7 +80,7 @@ struct Progress {
     /// For how long it got no slice.
     quiet: Duration,
     /// Whether it was told that everything is stored.
-    told: bool,
+    reported: bool,
 }
 
 /// `failing` is for how long the bucket has been failing.
@@ -95,7 +95,7 @@ fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: P
         return BackupStep::Put(slices);
     }
     if ledger.is_stopped() {
-        return if ledger.is_concluded() || progress.told { BackupStep::Rest } else { BackupStep::Conclude };
+        return if ledger.is_concluded() || progress.reported { BackupStep::Rest } else { BackupStep::Conclude };
     }
     if ledger.backed_up().count() <= progress.listed {
         return BackupStep::Rest;
@@ -122,7 +122,7 @@ pub struct BackupUploader {
     media: u64,
     /// When the last slice was put.
     newest: Instant,
-    told: bool,
+    reported: bool,
 }
 
 impl BackupUploader {
@@ -144,7 +144,7 @@ impl BackupUploader {
             pace: PlaylistSchedule::default(),
             media: 0,
             newest: Instant::now(),
-            told: false,
+            reported: false,
         }
     }
 
@@ -187,7 +187,7 @@ impl BackupUploader {
         // What changes from here on wakes.
         self.wake.mark_unchanged();
         let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
-        let progress = Progress { listed: self.listed, quiet: self.newest.elapsed(), told: self.told };
+        let progress = Progress { listed: self.listed, quiet: self.newest.elapsed(), reported: self.reported };
         next(&self.slice_store.catalog.ledger(), failing, self.backup.after, progress)
     }
 
@@ -199,8 +199,8 @@ impl BackupUploader {
             }
         };
         tokio::select! {
-            () = heard(&mut self.outage) => {}
-            () = heard(&mut self.wake) => {}
+            () = changed(&mut self.outage) => {}
+            () = changed(&mut self.wake) => {}
             () = later => {}
         }
     }
@@ -283,7 +283,7 @@ impl BackupUploader {
             }
             self.slice_store.write(Record::ConcludedInBackup)?;
         }
-        self.told = true;
+        self.reported = true;
         self.slice_store.tell(UploadEvent::BackedUp { playlist: name });
         Ok(())
     }
@@ -307,7 +307,7 @@ async fn put_text(store: &Store, name: &str, kind: ObjectKind, text: &str) -> Re
 }
 
 /// Once there is something new, or never, where nobody can say anything any more.
-async fn heard<T>(receiver: &mut watch::Receiver<T>) {
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -324,8 +324,8 @@ mod tests {
     fn the_backup_store_takes_over_after_its_time_and_concludes_once() {
         let (early, late) = (Some(Duration::from_secs(10)), Some(AFTER));
         let mut catalog = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
-        let next = |catalog: &Ledger, failing, after, listed, told| {
-            super::next(catalog, failing, after, Progress { listed, quiet: Duration::from_secs(5), told })
+        let next = |catalog: &Ledger, failing, after, listed, reported| {
+            super::next(catalog, failing, after, Progress { listed, quiet: Duration::from_secs(5), reported })
         };
         assert_eq!(next(&catalog, None, AFTER, 0, false), BackupStep::Rest);
         assert_eq!(next(&catalog, early, AFTER, 0, false), BackupStep::Wait(Duration::from_secs(50)));
@@ -334,7 +334,7 @@ mod tests {
         catalog.apply(Record::BackedUp { file: "b".into() });
         // The playlist was not due; it is put when nothing more comes.
         assert_eq!(next(&catalog, late, AFTER, 0, false), BackupStep::Wait(Duration::from_secs(25)));
-        let quiet = Progress { listed: 0, quiet: Duration::from_secs(30), told: false };
+        let quiet = Progress { listed: 0, quiet: Duration::from_secs(30), reported: false };
         assert_eq!(super::next(&catalog, late, AFTER, quiet), BackupStep::Put(vec![]));
         assert_eq!(next(&catalog, late, AFTER, 1, false), BackupStep::Rest);
         catalog.apply(Record::Stopped { at: 30_000 });
@@ -352,8 +352,8 @@ mod tests {
     #[test]
     fn a_recording_without_slices_ends_in_the_backup_store_too() {
         let catalog = ledger([Record::Stopped { at: 1 }]);
-        let conclude = |told| {
-            let progress = Progress { listed: 0, quiet: Duration::ZERO, told };
+        let conclude = |reported| {
+            let progress = Progress { listed: 0, quiet: Duration::ZERO, reported };
             next(&catalog, Some(Duration::ZERO), Duration::ZERO, progress)
         };
         assert_eq!(conclude(false), BackupStep::Conclude);

@@ -20,8 +20,8 @@ use crate::recorder::upload::event::UploadEvent;
 use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::multipart::{Local, Put};
-use crate::storage::store::{ObjectKind, Store};
+use crate::storage::local_file::LocalFile;
+use crate::storage::store::{ObjectKind, Put, Store};
 
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
 /// then. The bucket must have every slice.
@@ -83,7 +83,7 @@ impl Mp4Job {
             self.make_room(slice_store)?;
             self.make(slice_store, store, &path).await?;
         }
-        let file = Local { path: &path, sha256: None, taken: &|| slice_store.tell(UploadEvent::Answered) };
+        let file = LocalFile { path: &path, sha256: None, taken: &|| slice_store.tell(UploadEvent::Answered) };
         Ok(store.put_file(&self.file, ObjectKind::Mp4, file).await?)
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! When what a store refuses is tried again: after pauses that grow; and which causes were told.
+//! When what a store refuses is tried again: after pauses that grow; and which causes were reported.
 
 use std::collections::HashSet;
 use std::mem::{discriminant, Discriminant};
@@ -12,7 +12,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
 pub struct RetryState {
-    told: HashSet<Discriminant<StoreCause>>,
+    reported: HashSet<Discriminant<StoreCause>>,
     attempts: u32,
 }
 
@@ -23,12 +23,12 @@ impl RetryState {
     }
 
     pub fn is_new(&mut self, cause: &StoreCause) -> bool {
-        self.told.insert(discriminant(cause))
+        self.reported.insert(discriminant(cause))
     }
 
     /// True if anything had failed.
     pub fn recover(&mut self) -> bool {
-        !std::mem::take(self).told.is_empty()
+        !std::mem::take(self).reported.is_empty()
     }
 
     /// How long to wait before the next attempt: doubling, with jitter, so that recorders do not come back all at once.

@@ -12,8 +12,8 @@ use crate::recorder::upload::event::UploadEvent;
 use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::multipart::{Local, Put};
-use crate::storage::store::{ObjectKind, Store};
+use crate::storage::local_file::LocalFile;
+use crate::storage::store::{ObjectKind, Put, Store};
 
 pub struct SlicePuts {
     store: Arc<Store>,
@@ -34,7 +34,7 @@ impl SlicePuts {
         let span = tracing::info_span!("slice", slice = slice.file);
         let put = async move {
             let taken = || slice_store.tell(UploadEvent::Answered);
-            let file = Local { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
+            let file = LocalFile { path: &path, sha256: Some(&slice.complete.sha256), taken: &taken };
             let result = store.put_file(&slice.file, ObjectKind::Slice, file).await;
             (slice, result)
         };

@@ -80,7 +80,7 @@ impl Uploader {
             media: 0,
             newest: Instant::now(),
             retry: RetryState::default(),
-            unproved_told: false,
+            unproved_logged: false,
         };
         tokio::select! {
             () = bucket.run(self.moves) => {}
@@ -118,7 +118,7 @@ struct UploadLoop {
     /// When the last slice was put.
     newest: Instant,
     retry: RetryState,
-    unproved_told: bool,
+    unproved_logged: bool,
 }
 
 /// What was told of the bucket last.
@@ -140,7 +140,7 @@ impl UploadLoop {
             };
             match outcome {
                 Ok(false) => {}
-                Ok(true) => return self.conclude_told(),
+                Ok(true) => return self.report_concluded(),
                 Err(error) => return self.slice_store.tell(UploadEvent::Broken(error)),
             }
         }
@@ -309,7 +309,7 @@ impl UploadLoop {
 
     fn deliver(&mut self, slice: &CompleteSlice, proof: Proof) -> Result<(), UploadError> {
         let unproved = proof == Proof::Word;
-        if unproved && !std::mem::replace(&mut self.unproved_told, true) {
+        if unproved && !std::mem::replace(&mut self.unproved_logged, true) {
             let location = self.target.location();
             tracing::warn!(place = %location, "the store's answers prove nothing of what it holds, and the key may not read: files are \
                 taken for delivered on its word; let the key get objects (s3:GetObject)");
@@ -458,7 +458,7 @@ impl UploadLoop {
         self.slice_store.tell(event);
     }
 
-    fn conclude_told(&self) {
+    fn report_concluded(&self) {
         let playlist = self.slice_store.catalog.ledger().playlist_name().unwrap_or_default();
         self.slice_store.tell(UploadEvent::Concluded { playlist });
     }
