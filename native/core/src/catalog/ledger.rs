@@ -3,13 +3,11 @@
 
 use std::collections::HashMap;
 
+use crate::catalog::gaps::{Gap, GapExplanations, ROUNDING};
 use crate::catalog::record::{Begun, Record, TrackRecord};
 use crate::names;
 
 const TICKS_PER_MILLISECOND: u64 = 90;
-
-/// Starts are rounded to milliseconds, durations are not: ends and starts this close are the same moment.
-pub const ROUNDING: i64 = 2;
 
 /// A recording ends with its last slice; only a longer time after it is a gap.
 const LEAVING: i64 = 1000;
@@ -57,13 +55,6 @@ pub struct DamagedSlice {
     /// When the slice began.
     pub start: i64,
     pub found: Complete,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    pub start: i64,
-    pub stop: i64,
-    pub reason: String,
 }
 
 /// A time that a participant was in the channel; `left` is `None` while the participant still is.
@@ -114,32 +105,6 @@ pub struct Ledger {
     late_playlists: Vec<String>,
     mp4: Option<Mp4State>,
     concluded: bool,
-}
-
-/// What was stated of gaps, found by time: there may be thousands, and as many holes that they explain.
-struct GapIndex<'a> {
-    by_start: Vec<&'a Gap>,
-    /// For each, where the last of those up to it stops.
-    stops: Vec<i64>,
-}
-
-impl<'a> GapIndex<'a> {
-    fn new(gaps: &'a [Gap]) -> Self {
-        let mut by_start: Vec<&Gap> = gaps.iter().collect();
-        by_start.sort_by_key(|gap| gap.start);
-        let stops = by_start.iter().scan(i64::MIN, |latest, gap| {
-            *latest = gap.stop.max(*latest);
-            Some(*latest)
-        });
-        Self { stops: stops.collect(), by_start }
-    }
-
-    /// Those that stop after `from` and start before `to`, in the order of their starts.
-    fn within(&self, from: i64, to: i64) -> impl Iterator<Item = &'a Gap> + '_ {
-        let first = self.stops.partition_point(|stop| *stop <= from);
-        let last = self.by_start.partition_point(|gap| gap.start < to);
-        self.by_start[first.min(last)..last].iter().filter(move |gap| gap.stop > from).copied()
-    }
 }
 
 impl Complete {
@@ -423,17 +388,17 @@ impl Ledger {
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        let stated = GapIndex::new(&self.stated);
+        let explanations = GapExplanations::new(&self.stated, &self.resumed);
         let mut end = self.start();
         for (slice, complete) in self.slices.iter().filter_map(|slice| Some((slice, slice.complete()?))) {
             if let Some(end) = end.filter(|end| slice.start - end > ROUNDING) {
-                self.explain(end, slice.start, &stated, &mut gaps);
+                explanations.explain(end, slice.start, &mut gaps);
             }
             end = Some(slice.start + complete.milliseconds());
         }
         if let (Some(end), Some(stop)) = (end, self.stop()) {
             if stop > end {
-                self.explain(end, stop, &stated, &mut gaps);
+                explanations.explain(end, stop, &mut gaps);
             }
         }
         gaps
@@ -444,31 +409,6 @@ impl Ledger {
     pub fn end_of_slices(&self) -> Option<i64> {
         let last = self.slices.iter().rev().find_map(|slice| Some((slice, slice.complete()?)));
         last.map(|(slice, complete)| slice.start + complete.milliseconds())
-    }
-
-    /// The hole as gaps with the reasons that were stated for its parts.
-    fn explain(&self, start: i64, stop: i64, stated: &GapIndex, gaps: &mut Vec<Gap>) {
-        let mut at = start;
-        for gap in stated.within(start + ROUNDING, stop - ROUNDING) {
-            if gap.start > at + ROUNDING {
-                gaps.push(self.unstated(at, gap.start));
-                at = gap.start;
-            }
-            let end = if gap.stop > stop - ROUNDING { stop } else { gap.stop };
-            if end > at {
-                gaps.push(Gap { start: at, stop: end, reason: gap.reason.clone() });
-                at = end;
-            }
-        }
-        if at < stop {
-            gaps.push(self.unstated(at, stop));
-        }
-    }
-
-    fn unstated(&self, start: i64, stop: i64) -> Gap {
-        let restarted = self.resumed.iter().any(|at| (start..=stop).contains(at));
-        let reason = if restarted { "RecorderRestarted" } else { "NotRecorded" };
-        Gap { start, stop, reason: reason.to_owned() }
     }
 
     fn join(&mut self, uid: u32, at: i64) {

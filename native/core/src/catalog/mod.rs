@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is known of a recording, durably: every fact is written to the journal first and to the ledger then, so that
 //! a process that is killed finds again all that it knew. Who reads never waits for the disk.
+//!
+//! - `record`: the facts, as the journal has them.
+//! - `journal`: the file of facts, and finding again what a killed process wrote.
+//! - `ledger`: what follows from them: slices, what is stored of them, participants.
+//! - `gaps`: what is missing between slices, and why.
+//! - `playlist`: the HLS playlist, live and final.
+//! - `manifest`: the JSON beside it, which says what was recorded.
 
+pub mod gaps;
 pub mod journal;
 pub mod ledger;
 pub mod manifest;

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use crate::capture::api::UtcMillis;
-use crate::catalog::ledger::{Complete, Slice, ROUNDING};
+use crate::catalog::gaps::ROUNDING;
+use crate::catalog::ledger::{Complete, Slice};
 use crate::names;
 
 /// The playlist of these slices; a finished one tells players that nothing follows.
