@@ -33,6 +33,22 @@ def test_every_package_and_room_is_on_the_map() -> None:
     assert not missing
 
 
+LISTED = re.compile(r"^//! - ((?:`\w+`(?:, )?)+):", re.MULTILINE)
+ROOMS = sorted(path for path in REPOSITORY.glob("native/core/src/*/**/mod.rs") if LISTED.search(path.read_text()))
+
+
+def test_the_rooms_of_the_core_say_what_is_in_them() -> None:
+    assert {"capture", "catalog", "mp4", "recorder", "storage", "upload"} <= {room.parent.name for room in ROOMS}
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.parent.name)
+def test_each_module_of_a_room_is_on_its_list(room: Path) -> None:
+    text = room.read_text()
+    modules = re.findall(r"^(?:pub(?:\(\w+\))? )?mod (\w+);", text, re.MULTILINE)
+    listed = re.findall(r"`(\w+)`", "".join(LISTED.findall(text)))
+    assert sorted(listed) == sorted(modules), f"say at the top of {room.relative_to(REPOSITORY)} what is found in each"
+
+
 ROOTS = ("", "native/core/src", "native/core/src/capture", "operator/cloud_recording")
 
 

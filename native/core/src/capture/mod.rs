@@ -1,8 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Capture: live sources in, closed TS slices out.
 //!
-//! A kind of channel hands what its participants send to the intake, which puts it into a feed for each; one tick composes and mixes what the feeds have for its moment; one thread
-//! encodes; one multiplexes and cuts, and waits for the disk. No source can delay the tick, and the tick waits for no disk.
+//! A kind of channel hands what its participants send to the intake, which puts it into a feed for each; one tick composes
+//! and mixes what the feeds have for its moment; one thread encodes; one multiplexes and cuts, and waits for the disk. No
+//! source can delay the tick, and the tick waits for no disk.
+//!
+//! - `api`: the border to what records and uploads: configuration, events, slices.
+//! - `intake`: where participants come in, of whatever kind of channel.
+//! - `source`: streams of a network: opening, guarding, decoding, and why one fails.
+//! - `roster`: who is in the channel now, in the layouts' order.
+//! - `feed`, `timeline`: pictures and samples that are due, on the recording's clock.
+//! - `tick`: the heartbeat: takes what every feed has for its moment.
+//! - `geometry`, `participant_regions`, `view`, `canvas`: where each participant is shown, and painting it.
+//! - `orientation`: how pictures are to be turned.
+//! - `mixer`, `limiter`: the participants' sound as one.
+//! - `output`, `encode`: encoders, and where slices begin.
+//! - `handover`, `writer`: to the thread that waits for the disk.
+//! - `mux`, `slicer`: MPEG-TS, and the slices it is cut into.
+//! - `repair`: a playable slice of what a killed process left.
+//! - `passthrough`: one participant's stream copied, and not composed.
+//! - `av`: packets and pictures of libav, without raw pointers for who uses them.
+//! - `clock`, `threads`, `fault`: time as a parameter, the threads of a capture, and whom a failure may end.
 
 pub mod api;
 #[allow(clippy::must_use_candidate)] // public for the measuring programs alone

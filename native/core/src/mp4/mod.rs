@@ -4,6 +4,9 @@
 //!
 //! Each slice lies where the playlist has it, behind the sum of the lengths before it: what was not recorded takes no time
 //! here either. Within a slice sound and picture keep their distance to the tick.
+//!
+//! - `read`: the packets of a slice.
+//! - `write`: the MP4 of them, with its index.
 
 mod read;
 mod write;
