@@ -54,14 +54,14 @@ class NewCallback:
     payload: Mapping[str, Any]
     snapshot: Mapping[str, Any] | None = None
 
-    def document(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The callback as it is sent, but for its sequence."""
         snapshot = {} if self.snapshot is None else {"snapshot": self.snapshot}
         return {"type": self.type, "time": rfc3339(self.time_ms), **self.payload, **snapshot}
 
     def encoded(self) -> str:
-        """The document as it is stored."""
-        return json.dumps(self.document(), ensure_ascii=False, separators=(",", ":"))
+        """The same as it is stored."""
+        return json.dumps(self.as_json(), ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +70,11 @@ class StoredCallback:
 
     sequence: int
     type: str
-    document: str
+    body: str
 
     def as_sent(self) -> dict[str, Any]:
         """The callback with its sequence."""
-        return {"sequence": self.sequence, **json.loads(self.document)}
+        return {"sequence": self.sequence, **json.loads(self.body)}
 
 
 class Writer(StrEnum):
@@ -142,7 +142,7 @@ class Outbox:
             "WHERE sequence > ? AND sequence <= ? AND writer IN (?, ?) ORDER BY sequence LIMIT ?",
             (after, _LAST_POSSIBLE if up_to is None else up_to, *((writer, writer) if writer else Writer), limit),
         )
-        return [StoredCallback(sequence=sequence, type=kind, document=document) for sequence, kind, document in rows]
+        return [StoredCallback(sequence=sequence, type=kind, body=body) for sequence, kind, body in rows]
 
     def waiting(self) -> int:
         """How many callbacks wait."""

@@ -208,7 +208,7 @@ def test_an_idle_end_is_no_failure_and_stops_nothing_that_ended_by_itself() -> N
 def test_other_recorder_failures_only_inform() -> None:
     story = Story().recording().then(told("RecorderFailure", code=RecordingErrorCode.DISCONNECTED, message=""))
     assert story.actions == []
-    assert not story.state.stop_wanted
+    assert not story.state.stopping
 
 
 def test_a_fatal_error_concludes_when_the_process_has_ended_in_order() -> None:
@@ -454,7 +454,7 @@ def test_whatever_happens_a_conclusion_is_final_and_told_once(steps: Iterable[tu
 def test_nothing_is_recorded_any_more_once_a_stop_was_wanted(events: list[Event]) -> None:
     story = Story()
     for event in events:
-        stopped = story.state.stop_wanted
+        stopped = story.state.stopping
         actions = story.then(event).actions
         assert not stopped or not any(isinstance(action, Begin) and action.mode is Mode.RECORD for action in actions)
 

@@ -71,7 +71,7 @@ class LocalRun:
             self._check_resumable()
         self._work.mkdir(parents=True, exist_ok=True)
         redactor = Redactor()
-        with self._held(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
+        with self._locked(), (self._work / "log.jsonl").open("a", encoding="utf-8") as log:
             fields = log_fields(self._files.mounts.recording())
             process_log.set_up(process="supervisor", redactor=redactor, stream=log, fields=fields)
             self._supervisor = self._supervisor_of(redactor)
@@ -100,7 +100,7 @@ class LocalRun:
             raise ResumeError(message) from None
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Keeps the recording from being resumed by another process, until this one ends."""
         with (self._work / "run.lock").open("w", encoding="ascii") as file:
             try:

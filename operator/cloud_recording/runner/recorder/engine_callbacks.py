@@ -41,17 +41,17 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
             times = f" ({callback.repeats + 1} times)" if callback.repeats else ""
             return {"code": callback.code, "message": callback.text + times}
         case CallbackType.FATAL_ERROR:
-            told = _troubles(snapshot) if name_of(callback, snapshot=snapshot) is CallbackName.REFUSED else ""
-            return {"code": callback.code, "message": told or error_message(snapshot)}
+            issues = _issues(snapshot) if name_of(callback, snapshot=snapshot) is CallbackName.REFUSED else ""
+            return {"code": callback.code, "message": issues or error_message(snapshot)}
         case _:
             return {}
 
 
-def _troubles(snapshot: Mapping[str, Any] | None) -> str:
+def _issues(snapshot: Mapping[str, Any] | None) -> str:
     """What is wrong with each participant: the engine's error has the words of one of them alone."""
     people = (snapshot or {}).get("participants") or ()
-    told = [f"{participant(one['uid'], one.get('name'))}: {one['message']}" for one in people if one.get("message")]
-    return "; ".join(told)[:_LONGEST_MESSAGE]
+    issues = [f"{participant(one['uid'], one.get('name'))}: {one['message']}" for one in people if one.get("message")]
+    return "; ".join(issues)[:_LONGEST_MESSAGE]
 
 
 def error_message(snapshot: Mapping[str, Any] | None) -> str:

@@ -173,8 +173,8 @@ class RecorderProcess:
     async def _rescue(self, job: Job) -> None:
         engine = self._loaded
         self._recording_id = job.recording_id
-        document = json.dumps(job.configuration)
-        rescue = asyncio.create_task(self._call(lambda: engine.rescue(document)))
+        configuration = json.dumps(job.configuration)
+        rescue = asyncio.create_task(self._call(lambda: engine.rescue(configuration)))
         given_up = asyncio.create_task(self._given_up.wait())
         await asyncio.wait({rescue, given_up}, return_when=asyncio.FIRST_COMPLETED)
         given_up.cancel()

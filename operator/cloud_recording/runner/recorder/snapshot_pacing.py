@@ -24,13 +24,13 @@ class SnapshotPacing:
         """Whether this snapshot should be told now."""
         if now - self._sent_at < LEAST_INTERVAL_SECONDS:
             return False
-        return now - self._sent_at >= LONGEST_SILENCE_SECONDS or _settled(snapshot) != self._last_sent
+        return now - self._sent_at >= LONGEST_SILENCE_SECONDS or _without_moving(snapshot) != self._last_sent
 
     def sent(self, snapshot: Mapping[str, Any], *, now: float) -> None:
         """Notes that a snapshot went out, alone or with a callback."""
-        self._last_sent = _settled(snapshot)
+        self._last_sent = _without_moving(snapshot)
         self._sent_at = now
 
 
-def _settled(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+def _without_moving(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in snapshot.items() if name not in _ALWAYS_MOVING}

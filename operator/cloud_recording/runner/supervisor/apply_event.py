@@ -21,7 +21,7 @@ from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.callback_names import CallbackName, callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
-from cloud_recording.runner.supervisor.part_actions import EDITED_FIELDS, EmitCallback, Step
+from cloud_recording.runner.supervisor.part_actions import EDITS, EmitCallback, Step
 from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
     DesiredSeen,
@@ -41,17 +41,15 @@ RESTART_DELAYS: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5)
 RESTARTS_IN_A_ROW: Final = 20
 HEALTHY_SECONDS: Final = 60.0
 RESCUE_RETRY_SECONDS: Final = 10.0
-REFUSED_PAUSES: Final = Backoff(first_seconds=5.0, most_seconds=300.0)
+REFUSED_BACKOFF: Final = Backoff(first_seconds=5.0, most_seconds=300.0)
 """A channel that refuses everybody may be mended where nobody sees it: a name resolves otherwise, a server lets in."""
 
-_ANSWER_SETTLES: Final[Mapping[str, Awaited]] = {
+_AWAITED_UNTIL_ANSWER: Final[Mapping[str, Awaited]] = {
     Command.BEGIN: Awaited.BEGIN,
-    Command.PAUSE: Awaited.PAUSE,
-    Command.LAYOUT: Awaited.LAYOUT,
-    Command.STORAGE: Awaited.STORAGE,
     Answer.RELEASE: Awaited.RELEASE,
+    **{command: edit.awaited for command, edit in EDITS.items()},
 }
-"""What an answer settles. A stop is not among them: it is over when the engine has left, not when it heard of it."""
+"""What is awaited no longer once it is answered. A stop is not among them: it is over when the engine has left."""
 _HEALABLE: Final = frozenset(
     {
         RecordingErrorCode.CONNECT_ERROR,
@@ -104,7 +102,7 @@ def _after_terminate(state: State, now: Moment) -> State:
     if state.terminated_at is not None:
         return state
     facts = state.facts
-    if not state.stop_wanted:
+    if not state.stopping:
         facts = replace(facts, ending=Ending.TERMINATED)
     return replace(state, facts=facts, terminated_at=now.monotonic)
 
@@ -157,14 +155,14 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
         case CallbackName.RECORDER_FAILURE if code == RecordingErrorCode.NO_USERS and facts.ending is None:
             return _ended(facts, Ending.IDLE, callback.payload)
         case CallbackName.FATAL_ERROR if (
-            callback.payload["code"] == RecordingErrorCode.NO_RECORDED_DATA and state.stop_wanted
+            callback.payload["code"] == RecordingErrorCode.NO_RECORDED_DATA and state.stopping
         ):
             # Nothing was recorded because it was ended before: no failure, and no reason for another part.
             return replace(facts, nothing_left=True, code=facts.code or RecordingErrorCode.NO_RECORDED_DATA)
-        case CallbackName.FATAL_ERROR if facts.stopped_at is not None and state.stop_wanted:
+        case CallbackName.FATAL_ERROR if facts.stopped_at is not None and state.stopping:
             # Capture had ended as it was to: what is left is uploaded by a rescue, and no other part begins.
             return facts
-        case CallbackName.REFUSED if state.patient and not state.stop_wanted:
+        case CallbackName.REFUSED if state.patient and not state.stopping:
             message = str(callback.payload["message"])
             return replace(facts, captured=False, refusals=facts.refusals + 1, message=message)
         case CallbackName.FATAL_ERROR | CallbackName.REFUSED:
@@ -180,13 +178,13 @@ def _ended(facts: Facts, ending: Ending, payload: Mapping[str, Any]) -> Facts:
 def _after_answer(state: State, event: ProcessAnswered) -> Step:
     if event.answer == Answer.RESCUE:
         return _after_rescue(state, event)
-    answered = _ANSWER_SETTLES.get(event.answer)
+    answered = _AWAITED_UNTIL_ANSWER.get(event.answer)
     state = replace(
         state,
         awaited={item: since for item, since in state.awaited.items() if item is not answered},
     )
-    if event.refusal and event.answer in EDITED_FIELDS:
-        field = EDITED_FIELDS[Command(event.answer)]
+    if event.refusal and event.answer in EDITS:
+        field = EDITS[Command(event.answer)].field
         return state, (
             EmitCallback(type=CallbackName.EDIT_REFUSED, payload={"field": field, "message": event.refusal}),
         )
@@ -234,7 +232,7 @@ def _all_uploaded(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
 
 def _after_end(state: State, *, drained: bool) -> State:
     pending = ((state.facts.snapshot or {}).get("slices") or {}).get("pending", 0)
-    over = drained and not pending and state.mode is not Mode.RESCUE and state.stop_wanted
+    over = drained and not pending and state.mode is not Mode.RESCUE and state.stopping
     facts = replace(state.facts, nothing_left=state.facts.nothing_left or over)
     return replace(state, ended=True, awaited={}, facts=facts)
 
@@ -254,13 +252,13 @@ def _after_exit(state: State, status: int, now: Moment) -> Step:
     )
     if not state.ended or status != 0:
         return _after_crash(gone, state, status, now)
-    return replace(gone, crashes=0, spawn_at=now.monotonic + _pause(state)), ()
+    return replace(gone, crashes=0, spawn_at=now.monotonic + _respawn_delay(state)), ()
 
 
-def _pause(state: State) -> float:
+def _respawn_delay(state: State) -> float:
     """How long after a process that ended in order another one has to wait."""
     if state.refused:
-        return REFUSED_PAUSES.after(state.facts.refusals, spread=0.0)
+        return REFUSED_BACKOFF.after(state.facts.refusals, spread=0.0)
     return RESCUE_RETRY_SECONDS if state.mode is Mode.RESCUE else 0.0
 
 
@@ -279,10 +277,10 @@ def _after_crash(gone: State, before: State, status: int, now: Moment) -> Step:
     cause = before.kill_reason or (f"ended by {_signal(status)}" if status < 0 else f"ended with exit code {status}")
     facts = replace(gone.facts, restarts=gone.facts.restarts + 1)
     message = f"the recorder process failed: {cause}"
-    if crashes > RESTARTS_IN_A_ROW and not gone.stop_wanted:
+    if crashes > RESTARTS_IN_A_ROW and not gone.stopping:
         message += f"; given up after {crashes} failures in a row"
         facts = _ended(facts, Ending.FATAL, {"code": RecordingErrorCode.RECORDER_EXIT, "message": message})
-    elif not gone.stop_wanted:
+    elif not gone.stopping:
         message += "; it is started again"
     state = replace(
         gone,

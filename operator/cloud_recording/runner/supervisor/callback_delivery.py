@@ -131,7 +131,7 @@ def _fitting(batch: Sequence[StoredCallback]) -> Sequence[StoredCallback]:
     """As many of the first callbacks as one request should hold, at least one."""
     total = 0
     for count, stored in enumerate(batch):
-        total += len(stored.document.encode())
+        total += len(stored.body.encode())
         if total > _REQUEST_BYTES and count:
             return batch[:count]
     return batch

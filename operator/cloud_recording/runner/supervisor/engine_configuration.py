@@ -38,8 +38,8 @@ class EngineConfiguration:
         self._work = work
         self._scratch = scratch
 
-    def document(self, storage: Storage) -> dict[str, Any]:
-        """The configuration document of a part whose files go to this storage."""
+    def as_json(self, storage: Storage) -> dict[str, Any]:
+        """The configuration of a part whose files go to this storage."""
         document = self._document
         prefix = {"filePrefix": document.part.file_prefix} if document.part.file_prefix else {}
         return {
@@ -114,7 +114,7 @@ class EngineConfiguration:
         }
 
 
-def place_document(storage: Storage) -> dict[str, Any]:
+def place_json(storage: Storage) -> dict[str, Any]:
     """Where files go, as engines read it."""
     optional = {"endpoint": storage.endpoint, "region": _region(storage)}
     return {

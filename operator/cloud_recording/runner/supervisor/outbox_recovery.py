@@ -50,7 +50,7 @@ def _with_new_outbox(
     except (OSError, sqlite3.Error):
         outbox = elsewhere
         supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=outbox)
-    if outbox is elsewhere and not _holds_anything(pod.work):
+    if outbox is elsewhere and not _has_files(pod.work):
         fault = RecordingFault(f"the work volume {pod.work} cannot be written: {error}")
         logger.error("the work volume cannot be written", extra={"error": fault.message})
         supervisor.conclude_unwritable(fault)
@@ -59,7 +59,7 @@ def _with_new_outbox(
     return supervisor
 
 
-def _holds_anything(work: Path) -> bool:
+def _has_files(work: Path) -> bool:
     """Whether a recorder left something on the volume, as far as that can be told."""
     try:
         return any(not entry.name.startswith((OUTBOX, "lost+found")) for entry in work.iterdir())

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cloud_recording.api.wire import DesiredState
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.control_protocol import Command, Mode
-from cloud_recording.runner.supervisor.part_state import State
+from cloud_recording.runner.supervisor.part_state import Awaited, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,19 @@ class Send:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-EDITED_FIELDS: Final[Mapping[Command, str]] = {
-    Command.PAUSE: "spec.desiredState",
-    Command.LAYOUT: "spec.recording.video.layout",
-    Command.STORAGE: "spec.storage",
+class Edit(NamedTuple):
+    """An edit of the spec that a command passes on to a running recorder process."""
+
+    field: str
+    awaited: Awaited
+    """What the process owes until it answered: one that owes it for too long is taken for stuck."""
+
+
+EDITS: Final[Mapping[Command, Edit]] = {
+    Command.PAUSE: Edit("spec.desiredState", Awaited.PAUSE),
+    Command.LAYOUT: Edit("spec.recording.video.layout", Awaited.LAYOUT),
+    Command.STORAGE: Edit("spec.storage", Awaited.STORAGE),
 }
-"""The field of the spec whose edit a command passes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

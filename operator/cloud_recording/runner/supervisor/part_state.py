@@ -102,8 +102,8 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastSent:
-    """What the running recorder process was last told of the desired state."""
+class EngineSettings:
+    """What a running recorder process is told of the desired state."""
 
     layout: Layout
     max_resolution_uid: int
@@ -136,7 +136,8 @@ class State:
     heartbeat_at: float = 0.0
     position: int = -1
     position_at: float = 0.0
-    last_sent: LastSent | None = None
+    last_sent: EngineSettings | None = None
+    """What the running process was told last."""
     awaited: Mapping[Awaited, float] = field(default_factory=dict)
     """What the process still has to do, and since when."""
     stop_sent: bool = False
@@ -155,7 +156,7 @@ class State:
         return self.facts.refusals > 0 and not self.facts.captured
 
     @property
-    def stop_wanted(self) -> bool:
+    def stopping(self) -> bool:
         """Whether capture should be over: desired, or brought about."""
         return (
             self.desired.state is DesiredRecordingState.STOPPED

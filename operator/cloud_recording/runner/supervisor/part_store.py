@@ -80,12 +80,12 @@ def lasting(facts: Facts) -> Facts:
 
 
 def _event(stored: StoredCallback) -> CallbackStored:
-    document = stored.as_sent()
-    moment = datetime.fromisoformat(document["time"])
+    sent = stored.as_sent()
+    moment = datetime.fromisoformat(sent["time"])
     return CallbackStored(
         sequence=stored.sequence,
         type=stored.type,
         time_ms=round(moment.timestamp() * 1000),
-        payload=document,
-        snapshot=document.get("snapshot"),
+        payload=sent,
+        snapshot=sent.get("snapshot"),
     )

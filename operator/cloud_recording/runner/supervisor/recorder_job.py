@@ -13,7 +13,7 @@ from cloud_recording.api.storage import Storage, StoragePlace
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.runner.control_protocol import Job, Mode, SecretText
-from cloud_recording.runner.supervisor.engine_configuration import EngineConfiguration, place_document
+from cloud_recording.runner.supervisor.engine_configuration import EngineConfiguration, place_json
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.published_numbers import UNENCRYPTED, number_of
 
@@ -52,17 +52,17 @@ class JobBuilder:
             decryption_secret=None,
             bucket=storage.bucket,
             numbers=self._numbers(storage, desired),
-            configuration=self._configuration.document(storage) | self._rescued_to(mode, storage),
+            configuration=self._configuration.as_json(storage) | self._rescued_to(mode, storage),
         )
 
     @staticmethod
     def _rescued_to(mode: Mode, storage: Storage) -> dict[str, Any]:
         """A rescue takes from the journal where files go, unless nothing is stored there."""
-        return {"place": place_document(storage)} if mode is Mode.RESCUE else {}
+        return {"place": place_json(storage)} if mode is Mode.RESCUE else {}
 
     def storage_change(self, place: StoragePlace) -> dict[str, Any]:
         """What an engine is told to have the files go to this place."""
-        return place_document(at_place(self._document.storage, place))
+        return place_json(at_place(self._document.storage, place))
 
     def _numbers(self, storage: Storage, desired: DesiredState) -> dict[str, int]:
         spec = self._document.spec

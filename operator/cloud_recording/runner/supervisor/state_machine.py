@@ -7,7 +7,7 @@ It knows no process, file, socket or clock; the supervisor feeds it what happene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -19,6 +19,7 @@ from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.apply_event import apply_event, storage_changed
 from cloud_recording.runner.supervisor.part_actions import (
+    EDITS,
     Action,
     Begin,
     Conclude,
@@ -29,7 +30,7 @@ from cloud_recording.runner.supervisor.part_actions import (
     Step,
 )
 from cloud_recording.runner.supervisor.part_events import Event
-from cloud_recording.runner.supervisor.part_state import Awaited, Ending, Facts, LastSent, Moment, Process, State
+from cloud_recording.runner.supervisor.part_state import Awaited, Ending, EngineSettings, Facts, Moment, Process, State
 from cloud_recording.runner.supervisor.published_numbers import number_of
 
 RESCUE_CRASHES: Final = 3
@@ -75,7 +76,7 @@ def _advance(state: State, now: Moment) -> Step:
 def _with_max_duration(state: State, now: Moment) -> State:
     """Keeps `maxDurationSeconds`: with the operator away, too, and whatever happens to the wall clock."""
     limit, since = state.desired.max_duration_seconds, state.facts.started_monotonic
-    if limit is None or since is None or state.stop_wanted or now.monotonic - since < limit:
+    if limit is None or since is None or state.stopping or now.monotonic - since < limit:
         return state
     return replace(state, facts=replace(state.facts, ending=Ending.LIMIT))
 
@@ -132,21 +133,19 @@ def _with_idle_process(state: State, now: Moment) -> Step:
         return _give_up(state, now)
     if state.missing is None or state.missing:
         return state, ()
-    return _begin_rescue(state, now) if state.stop_wanted else _begin_recording(state, now)
+    return _begin_rescue(state, now) if state.stopping else _begin_recording(state, now)
 
 
 def _begin_recording(state: State, now: Moment) -> Step:
     # Once there may be slices, an engine that has stored one has the last word on where they go: it is asked.
-    wanted = _place(state.desired)
-    state, callbacks = (
-        storage_changed(state, wanted) if wanted is not None and not state.facts.captured else (state, ())
-    )
+    place = _place(state.desired)
+    state, callbacks = storage_changed(state, place) if place is not None and not state.facts.captured else (state, ())
     anew = state.refused
     begun = replace(
         _busy(state, Mode.RECORD, now),
         facts=replace(state.facts, captured=True),
         # Whoever wants it paused is obeyed by a command, which an engine without pauses can refuse.
-        last_sent=replace(_wanted_settings(state.desired), paused=False, place=state.facts.place),
+        last_sent=replace(_settings_of(state.desired), paused=False, place=state.facts.place),
     )
     return begun, (*callbacks, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place, anew=anew))
 
@@ -157,9 +156,9 @@ def _begin_rescue(state: State, now: Moment) -> Step:
     if state.facts.started_at is not None and state.facts.stopped_at is None:
         state = replace(state, facts=replace(state.facts, stopped_at=now.wall_ms))
         callbacks = (EmitCallback(type=CallbackName.STOPPED, payload={}),)
-    wanted = _place(state.desired)
-    if wanted is not None and not _is_stored(state):
-        state, changed = storage_changed(state, wanted)
+    place = _place(state.desired)
+    if place is not None and not _is_stored(state):
+        state, changed = storage_changed(state, place)
         callbacks = (*callbacks, *changed)
     begin = Begin(mode=Mode.RESCUE, desired=state.desired, place=state.facts.place)
     return _busy(state, Mode.RESCUE, now), (*callbacks, begin)
@@ -185,7 +184,7 @@ def _with_busy_process(state: State, now: Moment) -> Step:
         return _give_up(state, now)
     if state.mode is Mode.RESCUE or state.ended or state.kill_reason:
         return state, ()
-    if state.stop_wanted:
+    if state.stopping:
         return _stop(state, now)
     return _apply_desired(state, now)
 
@@ -211,38 +210,37 @@ def _stop(state: State, now: Moment) -> Step:
         over = state.facts.stopped_at is not None or Awaited.RELEASE in state.awaited
         awaited = state.awaited if over else {**state.awaited, Awaited.STOP: now.monotonic}
         by_itself = over or state.facts.ending is Ending.IDLE
-        orders = () if by_itself else (Send(command=Command.STOP),)
-        return replace(state, stop_sent=True, awaited=awaited), orders
+        actions = () if by_itself else (Send(command=Command.STOP),)
+        return replace(state, stop_sent=True, awaited=awaited), actions
     return _acknowledge(state)
 
 
 def _apply_desired(state: State, now: Moment) -> Step:
     """Passes changes of the desired state on, and acknowledges its generation when all are answered."""
-    wanted, last_sent = _wanted_settings(state.desired), state.last_sent
-    if last_sent is not None and wanted.place is None:
-        wanted = replace(wanted, place=last_sent.place)
-    if last_sent is None or last_sent == wanted:
+    desired, last_sent = _settings_of(state.desired), state.last_sent
+    if last_sent is not None and desired.place is None:
+        desired = replace(desired, place=last_sent.place)
+    if last_sent is None or last_sent == desired:
         return _acknowledge(state)
-    orders: tuple[Action, ...] = ()
-    awaited = dict(state.awaited)
-    if (last_sent.layout, last_sent.max_resolution_uid) != (wanted.layout, wanted.max_resolution_uid):
-        arguments = {"layout": number_of(wanted.layout), "maxResolutionUid": wanted.max_resolution_uid}
-        orders += (Send(command=Command.LAYOUT, arguments=arguments),)
-        awaited[Awaited.LAYOUT] = now.monotonic
-    if last_sent.paused != wanted.paused:
-        orders += (Send(command=Command.PAUSE, arguments={"paused": wanted.paused}),)
-        awaited[Awaited.PAUSE] = now.monotonic
-    if wanted.place is not None and last_sent.place != wanted.place:
-        orders += (Send(command=Command.STORAGE, arguments={"place": dict(wanted.place)}),)
-        awaited[Awaited.STORAGE] = now.monotonic
-    if last_sent.credentials_generation != wanted.credentials_generation and not state.extended:
+    edits = tuple(_edits(last_sent, desired))
+    actions: tuple[Action, ...] = edits
+    if last_sent.credentials_generation != desired.credentials_generation and not state.extended:
         refusal = "this engine takes credentials only when it starts; they count from its next start on"
-        orders += (
-            EmitCallback(
-                type=CallbackName.EDIT_REFUSED, payload={"field": "spec.storage.credentials", "message": refusal}
-            ),
-        )
-    return replace(state, last_sent=wanted, awaited=awaited), orders
+        payload = {"field": "spec.storage.credentials", "message": refusal}
+        actions += (EmitCallback(type=CallbackName.EDIT_REFUSED, payload=payload),)
+    awaited = {**state.awaited, **{EDITS[edit.command].awaited: now.monotonic for edit in edits}}
+    return replace(state, last_sent=desired, awaited=awaited), actions
+
+
+def _edits(before: EngineSettings, desired: EngineSettings) -> Iterator[Send]:
+    """The commands that make the one of the other."""
+    if (before.layout, before.max_resolution_uid) != (desired.layout, desired.max_resolution_uid):
+        arguments = {"layout": number_of(desired.layout), "maxResolutionUid": desired.max_resolution_uid}
+        yield Send(command=Command.LAYOUT, arguments=arguments)
+    if before.paused != desired.paused:
+        yield Send(command=Command.PAUSE, arguments={"paused": desired.paused})
+    if desired.place is not None and before.place != desired.place:
+        yield Send(command=Command.STORAGE, arguments={"place": dict(desired.place)})
 
 
 def _acknowledge(state: State) -> Step:
@@ -255,8 +253,8 @@ def _acknowledge(state: State) -> Step:
     )
 
 
-def _wanted_settings(desired: DesiredState) -> LastSent:
-    return LastSent(
+def _settings_of(desired: DesiredState) -> EngineSettings:
+    return EngineSettings(
         layout=desired.layout,
         max_resolution_uid=desired.max_resolution_uid or 0,
         paused=desired.state is DesiredRecordingState.PAUSED,
@@ -298,7 +296,7 @@ def _is_over(state: State) -> bool:
     facts = state.facts
     if facts.upload is not None:
         return True
-    if not state.stop_wanted:
+    if not state.stopping:
         return False
     if not facts.captured or facts.nothing_left or state.rescue_hopeless:
         return True
