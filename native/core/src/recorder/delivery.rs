@@ -53,7 +53,7 @@ pub async fn deliver(
         return outcome;
     }
     if !options.keep_directory {
-        directory_cleanup::remove_told(directory, &begun);
+        directory_cleanup::remove_and_log(directory, &begun);
     }
     Ok(())
 }

@@ -15,10 +15,10 @@ use crate::names;
 
 /// Whichever of the two comes last removes the directory.
 #[derive(Default)]
-pub struct DirectoryCleanup(Mutex<Sides>);
+pub struct DirectoryCleanup(Mutex<CleanupState>);
 
 #[derive(Default)]
-struct Sides {
+struct CleanupState {
     delivered: Option<(PathBuf, Begun)>,
     is_released: bool,
 }
@@ -26,32 +26,32 @@ struct Sides {
 impl DirectoryCleanup {
     /// Everything in the directory is in the bucket, and that was told, or nobody listens.
     pub fn delivered(&self, directory: PathBuf, begun: Begun) {
-        let mut sides = self.0.locked();
-        sides.delivered = Some((directory, begun));
-        sides.remove_if_due();
+        let mut state = self.0.locked();
+        state.delivered = Some((directory, begun));
+        state.remove_if_due();
     }
 
     /// The program does not ask for the recording any more.
     pub fn released(&self) {
-        let mut sides = self.0.locked();
-        sides.is_released = true;
-        sides.remove_if_due();
+        let mut state = self.0.locked();
+        state.is_released = true;
+        state.remove_if_due();
     }
 }
 
-impl Sides {
+impl CleanupState {
     fn remove_if_due(&mut self) {
         if !self.is_released {
             return;
         }
         if let Some((directory, begun)) = self.delivered.take() {
-            remove_told(&directory, &begun);
+            remove_and_log(&directory, &begun);
         }
     }
 }
 
 /// Removes what is left of a recording that is delivered; that something stays is told in its log.
-pub fn remove_told(directory: &Path, begun: &Begun) {
+pub fn remove_and_log(directory: &Path, begun: &Begun) {
     match remove(directory, begun) {
         Ok(()) => info!(directory = %directory.display(), "delivered; the directory is removed"),
         Err(error) => warn!(directory = %directory.display(), "delivered, but the directory stays: {error}"),
