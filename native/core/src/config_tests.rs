@@ -81,6 +81,13 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
         (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
         (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),
+        (r#"{"storage": {"bucket": "b"}}"#.into(), "storage.bucket: is a field of backup alone"),
+        (r#"{"storage": {"afterSeconds": 1}}"#.into(), "storage.afterSeconds: is a field of backup alone"),
+        (
+            r#"{"backup": {"credentialFiles": {"accessKey": "/a", "secretKey": "/s"}}}"#.into(),
+            "backup: missing field `bucket`",
+        ),
+        (r#"{"backup": {"endpoint": 5}}"#.into(), "backup.endpoint: must be a string"),
         (r#"{"storage": {"endpoint": "s3.example.com"}}"#.into(), "storage.endpoint: must be"),
         (r#"{"storage": {"endpoint": "http://u:p@s3"}}"#.into(), "storage.endpoint: must be"),
         (r#"{"storage": {"prefix": "/a"}}"#.into(), "storage.prefix: must be"),

@@ -13,9 +13,10 @@ use super::{explain, invalid};
 use crate::error::Error;
 use crate::storage::vendor::Vendor;
 
+const AFTER_SECONDS: u32 = 60;
 const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 
-/// What is different about the bucket from what vendor and region say.
+/// How a store is reached, and what its objects get; of the bucket, what is different from what vendor and region say.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Storage {
@@ -29,29 +30,25 @@ pub struct Storage {
     pub tags: BTreeMap<String, String>,
     pub storage_class: Option<String>,
     pub credential_files: Option<CredentialFiles>,
-}
-
-/// The store that takes what the bucket does not: everything about it, as the interface's call names the bucket alone.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BackupSettings {
-    pub bucket: String,
-    pub credential_files: CredentialFiles,
-    /// How long the bucket may fail before slices go to the backup store.
-    #[serde(default = "default_after_seconds")]
-    pub after_seconds: u32,
-    /// None for any other server that speaks S3.
+    /// Of the backup store alone, as are the next two: the interface's call names the bucket.
+    pub bucket: Option<String>,
     #[serde(default, deserialize_with = "vendor")]
     pub vendor: Option<Vendor>,
-    pub endpoint: Option<String>,
-    pub region: Option<String>,
-    pub path_style: Option<bool>,
-    pub prefix: Option<String>,
-    pub ca_file: Option<PathBuf>,
-    pub encryption: Option<Encryption>,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    pub storage_class: Option<String>,
+    pub after_seconds: Option<u32>,
+}
+
+/// The store that takes what the bucket does not.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Storage")]
+pub struct BackupSettings {
+    pub bucket: String,
+    /// None for any other server that speaks S3.
+    pub vendor: Option<Vendor>,
+    pub credential_files: CredentialFiles,
+    /// How long the bucket may fail before slices go to the backup store.
+    pub after_seconds: u32,
+    /// All else, as for the bucket.
+    pub storage: Storage,
 }
 
 /// Where a recording goes instead, while nothing of it is in the bucket; all else about its bucket stays.
@@ -103,12 +100,18 @@ fn vendor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vendor>, 
     Vendor::from_name(&name).map(Some).ok_or_else(unknown)
 }
 
-fn default_after_seconds() -> u32 {
-    60
-}
-
 impl Storage {
     pub(super) fn check(&self, field: &str) -> Result<(), Error> {
+        let of_backup = [
+            ("bucket", self.bucket.is_some()),
+            ("vendor", self.vendor.is_some()),
+            ("afterSeconds", self.after_seconds.is_some()),
+        ];
+        if let Some((name, _)) = of_backup.iter().find(|(_, is_given)| *is_given) {
+            return Err(invalid(&format!(
+                "{field}.{name}: is a field of backup alone; StartCloudRecording names the bucket"
+            )));
+        }
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(&format!("{field}."), endpoint)?;
         }
@@ -168,33 +171,32 @@ fn check_endpoint(before: &str, endpoint: &str) -> Result<(), Error> {
     Ok(())
 }
 
-impl BackupSettings {
-    /// How the backup store is reached, as for the bucket.
-    #[must_use]
-    pub fn storage(&self) -> Storage {
-        Storage {
-            endpoint: self.endpoint.clone(),
-            region: self.region.clone(),
-            path_style: self.path_style,
-            prefix: self.prefix.clone(),
-            ca_file: self.ca_file.clone(),
-            encryption: self.encryption.clone(),
-            tags: self.tags.clone(),
-            storage_class: self.storage_class.clone(),
-            credential_files: Some(self.credential_files.clone()),
-        }
-    }
+impl TryFrom<Storage> for BackupSettings {
+    type Error = &'static str;
 
+    fn try_from(mut storage: Storage) -> Result<Self, Self::Error> {
+        Ok(Self {
+            bucket: storage.bucket.take().ok_or("missing field `bucket`")?,
+            vendor: storage.vendor.take(),
+            credential_files: storage.credential_files.take().ok_or("missing field `credentialFiles`")?,
+            after_seconds: storage.after_seconds.take().unwrap_or(AFTER_SECONDS),
+            storage,
+        })
+    }
+}
+
+impl BackupSettings {
     #[must_use]
     pub fn after(&self) -> Duration {
         Duration::from_secs(u64::from(self.after_seconds))
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        check_location("backup.", &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())?;
+        let Storage { endpoint, region, .. } = &self.storage;
+        check_location("backup.", &self.bucket, self.vendor, endpoint.as_deref(), region.as_deref())?;
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));
         }
-        self.storage().check("backup")
+        self.storage.check("backup")
     }
 }

@@ -58,8 +58,8 @@ impl Target {
     /// The backup store of the configuration.
     #[must_use]
     pub fn of_backup(backup: &config::BackupSettings) -> Self {
-        let region = backup.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
-        Self::new(backup.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage())
+        let region = backup.storage.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
+        Self::new(backup.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage)
     }
 
     /// The same files at another location.
