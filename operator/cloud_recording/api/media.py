@@ -49,6 +49,11 @@ class Layout(StrEnum):
     VERTICAL = "Vertical"
 
 
+class Output(StrEnum):
+    HLS = "HLS"
+    MP4 = "MP4"
+
+
 _EVEN: Final = Rule(
     "self % 2 == 0", "must be even: video is coded in blocks of two by two pixels", lambda side: side % 2 == 0
 )
@@ -191,6 +196,32 @@ class RecordingOptions(SpecModel):
     slice_seconds: Annotated[int, Field(ge=2, le=60)] = Field(
         default=15,
         description="Length of a slice: it is cut at the first key frame after this time.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    outputs: Annotated[
+        tuple[Output, ...],
+        Field(
+            min_length=1,
+            max_length=2,
+            json_schema_extra=kubernetes(
+                Rule(
+                    "self.exists(output, output == 'HLS')",
+                    "must have 'HLS', and may have 'MP4' beside it",
+                    lambda outputs: Output.HLS in outputs,
+                ),
+                Rule(
+                    "self.all(output, self.exists_one(other, other == output))",
+                    "must not have the same twice",
+                    lambda outputs: len(set(outputs)) == len(outputs),
+                ),
+            ),
+        ),
+    ] = Field(
+        default=(Output.HLS,),
+        description="What is made: always HLS, a playlist and its slices. MP4 beside it is one file of each part, made "
+        "of the slices after the stop, without transcoding; it needs as much of the work volume as the recording has "
+        "bytes, and a key that may also get objects (`s3:GetObject`) where slices had to leave the volume before. "
+        "Another engine than the default one makes no MP4.",
         json_schema_extra=kubernetes(fixed=True),
     )
     video: Video = Field(

@@ -105,6 +105,7 @@ class Reason(OpenEnum):
     UPLOADER_INIT = "UploaderInit"
     UPLOADER_FAILED = "UploaderFailed"
     BACKUP_FAILED = "BackupFailed"
+    MP4_NOT_MADE = "MP4NotMade"
     RECORDER_EXIT = "RecorderExit"
     GENERAL_ERROR = "GeneralError"
     WRITABLE = "Writable"
@@ -515,6 +516,14 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.UPLOADER_INIT: _of_code(RecordingErrorCode.UPLOADER_INIT, resolved_by=ResolvedBy.UPLOADS),
         Reason.UPLOADER_FAILED: _of_code(RecordingErrorCode.UPLOADER_FAILED, resolved_by=ResolvedBy.UPLOADS),
         Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED),
+        Reason.MP4_NOT_MADE: ReasonFacts(
+            "No MP4 was made of a part, though one was asked for; its slices and playlist are complete.",
+            Remedy(
+                "Make it of the playlist by another program, or create the next recording as the message advises: with "
+                "a larger `spec.work`, or with a key that may also get objects.",
+                creates=("spec.work",),
+            ),
+        ),
         Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT, resolved_by=ResolvedBy.CAPTURE),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
         Reason.WRITABLE: ReasonFacts("The bucket refuses nothing that is put, verified by its own answers."),

@@ -25,7 +25,7 @@ bucket while it records. A recording is finished for good after a stop: to recor
 Unknown fields are refused by `kubectl`; a program should ask for the same with `fieldValidation=Strict`.
 
 These names are reserved for later versions and are unknown fields in this one: `spec.channel.livekit`,
-`spec.channel.agora`, `spec.channel.decryption`, `spec.recording.outputs`,
+`spec.channel.agora`, `spec.channel.decryption`,
 `spec.storage.ref`, `spec.storage.encryption`, `spec.storage.tags`, `spec.storage.storageClass`, `spec.backup`, and the
 kind `RecordingStorage`.
 """

@@ -132,6 +132,8 @@ class Playlist(KeptModel):
     url: Annotated[str, Field(max_length=2048)] | None = Field(
         default=None, description="Its URL in the bucket; reading it may need credentials."
     )
+    mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the bucket.")
+    mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(default=None, description="URL of that MP4.")
 
 
 class Part(KeptModel):
@@ -186,6 +188,8 @@ class Part(KeptModel):
     stop_time: Time | None = Field(default=None, description="When the part stopped recording.")
     end_time: Time | None = Field(default=None, description="When the pod ended.")
     playlist: FileName | None = Field(default=None, description="Name of the part's playlist.")
+    mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the bucket.")
+    mp4_missing: Message | None = Field(default=None, description="Why the part has no MP4, though one was asked for.")
     slices: Amounts = Field(default=Amounts(), description="Slices of the part.")
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
@@ -265,6 +269,13 @@ class CloudRecordingStatus(KeptModel):
         description="Every part's playlist, in order: played one after the other they are the whole recording. Of more "
         "than 100 the newest.",
         json_schema_extra=kubernetes(list_map_keys=("part",)),
+    )
+    mp4: FileName | None = Field(
+        default=None,
+        description="Name of the newest part's MP4, without the storage's prefix, once it is in the bucket, verified.",
+    )
+    mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="URL of that MP4; reading it may need credentials."
     )
     progress_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
         default=None, description="Share of the files written so far that are in the bucket, verified."

@@ -15,7 +15,7 @@ from cloud_recording.api.base import API_VERSION, Count, Message, OpenEnum, Prec
 from cloud_recording.api.host_patterns import ANY_HOST
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
-from cloud_recording.api.status import Amounts, Outcome, ParticipantState
+from cloud_recording.api.status import Amounts, FileName, Outcome, ParticipantState
 from cloud_recording.api.storage import Storage, StoragePlace
 from cloud_recording.common.callback_names import CallbackName
 
@@ -137,6 +137,20 @@ class PauseRecord(RecordModel):
     since: Milliseconds
 
 
+class MP4State(OpenEnum):
+    WANTED = "Wanted"
+    DELIVERED = "Delivered"
+    GIVEN_UP = "GivenUp"
+
+
+class MP4Record(RecordModel):
+    """What became of the MP4 that was asked for."""
+
+    state: MP4State
+    file: FileName | None = None
+    reason: Message = ""
+
+
 class TickLateness(RecordModel):
     """How late the composer's tick is, in microseconds."""
 
@@ -176,6 +190,7 @@ class Snapshot(RecordModel):
     position_milliseconds: Milliseconds = 0
     tick_lateness_microseconds: TickLateness = TickLateness()
     last_error: EngineError | None = None
+    mp4: MP4Record | None = None
 
 
 class Summary(RecordModel):
@@ -196,6 +211,7 @@ class Summary(RecordModel):
     somebody_joined: bool = False
     nothing_left: bool = False
     """Whether everything that the part ever had on its work volume is in a store."""
+    mp4: MP4Record | None = None
 
     def termination_message(self) -> str:
         """JSON of at most 4,096 bytes: a message that is too long in bytes loses its end."""

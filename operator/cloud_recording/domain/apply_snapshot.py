@@ -29,6 +29,7 @@ def with_snapshot(
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         pause=pause,
         storage=storage_health.reported(part, snapshot.storage),
+        **parts.mp4_of(part, snapshot.mp4),
         engine_extended=True,
     )
     status = parts.replaced(status, counted)

@@ -48,6 +48,8 @@ def _never_began(status: CloudRecordingStatus) -> Completion | None:
 
 
 def _with_losses(status: CloudRecordingStatus, message: str) -> str:
+    without = [f"no MP4 was made of part {part.number}" for part in status.parts if part.mp4_missing]
+    message = "; ".join(filter(None, (message, *without)))
     lost = [str(part.number) for part in status.parts if part.state is PartState.LOST and part.start_time is not None]
     if not lost:
         return message

@@ -45,6 +45,8 @@ def error_while_recording(reason: Reason, message: str, *, time: datetime) -> La
 def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime) -> LastError:
     """The error with the remedy of its cause, where the engine tells it."""
     error = error_of_code(callback.code, callback.message, time=time)
+    if part.mp4_missing is not None and part.mp4_missing in callback.message:
+        return error_of_reason(Reason.MP4_NOT_MADE, callback.message, time=time, code=callback.code)
     health = part.storage
     if callback.snapshot is None or callback.snapshot.storage is None or health is None or health.ready is not False:
         return error

@@ -25,7 +25,7 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import place_of
-from cloud_recording.api.wire import Summary
+from cloud_recording.api.wire import MP4Record, MP4State, Summary
 from cloud_recording.domain import names
 from cloud_recording.domain.wire_time import optional_time
 
@@ -104,6 +104,17 @@ def read_summary(message: str, *, uid: str, part: int) -> Summary | None:
     return summary if (summary.recording_id, summary.part) == (names.recording_id(uid), part) else None
 
 
+def mp4_of(part: Part, reported: MP4Record | None) -> dict[str, object]:
+    """What is known of the part's MP4: one that is in the bucket stays there."""
+    if reported is None or part.mp4 is not None:
+        return {}
+    delivered, given_up = reported.state is MP4State.DELIVERED, reported.state is MP4State.GIVEN_UP
+    return {
+        "mp4": reported.file if delivered else None,
+        "mp4_missing": (reported.reason or reported.state.value) if given_up else None,
+    }
+
+
 def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
     """The status with the part concluded by its own account, which comes as a callback and as termination message."""
     over = changed(
@@ -123,6 +134,7 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         end_time=part.end_time or now.replace(microsecond=0),
         somebody_joined=part.somebody_joined or summary.somebody_joined,
         missing_secrets=None,
+        **mp4_of(part, summary.mp4),
         nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,
         pause=None,

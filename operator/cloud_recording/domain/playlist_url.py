@@ -38,7 +38,13 @@ def playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tup
     for part in status.parts:
         if part.playlist is not None and totals.in_bucket(part):
             storage = at_place(recording.spec.storage, part.storage.place if part.storage else None)
-            known[part.number] = Playlist(part=part.number, name=part.playlist, url=url(storage, part.playlist))
+            known[part.number] = Playlist(
+                part=part.number,
+                name=part.playlist,
+                url=url(storage, part.playlist),
+                mp4=part.mp4,
+                mp4_url=url(storage, part.mp4) if part.mp4 else None,
+            )
     return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
 
 

@@ -117,6 +117,8 @@ def _with_conditions(
             "conditions": conditions.as_tuple(),
             "observed_generation": recording.metadata.generation,
             "playlist_url": newest.url if newest else None,
+            "mp4": newest.mp4 if newest else None,
+            "mp4_url": newest.mp4_url if newest else None,
             "playlists": playlists,
         }
     )

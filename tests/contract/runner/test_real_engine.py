@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from cloud_recording.api.status import Outcome
-from cloud_recording.api.wire import Snapshot
+from cloud_recording.api.wire import MP4State, Snapshot
 from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
@@ -107,6 +107,35 @@ async def test_a_live_channel_is_recorded_uploaded_and_told_truthfully(
     (uploaded,) = stage.operator.of("RecordingUploaded")
     assert uploaded["fileName"] == f"{RECORDING_ID}_room-1.m3u8"
     assert "#EXT-X-ENDLIST" in (await asyncio.to_thread(bucket.read, uploaded["fileName"])).decode()
+
+
+async def test_an_mp4_is_in_the_bucket_and_told_where_one_was_asked_for(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    asked = document(stage, bucket)
+    asked["spec"]["recording"]["outputs"] = ["HLS", "MP4"]
+    await start(stage, asked, url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended(seconds=120) == 0
+    made = stage.pod.summary().mp4
+    assert made is not None
+    assert (made.state, made.file) == (MP4State.DELIVERED, f"{RECORDING_ID}_room-1.mp4")
+    assert made.file in await asyncio.to_thread(bucket.objects)
+
+
+async def test_a_stream_is_passed_through_where_that_is_asked_for(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    asked = document(stage, bucket)
+    asked["spec"]["recording"]["video"]["passthrough"] = {"longestSliceSeconds": 9}
+    await start(stage, asked, url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=2)
+    stage.want(generation=2, state="Stopped")
+    assert await stage.pod.ended(seconds=120) == 0
+    assert stage.operator.of("RecorderFailure") == []
+    playlist = await asyncio.to_thread(bucket.read, f"{RECORDING_ID}_room-1.m3u8")
+    assert "#EXT-X-TARGETDURATION:9\n" in playlist.decode()
 
 
 async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket: Bucket, rtmp: RtmpServer) -> None:

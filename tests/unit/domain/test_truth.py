@@ -24,9 +24,11 @@ from cloud_recording.api.wire import Callback
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions
 from cloud_recording.domain.apply_callbacks import apply_callbacks
+from cloud_recording.domain.completion import completion
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.ready_reason import FIRST_PROBE, FIRST_REPORT_TIMEOUT, REPORT_TIMEOUT
+from cloud_recording.domain.restart_policy import EndRecording
 from cloud_recording.domain.status_events import Transition, transitions
 from cloud_recording.domain.summarize import summarized
 from tests.unit.domain.builders import (
@@ -135,6 +137,31 @@ def test_the_error_of_a_participants_track_is_over_when_the_recorder_says_so() -
     healed = told(recording, lost, a_callback("Snapshot", 5, at=after(30), snapshot=a_snapshot()), at=after(30))
     assert healed.last_error is not None
     assert healed.last_error.resolved_time == after(30)
+
+
+MP4 = "0123_room-1.mp4"
+
+
+def test_an_mp4_is_named_once_the_bucket_has_it_and_its_lack_is_no_failure_that_uploads_mend() -> None:
+    recording = a_recording().spec(recording={"outputs": ["HLS", "MP4"]}).build()
+    stored = {"playlist": "a.m3u8", "slices": {"written": 1, "uploaded": 1}, "storage": READY, "state": "Uploading"}
+    wanted = a_snapshot(**stored, mp4={"state": "Wanted"})
+    uploading = told(recording, begun(recording), RUNNER_STARTED, a_callback("Snapshot", 2, snapshot=wanted))
+    assert (uploading.mp4, uploading.mp4_url) == (None, None)
+    made = a_snapshot(**stored, mp4={"state": "Delivered", "file": MP4, "bytes": 9, "sha256": "0"})
+    there = told(recording, uploading, a_callback("Snapshot", 3, snapshot=made))
+    assert (there.mp4, there.mp4_url) == (MP4, f"https://s3.example.com/recordings/{MP4}")
+    assert [(one.mp4, one.mp4_url) for one in there.playlists] == [(there.mp4, there.mp4_url)]
+    without = a_snapshot(**stored, mp4={"state": "GivenUp", "file": MP4, "reason": "the volume is too small"})
+    message = "no MP4 was made: the volume is too small. Slices and playlist are complete without it"
+    code = RecordingErrorCode.UPLOADER_FAILED
+    failure = a_callback("UploaderFailure", 3, code=code, message=message, snapshot=without)
+    lacking = told(recording, uploading, failure, a_callback("Snapshot", 4, snapshot=without))
+    assert lacking.mp4 is None
+    assert lacking.last_error is not None
+    assert (lacking.last_error.reason, lacking.last_error.resolved_time) == (Reason.MP4_NOT_MADE, None)
+    ended = completion(lacking, EndRecording(Reason.COMPLETED, "", succeeded=True))
+    assert (ended.succeeded, ended.message) == (True, "no MP4 was made of part 0")
 
 
 def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it() -> None:

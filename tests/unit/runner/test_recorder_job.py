@@ -48,6 +48,7 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
         "allowLinkLocal": False,
         "allowedHosts": ["*"],
         "fit": "Crop",
+        "outputs": ["HLS"],
         "storage": {
             "endpoint": "https://s3.example.com",
             "region": "us-east-1",

@@ -11,7 +11,7 @@ import pytest
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
 from cloud_recording.runner.local.exit_statuses import EXIT_NOTHING, EXIT_RECORDED, exit_status_of
-from cloud_recording.runner.local.terminal import Terminal, comings_and_goings
+from cloud_recording.runner.local.terminal import Terminal, comings_and_goings, sentence
 
 
 def seen(*people: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +54,16 @@ def test_each_change_is_told_once_where_nothing_moves() -> None:
     for snapshot in (None, seen(ALICE), seen(ALICE), seen({**ALICE, "state": "Left"})):
         terminal.show(snapshot)
     assert [line[10:] for line in output.getvalue().splitlines()] == ["alice (2) has joined", "alice (2) has left"]
+
+
+@pytest.mark.parametrize(
+    ("mp4", "is_tried_again"),
+    [(None, True), ({"state": "Wanted"}, True), ({"state": "GivenUp", "reason": "too small"}, False)],
+)
+def test_an_mp4_that_cannot_be_made_is_not_tried_again(mp4: dict[str, Any] | None, *, is_tried_again: bool) -> None:
+    message = "no MP4 was made: too small"
+    told = {"type": "UploaderFailure", "code": 439, "message": message, "snapshot": {"mp4": mp4}}
+    assert str(sentence(told)).endswith("it is tried again") is is_tried_again
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::catalog::gaps::{Gap, GapExplanations, ROUNDING};
 use crate::catalog::record::{Begun, Record, TrackRecord};
 use crate::names;
@@ -79,7 +81,8 @@ pub struct StoredCount {
 }
 
 /// What became of the MP4 that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state")]
 pub enum Mp4State {
     Wanted,
     Delivered { file: String, bytes: u64, sha256: String },

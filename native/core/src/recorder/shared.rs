@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::capture::api::{CaptureFigures, Layout};
-use crate::catalog::ledger::{Ledger, StoredCount};
+use crate::catalog::ledger::{Ledger, Mp4State, StoredCount};
 use crate::catalog::Catalog;
 use crate::config::{self, BucketLocation};
 use crate::error::{Code, Error};
@@ -190,6 +190,8 @@ struct Snapshot<'a> {
     position_milliseconds: u64,
     tick_lateness_microseconds: SnapshotLateness,
     last_error: Option<LastError>,
+    /// What became of the MP4, if one was asked for.
+    mp4: Option<Mp4State>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -236,6 +238,7 @@ impl<'a> Snapshot<'a> {
             gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
             gap_count: gaps.len(),
             gaps: last(gaps).map(|gap| SnapshotGap { start: gap.start, stop: gap.stop, reason: gap.reason }).collect(),
+            mp4: ledger.mp4().cloned(),
             ..Self::without_catalog(recording_id, view)
         }
     }

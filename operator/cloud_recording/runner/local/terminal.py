@@ -13,6 +13,14 @@ from cloud_recording.runner.outbox import StoredCallback
 
 _CLEAR_LINE = "\r\x1b[K"
 
+
+def _uploader_failure(callback: Mapping[str, Any]) -> str:
+    words = f"upload: {callback['message']} ({callback['code']})"
+    mp4 = (callback.get("snapshot") or {}).get("mp4") or {}
+    is_final = mp4.get("state") == "GivenUp" and mp4.get("reason", "") in callback["message"]
+    return words if is_final else f"{words}; it is tried again"
+
+
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     CallbackName.CONNECTING: lambda _: "connecting to the channel",
     CallbackName.STARTED: lambda _: "somebody is in the channel: recording",
@@ -20,7 +28,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     CallbackName.UPLOADED: lambda it: f"everything is in the bucket: {it['fileName']}",
     CallbackName.BACKED_UP: lambda it: f"everything is stored, some of it in the backup: {it['fileName']}",
     CallbackName.RECORDER_FAILURE: lambda it: f"recorder: {it['message']} ({it['code']})",
-    CallbackName.UPLOADER_FAILURE: lambda it: f"upload: {it['message']} ({it['code']}); it is tried again",
+    CallbackName.UPLOADER_FAILURE: _uploader_failure,
     CallbackName.FATAL_ERROR: lambda it: f"the recording cannot go on: {it['message'] or 'error'} ({it['code']})",
     CallbackName.REFUSED: lambda it: f"the recording cannot go on: {it['message']} ({it['code']})",
     CallbackName.RECORDER_EXITED: lambda it: str(it["message"]),

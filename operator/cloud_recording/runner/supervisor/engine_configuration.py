@@ -49,6 +49,7 @@ class EngineConfiguration:
             **self._work_bytes(),
             **self._max_wait(),
             "fit": document.spec.recording.video.fit.value,
+            "outputs": [output.value for output in document.spec.recording.outputs],
             **self._work_volume(),
             "sliceSeconds": document.spec.recording.slice_seconds,
             "protocols": list(document.protocols),

@@ -30,10 +30,14 @@ pub async fn deliver(slice_store: &SliceStore, store: &Store) -> Result<(), Uplo
     if job.is_open {
         let record = match job.carry_out(slice_store, store).await {
             Ok(Put { bytes, sha256, .. }) => Record::Mp4Delivered { file: job.file.clone(), bytes, sha256 },
-            Err(Mp4UploadError::Never(reason)) => job.give_up(reason, slice_store),
+            Err(Mp4UploadError::Never(reason)) => Record::Mp4GivenUp { file: job.file.clone(), reason },
             Err(Mp4UploadError::Now(stop)) => return Err(stop),
         };
-        slice_store.write(record)?;
+        // Written first: who is told may look.
+        slice_store.write(record.clone())?;
+        if let Record::Mp4GivenUp { reason, .. } = &record {
+            job.tell_given_up(reason, slice_store);
+        }
     }
     for file in job.slices.iter().map(|slice| &slice.file).chain([&job.file, &partial(&job.file)]) {
         slice_store.remove(file)?;
@@ -87,13 +91,12 @@ impl Mp4Job {
         Ok(store.put_file(&self.file, ObjectKind::Mp4, file).await?)
     }
 
-    fn give_up(&self, reason: String, slice_store: &SliceStore) -> Record {
+    fn tell_given_up(&self, reason: &str, slice_store: &SliceStore) {
         // An empty recording was told already.
         if !self.slices.is_empty() {
             let message = format!("no MP4 was made: {reason}. Slices and playlist are complete without it");
             slice_store.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
         }
-        Record::Mp4GivenUp { file: self.file.clone(), reason }
     }
 
     /// Sees that the MP4 fits onto the work volume, with one slice beside it where they have to be fetched.
