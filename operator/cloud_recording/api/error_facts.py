@@ -17,6 +17,10 @@ class ErrorFacts(NamedTuple):
     reason: Reason
     meaning: str
     remedy: Remedy
+    worth_repeating: bool = True
+    """Another part may fare better; without it the same call has the same answer, as the SDK's table has it."""
+    heals: bool = False
+    """A bucket, key or network that somebody mends ends it, so that a rescue is tried again."""
 
 
 _NEW_PART: Final = (
@@ -33,12 +37,14 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
                 "Check the App ID's permission, the stream URLs and their credentials, and the network between the "
                 "pod's node and the media server."
             ),
+            heals=True,
         ),
         RecordingErrorCode.DISCONNECTED: ErrorFacts(
             Reason.DISCONNECTED,
             "The connection to everybody in the channel was lost, and could not be made again for a minute; unless "
             "somebody comes within `spec.recording.maxIdleSeconds`, the recording ends.",
             Remedy("Check the App ID's permission, the media server and the network between it and the pod's node."),
+            heals=True,
         ),
         RecordingErrorCode.INVALID_PARAMETER: ErrorFacts(
             Reason.INVALID_PARAMETER,
@@ -47,11 +53,13 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
                 "Correct the field that the message names and create the recording again; trying the same again cannot "
                 "help."
             ),
+            worth_repeating=False,
         ),
         RecordingErrorCode.INVALID_OPERATION: ErrorFacts(
             Reason.INVALID_OPERATION,
             "The engine was asked for something that its state does not allow.",
             Remedy("Create the recording again; if it happens again, report it with the pod's log."),
+            worth_repeating=False,
         ),
         RecordingErrorCode.NO_USERS: ErrorFacts(
             Reason.NO_USERS,
@@ -68,6 +76,7 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
             Remedy(
                 "Check that the participants sent audio or video of the kind that `spec.recording.streams` asks for."
             ),
+            worth_repeating=False,
         ),
         RecordingErrorCode.RECORDER_INIT: ErrorFacts(
             Reason.RECORDER_INIT,
@@ -86,16 +95,20 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
             Reason.UPLOADER_INIT,
             "The uploader could not be set up; recording goes on and the files wait on the work volume.",
             Remedy("Mend what the message and the condition `StorageReady` name; the upload goes on by itself."),
+            heals=True,
         ),
         RecordingErrorCode.UPLOADER_FAILED: ErrorFacts(
             Reason.UPLOADER_FAILED,
             "The bucket did not take a file; recording goes on, the file waits on the work volume and is tried again.",
             Remedy("Mend what the message and the condition `StorageReady` name; the upload goes on by itself."),
+            heals=True,
         ),
         RecordingErrorCode.BACKUP_FAILED: ErrorFacts(
             Reason.BACKUP_FAILED,
             "The backup store did not take a file either; the file waits on the work volume.",
             Remedy("Check the backup store's bucket, credentials and network."),
+            worth_repeating=False,
+            heals=True,
         ),
         RecordingErrorCode.RECORDER_EXIT: ErrorFacts(
             Reason.RECORDER_EXIT,

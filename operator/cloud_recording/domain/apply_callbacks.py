@@ -107,9 +107,9 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return _secrets_gone(status, part, callback, time=time)
         case RecordingConnecting():
             # Another try of what was refused is no other state until it comes to something else.
-            return status if _is_refused(part) else _with_state(status, part, PartState.CONNECTING)
+            return status if _streams_are_refused(part) else _with_state(status, part, PartState.CONNECTING)
         case RecordingRefused():
-            return _refused(status, part, callback, time=time)
+            return _streams_refused(status, part, callback, time=time)
         case RecordingStarted():
             return _started(status, part, callback.snapshot, time=time)
         case RecordingStopped():
@@ -139,8 +139,7 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return parts.replaced(status, parts.changed(part, storage=PartStorage(place=place)))
         case EditRefused():
             message = f"`{callback.field}` was not changed: {callback.message}"
-            refusal = error_of_code(RecordingErrorCode.INVALID_OPERATION, message, time=time)
-            return with_error(status, refusal)
+            return with_error(status, error_of_code(RecordingErrorCode.INVALID_OPERATION, message, time=time))
         case Finished(summary=summary):
             return parts.concluded(status, part, summary, now=time)
         case SnapshotTaken() | UnknownCallback():
@@ -170,7 +169,7 @@ def _waiting(status: CloudRecordingStatus, part: Part, callback: WaitingForSecre
     return parts.replaced(status, waiting)
 
 
-def _refused(
+def _streams_refused(
     status: CloudRecordingStatus, part: Part, callback: RecordingRefused, *, time: datetime
 ) -> CloudRecordingStatus:
     refused = parts.changed(part, state=PartState.STARTING, reason=Reason.STREAMS_REFUSED, message=callback.message)
@@ -181,7 +180,7 @@ def _refused(
     return with_error(status, error_of_reason(Reason.STREAMS_REFUSED, callback.message, time=time, code=callback.code))
 
 
-def _is_refused(part: Part) -> bool:
+def _streams_are_refused(part: Part) -> bool:
     return part.state is PartState.STARTING and part.reason is Reason.STREAMS_REFUSED
 
 
@@ -312,7 +311,7 @@ def _recorder_exited(
 def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:
     # Whenever a snapshot was taken, it never brings a part back to work that has stopped, and never puts one to work
     # that has not begun: the engine has callbacks of their own for that.
-    if callback.snapshot is not None and _is_refused(part) and _is_reached(callback.snapshot):
+    if callback.snapshot is not None and _streams_are_refused(part) and _is_reached(callback.snapshot):
         return _with_state(status, part, PartState.CONNECTING)
     state = _PART_STATES.get(callback.snapshot.state) if callback.snapshot else None
     if state is None or (part.state.known and part.state not in parts.CAPTURING):

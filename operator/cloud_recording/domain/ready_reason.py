@@ -76,7 +76,7 @@ def _of_newest_part(  # noqa: C901, PLR0911 - one way out for each state of a pa
     match part.state:
         case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
             if part.reason is Reason.STREAMS_REFUSED and not stopping:
-                return ReadyReason(reason=part.reason, message=_refused(recording, part))
+                return ReadyReason(reason=part.reason, message=_streams_refused_message(recording, part))
             # Who waits for nothing any more, and was heard, is about to join.
             first = Reason.CONNECTING if part.state is PartState.STARTING else Reason.PENDING
             usual = Reason.RESTARTING if part.number else first
@@ -110,7 +110,7 @@ def _unchanged(status: CloudRecordingStatus) -> ReadyReason:
     return ReadyReason(reason=known.reason, message=known.message)
 
 
-def _refused(recording: CloudRecording, part: Part) -> str:
+def _streams_refused_message(recording: CloudRecording, part: Part) -> str:
     """Why nobody can be recorded, and where the URLs are from."""
     secrets = [
         f"key '{stream.url_secret_ref.key}' of Secret '{stream.url_secret_ref.name}' holds the URL of "

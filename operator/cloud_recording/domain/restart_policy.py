@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
@@ -21,16 +22,6 @@ RESTART_BACKOFF: Final = Backoff(first_seconds=2.0, most_seconds=300.0)
 
 GOOD_RUN: Final = timedelta(minutes=1)
 """A part that recorded this much was no failure to start: the delay begins anew after it."""
-
-NO_USE_TO_REPEAT: Final = frozenset(
-    {
-        RecordingErrorCode.INVALID_PARAMETER,
-        RecordingErrorCode.INVALID_OPERATION,
-        RecordingErrorCode.NO_RECORDED_DATA,
-        RecordingErrorCode.BACKUP_FAILED,
-    }
-)
-"""Codes for which the SDK's table does not advise to start again: the same call has the same answer."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ def follow_up(
     """What follows a part that no longer captures while the recording is still wanted."""
     if part.error_code == RecordingErrorCode.NO_USERS or part.outcome is Outcome.IDLE:
         return _idle_end(status, part)
-    if part.error_code is not None and part.error_code in NO_USE_TO_REPEAT:
+    if part.error_code is not None and not error_facts(part.error_code).worth_repeating:
         return EndRecording(part.reason or Reason.GENERAL_ERROR, part.message or "", succeeded=False)
     if not _broke_off(part):
         # Neither failed nor ended from outside: the recorder stopped as it should, for example because it kept

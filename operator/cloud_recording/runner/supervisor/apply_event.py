@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, EngineState
@@ -50,16 +51,6 @@ _AWAITED_UNTIL_ANSWER: Final[Mapping[str, Awaited]] = {
     **{command: edit.awaited for command, edit in EDITS.items()},
 }
 """What is awaited no longer once it is answered. A stop is not among them: it is over when the engine has left."""
-_HEALABLE: Final = frozenset(
-    {
-        RecordingErrorCode.CONNECT_ERROR,
-        RecordingErrorCode.DISCONNECTED,
-        RecordingErrorCode.UPLOADER_INIT,
-        RecordingErrorCode.UPLOADER_FAILED,
-        RecordingErrorCode.BACKUP_FAILED,
-    }
-)
-"""Refusals of a rescue that a mended bucket, key or network ends: it is tried again, for as long as there is time."""
 
 
 def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901, PLR0911 - one line for each event there is
@@ -203,7 +194,7 @@ def storage_changed(state: State, place: Mapping[str, Any]) -> Step:
 
 def _after_rescue(state: State, event: ProcessAnswered) -> Step:
     if event.refusal:
-        hopeless = event.code not in _HEALABLE
+        hopeless = not error_facts(event.code).heals
         facts = replace(state.facts, message=state.facts.message or event.refusal)
         failure = EmitCallback(
             type=CallbackName.UPLOADER_FAILURE, payload={"code": event.code, "message": event.refusal}
