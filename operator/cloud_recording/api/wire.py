@@ -7,7 +7,7 @@ unknown callbacks are kept as such, so that an operator can be rolled back under
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
@@ -85,6 +85,17 @@ class DesiredState(RecordModel):
     credentials_generation: Count = 0
     storage: Storage | None = None
     """Where the files are to go, as far as that may still change; an operator of an earlier release says nothing."""
+
+    @classmethod
+    def of_spec(cls, spec: CloudRecordingSpec, *, generation: int, state: DesiredRecordingState) -> Self:
+        """What a spec says of it; the rest depends on what happened before."""
+        return cls(
+            generation=generation,
+            state=state,
+            layout=spec.recording.video.layout,
+            max_resolution_uid=spec.recording.video.max_resolution_uid,
+            upload_grace_seconds=spec.upload_grace_seconds,
+        )
 
 
 class EngineState(OpenEnum):

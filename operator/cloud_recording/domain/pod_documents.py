@@ -49,15 +49,11 @@ def desired_state_document(
     """What the part's pod should be doing now; all but the newest part only have to come to their end."""
     spec = recording.spec
     may_record = part == parts.newest(status) and part.state is not PartState.UPLOADING
-    return DesiredState(
-        generation=recording.metadata.generation,
-        state=desired_state(recording, status, now=now) if may_record else DesiredRecordingState.STOPPED,
-        layout=spec.recording.video.layout,
-        max_resolution_uid=spec.recording.video.max_resolution_uid,
-        max_duration_seconds=duration_left(recording, part),
-        upload_grace_seconds=spec.upload_grace_seconds,
-        storage=at_place(spec.storage, parts.stored_place(status) or _refused_place(recording, part, settings)),
-    )
+    state = desired_state(recording, status, now=now) if may_record else DesiredRecordingState.STOPPED
+    place = parts.stored_place(status) or _refused_place(recording, part, settings)
+    by_spec = DesiredState.of_spec(spec, generation=recording.metadata.generation, state=state)
+    by_status = {"max_duration_seconds": duration_left(recording, part), "storage": at_place(spec.storage, place)}
+    return by_spec.model_copy(update=by_status)
 
 
 def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSettings) -> StoragePlace | None:

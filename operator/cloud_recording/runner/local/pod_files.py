@@ -24,7 +24,7 @@ class PodFiles:
         self._uid = uid
         self._engine = engine
         self.mounts = Mounts(pod=directory / "pod", secrets=directory / "secrets", token=directory / "token")
-        self.desired = _first_desired(manifest)
+        self.desired = DesiredState.of_spec(manifest.spec, generation=1, state=manifest.spec.desired_state)
 
     def change_desired(self, **changes: object) -> None:
         """Writes another desired state, as the operator would."""
@@ -72,17 +72,6 @@ class PodFiles:
             allow_link_local=True,
             max_wait_seconds=spec.recording.max_wait_seconds,
         )
-
-
-def _first_desired(manifest: Manifest) -> DesiredState:
-    spec = manifest.spec
-    return DesiredState(
-        generation=1,
-        state=spec.desired_state,
-        layout=spec.recording.video.layout,
-        max_resolution_uid=spec.recording.video.max_resolution_uid,
-        upload_grace_seconds=spec.upload_grace_seconds,
-    )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
