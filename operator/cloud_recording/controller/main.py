@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"cloud-recording operator: {error}", file=sys.stderr)
         return EXIT_INVALID
     log_setup.set_up(settings.logging)
+    _collect_garbage_rarely()
     try:
         return asyncio.run(_run(settings, replica))
     except ValueError as error:
@@ -47,6 +49,16 @@ def main(arguments: Sequence[str]) -> int:
     except KubeError as error:
         logger.error("the operator cannot start", extra={"error": error.message})  # noqa: TRY400 - told, not traced
         return EXIT_FAILED
+
+
+def _collect_garbage_rarely() -> None:
+    """Has the collector look at what requests leave behind, less often, and never again at what was imported.
+
+    What they leave behind is freed without it but for rare cycles; looking for those took a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _run(settings: OperatorSettings, replica: ReplicaIdentity) -> int:
