@@ -171,7 +171,7 @@ def test_alerts_ask_for_metrics_that_exist(render: Render) -> None:
     ]
     expressions = " ".join(alert["expr"] for group in rule["spec"]["groups"] for alert in group["rules"])
     metrics = Metrics()
-    metrics.pass_ended(seconds=0, succeeded=False)
+    metrics.pass_ended(cause="pod", seconds=0, succeeded=False)
     offered = metrics.exposition().decode()
     asked = set(re.findall(r"cloudrecording_\w+", expressions))
     assert asked

@@ -41,16 +41,30 @@ class Limits:
     requests_under_way: int = 256
 
 
+def busy() -> web.Response:
+    """Asks for the same again later."""
+    told = {"message": "too many requests are under way"}
+    return web.json_response(told, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class CallbackListener:
     """An HTTPS server with limits around one handler; leaves no connection behind when it is closed."""
 
-    def __init__(self, handler: Handler, *, largest_request: int, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        largest_request: int,
+        limits: Limits | None = None,
+        shed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._handler = handler
         self._largest_request = largest_request
         self.limits = limits or Limits()
+        self._shed = shed
         self._of_address: Counter[str] = Counter()
         self._requests = 0
         self._server: asyncio.Server | None = None
@@ -88,9 +102,13 @@ class CallbackListener:
         self._connections.pre_shutdown()
         await self._connections.shutdown(patience_seconds)
 
+    def connections(self) -> int:
+        """How many are open."""
+        return self._of_address.total()
+
     def admit(self, address: str) -> bool:
         """Counts a connection, if there is room for it."""
-        room = self._of_address.total() < self.limits.connections
+        room = self.connections() < self.limits.connections
         if not room or self._of_address[address] >= self.limits.connections_of_an_address:
             return False
         self._of_address[address] += 1
@@ -107,8 +125,8 @@ class CallbackListener:
         connection.begin()
         try:
             if self._requests >= self.limits.requests_under_way:
-                busy = {"message": "too many requests are under way"}
-                return web.json_response(busy, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+                self._shed()
+                return busy()
             self._requests += 1
             try:
                 return await self._handler(request)

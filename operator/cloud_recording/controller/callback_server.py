@@ -25,7 +25,7 @@ from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.json_types import Json
-from cloud_recording.controller.callback_listener import RETRY_SECONDS
+from cloud_recording.controller.callback_listener import RETRY_SECONDS, busy
 from cloud_recording.controller.caller_identities import Caller, CallerIdentities
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_recordings import KnownRecordings
@@ -44,6 +44,12 @@ logger = logging.getLogger(__name__)
 
 LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""
+
+MOST_UNDER_WAY: Final = 64
+"""How many requests are applied at a time; of the API server's connections, which are a hundred, passes have the rest.
+
+More at a time would be no more in a second: each would only wait for longer, until its client gives it up.
+"""
 
 ATTEMPTS: Final = 8
 """How often callbacks are applied anew when others write the same resource in between."""
@@ -88,16 +94,14 @@ class CallbackServer:
         self._locks = locks
         self._metrics = metrics
         self._clock = clock
+        self._under_way = 0
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """The answer to a request; there is one path, and one thing to do there."""
         started = time.monotonic()
         count, caller = 0, None
         try:
-            if request.path != CALLBACK_PATH:
-                raise web.HTTPNotFound(text="there is nothing here")
-            if request.method != "POST":
-                raise web.HTTPMethodNotAllowed(request.method, ["POST"], text="callbacks are posted")
+            self._admit(request)
             caller = await self._authenticated(request)
             async with asyncio.timeout(self._body_seconds):
                 body = await request.json()
@@ -107,6 +111,8 @@ class CallbackServer:
                 raise web.HTTPForbidden(text="the token was issued to another pod")
             acknowledged = await self._apply(caller, batch.callbacks)
             answer = web.json_response(CallbackResponse(acknowledged=acknowledged).model_dump(by_alias=True))
+        except _BusyError:
+            answer = busy()
         except GoneError:
             answer = web.json_response({"message": "this pod owns no part of a recording"}, status=410)
         except _InvalidError as error:
@@ -126,6 +132,17 @@ class CallbackServer:
         self._metrics.callbacks_answered(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
         return answer
 
+    def _admit(self, request: web.BaseRequest) -> None:
+        """Raises where the request is none that can be answered, or not now."""
+        if request.path != CALLBACK_PATH:
+            raise web.HTTPNotFound(text="there is nothing here")
+        if request.method != "POST":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"], text="callbacks are posted")
+        if self._under_way >= MOST_UNDER_WAY:
+            # At once, before anything is asked about it: else turning requests away would take what serves others.
+            self._metrics.request_shed()
+            raise _BusyError
+
     async def _authenticated(self, request: web.BaseRequest) -> Caller:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -139,11 +156,18 @@ class CallbackServer:
         """The highest sequence that the status contains now, or that changes it no more."""
         if caller.recording is None:
             raise GoneError
+        self._under_way += 1
+        try:
+            return await self._apply_to(caller, caller.recording, callbacks)
+        finally:
+            self._under_way -= 1
+
+    async def _apply_to(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
         for attempt in range(1, ATTEMPTS + 1):
-            async with self._locks.hold(caller.recording):
+            async with self._locks.hold(key):
                 try:
-                    with logging_about(caller.recording):
-                        return await self._apply_once(caller, caller.recording, callbacks)
+                    with logging_about(key):
+                        return await self._apply_once(caller, key, callbacks)
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
@@ -192,6 +216,10 @@ class CallbackServer:
         if parsed.spec_error is not None and recording.metadata.deletion_timestamp is None:
             return with_invalid_spec(recording, with_totals(applied), parsed.spec_error, now=now)
         return summarized(recording, applied, now=now)
+
+
+class _BusyError(Exception):
+    """As many requests as can be served are under way."""
 
 
 class _InvalidError(Exception):

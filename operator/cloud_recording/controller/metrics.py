@@ -10,7 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Fine where a share of requests is to be below: 0.25 s is what callbacks are to take at most, but for a few."""
 
 
 class Metrics:
@@ -29,6 +30,14 @@ class Metrics:
             buckets=SECONDS_BUCKETS,
             registry=self._registry,
         )
+        self._causes = Counter(
+            "cloudrecording_passes", "Passes, by what brought them about.", ["cause"], registry=self._registry
+        )
+        self._oldest = Gauge(
+            "cloudrecording_queue_oldest_seconds",
+            "For how long the recording has waited for a pass that has waited longest.",
+            registry=self._registry,
+        )
         self._depth = Gauge("cloudrecording_queue_depth", "Recordings that wait for a pass.", registry=self._registry)
         self._requests = Histogram(
             "cloudrecording_callback_request_duration_seconds",
@@ -39,6 +48,20 @@ class Metrics:
         )
         self._callbacks = Counter(
             "cloudrecording_callbacks", "Callbacks that were answered.", ["status"], registry=self._registry
+        )
+        self._shed = Counter(
+            "cloudrecording_callback_requests_shed",
+            "Requests with callbacks that were told at once to come again, as too many were under way.",
+            registry=self._registry,
+        )
+        self._connections = Gauge(
+            "cloudrecording_callback_connections", "Connections of recorders that are open.", registry=self._registry
+        )
+        self._api_requests = Counter(
+            "cloudrecording_api_requests",
+            "Requests to the API server; the answer is its HTTP status, or `none`.",
+            ["verb", "answer"],
+            registry=self._registry,
         )
         self._leader = Gauge(
             "cloudrecording_leader", "1 while this replica holds the Lease and decides.", registry=self._registry
@@ -51,14 +74,31 @@ class Metrics:
         """How many keys wait in the queue."""
         self._depth.set(waiting)
 
-    def pass_ended(self, *, seconds: float, succeeded: bool) -> None:
+    def ask_oldest(self, seconds: Callable[[], float]) -> None:
+        """Has the time that the oldest key has waited asked for at each exposition."""
+        self._oldest.set_function(seconds)
+
+    def pass_ended(self, *, cause: str, seconds: float, succeeded: bool) -> None:
         """A pass ended."""
+        self._causes.labels(cause=cause).inc()
         self._passes.labels(result="success" if succeeded else "error").observe(seconds)
 
     def callbacks_answered(self, *, outcome: str, count: int, seconds: float) -> None:
         """A request with callbacks was answered."""
         self._requests.labels(status=outcome).observe(seconds)
         self._callbacks.labels(status=outcome).inc(count)
+
+    def request_shed(self) -> None:
+        """A request was turned away before anything was done for it."""
+        self._shed.inc()
+
+    def ask_connections(self, count: Callable[[], int]) -> None:
+        """Has the number of recorders' connections asked for at each exposition."""
+        self._connections.set_function(count)
+
+    def api_answered(self, verb: str, status: int) -> None:
+        """The API server answered a request, or did not (0)."""
+        self._api_requests.labels(verb=verb, answer=str(status) if status else "none").inc()
 
     def leading(self, *, leads: bool) -> None:
         """Whether this replica decides."""

@@ -119,7 +119,9 @@ class Operator:
         configuration = await load_configuration()
         # What is opened is closed in the reverse order, wherever this ends.
         async with contextlib.AsyncExitStack() as stack:
-            client = await stack.enter_async_context(KubeClient(configuration, user_agent=NAME))
+            client = await stack.enter_async_context(
+                KubeClient(configuration, user_agent=NAME, answered=self._metrics.api_answered)
+            )
             pods, locks = KnownPods(client, clock=time.monotonic), KeyedLocks[RecordingKey]()
             recordings = KnownRecordings(Recordings(client), clock=time.monotonic)
             statuses = StatusWriter(recordings, EventRecorder(client, controller=NAME, instance=self._replica.pod))
@@ -127,7 +129,7 @@ class Operator:
                 OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
                 hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
                 clock=utc_now,
-                changed=lambda: queue.add_all(reconciler.unfinished),
+                changed=lambda: queue.add_all(reconciler.unfinished, cause="authority"),
             )
             reconciler = Reconciler(
                 recordings=recordings,
@@ -148,6 +150,7 @@ class Operator:
                 clock=utc_now,
                 body_seconds=LIMITS.body_seconds,
             )
+            self._metrics.ask_oldest(queue.oldest_seconds)
             self._metrics.count_unfinished(lambda: len(reconciler.unfinished))
 
             # Every replica answers the kubelet and recorders.
@@ -203,7 +206,10 @@ class Operator:
     async def _open_callbacks(
         self, stack: contextlib.AsyncExitStack, callbacks: CallbackServer, authority: CallbackAuthority
     ) -> None:
-        listener = CallbackListener(callbacks.handle, largest_request=LARGEST_REQUEST, limits=LIMITS)
+        listener = CallbackListener(
+            callbacks.handle, largest_request=LARGEST_REQUEST, limits=LIMITS, shed=self._metrics.request_shed
+        )
+        self._metrics.ask_connections(listener.connections)
         stack.push_async_callback(listener.close, patience_seconds=STOP_SECONDS)
         await listener.open(port=self._settings.callbacks.port, context=authority.context)
         logger.info("servers opened", extra={"callbacks": self._settings.callbacks.port})
@@ -240,7 +246,7 @@ class Operator:
                 reconciler.forget(seen.key)
             else:
                 recordings.seen(seen.key, seen.version, seen.text)
-                versions.unless_reconciled(seen.key, seen.version, lambda: queue.add(seen.key))
+                versions.unless_reconciled(seen.key, seen.version, lambda: queue.add(seen.key, cause="recording"))
 
         def pod_seen(seen: SeenPod) -> None:
             key, pod = seen.recording, seen.pod
@@ -249,7 +255,7 @@ class Operator:
                 pods.forget(namespace=key.namespace, name=pod.name)
             else:
                 pods.seen(key.namespace, pod)
-            queue.add(key)
+            queue.add(key, cause="pod")
 
         return WatchThread(
             namespaces=self._settings.watch_namespaces,
@@ -262,7 +268,7 @@ class Operator:
         """Looks at recordings that went while nobody watched: the watch does not tell of them."""
         for namespace in self._settings.watch_namespaces or (None,):
             async for key in reconciler.left_behind(namespace):
-                queue.add(key)
+                queue.add(key, cause="start")
 
     def _stop_on_signals(self) -> None:
         loop = asyncio.get_running_loop()

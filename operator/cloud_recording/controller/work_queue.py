@@ -14,6 +14,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cloud_recording.common.backoff import Backoff
@@ -22,6 +23,12 @@ from cloud_recording.controller.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    since: float
+    cause: str
 
 
 class WorkQueue(Generic[Key]):
@@ -41,7 +48,7 @@ class WorkQueue(Generic[Key]):
         self._metrics = metrics
         self._backoff = backoff or Backoff()
         self._ready: deque[Key] = deque()
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, _Wait] = {}
         self._in_work: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}
@@ -50,21 +57,21 @@ class WorkQueue(Generic[Key]):
         self._wake = asyncio.Event()
         self._timers_changed = asyncio.Event()
 
-    def add(self, key: Key) -> None:
-        """Has the key worked as soon as there is a free worker."""
+    def add(self, key: Key, *, cause: str = "event") -> None:
+        """Has the key worked as soon as there is a free worker; the first of several causes is the one that counts."""
         self._due.pop(key, None)
         if key in self._waiting:
             return
-        self._waiting.add(key)
+        self._waiting[key] = _Wait(since=asyncio.get_running_loop().time(), cause=cause)
         if key not in self._in_work:
             self._ready.append(key)
             self._wake.set()
         self._metrics.queue_depth(len(self._waiting))
 
-    def add_all(self, keys: Iterable[Key]) -> None:
+    def add_all(self, keys: Iterable[Key], *, cause: str) -> None:
         """The same for each of the keys."""
         for key in keys:
-            self.add(key)
+            self.add(key, cause=cause)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Has the key worked after that time, unless it is worked before; the earliest of several times counts."""
@@ -79,6 +86,12 @@ class WorkQueue(Generic[Key]):
         """Drops what is remembered of a key that exists no more."""
         self._due.pop(key, None)
         self._failures.pop(key, None)
+
+    def oldest_seconds(self) -> float:
+        """For how long the key that has waited longest has."""
+        # In the order in which they were added.
+        oldest = next(iter(self._waiting.values()), None)
+        return asyncio.get_running_loop().time() - oldest.since if oldest is not None else 0.0
 
     def longest_seconds(self) -> float:
         """For how long the key that is longest in work has been."""
@@ -99,18 +112,18 @@ class WorkQueue(Generic[Key]):
                 self._wake.clear()
                 await self._wake.wait()
             key = self._ready.popleft()
-            self._waiting.discard(key)
+            cause = self._waiting.pop(key).cause
             self._in_work[key] = asyncio.get_running_loop().time()
             self._metrics.queue_depth(len(self._waiting))
             try:
-                await self._attempt(key)
+                await self._attempt(key, cause)
             finally:
                 del self._in_work[key]
                 if key in self._waiting:
                     self._ready.append(key)
                     self._wake.set()
 
-    async def _attempt(self, key: Key) -> None:
+    async def _attempt(self, key: Key, cause: str) -> None:
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
@@ -124,10 +137,10 @@ class WorkQueue(Generic[Key]):
                 extra={"key": key, "failures": failures, "seconds": again_after, "error": str(expected or error)},
                 exc_info=None if expected else error,
             )
-            self._metrics.pass_ended(seconds=clock() - started, succeeded=False)
+            self._metrics.pass_ended(cause=cause, seconds=clock() - started, succeeded=False)
         else:
             self._failures.pop(key, None)
-            self._metrics.pass_ended(seconds=clock() - started, succeeded=True)
+            self._metrics.pass_ended(cause=cause, seconds=clock() - started, succeeded=True)
         if again_after is not None:
             self.add_after(key, again_after)
 
@@ -139,7 +152,7 @@ class WorkQueue(Generic[Key]):
             while self._timers and self._timers[0][0] <= reached:
                 due, _, key = heapq.heappop(self._timers)
                 if self._due.get(key) == due:
-                    self.add(key)
+                    self.add(key, cause="retry" if key in self._failures else "time")
             next_due = self._timers[0][0] if self._timers else None
             try:
                 async with asyncio.timeout_at(next_due):

@@ -7,6 +7,7 @@ Every request has a deadline, because a request that hangs would keep its key ou
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -54,11 +55,13 @@ class KubeClient:
         *,
         user_agent: str,
         request_seconds: float = REQUEST_SECONDS,
+        answered: Callable[[str, int], None] = lambda _verb, _status: None,
     ) -> None:
         # A proxy between a controller and its API server is never meant, only inherited from a node's environment.
         configuration.client_session_kwargs = {"trust_env": False}
         self._api = ApiClient(configuration)
         self._api.user_agent = user_agent
+        self._answered = answered
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
 
     async def __aenter__(self) -> Self:
@@ -103,7 +106,9 @@ class KubeClient:
             response = await self._api.call_api(method, full_url, headers, body, _request_timeout=self._timeout)
             text = (await response.read()).decode()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._answered(method, 0)
             raise Unavailable(f"{method} {url}: {error or type(error).__name__}", status=0) from error
+        self._answered(method, response.status)
         if not 200 <= response.status <= 299:
             raise error_from(response.status, text)
         parsed: Json = json.loads(text)

@@ -20,8 +20,8 @@ Work = Callable[[str], Awaitable[float | None]]
 
 
 @asynccontextmanager
-async def running(work: Work, *, concurrency: int = 2) -> AsyncIterator[WorkQueue[str]]:
-    queue = WorkQueue(work, concurrency=concurrency, metrics=Metrics(), backoff=Backoff(most_seconds=8))
+async def running(work: Work, *, concurrency: int = 2, metrics: Metrics | None = None) -> AsyncIterator[WorkQueue[str]]:
+    queue = WorkQueue(work, concurrency=concurrency, metrics=metrics or Metrics(), backoff=Backoff(most_seconds=8))
     task = asyncio.create_task(queue.run())
     try:
         yield queue
@@ -142,3 +142,31 @@ async def test_what_is_forgotten_is_not_due_any_more() -> None:
         queue.forget("a")
         await asyncio.sleep(30)
     assert worked == []
+
+
+async def test_it_tells_for_how_long_a_key_has_waited_and_what_brought_it_here() -> None:
+    metrics, released = Metrics(), asyncio.Event()
+
+    async def work(key: str) -> float | None:
+        if key == "failing" and not released.is_set():
+            raise ValueError(key)
+        await released.wait()
+        return 5.0 if key == "again" else None
+
+    async with running(work, concurrency=1, metrics=metrics) as queue:
+        queue.add("failing", cause="recording")
+        await asyncio.sleep(0.1)
+        queue.add("again", cause="recording")
+        queue.add("again", cause="pod")
+        await asyncio.sleep(0)
+        queue.add("waiting", cause="pod")
+        await asyncio.sleep(20)
+        assert queue.oldest_seconds() == pytest.approx(20, abs=0.5)
+        released.set()
+        await asyncio.sleep(6)
+        assert queue.oldest_seconds() == 0
+    told = metrics.exposition().decode()
+    passes = {"recording": 2, "pod": 1, "retry": 1, "time": 1}
+    assert {f'cloudrecording_passes_total{{cause="{cause}"}} {count}.0' for cause, count in passes.items()} <= set(
+        told.splitlines()
+    )
