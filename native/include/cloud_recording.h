@@ -33,6 +33,12 @@ int64_t cr_status(const char *recording_id, char *buf, size_t n);
  * passed through has no layout (kRecordingErrorInvalidOperation). */
 int cr_set_layout(const char *recording_id, int layout, uint32_t max_resolution_uid);
 
+/* Changes who is in the channel while recording, without a gap: JSON with "streams", the whole list as it is in the
+ * configuration's "channels". Whose stream is not in it any more leaves, who is new joins; a stream that is reached
+ * otherwise than before leaves and joins again, and all others go on. Returns 0 or an error code; then err holds the
+ * reason, and nothing has changed. What is passed through keeps its stream (kRecordingErrorInvalidOperation). */
+int cr_set_streams(const char *recording_id, const char *json, char *err, size_t n);
+
 /* Pauses the recording, or resumes it. The pause is a gap that the manifest states. Returns 0 or an error code. */
 int cr_set_paused(const char *recording_id, int paused);
 

@@ -26,6 +26,7 @@ def test_nothing_is_visible_but_the_interface(built: Path) -> None:
         "cr_set_layout",
         "cr_set_paused",
         "cr_set_storage",
+        "cr_set_streams",
         "cr_status",
         "cr_wait_drained",
     ]

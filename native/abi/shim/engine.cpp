@@ -39,6 +39,7 @@ int load_extended(void *library, shim_engine *engine, shim_error *error) {
                         find(library, "cr_set_paused", &api.set_paused) &&
                         find(library, "cr_set_storage", &api.set_storage) &&
                         find(library, "cr_wait_drained", &api.wait_drained) && find(library, "cr_rescue", &api.rescue);
+  find(library, "cr_set_streams", &api.set_streams);
   return complete ? SHIM_OK : shim::fail(error, SHIM_LOAD_FAILED, "the engine's extended API is not complete");
 }
 
@@ -123,6 +124,18 @@ int shim_engine_set_storage(const shim_engine *engine, const char *recording_id,
   return shim::guarded(error, [&] {
     char reason[sizeof error->text] = "";
     const int code = engine->extended.set_storage(recording_id, place, reason, sizeof reason);
+    return engine_answer(code, error, reason);
+  });
+}
+
+int shim_engine_set_streams(const shim_engine *engine, const char *recording_id, const char *streams,
+                            shim_error *error) {
+  if (engine->extended.set_streams == nullptr) {
+    return shim::fail(error, SHIM_UNSUPPORTED, "this engine does not change the channel's streams while it records");
+  }
+  return shim::guarded(error, [&] {
+    char reason[sizeof error->text] = "";
+    const int code = engine->extended.set_streams(recording_id, streams, reason, sizeof reason);
     return engine_answer(code, error, reason);
   });
 }

@@ -11,13 +11,15 @@
 
 namespace shim {
 
-// All of it or nothing: an engine that tells a version but lacks a function is refused when it is opened.
+// All of it or nothing: an engine that tells a version but lacks a function is refused when it is opened. Functions
+// that came later are null with an engine of an earlier release.
 struct ExtendedApi {
   decltype(&cr_configure_next) configure_next = nullptr;
   decltype(&cr_status) status = nullptr;
   decltype(&cr_set_layout) set_layout = nullptr;
   decltype(&cr_set_paused) set_paused = nullptr;
   decltype(&cr_set_storage) set_storage = nullptr;
+  decltype(&cr_set_streams) set_streams = nullptr;
   decltype(&cr_wait_drained) wait_drained = nullptr;
   decltype(&cr_rescue) rescue = nullptr;
 };

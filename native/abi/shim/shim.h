@@ -116,6 +116,8 @@ int shim_engine_set_layout(const shim_engine *engine, const char *recording_id, 
                            uint32_t max_resolution_uid, shim_error *error);
 int shim_engine_set_paused(const shim_engine *engine, const char *recording_id, int32_t paused, shim_error *error);
 int shim_engine_set_storage(const shim_engine *engine, const char *recording_id, const char *place, shim_error *error);
+int shim_engine_set_streams(const shim_engine *engine, const char *recording_id, const char *streams,
+                            shim_error *error);
 /* SHIM_OK when nothing of a released recorder is being uploaded any more, SHIM_REFUSED when the time ran out before. */
 int shim_engine_wait_drained(const shim_engine *engine, uint32_t timeout_ms, shim_error *error);
 /* Uploads what a dead process left behind; blocks until that is done or hopeless. */

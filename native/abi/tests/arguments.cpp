@@ -142,7 +142,7 @@ void TryFunctions(Input *input) {
   const Buffer buffer(input->Byte() % 64);
   const char *id = input->Text();
   const int number = static_cast<int>(input->Number());
-  switch (which % 5) {
+  switch (which % 6) {
     case 0:
       CHECK(cr_status(id, buffer.bytes.get(), buffer.size) == -1);
       break;
@@ -153,6 +153,11 @@ void TryFunctions(Input *input) {
       CHECK(cr_set_paused(id, number) == kRecordingErrorInvalidParameter);
       break;
     case 3:
+      CHECK(cr_set_streams(id, input->Rest().c_str(), buffer.bytes.get(), buffer.size) ==
+            kRecordingErrorInvalidParameter);
+      if (buffer.size > 0) CHECK(buffer.terminated());
+      break;
+    case 4:
       if (cr_configure_next(input->Rest().c_str(), buffer.bytes.get(), buffer.size) != 0) CHECK(buffer.terminated());
       break;
     default:

@@ -173,6 +173,9 @@ void APauseIsAStatedGap() {
   CHECK(Settles([&] { return AnythingRecorded(id); }));
   CHECK(cr_set_layout(id.c_str(), kMixedVideolayoutTypeVertical, 1) == kRecordingErrorOk);
   CHECK(cr_set_layout(id.c_str(), 3, 1) == kRecordingErrorInvalidParameter);
+  char reason[128] = "";
+  CHECK(cr_set_streams(id.c_str(), "{\"streams\": []}", reason, sizeof reason) == kRecordingErrorInvalidParameter);
+  CHECK(std::strstr(reason, "streams: must be from 1 to 17") != nullptr);
   CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorOk);
   CHECK(Settles([&] { return says("\"state\":\"Paused\""); }));
   // A pause that is over before the next frame is due would be none.
@@ -197,6 +200,8 @@ void WhatIsPassedThroughHasNoLayout() {
   CHECK(Start(recorder) == kRecordingErrorOk);
   CHECK(Settles([&] { return AnythingRecorded(id); }));
   CHECK(cr_set_layout(id.c_str(), kMixedVideolayoutTypeVertical, 1) == kRecordingErrorInvalidOperation);
+  CHECK(cr_set_streams(id.c_str(), "{\"streams\": [{\"uid\": 1, \"url\": \"tcp://127.0.0.1:9\"}]}", nullptr, 0) ==
+        kRecordingErrorInvalidOperation);
   CHECK(cr_set_paused(id.c_str(), 1) == kRecordingErrorOk);
   CHECK(Settles([&] { return Status(id).find("\"state\":\"Paused\"") != std::string::npos; }));
   recorder->Release(true);

@@ -7,8 +7,8 @@
 // With `--status 10` it also prints every ten seconds what the library knows beyond that interface, as JSON.
 // It stops after the seconds, or on SIGINT or SIGTERM, waits for the end of the upload, and ends with 0 if everything
 // is stored, 1 if the recording failed, 2 if it could not be started. SIGUSR2 pauses it and resumes it, which the
-// published interface has no room for. The keys come from the environment variables AWS_ACCESS_KEY_ID and
-// AWS_SECRET_ACCESS_KEY.
+// published interface has no room for; so does SIGHUP, which has the streams of the document `--edit` in the channel
+// from then on. The keys come from the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -18,6 +18,8 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -103,10 +105,10 @@ class Printer : public ICloudRecorderObserver {
 
 std::map<std::string, std::string> Options(int argc, char **argv) {
   std::map<std::string, std::string> options = {
-      {"--app", "app"},   {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},
-      {"--region", "0"},  {"--vendor", "1"},     {"--seconds", "0"},      {"--idle", "30"},
-      {"--width", "640"}, {"--height", "360"},   {"--fps", "15"},         {"--bitrate", "500"},
-      {"--layout", "1"},  {"--streams", "2"},    {"--profile", "0"},      {"--status", "0"},
+      {"--app", "app"},  {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},   {"--region", "0"},
+      {"--vendor", "1"}, {"--seconds", "0"},    {"--idle", "30"},        {"--width", "640"}, {"--height", "360"},
+      {"--fps", "15"},   {"--bitrate", "500"},  {"--layout", "1"},       {"--streams", "2"}, {"--profile", "0"},
+      {"--status", "0"}, {"--edit", ""},
   };
   for (int index = 1; index + 1 < argc; index += 2) {
     if (options.count(argv[index]) == 0) {
@@ -170,9 +172,20 @@ void PrintStatus(const char *recording_id) {
   std::fflush(stdout);
 }
 
+// Has the streams of this document in the channel.
+void Edit(const char *recording_id, const std::string &path) {
+  std::ifstream file(path);
+  const std::string document((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  char reason[256] = "";
+  const int code = cr_set_streams(recording_id, document.c_str(), reason, sizeof reason);
+  std::printf("edited %d %s\n", code, reason);
+  std::fflush(stdout);
+}
+
 // Returns when the seconds are over (never, if 0), when a person asks for the end, or when the recording has ended.
 // Meanwhile prints the status every `interval` seconds (never, if 0).
-void WaitForStop(ICloudRecorder *recorder, const sigset_t &signals, unsigned seconds, unsigned interval) {
+void WaitForStop(ICloudRecorder *recorder, const sigset_t &signals, unsigned seconds, unsigned interval,
+                 const std::string &edit) {
   const double never = 1e9;
   const double step = interval == 0 ? never : interval;
   const double end = Now() + (seconds == 0 ? never : seconds);
@@ -183,6 +196,8 @@ void WaitForStop(ICloudRecorder *recorder, const sigset_t &signals, unsigned sec
     if (signal == SIGUSR2) {
       paused = !paused;
       cr_set_paused(recorder->GetRecordingId(), paused ? 1 : 0);
+    } else if (signal == SIGHUP) {
+      Edit(recorder->GetRecordingId(), edit);
     } else if (signal != 0 || Now() >= end) {
       return;
     } else {
@@ -202,6 +217,7 @@ int main(int argc, char **argv) {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGUSR1);
   sigaddset(&signals, SIGUSR2);
+  sigaddset(&signals, SIGHUP);
   // Before the library's threads are made, so that they do not take the signals.
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
@@ -217,7 +233,7 @@ int main(int argc, char **argv) {
     std::printf("refused %d\n", code);
     return 2;
   }
-  WaitForStop(recorder, signals, Number(options["--seconds"]), Number(options["--status"]));
+  WaitForStop(recorder, signals, Number(options["--seconds"]), Number(options["--status"]), options["--edit"]);
   recorder->StopCloudRecording();
   const Outcome outcome = printer.Wait();
   recorder->Release(outcome == Outcome::kFailed);

@@ -94,6 +94,7 @@ void CallsThatAreWrongAreAnswered(shim_engine *engine, const std::string &docume
   CHECK(shim_engine_set_storage(engine, "nobody", "{\"bucket\": \"b\", \"endpoint\": \"http://b\"}", error) ==
         SHIM_REFUSED);
   CHECK(shim_engine_set_storage(engine, nullptr, nullptr, error) == SHIM_REFUSED && error->engine_code == 432);
+  CHECK(shim_engine_set_streams(engine, nullptr, nullptr, error) == SHIM_REFUSED && error->engine_code == 432);
   CHECK(shim_engine_rescue(engine, nullptr, error) == SHIM_REFUSED);
   char few[4];
   CHECK(shim_recorder_id(recorder, few, sizeof few) == 32 && std::strlen(few) == 3);

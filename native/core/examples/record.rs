@@ -109,7 +109,9 @@ impl CaptureSink for Listener {
             | CaptureEvent::TrackLost { .. }
             | CaptureEvent::TrackDamaged { .. }
             | CaptureEvent::TrackHealed { .. }
-            | CaptureEvent::Unavailable { .. } => {}
+            | CaptureEvent::Unavailable { .. }
+            | CaptureEvent::Expected { .. }
+            | CaptureEvent::Dismissed { .. } => {}
         }
         self.changed.notify_all();
     }

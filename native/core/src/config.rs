@@ -167,6 +167,13 @@ pub struct Stream {
     pub silence_seconds: u32,
 }
 
+/// What `cr_set_streams` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamList {
+    streams: Vec<Stream>,
+}
+
 fn any_host() -> Vec<HostPattern> {
     vec![HostPattern::Any]
 }
@@ -199,10 +206,7 @@ fn default_protocols() -> Vec<String> {
 impl Document {
     /// The document in the text; an error names the field that is wrong and says why.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let document: Self =
-            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid(&explain(&error)))?;
-        deserializer.end().map_err(|_| invalid("there is something after the end of the JSON document"))?;
+        let document: Self = parsed(text, "JSON document")?;
         document.check()?;
         Ok(document)
     }
@@ -336,12 +340,24 @@ impl Document {
 
 impl Channel {
     fn check(&self, index: usize) -> Result<(), Error> {
-        let field = format!("channels[{index}].streams");
-        if self.streams.is_empty() || self.streams.len() > MOST_STREAMS {
+        Stream::check_list(&self.streams, &format!("channels[{index}].streams"))
+    }
+}
+
+impl Stream {
+    /// The streams of a JSON list; an error names the field that is wrong and says why.
+    pub fn list(text: &str) -> Result<Vec<Self>, Error> {
+        let streams: StreamList = parsed(text, "list of streams")?;
+        Self::check_list(&streams.streams, "streams")?;
+        Ok(streams.streams)
+    }
+
+    fn check_list(streams: &[Self], field: &str) -> Result<(), Error> {
+        if streams.is_empty() || streams.len() > MOST_STREAMS {
             return Err(invalid(&format!("{field}: must be from 1 to {MOST_STREAMS}")));
         }
         let mut seen = HashSet::new();
-        for (position, stream) in self.streams.iter().enumerate() {
+        for (position, stream) in streams.iter().enumerate() {
             if stream.uid == 0 {
                 return Err(invalid(&format!("{field}[{position}].uid: must be from 1 to {}", u32::MAX)));
             }
@@ -369,6 +385,14 @@ const CHANNEL_FILE: &str = "CLOUD_RECORDING_CHANNEL_FILE";
 
 fn invalid(message: &str) -> Error {
     Error::new(Code::InvalidParameter, message)
+}
+
+/// The text as what it is to be, whole.
+fn parsed<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid(&explain(&error)))?;
+    deserializer.end().map_err(|_| invalid(&format!("there is something after the end of the {what}")))?;
+    Ok(value)
 }
 
 /// serde's words without the value they would repeat, after the path of the field they are about.

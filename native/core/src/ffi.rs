@@ -14,6 +14,7 @@ use crate::recorder::arguments::{layout, StartArguments};
 use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
+use crate::recorder::start::other_streams;
 use crate::recorder::{recording_log, registry, rescue, Recorder};
 
 const API_VERSION: u32 = 1;
@@ -118,6 +119,22 @@ pub unsafe extern "C" fn cr_set_paused(recording_id: *const c_char, paused: c_in
 /// # Safety
 /// `recording_id` and `json` are null or C text; `err` is null or has room for `n` bytes.
 #[no_mangle]
+pub unsafe extern "C" fn cr_set_streams(
+    recording_id: *const c_char,
+    json: *const c_char,
+    err: *mut c_char,
+    n: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let (id, streams) = unsafe { (text(recording_id), text(json)) };
+    // SAFETY: likewise.
+    let explain = |message: &str| unsafe { copy(message, err, n) };
+    explained(|| set_streams(id, streams), explain)
+}
+
+/// # Safety
+/// `recording_id` and `json` are null or C text; `err` is null or has room for `n` bytes.
+#[no_mangle]
 pub unsafe extern "C" fn cr_set_storage(
     recording_id: *const c_char,
     json: *const c_char,
@@ -161,17 +178,32 @@ fn document(text: Option<&str>) -> Result<Document, Error> {
 
 /// Does `control`, which `function` asks for; a refusal's reason is in the recording's log.
 fn change(function: &str, recording_id: Option<&str>, control: impl FnOnce() -> Result<Control, Error>) -> i32 {
-    code(|| {
-        let shared = recording_id.and_then(registry::find);
-        let shared = shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?;
-        let _log = shared.log.enter();
-        let done = control().and_then(|control| order(&shared, control));
-        done.inspect_err(|error| recording_log::call_refused(function, error))
+    code(|| asked_for(function, recording_id, |_| control()))
+}
+
+fn asked_for(
+    function: &str,
+    recording_id: Option<&str>,
+    control: impl FnOnce(&Shared) -> Result<Control, Error>,
+) -> Result<(), Error> {
+    let shared = recording_id.and_then(registry::find);
+    let shared = shared.ok_or_else(|| Error::new(Code::InvalidParameter, "no such recording"))?;
+    let _log = shared.log.enter();
+    let done = control(&shared).and_then(|control| order(&shared, control));
+    done.inspect_err(|error| recording_log::call_refused(function, error))
+}
+
+fn set_streams(recording_id: Option<&str>, streams: Option<&str>) -> Result<(), Error> {
+    asked_for("cr_set_streams", recording_id, |shared| {
+        let text = streams.ok_or_else(|| Error::new(Code::InvalidParameter, "the streams must be UTF-8 text"))?;
+        let nothing = || Error::new(Code::InvalidOperation, "nothing is being recorded");
+        let traits = shared.traits().ok_or_else(nothing)?;
+        Ok(Control::SetStreams(other_streams(text, traits)?))
     })
 }
 
 fn order(shared: &Shared, control: Control) -> Result<(), Error> {
-    if matches!(control, Control::SetLayout(..)) && shared.is_passed_through() {
+    if matches!(control, Control::SetLayout(..)) && shared.traits().is_some_and(|traits| traits.passed_through) {
         return Err(Error::new(Code::InvalidOperation, "what is passed through has no layout"));
     }
     if shared.state().captures() && shared.send(control) {

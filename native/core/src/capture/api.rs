@@ -77,6 +77,14 @@ pub struct StreamSource {
     pub access: Access,
 }
 
+impl StreamSource {
+    /// Whether both are connected to in the same way, whatever they are called.
+    #[must_use]
+    pub fn is_reached_as(&self, other: &Self) -> bool {
+        (self.uid, &self.url, self.silence, &self.access) == (other.uid, &other.url, other.silence, &other.access)
+    }
+}
+
 /// What a source's server asks for, and what it is asked for, beside the URL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Access {
@@ -188,6 +196,11 @@ impl Remark {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaptureEvent {
+    /// A participant that may come, of whom nothing was known at the start, or who is called otherwise from now on. `identity`:
+    /// by what the channel itself tells participants apart, where that is no number.
+    Expected { uid: u32, name: Option<String>, identity: Option<String> },
+    /// The participant has left, or never came, and is not to come any more.
+    Dismissed { uid: u32 },
     /// First decodable media of a participant arrived (again).
     Joined { uid: u32, at: UtcMillis, audio: bool, video: bool },
     /// The kinds of media a joined participant sends changed.

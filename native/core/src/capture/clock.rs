@@ -2,7 +2,7 @@
 //! Time as a parameter: the machine's clock for recording, a virtual one for tests and for work faster than real time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +39,7 @@ pub struct StopSignal {
     raised: AtomicBool,
     guard: Mutex<()>,
     changed: Condvar,
+    dependents: Mutex<Vec<Weak<Self>>>,
 }
 
 impl StopSignal {
@@ -47,6 +48,23 @@ impl StopSignal {
         self.raised.store(true, Ordering::SeqCst);
         drop(guard);
         self.changed.notify_all();
+        let dependents = std::mem::take(&mut *lock(&self.dependents));
+        dependents.iter().filter_map(Weak::upgrade).for_each(|dependent| dependent.raise());
+    }
+
+    /// A signal for a part of the work, which is raised with this one, or before.
+    #[must_use]
+    pub fn dependent(&self) -> Arc<Self> {
+        let dependent = Arc::<Self>::default();
+        let mut dependents = lock(&self.dependents);
+        dependents.retain(|known| known.strong_count() > 0);
+        dependents.push(Arc::downgrade(&dependent));
+        drop(dependents);
+        // It may have been raised just before anybody knew.
+        if self.is_raised() {
+            dependent.raise();
+        }
+        dependent
     }
 
     pub fn is_raised(&self) -> bool {
@@ -262,6 +280,16 @@ mod tests {
             thread.join().expect("the worker saw the time it waited for");
         }
         assert_eq!(clock.now(), 60 * SECOND);
+    }
+
+    #[test]
+    fn a_stop_of_the_whole_stops_its_parts_and_not_the_other_way_round() {
+        let whole = StopSignal::default();
+        let [part, other] = [whole.dependent(), whole.dependent()];
+        part.raise();
+        assert!(!whole.is_raised() && !other.is_raised());
+        whole.raise();
+        assert!(other.is_raised() && whole.dependent().is_raised());
     }
 
     #[test]

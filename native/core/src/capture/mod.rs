@@ -57,7 +57,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, UtcMillis};
+use api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, StreamSource, UtcMillis};
 use clock::{duration, lock, Clock, ClockHold, MonotonicClock, StopSignal};
 use fault::Fatal;
 use intake::{ChannelKind, Intake};
@@ -75,7 +75,7 @@ pub struct Capture {
     parts: CaptureContext,
     threads: Vec<JoinHandle<()>>,
     /// Where the channel's participants come in; none where the only one is copied.
-    intake: Option<Intake>,
+    channel: Option<(Intake, Streams)>,
 }
 
 /// What the threads of one capture share.
@@ -129,7 +129,7 @@ impl Capture {
             naming: Arc::new(Naming::new(config)),
             position: Arc::default(),
         };
-        let mut capture = Self { parts, threads: Vec::new(), intake: None };
+        let mut capture = Self { parts, threads: Vec::new(), channel: None };
         // Until every thread has begun: a virtual clock would run away with the ones that wait.
         let _starting = ClockHold::new(clock);
         if config.passthrough.is_some() {
@@ -137,8 +137,9 @@ impl Capture {
         } else {
             let roster = Arc::new(Roster::of(config.sources.iter().map(|stream| stream.uid)));
             capture.threads = capture.parts.compose(config, &roster)?.0;
-            let intake = capture.intake.insert(Intake::new(&capture.parts, config, &roster));
-            Streams(config).start(intake)?;
+            let channel = (Intake::new(&capture.parts, config, &roster), Streams::new(config));
+            let (intake, streams) = capture.channel.insert(channel);
+            streams.start(intake)?;
         }
         Ok(capture)
     }
@@ -148,6 +149,14 @@ impl Capture {
         let mut settings = lock(&self.parts.settings);
         settings.layout = layout;
         settings.max_resolution_uid = max_resolution_uid;
+    }
+
+    /// Has these streams, and no others, in the channel from now on. What is copied keeps its stream.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn set_streams(&self, streams: &[StreamSource]) -> Result<(), Fatal> {
+        self.channel.as_ref().map_or(Ok(()), |(intake, kind)| kind.change(intake, streams))
     }
 
     /// While paused nothing is recorded: the slice is closed, and what follows is told as a gap.
@@ -226,7 +235,7 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.parts.stop.raise();
         Composing(std::mem::take(&mut self.threads)).join();
-        if let Some(intake) = &self.intake {
+        if let Some((intake, _)) = &self.channel {
             intake.join();
         }
     }

@@ -18,8 +18,6 @@ pub struct Member {
 }
 
 pub struct Roster {
-    /// The participants in the order of the configuration.
-    listed: Vec<u32>,
     state: Mutex<ChannelState>,
     /// Held from a joining until it was told, so that all hear of the order that the layout shows.
     joining: Mutex<()>,
@@ -27,6 +25,8 @@ pub struct Roster {
 
 #[derive(Default)]
 struct ChannelState {
+    /// The participants in the order of the configuration.
+    listed: Vec<u32>,
     members: Vec<Member>,
     /// When the first came into the empty channel, and how many at the front have come together since.
     opening: Nanos,
@@ -37,7 +37,13 @@ struct ChannelState {
 impl Roster {
     /// A channel of these participants, of whom nobody is there yet.
     pub fn of(listed: impl Iterator<Item = u32>) -> Self {
-        Self { listed: listed.collect(), state: Mutex::default(), joining: Mutex::default() }
+        let state = ChannelState { listed: listed.collect(), ..ChannelState::default() };
+        Self { state: Mutex::new(state), joining: Mutex::default() }
+    }
+
+    /// The configuration has these from now on. Those who are there stand as they do.
+    pub fn list(&self, listed: impl Iterator<Item = u32>) {
+        lock(&self.state).listed = listed.collect();
     }
 
     /// Adds a participant at `now`, and tells of it; its first media is due at `due`. Those who come with the first stand in
@@ -46,7 +52,7 @@ impl Roster {
         let joining = lock(&self.joining);
         let mut state = lock(&self.state);
         state.first_due.get_or_insert(due);
-        state.add(member, now, |uid| self.listed.iter().position(|listed| *listed == uid));
+        state.add(member, now);
         // The tick does not wait for who is told.
         drop(state);
         tell();
@@ -78,7 +84,8 @@ impl Roster {
 }
 
 impl ChannelState {
-    fn add(&mut self, member: Member, now: Nanos, listed: impl Fn(u32) -> Option<usize>) {
+    fn add(&mut self, member: Member, now: Nanos) {
+        let listed = |uid| self.listed.iter().position(|listed| *listed == uid);
         if self.members.is_empty() {
             (self.opening, self.together) = (now, 0);
         }

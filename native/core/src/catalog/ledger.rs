@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::catalog::gaps::{Gap, GapExplanations, ROUNDING};
-use crate::catalog::record::{Begun, Record, TrackRecord};
+use crate::catalog::record::{Begun, Expected, Record, TrackRecord};
 use crate::names;
 
 const TICKS_PER_MILLISECOND: u64 = 90;
@@ -97,6 +97,8 @@ pub struct Ledger {
     /// So many of the first slices are in the bucket, or nothing is to be put of them.
     settled: usize,
     stated: Vec<Gap>,
+    /// Everybody who ever was to come, by what each is called now.
+    participants: Vec<Expected>,
     presences: Vec<Presence>,
     /// How many presences of a participant are not among them.
     left_out: HashMap<u32, u64>,
@@ -152,7 +154,11 @@ impl Ledger {
     fn enter(&mut self, record: Record) {
         self.latest = self.latest.max(record.latest().unwrap_or(0));
         match record {
-            Record::Begun(begun) => self.begun = Some(*begun),
+            Record::Begun(begun) => {
+                begun.participants.iter().cloned().for_each(|participant| self.know(participant));
+                self.begun = Some(*begun);
+            }
+            Record::Participant(participant) => self.know(participant),
             Record::Resumed { at } => {
                 self.resumed.push(at);
                 // Nobody was in the channel of a process that had died; what it has recorded tells how long it lived.
@@ -218,6 +224,11 @@ impl Ledger {
     #[must_use]
     pub fn damaged(&self) -> &[DamagedSlice] {
         &self.damaged
+    }
+
+    #[must_use]
+    pub fn participants(&self) -> &[Expected] {
+        &self.participants
     }
 
     #[must_use]
@@ -412,6 +423,13 @@ impl Ledger {
     pub fn end_of_slices(&self) -> Option<i64> {
         let last = self.slices.iter().rev().find_map(|slice| Some((slice, slice.complete()?)));
         last.map(|(slice, complete)| slice.start + complete.milliseconds())
+    }
+
+    fn know(&mut self, participant: Expected) {
+        match self.participants.iter_mut().find(|known| known.uid == participant.uid) {
+            Some(known) => *known = participant,
+            None => self.participants.push(participant),
+        }
     }
 
     fn join(&mut self, uid: u32, at: i64) {

@@ -219,3 +219,17 @@ fn who_is_there_when_a_recorder_dies_leaves_with_what_it_recorded() {
     let expected = [presence(1, 5, 15_005), presence(2, 15_010, 15_010), presence(1, 56_000, 60_000)];
     assert_eq!(ledger.presences(), expected);
 }
+
+#[test]
+fn everybody_who_ever_was_to_come_is_known_by_the_newest_name() {
+    let expected = |uid, name: &str| Expected { uid, name: Some(name.to_owned()), identity: None };
+    let begun = |participants| Record::Begun(Box::new(Begun { participants, ..begun() }));
+    let ledger = ledger([
+        begun(vec![expected(1, "alice"), expected(2, "bob")]),
+        Record::Participant(expected(3, "carol")),
+        Record::Participant(expected(1, "alice's phone")),
+        Record::Resumed { at: 5 },
+        begun(vec![expected(3, "carol")]),
+    ]);
+    assert_eq!(ledger.participants(), [expected(1, "alice's phone"), expected(2, "bob"), expected(3, "carol")]);
+}

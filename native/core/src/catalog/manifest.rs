@@ -83,6 +83,9 @@ struct ManifestParticipant<'a> {
     uid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    /// What the channel itself calls the participant by, where that is no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a str>,
     presences: Vec<ManifestPresence>,
     /// Presences that are not listed, as there were too many.
     #[serde(skip_serializing_if = "is_zero")]
@@ -140,12 +143,13 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
             .into_iter()
             .map(|gap| ManifestGap { start_time: time(gap.start), stop_time: time(gap.stop), reason: gap.reason })
             .collect(),
-        participants: begun
-            .participants
+        participants: ledger
+            .participants()
             .iter()
             .map(|expected| ManifestParticipant {
                 uid: expected.uid,
                 name: expected.name.as_deref(),
+                identity: expected.identity.as_deref(),
                 presences: ledger
                     .presences()
                     .iter()

@@ -54,6 +54,8 @@ pub enum Record {
         stop: i64,
         reason: String,
     },
+    /// A participant whom nobody named at the beginning, or who is called otherwise from now on.
+    Participant(Expected),
     Joined {
         uid: u32,
         at: i64,
@@ -121,11 +123,14 @@ pub struct Begun {
 /// The version of the journal's format that this code writes.
 pub const VERSION: u32 = 1;
 
-/// A participant that the configuration names.
+/// A participant that the configuration names, or that came by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     pub uid: u32,
     pub name: Option<String>,
+    /// What the channel itself calls the participant by, where that is no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

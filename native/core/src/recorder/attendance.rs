@@ -40,6 +40,11 @@ impl Attendance {
         }
     }
 
+    /// What is to be written of one who will not come back.
+    pub fn dismissed(&mut self, uid: u32, at: i64) -> Option<Record> {
+        self.0.remove(&uid).map(|stay| stay.ended(uid, at))
+    }
+
     /// Who has been away for long enough at `now`.
     pub fn gone(&mut self, now: i64) -> Vec<Record> {
         let is_gone = |stay: &Stay| stay.left.is_some_and(|left| now - left >= AWAY_MILLISECONDS);
@@ -90,5 +95,15 @@ mod tests {
         let (first, second) =
             (Record::Left { uid: 1, at: 64_000, returns: 0 }, Record::Left { uid: 2, at: 63_000, returns: 0 });
         assert_eq!(attendance.end(64_000), [first, second]);
+    }
+
+    #[test]
+    fn who_is_dismissed_left_when_it_was_so_and_is_written_down_at_once() {
+        let mut attendance = Attendance::default();
+        attendance.joined(1, 0);
+        attendance.left(1, 500);
+        assert_eq!(attendance.dismissed(1, 700), Some(Record::Left { uid: 1, at: 500, returns: 0 }));
+        assert_eq!(attendance.dismissed(1, 800), None);
+        assert_eq!(attendance.end(900), []);
     }
 }

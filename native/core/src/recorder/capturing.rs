@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::capture::api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, UtcMillis};
+use crate::capture::api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, StreamSource, UtcMillis};
 use crate::capture::Capture;
 use crate::error::Error;
 
 pub trait Capturing: Send {
     fn set_layout(&self, layout: Layout, max_resolution_uid: u32);
+    /// Has these streams, and no others, in the channel from now on.
+    fn set_streams(&self, streams: &[StreamSource]) -> Result<(), Error>;
     fn set_paused(&self, paused: bool);
     fn figures(&self) -> CaptureFigures;
     fn now(&self) -> UtcMillis;
@@ -21,6 +23,10 @@ pub type Start = fn(CaptureConfig, Arc<dyn CaptureSink>) -> Result<Box<dyn Captu
 impl Capturing for Capture {
     fn set_layout(&self, layout: Layout, max_resolution_uid: u32) {
         Capture::set_layout(self, layout, max_resolution_uid);
+    }
+
+    fn set_streams(&self, streams: &[StreamSource]) -> Result<(), Error> {
+        Ok(Capture::set_streams(self, streams)?)
     }
 
     fn set_paused(&self, paused: bool) {

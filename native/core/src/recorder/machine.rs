@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::capture::api::{CaptureEvent, TrackKind};
+use crate::catalog::record::Expected;
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::participants::{ParticipantIssue, Participants};
@@ -180,6 +181,10 @@ impl Machine {
 
     pub fn event(&mut self, event: &CaptureEvent) {
         match event {
+            CaptureEvent::Expected { uid, name, identity } => {
+                self.participants.expect(Expected { uid: *uid, name: name.clone(), identity: identity.clone() });
+            }
+            CaptureEvent::Dismissed { uid } => self.participants.dismiss(*uid),
             CaptureEvent::Joined { uid, at, audio, video } => {
                 self.participants.joined(*uid, at.0, *audio, *video);
                 self.idle_left = self.timeouts.idle;

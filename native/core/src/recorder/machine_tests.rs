@@ -11,7 +11,7 @@ const PATIENCE: Timeouts = Timeouts {
 };
 
 fn machine() -> Machine {
-    let expected = [1, 2].map(|uid| Expected { uid, name: None });
+    let expected = [1, 2].map(|uid| Expected { uid, name: None, identity: None });
     Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE)
 }
 
@@ -122,6 +122,22 @@ fn the_idle_clock_begins_anew_when_somebody_comes_and_stands_still_while_paused(
 }
 
 #[test]
+fn whoever_was_not_named_keeps_a_channel_from_being_idle_and_who_is_taken_out_leaves_it_so() {
+    let mut machine = recording();
+    machine.event(&left(1));
+    machine.event(&CaptureEvent::Expected { uid: 77, name: None, identity: Some("carol".into()) });
+    machine.event(&joined(77));
+    machine.pass(Duration::from_secs(3600));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Recording));
+    machine.event(&left(77));
+    machine.event(&CaptureEvent::Dismissed { uid: 77 });
+    machine.pass(Duration::from_secs(29));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Recording), "leaving is no loss");
+    machine.pass(Duration::from_secs(1));
+    assert_eq!(machine.state(), State::Stopping);
+}
+
+#[test]
 fn a_lost_channel_is_reconnected_to_in_silence_while_the_idle_clock_stands_still() {
     let mut machine = recording();
     machine.event(&joined(2));
@@ -210,7 +226,7 @@ fn a_channel_that_refuses_every_source_is_fatal_only_before_anybody_joined() {
 
 #[test]
 fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
-    let expected = [Expected { uid: 1, name: Some("alice".into()) }];
+    let expected = [Expected { uid: 1, name: Some("alice".into()), identity: None }];
     let mut machine = Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE);
     let lost = |reason: &str, is_news| {
         let (uid, track, reason) = (1, TrackKind::Video, reason.into());

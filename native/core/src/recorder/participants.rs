@@ -54,6 +54,9 @@ impl ParticipantIssue {
 pub struct Participant {
     pub uid: u32,
     pub name: Option<String>,
+    /// What the channel itself calls the participant by, where that is no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     pub state: ParticipantState,
     pub audio: bool,
     pub video: bool,
@@ -63,9 +66,28 @@ pub struct Participant {
     pub message: String,
     #[serde(skip)]
     issues: BTreeMap<ParticipantIssue, String>,
+    /// Is not to come any more.
+    #[serde(skip)]
+    dismissed: bool,
 }
 
 impl Participant {
+    fn expected(expected: Expected) -> Self {
+        Self {
+            uid: expected.uid,
+            name: expected.name,
+            identity: expected.identity,
+            state: ParticipantState::Connecting,
+            audio: false,
+            video: false,
+            join_time: None,
+            leave_time: None,
+            message: String::new(),
+            issues: BTreeMap::new(),
+            dismissed: false,
+        }
+    }
+
     fn set(&mut self, issue: ParticipantIssue, message: Option<String>) {
         match message.filter(|message| !message.is_empty()) {
             Some(message) => self.issues.insert(issue, message),
@@ -81,6 +103,9 @@ impl Participant {
     }
 }
 
+/// Where there are more, those who have left are forgotten for new ones.
+const MOST_LISTED: usize = 20;
+
 #[derive(Debug, Clone, Default)]
 pub struct Participants {
     participants: Vec<Participant>,
@@ -90,22 +115,39 @@ pub struct Participants {
 impl Participants {
     #[must_use]
     pub fn new(expected: &[Expected], somebody_joined: bool) -> Self {
-        let participant = |expected: &Expected| Participant {
-            uid: expected.uid,
-            name: expected.name.clone(),
-            state: ParticipantState::Connecting,
-            audio: false,
-            video: false,
-            join_time: None,
-            leave_time: None,
-            message: String::new(),
-            issues: BTreeMap::new(),
-        };
-        Self { participants: expected.iter().map(participant).collect(), somebody_joined }
+        Self { participants: expected.iter().cloned().map(Participant::expected).collect(), somebody_joined }
+    }
+
+    /// Somebody may come, or is called otherwise from now on.
+    pub fn expect(&mut self, expected: Expected) {
+        let known = self.find(expected.uid).filter(|participant| !participant.dismissed);
+        if let Some(participant) = known {
+            (participant.name, participant.identity) = (expected.name, expected.identity);
+            return;
+        }
+        self.participants.retain(|participant| participant.uid != expected.uid);
+        let has_gone = |participant: &Participant| participant.state == ParticipantState::Left;
+        if self.participants.len() >= MOST_LISTED {
+            let gone = self.participants.iter().position(has_gone);
+            gone.map(|gone| self.participants.remove(gone));
+        }
+        self.participants.push(Participant::expected(expected));
+    }
+
+    /// Whoever has left stays listed for a while; who never came does not.
+    pub fn dismiss(&mut self, uid: u32) {
+        self.participants.retain(|participant| participant.uid != uid || participant.join_time.is_some());
+        if let Some(participant) = self.find(uid) {
+            participant.dismissed = true;
+            participant.state = ParticipantState::Left;
+        }
     }
 
     pub fn joined(&mut self, uid: u32, at: i64, audio: bool, video: bool) {
         self.somebody_joined = true;
+        if self.find(uid).is_none() {
+            self.expect(Expected { uid, name: None, identity: None });
+        }
         if let Some(participant) = self.find(uid) {
             *participant = Participant {
                 state: ParticipantState::Joined,
@@ -213,7 +255,9 @@ impl Participants {
     /// Whether the channel refuses the recorder: every source said no, and nobody was ever there.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        !self.somebody_joined && self.participants.iter().all(|each| each.state == ParticipantState::Refused)
+        !self.somebody_joined
+            && !self.participants.is_empty()
+            && self.participants.iter().all(|each| each.state == ParticipantState::Refused)
     }
 
     fn find(&mut self, uid: u32) -> Option<&mut Participant> {
@@ -225,9 +269,49 @@ impl Participants {
 mod tests {
     use super::*;
 
+    fn expected(uid: u32) -> Expected {
+        Expected { uid, name: None, identity: None }
+    }
+
+    const CONNECTING: ParticipantState = ParticipantState::Connecting;
+
+    fn states(participants: &Participants) -> Vec<(u32, ParticipantState)> {
+        participants.listed().iter().map(|participant| (participant.uid, participant.state)).collect()
+    }
+
+    #[test]
+    fn who_comes_unannounced_is_listed_and_who_is_dismissed_only_after_having_been_there() {
+        let mut participants = Participants::new(&[expected(1), expected(2)], false);
+        participants.joined(7, 10, true, true);
+        assert!(!participants.is_empty(), "whoever it is, the channel is not empty");
+        participants.expect(Expected { name: Some("carol".to_owned()), ..expected(7) });
+        assert_eq!(participants.name(7), "7 (carol)");
+        participants.left(7, 20, "gone".to_owned());
+        participants.dismiss(7);
+        participants.dismiss(2);
+        assert_eq!(states(&participants), [(1, CONNECTING), (7, ParticipantState::Left)]);
+        participants.expect(expected(7));
+        assert_eq!(states(&participants), [(1, CONNECTING), (7, CONNECTING)], "and comes again as a new one");
+    }
+
+    #[test]
+    fn a_room_that_thousands_pass_through_lists_the_last_of_them_and_all_who_are_there() {
+        let mut participants = Participants::new(&[], false);
+        assert!(!participants.is_refused(), "nobody is there to refuse anything");
+        participants.joined(1, 0, true, true);
+        for uid in 2..2000 {
+            participants.expect(expected(uid));
+            participants.joined(uid, 0, true, true);
+            participants.left(uid, 1, String::new());
+        }
+        assert_eq!(participants.listed().len(), MOST_LISTED);
+        assert_eq!(states(&participants)[0], (1, ParticipantState::Joined));
+        assert_eq!(participants.listed().last().map(|last| last.uid), Some(1999));
+    }
+
     #[test]
     fn what_a_participant_is_waited_for_is_shown_until_it_is_there() {
-        let mut participants = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let mut participants = Participants::new(&[expected(1)], false);
         let shown =
             |participants: &Participants| (participants.listed()[0].state, participants.listed()[0].message.clone());
         participants.unavailable(1, false, "not there yet".to_owned());
@@ -244,7 +328,7 @@ mod tests {
 
     #[test]
     fn each_trouble_is_shown_for_as_long_as_it_stands_whatever_else_begins_and_ends() {
-        let mut participants = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let mut participants = Participants::new(&[expected(1)], false);
         let shown = |participants: &Participants| participants.listed()[0].message.clone();
         let lost = ParticipantIssue::Lost(TrackKind::Video);
         let complaint = lost.message("no decoder");
@@ -268,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_participant_who_left_stays_left_while_nobody_answers() {
-        let mut participants = Participants::new(&[Expected { uid: 1, name: None }], false);
+        let mut participants = Participants::new(&[expected(1)], false);
         participants.unavailable(1, false, "not there yet".to_owned());
         assert_eq!(participants.listed()[0].state, ParticipantState::Failed);
         participants.joined(1, 10, true, true);

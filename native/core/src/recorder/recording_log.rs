@@ -47,13 +47,14 @@ pub fn callback(callback: &Callback) {
     }
 }
 
-pub fn control(control: Control) {
+pub fn control(control: &Control) {
     match control {
         Control::Stop => info!("StopCloudRecording: the recorder leaves the channel"),
         Control::Detach => info!("Release(false): nothing more is recorded or told; what is left is uploaded"),
         Control::Cancel => info!("Release(true): nothing more is recorded, uploaded or told; what is left stays"),
         Control::SetPaused(true) => info!("cr_set_paused: to pause"),
         Control::SetPaused(false) => info!("cr_set_paused: to go on"),
+        Control::SetStreams(streams) => info!(participants = streams.len(), "cr_set_streams: another list of streams"),
         Control::SetLayout(layout, uid) => info!(maxResolutionUid = uid, "cr_set_layout: {layout:?}"),
     }
 }
@@ -68,6 +69,8 @@ pub fn paused(pause: Option<Pause>) {
 
 pub fn capture_event(event: &CaptureEvent) {
     match event {
+        CaptureEvent::Expected { uid, name, .. } => info!(participant = uid, name, "is expected"),
+        CaptureEvent::Dismissed { uid } => info!(participant = uid, "is not expected any more"),
         CaptureEvent::Joined { uid, audio, video, .. } => info!(participant = uid, audio, video, "joined"),
         CaptureEvent::MediaChanged { uid, audio, video } => info!(participant = uid, audio, video, "sends other media"),
         CaptureEvent::Left { uid, lost: true, message, .. } => warn!(participant = uid, "connection lost: {message}"),

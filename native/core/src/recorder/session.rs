@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::capture::api::{CaptureConfig, CaptureEvent, UtcMillis};
+use crate::capture::api::{CaptureConfig, CaptureEvent, StreamSource, UtcMillis};
 use crate::catalog::ledger::Ledger;
-use crate::catalog::record::Record;
+use crate::catalog::record::{Expected, Record};
 use crate::catalog::Catalog;
 use crate::error::{Code, Error};
 use crate::log;
@@ -28,7 +28,7 @@ use crate::recorder::participants::Participants;
 use crate::recorder::pauses::Pauses;
 use crate::recorder::recording_log;
 use crate::recorder::resume::{self, Opened, PreviousRun};
-use crate::recorder::shared::{Control, Shared};
+use crate::recorder::shared::{Control, RecordingTraits, Shared};
 use crate::recorder::sink::Sink;
 use crate::recorder::start::Plan;
 use crate::recorder::upload::event::UploadEvent;
@@ -97,9 +97,11 @@ impl Session {
         let Opened { catalog, past, begun, earliest } = resume::open(&plan.directory, &plan.begun, wall_clock())?;
         plan.continue_from(&begun, earliest);
         let machine = machine(&plan, &catalog.ledger(), past);
-        if plan.capture.passthrough.is_some() {
-            shared.pass_through();
-        }
+        shared.begin_as(RecordingTraits {
+            passed_through: plan.capture.passthrough.is_some(),
+            protocols: plan.capture.protocols.clone(),
+            uid: plan.uid,
+        });
         // Before anybody can ask for a stop.
         shared.publish(&machine, None);
         let catalog = Arc::new(catalog);
@@ -226,6 +228,7 @@ impl Session {
                 self.machine.stop();
             }
             Control::SetPaused(paused) => self.machine.set_paused(paused),
+            Control::SetStreams(streams) => self.set_streams(&streams),
             Control::SetLayout(layout, uid) => {
                 if let Some(capture) = &self.capture {
                     capture.set_layout(layout, uid);
@@ -234,8 +237,26 @@ impl Session {
         }
     }
 
+    fn set_streams(&mut self, streams: &[StreamSource]) {
+        let changed = self.capture.as_ref().map_or(Ok(()), |capture| capture.set_streams(streams));
+        if let Err(error) = changed {
+            self.machine.fail(error);
+        }
+    }
+
+    /// The recording's own time, while there is any.
+    fn now(&self) -> UtcMillis {
+        self.capture.as_ref().map_or_else(wall_clock, |capture| capture.now())
+    }
+
     fn event(&mut self, event: &CaptureEvent) {
         let record = match event {
+            CaptureEvent::Expected { uid, name, identity } => {
+                let expected = Expected { uid: *uid, name: name.clone(), identity: identity.clone() };
+                let is_known = self.catalog.ledger().participants().contains(&expected);
+                (!is_known).then_some(Record::Participant(expected))
+            }
+            CaptureEvent::Dismissed { uid } => self.attendance.dismissed(*uid, self.now().0),
             CaptureEvent::Joined { uid, at, .. } => self.attendance.joined(*uid, at.0),
             CaptureEvent::Left { uid, at, .. } => {
                 self.attendance.left(*uid, at.0);

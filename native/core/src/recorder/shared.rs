@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a recorder's session shows to other threads, and how they reach it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::capture::api::{CaptureFigures, Layout};
+use crate::capture::api::{CaptureFigures, Layout, StreamSource};
 use crate::catalog::ledger::{Ledger, Mp4State, StoredCount};
 use crate::catalog::Catalog;
 use crate::config::{self, BucketLocation};
@@ -30,10 +29,12 @@ const LAST: usize = 20;
 const MOVED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What others ask of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
     Stop,
     SetPaused(bool),
+    /// The channel's streams from now on.
+    SetStreams(Vec<StreamSource>),
     SetLayout(Layout, u32),
     /// The instance was released: record no more, upload what there is.
     Detach,
@@ -41,12 +42,21 @@ pub enum Control {
     Cancel,
 }
 
+/// What stays as it is while somebody records, and decides what may change.
+#[derive(Debug)]
+pub struct RecordingTraits {
+    /// Whether nothing is composed, so that there is no layout to change, nor who is in it.
+    pub passed_through: bool,
+    pub protocols: Vec<String>,
+    /// The recorder's own number in the channel.
+    pub uid: u32,
+}
+
 pub struct Shared {
     pub recording_id: String,
     pub log: Log,
     pub control: OnceLock<UnboundedSender<Control>>,
-    /// Whether nothing is composed, so that there is no layout to change.
-    passed_through: AtomicBool,
+    traits: OnceLock<RecordingTraits>,
     pub directory_cleanup: DirectoryCleanup,
     pub moves: OnceLock<UnboundedSender<RelocateRequest>>,
     catalog: OnceLock<Arc<Catalog>>,
@@ -80,7 +90,7 @@ impl Shared {
             log: Log::new(log, &recording_id),
             recording_id,
             control: OnceLock::new(),
-            passed_through: AtomicBool::default(),
+            traits: OnceLock::new(),
             directory_cleanup: DirectoryCleanup::default(),
             moves: OnceLock::new(),
             catalog: OnceLock::new(),
@@ -94,13 +104,15 @@ impl Shared {
     }
 
     /// Told once, as the recording starts.
-    pub fn pass_through(&self) {
-        self.passed_through.store(true, Ordering::Relaxed);
+    pub fn begin_as(&self, traits: RecordingTraits) {
+        // A recorder starts once.
+        let _ = self.traits.set(traits);
     }
 
+    /// Nothing before the recording starts.
     #[must_use]
-    pub fn is_passed_through(&self) -> bool {
-        self.passed_through.load(Ordering::Relaxed)
+    pub fn traits(&self) -> Option<&RecordingTraits> {
+        self.traits.get()
     }
 
     /// Set once, as the recording starts.
@@ -149,7 +161,7 @@ impl Shared {
     /// False where no session is there to hear it.
     pub fn send(&self, control: Control) -> bool {
         let Some(sender) = self.control.get() else { return false };
-        recording_log::control(control);
+        recording_log::control(&control);
         sender.send(control).is_ok()
     }
 

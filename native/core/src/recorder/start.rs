@@ -14,6 +14,7 @@ use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::arguments::{among, canvas, check_decryption, invalid, layout, max_idle, required, Request};
 use crate::recorder::machine::Timeouts;
+use crate::recorder::shared::RecordingTraits;
 use crate::recorder::takeover;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::volume::WorkDirectory;
@@ -25,6 +26,8 @@ use crate::storage::vendor::Vendor;
 #[derive(Debug)]
 pub struct Plan {
     pub begun: Begun,
+    /// The recorder's own in the channel.
+    pub uid: u32,
     pub capture: CaptureConfig,
     pub credentials: Credentials,
     pub backup: Option<BackupStore>,
@@ -47,7 +50,7 @@ impl Plan {
         let stem = names::stem(&document.file_prefix, recording_id, channel_name)
             .ok_or_else(|| invalid("channel_name: too long, the names of the recording's files would not fit"))?;
         let (index, channel) = document.channel(channel_name)?;
-        let sources = sources(document, index, &channel.streams)?;
+        let sources = sources(&document.protocols, &format!("channels[{index}]."), &channel.streams)?;
         if sources.iter().any(|source| source.uid == request.uid) {
             return Err(invalid("uid: a participant of the channel has it; the recorder needs one of its own"));
         }
@@ -57,6 +60,7 @@ impl Plan {
             .ok_or_else(|| Error::new(Code::RecorderInit, "workDir: not configured, and the user has no home"))?
             .join(recording_id);
         Ok(Self {
+            uid: request.uid,
             begun: Begun {
                 version: VERSION,
                 recording_id: recording_id.to_owned(),
@@ -179,15 +183,30 @@ fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Erro
     })
 }
 
-fn sources(document: &Document, channel: usize, streams: &[Stream]) -> Result<Vec<StreamSource>, Error> {
+/// The streams that a channel which is being recorded is to have from now on, by a JSON list of them.
+pub fn other_streams(text: &str, traits: &RecordingTraits) -> Result<Vec<StreamSource>, Error> {
+    if traits.passed_through {
+        let message = "what is passed through keeps its stream: stop, and record the other one anew";
+        return Err(Error::new(Code::InvalidOperation, message));
+    }
+    let streams = Stream::list(text)?;
+    let own = streams.iter().position(|stream| stream.uid == traits.uid);
+    if let Some(index) = own {
+        return Err(invalid(&format!("streams[{index}].uid: is the recorder's own in the channel")));
+    }
+    sources(&traits.protocols, "", &streams)
+}
+
+/// `owner`: the field that the list is in, if any.
+fn sources(protocols: &[String], owner: &str, streams: &[Stream]) -> Result<Vec<StreamSource>, Error> {
     let source = |(index, stream): (usize, &Stream)| {
-        let field = format!("channels[{channel}].streams[{index}]");
+        let field = format!("{owner}streams[{index}]");
         let url = url(stream, &field)?;
         let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         // What a Secret holds may be mended later, and is its participant's loss alone: the source's guard says so.
         let of_a_secret = stream.url_file.is_some() && streams.len() > 1 && scheme.is_some();
-        if !of_a_secret && !scheme.is_some_and(|scheme| document.protocols.contains(&scheme)) {
-            let allowed = document.protocols.join(", ");
+        if !of_a_secret && !scheme.is_some_and(|scheme| protocols.contains(&scheme)) {
+            let allowed = protocols.join(", ");
             return Err(invalid(&format!("{field}: its URL must begin with one of {allowed}, and ://")));
         }
         let silence = Duration::from_secs(u64::from(stream.silence_seconds));
@@ -207,7 +226,7 @@ fn url(stream: &Stream, field: &str) -> Result<String, Error> {
 }
 
 fn expected(source: &StreamSource) -> Expected {
-    Expected { uid: source.uid, name: source.name.clone() }
+    Expected { uid: source.uid, name: source.name.clone(), identity: None }
 }
 
 #[cfg(test)]

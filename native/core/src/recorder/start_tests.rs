@@ -178,3 +178,33 @@ fn urls_that_the_configuration_does_not_allow_are_refused_without_being_repeated
         assert!(!error.message.contains("hunter2"));
     }
 }
+
+#[test]
+fn another_list_of_streams_is_taken_whole_or_refused_with_the_field() {
+    let traits = RecordingTraits { passed_through: false, protocols: vec!["rtmp".to_owned()], uid: 9 };
+    let good =
+        r#"{"streams": [{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}, {"uid": 2, "url": "RTMP://b", "name": "bob"}]}"#;
+    let streams = other_streams(good, &traits).unwrap();
+    assert_eq!(
+        streams.iter().map(|stream| (stream.uid, stream.name.as_deref())).collect::<Vec<_>>(),
+        [(1, None), (2, Some("bob"))]
+    );
+    let one = |stream: &str| format!(r#"{{"streams": [{stream}]}}"#);
+    let many: Vec<String> = (10..28).map(|uid| format!(r#"{{"uid": {uid}, "url": "rtmp://a"}}"#)).collect();
+    for (text, message) in [
+        ("", "EOF"),
+        (r#"[{"uid": 1, "url": "rtmp://a"}]"#, "must be a sequence"),
+        (&one(""), "streams: must be from 1 to 17"),
+        (&one(&many.join(",")), "streams: must be from 1 to 17"),
+        (&one(r#"{"uid": 1, "url": "rtmp://a"}, {"uid": 1, "url": "rtmp://b"}"#), "streams[1].uid: another stream"),
+        (&one(r#"{"uid": 9, "url": "rtmp://a"}"#), "streams[0].uid: is the recorder's own"),
+        (&one(r#"{"uid": 1, "url": "http://a"}"#), "streams[0]: its URL must begin with one of rtmp"),
+        (&one(r#"{"uid": 1, "urlFile": "/nowhere"}"#), "streams[0].urlFile: /nowhere"),
+        (&one(r#"{"uid": 1, "url": "rtmp://a", "colour": 1}"#), "colour"),
+    ] {
+        let error = other_streams(text, &traits).unwrap_err();
+        assert!(error.code == Code::InvalidParameter && error.message.contains(message), "{text}: {}", error.message);
+    }
+    let error = other_streams(good, &RecordingTraits { passed_through: true, ..traits }).unwrap_err();
+    assert!(error.code == Code::InvalidOperation && error.message.contains("keeps its stream"), "{}", error.message);
+}

@@ -6,12 +6,14 @@
 //!
 //! ```text
 //! intake.spawn("room", work)                      a thread of the kind; it ends once intake.stop() is raised
+//! intake.expect(uid, name, identity)              somebody whom the configuration does not name; before the first media
 //! let mut who = intake.participant(uid, &warnings)
 //! who.picture(frame, Some(due))                   a picture that is to be seen at `due`; the first media joins
 //! who.samples(frame, Some(due))                   a block of samples of any rate, format and number of channels
 //! who.announce(audio, video)                      what is sent is known (tracks, mutes); else the last media tells
 //! who.watch()                                     some times a second: tells of what came or went meanwhile
 //! who.leave(lost, message)                        without it nobody leaves: at a stop the recording does
+//! intake.dismiss(uid)                             is not to come again: whoever never came is listed no longer
 //! ```
 //!
 //! `due` is on the recording's clock: `intake.clock().now()`, or `intake.at_monotonic(stamp)` for a stamp of the machine's
@@ -135,6 +137,23 @@ impl Intake {
     /// Somebody who may come: there from the first media, or the first announcement on. `warnings` outlast the connection.
     pub fn participant(&self, uid: u32, warnings: &Arc<MediaWarnings>) -> ParticipantIntake {
         ParticipantIntake::new(uid, self.clone(), warnings)
+    }
+
+    /// The same way in, for somebody whose part may end before the recording does.
+    #[must_use]
+    pub fn until(&self, stop: &Arc<StopSignal>) -> Self {
+        Self { stop: Arc::clone(stop), ..self.clone() }
+    }
+
+    /// Somebody may come who was not announced by the configuration, or is called otherwise now.
+    pub fn expect(&self, uid: u32, name: Option<&str>, identity: Option<&str>) {
+        let (name, identity) = (name.map(str::to_owned), identity.map(str::to_owned));
+        self.event(CaptureEvent::Expected { uid, name, identity });
+    }
+
+    /// Whoever has left, or never came, is not waited for any more.
+    pub fn dismiss(&self, uid: u32) {
+        self.event(CaptureEvent::Dismissed { uid });
     }
 
     /// Tells of somebody who is not there, and is being waited for.

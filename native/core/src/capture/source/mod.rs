@@ -26,7 +26,7 @@ mod session;
 pub mod settle;
 mod streams;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::api::{Access, CaptureConfig, CaptureEvent, StreamSource, VideoStream};
@@ -63,23 +63,59 @@ pub struct Played {
     pub failure: SourceFailure,
 }
 
+/// Why a source is given up before the recording ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    Removed,
+    /// Another one follows for the same participant.
+    Changed,
+    /// It has ended by itself.
+    Over,
+}
+
+impl Farewell {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Removed => "was taken out of the channel's streams",
+            Self::Changed => "the stream was changed",
+            Self::Over => "the stream is over",
+        }
+    }
+}
+
 pub struct Source {
     pub stream: StreamSource,
     guard: Guard,
     pub video: VideoStream,
     pub intake: Intake,
     media_warnings: Arc<MediaWarnings>,
+    farewell: Arc<OnceLock<Farewell>>,
 }
 
 impl Source {
     pub fn new(stream: StreamSource, config: &CaptureConfig, intake: Intake) -> Self {
         let guard = Guard::new(&config.protocols, config.allow_link_local);
         let guard = guard.among(&config.allowed_hosts).until(intake.stop());
-        Self { stream, guard, video: config.video_stream, intake, media_warnings: Arc::default() }
+        let (video, media_warnings, farewell) = (config.video_stream, Arc::default(), Arc::default());
+        Self { stream, guard, video, intake, media_warnings, farewell }
+    }
+
+    /// One that is given up where that says why, and its stop is raised.
+    pub fn with_farewell(self, farewell: &Arc<OnceLock<Farewell>>) -> Self {
+        Self { farewell: Arc::clone(farewell), ..self }
+    }
+
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.farewell.get().copied()
+    }
+
+    /// Has ended; true if that is by itself.
+    fn is_over(&self) -> bool {
+        self.farewell.set(Farewell::Over).is_ok()
     }
 
     /// Plays the source again and again until the stop, or until a source that has an end has ended.
-    pub fn run(self) {
+    pub fn run(&self) {
         self.run_with(|input| self.play(input));
     }
 
@@ -137,8 +173,10 @@ impl Source {
         let failure = contained(|| session.play()).unwrap_or_else(SourceFailure::Panicked);
         let who = session.into_participant();
         let joined = who.has_joined();
-        // At a stop nobody leaves: the recording does.
-        if joined && failure != SourceFailure::Stopped {
+        if let Some(farewell) = self.farewell() {
+            who.leave(false, farewell.words().to_owned());
+        } else if joined && failure != SourceFailure::Stopped {
+            // At a stop nobody leaves: the recording does.
             // What is still to be shown of a source that ended properly is shown.
             let clock = self.intake.clock();
             clock.wait_until(who.last_due().min(clock.now() + 2 * SECOND), self.intake.stop());
@@ -213,7 +251,14 @@ mod tests {
         let events = Arc::<KeptEvents>::default();
         let intake = Intake::into_nothing(Arc::clone(&clock), Arc::clone(&events) as _, StreamKinds::AudioVideo);
         let guard = Guard::new(&["file".to_owned()], false);
-        let source = Source { stream, guard, video: VideoStream::High, intake, media_warnings: Arc::default() };
+        let source = Source {
+            stream,
+            guard,
+            video: VideoStream::High,
+            intake,
+            media_warnings: Arc::default(),
+            farewell: Arc::default(),
+        };
         let mut began = Vec::new();
         source.run_with(|input| {
             began.push(clock.now());
