@@ -7,8 +7,6 @@ It needs no root, and no other program than KUBEBUILDER_ASSETS offers.
 from __future__ import annotations
 
 import json
-import socket
-from contextlib import ExitStack
 from dataclasses import asdict, fields
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -18,6 +16,7 @@ from tests.cluster.component import Runner
 from tests.cluster.control_plane import ADMINISTRATORS, ControlPlane, Ports
 from tests.cluster.layout import Layout, alone, remove_tree
 from tests.cluster.processes import end, processes_of
+from tests.support.ports import free_port
 
 # Nothing is ever reached at these, for want of nodes, but the API server must have some.
 SERVICES = IPv4Network("10.0.0.0/24")
@@ -49,7 +48,9 @@ class BareControlPlane:
             if not processes_of(self.layout.name):
                 self._remove()
                 self.layout.prepare()
-                self.layout.settings.write_text(json.dumps(asdict(_free_ports())))
+                self.layout.settings.write_text(
+                    json.dumps(asdict(Ports(**{port.name: free_port() for port in fields(Ports)})))
+                )
             site = Loopback()
             control_plane = ControlPlane(
                 layout=self.layout,
@@ -74,14 +75,3 @@ class BareControlPlane:
         # etcd goes without grace: the API server's own end would wait for it otherwise, and its data goes with it.
         end((process.pid for process in processes_of(self.layout.name)), grace_seconds=0)
         remove_tree(self.layout.root)
-
-
-def _free_ports() -> Ports:
-    """Ports that nobody listens on. All are held until the last is known, so that no two are the same."""
-    with ExitStack() as held:
-        ports = {}
-        for field in fields(Ports):
-            listener = held.enter_context(socket.socket())
-            listener.bind((Loopback.address, 0))
-            ports[field.name] = listener.getsockname()[1]
-    return Ports(**ports)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Helm, Kubectl
 from tests.cluster.layout import REPOSITORY
 from tests.contract.crds_manifests import a_recording
+from tests.support.ports import free_port
 
 NAMESPACE: Final = "cloud-recording-system"
 WATCHED: Final = "watched"
@@ -40,17 +40,11 @@ def plane(request: pytest.FixtureRequest, control_plane: BareControlPlane) -> It
     kubectl("delete", "crd", "cloudrecordings.cloudrecording.dev")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _settings(kubectl: Kubectl) -> dict[str, Any]:
     """What the chart configured, but for the ports: this operator shares the machine with others."""
     configured = kubectl.get("configmap", "cloud-recording", namespace=NAMESPACE)["data"]["config.yaml"]
     settings: dict[str, Any] = yaml.safe_load(configured)
-    settings["callbacks"]["port"], settings["http"]["port"] = _free_port(), _free_port()
+    settings["callbacks"]["port"], settings["http"]["port"] = free_port(), free_port()
     return settings
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from tests.support.ports import free_port
 from tests.support.waiting import await_true
 
 REPOSITORY = Path(__file__).parents[3]
@@ -129,10 +130,3 @@ class OperatorProcess:
             },
             **self.settings,
         }
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

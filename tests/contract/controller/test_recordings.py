@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from cloud_recording.domain.names import pod_name
-from tests.contract.controller.operator_process import OperatorProcess, free_port
+from tests.contract.controller.operator_process import OperatorProcess
 from tests.contract.controller.stage import Stage, container, is_true, now, pod_uid, reason
+from tests.support.ports import free_port
 
 Json = dict[str, Any]
 
