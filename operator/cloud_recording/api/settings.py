@@ -71,8 +71,8 @@ class LeaderElectionSettings(SpecModel):
     """The Lease that one replica holds before it acts; the others wait, ready to answer callbacks."""
 
     lease_name: Name
-    lease_seconds: Annotated[int, Field(ge=5, le=300)] = 15
-    renew_seconds: Annotated[int, Field(ge=2, le=299)] = 10
+    lease_seconds: Annotated[int, Field(ge=5, le=300)] = 25
+    renew_seconds: Annotated[int, Field(ge=2, le=299)] = 20
     retry_seconds: Annotated[int, Field(ge=1, le=60)] = 2
 
 

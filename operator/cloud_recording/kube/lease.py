@@ -33,18 +33,21 @@ class LeaseTiming:
     for everybody else: else two would believe that they hold it.
     """
 
-    duration_seconds: int = 15
-    renew_deadline_seconds: float = 10.0
+    duration_seconds: int = 25
+    renew_deadline_seconds: float = 20.0
+    """Time for an API server to be away for ten seconds from just before a renewal on, and for one more attempt."""
     retry_seconds: float = 2.0
+    request_seconds: float = 5.0
+    """The deadline of one request: of an API server that hangs, another attempt may find it back."""
 
     def __post_init__(self) -> None:
         if self.renew_deadline_seconds >= self.duration_seconds:
             raise ValueError("`leaderElection.renewSeconds` must be less than `leaderElection.leaseSeconds`")
 
     @property
-    def request_seconds(self) -> float:
-        """The deadline of one request, as client-go has it: an API server that is slow now gets a second try."""
-        return max(1.0, self.renew_deadline_seconds / 2)
+    def attempt_seconds(self) -> float:
+        """The deadline of a request where there is little time to renew: a second one must still fit in."""
+        return min(self.request_seconds, self.renew_deadline_seconds / 2)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class LeaseHolder:
                 self._lost()
 
     async def _elect(self) -> None:
-        seconds = self._timing.request_seconds
+        seconds = self._timing.attempt_seconds
         async with KubeClient(self._configuration, user_agent="cloud-recording-lease", request_seconds=seconds) as api:
             renewed_at = time.monotonic()
             while not self._release.is_set():
