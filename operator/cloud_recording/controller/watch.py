@@ -28,8 +28,8 @@ from cloud_recording.domain.pod_view import PodView, recording_of
 CREDENTIALS_LAST: Final = timedelta(minutes=10)
 """How long Kopf uses one reading of the service account's token; the kubelet replaces the file in time for it."""
 
-CHUNK_SIZE: Final = 500
-"""Objects per page of the first list: an unpaged list of ten thousand stops the event loop for seconds."""
+CHUNK_SIZE: Final = 100
+"""Objects per page of the first list: a page is in memory as a whole, at some 60 KiB for each pod in it."""
 
 WATCH_SECONDS: Final = 600
 """The API server ends each watch after this long: belt and braces to Kopf's own detection of silent ones."""
