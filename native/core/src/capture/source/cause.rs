@@ -1,15 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why a source cannot be fetched, and the words for it. What libav or TLS say themselves is a detail for the log: their
-//! texts name neither the object nor the cause.
+//! Why a source gives nothing, or cannot be fetched, and the words for it. What libav or TLS say themselves is a detail for
+//! the log: their texts name neither the object nor the cause.
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use ffmpeg_sys_next as ffi;
 use rustls::CertificateError;
 
+use super::guard::Refusal;
 use crate::capture::av::AvError;
+use crate::capture::fault::Panic;
 
+/// Why a source gives nothing (any more).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceFailure {
+    /// Our own rules forbid it.
+    Forbidden(Refusal),
+    /// It cannot be fetched.
+    Failed(SourceCause),
+    TimedOut(Duration),
+    /// Its headers or lists took more memory than any live source's.
+    Endless,
+    /// Nothing in it can be decoded.
+    Undecodable,
+    /// The source said that it is over.
+    Ended,
+    /// Our own code failed on what it sent.
+    Panicked(Panic),
+    /// The capture is being stopped.
+    Stopped,
+}
+
+impl SourceFailure {
+    /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Panicked(_))
+    }
+
+    /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
+    #[must_use]
+    pub fn is_refusal(&self, times: u32) -> bool {
+        match self {
+            Self::Forbidden(_) => true,
+            Self::Failed(SourceCause::HungUp) => times >= 3,
+            Self::Failed(cause) => cause.is_refusal(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for SourceFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(refusal) => refusal.fmt(f),
+            Self::Failed(cause) => cause.fmt(f),
+            Self::TimedOut(limit) => write!(f, "no media for {} s", limit.as_secs()),
+            Self::Endless => f.write_str("the source's headers or lists do not end; its server is broken or hostile"),
+            Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
+            Self::Ended => f.write_str("the source has ended"),
+            Self::Panicked(panic) => write!(f, "an internal error, worth reporting: {panic}"),
+            Self::Stopped => f.write_str("recording was stopped"),
+        }
+    }
+}
+
+/// Why it cannot be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceCause {
     NameUnknown,

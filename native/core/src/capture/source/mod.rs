@@ -24,6 +24,7 @@ mod resolved_url;
 mod rtsp;
 mod session;
 pub mod settle;
+mod stream_choice;
 mod streams;
 
 use std::sync::{Arc, OnceLock};
@@ -34,11 +35,10 @@ use super::av;
 use super::clock::{nanos, SECOND};
 use super::fault::contained;
 use super::intake::{Intake, MediaWarnings};
-pub use cause::{SourceCause, TlsCause};
+pub use cause::{SourceCause, SourceFailure, TlsCause};
 pub use guard::{Guard, Refusal};
 pub use hosts::HostPattern;
 use open::Input;
-pub use open::SourceFailure;
 use session::DecodeSession;
 pub use streams::Streams;
 

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
-use std::fmt;
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -11,18 +10,17 @@ use std::time::Duration;
 
 use ffmpeg_sys_next as ffi;
 
-use super::cause::{self, SourceCause, Stage};
+use super::cause::{self, SourceCause, SourceFailure, Stage};
 use super::guard::{self, Guard, Refusal};
 use super::playlist::Cadence;
 use super::reach::{Watch, MOST_REDIRECTS};
 use super::resolved_url::ResolvedUrl;
-use crate::capture::api::{Access, TrackKind, VideoStream};
+use crate::capture::api::{Access, TrackKind};
 use crate::capture::av::codec::{Decoder, Presentation, WANTED};
 use crate::capture::av::frame::Packet;
 use crate::capture::av::parameters::Parameters;
 use crate::capture::av::{c_string, to_nanos, AvError, Options};
 use crate::capture::clock::StopSignal;
-use crate::capture::fault::Panic;
 use crate::capture::timeline::{Pace, Stamp};
 
 /// Containers that are looked for. Scripts of files, session descriptions, devices and the like are not among them.
@@ -58,65 +56,8 @@ const LIMITS: [(&str, &str); 11] = [
     ("fifo_size", "8192"),
 ];
 
-/// Pictures that are chosen from: each has a decoder while their sizes are learnt.
-const MOST_PICTURES: usize = 8;
-
 /// No picture and no sound of a live source is as large as this once it is compressed.
 const MOST_BYTES: usize = 24 << 20;
-
-/// Why a source gives nothing (any more).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceFailure {
-    /// Our own rules forbid it.
-    Forbidden(Refusal),
-    /// It cannot be fetched.
-    Failed(SourceCause),
-    TimedOut(Duration),
-    /// Its headers or lists took more memory than any live source's.
-    Endless,
-    /// Nothing in it can be decoded.
-    Undecodable,
-    /// The source said that it is over.
-    Ended,
-    /// Our own code failed on what it sent.
-    Panicked(Panic),
-    /// The capture is being stopped.
-    Stopped,
-}
-
-impl SourceFailure {
-    /// Whether a connection that was there broke. One that fell silent did not: who stops sending leaves just so.
-    #[must_use]
-    pub fn is_loss(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Panicked(_))
-    }
-
-    /// Whether the answer is a no, seen for the `times`th time in a row. Servers that restart hang up once or twice, too.
-    #[must_use]
-    pub fn is_refusal(&self, times: u32) -> bool {
-        match self {
-            Self::Forbidden(_) => true,
-            Self::Failed(SourceCause::HungUp) => times >= 3,
-            Self::Failed(cause) => cause.is_refusal(),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for SourceFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forbidden(refusal) => refusal.fmt(f),
-            Self::Failed(cause) => cause.fmt(f),
-            Self::TimedOut(limit) => write!(f, "no media for {} s", limit.as_secs()),
-            Self::Endless => f.write_str("the source's headers or lists do not end; its server is broken or hostile"),
-            Self::Undecodable => f.write_str("what the source sends cannot be decoded"),
-            Self::Ended => f.write_str("the source has ended"),
-            Self::Panicked(panic) => write!(f, "an internal error, worth reporting: {panic}"),
-            Self::Stopped => f.write_str("recording was stopped"),
-        }
-    }
-}
 
 pub struct Input {
     context: NonNull<ffi::AVFormatContext>,
@@ -235,12 +176,12 @@ impl Input {
         formats.iter().any(|format| format.as_bytes() == name)
     }
 
-    fn context(&self) -> &ffi::AVFormatContext {
+    pub(super) fn context(&self) -> &ffi::AVFormatContext {
         // SAFETY: the context is alive as long as self.
         unsafe { self.context.as_ref() }
     }
 
-    fn streams(&self) -> &[*mut ffi::AVStream] {
+    pub(super) fn streams(&self) -> &[*mut ffi::AVStream] {
         let context = self.context();
         if context.streams.is_null() {
             return &[];
@@ -249,7 +190,7 @@ impl Input {
         unsafe { std::slice::from_raw_parts(context.streams, context.nb_streams as usize) }
     }
 
-    fn stream(&self, index: usize) -> Option<&ffi::AVStream> {
+    pub(super) fn stream(&self, index: usize) -> Option<&ffi::AVStream> {
         // SAFETY: the pointers in the list are valid as long as the context.
         self.streams().get(index).map(|stream| unsafe { &**stream })
     }
@@ -268,23 +209,6 @@ impl Input {
         self.stream(index).is_some_and(|stream| stream.disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0)
     }
 
-    /// Learns the sizes of pictures where there is a choice between several and the container does not tell them. Of
-    /// several programs, all but one may show themselves only later.
-    pub fn tell_pictures_apart(&mut self, limit: Duration) {
-        let needless: Vec<usize> = self.candidates(TrackKind::Video).skip(MOST_PICTURES).collect();
-        for index in needless {
-            self.discard(index);
-        }
-        let pictures: Vec<usize> = self.candidates(TrackKind::Video).collect();
-        let programs = self.programs();
-        let hidden = programs.len() > 1 && programs.iter().any(Vec::is_empty);
-        let told = pictures.iter().all(|index| self.weight(*index) != (0, 0));
-        if !hidden && (pictures.len() < 2 || told) {
-            return;
-        }
-        self.learn(limit);
-    }
-
     /// Has libav find out how long the blocks of bare sound last, by which it gives them their times.
     pub fn learn_bare_sound(&mut self, limit: Duration) {
         if self.is_in(&BARE_SOUND) {
@@ -292,73 +216,10 @@ impl Input {
         }
     }
 
-    fn learn(&mut self, limit: Duration) {
+    pub(super) fn learn(&mut self, limit: Duration) {
         self.watch.allow(limit);
         // SAFETY: the context is open. What is read is kept and read again; what is not learned stays unknown.
         unsafe { ffi::avformat_find_stream_info(self.context.as_ptr(), ptr::null_mut()) };
-    }
-
-    /// The stream to record for a track, by what is known of the streams now: the sound comes with the picture.
-    pub fn best(&self, track: TrackKind, wanted: VideoStream) -> Option<usize> {
-        let all: Vec<usize> = self.candidates(track).collect();
-        let picture = match track {
-            TrackKind::Audio => self.best(TrackKind::Video, wanted),
-            TrackKind::Video => None,
-        };
-        let beside: Vec<usize> = all.iter().copied().filter(|index| self.belong_together(picture, *index)).collect();
-        let candidates = if beside.is_empty() { all } else { beside }.into_iter();
-        match wanted {
-            VideoStream::High => candidates.rev().max_by_key(|index| self.weight(*index)),
-            VideoStream::Low => candidates.min_by_key(|index| self.weight(*index)),
-        }
-    }
-
-    fn candidates(&self, track: TrackKind) -> impl DoubleEndedIterator<Item = usize> + '_ {
-        (0..self.streams().len()).filter(move |index| self.track(*index) == Some(track) && self.is_received(*index))
-    }
-
-    fn is_received(&self, index: usize) -> bool {
-        self.stream(index).is_some_and(|stream| stream.discard != ffi::AVDiscard::AVDISCARD_ALL)
-    }
-
-    /// Orders streams of one kind by quality: by size, then by the bit rate that a playlist or the stream tells.
-    fn weight(&self, index: usize) -> (i64, i64) {
-        self.stream(index).map_or((0, 0), |stream| {
-            // SAFETY: every stream has parameters.
-            let parameters = unsafe { &*stream.codecpar };
-            let rate = variant_rate(stream).unwrap_or(parameters.bit_rate);
-            (i64::from(parameters.width) * i64::from(parameters.height), rate)
-        })
-    }
-
-    /// Whether both streams are of one program (variant, channel) of the source.
-    fn belong_together(&self, one: Option<usize>, other: usize) -> bool {
-        one.is_some_and(|one| self.programs().iter().any(|program| program.contains(&one) && program.contains(&other)))
-    }
-
-    /// The streams of each program.
-    fn programs(&self) -> Vec<Vec<usize>> {
-        let context = self.context();
-        if context.programs.is_null() {
-            return Vec::new();
-        }
-        // SAFETY: the context says how many programs it holds, and each how many indices; all pointers are its own.
-        unsafe {
-            let programs = std::slice::from_raw_parts(context.programs, context.nb_programs as usize).iter();
-            let indices = |program: &ffi::AVProgram| {
-                (0..program.nb_stream_indexes as usize).map(|at| *program.stream_index.add(at) as usize).collect()
-            };
-            programs.map(|program| indices(&**program)).collect()
-        }
-    }
-
-    /// Whether stream `new`, which appeared later, takes the place of `old`: sources that change their codec do so.
-    pub fn succeeds(&self, new: usize, old: usize) -> bool {
-        let alone = !self.programs().iter().any(|program| program.contains(&old));
-        new > old
-            && self.is_received(new)
-            && self.track(new) == self.track(old)
-            && (alone || self.belong_together(Some(old), new))
     }
 
     /// The codec of the stream as it is now.
@@ -374,14 +235,6 @@ impl Input {
             return cause::unread_flv(parameters.tag());
         }
         parameters.codec_name()
-    }
-
-    /// Stops receiving a stream, where the container can do without it.
-    pub fn discard(&mut self, index: usize) {
-        if let Some(stream) = self.streams().get(index) {
-            // SAFETY: the pointer is valid as long as the context, which is borrowed exclusively.
-            unsafe { (**stream).discard = ffi::AVDiscard::AVDISCARD_ALL };
-        }
     }
 
     pub fn stream_count(&self) -> usize {
@@ -427,15 +280,6 @@ impl Drop for Input {
 }
 
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The bit rate that a playlist of variants tells of the stream's variant.
-fn variant_rate(stream: &ffi::AVStream) -> Option<i64> {
-    // SAFETY: the dictionary belongs to the stream; an entry's value is a C string owned by it.
-    unsafe {
-        let entry = ffi::av_dict_get(stream.metadata, c"variant_bitrate".as_ptr(), ptr::null(), 0).as_ref()?;
-        CStr::from_ptr(entry.value).to_str().ok()?.parse().ok()
-    }
-}
 
 /// Why there is no input.
 enum NoInput {

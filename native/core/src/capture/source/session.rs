@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::cause::SourceFailure;
 use super::decode::TrackDecoder;
 use super::frame_pacer::FramePacer;
-use super::open::{Input, SourceFailure};
+use super::open::Input;
 use super::read_ahead::ReadAhead;
 use super::settle::settle;
 use super::{CONNECT, KEY_PICTURE};

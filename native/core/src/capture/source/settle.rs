@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::open::{Input, SourceFailure};
+use super::cause::SourceFailure;
+use super::open::Input;
 use super::playlist::Cadence;
 use super::CONNECT;
 use crate::capture::api::TrackKind;
