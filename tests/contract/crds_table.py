@@ -342,12 +342,15 @@ CREATION_MISTAKES: Final = (
 _FIXED: Final = "must not change after creation; create a new recording instead"
 
 UPDATE_MISTAKES: Final = (
+    Mistake("no participants", {"channel.streams": []}, "spec.channel.streams", "at least 1 items"),
+    Mistake(
+        "a participant twice", {"channel.streams": [a_stream(1), a_stream(1)]}, "spec.channel.streams[1]", "Duplicate"
+    ),
+    Mistake("the recorder's own uid", {"channel.streams": [a_stream(1000)]}, "spec.channel.uid", "must differ"),
     Mistake("another channel", {"channel.name": "room-2"}, "spec.channel.name", _FIXED),
     Mistake("another uid", {"channel.uid": 1001}, "spec.channel.uid", _FIXED),
     Mistake("another type", {"channel.type": "Live"}, "spec.channel.type", _FIXED),
     Mistake("an App ID that was not there", {"channel.appId": "a"}, "spec.channel.appId", _FIXED),
-    Mistake("another stream", {"channel.streams": [a_stream(1), a_stream(3)]}, "spec.channel.streams", _FIXED),
-    Mistake("another URL", {"channel.streams.0.url": "rtmp://other.example.com/a"}, "spec.channel.streams", _FIXED),
     Mistake("a token", {"channel.tokenSecretRef": _SECRET_REF}, "spec.channel.tokenSecretRef", _FIXED),
     Mistake("other kinds of media", {"recording.streams": "AudioOnly"}, "spec.recording.streams", _FIXED),
     Mistake("another canvas", {"recording.video.width": 640}, "spec.recording.video.width", _FIXED),
@@ -389,6 +392,8 @@ ALLOWED_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "stop": {"desiredState": "Stopped"},
     "another layout": {"recording.video.layout": "BestFit"},
     "another large participant": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 2}},
+    "other participants": {"channel.streams": [a_stream(2), a_stream(3)]},
+    "a participant elsewhere": {"channel.streams.0.url": "rtmp://other.example.com/a"},
     "a limit that was not there": {"maxDurationSeconds": 60},
     "a time to live that was not there": {"ttlSecondsAfterFinished": 0},
     "another restart policy": {"restart": {"policy": "Never", "maxParts": 3}},

@@ -87,6 +87,14 @@ def test_what_is_passed_through_has_no_layout_to_change(kubectl: Kubectl, change
     _assert_says(refusal, Mistake("", {}, "spec.recording.video", "must keep `layout`"))
 
 
+def test_what_is_passed_through_keeps_its_stream(kubectl: Kubectl) -> None:
+    passed = a_recording({"channel.streams": [a_stream(1)], "recording.video.passthrough": {}})
+    passed["metadata"]["name"] = "passed-through"
+    kubectl("create", "--filename=-", stdin=json.dumps(passed))
+    refusal = _refusal(kubectl, "replace", DRY_RUN, manifest=changed(passed, {"channel.streams": [a_stream(2)]}))
+    _assert_says(refusal, Mistake("", {}, "spec.channel.streams", "must stay as it is"))
+
+
 @pytest.fixture(scope="module")
 def stored(kubectl: Kubectl) -> Iterator[Manifest]:
     """A recording of which a slice is in the bucket."""

@@ -262,6 +262,8 @@ class Channel(SpecModel):
     )
     streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=MAX_STREAMS)] = Field(
         description="The participants, each with a URL its live media is fetched from. They may come and go at any "
-        "time; a participant that is not there yet is asked for again and again.",
-        json_schema_extra=kubernetes(fixed=True, list_map_keys=("uid",), item="participant"),
+        "time; a participant that is not there yet is asked for again and again. The list may change while it records: "
+        "who is added joins, who is removed leaves, and one that is fetched otherwise leaves and joins again. Secrets "
+        "that no stream named when the recording's pod was made are not in it.",
+        json_schema_extra=kubernetes(list_map_keys=("uid",), item="participant"),
     )

@@ -83,6 +83,13 @@ class CloudRecordingSpec(SpecModel):
                 lambda spec: spec.recording.video.passthrough is None or len(spec.channel.streams) == 1,
                 field=".recording.video.passthrough",
             ),
+            Rule(
+                "!has(self.recording.video.passthrough) || self.channel.streams == oldSelf.channel.streams",
+                "must stay as it is beside `recording.video.passthrough`: a stream that is recorded as it is cannot be "
+                "exchanged for another",
+                always,
+                field=".channel.streams",
+            ),
         )
     )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from cloud_recording.api.base import API_VERSION, Count, Message, OpenEnum, PreciseTime, RecordModel, Tail
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.host_patterns import ANY_HOST
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
@@ -85,6 +86,8 @@ class DesiredState(RecordModel):
     credentials_generation: Count = 0
     storage: Storage | None = None
     """Where the files are to go, as far as that may still change; an operator of an earlier release says nothing."""
+    streams: tuple[Stream, ...] | None = None
+    """The channel's participants, once they may be others than in the pod's document."""
 
     @classmethod
     def of_spec(cls, spec: CloudRecordingSpec, *, generation: int, state: DesiredRecordingState) -> Self:
@@ -95,6 +98,8 @@ class DesiredState(RecordModel):
             layout=spec.recording.video.layout,
             max_resolution_uid=spec.recording.video.max_resolution_uid,
             upload_grace_seconds=spec.upload_grace_seconds,
+            # Annotations are small: a list that nobody can have edited is in the pod's document.
+            streams=None if generation == 1 else spec.channel.streams,
         )
 
 

@@ -35,6 +35,7 @@ class Command(StrEnum):
     PAUSE = "pause"
     LAYOUT = "layout"
     STORAGE = "storage"
+    STREAMS = "streams"
     GIVE_UP = "give-up"
 
 

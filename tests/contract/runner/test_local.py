@@ -140,6 +140,30 @@ async def test_ctrl_c_stops_in_order_and_everything_is_in_the_bucket(
     assert any(key.endswith("_room.m3u8") for key in objects)
 
 
+async def test_an_edited_manifest_is_followed_when_it_is_told_to(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    manifest = recording(bucket, rtmp.url("alice"))
+    streams = manifest["spec"]["channel"]["streams"]
+    with participant(rtmp.url("bob"), log=tmp_path / "bob.log"):
+        async with run(manifest, keys()) as running:
+
+            async def edit(*others: dict[str, Any]) -> None:
+                manifest["spec"]["channel"]["streams"] = list(others)
+                (tmp_path / "recording.yaml").write_text(yaml.safe_dump_all([manifest, keys()]))
+                running.process.send_signal(signal.SIGUSR1)
+
+            await running.until("participant 2 has joined")
+            await edit(*streams, {**streams[0], "url": "rtmp://elsewhere.example.com/a"})
+            await running.until("the edited manifest is not taken: spec.channel.streams[1]")
+            await edit({"uid": 3, "url": rtmp.url("bob"), "name": "bob"})
+            await running.until("the manifest was read again")
+            await running.until("bob (3) has joined")
+            await running.until("participant 2 has left")
+            running.process.send_signal(signal.SIGINT)
+            assert await running.ended() == 0
+
+
 async def test_the_longest_duration_stops_it_too(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:
     async with run(recording(bucket, rtmp.url("alice"), maxDurationSeconds=3), keys()) as running:
         assert await running.ended() == 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -158,6 +159,42 @@ async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket
         "spec.desiredState",
         "spec.desiredState",
     ]
+
+
+def people(stage: Stage) -> dict[int, str]:
+    """Everybody in the newest snapshot, by uid."""
+    snapshot = newest(stage)
+    return {one.uid: one.state for one in snapshot.participants} if snapshot else {}
+
+
+async def test_participants_change_while_recording_and_stay_changed_when_the_process_is_killed(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    alice = {"uid": 11, "urlSecretRef": {"name": "streams", "key": "alice"}}
+    bob = {"uid": 12, "url": rtmp.url("bob"), "name": "bob"}
+    carol = {"uid": 13, "urlSecretRef": {"name": "streams", "key": "carol"}}
+    await start(stage, document(stage, bucket), url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    with participant(rtmp.url("bob"), log=tmp_path / "bob.log"):
+        stage.want(generation=2, streams=[alice, bob])
+        await stage.operator.until(lambda: people(stage) == {11: "Joined", 12: "Joined"})
+        stage.want(generation=3, streams=[bob, carol])
+        refused = await stage.operator.until_told("EditRefused")
+        assert refused["field"] == "spec.channel.streams"
+        assert "the key 'carol' of the Secret 'streams'" in refused["message"]
+        assert people(stage) == {11: "Joined", 12: "Joined"}
+        stage.want(generation=4, streams=[bob])
+        await stage.operator.until(lambda: people(stage) == {11: "Left", 12: "Joined"})
+        assert newest(stage).gaps == ()  # type: ignore[union-attr]
+        os.kill(await stage.pod.recorder_pid(), signal.SIGKILL)
+        await stage.operator.until_told("RecordingStarted", times=2)
+        await stage.operator.until(lambda: people(stage) == {12: "Joined"})
+        stage.want(generation=5, state="Stopped", streams=[bob])
+        assert await stage.pod.ended(seconds=120) == 0
+    assert len(stage.operator.of("EditRefused")) == 1
+    manifest = json.loads(await asyncio.to_thread(bucket.read, f"{RECORDING_ID}_room-1_manifest.json"))
+    there = {one["uid"]: len(one["presences"]) for one in manifest["participants"]}
+    assert there == {11: 1, 12: 2}
 
 
 async def test_a_killed_recorder_process_goes_on_with_the_same_recording(

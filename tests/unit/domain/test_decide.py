@@ -626,6 +626,14 @@ def test_a_later_part_is_handed_what_is_left_of_the_longest_duration() -> None:
     assert desired_state_document(recording, status, part, now=after(70), settings=SETTINGS).max_duration_seconds == 50
 
 
+def test_a_pod_is_told_of_participants_once_they_may_have_changed() -> None:
+    part = a_part()
+    for recording, told in ((a_recording(), False), (a_recording().edited(), True)):
+        built = recording.parts(part).build()
+        desired = desired_state_document(built, built.status, part, now=NOW, settings=SETTINGS)
+        assert desired.streams == (built.spec.channel.streams if told else None)
+
+
 def test_an_edit_of_a_finished_recording_was_seen_and_changes_nothing() -> None:
     done = decide(a_recording().edited(1, desiredState="Stopped").build(), {}, now=NOW, context=context())
     edited = a_recording().edited(5, maxDurationSeconds=1).status(done.status).build()

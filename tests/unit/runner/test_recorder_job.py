@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage import StoragePlace
@@ -16,6 +17,7 @@ from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.runner.control_protocol import Job, Mode, SecretText
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.recorder_job import JobBuilder
+from cloud_recording.runner.supervisor.streams_refusal import streams_refusal
 from tests.unit.runner.documents import RECORDING_ID, document, storage
 
 DESIRED = DesiredState(
@@ -256,3 +258,44 @@ def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> No
     }
     assert job.configuration["place"] == engines
     assert builder(document(), tmp_path).storage_change(place) == engines
+
+
+BOB: dict[str, Any] = {"uid": 12, "urlSecretRef": {"name": "streams", "key": "bob"}}
+CAROL: dict[str, Any] = {"uid": 13, "url": "rtmp://media.example.com/carol", "name": "carol"}
+
+
+def streams(*told: dict[str, Any]) -> tuple[Stream, ...]:
+    return tuple(Stream.model_validate(stream) for stream in told)
+
+
+def test_other_participants_go_into_the_job_and_to_the_engine(tmp_path: Path) -> None:
+    engines = [
+        {"uid": 12, "urlFile": str(tmp_path / "streams" / "bob"), "silenceSeconds": 30},
+        {"uid": 13, "url": "rtmp://media.example.com/carol", "name": "carol", "silenceSeconds": 30},
+    ]
+    others = streams(BOB, CAROL)
+    job = builder(document(), tmp_path).job(Mode.RECORD, DESIRED, streams=others)
+    assert job.configuration["channels"][0]["streams"] == engines
+    assert builder(document(), tmp_path).streams_change(others) == engines
+
+
+def test_what_only_a_participant_who_is_gone_needed_is_not_waited_for(tmp_path: Path) -> None:
+    secrets = mounted(document(), tmp_path)
+    assert "bob" in {need.key for need in secrets.needed()}
+    secrets.streams = streams(CAROL)
+    assert "bob" not in {need.key for need in secrets.needed()}
+
+
+def test_participants_whom_the_pod_cannot_reach_are_refused_with_the_field(tmp_path: Path) -> None:
+    told = RecordingDocument.model_validate({**document(), "streamHosts": ["*.example.com"]})
+    secrets = MountedSecrets(told, tmp_path)
+    for name, key in (("bucket", "accessKey"), ("bucket", "secretKey"), ("channel", "token")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / key).write_text("x")
+    assert streams_refusal(streams(CAROL), told, secrets) == ""
+    refusal = streams_refusal(streams(CAROL, BOB), told, secrets)
+    assert "`spec.channel.streams[1].urlSecretRef` names the key 'bob' of the Secret 'streams'" in refusal
+    elsewhere = streams({**CAROL, "url": "rtmp://elsewhere.example.org/carol"})
+    assert "`spec.channel.streams[0].url` must not lead to 'elsewhere.example.org'" in streams_refusal(
+        elsewhere, told, secrets
+    )

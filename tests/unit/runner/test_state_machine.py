@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
@@ -484,6 +485,62 @@ def storage(bucket: str) -> Storage:
 
 FIRST = {"bucket": "first", "endpoint": "https://s3"}
 SECOND = {"bucket": "second", "endpoint": "https://s3"}
+
+
+def streams(*uids: int) -> tuple[Stream, ...]:
+    return tuple(Stream(uid=uid, url=f"rtmp://media/{uid}") for uid in uids)
+
+
+def with_streams(*uids: int, generation: int = 2, **more: Any) -> DesiredSeen:
+    return DesiredSeen(desired=desired(generation=generation, streams=streams(*uids), **more))
+
+
+def recording_of(*uids: int) -> Story:
+    story = Story()
+    story.state = replace(story.state, streams=streams(*uids))
+    return story.recording()
+
+
+def asked_for(*uids: int) -> Send:
+    return Send(command=Command.STREAMS, arguments={"streams": streams(*uids)})
+
+
+def begin_of(story: Story) -> Begin:
+    (begin,) = [action for action in story.orders() if isinstance(action, Begin)]
+    return begin
+
+
+def test_other_participants_are_asked_of_the_engine_which_keeps_them_after_a_crash() -> None:
+    story = recording_of(1)
+    assert story.then(with_streams(1)).orders() == [], "a list that is the same is no edit"
+    assert story.then(with_streams(1, 2, generation=3)).orders() == [asked_for(1, 2)]
+    assert story.then(ProcessAnswered(answer=Command.STREAMS)).tells() == ["DesiredStateApplied"]
+    assert [stream["uid"] for stream in story.state.facts.streams or ()] == [1, 2]
+    assert begin_of(story.then(SIGKILLED, Tick(), ProcessLoaded(extended=True))).streams == streams(1, 2)
+    assert story.then(ProcessAnswered(answer=Command.BEGIN), Tick()).orders() == []
+
+
+def test_participants_that_are_refused_are_told_once_and_those_before_them_stay() -> None:
+    story = recording_of(1)
+    story.then(with_streams(9))
+    refused = ProcessAnswered(answer=Command.STREAMS, refusal="no such Secret", code=432)
+    assert story.then(refused).tells() == ["EditRefused", "DesiredStateApplied"]
+    assert story.then(Tick()).orders() == []
+    assert begin_of(story.then(SIGKILLED, Tick(), ProcessLoaded(extended=True))).streams == streams(1)
+    assert story.then(ProcessAnswered(answer=Command.BEGIN)).orders() == [asked_for(9)], "the cause may be gone"
+
+
+def test_participants_that_changed_before_the_first_start_are_begun_with() -> None:
+    story = Story()
+    story.state = replace(story.state, streams=streams(1))
+    story.then(with_streams(2)).loaded()
+    assert begin_of(story).streams == streams(2)
+
+
+def test_an_operator_that_says_nothing_of_participants_changes_none() -> None:
+    story = recording_of(1)
+    story.then(with_streams(1, 2), ProcessAnswered(answer=Command.STREAMS))
+    assert story.then(DesiredSeen(desired=desired(generation=3))).orders() == []
 
 
 def test_a_place_that_changed_before_the_first_start_is_begun_with() -> None:

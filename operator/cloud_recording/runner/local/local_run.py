@@ -2,8 +2,9 @@
 """One recording without a cluster: the pods' supervisor, with a terminal and this process for operator.
 
 Ctrl-C stops the recording in order, and what is left is uploaded; a second Ctrl-C gives the upload up. SIGTERM means
-what it means in a pod. A recording that was killed goes on under its id, as in a pod whose container is started again;
-of one that has ended, what could not be uploaded is tried again.
+what it means in a pod. SIGUSR1 has the manifest read again: who is added to its streams joins, who is removed leaves. A
+recording that was killed goes on under its id, as in a pod whose container is started again; of one that has ended,
+what could not be uploaded is tried again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,7 @@ from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
 from cloud_recording.runner.local.exit_statuses import EXIT_INCOMPLETE, exit_status_of
-from cloud_recording.runner.local.manifest import Manifest
+from cloud_recording.runner.local.manifest import Manifest, ManifestError
 from cloud_recording.runner.local.pod_files import PodFiles
 from cloud_recording.runner.local.terminal import Terminal
 from cloud_recording.runner.supervisor.part_log import log_fields
@@ -36,6 +37,12 @@ from cloud_recording.runner.supervisor.part_store import OUTBOX
 from cloud_recording.runner.supervisor.supervisor import PodContext, Supervisor
 
 _SHOW_SECONDS: Final = 1.0
+
+
+_EDITED_IN_PART: Final = (
+    "the manifest was read again: of what was edited `channel.streams`, `recording.video.layout`, `maxResolutionUid`, "
+    "`desiredState` and `uploadGraceSeconds` count, and all else when a recording begins"
+)
 
 
 class ResumeError(Exception):
@@ -53,8 +60,18 @@ class LocalHost:
 class LocalRun:
     """One recording of one manifest."""
 
-    def __init__(self, manifest: Manifest, host: LocalHost, *, mounted: Path, resumed: uuid.UUID | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        host: LocalHost,
+        *,
+        mounted: Path,
+        resumed: uuid.UUID | None = None,
+        reread: Callable[[], Manifest] | None = None,
+    ) -> None:
+        """`reread` reads the manifest again, which may have been edited."""
         self._manifest = manifest
+        self._reread = reread
         self._resumes = resumed is not None
         self._uid = resumed or uuid.uuid4()
         self._work = host.work / self._uid.hex
@@ -113,6 +130,7 @@ class LocalRun:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, supervisor.terminate)
+        loop.add_signal_handler(signal.SIGUSR1, self._edit)
         does = "going on with" if self._resumes else "recording"
         self._terminal.say(f"{does} {self._manifest.name} as {self._uid.hex}; files and log: {self._work}")
         shown = asyncio.create_task(self._show(supervisor))
@@ -139,6 +157,15 @@ class LocalRun:
             return
         left = limit - (time.time() - facts.started_at / 1000)
         asyncio.get_running_loop().call_later(max(left, 0), self._stop, "maxDurationSeconds is over; stopping")
+
+    def _edit(self) -> None:
+        """Does what the API server and the operator would do with an edit."""
+        try:
+            whole = self._files.edit(self._reread() if self._reread is not None else self._manifest)
+        except ManifestError as error:
+            self._terminal.say(f"the edited manifest is not taken: {error}")
+        else:
+            self._terminal.say("the manifest was read again" if whole else _EDITED_IN_PART)
 
     def _interrupt(self) -> None:
         self._interrupted += 1

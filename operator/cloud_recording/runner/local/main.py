@@ -36,7 +36,8 @@ def _work_directory() -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cloud-recording run",
-        description="Records a CloudRecording manifest on this machine, without a cluster. Ctrl-C stops it.",
+        description="Records a CloudRecording manifest on this machine, without a cluster. Ctrl-C stops it; "
+        "SIGUSR1 has it follow the manifest as it is then.",
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,7 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         manifest = load(options.files, name=options.name, begun=options.resume is not None)
         # Secrets lie in a directory that only this user can read, and only while the recording runs.
         with tempfile.TemporaryDirectory(prefix="cloud-recording-") as mounted:
-            return asyncio.run(LocalRun(manifest, host, mounted=Path(mounted), resumed=options.resume).run())
+            run = LocalRun(
+                manifest,
+                host,
+                mounted=Path(mounted),
+                resumed=options.resume,
+                reread=lambda: load(options.files, name=manifest.name, begun=True),
+            )
+            return asyncio.run(run.run())
     except (ManifestError, ResumeError) as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID

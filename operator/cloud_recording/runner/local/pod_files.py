@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cloud_recording.api.channel import URL_SCHEMES
+from cloud_recording.api.channel import URL_SCHEMES, Stream
+from cloud_recording.api.recording import CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.wire import ABSENT, DesiredState, EngineLibrary, PartIdentity, RecordingDocument
-from cloud_recording.runner.local.manifest import Manifest, ManifestError
+from cloud_recording.runner.local.manifest import Manifest, ManifestError, Secrets
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.mounts import Mounts
 
@@ -32,20 +33,42 @@ class PodFiles:
         self.desired = self.desired.model_copy(update={**changes, "generation": generation})
         _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
 
+    def edit(self, manifest: Manifest) -> bool:
+        """Has the recording follow an edited manifest, and its Secrets; false where it has more than can change."""
+        desired = self.desired
+        stopped = desired.state is DesiredRecordingState.STOPPED
+        self._mount(manifest.secrets)
+        self._check_secrets(self._document(), manifest.spec.channel.streams)
+        self.desired = DesiredState.of_spec(
+            manifest.spec,
+            generation=desired.generation + 1,
+            state=desired.state if stopped else manifest.spec.desired_state,
+        )
+        _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
+        return _as_begun(manifest.spec, self._manifest.spec) == self._manifest.spec
+
+    def _mount(self, secrets: Secrets) -> None:
+        for name, keys in secrets.items():
+            (self.mounts.secrets / name).mkdir(parents=True, exist_ok=True)
+            for key, content in keys.items():
+                path = self.mounts.secrets / name / key
+                new = path.with_name(f".{key}.new")
+                new.write_bytes(content)
+                new.replace(path)
+
     def lay_out(self) -> None:
         """Lays the files out as the kubelet would; all secrets must be there, for nobody will create one later."""
         document = self._document()
         self.mounts.pod.mkdir()
         _write(self.mounts.pod / "recording.json", document.model_dump(mode="json", by_alias=True, exclude_none=True))
         _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
-        for name, keys in self._manifest.secrets.items():
-            (self.mounts.secrets / name).mkdir(parents=True)
-            for key, content in keys.items():
-                (self.mounts.secrets / name / key).write_bytes(content)
-        self._check_secrets(document)
+        self._mount(self._manifest.secrets)
+        self._check_secrets(document, document.spec.channel.streams)
 
-    def _check_secrets(self, document: RecordingDocument) -> None:
-        missing = MountedSecrets(document, self.mounts.secrets).missing()
+    def _check_secrets(self, document: RecordingDocument, streams: tuple[Stream, ...]) -> None:
+        secrets = MountedSecrets(document, self.mounts.secrets)
+        secrets.streams = streams
+        missing = secrets.missing()
         if missing:
             raise ManifestError(
                 "\n".join(
@@ -72,6 +95,15 @@ class PodFiles:
             allow_link_local=True,
             max_wait_seconds=spec.recording.max_wait_seconds,
         )
+
+
+def _as_begun(edited: CloudRecordingSpec, begun: CloudRecordingSpec) -> CloudRecordingSpec:
+    """The edited spec with what may change put back."""
+    video = {name: getattr(begun.recording.video, name) for name in ("layout", "max_resolution_uid")}
+    recording = edited.recording.model_copy(update={"video": edited.recording.video.model_copy(update=video)})
+    channel = edited.channel.model_copy(update={"streams": begun.channel.streams})
+    kept = {name: getattr(begun, name) for name in ("desired_state", "upload_grace_seconds")}
+    return edited.model_copy(update={"recording": recording, "channel": channel, **kept})
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

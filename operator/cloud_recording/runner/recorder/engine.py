@@ -184,6 +184,11 @@ class Engine:
         error = ffi.new("shim_error *")
         _check(lib.shim_engine_set_storage(self._handle, recording_id.encode(), place.encode(), error), error)
 
+    def set_streams(self, recording_id: str, *, streams: str) -> None:
+        """Has other participants (JSON) in a running recording from now on."""
+        error = ffi.new("shim_error *")
+        _check(lib.shim_engine_set_streams(self._handle, recording_id.encode(), streams.encode(), error), error)
+
     def wait_drained(self, *, timeout_seconds: float) -> bool:
         """Whether released recorders have nothing left to upload, after waiting at most so long."""
         if not self.extended:

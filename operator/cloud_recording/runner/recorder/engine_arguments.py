@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cloud_recording.runner.control_protocol import Job
 from cloud_recording.runner.recorder.engine import StartParameters
@@ -30,7 +31,12 @@ def secret_files(job: Job) -> Iterator[Path]:
     texts = (job.app_id, job.token, job.access_key, job.secret_key, job.decryption_secret)
     yield from (Path(text.path) for text in texts if text is not None and text.path is not None)
     for channel in job.configuration.get("channels", ()):
-        for stream in channel["streams"]:
-            if "urlFile" in stream:
-                yield Path(stream["urlFile"])
-            yield from (Path(header["valueFile"]) for header in stream.get("headers", ()) if "valueFile" in header)
+        yield from files_of_streams(channel["streams"])
+
+
+def files_of_streams(streams: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
+    """The same of participants alone."""
+    for stream in streams:
+        if "urlFile" in stream:
+            yield Path(stream["urlFile"])
+        yield from (Path(header["valueFile"]) for header in stream.get("headers", ()) if "valueFile" in header)

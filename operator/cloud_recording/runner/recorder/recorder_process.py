@@ -23,7 +23,7 @@ from cloud_recording.runner.faults import RecordingFault
 from cloud_recording.runner.outbox import Outbox
 from cloud_recording.runner.recorder.callback_writer import CallbackWriter
 from cloud_recording.runner.recorder.engine import Engine, EngineError, EngineUnavailable, Recorder
-from cloud_recording.runner.recorder.engine_arguments import secret_files, start_parameters
+from cloud_recording.runner.recorder.engine_arguments import files_of_streams, secret_files, start_parameters
 from cloud_recording.runner.recorder.engine_callbacks import CALLBACK_NAMES, error_message
 
 logger = logging.getLogger(__name__)
@@ -126,6 +126,10 @@ class RecorderProcess:
         elif command is Command.STORAGE:
             place = json.dumps(message["place"])
             await self._call(lambda: engine.set_storage(self._recording_id, place=place))
+        elif command is Command.STREAMS:
+            self._redactor.learn(files_of_streams(message["streams"]))
+            streams = json.dumps({"streams": message["streams"]})
+            await self._call(lambda: engine.set_streams(self._recording_id, streams=streams))
 
     async def _record(self, job: Job) -> None:
         engine = self._loaded

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
@@ -86,7 +87,17 @@ def _after_desired(state: State, desired: DesiredState) -> State:
     """A stop never goes back, whatever a later document says."""
     if state.desired.state is DesiredRecordingState.STOPPED:
         desired = desired.model_copy(update={"state": DesiredRecordingState.STOPPED})
-    return replace(state, desired=desired)
+    state = replace(state, desired=desired)
+    # Before anything was recorded there is nobody to refuse them.
+    return with_streams(state, desired.streams) if desired.streams and not state.facts.captured else state
+
+
+def with_streams(state: State, streams: tuple[Stream, ...]) -> State:
+    """The channel has these participants from now on."""
+    if streams == state.streams:
+        return state
+    as_json = [stream.model_dump(mode="json", by_alias=True, exclude_none=True) for stream in streams]
+    return replace(state, streams=streams, facts=replace(state.facts, streams=as_json))
 
 
 def _after_terminate(state: State, now: Moment) -> State:
@@ -179,6 +190,8 @@ def _after_answer(state: State, event: ProcessAnswered) -> Step:
         return state, (
             EmitCallback(type=CallbackName.EDIT_REFUSED, payload={"field": field, "message": event.refusal}),
         )
+    if answered is Awaited.STREAMS and state.last_sent is not None and state.last_sent.streams is not None:
+        return with_streams(state, state.last_sent.streams), ()
     if answered is Awaited.STORAGE and state.last_sent is not None and state.last_sent.place is not None:
         return storage_changed(state, state.last_sent.place)
     return state, ()

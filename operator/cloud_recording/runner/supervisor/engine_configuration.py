@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_recording.api.channel import Header
+from cloud_recording.api.channel import Header, Stream
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
@@ -38,8 +38,8 @@ class EngineConfiguration:
         self._work = work
         self._scratch = scratch
 
-    def as_json(self, storage: Storage) -> dict[str, Any]:
-        """The configuration of a part whose files go to this storage."""
+    def as_json(self, storage: Storage, streams: Sequence[Stream]) -> dict[str, Any]:
+        """The configuration of a part with these participants, whose files go to this storage."""
         document = self._document
         prefix = {"filePrefix": document.part.file_prefix} if document.part.file_prefix else {}
         return {
@@ -57,7 +57,7 @@ class EngineConfiguration:
             "allowedHosts": list(document.stream_hosts),
             "storage": self._storage(storage),
             **_OF_A_POD,
-            "channels": [{"name": document.spec.channel.name, "streams": list(self._streams()), **self._passthrough()}],
+            "channels": [{"name": document.spec.channel.name, "streams": self.streams(streams), **self._passthrough()}],
         }
 
     def _work_bytes(self) -> dict[str, int]:
@@ -79,8 +79,12 @@ class EngineConfiguration:
         asked = self._document.spec.recording.video.passthrough
         return {} if asked is None else {"passthrough": asked.model_dump(by_alias=True, exclude_none=True)}
 
-    def _streams(self) -> Iterator[dict[str, Any]]:
-        for stream in self._document.spec.channel.streams:
+    def streams(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
+        """Participants, as engines read them."""
+        return list(self._streams(streams))
+
+    def _streams(self, streams: Sequence[Stream]) -> Iterator[dict[str, Any]]:
+        for stream in streams:
             secret = stream.url_secret_ref
             source = {"urlFile": str(self._secrets.path(secret))} if secret else {"url": stream.url}
             optional = {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.needed_secrets import needed_keys
 from cloud_recording.api.phrases import participant
 from cloud_recording.api.secret_refs import SecretKeyRef
@@ -58,6 +59,8 @@ class MountedSecrets:
     def __init__(self, document: RecordingDocument, directory: Path) -> None:
         self._document = document
         self._directory = directory
+        self.streams = document.spec.channel.streams
+        """The participants whose Secrets are needed now."""
 
     def path(self, reference: SecretKeyRef) -> Path:
         """Where a key is mounted."""
@@ -65,7 +68,13 @@ class MountedSecrets:
 
     def needed(self) -> Iterator[NeededSecret]:
         """Every secret that the recording cannot do without, in the order of the spec's fields."""
-        for field, ref, stream in needed_keys(self._document.spec):
+        return self.needed_with(self.streams)
+
+    def needed_with(self, streams: tuple[Stream, ...]) -> Iterator[NeededSecret]:
+        """The same with these participants."""
+        spec = self._document.spec
+        channel = spec.channel.model_copy(update={"streams": streams})
+        for field, ref, stream in needed_keys(spec.model_copy(update={"channel": channel})):
             yield NeededSecret(
                 name=ref.name,
                 key=ref.key,
@@ -86,9 +95,9 @@ class MountedSecrets:
         return tuple(need.version() for need in self.needed())
 
     def _unusable(self) -> tuple[MissingSecret, ...]:
-        document, needs = self._document, list(self.needed())
+        needs = list(self.needed())
         urls = [need for need in needs if need.participant]
-        if len(urls) < len(document.spec.channel.streams):
+        if len(urls) < len(self.streams):
             return ()
         objections = {need: self._objection(need) for need in urls}
         if not all(objections.values()):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.wire import DesiredState
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.control_protocol import Command, Mode
@@ -25,6 +26,8 @@ class Begin:
     mode: Mode
     desired: DesiredState
     place: Mapping[str, Any] | None = None
+    streams: tuple[Stream, ...] = ()
+    """The channel's participants; none while those are the document's."""
     anew: bool = False
     """Whether an earlier try recorded nothing and ended: in its books an engine would read that the part is over."""
 
@@ -49,6 +52,7 @@ EDITS: Final[Mapping[Command, Edit]] = {
     Command.PAUSE: Edit("spec.desiredState", Awaited.PAUSE),
     Command.LAYOUT: Edit("spec.recording.video.layout", Awaited.LAYOUT),
     Command.STORAGE: Edit("spec.storage", Awaited.STORAGE),
+    Command.STREAMS: Edit("spec.channel.streams", Awaited.STREAMS),
 }
 
 

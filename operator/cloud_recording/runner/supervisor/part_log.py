@@ -38,7 +38,14 @@ def log_callback(kind: str, payload: Mapping[str, Any], *, by: str) -> None:
 def log_command(send: Send, state: State) -> None:
     """What the recorder is told to do, and by whom: a field of the spec, the pod's end, or what has happened."""
     by = _ordered_by(send.command, state)
-    logger.info("command: %s", send.command, extra={"by": by, LINE_KIND: send.command, **send.arguments})
+    logger.info("command: %s", send.command, extra={"by": by, LINE_KIND: send.command, **_shown(send)})
+
+
+def _shown(send: Send) -> Mapping[str, Any]:
+    """The arguments, without the addresses of people."""
+    if send.command is Command.STREAMS:
+        return {"participants": [stream.uid for stream in send.arguments["streams"]]}
+    return send.arguments
 
 
 def _ordered_by(command: Command, state: State) -> str:

@@ -7,11 +7,12 @@ the other, and `outcome` the end into a summary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
@@ -44,6 +45,7 @@ class Awaited(StrEnum):
     PAUSE = "answer to a pause"
     LAYOUT = "answer to a layout"
     STORAGE = "answer to a change of storage"
+    STREAMS = "answer to a change of streams"
     STOP = "stop"
     RELEASE = "give its instance back"
 
@@ -66,6 +68,8 @@ class Facts:
     """An engine was told to record: there may be slices on the volume."""
     place: Mapping[str, Any] | None = None
     """Where the files go, as the engine was last told and took it."""
+    streams: Sequence[Mapping[str, Any]] | None = None
+    """The channel's participants as the engine last took them; None while those are the document's."""
     unwritable: bool = False
     """The work volume cannot be written, and what it holds is not known."""
     started_at: int | None = None
@@ -111,6 +115,8 @@ class EngineSettings:
     credentials_generation: int
     place: Mapping[str, Any] | None = None
     """None where nobody said so."""
+    streams: tuple[Stream, ...] | None = None
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,8 @@ class State:
     """Everything that is decided from."""
 
     desired: DesiredState
+    streams: tuple[Stream, ...] = ()
+    """The channel's participants: as the engine last took them, or is to begin with."""
     patient: bool = True
     """Whether a channel that refuses everybody is asked again; a person who looks on is told at once."""
     passes_through: bool = False

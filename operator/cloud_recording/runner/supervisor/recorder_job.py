@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.bitrate import bitrate_kbps
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.regions import region_number
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Storage, StoragePlace
@@ -33,8 +35,15 @@ class JobBuilder:
         self._work = work
         self._configuration = EngineConfiguration(document, secrets, work=work, scratch=scratch)
 
-    def job(self, mode: Mode, desired: DesiredState, place: StoragePlace | None = None) -> Job:
-        """The job for a recorder process that begins now, and whose files go to this place."""
+    def job(
+        self,
+        mode: Mode,
+        desired: DesiredState,
+        place: StoragePlace | None = None,
+        *,
+        streams: Sequence[Stream] = (),
+    ) -> Job:
+        """The job for a recorder process that begins now with these participants, and whose files go to this place."""
         channel, storage = self._document.spec.channel, at_place(self._document.storage, place)
         bucket = storage.credentials.secret_ref
         token = channel.token_secret_ref
@@ -52,13 +61,18 @@ class JobBuilder:
             decryption_secret=None,
             bucket=storage.bucket,
             numbers=self._numbers(storage, desired),
-            configuration=self._configuration.as_json(storage) | self._rescued_to(mode, storage),
+            configuration=self._configuration.as_json(storage, streams or channel.streams)
+            | self._rescued_to(mode, storage),
         )
 
     @staticmethod
     def _rescued_to(mode: Mode, storage: Storage) -> dict[str, Any]:
         """A rescue takes from the journal where files go, unless nothing is stored there."""
         return {"place": place_json(storage)} if mode is Mode.RESCUE else {}
+
+    def streams_change(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
+        """What an engine is told to have these participants."""
+        return self._configuration.streams(streams)
 
     def storage_change(self, place: StoragePlace) -> dict[str, Any]:
         """What an engine is told to have the files go to this place."""

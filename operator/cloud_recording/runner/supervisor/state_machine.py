@@ -145,9 +145,10 @@ def _begin_recording(state: State, now: Moment) -> Step:
         _busy(state, Mode.RECORD, now),
         facts=replace(state.facts, captured=True),
         # Whoever wants it paused is obeyed by a command, which an engine without pauses can refuse.
-        last_sent=replace(_settings_of(state.desired), paused=False, place=state.facts.place),
+        last_sent=replace(_settings_of(state.desired), paused=False, place=state.facts.place, streams=state.streams),
     )
-    return begun, (*callbacks, Begin(mode=Mode.RECORD, desired=state.desired, place=state.facts.place, anew=anew))
+    begin = Begin(mode=Mode.RECORD, desired=state.desired, streams=state.streams, place=state.facts.place, anew=anew)
+    return begun, (*callbacks, begin)
 
 
 def _begin_rescue(state: State, now: Moment) -> Step:
@@ -160,7 +161,7 @@ def _begin_rescue(state: State, now: Moment) -> Step:
     if place is not None and not _is_stored(state):
         state, changed = storage_changed(state, place)
         callbacks = (*callbacks, *changed)
-    begin = Begin(mode=Mode.RESCUE, desired=state.desired, place=state.facts.place)
+    begin = Begin(mode=Mode.RESCUE, desired=state.desired, streams=state.streams, place=state.facts.place)
     return _busy(state, Mode.RESCUE, now), (*callbacks, begin)
 
 
@@ -220,6 +221,8 @@ def _apply_desired(state: State, now: Moment) -> Step:
     desired, last_sent = _settings_of(state.desired), state.last_sent
     if last_sent is not None and desired.place is None:
         desired = replace(desired, place=last_sent.place)
+    if last_sent is not None and desired.streams is None:
+        desired = replace(desired, streams=last_sent.streams)
     if last_sent is None or last_sent == desired:
         return _acknowledge(state)
     edits = tuple(_edits(last_sent, desired))
@@ -241,6 +244,8 @@ def _edits(before: EngineSettings, desired: EngineSettings) -> Iterator[Send]:
         yield Send(command=Command.PAUSE, arguments={"paused": desired.paused})
     if desired.place is not None and before.place != desired.place:
         yield Send(command=Command.STORAGE, arguments={"place": dict(desired.place)})
+    if desired.streams is not None and before.streams != desired.streams:
+        yield Send(command=Command.STREAMS, arguments={"streams": desired.streams})
 
 
 def _acknowledge(state: State) -> Step:
@@ -260,6 +265,7 @@ def _settings_of(desired: DesiredState) -> EngineSettings:
         paused=desired.state is DesiredRecordingState.PAUSED,
         credentials_generation=desired.credentials_generation,
         place=_place(desired),
+        streams=desired.streams,
     )
 
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+from cloud_recording.api.channel import Stream
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import Summary
 from cloud_recording.common.callback_names import CallbackName
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner.control_protocol import Command
 from cloud_recording.runner.faults import RecordingFault
@@ -31,6 +33,7 @@ from cloud_recording.runner.supervisor.part_actions import Action, Begin, Conclu
 from cloud_recording.runner.supervisor.part_events import (
     DesiredSeen,
     Event,
+    ProcessAnswered,
     ProcessExited,
     SecretsSeen,
     Terminate,
@@ -44,6 +47,7 @@ from cloud_recording.runner.supervisor.readiness import readiness
 from cloud_recording.runner.supervisor.recorder_child import RecorderChild
 from cloud_recording.runner.supervisor.recorder_job import JobBuilder
 from cloud_recording.runner.supervisor.state_machine import react
+from cloud_recording.runner.supervisor.streams_refusal import streams_refusal
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +100,13 @@ class Supervisor:
         concluded = facts.summary is not None
         self._state = State(
             desired=pod.mounts.desired(),
+            streams=_streams(facts) or self._document.spec.channel.streams,
             patient=patient,
             passes_through=self._document.spec.recording.video.passthrough is not None,
             facts=facts,
             concluded=concluded,
         )
+        self._secrets.streams = self._state.streams
         self._delivery = Delivery(self._outbox, receiver, up_to=self._catch_up)
         self._child: RecorderChild | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -231,6 +237,7 @@ class Supervisor:
         for event in events:
             self._state, following = react(self._state, event, now())
             actions += following
+        self._secrets.streams = self._state.streams
         emitted = [action for action in actions if isinstance(action, EmitCallback)]
         if emitted or lasting(self._state.facts) != lasting(before.facts):
             self._write(emitted)
@@ -257,11 +264,11 @@ class Supervisor:
                 self._redactor.learn(need.path for need in self._secrets.needed())
                 if action.anew:
                     shutil.rmtree(self._pod.work / self._document.recording_id, ignore_errors=True)
-                job = self._jobs.job(action.mode, action.desired, _storage_place(action.place))
+                job = self._jobs.job(action.mode, action.desired, _storage_place(action.place), streams=action.streams)
                 self._send({"command": Command.BEGIN, "job": job.as_json()})
             case Send():
                 log_command(action, self._state)
-                self._send({"command": action.command, **self._engine_arguments(action)})
+                self._order(action)
             case Kill():
                 logger.warning("ending the recorder process", extra={"reason": action.reason})
                 if self._child:
@@ -271,10 +278,25 @@ class Supervisor:
             case _:
                 assert_never(action)
 
+    def _order(self, send: Send) -> None:
+        """Sends a command, or answers for the recorder process what that cannot know."""
+        if send.command is Command.STREAMS:
+            refusal = streams_refusal(send.arguments["streams"], self._document, self._secrets)
+            if refusal:
+                code = RecordingErrorCode.INVALID_PARAMETER
+                self._events.put_nowait(ProcessAnswered(answer=send.command, refusal=refusal, code=code))
+                return
+            self._redactor.learn(need.path for need in self._secrets.needed_with(send.arguments["streams"]))
+        self._send({"command": send.command, **self._engine_arguments(send)})
+
     def _engine_arguments(self, send: Send) -> Mapping[str, Any]:
-        if send.command is not Command.STORAGE:
-            return send.arguments
-        return {"place": self._jobs.storage_change(StoragePlace.model_validate(send.arguments["place"]))}
+        match send.command:
+            case Command.STORAGE:
+                return {"place": self._jobs.storage_change(StoragePlace.model_validate(send.arguments["place"]))}
+            case Command.STREAMS:
+                return {"streams": self._jobs.streams_change(send.arguments["streams"])}
+            case _:
+                return send.arguments
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._child:
@@ -303,6 +325,10 @@ class Supervisor:
                 logger.warning("callbacks were not delivered", extra={"waiting": self._outbox.waiting()})
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _streams(facts: Facts) -> tuple[Stream, ...]:
+    return tuple(Stream.model_validate(stream) for stream in facts.streams or ())
 
 
 def _storage_place(place: Mapping[str, Any] | None) -> StoragePlace | None:
