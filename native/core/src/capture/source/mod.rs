@@ -7,6 +7,7 @@ mod cookies;
 mod deblock;
 mod decode;
 mod first_bytes;
+pub mod first_packets;
 mod forward;
 mod frame_pacer;
 mod growth;
@@ -23,7 +24,6 @@ mod resolve;
 mod resolved_url;
 mod rtsp;
 mod session;
-pub mod settle;
 mod stream_choice;
 mod streams;
 
