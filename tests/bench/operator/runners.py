@@ -7,6 +7,7 @@ import asyncio
 import json
 import ssl
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,13 +15,16 @@ from urllib.parse import urlsplit
 from cloud_recording.api.wire import CALLBACK_PATH
 from tests.contract.controller.stage import now
 
+BEAT_SECONDS = 25.0
+"""A recorder reports every 30 seconds at least; a report that is turned away once is in time all the same."""
+AT_ONCE = 32
 OF_AN_ADDRESS = 500
 """So many of them have one address of loopback, as the pods of a node may have."""
 
 
 @dataclass
 class Runner:
-    """One recorder that speaks for a pod; not for two tasks at once."""
+    """One recorder that speaks for a pod."""
 
     number: int
     recording: str
@@ -29,6 +33,9 @@ class Runner:
     url: str
     context: ssl.SSLContext
     acknowledged: int = 0
+    records: bool = False
+    heard_at: float = 0.0
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, repr=False)
 
     async def connect(self) -> None:
@@ -61,6 +68,19 @@ class Runner:
 
     async def offer(self, *callbacks: tuple[str, dict[str, Any]]) -> int:
         """Sends the next callbacks once; returns the answer's status, 0 where there was none."""
+        async with self._turn:
+            return await self._offer(callbacks)
+
+    def progress(self) -> tuple[str, dict[str, Any]]:
+        """One more slice."""
+        slices = {"written": self.acknowledged, "uploaded": self.acknowledged}
+        return "Snapshot", {"snapshot": {"state": "Recording", "recordingId": "0" * 32, "slices": slices}}
+
+    def is_due(self) -> bool:
+        """Whether it records and has been silent for as long as it may be."""
+        return self.records and time.monotonic() - self.heard_at > BEAT_SECONDS
+
+    async def _offer(self, callbacks: Sequence[tuple[str, dict[str, Any]]]) -> int:
         batch = [
             {"type": kind, "sequence": self.acknowledged + 1 + index, "time": now(), **fields}
             for index, (kind, fields) in enumerate(callbacks)
@@ -78,6 +98,7 @@ class Runner:
             self.close()
         if status == 200:
             self.acknowledged += len(batch)
+            self.heard_at = time.monotonic()
         return status
 
     async def _post(self, body: bytes) -> int:
@@ -98,3 +119,23 @@ class Runner:
         )
         await reader.readexactly(int(length.partition(":")[2]))
         return int(answer.split()[1])
+
+
+class Heartbeats:
+    """Has runners that record report now and then, whatever else is measured; `served` counts what was taken."""
+
+    def __init__(self, runners: Sequence[Runner]) -> None:
+        self._runners = runners
+        self.served = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            due = iter([runner for runner in self._runners if runner.is_due()])
+            await asyncio.gather(*(self._beat(due) for _ in range(AT_ONCE)))
+            await asyncio.sleep(0.5)
+
+    async def _beat(self, due: Iterator[Runner]) -> None:
+        for runner in due:
+            if runner.is_due() and await runner.offer(runner.progress()) == 200:
+                self.served += 1
