@@ -440,6 +440,9 @@ class CallbackRequest(RecordModel):
 
 
 class CallbackResponse(RecordModel):
-    """The highest sequence that the status contains: the runner may forget everything up to it."""
+    """What the status contains, and how soon more of it is wanted."""
 
     acknowledged: Count
+    """The highest sequence that the status contains: the runner may forget everything up to it."""
+    figures_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """For how long the runner is asked to keep figures to itself; what changes anything else is sent at once."""

@@ -27,6 +27,7 @@ from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.callback_listener import RETRY_SECONDS, busy
 from cloud_recording.controller.caller_identities import Caller, CallerIdentities
+from cloud_recording.controller.figures_pacing import FiguresPacing
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_recordings import KnownRecordings
 from cloud_recording.controller.log_setup import logging_about
@@ -95,6 +96,7 @@ class CallbackServer:
         self._metrics = metrics
         self._clock = clock
         self._under_way = 0
+        self._pacing = FiguresPacing(most_under_way=MOST_UNDER_WAY, clock=time.monotonic)
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """The answer to a request; there is one path, and one thing to do there."""
@@ -110,7 +112,8 @@ class CallbackServer:
             if batch.pod_uid != caller.pod.uid:
                 raise web.HTTPForbidden(text="the token was issued to another pod")
             acknowledged = await self._apply(caller, batch.callbacks)
-            answer = web.json_response(CallbackResponse(acknowledged=acknowledged).model_dump(by_alias=True))
+            told = CallbackResponse(acknowledged=acknowledged, figures_seconds=round(self._pacing.seconds, 1))
+            answer = web.json_response(told.model_dump(by_alias=True))
         except _BusyError:
             answer = busy()
         except GoneError:
@@ -138,6 +141,7 @@ class CallbackServer:
             raise web.HTTPNotFound(text="there is nothing here")
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"], text="callbacks are posted")
+        self._pacing.note(self._under_way)
         if self._under_way >= MOST_UNDER_WAY:
             # At once, before anything is asked about it: else turning requests away would take what serves others.
             self._metrics.request_shed()

@@ -103,7 +103,7 @@ async def test_what_is_known_already_is_acknowledged_on_what_is_read_now() -> No
     await tell(callbacks, 1)
     server.asked.clear()
     answer = await tell(callbacks, 1)
-    assert json.loads(answer.text or "") == {"acknowledged": 1}
+    assert json.loads(answer.text or "") == {"acknowledged": 1, "figuresSeconds": 0.0}
     assert server.asked == ["GET cloudrecordings"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, Writer
-from cloud_recording.runner.supervisor.callback_delivery import UNKNOWN_SECONDS, Delivery, PodUnknown
+from cloud_recording.runner.supervisor.callback_delivery import UNKNOWN_SECONDS, Delivery, PodUnknown, Taken
 
 pytestmark = pytest.mark.looptime
 
@@ -23,13 +23,14 @@ class Operator:
         self.asked: list[float] = []
         self.taken: list[str] = []
         self.knows_the_pod = False
+        self.figures_seconds = 0.0
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
+    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
         self.asked.append(asyncio.get_running_loop().time())
         if not self.knows_the_pod:
             raise PodUnknown
         self.taken += [one.type for one in callbacks]
-        return callbacks[-1].sequence
+        return Taken(acknowledged=callbacks[-1].sequence, figures_seconds=self.figures_seconds)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -62,6 +63,71 @@ async def test_an_operator_that_does_not_know_the_pod_is_asked_again_and_told_ev
     await _until(lambda: not outbox.waiting())
     assert operator.taken == ["RecordingConnecting", "RecordingStarted"]
     assert not delivery.pod_unknown
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    outbox.close()
+
+
+def _snapshot(uploaded: int, **fields: object) -> NewCallback:
+    snapshot = {"state": "Recording", "slices": {"uploaded": uploaded}, "positionMilliseconds": uploaded, **fields}
+    return NewCallback(type=CallbackName.SNAPSHOT, time_ms=uploaded, payload={}, snapshot=snapshot)
+
+
+async def test_figures_wait_for_as_long_as_the_operator_asks_and_nothing_else_does(outbox: Outbox) -> None:
+    operator = Operator()
+    operator.knows_the_pod, operator.figures_seconds = True, 20.0
+    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
+    task = asyncio.create_task(delivery.run())
+
+    async def told(*callbacks: NewCallback) -> float:
+        """After how many seconds the operator had them."""
+        begun, count = asyncio.get_running_loop().time(), len(operator.asked)
+        outbox.append(callbacks)
+        delivery.wake()
+        await _until(lambda: len(operator.asked) > count)
+        return operator.asked[-1] - begun
+
+    await told(_snapshot(1))
+    assert await told(_snapshot(2)) == pytest.approx(20, abs=2)
+    assert await told(_snapshot(3, state="Paused")) <= 1, "the state changed"
+    assert await told(NewCallback(type=CallbackName.STOPPED, time_ms=4, payload={})) <= 1
+    operator.figures_seconds = 0.0
+    assert await told(_snapshot(4, state="Recording")) <= 1
+    assert await told(_snapshot(5)) <= 1, "it is asked for no more"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    outbox.close()
+
+
+async def test_the_first_slice_in_the_bucket_and_the_last_one_before_a_stop_are_no_mere_figures(outbox: Outbox) -> None:
+    operator = Operator()
+    operator.knows_the_pod, operator.figures_seconds = True, 3600.0
+    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
+    task = asyncio.create_task(delivery.run())
+    for callbacks in ([_snapshot(0)], [_snapshot(1)], [_snapshot(2)]):
+        outbox.append(callbacks)
+        delivery.wake()
+        await asyncio.sleep(1)
+    assert len(operator.asked) == 2
+    outbox.append([_snapshot(3), NewCallback(type=CallbackName.STOPPED, time_ms=4, payload={})])
+    delivery.wake()
+    await asyncio.sleep(1)
+    assert operator.taken[2:] == ["Snapshot", CallbackName.STOPPED]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    outbox.close()
+
+
+async def test_no_operator_can_make_a_recorder_fall_silent(outbox: Outbox) -> None:
+    operator = Operator()
+    operator.knows_the_pod, operator.figures_seconds = True, 3600.0
+    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
+    task = asyncio.create_task(delivery.run())
+    for number in (1, 2):
+        outbox.append([_snapshot(number)])
+        delivery.wake()
+        await _until(lambda: not outbox.waiting())
+    assert operator.asked[1] - operator.asked[0] < 60
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     outbox.close()

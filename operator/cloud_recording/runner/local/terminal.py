@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import StoredCallback
+from cloud_recording.runner.supervisor.callback_delivery import Taken
 
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -109,13 +110,13 @@ class Terminal:
             self._output.write(_CLEAR_LINE + progress(snapshot))
             self._output.flush()
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
+    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
         """Prints what is worth it and acknowledges all."""
         for callback in (stored.as_sent() for stored in callbacks):
             for line in _lines(callback, moving=self._moving):
                 self.say(line)
             self._on_callback(callback)
-        return callbacks[-1].sequence
+        return Taken(acknowledged=callbacks[-1].sequence)
 
     async def close(self) -> None:
         """Leaves the cursor on a line of its own."""

@@ -7,14 +7,17 @@ The operator may be away for days: then the outbox keeps what matters.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cloud_recording.api.wire import MAX_CALLBACKS_PER_REQUEST
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.runner.outbox import Outbox, StoredCallback
+from cloud_recording.runner.supervisor.held_figures import HeldFigures
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +42,20 @@ class CallbackRejected(Exception):  # noqa: N818 - an answer, not an error
         self.sequence = sequence
 
 
-class Receiver(Protocol):
-    """Takes callbacks and answers with the highest sequence that needs not be sent again."""
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What a receiver says of the callbacks that it was given."""
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
+    acknowledged: int
+    """The highest sequence that needs not be sent again."""
+    figures_seconds: float = 0.0
+    """For how long it asks to be told no figures."""
+
+
+class Receiver(Protocol):
+    """Takes callbacks."""
+
+    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
         """Raises DeliveryError, PodUnknown or CallbackRejected where they could not be taken."""
 
     async def close(self) -> None:
@@ -65,6 +78,7 @@ class Delivery:
         self._up_to = up_to
         self._wake = asyncio.Event()
         self._failures = 0
+        self._figures = HeldFigures(clock=lambda: asyncio.get_running_loop().time())
         self.pod_unknown = False
         self.sent = 0
 
@@ -86,8 +100,13 @@ class Delivery:
         if not batch:
             await self._wake.wait()
             return
+        held_seconds = self._figures.wait_seconds(batch)
+        if held_seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), held_seconds)
+            return
         try:
-            acknowledged = await self._receiver.take(batch)
+            taken = await self._receiver.take(batch)
         except PodUnknown:
             if not self.pod_unknown:
                 logger.warning("the operator says that this pod owns no part", extra={"seconds": UNKNOWN_SECONDS})
@@ -103,9 +122,10 @@ class Delivery:
         except DeliveryError as error:
             await self._wait(str(error))
         else:
-            await self._acknowledge(acknowledged, batch)
+            await self._acknowledge(taken, batch)
 
-    async def _acknowledge(self, acknowledged: int, batch: Sequence[StoredCallback]) -> None:
+    async def _acknowledge(self, taken: Taken, batch: Sequence[StoredCallback]) -> None:
+        acknowledged = taken.acknowledged
         self._outbox.acknowledge(acknowledged)
         if acknowledged < batch[0].sequence:
             await self._wait("the operator acknowledged none of them")
@@ -114,7 +134,9 @@ class Delivery:
         if self._failures:
             logger.info("the operator takes callbacks again", extra={"failures": self._failures})
         self._failures = 0
-        self.sent += sum(stored.sequence <= acknowledged for stored in batch)
+        known = [stored for stored in batch if stored.sequence <= acknowledged]
+        self._figures.taken(known, figures_seconds=taken.figures_seconds)
+        self.sent += len(known)
 
     async def _wait(self, reason: str) -> None:
         if not self._failures:

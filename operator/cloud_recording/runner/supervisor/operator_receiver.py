@@ -17,7 +17,7 @@ import aiohttp
 
 from cloud_recording.api.wire import CALLBACK_PATH
 from cloud_recording.runner.outbox import StoredCallback
-from cloud_recording.runner.supervisor.callback_delivery import CallbackRejected, DeliveryError, PodUnknown
+from cloud_recording.runner.supervisor.callback_delivery import CallbackRejected, DeliveryError, PodUnknown, Taken
 
 _REQUEST_SECONDS: Final = 15.0
 _GONE: Final = 410
@@ -35,7 +35,7 @@ class OperatorAddress:
     authorities: Path
 
 
-async def _acknowledged(response: aiohttp.ClientResponse) -> int:
+async def _taken(response: aiohttp.ClientResponse) -> Taken:
     """What the operator's answer means."""
     if response.status == _GONE:
         raise PodUnknown
@@ -44,7 +44,9 @@ async def _acknowledged(response: aiohttp.ClientResponse) -> int:
         raise CallbackRejected(int(answer["invalid"]), str(answer.get("message", "")))
     if response.status != _OK:
         raise DeliveryError(f"the operator answered {response.status}")
-    return int((await response.json())["acknowledged"])
+    answer = await response.json()
+    # An operator of an older release asks for nothing.
+    return Taken(acknowledged=int(answer["acknowledged"]), figures_seconds=float(answer.get("figuresSeconds", 0)))
 
 
 class OperatorReceiver:
@@ -59,7 +61,7 @@ class OperatorReceiver:
         """Gives connections back."""
         await self._session.close()
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> int:
+    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
         """Sends one request; its answer's status decides what follows."""
         body = {"podUID": self._address.pod_uid, "callbacks": [stored.as_sent() for stored in callbacks]}
         try:
@@ -70,7 +72,7 @@ class OperatorReceiver:
                 headers={"Authorization": f"Bearer {self._address.token.read_text(encoding='ascii').strip()}"},
                 allow_redirects=False,
             ) as response:
-                return await _acknowledged(response)
+                return await _taken(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
             raise DeliveryError(f"{type(error).__name__}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
