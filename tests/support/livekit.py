@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real LiveKit server on this machine, and people in its rooms: nothing of it leaves the loopback address."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.ports import await_listener, free_port, free_udp_port
+
+REPOSITORY = Path(__file__).parents[2]
+LIVEKIT_SERVER = REPOSITORY / "build" / "bin" / "livekit-server"
+
+API_KEY = "recorder-test"
+API_SECRET = "a-secret-of-at-least-thirty-two-characters"
+
+
+def livekit_library() -> Path:
+    """The client library that rooms are recorded with: that of the installed package."""
+    spec = importlib.util.find_spec("livekit")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations))) / "rtc" / "resources" / "liblivekit_ffi.so"
+
+
+# What a client would ask public servers for, it asks a port of this machine that does not answer.
+CONFIGURATION = {
+    "bind_addresses": ["127.0.0.1"],
+    "rtc": {
+        "node_ip": "127.0.0.1",
+        "use_external_ip": False,
+        "enable_loopback_candidate": True,
+        "interfaces": {"includes": ["lo"]},
+        "tcp_port": 0,
+        "stun_servers": ["127.0.0.1:9"],
+    },
+    "keys": {API_KEY: API_SECRET},
+    "logging": {"level": "info", "json": True},
+}
+
+
+@dataclass
+class LiveKitServer:
+    """A server that may be stopped and started again on the same ports; its rooms are gone with it."""
+
+    directory: Path
+    auto_create: bool = True
+    port: int = field(default_factory=free_port)
+    udp_port: int = field(default_factory=free_udp_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns once the server answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        rtc = {**CONFIGURATION["rtc"], "udp_port": self.udp_port}  # type: ignore[dict-item]
+        room = {"auto_create": self.auto_create}
+        document = {**CONFIGURATION, "port": self.port, "rtc": rtc, "room": room}
+        file = self.directory / "livekit.yaml"
+        file.write_text(json.dumps(document))
+        with (self.directory / "server.log").open("ab") as log:
+            command = [str(LIVEKIT_SERVER), "--config", str(file)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        await_listener(self.port)
+
+    def kill(self) -> None:
+        """Returns once nobody listens any more; nobody in its rooms is told."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def livekit_server(directory: Path, *, auto_create: bool = True) -> Iterator[LiveKitServer]:
+    """A running server for the time of the block."""
+    server = LiveKitServer(directory, auto_create)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def token(room: str, identity: str, *, secret: str = API_SECRET, seconds: int = 3600, **grants: Any) -> str:
+    """A token with which `identity` joins the room; with a negative time it has expired."""
+    video = {"room": room, "roomJoin": True, **grants}
+    now = int(time.time())
+    claims = {"iss": API_KEY, "sub": identity, "nbf": now - 7200, "exp": now + seconds, "video": video}
+    signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
+    signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{_base64(signature)}"
+
+
+def _encoded(part: dict[str, Any]) -> str:
+    return _base64(json.dumps(part).encode())
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+@dataclass
+class Publisher:
+    """Somebody in a room, in a process of their own."""
+
+    process: subprocess.Popen[str]
+
+    def tell(self, command: str) -> None:
+        """Has the publisher do something, and returns when it is done: see `tests.support.livekit_publisher`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+        self.await_done()
+
+    def await_done(self) -> None:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if line.strip() != "done":
+            raise AssertionError(f"the publisher said {line!r}")
+
+    def kill(self) -> None:
+        """The publisher's machine is gone; nobody is told."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def publisher(
+    server: LiveKitServer, room: str, identity: str, *, log: Path, colour: str = "red", tone: int = 440
+) -> Iterator[Publisher]:
+    """Somebody who shows a colour and plays a tone (Hz; 0 is none) for the time of the block, and is there already."""
+    options = {"--url": server.url, "--token": token(room, identity), "--colour": colour, "--tone": str(tone)}
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.livekit_publisher",
+        *(word for pair in options.items() for word in pair),
+    ]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+    somebody = Publisher(process)
+    try:
+        somebody.await_done()
+        yield somebody
+    finally:
+        somebody.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
