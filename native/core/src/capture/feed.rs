@@ -127,6 +127,13 @@ impl Feed {
         pictures.refused = Some(why);
     }
 
+    /// Nothing is to be seen any more, neither what is shown nor what waits.
+    pub fn hide(&self) {
+        let mut pictures = lock(&self.pictures);
+        pictures.waiting.clear();
+        (pictures.bytes, pictures.shown) = (0, None);
+    }
+
     /// Why a picture was refused since this was asked last.
     pub fn take_refused(&self) -> Option<Unpaintable> {
         lock(&self.pictures).refused.take()

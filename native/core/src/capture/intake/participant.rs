@@ -63,7 +63,8 @@ impl ParticipantIntake {
     }
 
     fn take(&mut self, track: TrackKind, frame: Frame, due: Option<Nanos>) {
-        if !self.intake.media().takes(track) {
+        // What is still on its way of what was muted meanwhile is not to be seen or heard.
+        if !self.intake.media().takes(track) || self.presence.is_withheld(track) {
             return;
         }
         match self.put(track, frame, due, false) {
@@ -73,11 +74,15 @@ impl ParticipantIntake {
         self.tell_damage();
     }
 
-    /// Says which media is sent from now on: it is not taken from what came lately any more. Who has not come yet has come.
+    /// Says which media is sent from now on: it is not taken from what came lately any more. The last picture does not stay
+    /// where none is sent. Who has not come yet has come.
     pub fn announce(&mut self, audio: bool, video: bool) {
         let media = self.intake.media();
         let present = (audio && media.takes(TrackKind::Audio), video && media.takes(TrackKind::Video));
         let now = self.intake.clock().now();
+        if !present.1 {
+            self.feed.hide();
+        }
         if let Some(present) = self.presence.state(present) {
             self.join(present, now, now);
         }
@@ -295,6 +300,21 @@ mod tests {
         let joined = CaptureEvent::Joined { uid: 7, at: AT, audio: true, video: false };
         let changed = |audio, video| CaptureEvent::MediaChanged { uid: 7, audio, video };
         assert_eq!(events, [joined, changed(true, true), changed(false, true)]);
+    }
+
+    #[test]
+    fn the_last_picture_is_gone_when_it_is_said_that_none_is_sent() {
+        told(StreamKinds::AudioVideo, |mut who, _| {
+            who.announce(true, true);
+            who.picture(picture(), Some(0));
+            assert!(who.feed().picture(SECOND, 0).is_some());
+            who.announce(true, false);
+            who.picture(picture(), Some(0));
+            assert!(who.feed().picture(SECOND, 0).is_none());
+            who.announce(true, true);
+            who.picture(picture(), Some(0));
+            assert!(who.feed().picture(SECOND, 0).is_some());
+        });
     }
 
     #[test]

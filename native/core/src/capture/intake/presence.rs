@@ -37,6 +37,11 @@ impl MediaPresence {
         self.seen[track as usize].is_some()
     }
 
+    /// Whether the participant says that nothing of the track is sent.
+    pub fn is_withheld(&self, track: TrackKind) -> bool {
+        self.stated.is_some_and(|(audio, video)| !if track == TrackKind::Audio { audio } else { video })
+    }
+
     /// When the last media was.
     pub fn last(&self) -> Option<Nanos> {
         self.seen.iter().flatten().copied().max()
