@@ -108,7 +108,7 @@ std::map<std::string, std::string> Options(int argc, char **argv) {
       {"--app", "app"},  {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},   {"--region", "0"},
       {"--vendor", "1"}, {"--seconds", "0"},    {"--idle", "30"},        {"--width", "640"}, {"--height", "360"},
       {"--fps", "15"},   {"--bitrate", "500"},  {"--layout", "1"},       {"--streams", "2"}, {"--profile", "0"},
-      {"--status", "0"}, {"--edit", ""},
+      {"--status", "0"}, {"--edit", ""},        {"--token", ""},
   };
   for (int index = 1; index + 1 < argc; index += 2) {
     if (options.count(argv[index]) == 0) {
@@ -143,8 +143,8 @@ int Start(ICloudRecorder *recorder, std::map<std::string, std::string> &options)
   std::string secret_key = Environment("AWS_SECRET_ACCESS_KEY");
   CloudStorageConfig storage = {static_cast<CloudStorageVendor>(Number(options["--vendor"])),
                                 Number(options["--region"]), &bucket[0], &access_key[0], &secret_key[0]};
-  return recorder->StartCloudRecording(options["--app"].c_str(), options["--channel"].c_str(), nullptr,
-                                       Number(options["--uid"]), recording, storage);
+  return recorder->StartCloudRecording(options["--app"].c_str(), options["--channel"].c_str(),
+                                       options["--token"].c_str(), Number(options["--uid"]), recording, storage);
 }
 
 double Now() {

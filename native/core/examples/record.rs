@@ -110,6 +110,8 @@ impl CaptureSink for Listener {
             | CaptureEvent::TrackDamaged { .. }
             | CaptureEvent::TrackHealed { .. }
             | CaptureEvent::Unavailable { .. }
+            | CaptureEvent::ChannelReached
+            | CaptureEvent::ChannelUnreached { .. }
             | CaptureEvent::Expected { .. }
             | CaptureEvent::Dismissed { .. } => {}
         }
@@ -134,6 +136,7 @@ impl Request {
         };
         CaptureConfig {
             sources: (1..).zip(&self.urls).map(source).collect(),
+            room: None,
             protocols: ["file", "udp", "srt", "rtmp"].map(str::to_owned).to_vec(),
             allow_link_local: false,
             allowed_hosts: vec![HostPattern::Any],

@@ -4,6 +4,7 @@
 //! may be secret.
 
 mod access;
+mod room;
 mod storage;
 
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use crate::capture::HostPattern;
 use crate::error::{Code, Error};
 use crate::names;
 pub use access::Header;
+pub use room::LiveKit;
 pub use storage::{BackupSettings, BucketLocation, CredentialFiles, Encryption, Storage};
 
 /// As many as the layouts have regions for.
@@ -136,7 +138,10 @@ pub enum OutputFormat {
 pub struct Channel {
     /// A channel without a name answers to any.
     pub name: Option<String>,
+    #[serde(default)]
     pub streams: Vec<Stream>,
+    /// A room of LiveKit, instead of streams.
+    pub livekit: Option<LiveKit>,
     /// Record the only stream as it is.
     pub passthrough: Option<PassthroughSettings>,
 }
@@ -340,6 +345,12 @@ impl Document {
 
 impl Channel {
     fn check(&self, index: usize) -> Result<(), Error> {
+        if let Some(livekit) = &self.livekit {
+            if !self.streams.is_empty() {
+                return Err(invalid(&format!("channels[{index}]: must have either streams or livekit")));
+            }
+            return livekit.check(&format!("channels[{index}].livekit"));
+        }
         Stream::check_list(&self.streams, &format!("channels[{index}].streams"))
     }
 }

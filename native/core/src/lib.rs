@@ -12,6 +12,7 @@ pub mod config;
 mod durable;
 pub mod error;
 mod ffi;
+mod livekit;
 mod locked;
 pub mod log;
 pub mod mp4;

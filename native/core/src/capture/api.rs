@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::fault::Fatal;
 use super::HostPattern;
 use crate::error::Error;
+use crate::livekit::token::Admission;
 
 /// Milliseconds since the Unix epoch, UTC; derived from one anchor plus a monotonic clock, so it never runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +78,37 @@ pub struct StreamSource {
     pub access: Access,
 }
 
+/// A room of LiveKit, whose participants are found there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSource {
+    pub url: String,
+    pub admission: Admission,
+    pub access: RoomAccess,
+    /// The recorder's own uid, which nobody else gets.
+    pub recorder_uid: u32,
+}
+
+/// What lets the recorder into a room.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RoomAccess {
+    /// With which tokens are made.
+    Key {
+        key: String,
+        secret: String,
+    },
+    Token(String),
+}
+
+/// Without what is secret.
+impl fmt::Debug for RoomAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key { .. } => "Key",
+            Self::Token(_) => "Token",
+        })
+    }
+}
+
 impl StreamSource {
     /// Whether both are connected to in the same way, whatever they are called.
     #[must_use]
@@ -123,6 +155,8 @@ pub struct Passthrough {
 #[derive(Debug, Clone)]
 pub struct CaptureConfig {
     pub sources: Vec<StreamSource>,
+    /// A room, instead of sources.
+    pub room: Option<RoomSource>,
     pub protocols: Vec<String>,
     pub allow_link_local: bool,
     pub allowed_hosts: Vec<HostPattern>,
@@ -220,6 +254,10 @@ pub enum CaptureEvent {
     TrackHealed { uid: u32, track: TrackKind },
     /// A stream that was to be recorded as it is cannot be, and is transcoded from now on.
     Transcoding { uid: u32, reason: String },
+    /// The channel itself cannot be entered, or was left; capture retries. `refused`: the far end said no.
+    ChannelUnreached { refused: bool, message: String },
+    /// The recorder is in the channel.
+    ChannelReached,
     /// Nothing could be recorded in [start, stop).
     Gap { start: UtcMillis, stop: UtcMillis, reason: String },
     /// Capture cannot go on; its threads end by themselves.

@@ -8,6 +8,7 @@
 //! - `api`: the border to what records and uploads: configuration, events, slices.
 //! - `intake`: where participants come in, of whatever kind of channel.
 //! - `source`: streams of a network: opening, guarding, decoding, and why one fails.
+//! - `room`: a LiveKit room: joining it, who has a place, what comes of whom, and when sound was spoken.
 //! - `roster`: who is in the channel now, in the layouts' order.
 //! - `feed`, `timeline`: pictures and samples that are due, on the recording's clock.
 //! - `tick`: the heartbeat: takes what every feed has for its moment.
@@ -43,6 +44,7 @@ mod output;
 mod participant_regions;
 pub(crate) mod passthrough;
 mod repair;
+mod room;
 mod roster;
 mod slicer;
 mod source;
@@ -64,6 +66,7 @@ use intake::{ChannelKind, Intake};
 use output::EncodeLoop;
 use participant_regions::ParticipantRegions;
 pub use repair::repair;
+use room::RoomChannel;
 use roster::Roster;
 use slicer::Naming;
 use source::Streams;
@@ -139,7 +142,10 @@ impl Capture {
             capture.threads = capture.parts.compose(config, &roster)?.0;
             let channel = (Intake::new(&capture.parts, config, &roster), Streams::new(config));
             let (intake, streams) = capture.channel.insert(channel);
-            streams.start(intake)?;
+            match &config.room {
+                Some(room) => RoomChannel { source: room, config }.start(intake)?,
+                None => streams.start(intake)?,
+            }
         }
         Ok(capture)
     }

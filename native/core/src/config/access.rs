@@ -114,7 +114,7 @@ impl Stream {
     }
 }
 
-fn text(path: &Path, field: &str) -> Result<String, Error> {
+pub(super) fn text(path: &Path, field: &str) -> Result<String, Error> {
     let text =
         std::fs::read_to_string(path).map_err(|error| invalid(&format!("{field}: {}: {error}", path.display())))?;
     Ok(text.trim().to_owned())

@@ -218,6 +218,8 @@ impl Machine {
             }
             CaptureEvent::TrackHealed { uid, track } => self.healed(*uid, *track),
             CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
+            CaptureEvent::ChannelUnreached { refused, message } => self.channel_unreached(*refused, message),
+            CaptureEvent::ChannelReached => self.forget(&[Code::ConnectError]),
             CaptureEvent::Gap { .. } => {}
         }
     }
@@ -411,6 +413,15 @@ impl Machine {
         if lost && self.state.captures() && self.participants.is_empty() {
             self.loss = Some(Loss { cause: message.to_owned(), left: self.timeouts.reconnect });
             self.update_state();
+        }
+    }
+
+    /// A channel that refuses everybody from the beginning is not going to be recorded; for any other somebody may come back.
+    fn channel_unreached(&mut self, refused: bool, message: &str) {
+        if refused && self.state == State::Connecting && !self.participants.somebody_joined() {
+            self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
+        } else if self.state.captures() {
+            self.recorder_failure(Code::ConnectError, format!("the recorder is not in the channel: {message}"));
         }
     }
 

@@ -205,6 +205,24 @@ fn who_ends_properly_does_not_disconnect() {
 }
 
 #[test]
+fn a_channel_that_cannot_be_entered_is_final_only_where_it_refuses_before_anybody_joined() {
+    let unreached = |refused| CaptureEvent::ChannelUnreached { refused, message: "no".into() };
+    let told = |code, message: &str| Action::Tell(Callback::RecorderFailure { code, message: message.into() });
+    let mut machine = connected();
+    machine.event(&unreached(false));
+    assert_eq!(actions(&mut machine), [told(Code::ConnectError, "the recorder is not in the channel: no")]);
+    machine.event(&CaptureEvent::ChannelReached);
+    assert_eq!((machine.state(), machine.last_error()), (State::Connecting, None));
+    machine.event(&unreached(true));
+    let fatal = fatal(Code::ConnectError, "the channel refuses the recorder: no");
+    assert_eq!(actions(&mut machine), [fatal, Action::StopCapture]);
+    let mut machine = recording();
+    machine.event(&unreached(true));
+    assert_eq!(actions(&mut machine), [told(Code::ConnectError, "the recorder is not in the channel: no")]);
+    assert_eq!(machine.state(), State::Recording);
+}
+
+#[test]
 fn a_channel_that_refuses_every_source_is_fatal_only_before_anybody_joined() {
     let mut machine = connected();
     machine.event(&unavailable(1, true));

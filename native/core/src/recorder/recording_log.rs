@@ -77,7 +77,9 @@ pub fn capture_event(event: &CaptureEvent) {
         CaptureEvent::Left { uid, message, .. } => info!(participant = uid, "left: {message}"),
         CaptureEvent::Unavailable { uid, refused: true, message } => warn!(participant = uid, "refused: {message}"),
         CaptureEvent::Unavailable { uid, message, .. } => info!(participant = uid, "not there yet: {message}"),
+        CaptureEvent::ChannelReached => info!("in the channel"),
         // Told by a callback.
+        CaptureEvent::ChannelUnreached { message, .. } => debug!("not in the channel: {message}"),
         CaptureEvent::Transcoding { uid, reason } => debug!(participant = uid, "transcoded from now on: {reason}"),
         CaptureEvent::TrackLost { uid, reason, .. } => debug!(participant = uid, "a track is lost: {reason}"),
         CaptureEvent::TrackDamaged { uid, reason, .. } => debug!(participant = uid, "a track is damaged: {reason}"),

@@ -99,6 +99,7 @@ impl Session {
         let machine = machine(&plan, &catalog.ledger(), past);
         shared.begin_as(RecordingTraits {
             passed_through: plan.capture.passthrough.is_some(),
+            room: plan.capture.room.is_some(),
             protocols: plan.capture.protocols.clone(),
             uid: plan.uid,
         });

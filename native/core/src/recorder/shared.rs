@@ -43,10 +43,12 @@ pub enum Control {
 }
 
 /// What stays as it is while somebody records, and decides what may change.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RecordingTraits {
     /// Whether nothing is composed, so that there is no layout to change, nor who is in it.
     pub passed_through: bool,
+    /// The channel is a room.
+    pub room: bool,
     pub protocols: Vec<String>,
     /// The recorder's own number in the channel.
     pub uid: u32,

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::capture::api::{
-    AudioProfile, CaptureConfig, Passthrough, StreamKinds, StreamSource, UtcMillis, VideoStream,
+    AudioProfile, CaptureConfig, Passthrough, RoomSource, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use crate::catalog::record::{Begun, Expected, VERSION};
 use crate::config::{Channel, Document, OutputFormat, Storage, Stream};
 use crate::error::{Code, Error};
+use crate::livekit::token::Admission;
+use crate::livekit::{ClientLibrary, LibraryAbsent};
 use crate::names;
 use crate::recorder::arguments::{among, canvas, check_decryption, invalid, layout, max_idle, required, Request};
 use crate::recorder::machine::Timeouts;
@@ -51,6 +53,7 @@ impl Plan {
             .ok_or_else(|| invalid("channel_name: too long, the names of the recording's files would not fit"))?;
         let (index, channel) = document.channel(channel_name)?;
         let sources = sources(&document.protocols, &format!("channels[{index}]."), &channel.streams)?;
+        let room = room(channel, index, request, (recording_id, channel_name))?;
         if sources.iter().any(|source| source.uid == request.uid) {
             return Err(invalid("uid: a participant of the channel has it; the recorder needs one of its own"));
         }
@@ -85,6 +88,7 @@ impl Plan {
             },
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
+                room,
                 ..capture(document, request, sources, &directory, stem)?
             },
             directory,
@@ -112,6 +116,7 @@ fn capture(
 ) -> Result<CaptureConfig, Error> {
     Ok(CaptureConfig {
         sources,
+        room: None,
         protocols: document.protocols.clone(),
         allow_link_local: document.allow_link_local,
         allowed_hosts: document.allowed_hosts.clone(),
@@ -189,6 +194,10 @@ pub fn other_streams(text: &str, traits: &RecordingTraits) -> Result<Vec<StreamS
         let message = "what is passed through keeps its stream: stop, and record the other one anew";
         return Err(Error::new(Code::InvalidOperation, message));
     }
+    if traits.room {
+        let message = "a room has no list of streams: who is in it, its server knows";
+        return Err(Error::new(Code::InvalidOperation, message));
+    }
     let streams = Stream::list(text)?;
     let own = streams.iter().position(|stream| stream.uid == traits.uid);
     if let Some(index) = own {
@@ -223,6 +232,30 @@ fn url(stream: &Stream, field: &str) -> Result<String, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| invalid(&format!("{field}.urlFile: {}: {error}", path.display())))?;
     Ok(text.trim().to_owned())
+}
+
+/// The room that is the channel, if one is.
+fn room(
+    channel: &Channel,
+    index: usize,
+    request: &Request,
+    (recording_id, channel_name): (&str, &str),
+) -> Result<Option<RoomSource>, Error> {
+    let Some(livekit) = &channel.livekit else { return Ok(None) };
+    let field = format!("channels[{index}].livekit");
+    let access = livekit.access(required("appId", request.app_id)?, request.token, &field)?;
+    let absent = |absent: LibraryAbsent| Error::new(Code::RecorderInit, format!("{field}: {absent}"));
+    ClientLibrary::load().map_err(absent)?;
+    Ok(Some(RoomSource {
+        url: livekit.url.clone(),
+        admission: Admission {
+            room: livekit.room.clone().unwrap_or_else(|| channel_name.to_owned()),
+            identity: livekit.identity(recording_id),
+            hidden: livekit.hidden,
+        },
+        access,
+        recorder_uid: request.uid,
+    }))
 }
 
 fn expected(source: &StreamSource) -> Expected {

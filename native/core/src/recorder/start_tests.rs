@@ -181,7 +181,7 @@ fn urls_that_the_configuration_does_not_allow_are_refused_without_being_repeated
 
 #[test]
 fn another_list_of_streams_is_taken_whole_or_refused_with_the_field() {
-    let traits = RecordingTraits { passed_through: false, protocols: vec!["rtmp".to_owned()], uid: 9 };
+    let traits = RecordingTraits { passed_through: false, room: false, protocols: vec!["rtmp".to_owned()], uid: 9 };
     let good =
         r#"{"streams": [{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}, {"uid": 2, "url": "RTMP://b", "name": "bob"}]}"#;
     let streams = other_streams(good, &traits).unwrap();
@@ -205,6 +205,11 @@ fn another_list_of_streams_is_taken_whole_or_refused_with_the_field() {
         let error = other_streams(text, &traits).unwrap_err();
         assert!(error.code == Code::InvalidParameter && error.message.contains(message), "{text}: {}", error.message);
     }
-    let error = other_streams(good, &RecordingTraits { passed_through: true, ..traits }).unwrap_err();
-    assert!(error.code == Code::InvalidOperation && error.message.contains("keeps its stream"), "{}", error.message);
+    let room = RecordingTraits { room: true, ..traits.clone() };
+    for (traits, message) in
+        [(RecordingTraits { passed_through: true, ..traits }, "keeps its stream"), (room, "a room")]
+    {
+        let error = other_streams(good, &traits).unwrap_err();
+        assert!(error.code == Code::InvalidOperation && error.message.contains(message), "{}", error.message);
+    }
 }

@@ -129,6 +129,7 @@ pub fn config(directory: &Path, urls: &[&str]) -> CaptureConfig {
     };
     CaptureConfig {
         sources: urls.iter().enumerate().map(source).collect(),
+        room: None,
         protocols: ["rtmp", "rtsp", "srt", "http", "udp", "file"].map(str::to_owned).to_vec(),
         allow_link_local: false,
         allowed_hosts: vec![HostPattern::Any],

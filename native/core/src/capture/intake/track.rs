@@ -19,6 +19,8 @@ pub enum TrackFailure {
     Scale(ScaleError),
     Unpaintable(Unpaintable),
     Resample(ResampleError),
+    /// From its sender on, with a key that the recorder does not have.
+    Encrypted,
 }
 
 impl fmt::Display for TrackFailure {
@@ -31,6 +33,7 @@ impl fmt::Display for TrackFailure {
             Self::Scale(error) => error.fmt(f),
             Self::Unpaintable(error) => error.fmt(f),
             Self::Resample(error) => error.fmt(f),
+            Self::Encrypted => f.write_str("it is encrypted end to end, which this recorder cannot decrypt"),
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::capture::fault::contained;
 use crate::capture::handover::{Gone, Handover, TOO_SLOW};
 use crate::capture::intake::presence::MediaPresence;
 use crate::capture::intake::LATELY;
-use crate::capture::source::first_packets::read_first_packets;
 use crate::capture::source::open::Input;
+use crate::capture::source::settle::settle;
 use crate::capture::source::SourceFailure;
 use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE};
 use crate::capture::timeline::{Pace, Stamp, LEAD};
@@ -141,39 +141,39 @@ impl<'a> CopySession<'a> {
     }
 
     fn play_on(&mut self) -> Result<(), CopyStop> {
-        let mut timeline = self.start_timeline()?;
+        let mut line = self.settle()?;
         while !self.parts.stop.is_raised() {
             let silence = if self.presence.has_joined() { self.source.stream.silence } else { CONNECT };
             let ahead = match self.pace {
-                Pace::Stored { lateness } => duration(timeline.end().unwrap_or(0) - self.parts.clock.now() + lateness),
+                Pace::Stored { lateness } => duration(line.end().unwrap_or(0) - self.parts.clock.now() + lateness),
                 Pace::Live => Duration::ZERO,
             };
             let packet = self.input.read(silence + ahead).map_err(|failure| match failure {
                 SourceFailure::TimedOut(_) => SourceFailure::TimedOut(silence),
                 failure => failure,
             })?;
-            self.take(packet, &mut timeline)?;
+            self.take(packet, &mut line)?;
             self.expect_media()?;
         }
         Ok(())
     }
 
     /// Finds where the source's clock stands; nothing of what was read for that is lost.
-    fn start_timeline(&mut self) -> Result<CopyTimeline, CopyStop> {
+    fn settle(&mut self) -> Result<CopyTimeline, CopyStop> {
         let media = self.source.intake.media();
-        let first = read_first_packets(&mut self.input, |track| media.takes(track))?;
-        self.pace = first.pace;
-        let stamps = first.backlog.iter().filter_map(|packet| {
+        let settled = settle(&mut self.input, |track| media.takes(track))?;
+        self.pace = settled.pace;
+        let stamps = settled.backlog.iter().filter_map(|packet| {
             let track = self.input.track(packet.stream()).filter(|track| media.takes(*track));
             track.and_then(|_| self.input.stamp(packet).decode)
         });
-        let oldest = stamps.min().unwrap_or(first.anchor);
-        self.input.unread(first.backlog);
+        let oldest = stamps.min().unwrap_or(settled.anchor);
+        self.input.unread(settled.backlog);
         let floor = self.copier.reached.unwrap_or(Nanos::MIN / 2);
-        Ok(CopyTimeline::new(self.pace, (first.anchor, oldest), self.parts.clock.now(), floor))
+        Ok(CopyTimeline::new(self.pace, (settled.anchor, oldest), self.parts.clock.now(), floor))
     }
 
-    fn take(&mut self, packet: Packet, timeline: &mut CopyTimeline) -> Result<(), CopyStop> {
+    fn take(&mut self, packet: Packet, line: &mut CopyTimeline) -> Result<(), CopyStop> {
         let unfit = lock(&self.copier.status.misfit).take();
         if let Some(reason) = unfit.or_else(|| self.choose_streams()) {
             return Err(CopyStop::Misfit { packet, reason });
@@ -196,7 +196,7 @@ impl<'a> CopySession<'a> {
         }
         let stamp = self.input.stamp(&packet);
         let stamp = Stamp { duration: ready.duration.unwrap_or(stamp.duration), ..stamp };
-        let Ok(placed) = timeline.place(track, stamp, self.parts.clock.now()) else {
+        let Ok(placed) = line.place(track, stamp, self.parts.clock.now()) else {
             let Unordered = Unordered;
             let reason = "its pictures are reordered, and nothing tells when each is decoded".to_owned();
             return Err(CopyStop::Misfit { packet, reason });

@@ -134,7 +134,7 @@ impl Cutter {
         self.seen[facts.track as usize] = Some(facts.decode);
         let step = match &self.stretch {
             None => self.begin(facts, others_wait),
-            Some(_) => self.within_stretch(facts, others_wait),
+            Some(_) => self.go_on(facts, others_wait),
         };
         self.apply(step, &facts);
         step
@@ -174,7 +174,7 @@ impl Cutter {
         CutStep::Begin { end, at, tracks }
     }
 
-    fn within_stretch(&self, facts: PacketFacts, others_wait: bool) -> CutStep {
+    fn go_on(&self, facts: PacketFacts, others_wait: bool) -> CutStep {
         let Some(stretch) = &self.stretch else { return CutStep::Drop };
         let index = facts.track as usize;
         let known = stretch.tracks[index];

@@ -7,7 +7,6 @@ mod cookies;
 mod deblock;
 mod decode;
 mod first_bytes;
-pub mod first_packets;
 mod forward;
 mod frame_pacer;
 mod growth;
@@ -24,6 +23,7 @@ mod resolve;
 mod resolved_url;
 mod rtsp;
 mod session;
+pub mod settle;
 mod stream_choice;
 mod streams;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::cause::SourceFailure;
 use super::decode::TrackDecoder;
-use super::first_packets::read_first_packets;
 use super::frame_pacer::FramePacer;
 use super::open::Input;
 use super::read_ahead::ReadAhead;
+use super::settle::settle;
 use super::{CONNECT, KEY_PICTURE};
 use crate::capture::api::{TrackKind, VideoStream};
 use crate::capture::av::frame::Packet;
@@ -92,12 +92,12 @@ impl<'a> DecodeSession<'a> {
 
     fn play_on(&mut self) -> Result<(), SourceFailure> {
         let media = self.intake.media();
-        let first = read_first_packets(&mut self.input, |track| media.takes(track))?;
-        let start = self.intake.clock().now() + first.head_start;
-        self.pace = first.pace;
-        let mut timeline = Timeline::new(first.pace, first.anchor, start);
-        self.pacer = self.input.is_bare_pictures().then(|| FramePacer::new(first.pace, first.backlog.len()));
-        for packet in first.backlog {
+        let settled = settle(&mut self.input, |track| media.takes(track))?;
+        let start = self.intake.clock().now() + settled.head_start;
+        self.pace = settled.pace;
+        let mut timeline = Timeline::new(settled.pace, settled.anchor, start);
+        self.pacer = self.input.is_bare_pictures().then(|| FramePacer::new(settled.pace, settled.backlog.len()));
+        for packet in settled.backlog {
             self.take(packet, &mut timeline)?;
         }
         while !self.intake.stop().is_raised() {

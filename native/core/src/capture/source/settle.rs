@@ -20,7 +20,7 @@ const MOST_BACKLOG: Nanos = 4_000 * MILLISECOND;
 const MOST_BACKLOG_BYTES: usize = 16 << 20;
 
 /// What was read until the far end had nothing stored any more.
-pub struct FirstPackets {
+pub struct Settled {
     pub backlog: Vec<Packet>,
     pub pace: Pace,
     /// The time stamp that stands for now: the newest of a live source, the oldest of a stored one.
@@ -30,7 +30,7 @@ pub struct FirstPackets {
 }
 
 /// Reads what the far end had stored, so that a live source is anchored at its newest media and not at its oldest.
-pub fn read_first_packets(input: &mut Input, wants: impl Fn(TrackKind) -> bool) -> Result<FirstPackets, SourceFailure> {
+pub fn settle(input: &mut Input, wants: impl Fn(TrackKind) -> bool) -> Result<Settled, SourceFailure> {
     let (mut backlog, began) = (Vec::new(), Instant::now());
     let (mut oldest, mut newest, mut bytes) = (Nanos::MAX, Nanos::MIN, 0);
     let mut pace = input.pace();
@@ -40,7 +40,7 @@ pub fn read_first_packets(input: &mut Input, wants: impl Fn(TrackKind) -> bool) 
             // All that there is has come at once: it is to be played from its beginning.
             Err(SourceFailure::Ended) if !backlog.is_empty() && (newest >= oldest || input.is_bare_pictures()) => {
                 let anchor = if input.is_bare_pictures() { 0 } else { oldest };
-                return Ok(FirstPackets { backlog, pace: Pace::Stored { lateness: 0 }, anchor, head_start: 0 });
+                return Ok(Settled { backlog, pace: Pace::Stored { lateness: 0 }, anchor, head_start: 0 });
             }
             read => read?,
         };
@@ -58,7 +58,7 @@ pub fn read_first_packets(input: &mut Input, wants: impl Fn(TrackKind) -> bool) 
                 pace = Pace::Stored { lateness: 0 };
             }
             if blocked || pace != Pace::Live {
-                return Ok(FirstPackets { backlog, pace, anchor: 0, head_start: 0 });
+                return Ok(Settled { backlog, pace, anchor: 0, head_start: 0 });
             }
             continue;
         }
@@ -77,6 +77,6 @@ pub fn read_first_packets(input: &mut Input, wants: impl Fn(TrackKind) -> bool) 
             Pace::Live => continue,
         };
         let head_start = input.cadence().map_or(0, Cadence::head_start);
-        return Ok(FirstPackets { backlog, pace, anchor, head_start });
+        return Ok(Settled { backlog, pace, anchor, head_start });
     }
 }

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One stay in a room: who comes, goes, shows and mutes what, and their media on its way into the intake.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::liveness::{is_gone, Received, TrackPulse};
+use super::seating::{Offer, SeatKey, Tracks, MOST_SEATS, SCREEN};
+use super::sound_clock::{SoundClock, MOST_HELD};
+use super::trouble::RoomTrouble;
+use super::RoomAttendance;
+use crate::capture::api::{CaptureEvent, TrackKind, VideoStream};
+use crate::capture::av::frame::{Frame, PictureBuffer, Plane};
+use crate::capture::av::turn::Turn;
+use crate::capture::clock::{nanos, rescaled, Nanos, MILLISECOND, SECOND};
+use crate::capture::feed::SAMPLE_RATE;
+use crate::capture::intake::{ParticipantIntake, TrackFailure};
+use crate::livekit::client::{self, Attendees, RoomClient, TrackStream};
+use crate::livekit::{
+    Attendee, DisconnectReason, ParticipantKind, Publication, RoomEvent, RoomNews, RoomPicture, RoomSound,
+    SubscribedTrack, VideoRotation,
+};
+
+/// How long after it was spoken sound is due, and after it was to be shown a picture: what the buffer against the network's
+/// jitter holds of the sound, and a little for a busy machine.
+const DELAY: Nanos = MOST_HELD + 100 * MILLISECOND;
+
+/// How long those who are there first are waited for: what they send, they are going to send soon.
+const FIRST_MEDIA: Duration = Duration::from_secs(2);
+
+/// How often it is looked at what came or went, and how often figures are asked for.
+const WATCH: Duration = Duration::from_millis(250);
+const FIGURES: Duration = Duration::from_secs(1);
+
+/// So many blocks and pictures are handed on before it is looked at anything else.
+const BATCH: usize = 256;
+
+pub struct Visit<'a> {
+    // Streams are let go of before the room is.
+    streams: HashMap<u64, StreamState>,
+    seats: BTreeMap<SeatKey, Seat>,
+    offered: Vec<OfferedTrack>,
+    attendees: BTreeMap<String, Attendee>,
+    questions: HashMap<u64, u64>,
+    /// The connection is being made again.
+    interrupted: bool,
+    told_waiting: Vec<SeatKey>,
+    /// Of everybody it was said what they send.
+    announced: bool,
+    room: RoomClient,
+    attendance: &'a mut RoomAttendance,
+}
+
+/// A track that somebody offers, and what of it comes.
+struct OfferedTrack {
+    identity: String,
+    publication: Publication,
+    wanted: bool,
+}
+
+struct StreamState {
+    stream: TrackStream,
+    seat: SeatKey,
+    track: String,
+    clock: SoundClock,
+    received: Received,
+}
+
+struct Seat {
+    tracks: Tracks,
+    who: Option<ParticipantIntake>,
+    opened: Instant,
+    /// Nothing comes any more of somebody whom the server still takes to be there.
+    silent: bool,
+}
+
+impl<'a> Visit<'a> {
+    pub fn new(room: RoomClient, present: Attendees, attendance: &'a mut RoomAttendance) -> Self {
+        let mut visit = Self {
+            streams: HashMap::new(),
+            seats: BTreeMap::new(),
+            offered: Vec::new(),
+            attendees: BTreeMap::new(),
+            questions: HashMap::new(),
+            interrupted: false,
+            told_waiting: Vec::new(),
+            announced: false,
+            room,
+            attendance,
+        };
+        for (attendee, publications) in present {
+            let identity = attendee.identity.clone();
+            visit.attendees.insert(identity.clone(), attendee);
+            for publication in publications {
+                visit.offer(identity.clone(), publication);
+            }
+        }
+        visit.reseat();
+        visit
+    }
+
+    /// Until the stop: then nothing. Or until the server says that it is over.
+    pub fn stay(&mut self) -> Option<DisconnectReason> {
+        let stop = Arc::clone(self.attendance.intake.stop());
+        let (mut watched, mut asked) = (Instant::now(), Instant::now());
+        while !stop.is_raised() {
+            for _ in 0..BATCH {
+                let within = WATCH.saturating_sub(watched.elapsed());
+                let Some(event) = self.room.next(within) else { break };
+                if let Some(reason) = self.take(event) {
+                    return Some(reason);
+                }
+            }
+            if watched.elapsed() >= WATCH {
+                watched = Instant::now();
+                self.watch();
+            }
+            if asked.elapsed() >= FIGURES {
+                asked = Instant::now();
+                self.ask();
+            }
+        }
+        None
+    }
+
+    /// Everybody leaves as the recorder does: for a while, where it may come back.
+    pub fn end(mut self, trouble: &RoomTrouble) {
+        for (_, seat) in std::mem::take(&mut self.seats) {
+            if let Some(who) = seat.who {
+                who.leave(!trouble.refused, trouble.message.clone());
+            }
+        }
+    }
+
+    fn take(&mut self, event: RoomEvent) -> Option<DisconnectReason> {
+        match event {
+            RoomEvent::Picture { stream, picture } => self.show(stream, picture),
+            RoomEvent::Sound { stream, sound } => self.play(stream, &sound),
+            RoomEvent::Figures { answer, inbound } => {
+                client::forget_question(answer);
+                let stream = self.questions.remove(&answer).and_then(|stream| self.streams.get_mut(&stream));
+                if let Some((state, inbound)) = stream.zip(inbound) {
+                    state.received.note(inbound.bytes_received, self.attendance.intake.clock().now());
+                    if !state.stream.is_video() {
+                        state.clock.figures(inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count);
+                    }
+                }
+            }
+            RoomEvent::News(news) => return self.hear(news),
+            RoomEvent::Connected(_) | RoomEvent::Left => {}
+        }
+        None
+    }
+
+    fn hear(&mut self, news: RoomNews) -> Option<DisconnectReason> {
+        match news {
+            RoomNews::ParticipantJoined(attendee) => {
+                self.attendees.insert(attendee.identity.clone(), attendee);
+            }
+            RoomNews::ParticipantLeft { identity } => {
+                self.attendees.remove(&identity);
+                self.offered.retain(|offered| offered.identity != identity);
+                self.reseat();
+            }
+            RoomNews::Renamed { identity, name } => {
+                if let Some(attendee) = self.attendees.get_mut(&identity) {
+                    attendee.name = name;
+                }
+                self.rename(&identity);
+            }
+            RoomNews::Published { identity, publication } => {
+                self.offer(identity, publication);
+                self.reseat();
+            }
+            RoomNews::Unpublished { track } => {
+                self.offered.retain(|offered| offered.publication.track != track);
+                self.reseat();
+            }
+            RoomNews::Subscribed(track) => self.open(track),
+            RoomNews::Unsubscribed { track } => self.streams.retain(|_, state| state.track != track),
+            RoomNews::NotSubscribed { identity, track, why } => {
+                tracing::warn!(detail = why, "a track of {identity:?} ({track}) is not sent");
+            }
+            RoomNews::Muted { track, muted } => {
+                if let Some(offered) = self.offered.iter_mut().find(|offered| offered.publication.track == track) {
+                    offered.publication.muted = muted;
+                }
+                self.announce();
+            }
+            RoomNews::Reconnecting => self.interrupted = true,
+            RoomNews::Reconnected => {
+                self.interrupted = false;
+                self.reseat();
+            }
+            RoomNews::Disconnected(reason) => return Some(reason),
+            RoomNews::Ended => return Some(DisconnectReason::UnknownReason),
+        }
+        None
+    }
+
+    fn rename(&mut self, identity: &str) {
+        for key in [false, true].map(|screen| SeatKey { identity: identity.to_owned(), screen }) {
+            if !self.seats.contains_key(&key) {
+                continue;
+            }
+            let key = &key;
+            let (name, identity) = self.called(key);
+            let uid = self.attendance.seating.uid(key);
+            self.attendance.intake.expect(uid, name.as_deref(), Some(&identity));
+        }
+    }
+
+    fn offer(&mut self, identity: String, publication: Publication) {
+        // What a room's recorders send is no part of what happens in it.
+        let kind = self.attendees.get(&identity).map(|attendee| attendee.kind);
+        if kind != Some(ParticipantKind::Egress) {
+            self.offered.push(OfferedTrack { identity, publication, wanted: false });
+        }
+    }
+
+    /// Gives seats to those who are there, and asks for what is recorded of them.
+    fn reseat(&mut self) {
+        let offer = |offered: &OfferedTrack| Offer {
+            identity: offered.identity.clone(),
+            track: offered.publication.track.clone(),
+            source: offered.publication.source,
+            is_video: offered.publication.is_video,
+        };
+        let offers: Vec<Offer> = self.offered.iter().map(offer).collect();
+        let (seated, waiting) = self.attendance.seating.assign(&offers);
+        self.tell_waiting(waiting);
+        let gone: Vec<SeatKey> =
+            self.seats.keys().filter(|key| !seated.iter().any(|(other, _)| other == *key)).cloned().collect();
+        for key in gone {
+            let lost = self.interrupted;
+            let message = match (lost, self.attendees.contains_key(&key.identity)) {
+                (true, _) => "the connection to the LiveKit server broke",
+                (false, true) => "sends nothing any more",
+                (false, false) => "left the room",
+            };
+            if let Some(who) = self.seats.remove(&key).and_then(|seat| seat.who) {
+                who.leave(lost, message.to_owned());
+            }
+            if !lost {
+                let uid = self.attendance.seating.uid(&key);
+                self.attendance.intake.dismiss(uid);
+            }
+        }
+        for (key, tracks) in seated {
+            let uid = self.attendance.seating.uid(&key);
+            let warnings = self.attendance.warnings(uid);
+            let (name, identity) = self.called(&key);
+            let seat = self.seats.entry(key).or_insert_with(|| Seat {
+                tracks: Tracks::default(),
+                who: None,
+                opened: Instant::now(),
+                silent: false,
+            });
+            if seat.who.is_none() && !seat.silent {
+                self.attendance.intake.expect(uid, name.as_deref(), Some(&identity));
+                seat.who = Some(self.attendance.intake.participant(uid, &warnings));
+            }
+            seat.tracks = tracks;
+        }
+        self.subscribe();
+        self.announce();
+    }
+
+    /// The name and the identity of a participant; a screen has those of its owner.
+    fn called(&self, key: &SeatKey) -> (Option<String>, String) {
+        let name = self.attendees.get(&key.identity).map(|attendee| attendee.name.clone());
+        let name = name.filter(|name| !name.is_empty());
+        if key.screen {
+            let owner = name.unwrap_or_else(|| key.identity.clone());
+            return (Some(format!("{owner} (screen)")), format!("{}{SCREEN}", key.identity));
+        }
+        (name, key.identity.clone())
+    }
+
+    fn subscribe(&mut self) {
+        for offered in &mut self.offered {
+            let track = Some(&offered.publication.track);
+            let has = |seat: &Seat| seat.tracks.audio.as_ref() == track || seat.tracks.video.as_ref() == track;
+            let wanted = self.seats.values().any(has) && !offered.publication.encrypted;
+            if std::mem::replace(&mut offered.wanted, wanted) != wanted {
+                self.room.subscribe(&offered.publication, wanted);
+                if wanted && offered.publication.is_video && self.attendance.video == VideoStream::Low {
+                    self.room.prefer_smallest(&offered.publication);
+                }
+            }
+        }
+    }
+
+    /// Says what each participant sends: tracks that are there and not muted.
+    fn announce(&mut self) {
+        self.announced = true;
+        let begun = self.attendance.intake.roster().first_due().is_some();
+        for seat in self.seats.values_mut() {
+            let sends = |track: &Option<String>| {
+                let offered = self.offered.iter().find(|offered| Some(&offered.publication.track) == track.as_ref());
+                offered.map(|offered| (!offered.publication.muted, offered.publication.encrypted))
+            };
+            let Some(who) = &mut seat.who else { continue };
+            // A recording that began before its first media came would begin with nothing.
+            if !begun && seat.opened.elapsed() < FIRST_MEDIA {
+                self.announced = false;
+                continue;
+            }
+            let (audio, video) = (sends(&seat.tracks.audio), sends(&seat.tracks.video));
+            let is_sent = |track: Option<(bool, bool)>| track.is_some_and(|(sounds, encrypted)| sounds && !encrypted);
+            who.announce(is_sent(audio), is_sent(video));
+            for (kind, track) in [(TrackKind::Audio, audio), (TrackKind::Video, video)] {
+                if track.is_some_and(|(_, encrypted)| encrypted) {
+                    who.lose(kind, &TrackFailure::Encrypted);
+                }
+            }
+        }
+    }
+
+    /// The media of a track begins to come.
+    fn open(&mut self, track: SubscribedTrack) {
+        let (name, is_video) = (track.track.clone(), track.is_video);
+        let wanted =
+            self.seats.iter().find(|(_, seat)| [&seat.tracks.audio, &seat.tracks.video].contains(&&Some(name.clone())));
+        let Some(seat) = wanted.map(|(key, _)| key.clone()) else { return };
+        let channels = u32::try_from(self.attendance.intake.media().channels).unwrap_or(1);
+        let Some(stream) = self.room.stream(track, channels) else {
+            tracing::warn!(is_video, "LiveKit's client library gives no stream of the track {name}");
+            return;
+        };
+        let number = stream.number();
+        let (clock, received) = (SoundClock::default(), Received::default());
+        self.streams.insert(number, StreamState { stream, seat, track: name, clock, received });
+    }
+
+    fn show(&mut self, stream: u64, picture: RoomPicture) {
+        let Some(who) = self.streams.get(&stream).and_then(|state| self.seats.get_mut(&state.seat)?.who.as_mut())
+        else {
+            return;
+        };
+        let shown_at = Duration::from_micros(u64::try_from(picture.shown_at).unwrap_or(0));
+        let due = self.attendance.intake.at_monotonic(shown_at) + DELAY;
+        let turn = turn(picture.rotation);
+        let (width, height) = picture.size();
+        let frame = Frame::of_planes(width, height, Box::new(picture));
+        let frame = frame.and_then(|frame| if turn == Turn::NONE { Ok(frame) } else { frame.turned(turn) });
+        // What is no picture is passed over, as one that was lost on the way.
+        if let Ok(frame) = frame {
+            who.picture(frame, Some(due));
+        }
+    }
+
+    fn play(&mut self, stream: u64, sound: &RoomSound) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        let Some(who) = self.seats.get_mut(&state.seat).and_then(|seat| seat.who.as_mut()) else { return };
+        let (samples, channels) = (sound.samples(), sound.channels());
+        let Some(count) = samples.len().checked_div(channels).and_then(|count| i64::try_from(count).ok()) else {
+            return;
+        };
+        let came = self.attendance.intake.clock().now() - nanos(sound.came.elapsed());
+        let due = state.clock.spoken(came, rescaled(count, SECOND, SAMPLE_RATE)) + DELAY;
+        if let Ok(frame) = Frame::pcm(samples, channels, client::SAMPLE_RATE) {
+            who.samples(frame, Some(due));
+        }
+    }
+
+    /// Tells what came or went, and of those of whom nothing comes any more, before the server does.
+    fn watch(&mut self) {
+        let now = self.attendance.intake.clock().now();
+        let mut back = false;
+        for (key, seat) in &mut self.seats {
+            if let Some(who) = &mut seat.who {
+                who.watch();
+            }
+            let muted = |track: &str| {
+                let offered = self.offered.iter().find(|offered| offered.publication.track == track);
+                offered.is_none_or(|offered| offered.publication.muted)
+            };
+            let of_identity = self.streams.values().filter(|state| state.seat.identity == key.identity);
+            let pulses = of_identity.map(|state| TrackPulse {
+                muted: muted(&state.track),
+                screen: state.seat.screen,
+                received: &state.received,
+            });
+            let gone = is_gone(pulses, now);
+            back |= seat.silent && !gone;
+            seat.silent = gone;
+            if let Some(who) = seat.who.take_if(|_| gone) {
+                who.leave(true, "nothing comes any more: the connection broke".to_owned());
+            }
+        }
+        if back {
+            self.reseat();
+        } else if !self.announced {
+            self.announce();
+        }
+    }
+
+    fn ask(&mut self) {
+        for (number, state) in &self.streams {
+            self.questions.insert(self.room.ask_figures(&state.stream), *number);
+        }
+    }
+
+    fn tell_waiting(&mut self, waiting: Vec<SeatKey>) {
+        for key in waiting.iter().filter(|key| !self.told_waiting.contains(key)) {
+            let uid = self.attendance.seating.uid(key);
+            let (name, identity) = self.called(key);
+            self.attendance.intake.expect(uid, name.as_deref(), Some(&identity));
+            let message = format!("waits for a place: {MOST_SEATS} others are recorded");
+            self.attendance.intake.event(CaptureEvent::Unavailable { uid, refused: false, message });
+        }
+        self.told_waiting = waiting;
+    }
+}
+
+fn turn(rotation: VideoRotation) -> Turn {
+    Turn::clockwise(match rotation {
+        VideoRotation::VideoRotation0 => 0,
+        VideoRotation::VideoRotation90 => 90,
+        VideoRotation::VideoRotation180 => 180,
+        VideoRotation::VideoRotation270 => 270,
+    })
+}
+
+impl PictureBuffer for RoomPicture {
+    fn plane(&self, index: usize) -> Plane<'_> {
+        let (bytes, stride) = RoomPicture::plane(self, index).unwrap_or_default();
+        Plane { bytes, stride }
+    }
+}

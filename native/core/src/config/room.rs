@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the document says of a LiveKit room.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::access::text;
+use super::invalid;
+use crate::capture::api::RoomAccess;
+use crate::error::Error;
+
+const SCHEMES: [&str; 4] = ["ws", "wss", "http", "https"];
+
+/// What LiveKit's server takes for a room's name, and for an identity.
+const LONGEST_NAME: usize = 256;
+
+/// Where the room is, and who the recorder is in it.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LiveKit {
+    /// Of the server.
+    pub url: String,
+    /// The call's `appId`, unless said.
+    pub api_key: Option<String>,
+    pub api_secret: Option<String>,
+    pub api_secret_file: Option<PathBuf>,
+    /// A ready one, where there is no secret; the call's `token`, unless said.
+    pub token: Option<String>,
+    pub token_file: Option<PathBuf>,
+    /// The room's name, where it is not the channel's.
+    pub room: Option<String>,
+    pub identity: Option<String>,
+    /// Nobody in the room sees the recorder.
+    #[serde(default = "yes")]
+    pub hidden: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Without what is secret.
+impl std::fmt::Debug for LiveKit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveKit").field("room", &self.room).field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl LiveKit {
+    pub(super) fn check(&self, field: &str) -> Result<(), Error> {
+        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+            return Err(invalid(&format!("{field}.url: must begin with one of {}, and ://", SCHEMES.join(", "))));
+        }
+        if self.api_secret.is_some() && self.api_secret_file.is_some() {
+            return Err(invalid(&format!("{field}: must have either apiSecret or apiSecretFile")));
+        }
+        if self.token.is_some() && self.token_file.is_some() {
+            return Err(invalid(&format!("{field}: must have either token or tokenFile")));
+        }
+        let has_secret = self.api_secret.is_some() || self.api_secret_file.is_some();
+        if has_secret && (self.token.is_some() || self.token_file.is_some()) {
+            return Err(invalid(&format!("{field}: must have either a token or an API secret")));
+        }
+        if self.api_key.is_some() && !has_secret {
+            return Err(invalid(&format!("{field}.apiKey: is of no use without apiSecret or apiSecretFile")));
+        }
+        for (name, value) in [("room", &self.room), ("identity", &self.identity)] {
+            if value.as_ref().is_some_and(|value| value.is_empty() || value.len() > LONGEST_NAME) {
+                return Err(invalid(&format!("{field}.{name}: must be from 1 to {LONGEST_NAME} bytes long")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What lets the recorder in: what the document has, or what was handed to the call as App ID and token.
+    pub fn access(&self, app_id: &str, token: Option<&str>, field: &str) -> Result<RoomAccess, Error> {
+        let content = |value: &Option<String>, file: &Option<PathBuf>, name: &str| match (value, file) {
+            (None, Some(path)) => required(&text(path, &format!("{field}.{name}File"))?, path, field).map(Some),
+            (value, _) => Ok(value.clone()),
+        };
+        if let Some(secret) = content(&self.api_secret, &self.api_secret_file, "apiSecret")? {
+            let key = self.api_key.clone().unwrap_or_else(|| app_id.to_owned());
+            return Ok(RoomAccess::Key { key, secret });
+        }
+        let given = content(&self.token, &self.token_file, "token")?;
+        let given = given.or_else(|| token.filter(|token| !token.is_empty()).map(str::to_owned));
+        given.map(RoomAccess::Token).ok_or_else(|| {
+            invalid(&format!("{field}: nothing lets the recorder in; give it apiSecret, or token, or the call a token"))
+        })
+    }
+
+    /// The identity that the recorder has in the room.
+    #[must_use]
+    pub fn identity(&self, recording_id: &str) -> String {
+        self.identity.clone().unwrap_or_else(|| format!("recorder-{recording_id}"))
+    }
+}
+
+fn required(content: &str, path: &Path, field: &str) -> Result<String, Error> {
+    if content.is_empty() {
+        return Err(invalid(&format!("{field}: {} is empty", path.display())));
+    }
+    Ok(content.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+
+    fn parsed(fields: &str) -> Result<LiveKit, String> {
+        let text = format!(r#"{{"channels": [{{"livekit": {{"url": "wss://example.com"{fields}}}}}]}}"#);
+        Document::parse(&text)
+            .map(|document| document.channels[0].livekit.clone().expect("a room"))
+            .map_err(|error| error.message)
+    }
+
+    #[test]
+    fn what_lets_the_recorder_in_comes_from_the_document_or_the_call() {
+        let key = |key: &str| Ok(RoomAccess::Key { key: key.to_owned(), secret: "s3cret".to_owned() });
+        let token = |token: &str| Ok(RoomAccess::Token(token.to_owned()));
+        for (fields, called, expected) in [
+            (r#", "apiKey": "k", "apiSecret": "s3cret""#, Some("t"), key("k")),
+            (r#", "apiSecret": "s3cret""#, None, key("app")),
+            (r#", "token": "mine""#, Some("t"), token("mine")),
+            ("", Some("t"), token("t")),
+        ] {
+            assert_eq!(parsed(fields).unwrap().access("app", called, "livekit"), expected, "{fields}");
+        }
+        assert!(parsed("").unwrap().access("app", Some(""), "livekit").is_err());
+        assert_eq!(parsed("").unwrap().identity("ab"), "recorder-ab");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_by_name_and_without_its_value() {
+        for (fields, expected) in [
+            (r#", "apiKey": "s3cret""#, "channels[0].livekit.apiKey"),
+            (r#", "apiSecret": "s3cret", "token": "s3cret""#, "either a token or an API secret"),
+            (r#", "apiSecret": "s3cret", "apiSecretFile": "/s3cret""#, "apiSecretFile"),
+            (r#", "room": """#, "channels[0].livekit.room"),
+            (r#", "secret": "s3cret""#, "secret"),
+        ] {
+            let message = parsed(fields).unwrap_err();
+            assert!(message.contains(expected) && !message.contains("s3cret"), "{message}");
+        }
+        let wrong = Document::parse(r#"{"channels": [{"livekit": {"url": "rtmp://example.com"}}]}"#).unwrap_err();
+        assert!(wrong.message.contains("channels[0].livekit.url"), "{wrong}");
+        let both = r#"{"channels": [{"streams": [{"uid": 1, "url": "rtmp://h/a"}], "livekit": {"url": "ws://h"}}]}"#;
+        assert!(Document::parse(both).unwrap_err().message.contains("either streams or livekit"));
+        assert!(!format!("{:?}", parsed(r#", "apiSecret": "s3cret""#)).contains("s3cret"));
+    }
+}

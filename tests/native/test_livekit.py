@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rooms of a real LiveKit server, with people who come, leave, and are gone from one moment to the next."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import media
+from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_library, livekit_server, publisher, token
+from tests.support.s3 import Bucket
+from tests.support.waiting import await_true
+
+WHOLE = media.Region(0.1, 0.1, 0.8, 0.8)
+LEFT = media.Region(0.05, 0.3, 0.4, 0.4)
+RIGHT = media.Region(0.55, 0.3, 0.4, 0.4)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LiveKitServer]:
+    with livekit_server(tmp_path / "livekit") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def client_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
+
+
+def of_room(document: dict[str, Any], server: LiveKitServer, **fields: Any) -> dict[str, Any]:
+    """The document with the server's room as its channel."""
+    access = {} if fields else {"apiKey": API_KEY, "apiSecret": API_SECRET}
+    return {**document, "channels": [{"livekit": {"url": server.url, **access, **fields}}]}
+
+
+def recorded(bucket: Bucket, directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Everything that was recorded in one file, and the manifest."""
+    files = bucket.download(directory)
+    manifest = json.loads(next(file for file in files if file.name.endswith("_manifest.json")).read_text())
+    slices = [directory / file["name"] for file in manifest["files"] if file["name"].endswith(".ts")]
+    return media.joined(slices, directory / "all.ts"), manifest
+
+
+def seconds(manifest: dict[str, Any], identity: str) -> tuple[int, float, float]:
+    """The participant's uid, and when it came and left, in seconds of the recording."""
+    (who,) = [each for each in manifest["participants"] if each.get("identity") == identity]
+    (presence,) = who["presences"]
+    begin = datetime.fromisoformat(manifest["startTime"])
+    came, left = (datetime.fromisoformat(presence[field]) for field in ("joinTime", "leaveTime"))
+    return who["uid"], (came - begin).total_seconds(), (left - begin).total_seconds()
+
+
+class Film:
+    """What is seen and heard at a second of a file: its slices are too short to seek in."""
+
+    def __init__(self, file: Path) -> None:
+        self._pictures = media.pictures(file, per_second=10)
+        self._sound = media.sound(file)
+
+    def colours(self, at: float, *regions: media.Region) -> list[str]:
+        return [media.colour(self._pictures[round(at * 10)], region) for region in regions or (WHOLE,)]
+
+    def hears(self, at: float, *tones: int) -> list[bool]:
+        begin = round(at * media.SAMPLE_RATE)
+        return [media.hears(self._sound[begin : begin + media.SAMPLE_RATE], tone) for tone in tones]
+
+
+def test_a_room_is_recorded_with_who_comes_late_who_leaves_and_who_is_killed(
+    server: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: a room is a channel like any other; nobody in it has to be named, and the dead are gone in 4 s."""
+    log = tmp_path / "publishers.log"
+    document = of_room(configuration(), server)
+    with publisher(server, "room", "alice", log=log), record(document) as recorder:
+        recorder.await_line("started")
+        began = time.monotonic()
+        time.sleep(3)
+        with publisher(server, "room", "7", log=log, colour="blue", tone=880) as bob:
+            bob_came = time.monotonic() - began
+            time.sleep(4)
+            bob.tell("leave")
+            bob_left = time.monotonic() - began
+        with publisher(server, "room", "carol", log=log, colour="green", tone=1320) as carol:
+            time.sleep(3)
+            carol.kill()
+            killed = time.monotonic() - began
+            time.sleep(6)
+        recorder.stop()
+        assert recorder.wait() == 0
+    assert recorder.callbacks()[:2] == ["connecting", "started"]
+    assert recorder.callbacks()[-1].startswith("uploaded")
+    file, manifest = recorded(bucket, tmp_path / "bucket")
+    uid, came, left = seconds(manifest, "7")
+    assert uid == 7
+    assert came == pytest.approx(bob_came, abs=1.5)
+    assert left == pytest.approx(bob_left, abs=0.5)
+    _, _, lost = seconds(manifest, "carol")
+    assert 2 < lost - killed < 5
+    middle = (came + left) / 2
+    film = Film(file)
+    assert film.colours(middle, LEFT, RIGHT) == ["red", "blue"]
+    assert film.hears(middle - 0.5, 440, 880) == [True, True]
+    assert film.colours(came - 1) == ["red"]
+    assert film.hears(came - 1.5, 440, 880) == [True, False]
+
+
+def test_what_is_muted_is_not_shown_and_a_shared_screen_is_a_participant(
+    server: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: a mute is seen at once, and a screen has a place and an entry of its own. The token is the call's."""
+    document = of_room(configuration(), server, identity="recorder", hidden=True)
+    with (
+        publisher(server, "talks", "alice", log=tmp_path / "publishers.log") as alice,
+        record(document, channel="talks", token=token("talks", "recorder", hidden=True)) as recorder,
+    ):
+        recorder.await_line("started")
+        began = time.monotonic()
+        moments = {}
+        for command in ("screen blue", "unshare", "mute video", "unmute video"):
+            time.sleep(2.5)
+            alice.tell(command)
+            moments[command] = time.monotonic() - began + 1.5
+        time.sleep(3)
+        recorder.stop()
+        assert recorder.wait() == 0
+    file, manifest = recorded(bucket, tmp_path / "bucket")
+    _, came, left = seconds(manifest, "alice/screen")
+    assert (came, left) == pytest.approx((moments["screen blue"] - 1.5, moments["unshare"] - 1.5), abs=0.8)
+    film = Film(file)
+    assert film.colours(moments["screen blue"], LEFT, RIGHT) == ["red", "blue"]
+    assert film.colours(moments["unshare"]) == ["red"]
+    assert film.colours(moments["mute video"]) == ["black"]
+    assert film.colours(moments["unmute video"]) == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"apiKey": API_KEY, "apiSecret": "not-the-secret-of-this-key-at-all"}, "API key with this secret (401)"),
+        ({"token": token("room", "recorder", seconds=-60)}, "the token has expired"),
+        ({"token": token("other", "recorder")}, 'the token is for the room "other"'),
+        ({"token": token("room", "recorder", secret="not-the-secret-of-this-key-at-all")}, "accept the token (401)"),
+    ],
+)
+def test_who_is_not_let_in_hears_why(
+    fields: dict[str, Any],
+    said: str,
+    server: LiveKitServer,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    bucket: Bucket,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    """Promise: what is wrong with a key or a token is told by name, at once, and neither is repeated."""
+    with record(of_room(configuration(), server, **fields)) as recorder:
+        recorder.await_line("fatal")
+        recorder.wait()
+    assert any(said in line for line in recorder.log())
+    told = "\n".join([*recorder.lines, *recorder.log(), (tmp_path / "recorder.log").read_text()])
+    assert not any(secret in told for secret in ("eyJ", "not-the-secret"))
+
+
+def test_a_server_that_is_started_again_is_joined_again(
+    server: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: a server's restart is an interruption, told as that, and the recording goes on by itself."""
+    log = tmp_path / "publishers.log"
+    with record(of_room(configuration(reconnectSeconds=120), server)) as recorder:
+        with publisher(server, "room", "alice", log=log):
+            recorder.await_line("started")
+            time.sleep(3)
+            server.kill()
+        await_true(lambda: any("reconnecting" in line for line in recorder.log()))
+        server.start()
+        with publisher(server, "room", "bob", log=log, colour="blue", tone=880):
+            await_true(lambda: any("reconnected" in line for line in recorder.log()))
+            time.sleep(3)
+            recorder.stop()
+            assert recorder.wait() == 0
+    _, manifest = recorded(bucket, tmp_path / "bucket")
+    assert {who["identity"] for who in manifest["participants"]} == {"alice", "bob"}
+    last = max((tmp_path / "bucket").glob("*.ts"))
+    assert media.colour(media.pictures(last, per_second=5)[-1], WHOLE) == "blue"
+
+
+def test_a_room_that_everybody_has_left_ends_the_recording(
+    server: LiveKitServer,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: nobody in the room is idle time, like in any channel, and what was recorded is there."""
+    with record(of_room(configuration(), server), idle="3") as recorder:
+        with publisher(server, "room", "alice", log=tmp_path / "publishers.log") as alice:
+            recorder.await_line("started")
+            time.sleep(2)
+            alice.tell("leave")
+        assert recorder.wait() == 0
+    assert "recorder-failure 434" in recorder.callbacks()
+    file, _ = recorded(bucket, tmp_path / "bucket")
+    assert Film(file).colours(1) == ["red"]
