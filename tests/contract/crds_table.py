@@ -28,6 +28,13 @@ SECRET_PARAMETERS: Final = (
 )
 _SECRET_REF: Final = {"name": "streams", "key": "alice"}
 
+_PLACE: Final = {
+    "endpoint": "https://s3.example.com",
+    "bucket": "recordings",
+    "credentials": {"secretRef": {"name": "bucket-credentials"}},
+}
+_BACKUP: Final = {**_PLACE, "bucket": "spare"}
+
 CREATION_MISTAKES: Final = (
     Mistake("an unknown field", {"chanel": {}}, "spec.chanel", "unknown field"),
     Mistake("a field of a later version", {"channel.livekit": {}}, "spec.channel.livekit", "unknown field"),
@@ -249,6 +256,16 @@ CREATION_MISTAKES: Final = (
     Mistake("nothing but an MP4", {"recording.outputs": ["MP4"]}, "spec.recording.outputs", "must have 'HLS'"),
     Mistake("HLS twice", {"recording.outputs": ["HLS", "HLS"]}, "spec.recording.outputs", "not have the same twice"),
     Mistake("another container", {"recording.outputs": ["HLS", "MKV"]}, "spec.recording.outputs[1]", '"HLS", "MP4"'),
+    Mistake("a backup in the same place", {"backup": _PLACE}, "spec.backup", "must be another place than `storage`"),
+    Mistake(
+        "a backup without an endpoint", {"backup": {**_BACKUP, "vendor": "AWS", "endpoint": "s3"}}, "spec.backup", "URL"
+    ),
+    Mistake(
+        "a backup for the day after tomorrow",
+        {"backup": {**_BACKUP, "afterSeconds": 86_401}},
+        "spec.backup.afterSeconds",
+        "less than or equal to 86400",
+    ),
     Mistake("slices of no length", {"recording.sliceSeconds": 0}, "spec.recording.sliceSeconds", "equal to 2"),
     Mistake("no storage", {"storage": REMOVED}, "spec.storage", "Required value"),
     Mistake("no bucket", {"storage.bucket": REMOVED}, "spec.storage.bucket", "Required value"),
@@ -356,6 +373,7 @@ UPDATE_MISTAKES: Final = (
     Mistake("another canvas", {"recording.video.width": 640}, "spec.recording.video.width", _FIXED),
     Mistake("another fit", {"recording.video.fit": "Contain"}, "spec.recording.video.fit", _FIXED),
     Mistake("an MP4, too", {"recording.outputs": ["HLS", "MP4"]}, "spec.recording.outputs", _FIXED),
+    Mistake("a backup that was not there", {"backup": _BACKUP}, "spec.backup", _FIXED),
     Mistake("passing through", {"recording.video.passthrough": {}}, "spec.recording.video.passthrough", _FIXED),
     Mistake("another time to come", {"recording.maxWaitSeconds": 60}, "spec.recording.maxWaitSeconds", _FIXED),
     Mistake("another slice length", {"recording.sliceSeconds": 10}, "spec.recording.sliceSeconds", _FIXED),
@@ -432,6 +450,8 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "1080p across": {"recording.video": {"width": 1920, "height": 1080}},
     "Vertical": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 1}},
     "an MP4 beside the slices": {"recording.outputs": ["HLS", "MP4"]},
+    "a backup": {"backup": {**_BACKUP, "afterSeconds": 0}},
+    "a backup in the same bucket": {"backup": {**_PLACE, "prefix": "spare"}},
     "one stream as it is": {"channel.streams": [a_stream(1)], "recording.video.passthrough": {}},
     "one stream as it is, with rare key frames": {
         "channel.streams": [a_stream(1)],

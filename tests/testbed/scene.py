@@ -18,6 +18,7 @@ from tests.testbed.bucket import Bucket, Credentials, forwarded
 Resource = dict[str, Any]
 
 BUCKET = "recordings"
+SPARE = "spare"
 DEADLINE_SECONDS = 240
 
 
@@ -55,7 +56,7 @@ class Scene:
         kubectl.apply(pods.namespace(self.namespace))
         self.put_credentials(self.credentials, name="s3-server-key")
         self.put_credentials(self.credentials)
-        servers = [*pods.s3_server(buckets=[BUCKET], credentials="s3-server-key"), *pods.rtmp_server()]
+        servers = [*pods.s3_server(buckets=[BUCKET, SPARE], credentials="s3-server-key"), *pods.rtmp_server()]
         kubectl.apply(*servers, namespace=self.namespace)
         for name in ("s3", "rtmp"):
             kubectl("rollout", "status", f"deployment/{name}", self._here, "--timeout=180s")
@@ -105,15 +106,26 @@ class Scene:
             "spec": {
                 "channel": {"name": name, "uid": 1000, "streams": list(streams)},
                 "recording": {"video": {"layout": "BestFit", "width": 640, "height": 360}},
-                "storage": {
-                    "bucket": BUCKET,
-                    "endpoint": f"http://s3.{self.namespace}.svc:{pods.S3_PORT}",
-                    "credentials": {"secretRef": {"name": "bucket-credentials"}},
-                    **(storage or {}),
-                },
+                "storage": {**self.place(), **(storage or {})},
                 **spec,
             },
         }
+
+    def place(self, bucket: str = BUCKET) -> Resource:
+        """Returns a bucket of this namespace's server, as `storage` and `backup` name one."""
+        return {
+            "bucket": bucket,
+            "endpoint": f"http://s3.{self.namespace}.svc:{pods.S3_PORT}",
+            "credentials": {"secretRef": {"name": "bucket-credentials"}},
+        }
+
+    def hide_bucket(self, bucket: str) -> None:
+        """Takes a bucket away, with all that is in it, until `show_bucket`."""
+        self.exec("deployment/s3", "mv", f"/data/buckets/{bucket}", f"/data/hidden-{bucket}")
+
+    def show_bucket(self, bucket: str) -> None:
+        """Brings a hidden bucket back as it was."""
+        self.exec("deployment/s3", "mv", f"/data/hidden-{bucket}", f"/data/buckets/{bucket}")
 
     def patch(self, name: str, **spec: Any) -> None:
         """Merges the fields into the recording's spec."""

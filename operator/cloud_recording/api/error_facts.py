@@ -99,14 +99,18 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.UPLOADER_FAILED: ErrorFacts(
             Reason.UPLOADER_FAILED,
-            "The bucket did not take a file; recording goes on, the file waits on the work volume and is tried again.",
+            "The bucket did not take a file; recording goes on, the file waits on the work volume, or goes to the "
+            "backup, and is tried again.",
             Remedy("Mend what the message and the condition `StorageReady` name; the upload goes on by itself."),
             heals=True,
         ),
         RecordingErrorCode.BACKUP_FAILED: ErrorFacts(
             Reason.BACKUP_FAILED,
             "The backup store did not take a file either; the file waits on the work volume.",
-            Remedy("Check the backup store's bucket, credentials and network."),
+            Remedy(
+                "Mend what the message names of `spec.backup`: its bucket, its Secret or the network to it; it is "
+                "tried again by itself."
+            ),
             worth_repeating=False,
             heals=True,
         ),

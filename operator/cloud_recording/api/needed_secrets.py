@@ -30,7 +30,9 @@ def needed_keys(spec: CloudRecordingSpec) -> Iterator[NeededKey]:
         yield NeededKey("spec.channel.tokenSecretRef", channel.token_secret_ref)
     for index, stream in enumerate(channel.streams):
         yield from _of_stream(stream, f"spec.channel.streams[{index}]")
-    yield from _of_storage(spec.storage)
+    yield from _of_storage(spec.storage, "spec.storage")
+    if spec.backup:
+        yield from _of_storage(spec.backup, "spec.backup")
 
 
 def _of_stream(stream: Stream, field: str) -> Iterator[NeededKey]:
@@ -43,9 +45,9 @@ def _of_stream(stream: Stream, field: str) -> Iterator[NeededKey]:
         yield NeededKey(f"{field}.caSecretRef", stream.ca_secret_ref)
 
 
-def _of_storage(storage: Storage) -> Iterator[NeededKey]:
+def _of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:
     if storage.ca_secret_ref:
-        yield NeededKey("spec.storage.caSecretRef", storage.ca_secret_ref)
+        yield NeededKey(f"{field}.caSecretRef", storage.ca_secret_ref)
     bucket = storage.credentials.secret_ref
     for key in (bucket.access_key_key, bucket.secret_key_key):
-        yield NeededKey("spec.storage.credentials.secretRef", SecretKeyRef(name=bucket.name, key=key))
+        yield NeededKey(f"{field}.credentials.secretRef", SecretKeyRef(name=bucket.name, key=key))

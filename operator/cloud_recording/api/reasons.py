@@ -154,6 +154,7 @@ class ResolvedBy(Enum):
 
     NOTHING = "nothing: it stays the last error"
     UPLOADS = "the bucket takes files again"
+    BACKUP = "the backup store takes files again"
     SECRETS = "every Secret is there again"
     ROOM = "the pause that the work volume brought about is over"
     CAPTURE = "media is recorded again"
@@ -230,7 +231,7 @@ def _wrong_key(meaning: str, mend: str) -> ReasonFacts:
 
 
 def _passing(meaning: str, mend: str) -> ReasonFacts:
-    return ReasonFacts(meaning, Remedy(f"{mend}; until then files wait on the work volume."))
+    return ReasonFacts(meaning, Remedy(f"{mend}; until then files wait on the work volume, or go to `spec.backup`."))
 
 
 _BUCKET: Final = "spec.storage.bucket"
@@ -436,7 +437,14 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.UPLOADING: ReasonFacts("Files are on their way to the bucket."),
         Reason.UPLOADED: ReasonFacts("Every file is in the bucket."),
-        Reason.BACKED_UP: ReasonFacts("Every file is durable, at least one of them in the backup store."),
+        Reason.BACKED_UP: ReasonFacts(
+            "Every file is durable, at least one of them in the backup store and not in the bucket.",
+            Remedy(
+                "Mend what `StorageReady` names: while the recorder's pod runs, the bucket then gets everything. "
+                "Afterwards copy from the backup store what the manifest there says that the bucket has not "
+                "('When the bucket fails' in the operations guide)."
+            ),
+        ),
         Reason.COMPLETED: ReasonFacts("The recording was stopped as desired and every file is durable."),
         Reason.MAX_DURATION_REACHED: ReasonFacts(
             "The recording ended as `spec.maxDurationSeconds` was over, and every file is durable."
@@ -515,7 +523,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.RECORDER_FAILED: _of_code(RecordingErrorCode.RECORDER_FAILED, resolved_by=ResolvedBy.ENGINE),
         Reason.UPLOADER_INIT: _of_code(RecordingErrorCode.UPLOADER_INIT, resolved_by=ResolvedBy.UPLOADS),
         Reason.UPLOADER_FAILED: _of_code(RecordingErrorCode.UPLOADER_FAILED, resolved_by=ResolvedBy.UPLOADS),
-        Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED),
+        Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED, resolved_by=ResolvedBy.BACKUP),
         Reason.MP4_NOT_MADE: ReasonFacts(
             "No MP4 was made of a part, though one was asked for; its slices and playlist are complete.",
             Remedy(

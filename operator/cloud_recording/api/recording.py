@@ -15,7 +15,7 @@ from cloud_recording.api.media import RecordingOptions
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.rules import Rule, always, kubernetes
 from cloud_recording.api.status import CloudRecordingStatus
-from cloud_recording.api.storage import Storage
+from cloud_recording.api.storage import BackupStorage, Storage
 from cloud_recording.api.work_volume import EmptyDirWork, WorkVolume
 
 KIND: Final = "CloudRecording"
@@ -90,6 +90,17 @@ class CloudRecordingSpec(SpecModel):
                 always,
                 field=".channel.streams",
             ),
+            Rule(
+                "!has(self.backup) || self.backup.vendor != self.storage.vendor || "
+                "self.backup.bucket != self.storage.bucket || "
+                "(has(self.backup.endpoint) ? self.backup.endpoint : '') != "
+                "(has(self.storage.endpoint) ? self.storage.endpoint : '') || "
+                "(has(self.backup.prefix) ? self.backup.prefix : '') != "
+                "(has(self.storage.prefix) ? self.storage.prefix : '')",
+                "must be another place than `storage`",
+                lambda spec: spec.backup is None or not spec.backup.is_same_place(spec.storage),
+                field=".backup",
+            ),
         )
     )
 
@@ -98,6 +109,14 @@ class CloudRecordingSpec(SpecModel):
         default=RecordingOptions(), description="What is recorded of the channel, and how."
     )
     storage: Storage = Field(description="The bucket that the recording is uploaded to while it is made.")
+    backup: BackupStorage | None = Field(
+        default=None,
+        description="A second bucket, which takes what `storage` does not while that fails. As soon as `storage` "
+        "answers again it gets everything from there, under its own names; nothing in the backup is ever deleted. A "
+        "recording whose `storage` still fails at the end is concluded in the backup (`BackedUp`). Another engine than "
+        "the default one has no backup.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
     desired_state: DesiredRecordingState = Field(
         default=DesiredRecordingState.RECORDING,
         description="What the recording should be doing. Paused leaves a stated gap. Stopped ends the recording for "
@@ -125,7 +144,8 @@ class CloudRecordingSpec(SpecModel):
     )
     upload_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=300,
-        description="How long a pod that is told to end may go on uploading before it is ended.",
+        description="How long a pod that is told to end may go on uploading before it is ended, and how long one that "
+        "has concluded its part in `backup` waits for `storage`, to bring everything there.",
     )
     deletion_deadline_seconds: Annotated[int, Field(ge=0, le=2_592_000)] = Field(
         default=3600,

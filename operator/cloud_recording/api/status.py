@@ -136,6 +136,16 @@ class Playlist(KeptModel):
     mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(default=None, description="URL of that MP4.")
 
 
+class BackupPlaylist(KeptModel):
+    """A playlist that is in the backup store."""
+
+    part: Ordinal = Field(description="Number of the part, some of whose slices it lists.")
+    name: FileName = Field(description="Its name, without the backup's prefix.")
+    url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="Its URL in the backup store; reading it may need credentials."
+    )
+
+
 class Part(KeptModel):
     """One pod's share of the recording."""
 
@@ -190,6 +200,10 @@ class Part(KeptModel):
     playlist: FileName | None = Field(default=None, description="Name of the part's playlist.")
     mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the bucket.")
     mp4_missing: Message | None = Field(default=None, description="Why the part has no MP4, though one was asked for.")
+    backup_playlist: FileName | None = Field(
+        default=None,
+        description="Name of the part's playlist in the backup store, while not all of its files are in the bucket.",
+    )
     slices: Amounts = Field(default=Amounts(), description="Slices of the part.")
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
@@ -268,6 +282,12 @@ class CloudRecordingStatus(KeptModel):
         default=(),
         description="Every part's playlist, in order: played one after the other they are the whole recording. Of more "
         "than 100 the newest.",
+        json_schema_extra=kubernetes(list_map_keys=("part",)),
+    )
+    backup_playlists: Annotated[tuple[BackupPlaylist, ...], Field(max_length=MOST_PLAYLISTS)] = Field(
+        default=(),
+        description="Playlists in the backup store, of parts that had to be concluded there. Each lists the slices "
+        "beside it; the part's manifest there says in which store each file is.",
         json_schema_extra=kubernetes(list_map_keys=("part",)),
     )
     mp4: FileName | None = Field(

@@ -194,9 +194,27 @@ class Storage(SpecModel):
     )
     credentials: StorageCredentials = Field(description="What opens the bucket.")
 
+    def is_same_place(self, other: Storage) -> bool:
+        """Whether both have their files under the same keys of the same bucket."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("vendor", "endpoint", "bucket", "prefix"))
+
     @property
     def effective_addressing(self) -> Addressing:
         """The addressing that holds when the spec leaves it to the vendor."""
         if self.addressing is not None:
             return self.addressing
         return Addressing.PATH if self.vendor is StorageVendor.S3 else Addressing.VIRTUAL_HOSTED
+
+
+class BackupStorage(Storage):
+    """A second bucket, for what the first does not take."""
+
+    credentials: StorageCredentials = Field(
+        description="What opens the backup's bucket: keys that put objects and get them (`s3:PutObject`, "
+        "`s3:GetObject`)."
+    )
+    after_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=60,
+        description="How many seconds `storage` may fail, without taking a slice, before slices go to the backup; 0 "
+        "for at once.",
+    )

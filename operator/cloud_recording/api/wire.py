@@ -228,6 +228,8 @@ class Summary(RecordModel):
     nothing_left: bool = False
     """Whether everything that the part ever had on its work volume is in a store."""
     mp4: MP4Record | None = None
+    backup_playlist: FileName | None = None
+    """Name of the playlist in the backup store, where not everything came to the bucket."""
 
     def termination_message(self) -> str:
         """JSON of at most 4,096 bytes: a message that is too long in bytes loses its end."""

@@ -31,6 +31,8 @@ class CallbackFacts:
     """Nothing is recorded after it."""
     is_final: bool = False
     """The engine has nothing more to tell after it: its instance is given back."""
+    comes_home: bool = False
+    """An engine that counts its slices goes on after it: its snapshot tells when everything is in the bucket."""
     carries_last_snapshot: bool = False
     """Of the supervisor, about a process that says nothing more itself: the last snapshot of it goes along."""
     state_by_snapshot: bool = False
@@ -64,7 +66,10 @@ class CallbackName(StrEnum):
         "RecordingUploaded",
         CallbackFacts(ends_capture=True, is_final=True, carries_last_snapshot=True, state_by_snapshot=True),
     )
-    BACKED_UP = "RecordingBackedUp", CallbackFacts(ends_capture=True, is_final=True, state_by_snapshot=True)
+    BACKED_UP = (
+        "RecordingBackedUp",
+        CallbackFacts(ends_capture=True, is_final=True, comes_home=True, state_by_snapshot=True),
+    )
     UPLOADING_PROGRESS = (
         "RecordingUploadingProgress",
         CallbackFacts(retention=Retention.UNTIL_THE_NEXT, state_by_snapshot=True),

@@ -56,6 +56,9 @@ def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[s
                 "administrator does not allow it"
             )
     yield from _storage_denials(spec, settings.allowed)
+    if spec.backup is not None and not is_listed(playlist_url.host(spec.backup), settings.allowed.endpoints):
+        host = playlist_url.host(spec.backup)
+        yield f"`spec.backup` must not lead to '{host}': the administrator does not allow it"
     if spec.pod is not None:
         yield from _pod_denials(spec.pod, settings.allowed)
 

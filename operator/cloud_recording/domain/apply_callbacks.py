@@ -115,9 +115,11 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
         case RecordingStopped():
             return parts.replaced(status, _stopped(part, time=time))
         case RecordingUploaded(file_name=name):
-            return parts.replaced(status, parts.changed(part, outcome=Outcome.UPLOADED, playlist=name))
+            return parts.replaced(
+                status, parts.changed(part, outcome=Outcome.UPLOADED, playlist=name, backup_playlist=None)
+            )
         case RecordingBackedUp(file_name=name):
-            return parts.replaced(status, parts.changed(part, outcome=Outcome.BACKED_UP, playlist=name))
+            return parts.replaced(status, parts.changed(part, outcome=Outcome.BACKED_UP, backup_playlist=name))
         case RecordingUploadingProgress():
             # An engine that counts its slices says more by that.
             progress = {} if part.engine_extended else {"progress_percent": callback.progress_percent}

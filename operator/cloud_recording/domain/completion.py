@@ -9,6 +9,8 @@ from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
+from cloud_recording.domain import totals
+from cloud_recording.domain.ready_reason import backed_up_message
 from cloud_recording.domain.restart_policy import EndRecording
 
 
@@ -34,7 +36,11 @@ def completion(status: CloudRecordingStatus, end: EndRecording) -> Completion:
         return failed
     if not amounts.written and not any(part.start_time for part in status.parts):
         return Completion(reason=Reason.NOTHING_RECORDED, message=end.message, succeeded=True)
-    return Completion(reason=end.reason, message=_with_losses(status, end.message), succeeded=True)
+    message = _with_losses(status, end.message)
+    if totals.is_backed_up(status):
+        message = "; ".join(filter(None, (message, backed_up_message(status.slices))))
+        return Completion(reason=Reason.BACKED_UP, message=message, succeeded=True)
+    return Completion(reason=end.reason, message=message, succeeded=True)
 
 
 def _never_began(status: CloudRecordingStatus) -> Completion | None:

@@ -9,6 +9,7 @@ from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import Reason, ResolvedBy, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.api.wire import Snapshot, UploaderFailure
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import storage_health
 
 
@@ -47,6 +48,8 @@ def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderF
     error = error_of_code(callback.code, callback.message, time=time)
     if part.mp4_missing is not None and part.mp4_missing in callback.message:
         return error_of_reason(Reason.MP4_NOT_MADE, callback.message, time=time, code=callback.code)
+    if callback.code == RecordingErrorCode.BACKUP_FAILED:
+        return error
     health = part.storage
     if callback.snapshot is None or callback.snapshot.storage is None or health is None or health.ready is not False:
         return error
@@ -81,6 +84,10 @@ def _is_resolved(error: LastError, status: CloudRecordingStatus, part: Part, sna
             return False
         case ResolvedBy.UPLOADS:
             return part.storage is not None and part.storage.ready is True
+        case ResolvedBy.BACKUP:
+            # It forgets it as soon as the backup store takes something.
+            known = snapshot.last_error if snapshot is not None else None
+            return snapshot is not None and (known is None or known.code != RecordingErrorCode.BACKUP_FAILED)
         case ResolvedBy.SECRETS:
             return part.missing_secrets is None
         case ResolvedBy.ROOM:

@@ -134,6 +134,7 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         end_time=part.end_time or now.replace(microsecond=0),
         somebody_joined=part.somebody_joined or summary.somebody_joined,
         missing_secrets=None,
+        backup_playlist=summary.backup_playlist,
         **mp4_of(part, summary.mp4),
         nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.regions import region_name
-from cloud_recording.api.status import MOST_PLAYLISTS, CloudRecordingStatus, Playlist
+from cloud_recording.api.status import MOST_PLAYLISTS, BackupPlaylist, CloudRecordingStatus, Playlist
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.domain import totals
@@ -45,6 +45,18 @@ def playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tup
                 mp4=part.mp4,
                 mp4_url=url(storage, part.mp4) if part.mp4 else None,
             )
+    return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
+
+
+def backup_playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tuple[BackupPlaylist, ...]:
+    """The playlists in the backup store, of parts that are listed no longer, too."""
+    backup = recording.spec.backup
+    listed = {part.number for part in status.parts}
+    known = {one.part: one for one in status.backup_playlists if one.part not in listed}
+    for part in status.parts:
+        if part.backup_playlist is not None:
+            where = url(backup, part.backup_playlist) if backup is not None else None
+            known[part.number] = BackupPlaylist(part=part.number, name=part.backup_playlist, url=where)
     return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
 
 

@@ -164,6 +164,9 @@ def _paused(part: Part, *, asked: bool) -> ReadyReason:
 
 
 def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> ReadyReason:
+    waits = any(one.state is PartState.UPLOADING and one.backup_playlist is not None for one in status.parts)
+    if stopping and waits and not (status.slices and status.slices.pending):
+        return ReadyReason(reason=Reason.BACKED_UP, message=backed_up_message(status.slices))
     if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
         return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status.slices))
     if part.reason is not None and reason_facts(part.reason).nobody_there:
@@ -180,8 +183,18 @@ def _awaited_by_deletion(status: CloudRecordingStatus) -> str:
 
 
 def pending_message(slices: Amounts | None) -> str:
-    """How much is still to be uploaded; nothing where nothing is."""
-    return f"{slices_are(slices.pending)} still to be uploaded" if slices and slices.pending else ""
+    """How much is still to be uploaded, and how much the backup store has instead; nothing where nothing is."""
+    pending = f"{slices_are(slices.pending)} still to be uploaded" if slices and slices.pending else ""
+    return "; ".join(filter(None, (pending, backed_up_message(slices))))
+
+
+def backed_up_message(slices: Amounts | None) -> str:
+    """How much the backup store has that the bucket has not; nothing where that is no slice."""
+    return (
+        f"{slices_are(slices.backed_up)} in the backup store and not in the bucket"
+        if slices and slices.backed_up
+        else ""
+    )
 
 
 def is_unready(part: Part, *, now: datetime) -> bool:

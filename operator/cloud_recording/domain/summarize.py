@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cloud_recording.api.phrases import slices_are
 from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import (
@@ -23,8 +22,14 @@ from cloud_recording.api.status import (
 from cloud_recording.domain import parts, storage_health, totals
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, is_true
-from cloud_recording.domain.playlist_url import playlists_of
-from cloud_recording.domain.ready_reason import ReadyReason, find_ready_reason, is_unready, pending_message
+from cloud_recording.domain.playlist_url import backup_playlists_of, playlists_of
+from cloud_recording.domain.ready_reason import (
+    ReadyReason,
+    backed_up_message,
+    find_ready_reason,
+    is_unready,
+    pending_message,
+)
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -117,6 +122,7 @@ def _with_conditions(
             "conditions": conditions.as_tuple(),
             "observed_generation": recording.metadata.generation,
             "playlist_url": newest.url if newest else None,
+            "backup_playlists": backup_playlists_of(recording, status),
             "mp4": newest.mp4 if newest else None,
             "mp4_url": newest.mp4_url if newest else None,
             "playlists": playlists,
@@ -188,20 +194,18 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
     amounts = status.slices or Amounts()
     clean = all(part.state is PartState.CONCLUDED and part.outcome is not Outcome.INCOMPLETE for part in status.parts)
     uploaded = any(part.outcome is Outcome.UPLOADED for part in status.parts)
-    backed_up = amounts.backed_up or any(part.outcome is Outcome.BACKED_UP for part in status.parts)
+    backed_up = totals.is_backed_up(status)
     everything = amounts.uploaded == amounts.written and not amounts.pending and not backed_up
     if clean and everything and (amounts.written or uploaded):
         conditions.set(ConditionType.UPLOADED, _TRUE, Reason.UPLOADED, "")
     elif backed_up:
-        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, f"{slices_are(amounts.backed_up)} elsewhere")
+        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, pending_message(status.slices))
     else:
         conditions.set(ConditionType.UPLOADED, _FALSE, completion.reason, pending_message(status.slices))
 
 
 def _set_backed_up(conditions: Conditions, status: CloudRecordingStatus, reason: Reason) -> None:
-    amounts = status.slices or Amounts()
-    if amounts.backed_up or any(part.outcome is Outcome.BACKED_UP for part in status.parts):
-        message = f"{slices_are(amounts.backed_up)} in the backup store"
-        conditions.set(ConditionType.BACKED_UP, _TRUE, Reason.BACKED_UP, message)
+    if totals.is_backed_up(status):
+        conditions.set(ConditionType.BACKED_UP, _TRUE, Reason.BACKED_UP, backed_up_message(status.slices))
     else:
         conditions.set(ConditionType.BACKED_UP, _FALSE, reason, "")

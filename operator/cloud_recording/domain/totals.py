@@ -39,6 +39,12 @@ def somebody_joined(status: CloudRecordingStatus) -> bool:
     return earlier or any(part.somebody_joined for part in status.parts)
 
 
+def is_backed_up(status: CloudRecordingStatus) -> bool:
+    """Whether any file is in the backup store and not in the bucket."""
+    amounts = status.slices or Amounts()
+    return bool(amounts.backed_up) or any(part.backup_playlist is not None for part in status.parts)
+
+
 def in_bucket(part: Part) -> bool:
     """Whether the part's playlist is in the bucket and lists something."""
     if part.playlist is None:

@@ -139,6 +139,43 @@ async def test_a_stream_is_passed_through_where_that_is_asked_for(
     assert "#EXT-X-TARGETDURATION:9\n" in playlist.decode()
 
 
+async def test_what_the_bucket_does_not_take_goes_to_the_backup_and_comes_home(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    with s3_server(tmp_path / "spare") as server:
+        spare = server.bucket("spare")
+        asked = document(stage, bucket)
+        asked["spec"]["backup"] = {
+            "endpoint": server.endpoint,
+            "bucket": spare.name,
+            "credentials": {"secretRef": {"name": "spare"}},
+            "afterSeconds": 0,
+        }
+        await start(stage, asked, url=rtmp.url("alice"))
+        waiting = await stage.operator.until_told("WaitingForSecret")
+        assert {one["field"] for one in waiting["missing"]} == {"spec.backup.credentials.secretRef"}
+        stage.pod.mount_secret("spare", accessKey=ACCESS_KEY, secretKey=SECRET_KEY)
+        await until_uploaded(stage, slices=1)
+        await asyncio.to_thread(bucket.server.stop)
+
+        def backed_up() -> bool:
+            snapshot = newest(stage)
+            return snapshot is not None and snapshot.slices.backed_up >= 2
+
+        await stage.operator.until(backed_up, seconds=120)
+        stage.want(generation=2, state="Stopped", grace=120)
+        away = await stage.operator.until_told("RecordingBackedUp", seconds=120)
+        assert away["fileName"] in await asyncio.to_thread(spare.objects)
+        await asyncio.to_thread(bucket.server.start)
+        home = await stage.operator.until_told("RecordingUploaded", seconds=120)
+        assert await stage.pod.ended(seconds=120) == 0
+        summary = stage.pod.summary()
+        assert (summary.outcome, summary.slices.backed_up, summary.backup_playlist) == (Outcome.UPLOADED, 0, None)
+        kept = await asyncio.to_thread(bucket.objects)
+        assert home["fileName"] in kept
+        assert len([key for key in kept if key.endswith(".ts")]) == summary.slices.written
+
+
 async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket: Bucket, rtmp: RtmpServer) -> None:
     await start(stage, document(stage, bucket), url=rtmp.url("alice"))
     await until_uploaded(stage, slices=1)

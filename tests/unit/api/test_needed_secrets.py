@@ -30,6 +30,12 @@ SPEC = {
         "caSecretRef": REF,
         "credentials": {"secretRef": {"name": "bucket"}},
     },
+    "backup": {
+        "endpoint": "https://s3.example.com",
+        "bucket": "spare",
+        "caSecretRef": REF,
+        "credentials": {"secretRef": {"name": "spare"}},
+    },
 }
 
 

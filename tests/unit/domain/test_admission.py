@@ -29,6 +29,16 @@ STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
             {"storage": {"vendor": "Aliyun", "region": "beijing", "bucket": "mine", "credentials": KEYS}},
             None,
         ),
+        (
+            {"endpoints": ("s3.example.com",)},
+            {"storage": OWN, "backup": {**OWN, "endpoint": "https://s3.example.org"}},
+            "`spec.backup` must not lead to 's3.example.org'",
+        ),
+        (
+            {"secrets": ("team-a-*",)},
+            {"storage": OWN, "backup": {**OWN, "bucket": "spare", "credentials": {"secretRef": {"name": "b"}}}},
+            "must not name the Secret 'b'",
+        ),
         ({"secrets": ("team-a-*",)}, {"storage": OWN}, None),
         ({"secrets": ("recording-*",)}, {"storage": OWN}, "must not name the Secret 'team-a-bucket'"),
         (

@@ -87,7 +87,7 @@ FACTS = {
     ),
     "backed up": (
         [a_callback("RecordingBackedUp", fileName="sid_room-1.m3u8")],
-        {"outcome": Outcome.BACKED_UP, "playlist": "sid_room-1.m3u8"},
+        {"outcome": Outcome.BACKED_UP, "backup_playlist": "sid_room-1.m3u8"},
     ),
     "a fatal error ends the capture": (
         [a_callback("RecordingFatalError", code=RecordingErrorCode.CONNECT_ERROR, message="refused")],

@@ -38,6 +38,12 @@ RECORDINGS = {
                     {"uid": 2, "urlSecretRef": {"name": "streams", "key": "bob"}, "name": "bob"},
                 ],
             },
+            backup={
+                "vendor": "AWS",
+                "region": "eu-central-1",
+                "bucket": "spare",
+                "credentials": {"secretRef": {"name": "spare"}},
+            },
             maxDurationSeconds=3600,
             uploadGraceSeconds=60,
             work={"persistentVolumeClaim": {"storageClassName": "fast", "size": "8Gi"}},

@@ -139,6 +139,57 @@ def test_the_error_of_a_participants_track_is_over_when_the_recorder_says_so() -
     assert healed.last_error.resolved_time == after(30)
 
 
+SPARE = {"endpoint": "https://spare.example.com", "bucket": "spare", "credentials": {"secretRef": {"name": "spare"}}}
+
+
+def test_what_only_the_backup_store_has_is_never_said_to_be_uploaded() -> None:
+    begins = begun(a_recording().spec(backup=SPARE).build())
+    recording = a_recording().spec(backup=SPARE, desiredState="Stopped").build()
+    away = {"written": 3, "uploaded": 1, "backedUp": 2}
+    failing = a_snapshot(state="Uploading", slices=away, storage=FAILING, playlist="p.m3u8")
+    status = told(recording, begins, RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    status = told(recording, status, a_callback("RecordingStopped", 3), a_callback("Snapshot", 4, snapshot=failing))
+    assert condition(status, ConditionType.BACKED_UP) == ("True", Reason.BACKED_UP)
+    assert condition(status, ConditionType.STORAGE_READY) == ("False", Reason.NO_SUCH_BUCKET)
+    assert condition(status, ConditionType.READY)[1] is Reason.UPLOADING
+    there = a_snapshot(state="BackedUp", slices=away, storage=FAILING, playlist="p.m3u8")
+    waiting = told(recording, status, a_callback("RecordingBackedUp", 5, fileName="p.m3u8", snapshot=there))
+    assert condition(waiting, ConditionType.READY)[1] is Reason.BACKED_UP
+    assert condition(waiting, ConditionType.UPLOADED)[0] == "False"
+    assert [(one.part, one.url) for one in waiting.backup_playlists] == [(0, "https://spare.example.com/spare/p.m3u8")]
+    ended = decide(
+        a_recording().spec(backup=SPARE, desiredState="Stopped").status(waiting).build(),
+        pods(a_pod().ended(a_summary("BackedUp", slices=away, backupPlaylist="p.m3u8").termination_message())),
+        now=after(400),
+        context=context(),
+    ).status
+    assert condition(ended, ConditionType.READY) == ("True", Reason.BACKED_UP)
+    assert condition(ended, ConditionType.UPLOADED) == ("False", Reason.BACKED_UP)
+    assert condition(ended, ConditionType.BACKED_UP) == ("True", Reason.BACKED_UP)
+    assert condition(ended, ConditionType.FINISHED)[0] == "True"
+    assert ended.backup_playlists == waiting.backup_playlists
+    home = {"written": 3, "uploaded": 3}
+    late = a_snapshot(state="Uploaded", slices=home, storage=READY, playlist="p_1_0.m3u8")
+    back = told(recording, waiting, a_callback("RecordingUploaded", 6, fileName="p_1_0.m3u8", snapshot=late))
+    assert condition(back, ConditionType.BACKED_UP)[0] == "False"
+    assert (back.playlist, back.backup_playlists) == ("p_1_0.m3u8", ())
+
+
+def test_a_backup_that_fails_is_told_by_its_own_words_beside_the_buckets() -> None:
+    recording = a_recording().spec(backup=SPARE).build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    code, message = RecordingErrorCode.BACKUP_FAILED, "the backup store: access denied"
+    both = a_snapshot(storage=FAILING, lastError={"code": code, "message": message})
+    failure = a_callback("UploaderFailure", 3, code=code, message=message, snapshot=both)
+    failed = told(recording, status, failure, a_callback("Snapshot", 4, snapshot=both))
+    assert failed.last_error is not None
+    assert (failed.last_error.reason, failed.last_error.message) == (Reason.BACKUP_FAILED, message)
+    assert failed.last_error.resolved_time is None
+    taken = told(recording, failed, a_callback("Snapshot", 5, snapshot=a_snapshot(storage=FAILING)))
+    assert taken.last_error is not None
+    assert taken.last_error.resolved_time is not None
+
+
 MP4 = "0123_room-1.mp4"
 
 

@@ -103,6 +103,7 @@ def put(path: str, value: object) -> Callable[[Json], None]:
         ),
         (put("recording.outputs", ["MP4"]), "spec.recording.outputs: must have 'HLS'"),
         (put("recording.outputs", ["HLS", "HLS"]), "spec.recording.outputs: must not have the same twice"),
+        (put("backup", GOOD["spec"]["storage"]), "spec.backup: must be another place than `storage`"),
         (put("storage.endpoint", None), "spec.storage: must have `endpoint` when `vendor` is 'S3'"),
         (put("storage.region", 2), "spec.storage.region: must be a region's name when `vendor` is 'S3'"),
         (put("storage.vendor", "AWS"), None),

@@ -105,6 +105,27 @@ def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness
     assert "maxWaitSeconds" not in configured(document())
 
 
+def test_the_backup_is_told_with_its_own_keys(tmp_path: Path) -> None:
+    spare = {**storage(bucket="spare", prefix="a"), "credentials": {"secretRef": {"name": "spare"}}, "afterSeconds": 5}
+    job = builder(document(backup=spare), tmp_path).job(Mode.RECORD, DESIRED)
+    assert job.configuration["backup"] == {
+        "vendor": "S3",
+        "bucket": "spare",
+        "endpoint": "https://s3.example.com",
+        "region": "us-east-1",
+        "prefix": "a",
+        "pathStyle": True,
+        "afterSeconds": 5,
+        "credentialFiles": {
+            "accessKey": str(tmp_path / "spare" / "accessKey"),
+            "secretKey": str(tmp_path / "spare" / "secretKey"),
+        },
+    }
+    assert {str(tmp_path / "spare" / key) for key in ("accessKey", "secretKey")} <= {
+        str(need.path) for need in mounted(document(backup=spare), tmp_path).needed()
+    }
+
+
 @pytest.mark.parametrize("asked", [{}, {"longestSliceSeconds": 40}])
 def test_the_only_stream_is_passed_through_where_that_is_asked_for(tmp_path: Path, asked: dict[str, Any]) -> None:
     told = document(recording={"video": {"passthrough": asked}})

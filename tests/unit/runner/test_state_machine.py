@@ -36,7 +36,7 @@ from cloud_recording.runner.supervisor.part_events import (
     Terminate,
     Tick,
 )
-from cloud_recording.runner.supervisor.part_state import Facts, Moment, State
+from cloud_recording.runner.supervisor.part_state import Awaited, Facts, Moment, State
 
 MISSING = (MissingSecret(secret_name="bucket", key="secretKey", field="spec.storage.credentials.secretRef"),)
 SIGKILLED = ProcessExited(status=-9)
@@ -407,6 +407,38 @@ def test_a_stream_that_is_passed_through_and_sends_nothing_is_no_hang(*, sends: 
     story.state = replace(story.state, passes_through=True)
     done = [action for _ in range(60) for action in story.then(snapshot(position=1000, sends=sends), after=1.0).actions]
     assert any(isinstance(action, Kill) for action in done) is sends
+
+
+def backed_up(grace: int = 300) -> Story:
+    """A part that was to stop, and all of whose files are stored, some of them in the backup alone."""
+    stop = DesiredSeen(desired=desired("Stopped", generation=2, grace=grace))
+    story = Story().recording().then(stop, told("RecordingStopped"), told("RecordingBackedUp", fileName="p.m3u8"))
+    return story.then(snapshot("BackedUp", written=2), after=1.0)
+
+
+def test_what_came_home_from_the_backup_is_told_once_and_is_an_upload_like_any_other() -> None:
+    story = backed_up()
+    assert story.actions == []
+    assert story.then(snapshot("Uploaded", written=2), after=100.0).tells() == ["RecordingUploaded"]
+    assert story.then(snapshot("Uploaded", written=2), after=1.0).actions == []
+    assert story.then(ProcessEnded(drained=True), LEFT_IN_ORDER).orders() == [Conclude()]
+    assert story.outcome is Outcome.UPLOADED
+
+
+def test_a_part_in_the_backup_waits_for_the_bucket_as_long_as_the_spec_says() -> None:
+    story = backed_up(grace=20)
+    assert story.then(snapshot("BackedUp", written=2), after=18.0).actions == []
+    assert story.then(snapshot("BackedUp", written=2), after=2.0).orders() == [Send(command=Command.GIVE_UP)]
+    assert story.then(ProcessEnded(drained=False), LEFT_IN_ORDER).orders() == [Conclude()]
+    assert story.outcome is Outcome.BACKED_UP
+
+
+def test_an_engine_that_tells_no_more_is_given_back_when_it_has_backed_up() -> None:
+    story = (
+        Story(extended=False).recording().then(STOP, told("RecordingStopped"), told("RecordingBackedUp", fileName="p"))
+    )
+    assert Awaited.RELEASE in story.state.awaited
+    assert story.state.backed_up_at is None
 
 
 def test_a_supervisor_that_comes_back_after_a_stop_rescues_instead_of_recording() -> None:

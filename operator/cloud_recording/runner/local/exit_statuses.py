@@ -28,6 +28,8 @@ EXIT_STATUSES: Final = f"""exit status:
 def exit_status_of(summary: Summary) -> tuple[int, str]:
     """The exit status that a summary means, and what to say about it."""
     kept = f"{counted(summary.slices.uploaded, 'slice')}, {summary.recorded_milliseconds / 1000:.1f} s"
+    if summary.slices.backed_up:
+        kept += f"; {counted(summary.slices.backed_up, 'slice')} in the backup store and not in the bucket"
     match summary.outcome:
         case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED if summary.slices.written:
             return EXIT_RECORDED, f"recorded: {kept}"

@@ -27,7 +27,10 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     CallbackName.STARTED: lambda _: "somebody is in the channel: recording",
     CallbackName.STOPPED: lambda _: "recording has stopped; uploading what is left",
     CallbackName.UPLOADED: lambda it: f"everything is in the bucket: {it['fileName']}",
-    CallbackName.BACKED_UP: lambda it: f"everything is stored, some of it in the backup: {it['fileName']}",
+    CallbackName.BACKED_UP: lambda it: (
+        f"everything is stored, some of it in the backup: {it['fileName']}; the bucket gets it, too, if it answers "
+        "before this ends"
+    ),
     CallbackName.RECORDER_FAILURE: lambda it: f"recorder: {it['message']} ({it['code']})",
     CallbackName.UPLOADER_FAILURE: _uploader_failure,
     CallbackName.FATAL_ERROR: lambda it: f"the recording cannot go on: {it['message'] or 'error'} ({it['code']})",

@@ -57,6 +57,7 @@ class RecorderProcess:
         self._recorder: Recorder | None = None
         self._recording_id = ""
         self._snapshot: dict[str, Any] | None = None
+        self._coming_home = False
         self.drained = False
         self._lock: TextIO | None = None
         self._started = asyncio.Event()
@@ -204,8 +205,11 @@ class RecorderProcess:
         if not callbacks:
             return False
         self._writer.write(callbacks, self._read_status())
-        if any(CALLBACK_NAMES[callback.type].facts.is_final for callback in callbacks):
-            self._ending.set()
+        for facts in (CALLBACK_NAMES[callback.type].facts for callback in callbacks):
+            if facts.comes_home and self._loaded.extended:
+                self._coming_home = True
+            elif facts.is_final:
+                self._ending.set()
         return True
 
     async def _send_heartbeats(self) -> None:
@@ -214,6 +218,8 @@ class RecorderProcess:
             snapshot = self._read_status()
             self._writer.write_snapshot(snapshot)
             self._report(Report.HEARTBEAT, snapshot=snapshot)
+            if self._coming_home and (snapshot or {}).get("state") == "Uploaded":
+                self._ending.set()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _read_status(self) -> dict[str, Any] | None:

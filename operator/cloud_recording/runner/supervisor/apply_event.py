@@ -70,7 +70,7 @@ def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901,
         case ProcessLoaded():
             return replace(state, process=Process.LOADED, extended=event.extended), ()
         case ProcessHeartbeat():
-            return _after_heartbeat(state, event.snapshot, now), ()
+            return _come_home(_after_heartbeat(state, event.snapshot, now), now)
         case CallbackStored():
             return _after_callback(state, event, now), ()
         case ProcessAnswered():
@@ -122,6 +122,17 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
     return replace(state, facts=replace(state.facts, snapshot=snapshot))
 
 
+def _come_home(state: State, now: Moment) -> Step:
+    """The engine tells once that everything is stored; that the bucket has it all since is told for it."""
+    snapshot = state.facts.snapshot or {}
+    if state.backed_up_at is None or snapshot.get("state") != EngineState.UPLOADED:
+        return state, ()
+    facts = replace(state.facts, upload=Outcome.UPLOADED)
+    uploaded = EmitCallback(type=CallbackName.UPLOADED, payload={"fileName": snapshot["playlist"]})
+    awaited = {**state.awaited, Awaited.RELEASE: now.monotonic}
+    return replace(state, facts=facts, backed_up_at=None, awaited=awaited), (uploaded,)
+
+
 def _nobody_sends(snapshot: Mapping[str, Any]) -> bool:
     return not any(one.get("audio") or one.get("video") for one in snapshot.get("participants", ()))
 
@@ -131,12 +142,14 @@ def _after_callback(state: State, callback: CallbackStored, now: Moment) -> Stat
     kind = callback_facts(callback.type)
     if kind.ends_capture:
         awaited.pop(Awaited.STOP, None)
-    if kind.is_final:
+    comes_home = kind.comes_home and state.extended
+    if kind.is_final and not comes_home:
         awaited[Awaited.RELEASE] = now.monotonic
     facts = _facts_after(state, callback, now)
     # A process that died told its last account of itself here and nowhere else.
     facts = replace(facts, read_up_to=callback.sequence, snapshot=callback.snapshot or facts.snapshot)
-    return replace(state, awaited=awaited, facts=facts)
+    backed_up_at = now.monotonic if comes_home else state.backed_up_at
+    return replace(state, awaited=awaited, facts=facts, backed_up_at=backed_up_at)
 
 
 def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts:  # noqa: C901, PLR0911 - one line for each callback that counts

@@ -56,6 +56,7 @@ class EngineConfiguration:
             "allowLinkLocal": document.allow_link_local,
             "allowedHosts": list(document.stream_hosts),
             "storage": self._storage(storage),
+            **self._backup(),
             **_OF_A_POD,
             "channels": [{"name": document.spec.channel.name, "streams": self.streams(streams), **self._passthrough()}],
         }
@@ -100,6 +101,13 @@ class EngineConfiguration:
         secret = header.value_secret_ref
         value = {"valueFile": str(self._secrets.path(secret))} if secret else {"value": header.value}
         return {"name": header.name, **value}
+
+    def _backup(self) -> dict[str, Any]:
+        backup = self._document.spec.backup
+        if backup is None:
+            return {}
+        where = {"vendor": backup.vendor.value, "bucket": backup.bucket, "afterSeconds": backup.after_seconds}
+        return {"backup": {**self._storage(backup), **where}}
 
     def _storage(self, storage: Storage) -> dict[str, Any]:
         bucket = storage.credentials.secret_ref

@@ -49,6 +49,7 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
         stop_time=snapshot.stop_time if snapshot and snapshot.stop_time is not None else facts.stopped_at,
         last_sequence=last_sequence,
         somebody_joined=snapshot.somebody_joined if snapshot else facts.started_at is not None,
+        backup_playlist=snapshot.playlist if snapshot and facts.upload is Outcome.BACKED_UP else None,
         mp4=snapshot.mp4 if snapshot else None,
         nothing_left=_delivered(facts) and not slices.pending and not facts.unwritable,
     )

@@ -149,6 +149,8 @@ class State:
     awaited: Mapping[Awaited, float] = field(default_factory=dict)
     """What the process still has to do, and since when."""
     stop_sent: bool = False
+    backed_up_at: float | None = None
+    """When the backup store had everything, while it is yet to come to the bucket."""
     give_up_at: float | None = None
     kill_reason: str = ""
     crashes: int = 0

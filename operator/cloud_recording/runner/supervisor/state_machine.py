@@ -292,9 +292,11 @@ def _kill(state: State, reason: str) -> Step:
 
 
 def _deadline_passed(state: State, now: Moment) -> bool:
-    """Only a termination limits the upload: after a stop that was desired it may take as long as the bucket needs."""
-    since = state.terminated_at
-    return since is not None and now.monotonic - since >= state.desired.upload_grace_seconds
+    """What limits the upload: a termination, or that a store has everything. After a stop that was desired it may take
+    as long as the bucket needs where nothing else does."""
+    grace = state.desired.upload_grace_seconds
+    begun = (since for since in (state.terminated_at, state.backed_up_at) if since is not None)
+    return any(now.monotonic - since >= grace for since in begun)
 
 
 def _is_over(state: State) -> bool:
