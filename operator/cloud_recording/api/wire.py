@@ -446,5 +446,5 @@ class CallbackResponse(RecordModel):
 
     acknowledged: Count
     """The highest sequence that the status contains: the runner may forget everything up to it."""
-    figures_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """For how long the runner is asked to keep figures to itself; what changes anything else is sent at once."""
+    figures_seconds: Annotated[float, Field(gt=0)] | None = None
+    """For how long the runner is asked to keep figures to itself, if it is; anything else is sent at once."""

@@ -112,8 +112,8 @@ class CallbackServer:
             if batch.pod_uid != caller.pod.uid:
                 raise web.HTTPForbidden(text="the token was issued to another pod")
             acknowledged = await self._apply(caller, batch.callbacks)
-            told = CallbackResponse(acknowledged=acknowledged, figures_seconds=round(self._pacing.seconds, 1))
-            answer = web.json_response(told.model_dump(by_alias=True))
+            told = CallbackResponse(acknowledged=acknowledged, figures_seconds=round(self._pacing.seconds, 1) or None)
+            answer = web.json_response(told.model_dump(by_alias=True, exclude_none=True))
         except _BusyError:
             answer = busy()
         except GoneError:

@@ -103,7 +103,7 @@ async def test_what_is_known_already_is_acknowledged_on_what_is_read_now() -> No
     await tell(callbacks, 1)
     server.asked.clear()
     answer = await tell(callbacks, 1)
-    assert json.loads(answer.text or "") == {"acknowledged": 1, "figuresSeconds": 0.0}
+    assert json.loads(answer.text or "") == {"acknowledged": 1}
     assert server.asked == ["GET cloudrecordings"]
 
 
@@ -122,3 +122,9 @@ async def test_more_than_can_be_served_are_turned_away_at_once_and_the_others_se
     assert not server.asked
     server.released.set()
     assert {(await one).status for one in waiting} == {200}
+
+
+async def test_recorders_are_asked_to_keep_figures_to_themselves_while_there_is_too_much_to_serve() -> None:
+    callbacks = served_by(ApiServer())
+    callbacks._pacing.seconds = 8.0
+    assert json.loads((await tell(callbacks, 1)).text or "") == {"acknowledged": 1, "figuresSeconds": 8.0}
