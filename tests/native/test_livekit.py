@@ -216,3 +216,45 @@ def test_a_room_that_everybody_has_left_ends_the_recording(
     assert "recorder-failure 434" in recorder.callbacks()
     file, _ = recorded(bucket, tmp_path / "bucket")
     assert Film(file).colours(1) == ["red"]
+
+
+def test_without_the_client_library_the_start_says_how_to_get_it(
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    bucket: Bucket,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Promise: the start is refused, and its words name the file and where it may be."""
+    monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(tmp_path / "liblivekit_ffi.so"))
+    document = configuration()
+    document["channels"] = [{"livekit": {"url": "ws://127.0.0.1:9", "apiSecret": "secret"}}]
+    with record(document) as recorder:
+        assert recorder.wait() != 0
+    (refused,) = [line for line in recorder.log() if "StartCloudRecording is refused" in line]
+    assert "liblivekit_ffi.so of the PyPI package livekit" in refused
+
+
+def test_a_recorder_that_is_killed_is_back_in_the_room_with_the_same_participants(
+    server: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: another process with the same ID goes on under the same identity, and nobody counts twice."""
+    document = {**of_room(configuration(), server), "recordingId": "0123456789abcdef" * 2}
+    with publisher(server, "room", "alice", log=tmp_path / "publishers.log"):
+        with record(document) as recorder:
+            recorder.await_line("started")
+            bucket.await_keys(".ts", 1)
+        with record(document) as recorder:
+            recorder.await_line("started")
+            time.sleep(2)
+            recorder.stop()
+            assert recorder.wait() == 0
+    _, manifest = recorded(bucket, tmp_path / "bucket")
+    assert [who["identity"] for who in manifest["participants"]] == ["alice"]
+    (gap,) = manifest["gaps"]
+    span = [datetime.fromisoformat(gap[field]) for field in ("startTime", "stopTime")]
+    assert (span[1] - span[0]).total_seconds() < 6
