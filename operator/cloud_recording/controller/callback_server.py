@@ -36,8 +36,9 @@ from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.domain import parts
 from cloud_recording.domain.apply_callbacks import apply_callbacks
+from cloud_recording.domain.decide import summary
 from cloud_recording.domain.invalid_spec import ParsedRecording, parse, with_invalid_spec
-from cloud_recording.domain.summarize import summarized
+from cloud_recording.domain.observed_state import OperatorContext
 from cloud_recording.domain.totals import with_totals
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
 
@@ -77,7 +78,7 @@ class GoneError(Exception):
 class CallbackServer:
     """Takes callbacks in and applies them to statuses."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what answering a callback needs
         self,
         *,
         identities: CallerIdentities,
@@ -85,6 +86,7 @@ class CallbackServer:
         statuses: StatusWriter,
         locks: KeyedLocks[RecordingKey],
         metrics: Metrics,
+        context: Callable[[], OperatorContext],
         clock: Callable[[], datetime],
         body_seconds: float,
     ) -> None:
@@ -94,6 +96,7 @@ class CallbackServer:
         self._statuses = statuses
         self._locks = locks
         self._metrics = metrics
+        self._context = context
         self._clock = clock
         self._under_way = 0
         self._pacing = FiguresPacing(most_under_way=MOST_UNDER_WAY, clock=time.monotonic)
@@ -219,7 +222,7 @@ class CallbackServer:
         applied = apply_callbacks(status, number=number, callbacks=callbacks, received_at=now)
         if parsed.spec_error is not None and recording.metadata.deletion_timestamp is None:
             return with_invalid_spec(recording, with_totals(applied), parsed.spec_error, now=now)
-        return summarized(recording, applied, now=now)
+        return summary(recording, applied, now=now, context=self._context())
 
 
 class _BusyError(Exception):

@@ -147,6 +147,7 @@ class Operator:
                 statuses=statuses,
                 locks=locks,
                 metrics=self._metrics,
+                context=lambda: self._context(authority),
                 clock=utc_now,
                 body_seconds=LIMITS.body_seconds,
             )

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
-from cloud_recording.api.status import Part, PartState
+from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.domain import parts
 from cloud_recording.domain.admission import denial, denied_storage_change
 from cloud_recording.domain.completion import completion
@@ -55,6 +55,17 @@ def decide(
             return _proceed(state.with_status(step.status), step)
         case _:
             assert_never(step)
+
+
+def summary(
+    recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime, context: OperatorContext
+) -> CloudRecordingStatus:
+    """The status with what follows from callbacks alone: a pass that sees the pods as well comes to the same words."""
+    state = ObservedState(recording=recording, status=status, pods={}, now=now, context=context)
+    if finished(status):
+        return summarized(recording, status, now=now)
+    step = _choose_step(state)
+    return _summarized(state, blocked_by=step.blocked_by if isinstance(step, Proceed) else None)
 
 
 def _choose_step(  # noqa: PLR0911 - one way out for each thing that may come next
@@ -118,11 +129,7 @@ def _end_of_stopped(state: ObservedState, part: Part) -> EndRecording:
 def _proceed(state: ObservedState, step: Proceed) -> Decision:
     """Summarises what is known in conditions, and acts on the pods of the parts."""
     recording = state.recording
-    blocked_by = step.blocked_by or denied_storage_change(recording, state.status, state.settings)
-    listening = state.context.listening_since
-    state = state.with_status(
-        summarized(recording, state.status, now=state.now, blocked_by=blocked_by, listening_since=listening)
-    )
+    state = state.with_status(_summarized(state, blocked_by=step.blocked_by))
     deleted = recording.metadata.deletion_timestamp is not None
     return Decision(
         status=state.status,
@@ -130,6 +137,13 @@ def _proceed(state: ObservedState, step: Proceed) -> Decision:
         actions=unfinished_actions(state),
         requeue_after=requeue_after(state, next_part_at=step.next_part_at),
     )
+
+
+def _summarized(state: ObservedState, *, blocked_by: ReadyReason | None) -> CloudRecordingStatus:
+    recording, status = state.recording, state.status
+    blocked_by = blocked_by or denied_storage_change(recording, status, state.settings)
+    listening = state.context.listening_since
+    return summarized(recording, status, now=state.now, blocked_by=blocked_by, listening_since=listening)
 
 
 def _clean_up(state: ObservedState) -> Decision:

@@ -25,7 +25,7 @@ from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.recordings import Recordings
 from cloud_recording.kube.tokens import TokenReviews
-from tests.unit.domain.builders import NOW, a_part, a_pod, a_recording, pod_name, pod_uid
+from tests.unit.domain.builders import NOW, a_part, a_pod, a_recording, context, pod_name, pod_uid
 
 CLAIMS = {"aud": [CALLBACK_AUDIENCE], "exp": NOW.timestamp() + 3600}
 TOKEN = f"e30.{base64.urlsafe_b64encode(json.dumps(CLAIMS).encode()).decode().rstrip('=')}.e30"
@@ -71,6 +71,7 @@ def served_by(server: ApiServer) -> CallbackServer:
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         locks=KeyedLocks(),
         metrics=Metrics(),
+        context=context,
         clock=lambda: NOW,
         body_seconds=5,
     )

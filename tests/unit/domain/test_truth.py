@@ -25,7 +25,7 @@ from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.completion import completion
-from cloud_recording.domain.decide import decide
+from cloud_recording.domain.decide import decide, summary
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.ready_reason import FIRST_PROBE, FIRST_REPORT_TIMEOUT, REPORT_TIMEOUT
 from cloud_recording.domain.restart_policy import EndRecording
@@ -341,6 +341,9 @@ def test_a_place_that_the_administrator_does_not_allow_is_not_gone_to() -> None:
     assert kept.endpoint == "https://s3.example.com"
     told_so = decide(edited, {}, now=NOW, context=context(settings)).status
     assert condition(told_so, ConditionType.READY) == ("False", Reason.NOT_ALLOWED)
+    # A callback between two passes says no other thing.
+    heard = summary(edited, told_so, now=after(5), context=context(settings))
+    assert condition(heard, ConditionType.READY) == ("False", Reason.NOT_ALLOWED)
 
 
 def test_the_playlist_is_where_the_recorder_says_that_it_is() -> None:
