@@ -15,28 +15,22 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 PACKAGE = ".livekit.proto."
 
+# Each is answered by the message of its name.
+REQUESTS = {
+    "connect",
+    "disconnect",
+    "get_stats",
+    "new_audio_stream",
+    "new_video_stream",
+    "ready_for_room_event",
+    "set_remote_track_publication_quality",
+    "set_subscribed",
+}
+
 # The members of the oneofs of the three outermost messages that are sent and understood.
 SPOKEN = {
-    "FfiRequest": {
-        "connect",
-        "disconnect",
-        "get_stats",
-        "new_audio_stream",
-        "new_video_stream",
-        "ready_for_room_event",
-        "set_remote_track_publication_quality",
-        "set_subscribed",
-    },
-    "FfiResponse": {
-        "connect",
-        "disconnect",
-        "get_stats",
-        "new_audio_stream",
-        "new_video_stream",
-        "ready_for_room_event",
-        "set_remote_track_publication_quality",
-        "set_subscribed",
-    },
+    "FfiRequest": REQUESTS,
+    "FfiResponse": REQUESTS,
     "FfiEvent": {
         "audio_stream_event",
         "connect",
