@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,26 +47,35 @@ async def _until(holds: Callable[[], object]) -> None:
         await asyncio.sleep(1)
 
 
+@contextlib.asynccontextmanager
+async def _delivering(outbox: Outbox, operator: Operator) -> AsyncIterator[Delivery]:
+    """Delivers what is in the outbox for the time of the block."""
+    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
+    task = asyncio.create_task(delivery.run())
+    try:
+        yield delivery
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        outbox.close()
+
+
 async def test_an_operator_that_does_not_know_the_pod_is_asked_again_and_told_everything_once_it_does(
     outbox: Outbox,
 ) -> None:
     """Promise (B6): an operator that was put back by a release costs no callback, once the newer one is there again."""
     operator = Operator()
-    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
-    task = asyncio.create_task(delivery.run())
-    for kind in ("RecordingConnecting", "RecordingStarted"):
-        outbox.append([NewCallback(type=CallbackName(kind), time_ms=1, payload={})])
-        delivery.wake()
-    await _until(lambda: len(operator.asked) == 3)
-    assert delivery.pod_unknown
-    assert operator.asked[2] - operator.asked[0] == pytest.approx(2 * UNKNOWN_SECONDS)
-    operator.knows_the_pod = True
-    await _until(lambda: not outbox.waiting())
-    assert operator.taken == ["RecordingConnecting", "RecordingStarted"]
-    assert not delivery.pod_unknown
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    outbox.close()
+    async with _delivering(outbox, operator) as delivery:
+        for kind in ("RecordingConnecting", "RecordingStarted"):
+            outbox.append([NewCallback(type=CallbackName(kind), time_ms=1, payload={})])
+            delivery.wake()
+        await _until(lambda: len(operator.asked) == 3)
+        assert delivery.pod_unknown
+        assert operator.asked[2] - operator.asked[0] == pytest.approx(2 * UNKNOWN_SECONDS)
+        operator.knows_the_pod = True
+        await _until(lambda: not outbox.waiting())
+        assert operator.taken == ["RecordingConnecting", "RecordingStarted"]
+        assert not delivery.pod_unknown
 
 
 def _snapshot(uploaded: int, **fields: object) -> NewCallback:
@@ -76,58 +86,46 @@ def _snapshot(uploaded: int, **fields: object) -> NewCallback:
 async def test_figures_wait_for_as_long_as_the_operator_asks_and_nothing_else_does(outbox: Outbox) -> None:
     operator = Operator()
     operator.knows_the_pod, operator.figures_seconds = True, 20.0
-    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
-    task = asyncio.create_task(delivery.run())
+    async with _delivering(outbox, operator) as delivery:
 
-    async def told(*callbacks: NewCallback) -> float:
-        """After how many seconds the operator had them."""
-        begun, count = asyncio.get_running_loop().time(), len(operator.asked)
-        outbox.append(callbacks)
-        delivery.wake()
-        await _until(lambda: len(operator.asked) > count)
-        return operator.asked[-1] - begun
+        async def told(*callbacks: NewCallback) -> float:
+            """After how many seconds the operator had them."""
+            begun, count = asyncio.get_running_loop().time(), len(operator.asked)
+            outbox.append(callbacks)
+            delivery.wake()
+            await _until(lambda: len(operator.asked) > count)
+            return operator.asked[-1] - begun
 
-    await told(_snapshot(1))
-    assert await told(_snapshot(2)) == pytest.approx(20, abs=2)
-    assert await told(_snapshot(3, state="Paused")) <= 1, "the state changed"
-    assert await told(NewCallback(type=CallbackName.STOPPED, time_ms=4, payload={})) <= 1
-    operator.figures_seconds = 0.0
-    assert await told(_snapshot(4, state="Recording")) <= 1
-    assert await told(_snapshot(5)) <= 1, "it is asked for no more"
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    outbox.close()
+        await told(_snapshot(1))
+        assert await told(_snapshot(2)) == pytest.approx(20, abs=2)
+        assert await told(_snapshot(3, state="Paused")) <= 1, "the state changed"
+        assert await told(NewCallback(type=CallbackName.STOPPED, time_ms=4, payload={})) <= 1
+        operator.figures_seconds = 0.0
+        assert await told(_snapshot(4, state="Recording")) <= 1
+        assert await told(_snapshot(5)) <= 1, "it is asked for no more"
 
 
 async def test_the_first_slice_in_the_bucket_and_the_last_one_before_a_stop_are_no_mere_figures(outbox: Outbox) -> None:
     operator = Operator()
     operator.knows_the_pod, operator.figures_seconds = True, 3600.0
-    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
-    task = asyncio.create_task(delivery.run())
-    for callbacks in ([_snapshot(0)], [_snapshot(1)], [_snapshot(2)]):
-        outbox.append(callbacks)
+    async with _delivering(outbox, operator) as delivery:
+        for callbacks in ([_snapshot(0)], [_snapshot(1)], [_snapshot(2)]):
+            outbox.append(callbacks)
+            delivery.wake()
+            await asyncio.sleep(1)
+        assert len(operator.asked) == 2
+        outbox.append([_snapshot(3), NewCallback(type=CallbackName.STOPPED, time_ms=4, payload={})])
         delivery.wake()
         await asyncio.sleep(1)
-    assert len(operator.asked) == 2
-    outbox.append([_snapshot(3), NewCallback(type=CallbackName.STOPPED, time_ms=4, payload={})])
-    delivery.wake()
-    await asyncio.sleep(1)
-    assert operator.taken[2:] == ["Snapshot", CallbackName.STOPPED]
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    outbox.close()
+        assert operator.taken[2:] == ["Snapshot", CallbackName.STOPPED]
 
 
 async def test_no_operator_can_make_a_recorder_fall_silent(outbox: Outbox) -> None:
     operator = Operator()
     operator.knows_the_pod, operator.figures_seconds = True, 3600.0
-    delivery = Delivery(outbox, operator, up_to=outbox.last_sequence)
-    task = asyncio.create_task(delivery.run())
-    for number in (1, 2):
-        outbox.append([_snapshot(number)])
-        delivery.wake()
-        await _until(lambda: not outbox.waiting())
-    assert operator.asked[1] - operator.asked[0] < 60
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    outbox.close()
+    async with _delivering(outbox, operator) as delivery:
+        for number in (1, 2):
+            outbox.append([_snapshot(number)])
+            delivery.wake()
+            await _until(lambda: not outbox.waiting())
+        assert operator.asked[1] - operator.asked[0] < 60
