@@ -295,8 +295,7 @@ int main(int argc, char **argv) {
   };
   // What a first recorder makes for the life of the process is not left behind by it.
   ReleaseInside(place, cases[4], false);
-  const int threads = Entries("/proc/self/task");
-  const int descriptors = Entries("/proc/self/fd");
+  const Held before = SettledHeld();
   for (const Case &each : cases) {
     for (const bool cancel : {true, false}) ReleaseInside(place, each, cancel);
   }
@@ -307,6 +306,6 @@ int main(int argc, char **argv) {
   IdsAreStableAndUnique();
   CurrentCase() = "the end";
   CHECK(cr_wait_drained(60000) == 1);
-  CHECK(Settles([&] { return Entries("/proc/self/task") == threads && Entries("/proc/self/fd") == descriptors; }));
+  CheckHoldsNoMoreThan(before);
   return 0;
 }
