@@ -6,6 +6,7 @@ import re
 import signal
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.files import Files
+from tests.support.livekit import livekit_library
 from tests.support.participants import participant
 from tests.support.recorder import REPOSITORY
 from tests.support.rtmp import RtmpServer
@@ -25,9 +27,10 @@ GUIDE = (REPOSITORY / "docs" / "library.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> list[str]:
-    """Returns the guide's blocks of this language, in their order."""
-    return [content for name, content in BLOCK.findall(GUIDE) if name == language]
+def block(language: str, *, under: str) -> str:
+    """Returns the guide's first block of this language under this heading, whatever there is elsewhere."""
+    (section,) = re.findall(rf"^## {re.escape(under)}\n(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL)
+    return next(found[2] for found in BLOCK.finditer(section) if found[1] == language)
 
 
 def filled(text: str, values: dict[str, str]) -> str:
@@ -59,10 +62,8 @@ def test_the_guide_can_be_followed_from_the_build_to_the_recording(
     alice: str, rtmp: RtmpServer, s3: S3Server, tmp_path: Path
 ) -> None:
     """Promise: the guide's program is built and run by the guide's words against what the guide installs."""
-    install, _, build, _ = blocks("sh")
-    # What follows the whole document are parts of one.
-    document, *_ = blocks("json")
-    (program,) = blocks("cpp")
+    install, build = block("sh", under="Build and install"), block("sh", under="A program")
+    document, program = block("json", under="Where the channel is"), block("cpp", under="A program")
     prefix = str(tmp_path / "usr")
     bob = rtmp.url("bob")
     (tmp_path / "bob-url").write_text(bob + "\n")
@@ -112,7 +113,7 @@ def test_a_camera_s_certificate_is_pinned_by_what_the_guides_command_prints(
     camera: str, bucket: Bucket, configuration: Callable[..., Any], record: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Promise: a server that no authority vouches for is recorded by the fingerprint that the command tells."""
-    _, command, _, _ = blocks("sh")
+    command = block("sh", under="Sources and their servers")
     printed = run(filled(command, {"camera.example.com:322": camera}), tmp_path)
     (fingerprint,) = re.findall(r"Fingerprint=([0-9A-F:]{95})$", printed, re.MULTILINE)
     document = configuration(f"https://{camera}/media.ts")
@@ -128,7 +129,7 @@ def test_a_manifest_is_recorded_without_a_program_by_the_guides_command(
     alice: str, s3: S3Server, tmp_path: Path
 ) -> None:
     """Promise: `cloud-recording run` records the example's manifest on this machine, and Ctrl-C stops it in order."""
-    command = blocks("sh")[-1].strip()
+    command = block("sh", under="Without a program").strip()
     addresses = {"https://s3.example.com": s3.endpoint, "rtmp://media.example.com/live/alice": alice}
     keys = {"accessKey: replace-me": f"accessKey: {ACCESS_KEY}", "secretKey: replace-me": f"secretKey: {SECRET_KEY}"}
     for name, values in {"minimal": addresses, "bucket-secret": keys}.items():
@@ -157,3 +158,10 @@ def test_a_manifest_is_recorded_without_a_program_by_the_guides_command(
     files = Files(bucket, bucket.await_playlist().removesuffix(".m3u8"))
     files.check_playlist(slice_seconds=15)
     files.check_manifest()
+
+
+def test_the_client_library_of_rooms_is_where_the_guides_commands_say(tmp_path: Path) -> None:
+    """Promise: whoever follows them has the very library that rooms are tested with."""
+    commands = block("sh", under="A LiveKit room") + 'printf "%s" "$CLOUD_RECORDING_LIVEKIT_LIBRARY" >named\n'
+    run(commands, tmp_path, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert Path((tmp_path / "named").read_text()).read_bytes() == livekit_library().read_bytes()
