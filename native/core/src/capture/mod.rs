@@ -9,6 +9,7 @@
 //! - `intake`: where participants come in, of whatever kind of channel.
 //! - `source`: streams of a network: opening, guarding, decoding, and why one fails.
 //! - `room`: a LiveKit room: joining it, who has a place, what comes of whom, and when sound was spoken.
+//! - `reconnect`: the pauses between two connections of a source or a room.
 //! - `roster`: who is in the channel now, in the layouts' order.
 //! - `feed`, `timeline`: pictures and samples that are due, on the recording's clock.
 //! - `tick`: the heartbeat: takes what every feed has for its moment.
@@ -43,6 +44,7 @@ pub(crate) mod orientation;
 mod output;
 mod participant_regions;
 pub(crate) mod passthrough;
+mod reconnect;
 mod repair;
 mod room;
 mod roster;

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::api::{CaptureConfig, CaptureEvent, RoomAccess, RoomSource, VideoStream};
-use super::clock::nanos;
 use super::fault::Fatal;
 use super::intake::{ChannelKind, Intake, MediaWarnings};
+use super::reconnect::ReconnectPauses;
 use super::source::Guard;
 use crate::livekit::client::RoomClient;
 use crate::livekit::{token, ClientLibrary};
@@ -29,13 +29,6 @@ const SCHEMES: [&str; 4] = ["ws", "wss", "http", "https"];
 
 /// A server that answers nothing for so long is not there.
 const JOIN: Duration = Duration::from_secs(20);
-
-/// Pauses between attempts grow from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-
-/// Who is thrown out sooner after joining waits longer before the next attempt, as after a failure.
-const STEADY: Duration = Duration::from_secs(20);
 
 /// The participants of a room.
 pub struct RoomChannel<'a> {
@@ -78,11 +71,11 @@ impl RoomAttendance {
     /// Until the stop, or until the recorder is not to come back.
     fn run(&mut self) {
         let clock = Arc::clone(self.intake.clock());
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = ReconnectPauses::new();
         while !self.intake.stop().is_raised() {
             let began = clock.now();
-            let trouble = match self.join() {
-                Err(trouble) => trouble,
+            let (trouble, lasted) = match self.join() {
+                Err(trouble) => (trouble, None),
                 Ok(mut visit) => {
                     let Some(reason) = visit.stay() else { return };
                     let trouble = RoomTrouble::of_leaving(reason);
@@ -91,16 +84,14 @@ impl RoomAttendance {
                         self.tell(trouble);
                         return;
                     }
-                    pause = if clock.now() - began < nanos(STEADY) { pause } else { FIRST_PAUSE };
-                    trouble
+                    (trouble, Some(clock.now() - began))
                 }
             };
             if self.intake.stop().is_raised() {
                 return;
             }
             self.tell(trouble);
-            clock.wait_until(clock.now() + nanos(pause), self.intake.stop());
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            clock.wait_until(clock.now() + pauses.after(lasted), self.intake.stop());
         }
     }
 

@@ -32,9 +32,10 @@ use std::time::Duration;
 
 use super::api::{Access, CaptureConfig, CaptureEvent, StreamSource, VideoStream};
 use super::av;
-use super::clock::{nanos, SECOND};
+use super::clock::SECOND;
 use super::fault::contained;
 use super::intake::{Intake, MediaWarnings};
+use super::reconnect::ReconnectPauses;
 pub use cause::{SourceCause, SourceFailure, TlsCause};
 pub use guard::{Guard, Refusal};
 pub use hosts::HostPattern;
@@ -48,13 +49,6 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 /// A source that sends pictures, none of which can be decoded before a key picture, is waited for so long: cameras that
 /// save bits send one a minute.
 pub const KEY_PICTURE: Duration = Duration::from_secs(60);
-
-/// Pauses between attempts grow from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-
-/// Who leaves sooner after joining is flapping: the next pause is longer, as after a failure.
-const STEADY: Duration = Duration::from_secs(20);
 
 /// How one connection went: whether the participant joined, whether the source has an end by its nature, why it ended.
 pub struct Played {
@@ -121,7 +115,7 @@ impl Source {
 
     /// The same with another way to play a connection.
     pub fn run_with(&self, mut play: impl FnMut(Input) -> Played) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = ReconnectPauses::new();
         let mut failing: Option<(SourceFailure, u32)> = None;
         let clock = self.intake.clock();
         while !self.intake.stop().is_raised() {
@@ -139,12 +133,11 @@ impl Source {
             }
             if joined {
                 failing = None;
-                pause = if clock.now() - began < nanos(STEADY) { pause } else { FIRST_PAUSE };
             } else {
                 failing = Some(self.fail_again(failure, failing));
             }
-            clock.wait_until(clock.now() + nanos(pause), self.intake.stop());
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let pause = pauses.after(joined.then(|| clock.now() - began));
+            clock.wait_until(clock.now() + pause, self.intake.stop());
         }
     }
 
