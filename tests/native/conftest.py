@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.livekit import livekit_library
 from tests.support.participants import participant
 from tests.support.recorder import REPOSITORY, Recorder, recorder
 from tests.support.rtmp import RtmpServer, rtmp_server
@@ -50,6 +51,12 @@ def alice(rtmp: RtmpServer, tmp_path: Path) -> Iterator[str]:
     url = rtmp.url(f"alice-{tmp_path.name}")
     with participant(url, log=tmp_path / "alice.log"):
         yield url
+
+
+@pytest.fixture
+def livekit_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorders find the client library that joins rooms."""
+    monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
 
 
 @pytest.fixture

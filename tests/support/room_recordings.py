@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recording of a LiveKit room is started with, and what became of it: its film, and who was in it when."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.support import media
+from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer
+from tests.support.s3 import Bucket
+
+WHOLE = media.Region(0.1, 0.1, 0.8, 0.8)
+LEFT = media.Region(0.05, 0.3, 0.4, 0.4)
+RIGHT = media.Region(0.55, 0.3, 0.4, 0.4)
+
+
+def of_room(document: dict[str, Any], server: LiveKitServer, **fields: Any) -> dict[str, Any]:
+    """The document with the server's room as its channel."""
+    access = {} if fields else {"apiKey": API_KEY, "apiSecret": API_SECRET}
+    return {**document, "channels": [{"livekit": {"url": server.url, **access, **fields}}]}
+
+
+def recorded(bucket: Bucket, directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Everything that was recorded in one file, and the manifest."""
+    files = bucket.download(directory)
+    manifest = json.loads(next(file for file in files if file.name.endswith("_manifest.json")).read_text())
+    slices = [directory / file["name"] for file in manifest["files"] if file["name"].endswith(".ts")]
+    return media.joined(slices, directory / "all.ts"), manifest
+
+
+def seconds(manifest: dict[str, Any], identity: str) -> tuple[int, float, float]:
+    """The participant's uid, and when it came and left, in seconds of the recording."""
+    (who,) = [each for each in manifest["participants"] if each.get("identity") == identity]
+    (presence,) = who["presences"]
+    begin = datetime.fromisoformat(manifest["startTime"])
+    came, left = (datetime.fromisoformat(presence[field]) for field in ("joinTime", "leaveTime"))
+    return who["uid"], (came - begin).total_seconds(), (left - begin).total_seconds()
+
+
+class Film:
+    """What is seen and heard at a second of a file: its slices are too short to seek in."""
+
+    def __init__(self, file: Path) -> None:
+        self._pictures = media.pictures(file, per_second=10)
+        self._sound = media.sound(file)
+
+    def colours(self, at: float, *regions: media.Region) -> list[str]:
+        return [media.colour(self._pictures[round(at * 10)], region) for region in regions or (WHOLE,)]
+
+    def hears(self, at: float, *tones: int) -> list[bool]:
+        begin = round(at * media.SAMPLE_RATE)
+        return [media.hears(self._sound[begin : begin + media.SAMPLE_RATE], tone) for tone in tones]
