@@ -54,4 +54,5 @@ def _put(target: Any, path: list[str], value: object) -> None:
     elif value is REMOVED:
         del target[key]
     else:
-        target[key] = value
+        # What a later change goes into must not be the table's own.
+        target[key] = copy.deepcopy(value)

@@ -28,6 +28,9 @@ SECRET_PARAMETERS: Final = (
 )
 _SECRET_REF: Final = {"name": "streams", "key": "alice"}
 
+_ROOM: Final = {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}}
+A_ROOM: Final = {"channel.streams": REMOVED, "channel.livekit": _ROOM}
+
 _PLACE: Final = {
     "endpoint": "https://s3.example.com",
     "bucket": "recordings",
@@ -37,7 +40,6 @@ _BACKUP: Final = {**_PLACE, "bucket": "spare"}
 
 CREATION_MISTAKES: Final = (
     Mistake("an unknown field", {"chanel": {}}, "spec.chanel", "unknown field"),
-    Mistake("a field of a later version", {"channel.livekit": {}}, "spec.channel.livekit", "unknown field"),
     Mistake("no channel", {"channel": REMOVED}, "spec.channel", "Required value"),
     Mistake("no channel name", {"channel.name": REMOVED}, "spec.channel.name", "Required value"),
     Mistake("an empty channel name", {"channel.name": ""}, "spec.channel.name", "at least 1 chars long"),
@@ -56,7 +58,74 @@ CREATION_MISTAKES: Final = (
         "at most one of `appId` and `appIdSecretRef`",
     ),
     Mistake("an unknown channel type", {"channel.type": "live"}, "spec.channel.type", '"Communication", "Live"'),
-    Mistake("no streams", {"channel.streams": REMOVED}, "spec.channel.streams", "Required value"),
+    Mistake(
+        "neither streams nor a room",
+        {"channel.streams": REMOVED},
+        "spec.channel",
+        "must have exactly one of `streams` and `livekit`",
+    ),
+    Mistake(
+        "both streams and a room", {"channel.livekit": _ROOM}, "spec.channel", "exactly one of `streams` and `livekit`"
+    ),
+    Mistake(
+        "nothing to join a room with",
+        {**A_ROOM, "channel.livekit": {"url": "wss://livekit.example.com"}},
+        "spec.channel",
+        "exactly one of `livekit.apiKeySecretRef` and `tokenSecretRef`",
+    ),
+    Mistake(
+        "both a key and a token for a room",
+        {**A_ROOM, "channel.tokenSecretRef": _SECRET_REF},
+        "spec.channel",
+        "exactly one of `livekit.apiKeySecretRef` and `tokenSecretRef`",
+    ),
+    Mistake(
+        "an identity beside a token, which has one",
+        {
+            **A_ROOM,
+            "channel.livekit": {"url": "wss://livekit.example.com", "identity": "recorder"},
+            "channel.tokenSecretRef": _SECRET_REF,
+        },
+        "spec.channel.livekit.identity",
+        "the token says who the recorder is",
+    ),
+    Mistake("an App ID for a room", {**A_ROOM, "channel.appId": "a"}, "spec.channel", "neither `appId` nor"),
+    Mistake(
+        "a room name of more than 256 bytes",
+        {**A_ROOM, "channel.livekit.room": "会" * 86},
+        "spec.channel.livekit.room",
+        "at most 256 bytes",
+    ),
+    Mistake(
+        "an identity of nothing",
+        {**A_ROOM, "channel.livekit.identity": ""},
+        "spec.channel.livekit.identity",
+        "at least 1",
+    ),
+    *(
+        Mistake(called, {**A_ROOM, "channel.livekit.url": url}, "spec.channel.livekit.url", rule, kept="hunter2")
+        for called, url, rule in (
+            ("a room at an RTMP server", "rtmp://livekit.example.com", "whose scheme is one of 'ws', 'wss'"),
+            (
+                "a password in a LiveKit server's URL",
+                "wss://me:hunter2@livekit.example.com",
+                "must not carry credentials before '@'; name the Secret",
+            ),
+            (
+                "a token in a LiveKit server's URL",
+                "wss://livekit.example.com/rtc?access_token=hunter2",
+                "must not carry a password, key, token",
+            ),
+            ("a link-local LiveKit server", "ws://169.254.169.254:7880", "link-local address"),
+            ("a blank in a LiveKit server's URL", "ws://livekit .example.com", "white space"),
+        )
+    ),
+    Mistake(
+        "a room that is passed through",
+        {**A_ROOM, "recording.video.passthrough": {}},
+        "spec.recording.video.passthrough",
+        "unless `channel.streams` has exactly one participant",
+    ),
     Mistake("an empty list of streams", {"channel.streams": []}, "spec.channel.streams", "at least 1 items"),
     Mistake(
         "eighteen streams",
@@ -365,6 +434,7 @@ UPDATE_MISTAKES: Final = (
     ),
     Mistake("the recorder's own uid", {"channel.streams": [a_stream(1000)]}, "spec.channel.uid", "must differ"),
     Mistake("another channel", {"channel.name": "room-2"}, "spec.channel.name", _FIXED),
+    Mistake("a room instead of streams", A_ROOM, "spec.channel.livekit", _FIXED),
     Mistake("another uid", {"channel.uid": 1001}, "spec.channel.uid", _FIXED),
     Mistake("another type", {"channel.type": "Live"}, "spec.channel.type", _FIXED),
     Mistake("an App ID that was not there", {"channel.appId": "a"}, "spec.channel.appId", _FIXED),
@@ -446,6 +516,27 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
             {"uid": 2, "url": "rtsps://cam.example.com/1", "certificateSha256": ":".join(["Ab"] * 32)},
         ]
     },
+    "a room": A_ROOM,
+    "a room by all that can be said of it": {
+        **A_ROOM,
+        "channel.livekit": {
+            **_ROOM,
+            "apiKeySecretRef": {
+                "name": "livekit",
+                "apiKeyKey": "LIVEKIT_API_KEY",
+                "apiSecretKey": "LIVEKIT_API_SECRET",
+            },
+            "room": "会" * 85,
+            "identity": "recorder 1",
+            "hidden": False,
+        },
+    },
+    "a room that a token lets into": {
+        **A_ROOM,
+        "channel.livekit": {"url": "http://livekit.media.svc:7880"},
+        "channel.tokenSecretRef": _SECRET_REF,
+    },
+    "somebody large in a room": {**A_ROOM, "recording.video": {"layout": "Vertical", "maxResolutionUid": 77}},
     "1080p upright": {"recording.video": {"width": 1080, "height": 1920}},
     "1080p across": {"recording.video": {"width": 1920, "height": 1080}},
     "Vertical": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 1}},

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import SpecModel, Uid
+from cloud_recording.api.livekit import LiveKit
 from cloud_recording.api.rules import Rule, kubernetes, matches, matches_not
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, no_secrets, of_field
@@ -211,28 +212,58 @@ ChannelName = Annotated[
 ]
 
 
+_ROOM_RULES: Final = (
+    Rule(
+        "has(self.streams) != has(self.livekit)",
+        "must have exactly one of `streams` and `livekit`",
+        lambda channel: (channel.streams is None) != (channel.livekit is None),
+    ),
+    Rule(
+        "!has(self.livekit) || has(self.livekit.apiKeySecretRef) != has(self.tokenSecretRef)",
+        "must have exactly one of `livekit.apiKeySecretRef` and `tokenSecretRef` beside `livekit`",
+        lambda channel: (
+            channel.livekit is None
+            or (channel.livekit.api_key_secret_ref is None) != (channel.token_secret_ref is None)
+        ),
+    ),
+    Rule(
+        "!has(self.livekit) || !has(self.livekit.identity) || !has(self.tokenSecretRef)",
+        "must be left out beside `tokenSecretRef`: the token says who the recorder is",
+        lambda channel: channel.livekit is None or channel.livekit.identity is None or channel.token_secret_ref is None,
+        field=".livekit.identity",
+    ),
+    Rule(
+        "!has(self.livekit) || !(has(self.appId) || has(self.appIdSecretRef))",
+        "must have neither `appId` nor `appIdSecretRef` beside `livekit`: the API key is in the Secret that "
+        "`livekit.apiKeySecretRef` names",
+        lambda channel: channel.livekit is None or (channel.app_id is None and channel.app_id_secret_ref is None),
+    ),
+)
+
+
 class Channel(SpecModel):
-    """The channel to record. This version records channels made of `streams`."""
+    """The channel to record: made of `streams`, or a room of a LiveKit server."""
 
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
+            *_ROOM_RULES,
             Rule(
                 "!(has(self.appId) && has(self.appIdSecretRef))",
                 "must have at most one of `appId` and `appIdSecretRef`",
                 lambda channel: channel.app_id is None or channel.app_id_secret_ref is None,
             ),
             Rule(
-                "self.streams.all(stream, stream.uid != self.uid)",
+                "!has(self.streams) || self.streams.all(stream, stream.uid != self.uid)",
                 "must differ from the `uid` of every participant in `streams`",
-                lambda channel: all(stream.uid != channel.uid for stream in channel.streams),
+                lambda channel: all(stream.uid != channel.uid for stream in channel.listed_streams),
                 field=".uid",
             ),
         )
     )
 
     name: ChannelName = Field(
-        description="Name of the channel. It is part of every file's name; bytes other than letters, digits, '.', '_' "
-        "and '-' are written as =XX there.",
+        description="Name of the channel, and of the LiveKit room unless `livekit.room` says otherwise. It is part of "
+        "every file's name; bytes other than letters, digits, '.', '_' and '-' are written as =XX there.",
         json_schema_extra=kubernetes(fixed=True),
     )
     app_id: AppId | None = Field(
@@ -256,14 +287,27 @@ class Channel(SpecModel):
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
-        description="Secret key that holds the channel's token, given to the engine. The default engine needs none for "
-        "`streams`; another engine may.",
+        description="Secret key that holds the channel's token, given to the engine: with `livekit` a token that lets "
+        "its holder join the room, instead of an API key. The default engine needs none for `streams`; another engine "
+        "may.",
         json_schema_extra=kubernetes(fixed=True),
     )
-    streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=MAX_STREAMS)] = Field(
+    streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=MAX_STREAMS)] | None = Field(
+        default=None,
         description="The participants, each with a URL its live media is fetched from. They may come and go at any "
         "time; a participant that is not there yet is asked for again and again. The list may change while it records: "
         "who is added joins, who is removed leaves, and one that is fetched otherwise leaves and joins again. Secrets "
         "that no stream named when the recording's pod was made are not in it.",
         json_schema_extra=kubernetes(list_map_keys=("uid",), item="participant"),
     )
+    livekit: LiveKit | None = Field(
+        default=None,
+        description="Instead of `streams`: a room of a LiveKit server. Whoever publishes there is recorded; nobody is "
+        "named beforehand. Another engine than the default one records no rooms.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+
+    @property
+    def listed_streams(self) -> tuple[Stream, ...]:
+        """The participants that are named beforehand: none of a room."""
+        return self.streams or ()

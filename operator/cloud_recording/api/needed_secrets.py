@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cloud_recording.api.channel import Stream
+from cloud_recording.api.livekit import LiveKit
 from cloud_recording.api.recording import CloudRecordingSpec
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Storage
@@ -28,8 +29,10 @@ def needed_keys(spec: CloudRecordingSpec) -> Iterator[NeededKey]:
         yield NeededKey("spec.channel.appIdSecretRef", channel.app_id_secret_ref)
     if channel.token_secret_ref:
         yield NeededKey("spec.channel.tokenSecretRef", channel.token_secret_ref)
-    for index, stream in enumerate(channel.streams):
+    for index, stream in enumerate(channel.listed_streams):
         yield from _of_stream(stream, f"spec.channel.streams[{index}]")
+    if channel.livekit:
+        yield from _of_room(channel.livekit, "spec.channel.livekit")
     yield from _of_storage(spec.storage, "spec.storage")
     if spec.backup:
         yield from _of_storage(spec.backup, "spec.backup")
@@ -43,6 +46,13 @@ def _of_stream(stream: Stream, field: str) -> Iterator[NeededKey]:
             yield NeededKey(f"{field}.headers[{index}].valueSecretRef", header.value_secret_ref)
     if stream.ca_secret_ref:
         yield NeededKey(f"{field}.caSecretRef", stream.ca_secret_ref)
+
+
+def _of_room(room: LiveKit, field: str) -> Iterator[NeededKey]:
+    server = room.api_key_secret_ref
+    if server:
+        for key in (server.api_key_key, server.api_secret_key):
+            yield NeededKey(f"{field}.apiKeySecretRef", SecretKeyRef(name=server.name, key=key))
 
 
 def _of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:

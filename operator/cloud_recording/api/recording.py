@@ -67,24 +67,27 @@ class CloudRecordingSpec(SpecModel):
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
             Rule(
-                "!has(self.recording.video.maxResolutionUid) || "
+                "!has(self.recording.video.maxResolutionUid) || !has(self.channel.streams) || "
                 "self.channel.streams.exists(stream, stream.uid == self.recording.video.maxResolutionUid)",
                 "must be the `uid` of a participant in `channel.streams`",
                 lambda spec: (
                     spec.recording.video.max_resolution_uid is None
+                    or spec.channel.streams is None
                     or any(stream.uid == spec.recording.video.max_resolution_uid for stream in spec.channel.streams)
                 ),
                 field=".recording.video.maxResolutionUid",
             ),
             Rule(
-                "!has(self.recording.video.passthrough) || self.channel.streams.size() == 1",
+                "!has(self.recording.video.passthrough) || "
+                "(has(self.channel.streams) && self.channel.streams.size() == 1)",
                 "must be left out unless `channel.streams` has exactly one participant: only a single stream can be "
                 "recorded as it is",
-                lambda spec: spec.recording.video.passthrough is None or len(spec.channel.streams) == 1,
+                lambda spec: spec.recording.video.passthrough is None or len(spec.channel.listed_streams) == 1,
                 field=".recording.video.passthrough",
             ),
             Rule(
-                "!has(self.recording.video.passthrough) || self.channel.streams == oldSelf.channel.streams",
+                "!has(self.recording.video.passthrough) || !has(self.channel.streams) || "
+                "!has(oldSelf.channel.streams) || self.channel.streams == oldSelf.channel.streams",
                 "must stay as it is beside `recording.video.passthrough`: a stream that is recorded as it is cannot be "
                 "exchanged for another",
                 always,

@@ -11,6 +11,7 @@ from pydantic import Field
 from cloud_recording.api.base import SpecModel
 from cloud_recording.api.channel import URL_SCHEMES
 from cloud_recording.api.host_patterns import ANY_HOST, HostPattern
+from cloud_recording.api.livekit import ROOM_SCHEMES
 from cloud_recording.api.pod_options import Resources
 from cloud_recording.api.recording import DEFAULT_ENGINE
 
@@ -82,7 +83,7 @@ class AllowedSettings(SpecModel):
     An entry of `secrets`, `labels` or `annotations` is a name or key; `*` ends a prefix.
     """
 
-    protocols: tuple[str, ...] = URL_SCHEMES
+    protocols: tuple[str, ...] = tuple(dict.fromkeys((*URL_SCHEMES, *ROOM_SCHEMES)))
     link_local: bool = False
     stream_hosts: tuple[HostPattern, ...] = (ANY_HOST,)
     endpoints: tuple[HostPattern, ...] = (ANY_HOST,)

@@ -44,23 +44,30 @@ def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[s
     if spec.engine.name not in settings.engines:
         known = ", ".join(f"'{name}'" for name in sorted(settings.engines))
         yield f"`spec.engine.name` must be one of the administrator's engines: {known}"
-    for index, stream in enumerate(spec.channel.streams):
-        scheme = (stream.url or "").partition("://")[0]
-        if stream.url is not None and scheme not in settings.allowed.protocols:
-            yield f"`spec.channel.streams[{index}].url` must not use '{scheme}': the administrator does not allow it"
-        elif stream.url is not None and not is_listed(
-            urlsplit(stream.url).hostname or "", settings.allowed.stream_hosts
-        ):
-            yield (
-                f"`spec.channel.streams[{index}].url` must not lead to '{urlsplit(stream.url).hostname}': the "
-                "administrator does not allow it"
-            )
+    for index, stream in enumerate(spec.channel.listed_streams):
+        if stream.url is not None:
+            yield from _url_denials(f"spec.channel.streams[{index}].url", stream.url, settings.allowed)
+    if spec.channel.livekit is not None:
+        yield from _url_denials("spec.channel.livekit.url", spec.channel.livekit.url, settings.allowed)
     yield from _storage_denials(spec, settings.allowed)
     if spec.backup is not None and not is_listed(playlist_url.host(spec.backup), settings.allowed.endpoints):
         host = playlist_url.host(spec.backup)
         yield f"`spec.backup` must not lead to '{host}': the administrator does not allow it"
     if spec.pod is not None:
         yield from _pod_denials(spec.pod, settings.allowed)
+
+
+def _url_denials(field: str, url: str, allowed: AllowedSettings) -> Iterator[str]:
+    scheme = url.partition("://")[0]
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        yield f"`{field}` must be a URL: its host cannot be read"
+        return
+    if scheme not in allowed.protocols:
+        yield f"`{field}` must not use '{scheme}': the administrator does not allow it"
+    elif not is_listed(host or "", allowed.stream_hosts):
+        yield f"`{field}` must not lead to '{host}': the administrator does not allow it"
 
 
 def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from cloud_recording.api.channel import URL_SCHEMES
 from cloud_recording.api.host_patterns import is_listed
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
@@ -31,7 +32,7 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
         storage=storage,
         callback_url=settings.callbacks.url,
         engine=EngineLibrary(name=spec.engine.name, library_path=settings.engines[spec.engine.name]),
-        protocols=tuple(settings.allowed.protocols),
+        protocols=tuple(scheme for scheme in settings.allowed.protocols if scheme in URL_SCHEMES),
         allow_link_local=settings.allowed.link_local,
         stream_hosts=settings.allowed.stream_hosts,
         max_wait_seconds=None if recording.status.start_time else spec.recording.max_wait_seconds,

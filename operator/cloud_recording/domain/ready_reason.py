@@ -115,7 +115,7 @@ def _streams_refused_message(recording: CloudRecording, part: Part) -> str:
     secrets = [
         f"key '{stream.url_secret_ref.key}' of Secret '{stream.url_secret_ref.name}' holds the URL of "
         f"{participant(stream.uid, stream.name)}"
-        for stream in recording.spec.channel.streams
+        for stream in recording.spec.channel.listed_streams
         if stream.url_secret_ref is not None
     ]
     return "; ".join(filter(None, (part.message, *secrets)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cloud_recording.api.channel import MAX_STREAMS
 from cloud_recording.api.media import StreamKinds
 from cloud_recording.api.recording import CloudRecordingSpec
 
@@ -32,6 +33,10 @@ BASE_MEBIBYTES: Final = 160
 STREAM_MEBIBYTES: Final = 12
 """One participant's buffers and decoded frames."""
 
+ROOM_PARTICIPANTS: Final = 4
+"""For how many people a room's pod asks, as nobody knows beforehand who comes; its limit is for as many as there can
+be."""
+
 CANVAS_MEBIBYTES_PER_MEGAPIXEL: Final = 40
 """The canvas, the encoder's reference frames and its look-ahead."""
 
@@ -51,7 +56,7 @@ MEBIBYTE: Final = 1024 * 1024
 def default_resources(spec: CloudRecordingSpec) -> dict[str, dict[str, str]]:
     """Requests and limits of the recorder's container for this recording."""
     memory, disk = memory_mebibytes(spec), disk_mebibytes(spec)
-    most = composing_mebibytes(spec) * MEMORY_LIMIT_FACTOR
+    most = composing_mebibytes(spec, participants=_most_participants(spec)) * MEMORY_LIMIT_FACTOR
     return {
         "requests": {"cpu": f"{millicpu(spec)}m", "memory": f"{memory}Mi", "ephemeral-storage": f"{disk}Mi"},
         "limits": {"memory": f"{most}Mi", "ephemeral-storage": f"{disk}Mi"},
@@ -60,26 +65,26 @@ def default_resources(spec: CloudRecordingSpec) -> dict[str, dict[str, str]]:
 
 def millicpu(spec: CloudRecordingSpec) -> int:
     """Thousandths of a processor that the recording is expected to use."""
-    streams = len(spec.channel.streams)
-    audio = AUDIO_MILLICPU * streams
+    participants = _participants(spec)
+    audio = AUDIO_MILLICPU * participants
     if _has_no_canvas(spec):
         return BASE_MILLICPU + audio
     pixels_per_second = _pixels(spec) * spec.recording.video.frames_per_second
     encode = ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND * pixels_per_second // MILLION
-    return BASE_MILLICPU + audio + DECODE_MILLICPU * streams + encode
+    return BASE_MILLICPU + audio + DECODE_MILLICPU * participants + encode
 
 
 def memory_mebibytes(spec: CloudRecordingSpec) -> int:
     """Mebibytes that the recording is expected to use."""
     if _has_no_canvas(spec):
-        return BASE_MEBIBYTES + STREAM_MEBIBYTES * len(spec.channel.streams)
-    return composing_mebibytes(spec)
+        return BASE_MEBIBYTES + STREAM_MEBIBYTES * _participants(spec)
+    return composing_mebibytes(spec, participants=_participants(spec))
 
 
-def composing_mebibytes(spec: CloudRecordingSpec) -> int:
+def composing_mebibytes(spec: CloudRecordingSpec, *, participants: int) -> int:
     """The same once its picture is composed, which what is passed through may come to: a limit has to allow it."""
     canvas = 0 if spec.recording.streams is StreamKinds.AUDIO_ONLY else _pixels(spec)
-    streams = STREAM_MEBIBYTES * len(spec.channel.streams)
+    streams = STREAM_MEBIBYTES * participants
     return BASE_MEBIBYTES + streams + CANVAS_MEBIBYTES_PER_MEGAPIXEL * canvas // MILLION
 
 
@@ -88,6 +93,14 @@ def disk_mebibytes(spec: CloudRecordingSpec) -> int:
     empty_dir = spec.work.empty_dir
     work = -(-empty_dir.size_limit_bytes // MEBIBYTE) if empty_dir is not None else 0
     return work + TMP_MEBIBYTES + LOG_MEBIBYTES
+
+
+def _participants(spec: CloudRecordingSpec) -> int:
+    return ROOM_PARTICIPANTS if spec.channel.streams is None else len(spec.channel.streams)
+
+
+def _most_participants(spec: CloudRecordingSpec) -> int:
+    return MAX_STREAMS if spec.channel.streams is None else len(spec.channel.streams)
 
 
 def _has_no_canvas(spec: CloudRecordingSpec) -> bool:

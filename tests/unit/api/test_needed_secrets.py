@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from cloud_recording.api.livekit import ApiKeySecretRef
 from cloud_recording.api.needed_secrets import needed_keys
 from cloud_recording.api.recording import CloudRecordingSpec
 from cloud_recording.api.secret_refs import SecretKeyRef
@@ -23,6 +24,7 @@ SPEC = {
         "streams": [
             {"uid": 2, "urlSecretRef": REF, "caSecretRef": REF, "headers": [{"name": "X", "valueSecretRef": REF}]}
         ],
+        "livekit": {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}},
     },
     "storage": {
         "endpoint": "https://s3.example.com",
@@ -51,7 +53,7 @@ def secret_fields(model: type[BaseModel], path: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         here = f"{path}.{field.alias or name}"
         for inner in models_in(field.annotation):
-            if inner in {SecretKeyRef, BucketSecretRef}:
+            if inner in {SecretKeyRef, BucketSecretRef, ApiKeySecretRef}:
                 yield here
             else:
                 yield from secret_fields(inner, here)

@@ -29,6 +29,9 @@ ONLY_A_CLUSTER_FORBIDS: Final = frozenset(
         "a link-local address as a stream",
         "a blank in a stream's URL",
         "a link-local endpoint",
+        "a password in a LiveKit server's URL",
+        "a token in a LiveKit server's URL",
+        "a link-local LiveKit server",
     }
 )
 """It protects a cluster from its users, and a secret from whoever may read the object; on one's own machine neither."""

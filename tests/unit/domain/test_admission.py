@@ -10,6 +10,11 @@ from tests.unit.domain.builders import SETTINGS, a_recording
 
 KEYS = {"secretRef": {"name": "team-a-bucket"}}
 OWN = {"endpoint": "https://s3.example.com", "bucket": "recordings", "credentials": KEYS}
+ROOM = {
+    "name": "room-1",
+    "uid": 1000,
+    "livekit": {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}},
+}
 STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
 
 
@@ -57,6 +62,19 @@ STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
             {"stream_hosts": ("10.0.0.0/8", "*.media.internal")},
             {"channel": {"name": "room-1", "uid": 1000, "streams": [STREAM]}},
             "`spec.channel.streams[0].url` must not lead to 'media.example.com'",
+        ),
+        (
+            {"stream_hosts": ("*.media.internal",)},
+            {"channel": ROOM},
+            "`spec.channel.livekit.url` must not lead to 'livekit.example.com'",
+        ),
+        ({"stream_hosts": ("*.example.com",)}, {"channel": ROOM}, None),
+        ({"protocols": ("rtmps", "https")}, {"channel": ROOM}, "`spec.channel.livekit.url` must not use 'wss'"),
+        ({"secrets": ("recording-*", "bucket-credentials")}, {"channel": ROOM}, "must not name the Secret 'livekit'"),
+        (
+            {},
+            {"channel": {**ROOM, "livekit": {"url": "wss://[livekit"}}},
+            "`spec.channel.livekit.url` must be a URL: its host cannot be read",
         ),
         (
             {"stream_hosts": ("media.example.com",)},

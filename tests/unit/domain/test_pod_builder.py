@@ -25,6 +25,18 @@ RECORDINGS = {
         a_recording().spec(recording={"video": {"passthrough": {"longestSliceSeconds": 30}}}).build(),
         0,
     ),
+    "room": (
+        a_recording()
+        .spec(
+            channel={
+                "name": "stand-up",
+                "uid": 1000,
+                "livekit": {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}},
+            }
+        )
+        .build(),
+        0,
+    ),
     "every-option": (
         a_recording()
         .spec(

@@ -15,6 +15,7 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.runner.control_protocol import Job, Mode, SecretText
+from cloud_recording.runner.recorder.engine_arguments import secret_files
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.recorder_job import JobBuilder
 from cloud_recording.runner.supervisor.streams_refusal import streams_refusal
@@ -94,6 +95,40 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
         SecretText(path=str(tmp_path / "channel" / "token")),
     )
     assert Job.from_json(job.as_json()) == job
+
+
+def a_room(tmp_path: Path, *, token: bool = False, **more: Any) -> Job:
+    """The job of a recording of a room, joined with an API key or a token."""
+    told = document()
+    key = {} if token else {"apiKeySecretRef": {"name": "livekit", "apiSecretKey": "secret"}}
+    channel = {"name": "room 1", "uid": 7, "livekit": {"url": "wss://livekit.example.com", **key, **more}}
+    told["spec"]["channel"] = channel | ({"tokenSecretRef": {"name": "livekit", "key": "token"}} if token else {})
+    return builder(told, tmp_path).job(Mode.RECORD, DESIRED)
+
+
+def test_a_room_is_joined_with_the_secret_as_a_file_and_the_key_as_app_id(tmp_path: Path) -> None:
+    job = a_room(tmp_path, room="Room №1", identity="recorder-1", hidden=False)
+    secret = tmp_path / "livekit" / "secret"
+    assert job.configuration["channels"] == [
+        {
+            "name": "room 1",
+            "livekit": {
+                "url": "wss://livekit.example.com",
+                "apiSecretFile": str(secret),
+                "room": "Room №1",
+                "identity": "recorder-1",
+                "hidden": False,
+            },
+        }
+    ]
+    assert (job.app_id, job.token) == (SecretText(path=str(tmp_path / "livekit" / "apiKey")), None)
+    assert secret in set(secret_files(job)), "what the log may not have"
+
+
+def test_a_room_is_joined_with_a_token(tmp_path: Path) -> None:
+    job = a_room(tmp_path, token=True)
+    assert job.configuration["channels"][0]["livekit"] == {"url": "wss://livekit.example.com", "hidden": True}
+    assert (job.app_id.value, job.token) == ("streams", SecretText(path=str(tmp_path / "livekit" / "token")))
 
 
 def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class PodFiles:
         desired = self.desired
         stopped = desired.state is DesiredRecordingState.STOPPED
         self._mount(manifest.secrets)
-        self._check_secrets(self._document(), manifest.spec.channel.streams)
+        self._check_secrets(self._document(), manifest.spec.channel.listed_streams)
         self.desired = DesiredState.of_spec(
             manifest.spec,
             generation=desired.generation + 1,
@@ -63,7 +63,7 @@ class PodFiles:
         _write(self.mounts.pod / "recording.json", document.model_dump(mode="json", by_alias=True, exclude_none=True))
         _write(self.mounts.desired_path, self.desired.model_dump(mode="json", by_alias=True))
         self._mount(self._manifest.secrets)
-        self._check_secrets(document, document.spec.channel.streams)
+        self._check_secrets(document, document.spec.channel.listed_streams)
 
     def _check_secrets(self, document: RecordingDocument, streams: tuple[Stream, ...]) -> None:
         secrets = MountedSecrets(document, self.mounts.secrets)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON document that configures our engine for a pod: streams, storage, work volume. Secrets are paths in it."""
+"""The JSON document that configures our engine for a pod: channel, storage, work volume. Secrets are paths in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.channel import Header, Stream
+from cloud_recording.api.livekit import LiveKit
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Addressing, Storage, StorageVendor
@@ -58,7 +59,7 @@ class EngineConfiguration:
             "storage": self._storage(storage),
             **self._backup(),
             **_OF_A_POD,
-            "channels": [{"name": document.spec.channel.name, "streams": self.streams(streams), **self._passthrough()}],
+            "channels": [{"name": document.spec.channel.name, **self._people(streams), **self._passthrough()}],
         }
 
     def _work_bytes(self) -> dict[str, int]:
@@ -79,6 +80,23 @@ class EngineConfiguration:
     def _passthrough(self) -> dict[str, Any]:
         asked = self._document.spec.recording.video.passthrough
         return {} if asked is None else {"passthrough": asked.model_dump(by_alias=True, exclude_none=True)}
+
+    def _people(self, streams: Sequence[Stream]) -> dict[str, Any]:
+        """Where participants come from."""
+        room = self._document.spec.channel.livekit
+        return {"streams": self.streams(streams)} if room is None else {"livekit": self._room(room)}
+
+    def _room(self, room: LiveKit) -> dict[str, Any]:
+        """The API key is the job's App ID, and a ready token the job's token."""
+        server = room.api_key_secret_ref
+        secret = SecretKeyRef(name=server.name, key=server.api_secret_key) if server else None
+        optional = {
+            "apiSecretFile": str(self._secrets.path(secret)) if secret else None,
+            "room": room.room,
+            "identity": room.identity,
+        }
+        set_ones = {name: value for name, value in optional.items() if value is not None}
+        return {"url": room.url, **set_ones, "hidden": room.hidden}
 
     def streams(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
         """Participants, as engines read them."""

@@ -59,7 +59,7 @@ class MountedSecrets:
     def __init__(self, document: RecordingDocument, directory: Path) -> None:
         self._document = document
         self._directory = directory
-        self.streams = document.spec.channel.streams
+        self.streams = document.spec.channel.listed_streams
         """The participants whose Secrets are needed now."""
 
     def path(self, reference: SecretKeyRef) -> Path:

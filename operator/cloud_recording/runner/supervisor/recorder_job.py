@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.bitrate import bitrate_kbps
-from cloud_recording.api.channel import Stream
+from cloud_recording.api.channel import Channel, Stream
 from cloud_recording.api.regions import region_number
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Storage, StoragePlace
@@ -20,7 +20,7 @@ from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.published_numbers import UNENCRYPTED, number_of
 
 _NO_APP: Final = "streams"
-"""The interface wants an App ID in any case; channels made of streams have none."""
+"""The interface wants an App ID in any case; channels made of streams have none, nor have rooms joined by a token."""
 
 
 class JobBuilder:
@@ -47,7 +47,7 @@ class JobBuilder:
         channel, storage = self._document.spec.channel, at_place(self._document.storage, place)
         bucket = storage.credentials.secret_ref
         token = channel.token_secret_ref
-        app_id = channel.app_id_secret_ref
+        app_id = channel.app_id_secret_ref or _api_key(channel)
         return Job(
             mode=mode,
             work_directory=str(self._work),
@@ -61,7 +61,7 @@ class JobBuilder:
             decryption_secret=None,
             bucket=storage.bucket,
             numbers=self._numbers(storage, desired),
-            configuration=self._configuration.as_json(storage, streams or channel.streams)
+            configuration=self._configuration.as_json(storage, streams or channel.listed_streams)
             | self._rescued_to(mode, storage),
         )
 
@@ -101,3 +101,9 @@ class JobBuilder:
 
     def _text(self, reference: SecretKeyRef) -> SecretText:
         return SecretText(path=str(self._secrets.path(reference)))
+
+
+def _api_key(channel: Channel) -> SecretKeyRef | None:
+    """A LiveKit server's API key, which engines are given as App ID."""
+    server = channel.livekit.api_key_secret_ref if channel.livekit else None
+    return SecretKeyRef(name=server.name, key=server.api_key_key) if server else None

@@ -100,7 +100,7 @@ class Supervisor:
         concluded = facts.summary is not None
         self._state = State(
             desired=pod.mounts.desired(),
-            streams=_streams(facts) or self._document.spec.channel.streams,
+            streams=_streams(facts) or self._document.spec.channel.listed_streams,
             patient=patient,
             passes_through=self._document.spec.recording.video.passthrough is not None,
             facts=facts,
