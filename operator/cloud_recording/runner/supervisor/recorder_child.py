@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 _LINE_BYTES: Final = 1 << 20
 _CANNOT_START: Final = 127
-_INHERITED: Final = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TZ")
+_INHERITED: Final = (
+    *("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TZ"),
+    "CLOUD_RECORDING_LIVEKIT_LIBRARY",
+)
 """What a recorder process gets of the environment: nothing that anybody could have put a secret into."""
 
 
