@@ -37,6 +37,17 @@ RUN --mount=type=cache,target=/var/cache/cargo --mount=type=cache,target=/var/ca
     && make -C native install PREFIX=/usr/local DESTDIR=/installed
 
 
+# LiveKit's client library, which is loaded when a room is recorded, for the architecture that is built on: the lock has the
+# hash of each. The package has the notices of what is linked into it, but not the text of its own licence, which is ours, too.
+FROM toolchain AS rooms
+COPY LICENSE native/core/livekit/NOTICE requirements/livekit.lock ./
+RUN pip install --no-cache-dir --no-deps --only-binary=:all: --require-hashes --target package --requirement livekit.lock \
+    && resources=package/livekit/rtc/resources \
+    && install -D --mode=644 $resources/liblivekit_ffi.so /installed/usr/local/lib/liblivekit_ffi.so \
+    && install -D --mode=644 $resources/LICENSE.md /installed/usr/local/share/doc/livekit/NOTICES.md \
+    && install --mode=644 LICENSE NOTICE /installed/usr/local/share/doc/livekit/
+
+
 # pip and setuptools are Debian's, and stay behind with these stages.
 FROM toolchain AS dependencies
 COPY requirements/runtime.lock requirements/
@@ -70,6 +81,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && install --directory --owner=65532 --group=65532 /var/lib/cloud-recording
 COPY --from=dependencies /opt/cloud-recording /opt/cloud-recording
+COPY --from=rooms /installed/usr/local /usr/local
 COPY --from=library /installed/usr/local/lib /usr/local/lib
 COPY --from=package /installed/opt/cloud-recording /opt/cloud-recording
 RUN ldconfig

@@ -116,8 +116,10 @@ browser:
 
 .PHONY: lock
 lock: venv ## refresh requirements/*.lock from requirements/*.in
-	for set in runtime dev; do build/venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements/$$set.in -o requirements/$$set.lock; done
+	lock="build/venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-header --no-annotate"; \
+	$$lock --no-deps requirements/livekit.in -o requirements/livekit.lock; \
+	for set in runtime dev testbed; do $$lock requirements/$$set.in -o requirements/$$set.lock; done
 
 .PHONY: clean
 clean: demo-down ## delete what was built here (the caches stay)

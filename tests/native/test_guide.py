@@ -162,6 +162,7 @@ def test_a_manifest_is_recorded_without_a_program_by_the_guides_command(
 
 def test_the_client_library_of_rooms_is_where_the_guides_commands_say(tmp_path: Path) -> None:
     """Promise: whoever follows them has the very library that rooms are tested with."""
+    (tmp_path / "requirements").symlink_to(REPOSITORY / "requirements")
     commands = block("sh", under="A LiveKit room") + 'printf "%s" "$CLOUD_RECORDING_LIVEKIT_LIBRARY" >named\n'
     run(commands, tmp_path, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert Path((tmp_path / "named").read_text()).read_bytes() == livekit_library().read_bytes()
