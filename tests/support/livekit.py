@@ -95,11 +95,13 @@ def livekit_server(directory: Path, *, auto_create: bool = True) -> Iterator[Liv
         server.kill()
 
 
-def token(room: str, identity: str, *, secret: str = API_SECRET, seconds: int = 3600, **grants: Any) -> str:
+def token(
+    room: str, identity: str, *, key: str = API_KEY, secret: str = API_SECRET, seconds: int = 3600, **grants: Any
+) -> str:
     """A token with which `identity` joins the room; with a negative time it has expired."""
     video = {"room": room, "roomJoin": True, **grants}
     now = int(time.time())
-    claims = {"iss": API_KEY, "sub": identity, "nbf": now - 7200, "exp": now + seconds, "video": video}
+    claims = {"iss": key, "sub": identity, "nbf": now - 7200, "exp": now + seconds, "video": video}
     signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
     signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{_base64(signature)}"

@@ -8,7 +8,9 @@ screen), `unshare`, `leave`.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,31 @@ from livekit import rtc
 from PIL import Image, ImageColor
 
 WIDTH, HEIGHT, FRAMES_PER_SECOND = 640, 360, 15
+BLOCK_SIZE, BLOCK_STEP = 64, 11
 SAMPLE_RATE, BLOCK = 48_000, 480
 
 
-def picture(colour: str, width: int = WIDTH, height: int = HEIGHT) -> rtc.VideoFrame:
-    """A picture of nothing but the colour."""
+def picture(colour: str, width: int = WIDTH, height: int = HEIGHT, *, block_at: int | None = None) -> rtc.VideoFrame:
+    """A picture of nothing but the colour, or with a white block whose left edge is so many pixels from its own."""
     image = Image.new("RGBA", (width, height), ImageColor.getrgb(colour))
+    if block_at is not None:
+        image.paste(
+            "white", (block_at, height // 2 - BLOCK_SIZE // 2, block_at + BLOCK_SIZE, height // 2 + BLOCK_SIZE // 2)
+        )
     return rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, image.tobytes())
 
 
-async def show(source: rtc.VideoSource, frame: rtc.VideoFrame) -> None:
-    """Shows the picture again and again."""
-    while True:
+def pictures(colour: str, size: tuple[int, int], *, moving: bool) -> Iterator[rtc.VideoFrame]:
+    """What somebody shows one after the other: the same again, or a block that goes from left to right."""
+    if not moving:
+        yield from itertools.repeat(picture(colour, *size))
+    for at in itertools.cycle(range(0, size[0] - BLOCK_SIZE, BLOCK_STEP)):
+        yield picture(colour, *size, block_at=at)
+
+
+async def show(source: rtc.VideoSource, frames: Iterator[rtc.VideoFrame]) -> None:
+    """Shows one picture after the other."""
+    for frame in frames:
         source.capture_frame(frame)
         await asyncio.sleep(1 / FRAMES_PER_SECOND)
 
@@ -44,7 +59,8 @@ async def play(source: rtc.AudioSource, tone: int) -> None:
 class Publisher:
     """What of somebody is in the room."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, moving: bool = False) -> None:
+        self.moving = moving
         self.room = rtc.Room()
         self.tracks: dict[str, Any] = {}
         self.published: dict[str, str] = {}
@@ -57,7 +73,7 @@ class Publisher:
         options = rtc.TrackPublishOptions(source=source_kind, simulcast=False, video_codec=rtc.VideoCodec.VP8)
         publication = await self.room.local_participant.publish_track(self.tracks[kind], options)
         self.published[kind] = publication.sid
-        self.running[kind] = asyncio.create_task(show(source, picture(colour, *size)))
+        self.running[kind] = asyncio.create_task(show(source, pictures(colour, size, moving=self.moving)))
 
     async def audio(self, tone: int) -> None:
         """Publishes the tone."""
@@ -93,8 +109,9 @@ async def main() -> None:
     for option in ("--url", "--token", "--colour"):
         parser.add_argument(option, required=True)
     parser.add_argument("--tone", type=int, required=True)
+    parser.add_argument("--moving", action="store_true", help="a block moves through the pictures")
     arguments = parser.parse_args()
-    publisher = Publisher()
+    publisher = Publisher(moving=arguments.moving)
     await publisher.room.connect(arguments.url, arguments.token)
     if arguments.colour != "none":
         await publisher.video("video", arguments.colour, rtc.TrackSource.SOURCE_CAMERA, (WIDTH, HEIGHT))

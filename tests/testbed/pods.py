@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubernetes manifests of the testbed: an S3 server, an RTMP server and live participants, as pods of one namespace.
+"""Kubernetes manifests of the testbed: servers of S3, RTMP and LiveKit, and participants, as pods of one namespace.
 
 Pure functions that return manifests; applying them is the caller's business. Every pod meets the `restricted` pod
 security standard, so that the tests' namespaces can enforce it on the recorder's pods as well.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ Manifest = dict[str, Any]
 IMAGE = "cloud-recording-testbed:dev"
 S3_PORT = 7070
 RTMP_PORT = 1935
+LIVEKIT_PORT = 7880
+LIVEKIT_UDP_PORT = 7882
 FILES_PORT = 8000
 
 
@@ -43,6 +46,34 @@ def rtmp_server() -> list[Manifest]:
     """Returns an RTMP server `rtmp:1935`: publish and play below /live; whoever plays from /locked is refused."""
     container = _container("rtmp", ["rtmp-server"], port=RTMP_PORT, writable="/tmp")
     return [_deployment("rtmp", container, writable=True), _service("rtmp", RTMP_PORT)]
+
+
+def livekit_credentials(*, name: str = "livekit-credentials", api_key: str, api_secret: str) -> Manifest:
+    """Returns the Secret that holds a LiveKit server's key, in the shape that `channel.livekit` expects."""
+    data = {"apiKey": api_key, "apiSecret": api_secret, "keys": f"{api_key}: {api_secret}"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+
+
+def livekit_server(*, credentials: str = "livekit-credentials") -> list[Manifest]:
+    """Returns a LiveKit server `livekit:7880` whose key is in the Secret `credentials`.
+
+    Its media goes between pods, without a Service: the server tells everybody the address of its pod.
+    """
+    rtc = {
+        "udp_port": LIVEKIT_UDP_PORT,
+        "tcp_port": 0,
+        "use_external_ip": False,
+        # Nobody here needs to be told how the world sees them; what is asked for it does not answer.
+        "stun_servers": ["127.0.0.1:9"],
+    }
+    configuration = json.dumps({"port": LIVEKIT_PORT, "rtc": rtc, "logging": {"level": "info", "json": True}})
+    env: list[Manifest] = [
+        {"name": "LIVEKIT_CONFIG", "value": configuration},
+        {"name": "LIVEKIT_KEYS", "valueFrom": {"secretKeyRef": {"name": credentials, "key": "keys"}}},
+        {"name": "NODE_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+    ]
+    container = _container("livekit", ["livekit-server"], port=LIVEKIT_PORT, env=env)
+    return [_deployment("livekit", container), _service("livekit", LIVEKIT_PORT)]
 
 
 def file_server(name: str, *, directory: str) -> list[Manifest]:
@@ -78,6 +109,25 @@ def participant(
         "kind": "Pod",
         "metadata": metadata,
         "spec": {**_pod_spec(container), "restartPolicy": restart},
+    }
+
+
+def room_participant(
+    *, name: str, token: str, colour: str, tone_hz: int, commands: Sequence[tuple[int, str]] = ()
+) -> Manifest:
+    """Returns a pod that publishes a moving picture and a tone in a room of the LiveKit server.
+
+    Each of the commands, which tests/support/livekit_publisher.py knows, is given so many seconds after the one before.
+    """
+    words = [word for seconds, command in commands for word in (str(seconds), command)]
+    url = f"ws://livekit:{LIVEKIT_PORT}"
+    container = _container("participant", ["room-participant", url, token, colour, str(tone_hz), *words])
+    labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/component": "participant"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {**_pod_spec(container), "restartPolicy": "OnFailure"},
     }
 
 

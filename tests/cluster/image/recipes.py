@@ -22,7 +22,7 @@ def outside_world() -> Recipe:
     return Recipe(
         tag="docker.io/library/cloud-recording-testbed:dev",
         dockerfile=REPOSITORY / "tests" / "testbed" / "Dockerfile",
-        programs={"versitygw": Path(Binaries()["versitygw"])},
+        programs={name: Path(Binaries()[name]) for name in ("versitygw", "livekit-server")},
     )
 
 
