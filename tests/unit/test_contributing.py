@@ -67,8 +67,11 @@ STEP = re.compile(r"^\d+\. `(?P<path>[\w./-]+)`(?: \((?P<names>[^)]*)\))?", re.M
 
 @pytest.mark.parametrize("cause", ["A bucket refuses.", "A pod is deleted."])
 def test_a_cause_is_followed_to_the_status_by_opening_at_most_eight_files(cause: str) -> None:
-    steps = list(STEP.finditer(SECTION.partition(f"**{cause}**")[2].partition("\n**")[0]))
+    way = SECTION.partition(f"**{cause}**")[2].partition("\n**")[0]
+    steps = list(STEP.finditer(way))
     assert 1 < len({step["path"] for step in steps}) <= 8
+    beside = set(re.findall(r"`([\w./-]+\.(?:py|rs|cpp|h))`", way)) - {step["path"] for step in steps}
+    assert not beside, f"{beside} is to be opened as well"
     for step in steps:
         text = next(
             (REPOSITORY / root / step["path"]).read_text()

@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from cloud_recording.api.base import LIST_TAIL
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import STORAGE_REASONS, Reason
 from cloud_recording.api.status import (
     CloudRecordingStatus,
     Gap,
     LastError,
     Outcome,
     Part,
+    Participant,
     ParticipantState,
     PartState,
     PartStorage,
+    Pause,
 )
 from cloud_recording.api.wire import (
     Callback,
@@ -29,6 +32,8 @@ from cloud_recording.api.wire import (
     EditRefused,
     EngineState,
     Finished,
+    GapRecord,
+    ParticipantRecord,
     RecorderExited,
     RecorderFailure,
     RecordingBackedUp,
@@ -45,6 +50,7 @@ from cloud_recording.api.wire import (
     Snapshot,
     SnapshotTaken,
     StorageChanged,
+    StorageRecord,
     UnknownCallback,
     UploaderFailure,
     WaitingForSecret,
@@ -52,7 +58,6 @@ from cloud_recording.api.wire import (
 from cloud_recording.common.callback_names import callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts, totals
-from cloud_recording.domain.apply_snapshot import merged_gaps, with_snapshot
 from cloud_recording.domain.last_error import (
     error_of_code,
     error_of_reason,
@@ -61,6 +66,7 @@ from cloud_recording.domain.last_error import (
     with_error,
     with_error_resolved,
 )
+from cloud_recording.domain.wire_time import optional_time, time_of
 
 _PART_STATES: Final = {
     EngineState.CONNECTING: PartState.CONNECTING,
@@ -72,6 +78,9 @@ _PART_STATES: Final = {
     EngineState.UPLOADING: PartState.UPLOADING,
 }
 """What an engine's state says about its part; the others are told by callbacks of their own."""
+
+_TRIED_STATES: Final = frozenset({"Ready", "Failing"})
+"""What the engine says of a bucket that was asked for something."""
 
 
 def apply_callbacks(
@@ -85,13 +94,96 @@ def apply_callbacks(
         part = parts.changed(part, sequence=callback.sequence, heard_time=received_at.replace(microsecond=0))
         status = parts.replaced(status, part)
         if callback.snapshot is not None:
-            status = with_snapshot(status, part, callback.snapshot, time=callback.time)
+            status = _with_snapshot(status, part, callback.snapshot, time=callback.time)
         status = _with_callback(status, _part(status, number), callback)
         if callback_facts(callback.type).state_by_snapshot:
             status = _with_engine_state(status, _part(status, number), callback)
         account = callback.snapshot if isinstance(callback, SnapshotTaken) else None
         status = with_error_resolved(status, _part(status, number), snapshot=account, time=callback.time)
     return status
+
+
+def _with_snapshot(
+    status: CloudRecordingStatus, part: Part, snapshot: Snapshot, *, time: datetime
+) -> CloudRecordingStatus:
+    """The status with the engine's account of the part in place of the one before."""
+    pause = _pause_of(snapshot) if part.state not in parts.OVER else None
+    running = max(0, round((time - pause.start_time).total_seconds() * 1000)) if pause else 0
+    counted = parts.changed(
+        part,
+        playlist=snapshot.playlist or part.playlist,
+        slices=snapshot.slices,
+        bytes=snapshot.bytes,
+        recorded_milliseconds=snapshot.recorded_milliseconds,
+        gap_milliseconds=snapshot.gap_milliseconds + running,
+        gap_count=snapshot.gap_count + (1 if pause else 0),
+        somebody_joined=part.somebody_joined or snapshot.somebody_joined,
+        pause=pause,
+        storage=_storage_of(part, snapshot.storage),
+        **parts.mp4_of(part, snapshot.mp4),
+        engine_extended=True,
+    )
+    status = parts.replaced(status, counted)
+    durable = optional_time(snapshot.last_durable_slice_time)
+    newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
+    # An old part that still uploads has no participants; who is there is told by the part that captures.
+    people = {}
+    if part.number == status.parts[-1].number:
+        people = {
+            "participants": tuple({one.uid: _participant_of(one) for one in snapshot.participants}.values()),
+            "participant_count": snapshot.participant_count,
+        }
+    lasting = (Gap(start_time=pause.start_time, reason=pause.reason),) if pause else ()
+    gaps = _merged_gaps(status.gaps, (*map(_gap_of, snapshot.gaps), *lasting))
+    return status.model_copy(update={"last_durable_slice_time": newest, "gaps": gaps, **people})
+
+
+def _storage_of(part: Part, record: StorageRecord | None) -> PartStorage | None:
+    """The part's bucket by the engine's newest account of it."""
+    if record is None or part.storage is None or record.state not in _TRIED_STATES:
+        return part.storage
+    failing = record.state == "Failing"
+    return part.storage.model_copy(
+        update={
+            "ready": not failing,
+            "reason": _storage_reason(record.cause) if failing else None,
+            "message": record.message if failing else None,
+            "time": optional_time(record.since),
+        }
+    )
+
+
+def _storage_reason(cause: str | None) -> Reason:
+    """The reason for a cause in the engine's words; a word of another release is a failure all the same."""
+    return Reason(cause) if cause in STORAGE_REASONS else Reason.STORAGE_FAILED
+
+
+def _pause_of(snapshot: Snapshot) -> Pause | None:
+    reported = snapshot.pause
+    return Pause(reason=reported.reason, start_time=time_of(reported.since)) if reported else None
+
+
+def _merged_gaps(known: tuple[Gap, ...], reported: tuple[Gap, ...]) -> tuple[Gap, ...]:
+    """The gaps in order; one that lasted is known no more once another account is reported."""
+    by_start = {gap.start_time: gap for gap in (*(one for one in known if one.stop_time is not None), *reported)}
+    return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-LIST_TAIL:]
+
+
+def _gap_of(record: GapRecord) -> Gap:
+    return Gap(start_time=time_of(record.start), stop_time=time_of(record.stop), reason=record.reason)
+
+
+def _participant_of(record: ParticipantRecord) -> Participant:
+    return Participant(
+        uid=record.uid,
+        name=record.name,
+        state=record.state,
+        audio=record.audio,
+        video=record.video,
+        join_time=optional_time(record.join_time),
+        leave_time=optional_time(record.leave_time),
+        message=record.message or None,
+    )
 
 
 def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:  # noqa: C901, PLR0911, PLR0912 - one arm for each callback there is
@@ -235,7 +327,7 @@ def _with_gap_before(status: CloudRecordingStatus, part: Part, *, time: datetime
     if former is None or span is None:
         return status
     gap = Gap(start_time=span.start, stop_time=span.stop, reason=parts.why_over(former))
-    return status.model_copy(update={"gaps": merged_gaps(status.gaps, (gap,))})
+    return status.model_copy(update={"gaps": _merged_gaps(status.gaps, (gap,))})
 
 
 def _stopped(part: Part, *, time: datetime) -> Part:

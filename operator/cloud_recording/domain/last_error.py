@@ -10,7 +10,7 @@ from cloud_recording.api.reasons import Reason, ResolvedBy, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.api.wire import Snapshot, UploaderFailure
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import storage_health
+from cloud_recording.domain import parts
 
 
 def error_of_code(code: int, message: str, *, time: datetime) -> LastError:
@@ -55,7 +55,7 @@ def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderF
         return error
     if health.reason is None:
         return error
-    remedy = reason_facts(health.reason).remedy_text(stored=storage_health.is_stored(status))
+    remedy = reason_facts(health.reason).remedy_text(stored=parts.is_stored(status))
     return error.model_copy(update={"reason": health.reason, "message": health.message, "remedy": remedy})
 
 

@@ -210,6 +210,12 @@ def _offset(former: Part | None, *, now: datetime) -> int:
     return int((elapsed(former, now=now) + (now - over_at(former, now=now))).total_seconds())
 
 
+def is_stored(status: CloudRecordingStatus) -> bool:
+    """Whether a slice is in the bucket, so that its place can change no more."""
+    earlier = status.earlier_parts.slices.uploaded if status.earlier_parts else 0
+    return bool(earlier) or any(part.slices.uploaded for part in status.parts)
+
+
 def stored_place(status: CloudRecordingStatus) -> StoragePlace | None:
     """Where the recording's files are; None while the bucket has none, and they may still go elsewhere."""
     stored = (part.storage for part in reversed(status.parts) if part.storage and part.slices.uploaded)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reason and message of Ready, and so the first word of the STATUS column, of a recording that is not over.
+"""The reason and message of Ready, and so the first word of the STATUS column, of a recording that is not over, and the
+condition Recording beside it: `summarize` writes both into the status.
 
 They follow from the state of the newest part, as it was reported last, and from whether that still holds: how old a
 report may be, and what the pod's probes say meanwhile.
@@ -18,6 +19,7 @@ from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, De
 from cloud_recording.api.status import (
     Amounts,
     CloudRecordingStatus,
+    ConditionStatus,
     Part,
     ParticipantState,
     PartState,
@@ -52,6 +54,21 @@ def find_ready_reason(
     if found.reason is Reason.DELETING:
         return found
     return _not_heard(status, now=now, listening_since=listening_since) or found
+
+
+def recording_condition(
+    status: CloudRecordingStatus, ready_reason: ReadyReason, *, now: datetime
+) -> tuple[ConditionStatus, Reason, str]:
+    """What the condition Recording says beside this reason of Ready: True only where nothing makes it doubtful."""
+    part = parts.newest(status)
+    if part is None or part.state is not PartState.RECORDING:
+        return ConditionStatus.FALSE, ready_reason.reason, ""
+    if ready_reason.reason is Reason.NOT_HEARD:
+        return ConditionStatus.UNKNOWN, Reason.NOT_HEARD, ready_reason.message
+    if not _is_unready(part, now=now):
+        return ConditionStatus.TRUE, Reason.RECORDING, ""
+    message = f"pod '{part.pod}' is not ready, so its last word cannot be relied on"
+    return ConditionStatus.UNKNOWN, Reason.RECORDER_NOT_READY, message
 
 
 def _not_heard(status: CloudRecordingStatus, *, now: datetime, listening_since: datetime | None) -> ReadyReason | None:
@@ -142,7 +159,7 @@ def _participant_messages(status: CloudRecordingStatus) -> str:
 
 
 def _recording(part: Part, *, now: datetime) -> ReadyReason:
-    if is_unready(part, now=now):
+    if _is_unready(part, now=now):
         if part.reason is Reason.POD_ENDED:
             return ReadyReason(reason=Reason.STOPPING, message=f"pod '{part.pod}': {part.message or ''}")
         node = f" on node '{part.node}'" if part.node else ""
@@ -197,7 +214,7 @@ def backed_up_message(slices: Amounts | None) -> str:
     )
 
 
-def is_unready(part: Part, *, now: datetime) -> bool:
+def _is_unready(part: Part, *, now: datetime) -> bool:
     """Whether the pod of a part that said it records is not ready, other than because it has just begun."""
     deadline = _first_probe_deadline(part)
     return not part.pod_ready and (deadline is None or now >= deadline)

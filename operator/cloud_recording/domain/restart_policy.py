@@ -91,7 +91,7 @@ def _idle_end(status: CloudRecordingStatus, part: Part) -> EndRecording:
 
 
 def _broke_off(part: Part) -> bool:
-    """Whether the part ended although it was to go on."""
+    """Whether the part ended although it was to go on; of the reasons, `PodEnded` says so of itself."""
     return (
         part.state is PartState.LOST
         or part.error_code is not None

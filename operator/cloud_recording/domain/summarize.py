@@ -15,11 +15,13 @@ from cloud_recording.api.status import (
     CloudRecordingStatus,
     ConditionStatus,
     Outcome,
+    Part,
     Participant,
     ParticipantState,
     PartState,
+    PartStorage,
 )
-from cloud_recording.domain import parts, storage_health, totals
+from cloud_recording.domain import parts, totals
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, is_true
 from cloud_recording.domain.playlist_url import backup_playlists_of, playlists_of
@@ -27,8 +29,8 @@ from cloud_recording.domain.ready_reason import (
     ReadyReason,
     backed_up_message,
     find_ready_reason,
-    is_unready,
     pending_message,
+    recording_condition,
 )
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -72,7 +74,7 @@ def summarized(
     ready = reason_facts(ready_reason.reason).as_asked
     conditions.set(ConditionType.READY, _TRUE if ready else _FALSE, ready_reason.reason, ready_reason.message)
     _set_progressing(conditions, recording, status, ready_reason)
-    _set_recording(conditions, status, ready_reason)
+    conditions.set(ConditionType.RECORDING, *recording_condition(status, ready_reason, now=now))
     _set_storage(conditions, status)
     conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, pending_message(status.slices))
     _set_backed_up(conditions, status, ready_reason.reason)
@@ -166,28 +168,35 @@ def _set_progressing(
         conditions.remove(ConditionType.RECONCILING)
 
 
-def _set_recording(conditions: Conditions, status: CloudRecordingStatus, ready_reason: ReadyReason) -> None:
-    part = parts.newest(status)
-    records = part is not None and part.state is PartState.RECORDING
-    if not records or part is None:
-        conditions.set(ConditionType.RECORDING, _FALSE, ready_reason.reason, "")
-    elif ready_reason.reason is Reason.NOT_HEARD:
-        conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.NOT_HEARD, ready_reason.message)
-    elif not is_unready(part, now=conditions.now):
-        conditions.set(ConditionType.RECORDING, _TRUE, Reason.RECORDING, "")
-    else:
-        message = f"pod '{part.pod}' is not ready, so its last word cannot be relied on"
-        conditions.set(ConditionType.RECORDING, _UNKNOWN, Reason.RECORDER_NOT_READY, message)
-
-
 def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
-    health = storage_health.of(status)
+    health = _storage_health(status)
     if health is None:
         return
     good = bool(health.ready)
     reason = Reason.WRITABLE if good else health.reason or Reason.STORAGE_FAILED
-    message = storage_health.sentence(status, health)
+    message = _storage_message(status, health)
     conditions.set(ConditionType.STORAGE_READY, _TRUE if good else _FALSE, reason, message, since=health.time)
+
+
+def _storage_health(status: CloudRecordingStatus) -> PartStorage | None:
+    """What is known of the bucket; None while no part has tried it."""
+    tried = [part for part in status.parts if part.storage is not None and part.storage.ready is not None]
+    failing = [part for part in tried if _needs_bucket(part) and part.storage is not None and not part.storage.ready]
+    newest = failing or tried
+    return newest[-1].storage if newest else None
+
+
+def _needs_bucket(part: Part) -> bool:
+    """Whether the part has anything to do with its bucket any more."""
+    return part.state not in parts.OVER or bool(part.slices.pending)
+
+
+def _storage_message(status: CloudRecordingStatus, health: PartStorage) -> str:
+    """What fails, and the way out."""
+    if health.ready or health.reason is None:
+        return ""
+    way_out = reason_facts(health.reason).remedy_text(stored=parts.is_stored(status))
+    return f"{health.message or ''}. {way_out}".strip(". ") + "."
 
 
 def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, completion: Completion) -> None:

@@ -21,8 +21,8 @@ from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor import apply_event, state_machine
-from cloud_recording.runner.supervisor.outcome import outcome_of, resumed
 from cloud_recording.runner.supervisor.part_actions import Action, Begin, Conclude, EmitCallback, Kill, Send, Spawn
+from cloud_recording.runner.supervisor.part_end import is_stopping, outcome_of
 from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
     DesiredSeen,
@@ -37,6 +37,7 @@ from cloud_recording.runner.supervisor.part_events import (
     Tick,
 )
 from cloud_recording.runner.supervisor.part_state import Awaited, Facts, Moment, State
+from cloud_recording.runner.supervisor.part_store import resumed
 
 MISSING = (MissingSecret(secret_name="bucket", key="secretKey", field="spec.storage.credentials.secretRef"),)
 SIGKILLED = ProcessExited(status=-9)
@@ -209,7 +210,7 @@ def test_an_idle_end_is_no_failure_and_stops_nothing_that_ended_by_itself() -> N
 def test_other_recorder_failures_only_inform() -> None:
     story = Story().recording().then(told("RecorderFailure", code=RecordingErrorCode.DISCONNECTED, message=""))
     assert story.actions == []
-    assert not story.state.stopping
+    assert not is_stopping(story.state)
 
 
 def test_a_fatal_error_concludes_when_the_process_has_ended_in_order() -> None:
@@ -487,7 +488,7 @@ def test_whatever_happens_a_conclusion_is_final_and_told_once(steps: Iterable[tu
 def test_nothing_is_recorded_any_more_once_a_stop_was_wanted(events: list[Event]) -> None:
     story = Story()
     for event in events:
-        stopped = story.state.stopping
+        stopped = is_stopping(story.state)
         actions = story.then(event).actions
         assert not stopped or not any(isinstance(action, Begin) and action.mode is Mode.RECORD for action in actions)
 

@@ -11,8 +11,7 @@ use crate::catalog::record::Expected;
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::participants::{ParticipantIssue, Participants};
-use crate::recorder::upload::bucket_health::BucketHealth;
-use crate::recorder::upload::event::UploadEvent;
+use crate::recorder::upload::error::RecordingError;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub enum State {
@@ -61,6 +60,76 @@ pub enum Action {
     /// Pause capture, or resume it.
     SetPaused(Option<Pause>),
     StopCapture,
+}
+
+/// What the uploads tell of themselves; whoever tells it never asks. `Machine::upload_event` says what becomes of it.
+#[derive(Debug)]
+pub enum UploadEvent {
+    /// With the code of the store that refuses.
+    Failed(Error),
+    /// A file is lost, or cannot be made; the rest goes on without it.
+    Lost(Error),
+    /// A store took something, or gave it back.
+    Answered,
+    /// The bucket takes everything that is put, for the first time or again.
+    BucketAnswers,
+    /// The bucket refuses something, whatever else it takes; told for each cause anew.
+    BucketFails {
+        cause: &'static str,
+        fact: String,
+    },
+    /// Files go elsewhere from now on.
+    Moved,
+    BackupRecovered,
+    /// Everything is stored, some of it in the backup store only; its playlist has this name.
+    BackedUp {
+        playlist: String,
+    },
+    /// Everything is in the bucket; the playlist has this name.
+    Concluded {
+        playlist: String,
+    },
+    /// Nothing is uploaded any more in this process.
+    Broken(RecordingError),
+}
+
+/// Whether the bucket takes what is put.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum BucketState {
+    /// Nothing was put yet, or not since the files go elsewhere.
+    #[default]
+    Untried,
+    Ready,
+    Failing,
+}
+
+/// `storage` of the snapshot (`cr_status`), in these words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BucketHealth {
+    state: BucketState,
+    /// Since when it is in this state, in milliseconds UTC.
+    since: Option<i64>,
+    /// Why it fails, in one word for programs.
+    cause: Option<&'static str>,
+    /// The same in words for people, without a way out.
+    message: String,
+}
+
+impl BucketHealth {
+    fn answers(&mut self, at: i64) {
+        *self = Self { state: BucketState::Ready, since: Some(at), ..Self::default() };
+    }
+
+    /// Another cause is the same failure going on.
+    fn fails(&mut self, cause: &'static str, message: String, at: i64) {
+        let since = self.since.filter(|_| self.state == BucketState::Failing).unwrap_or(at);
+        *self = Self { state: BucketState::Failing, since: Some(since), cause: Some(cause), message };
+    }
+
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.state == BucketState::Failing
+    }
 }
 
 /// How long the recorder waits for others.

@@ -427,3 +427,18 @@ fn an_error_of_the_upload_is_forgotten_when_it_heals() {
     machine.bucket_answers(0);
     assert!(machine.last_error().is_none());
 }
+
+#[test]
+fn a_failure_begins_once_and_ends_when_something_is_taken() {
+    let mut health = BucketHealth::default();
+    health.fails("Timeout", "no answer".into(), 10);
+    health.fails("NoSuchBucket", "none".into(), 20);
+    assert_eq!((health.since, health.cause), (Some(10), Some("NoSuchBucket")));
+    health.answers(30);
+    assert_eq!(
+        health,
+        BucketHealth { state: BucketState::Ready, since: Some(30), cause: None, message: String::new() }
+    );
+    health.fails("Timeout", String::new(), 40);
+    assert_eq!(health.since, Some(40));
+}

@@ -15,10 +15,9 @@ use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
 use crate::recorder::directory_cleanup::DirectoryCleanup;
-use crate::recorder::machine::{Machine, State};
+use crate::recorder::machine::{BucketHealth, Machine, State};
 use crate::recorder::participants::{Participant, ParticipantState, Participants};
 use crate::recorder::recording_log;
-use crate::recorder::upload::bucket_health::BucketHealth;
 use crate::recorder::upload::progress;
 use crate::recorder::upload::relocation::{moved, RelocateRequest};
 

@@ -24,6 +24,7 @@ from cloud_recording.common.callback_names import CallbackName, callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
 from cloud_recording.runner.supervisor.part_actions import EDITS, EmitCallback, Step
+from cloud_recording.runner.supervisor.part_end import is_stopping, terminated
 from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
     DesiredSeen,
@@ -66,7 +67,7 @@ def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901,
         case DesiredSeen():
             return _after_desired(state, event.desired), ()
         case Terminate():
-            return _after_terminate(state, now), ()
+            return terminated(state, now), ()
         case ProcessLoaded():
             return replace(state, process=Process.LOADED, extended=event.extended), ()
         case ProcessHeartbeat():
@@ -98,15 +99,6 @@ def with_streams(state: State, streams: tuple[Stream, ...]) -> State:
         return state
     as_json = [stream.model_dump(mode="json", by_alias=True, exclude_none=True) for stream in streams]
     return replace(state, streams=streams, facts=replace(state.facts, streams=as_json))
-
-
-def _after_terminate(state: State, now: Moment) -> State:
-    if state.terminated_at is not None:
-        return state
-    facts = state.facts
-    if not state.stopping:
-        facts = replace(facts, ending=Ending.TERMINATED)
-    return replace(state, facts=facts, terminated_at=now.monotonic)
 
 
 def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Moment) -> State:
@@ -169,15 +161,15 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
             return replace(facts, upload=Outcome.BACKED_UP)
         case CallbackName.RECORDER_FAILURE if code == RecordingErrorCode.NO_USERS and facts.ending is None:
             return _ended(facts, Ending.IDLE, callback.payload)
-        case CallbackName.FATAL_ERROR if (
-            callback.payload["code"] == RecordingErrorCode.NO_RECORDED_DATA and state.stopping
-        ):
+        case CallbackName.FATAL_ERROR if callback.payload[
+            "code"
+        ] == RecordingErrorCode.NO_RECORDED_DATA and is_stopping(state):
             # Nothing was recorded because it was ended before: no failure, and no reason for another part.
             return replace(facts, nothing_left=True, code=facts.code or RecordingErrorCode.NO_RECORDED_DATA)
-        case CallbackName.FATAL_ERROR if facts.stopped_at is not None and state.stopping:
+        case CallbackName.FATAL_ERROR if facts.stopped_at is not None and is_stopping(state):
             # Capture had ended as it was to: what is left is uploaded by a rescue, and no other part begins.
             return facts
-        case CallbackName.REFUSED if state.patient and not state.stopping:
+        case CallbackName.REFUSED if state.patient and not is_stopping(state):
             message = str(callback.payload["message"])
             return replace(facts, captured=False, refusals=facts.refusals + 1, message=message)
         case CallbackName.FATAL_ERROR | CallbackName.REFUSED:
@@ -249,7 +241,7 @@ def _all_uploaded(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
 
 def _after_end(state: State, *, drained: bool) -> State:
     pending = ((state.facts.snapshot or {}).get("slices") or {}).get("pending", 0)
-    over = drained and not pending and state.mode is not Mode.RESCUE and state.stopping
+    over = drained and not pending and state.mode is not Mode.RESCUE and is_stopping(state)
     facts = replace(state.facts, nothing_left=state.facts.nothing_left or over)
     return replace(state, ended=True, awaited={}, facts=facts)
 
@@ -294,10 +286,10 @@ def _after_crash(gone: State, before: State, status: int, now: Moment) -> Step:
     cause = before.kill_reason or (f"ended by {_signal(status)}" if status < 0 else f"ended with exit code {status}")
     facts = replace(gone.facts, restarts=gone.facts.restarts + 1)
     message = f"the recorder process failed: {cause}"
-    if crashes > RESTARTS_IN_A_ROW and not gone.stopping:
+    if crashes > RESTARTS_IN_A_ROW and not is_stopping(gone):
         message += f"; given up after {crashes} failures in a row"
         facts = _ended(facts, Ending.FATAL, {"code": RecordingErrorCode.RECORDER_EXIT, "message": message})
-    elif not gone.stopping:
+    elif not is_stopping(gone):
         message += "; it is started again"
     state = replace(
         gone,

@@ -2,7 +2,7 @@
 """What is known of the part that this pod records: types alone.
 
 `part_events` are what can happen to it, `part_actions` what can be done about it; `state_machine` turns the one into
-the other, and `outcome` the end into a summary.
+the other, and `part_end` the end into a summary.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from cloud_recording.api.channel import Stream
 from cloud_recording.api.media import Layout
-from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret
 from cloud_recording.runner.control_protocol import Mode
@@ -164,15 +163,6 @@ class State:
     def refused(self) -> bool:
         """Whether the last try ended as every participant was refused."""
         return self.facts.refusals > 0 and not self.facts.captured
-
-    @property
-    def stopping(self) -> bool:
-        """Whether capture should be over: desired, or brought about."""
-        return (
-            self.desired.state is DesiredRecordingState.STOPPED
-            or self.terminated_at is not None
-            or self.facts.ending is not None
-        )
 
     @property
     def engine_state(self) -> str | None:

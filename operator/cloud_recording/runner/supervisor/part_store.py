@@ -19,7 +19,7 @@ from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, W
 from cloud_recording.runner.supervisor.clock import now
 from cloud_recording.runner.supervisor.part_actions import EmitCallback
 from cloud_recording.runner.supervisor.part_events import CallbackStored
-from cloud_recording.runner.supervisor.part_state import Facts
+from cloud_recording.runner.supervisor.part_state import Facts, Moment
 
 logger = logging.getLogger(__name__)
 
@@ -89,3 +89,11 @@ def _event(stored: StoredCallback) -> CallbackStored:
         payload=sent,
         snapshot=sent.get("snapshot"),
     )
+
+
+def resumed(facts: Facts, *, boot: str, now: Moment) -> Facts:
+    """The facts in a supervisor that was started again: on a machine that was, too, only the wall clock went on."""
+    since = facts.started_monotonic
+    if facts.boot != boot and since is not None and facts.started_at is not None:
+        since = now.monotonic - max(0.0, (now.wall_ms - facts.started_at) / 1000)
+    return replace(facts, boot=boot, started_monotonic=since)

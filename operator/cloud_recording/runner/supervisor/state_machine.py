@@ -15,7 +15,6 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.common.callback_names import CallbackName
-from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.apply_event import apply_event, storage_changed
 from cloud_recording.runner.supervisor.part_actions import (
@@ -29,11 +28,10 @@ from cloud_recording.runner.supervisor.part_actions import (
     Spawn,
     Step,
 )
+from cloud_recording.runner.supervisor.part_end import final_facts, is_out_of_time, is_over, is_stopping, stop
 from cloud_recording.runner.supervisor.part_events import Event
-from cloud_recording.runner.supervisor.part_state import Awaited, Ending, EngineSettings, Facts, Moment, Process, State
+from cloud_recording.runner.supervisor.part_state import Awaited, Ending, EngineSettings, Moment, Process, State
 from cloud_recording.runner.supervisor.published_numbers import number_of
-
-RESCUE_CRASHES: Final = 3
 
 LOAD_SECONDS: Final = 30.0
 """A recorder process that has not loaded its engine by then is stuck."""
@@ -76,7 +74,7 @@ def _advance(state: State, now: Moment) -> Step:
 def _with_max_duration(state: State, now: Moment) -> State:
     """Keeps `maxDurationSeconds`: with the operator away, too, and whatever happens to the wall clock."""
     limit, since = state.desired.max_duration_seconds, state.facts.started_monotonic
-    if limit is None or since is None or state.stopping or now.monotonic - since < limit:
+    if limit is None or since is None or is_stopping(state) or now.monotonic - since < limit:
         return state
     return replace(state, facts=replace(state.facts, ending=Ending.LIMIT))
 
@@ -106,20 +104,12 @@ def _missing(state: State, missing: Sequence[MissingSecret]) -> EmitCallback:
 
 
 def _without_process(state: State, now: Moment) -> Step:
-    if _is_over(state) or _deadline_passed(state, now):
-        state, callbacks = _acknowledge(replace(state, facts=_final_facts(state), concluded=True))
+    if is_over(state) or is_out_of_time(state, now):
+        state, callbacks = _acknowledge(replace(state, facts=final_facts(state), concluded=True))
         return state, (*callbacks, Conclude())
     if now.monotonic < state.spawn_at:
         return state, ()
     return replace(state, process=Process.LOADING, process_since=now.monotonic), (Spawn(),)
-
-
-def _final_facts(state: State) -> Facts:
-    """The facts of a part that is concluded: one that was stopped while everybody refused it failed by that."""
-    facts = state.facts
-    if not state.refused or facts.ending is not None:
-        return facts
-    return replace(facts, ending=Ending.FATAL, code=RecordingErrorCode.CONNECT_ERROR)
 
 
 def _while_loading(state: State, now: Moment) -> Step:
@@ -129,11 +119,11 @@ def _while_loading(state: State, now: Moment) -> Step:
 
 
 def _with_idle_process(state: State, now: Moment) -> Step:
-    if _is_over(state) or _deadline_passed(state, now):
+    if is_over(state) or is_out_of_time(state, now):
         return _give_up(state, now)
     if state.missing is None or state.missing:
         return state, ()
-    return _begin_rescue(state, now) if state.stopping else _begin_recording(state, now)
+    return _begin_rescue(state, now) if is_stopping(state) else _begin_recording(state, now)
 
 
 def _begin_recording(state: State, now: Moment) -> Step:
@@ -181,12 +171,13 @@ def _with_busy_process(state: State, now: Moment) -> Step:
     hang = _hang(state, now)
     if hang:
         return _kill(state, hang)
-    if _deadline_passed(state, now):
+    if is_out_of_time(state, now):
         return _give_up(state, now)
     if state.mode is Mode.RESCUE or state.ended or state.kill_reason:
         return state, ()
-    if state.stopping:
-        return _stop(state, now)
+    if is_stopping(state):
+        # The desired generation counts as applied when the stop has come about.
+        return _acknowledge(state) if state.stop_sent else stop(state, now)
     return _apply_desired(state, now)
 
 
@@ -200,20 +191,6 @@ def _hang(state: State, now: Moment) -> str:
         return f"it wrote no media for {STALL_SECONDS:.0f} s"
     overdue = [item for item, since in state.awaited.items() if now.monotonic - since > ANSWER_SECONDS]
     return f"it did not {overdue[0]} within {ANSWER_SECONDS:.0f} s" if overdue else ""
-
-
-def _stop(state: State, now: Moment) -> Step:
-    """Stops capture once; the desired generation counts as applied when that has come about.
-
-    An engine that leaves by itself, as the channel is idle, need not be told, but has to stop all the same.
-    """
-    if not state.stop_sent:
-        over = state.facts.stopped_at is not None or Awaited.RELEASE in state.awaited
-        awaited = state.awaited if over else {**state.awaited, Awaited.STOP: now.monotonic}
-        by_itself = over or state.facts.ending is Ending.IDLE
-        actions = () if by_itself else (Send(command=Command.STOP),)
-        return replace(state, stop_sent=True, awaited=awaited), actions
-    return _acknowledge(state)
 
 
 def _apply_desired(state: State, now: Moment) -> Step:
@@ -289,24 +266,3 @@ def _kill(state: State, reason: str) -> Step:
     if state.kill_reason:
         return state, ()
     return replace(state, kill_reason=reason), (Kill(reason=reason),)
-
-
-def _deadline_passed(state: State, now: Moment) -> bool:
-    """What limits the upload: a termination, or that a store has everything. After a stop that was desired it may take
-    as long as the bucket needs where nothing else does."""
-    grace = state.desired.upload_grace_seconds
-    begun = (since for since in (state.terminated_at, state.backed_up_at) if since is not None)
-    return any(now.monotonic - since >= grace for since in begun)
-
-
-def _is_over(state: State) -> bool:
-    """Whether no process of this pod has anything left to record or to upload."""
-    facts = state.facts
-    if facts.upload is not None:
-        return True
-    if not state.stopping:
-        return False
-    if not facts.captured or facts.nothing_left or state.rescue_hopeless:
-        return True
-    no_rescue = state.announced and not state.extended
-    return no_rescue or state.rescue_crashes >= RESCUE_CRASHES

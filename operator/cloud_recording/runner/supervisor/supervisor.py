@@ -28,8 +28,8 @@ from cloud_recording.runner.supervisor.callback_delivery import Delivery, Receiv
 from cloud_recording.runner.supervisor.clock import boot_id, now
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.mounts import POLL_SECONDS, Mounts, UnreadableMount, WatchedFile
-from cloud_recording.runner.supervisor.outcome import reopened, resumed, summarise
 from cloud_recording.runner.supervisor.part_actions import Action, Begin, Conclude, EmitCallback, Kill, Send, Spawn
+from cloud_recording.runner.supervisor.part_end import reopened, summarise
 from cloud_recording.runner.supervisor.part_events import (
     DesiredSeen,
     Event,
@@ -41,7 +41,7 @@ from cloud_recording.runner.supervisor.part_events import (
 )
 from cloud_recording.runner.supervisor.part_log import log_callback, log_command
 from cloud_recording.runner.supervisor.part_state import Ending, Facts, State
-from cloud_recording.runner.supervisor.part_store import OUTBOX, PartStore, lasting
+from cloud_recording.runner.supervisor.part_store import OUTBOX, PartStore, lasting, resumed
 from cloud_recording.runner.supervisor.probe_server import ProbeState
 from cloud_recording.runner.supervisor.readiness import readiness
 from cloud_recording.runner.supervisor.recorder_child import RecorderChild

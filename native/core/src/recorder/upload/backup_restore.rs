@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::names;
+use crate::recorder::machine::UploadEvent;
 use crate::recorder::upload::backup_uploader::BackupStore;
-use crate::recorder::upload::event::UploadEvent;
 use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::retry::RetryState;
 use crate::recorder::upload::slice_store::SliceStore;

@@ -2,11 +2,10 @@
 //! Bringing a recording's files into its bucket, and into the backup store while the bucket fails.
 //!
 //! - `uploader`: the loop for the bucket: slices, playlist, MP4, manifest; what is tried again, and what is told of it.
-//! - `event`: what is told: the state machine makes callbacks and the snapshot's health of it.
+//!   What is told is a `machine::UploadEvent`, of which the state machine makes callbacks and the snapshot's `storage`.
 //! - `error`: whom an error of an upload may end.
 //! - `retry`: the pauses between attempts.
 //! - `refusals`: what the bucket does not take at present, by kind of file.
-//! - `bucket_health`: the bucket as the snapshot shows it.
 //! - `queue`: which slices go where next.
 //! - `slice_puts`: several slices under way at once.
 //! - `slice_store`: the recording's files on the work volume, and the catalog about them.
@@ -19,9 +18,7 @@
 
 pub mod backup_restore;
 pub mod backup_uploader;
-pub mod bucket_health;
 pub mod error;
-pub mod event;
 pub mod mp4_upload;
 mod playlist_schedule;
 pub mod probe_cleanup;

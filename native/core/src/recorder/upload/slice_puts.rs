@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use crate::recorder::machine::UploadEvent;
 use crate::recorder::upload::error::{RecordingError, UploadError};
-use crate::recorder::upload::event::UploadEvent;
 use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};

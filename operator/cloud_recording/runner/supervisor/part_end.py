@@ -1,15 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a part's end means: its outcome and its summary. Pure."""
+"""A part's end: what brings it about, what is left to do then, when it is over, and with what outcome. Pure.
+
+A pod that is deleted goes from top to bottom: the kubelet's signal is `terminated`, from then on the part
+`is_stopping`, so that `stop` has the engine leave the channel. What is left is uploaded until the part `is_over`, or
+`is_out_of_time`. `outcome_of` is what came of it, and `summarise` the pod's last word. `apply_event` calls the first of
+them, and `state_machine` the others.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from cloud_recording.api.phrases import counted
+from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import RecordingDocument, Snapshot, Summary
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment
+from cloud_recording.runner.control_protocol import Command
+from cloud_recording.runner.supervisor.part_actions import Send, Step
+from cloud_recording.runner.supervisor.part_state import Awaited, Ending, Facts, Moment, State
+
+RESCUE_CRASHES: Final = 3
+
+
+def terminated(state: State, now: Moment) -> State:
+    """The kubelet, or a person at the terminal, wants the pod to end; only the first time counts."""
+    if state.terminated_at is not None:
+        return state
+    facts = state.facts if is_stopping(state) else replace(state.facts, ending=Ending.TERMINATED)
+    return replace(state, facts=facts, terminated_at=now.monotonic)
+
+
+def is_stopping(state: State) -> bool:
+    """Whether capture should be over: desired, or brought about."""
+    return (
+        state.desired.state is DesiredRecordingState.STOPPED
+        or state.terminated_at is not None
+        or state.facts.ending is not None
+    )
+
+
+def stop(state: State, now: Moment) -> Step:
+    """Stops capture; asked for once.
+
+    An engine that leaves by itself, as the channel is idle, need not be told, but has to stop all the same.
+    """
+    over = state.facts.stopped_at is not None or Awaited.RELEASE in state.awaited
+    awaited = state.awaited if over else {**state.awaited, Awaited.STOP: now.monotonic}
+    by_itself = over or state.facts.ending is Ending.IDLE
+    actions = () if by_itself else (Send(command=Command.STOP),)
+    return replace(state, stop_sent=True, awaited=awaited), actions
+
+
+def is_over(state: State) -> bool:
+    """Whether no process of this pod has anything left to record or to upload."""
+    facts = state.facts
+    if facts.upload is not None:
+        return True
+    if not is_stopping(state):
+        return False
+    if not facts.captured or facts.nothing_left or state.rescue_hopeless:
+        return True
+    no_rescue = state.announced and not state.extended
+    return no_rescue or state.rescue_crashes >= RESCUE_CRASHES
+
+
+def is_out_of_time(state: State, now: Moment) -> bool:
+    """What limits the upload: a termination, or that a store has everything. After a stop that was desired it may take
+    as long as the bucket needs where nothing else does."""
+    grace = state.desired.upload_grace_seconds
+    begun = (since for since in (state.terminated_at, state.backed_up_at) if since is not None)
+    return any(now.monotonic - since >= grace for since in begun)
+
+
+def final_facts(state: State) -> Facts:
+    """The facts of a part that is concluded: one that was stopped while everybody refused it failed by that."""
+    facts = state.facts
+    if not state.refused or facts.ending is not None:
+        return facts
+    return replace(facts, ending=Ending.FATAL, code=RecordingErrorCode.CONNECT_ERROR)
 
 
 def outcome_of(facts: Facts, *, pending: int) -> Outcome:
@@ -53,14 +123,6 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
         mp4=snapshot.mp4 if snapshot else None,
         nothing_left=_delivered(facts) and not slices.pending and not facts.unwritable,
     )
-
-
-def resumed(facts: Facts, *, boot: str, now: Moment) -> Facts:
-    """The facts in a supervisor that was started again: on a machine that was, too, only the wall clock went on."""
-    since = facts.started_monotonic
-    if facts.boot != boot and since is not None and facts.started_at is not None:
-        since = now.monotonic - max(0.0, (now.wall_ms - facts.started_at) / 1000)
-    return replace(facts, boot=boot, started_monotonic=since)
 
 
 def reopened(facts: Facts) -> Facts:

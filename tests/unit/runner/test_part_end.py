@@ -13,7 +13,7 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.runner.supervisor.outcome import outcome_of, reopened, summarise
+from cloud_recording.runner.supervisor.part_end import outcome_of, reopened, summarise
 from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment, Process, State
 from cloud_recording.runner.supervisor.readiness import readiness
 from tests.unit.runner.documents import RECORDING_ID, document
