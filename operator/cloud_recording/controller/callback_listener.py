@@ -9,6 +9,7 @@ asks.
 from __future__ import annotations
 
 import asyncio
+import random
 import ssl
 from asyncio import sslproto
 from collections import Counter
@@ -34,6 +35,9 @@ class Limits:
     body_seconds: float = 30.0
     idle_seconds: float = 180.0
     """Between two requests."""
+    kept_seconds: float = 600.0
+    """How old a connection grows before it is ended after an answer: a Service spreads connections over replicas, not
+    requests, so that one that was started anew would be given nothing."""
     connections: int = 12_000
     """Ten thousand recorders have one each."""
     connections_of_an_address: int = 1_000
@@ -129,9 +133,12 @@ class CallbackListener:
                 return busy()
             self._requests += 1
             try:
-                return await self._handler(request)
+                answer = await self._handler(request)
             finally:
                 self._requests -= 1
+            if connection.is_old():
+                answer.force_close()
+            return answer
         finally:
             connection.end()
 
@@ -152,6 +159,9 @@ class _Connection(web.RequestHandler):
         self._address: str | None = None
         self._head: asyncio.TimerHandle | None = None
         self._busy = False
+        # Spread, so that those that were opened together are not all opened anew together.
+        kept = listener.limits.kept_seconds * random.uniform(0.5, 1.5)  # noqa: S311
+        self._old_at = asyncio.get_running_loop().time() + kept
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -173,6 +183,10 @@ class _Connection(web.RequestHandler):
             self._listener.leave(self._address)
             self._address = None
         super().connection_lost(exc)
+
+    def is_old(self) -> bool:
+        """Whether its client is to open another one."""
+        return asyncio.get_running_loop().time() >= self._old_at
 
     def begin(self) -> None:
         """The head of a request is here."""

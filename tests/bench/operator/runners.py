@@ -118,6 +118,8 @@ class Runner:
             (line for line in answer.split("\r\n") if line.startswith("content-length:")), "content-length: 0"
         )
         await reader.readexactly(int(length.partition(":")[2]))
+        if "connection: close" in answer:
+            self.close()
         return int(answer.split()[1])
 
 

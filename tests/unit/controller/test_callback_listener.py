@@ -16,6 +16,9 @@ from aiohttp import web
 from cloud_recording.controller.callback_listener import CallbackListener, Limits
 from cloud_recording.controller.certificates import Lifetimes, advance, new_serving
 from cloud_recording.kube.tokens import may_be_valid
+from cloud_recording.runner.recorder.snapshot_pacing import LONGEST_SILENCE_SECONDS
+from cloud_recording.runner.supervisor.held_figures import LONGEST_SECONDS as LONGEST_HELD_SECONDS
+from cloud_recording.runner.supervisor.operator_receiver import KEPT_SECONDS
 
 HOST = "localhost"
 NOW = datetime.now(UTC)
@@ -109,6 +112,30 @@ async def test_a_connection_is_kept_between_requests_for_longer_than_a_head_may_
             await asyncio.sleep(0.5)
         assert not reader.at_eof()
         writer.close()
+
+
+async def test_an_old_connection_is_ended_with_an_answer_so_that_its_client_may_find_another_replica(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, kept_seconds=0.4) as server:
+        server.release.set()
+        reader, writer = await server.connect()
+        answers = 0
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                writer.write(LONG + b"hello")
+                answer = await reader.readuntil(b"hello")
+                assert answer.startswith(b"HTTP/1.1 200"), "no request is lost"
+                if b"connection: close" in answer.lower():
+                    break
+                answers += 1
+        assert answers > 1
+        assert await until_closed(reader) == b""
+        writer.close()
+
+
+def test_a_recorder_that_has_little_to_tell_finds_its_connection_open() -> None:
+    assert LONGEST_SILENCE_SECONDS + LONGEST_HELD_SECONDS < KEPT_SECONDS < Limits().idle_seconds
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_of_an_address"])

@@ -20,6 +20,10 @@ from cloud_recording.runner.outbox import StoredCallback
 from cloud_recording.runner.supervisor.callback_delivery import CallbackRejected, DeliveryError, PodUnknown, Taken
 
 _REQUEST_SECONDS: Final = 15.0
+KEPT_SECONDS: Final = 120.0
+"""How long a connection is kept without a request: beyond the longest silence, as each handshake costs the operator
+more than what is told, and within what the operator grants."""
+
 _GONE: Final = 410
 _OK: Final = 200
 _BAD_REQUEST: Final = 400
@@ -54,7 +58,10 @@ class OperatorReceiver:
 
     def __init__(self, address: OperatorAddress) -> None:
         self._address = address
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
+        )
         self._context: tuple[str, ssl.SSLContext] | None = None
 
     async def close(self) -> None:
