@@ -438,6 +438,8 @@ class CallbackRequest(RecordModel):
     """Callbacks of one pod in the order of their sequence."""
 
     pod_uid: Annotated[str, Field(min_length=1, max_length=64)]
+    after: Count | None = None
+    """The highest sequence that was acknowledged before; a runner of an earlier release says nothing."""
     callbacks: Annotated[tuple[Callback, ...], Field(min_length=1, max_length=MAX_CALLBACKS_PER_REQUEST)]
 
 
@@ -445,6 +447,10 @@ class CallbackResponse(RecordModel):
     """What the status contains, and how soon more of it is wanted."""
 
     acknowledged: Count
-    """The highest sequence that the status contains: the runner may forget everything up to it."""
+    """The highest sequence that the status contains, or that changes it no more: it needs not be sent again.
+
+    One below the request's `after` says that nothing of the request was taken, as the status is one of before: the
+    runner is to send again what it has kept of everything beyond.
+    """
     figures_seconds: Annotated[float, Field(gt=0)] | None = None
     """For how long the runner is asked to keep figures to itself, if it is; anything else is sent at once."""

@@ -114,7 +114,7 @@ class CallbackServer:
             count = len(batch.callbacks)
             if batch.pod_uid != caller.pod.uid:
                 raise web.HTTPForbidden(text="the token was issued to another pod")
-            acknowledged = await self._apply(caller, batch.callbacks)
+            acknowledged = await self._apply(caller, batch)
             told = CallbackResponse(acknowledged=acknowledged, figures_seconds=round(self._pacing.seconds, 1) or None)
             answer = web.json_response(told.model_dump(by_alias=True, exclude_none=True))
         except _BusyError:
@@ -159,33 +159,33 @@ class CallbackServer:
             raise web.HTTPUnauthorized(text="the token is not accepted")
         return caller
 
-    async def _apply(self, caller: Caller, callbacks: Sequence[Callback]) -> int:
+    async def _apply(self, caller: Caller, batch: CallbackRequest) -> int:
         """The highest sequence that the status contains now, or that changes it no more."""
         if caller.recording is None:
             raise GoneError
         self._under_way += 1
         try:
-            return await self._apply_to(caller, caller.recording, callbacks)
+            return await self._apply_to(caller, caller.recording, batch)
         finally:
             self._under_way -= 1
 
-    async def _apply_to(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
+    async def _apply_to(self, caller: Caller, key: RecordingKey, batch: CallbackRequest) -> int:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._locks.hold(key):
                 try:
                     with logging_about(key):
-                        return await self._apply_once(caller, key, callbacks)
+                        return await self._apply_once(caller, key, batch)
                 except Conflict:
                     if attempt == ATTEMPTS:
                         raise
             await asyncio.sleep(CONFLICT_BACKOFF.after(attempt, spread=random.random()))  # noqa: S311
         raise AssertionError("the loop above returns or raises")
 
-    async def _apply_once(self, caller: Caller, key: RecordingKey, callbacks: Sequence[Callback]) -> int:
+    async def _apply_once(self, caller: Caller, key: RecordingKey, batch: CallbackRequest) -> int:
         remembered = self._recordings.remembered(key)
         if remembered is not None:
             with contextlib.suppress(GoneError):
-                applied = self._applied(caller, remembered, callbacks)
+                applied = self._applied(caller, remembered, batch)
                 # An answer without a write would rest on what may be out of date.
                 if applied.after != applied.before:
                     return await self._write(applied)
@@ -193,13 +193,13 @@ class CallbackServer:
             body = await self._recordings.read(key)
         except NotFound:
             raise GoneError from None
-        return await self._write(self._applied(caller, body, callbacks))
+        return await self._write(self._applied(caller, body, batch))
 
     async def _write(self, applied: _Applied) -> int:
         await self._statuses.write(applied.body, before=applied.before, after=applied.after)
         return applied.acknowledged
 
-    def _applied(self, caller: Caller, body: Json, callbacks: Sequence[Callback]) -> _Applied:
+    def _applied(self, caller: Caller, body: Json, batch: CallbackRequest) -> _Applied:
         """What becomes of the recording; raises GoneError where the pod has no say in it."""
         if body["metadata"]["uid"] != caller.recording_uid:
             raise GoneError
@@ -208,11 +208,14 @@ class CallbackServer:
         part = parts.find(status, pod_name=caller.pod.name, pod_uid=caller.pod.uid)
         if part is None or part.state is PartState.LOST:
             raise GoneError
-        highest = max(part.sequence, *(callback.sequence for callback in callbacks))
+        highest = max(part.sequence, *(callback.sequence for callback in batch.callbacks))
         if part.state is PartState.CONCLUDED:
             return _Applied(body=body, before=status, after=status, acknowledged=highest)
+        if batch.after is not None and part.sequence < batch.after:
+            # A backup of the API server's store was restored. What lies between must not be skipped.
+            return _Applied(body=body, before=status, after=status, acknowledged=part.sequence)
         known = parts.changed(part, pod_uid=caller.pod.uid)
-        after = self._after(parsed, parts.replaced(status, known), part.number, callbacks)
+        after = self._after(parsed, parts.replaced(status, known), part.number, batch.callbacks)
         return _Applied(body=body, before=status, after=after, acknowledged=highest)
 
     def _after(

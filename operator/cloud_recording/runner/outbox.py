@@ -29,12 +29,25 @@ CREATE TABLE IF NOT EXISTS callbacks (
     document TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS callbacks_by_keep ON callbacks (keep, sequence);
+CREATE TABLE IF NOT EXISTS told (
+    sequence INTEGER PRIMARY KEY,
+    writer TEXT NOT NULL,
+    keep TEXT NOT NULL,
+    type TEXT NOT NULL,
+    document TEXT NOT NULL,
+    told_ms INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 INFORMATIVE_LIMIT: Final = 1_000
 """How many callbacks that only inform may wait; beyond, the oldest go. What decides a status is never dropped."""
 
+TOLD_SECONDS: Final = 3600.0
+"""How long a callback that was acknowledged is kept: the status is put back with a backup of the API server's store."""
+TOLD_LIMIT: Final = 1_000
+
+_ACKNOWLEDGED: Final = "acknowledged"
 _LAST_POSSIBLE: Final = 2**63 - 1
 _BUSY_SECONDS: Final = 30.0
 
@@ -110,6 +123,7 @@ class Outbox:
         with self._transaction():
             if self._fact("owner") != owner and not takes_over:
                 self._connection.execute("DELETE FROM callbacks")
+                self._connection.execute("DELETE FROM told")
                 self._connection.execute("DELETE FROM facts")
             self._remember("owner", owner)
 
@@ -148,10 +162,39 @@ class Outbox:
         """How many callbacks wait."""
         return int(self._connection.execute("SELECT count(*) FROM callbacks").fetchone()[0])
 
-    def acknowledge(self, sequence: int) -> None:
-        """Forgets everything up to a sequence."""
+    def acknowledge(self, sequence: int, *, now_ms: int) -> None:
+        """Has nothing up to a sequence wait any more; what is more than a figure is kept for an hour."""
+        kept = (Retention.ALWAYS, Retention.WHILE_THERE_IS_ROOM)
         with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO told SELECT sequence, writer, keep, type, document, ? FROM callbacks "
+                "WHERE sequence <= ? AND keep IN (?, ?)",
+                (now_ms, sequence, *kept),
+            )
             self._connection.execute("DELETE FROM callbacks WHERE sequence <= ?", (sequence,))
+            self._connection.execute(
+                "DELETE FROM told WHERE told_ms < ? OR sequence <= "
+                "(SELECT sequence FROM told ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
+                (now_ms - round(TOLD_SECONDS * 1000), TOLD_LIMIT),
+            )
+            self._remember(_ACKNOWLEDGED, str(max(sequence, self._acknowledged())))
+
+    def acknowledged(self) -> int:
+        """The highest sequence that needed not be sent again, as far as was heard; 0 if none was."""
+        return self._acknowledged()
+
+    def recall(self, sequence: int) -> int:
+        """Has everything beyond a sequence wait again, as far as it is kept; returns how many that are."""
+        beyond = (sequence,)
+        with self._transaction():
+            recalled = self._connection.execute(
+                "INSERT OR IGNORE INTO callbacks (sequence, writer, keep, type, document) "
+                "SELECT sequence, writer, keep, type, document FROM told WHERE sequence > ?",
+                beyond,
+            ).rowcount
+            self._connection.execute("DELETE FROM told WHERE sequence > ?", beyond)
+            self._remember(_ACKNOWLEDGED, str(sequence))
+        return recalled
 
     def drop(self, sequence: int) -> bool:
         """Forgets one callback, unless it decides a status; returns whether it is forgotten."""
@@ -171,6 +214,9 @@ class Outbox:
     def _fact(self, name: str) -> str | None:
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
+
+    def _acknowledged(self) -> int:
+        return int(self._fact(_ACKNOWLEDGED) or 0)
 
     def _remember(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))

@@ -54,6 +54,10 @@ class ApiServer:
         user = {"username": "system:serviceaccount:meetings:default", "extra": extra}
         return {"status": {"authenticated": True, "audiences": [CALLBACK_AUDIENCE], "user": user}}
 
+    async def patch(self, url: str, body: Json) -> Json:
+        self.asked.append(f"PATCH {url.split('/')[-2]}")
+        return body
+
     async def put(self, url: str, body: Json) -> Json:  # noqa: ARG002 - as above
         self.asked.append("PUT status")
         await self.released.wait()
@@ -77,13 +81,13 @@ def served_by(server: ApiServer) -> CallbackServer:
     )
 
 
-async def tell(callbacks: CallbackServer, sequence: int) -> web.Response:
+async def tell(callbacks: CallbackServer, sequence: int, *, after: int | None = None) -> web.Response:
     snapshot = {"type": "Snapshot", "sequence": sequence, "time": NOW.isoformat()}
     snapshot["snapshot"] = {"state": "Recording", "recordingId": "0" * 32, "slices": {"written": sequence}}
     request: Any = Mock(path=CALLBACK_PATH, method="POST", headers={"Authorization": f"Bearer {TOKEN}"})
 
     async def body() -> Json:
-        return {"podUID": pod_uid(), "callbacks": [snapshot]}
+        return {"podUID": pod_uid(), "callbacks": [snapshot]} | ({} if after is None else {"after": after})
 
     request.json = body
     return await callbacks.handle(request)
@@ -106,6 +110,22 @@ async def test_what_is_known_already_is_acknowledged_on_what_is_read_now() -> No
     answer = await tell(callbacks, 1)
     assert json.loads(answer.text or "") == {"acknowledged": 1}
     assert server.asked == ["GET cloudrecordings"]
+
+
+async def test_a_status_that_was_put_back_takes_nothing_that_follows_what_it_forgot() -> None:
+    server = ApiServer()
+    callbacks = served_by(server)
+    before = server.recording
+    for sequence in (1, 2):
+        await tell(callbacks, sequence, after=sequence - 1)
+    # As when a backup is restored: a write under what is remembered fails, and what is there is an earlier one.
+    server.recording = {**before, "metadata": {**before["metadata"], "resourceVersion": "1"}}
+    callbacks._recordings.forget_all()
+    server.asked.clear()
+    answer = await tell(callbacks, 3, after=2)
+    assert (answer.status, json.loads(answer.text or "")) == (200, {"acknowledged": 0})
+    assert server.asked == ["GET cloudrecordings"]
+    assert json.loads((await tell(callbacks, 3)).text or "") == {"acknowledged": 3}, "an earlier release's runner"
 
 
 async def test_more_than_can_be_served_are_turned_away_at_once_and_the_others_served() -> None:

@@ -25,11 +25,16 @@ class Operator:
         self.taken: list[str] = []
         self.knows_the_pod = False
         self.figures_seconds = 0.0
+        self.known: int | None = None
+        """The sequence that its status holds, where that was put back."""
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
+    async def take(self, callbacks: Sequence[StoredCallback], *, after: int) -> Taken:
         self.asked.append(asyncio.get_running_loop().time())
         if not self.knows_the_pod:
             raise PodUnknown
+        if self.known is not None and self.known < after:
+            return Taken(acknowledged=self.known)
+        self.known = None
         self.taken += [one.type for one in callbacks]
         return Taken(acknowledged=callbacks[-1].sequence, figures_seconds=self.figures_seconds)
 
@@ -76,6 +81,29 @@ async def test_an_operator_that_does_not_know_the_pod_is_asked_again_and_told_ev
         await _until(lambda: not outbox.waiting())
         assert operator.taken == ["RecordingConnecting", "RecordingStarted"]
         assert not delivery.pod_unknown
+
+
+async def test_an_operator_whose_status_was_put_back_is_told_again_what_it_forgot_in_order(outbox: Outbox) -> None:
+    operator = Operator()
+    operator.knows_the_pod = True
+    async with _delivering(outbox, operator) as delivery:
+        for kind in (CallbackName.CONNECTING, CallbackName.STARTED, CallbackName.DESIRED_STATE_APPLIED):
+            outbox.append([NewCallback(type=kind, time_ms=1, payload={})])
+            delivery.wake()
+            await _until(lambda: not outbox.waiting())
+        operator.known = 1
+        operator.taken.clear()
+        outbox.append([NewCallback(type=CallbackName.STOPPED, time_ms=2, payload={})])
+        delivery.wake()
+        await _until(lambda: not outbox.waiting())
+        assert operator.taken == ["RecordingStarted", "DesiredStateApplied", "RecordingStopped"]
+        operator.known = 0
+        operator.taken.clear()
+        outbox.append([_snapshot(1)])
+        delivery.wake()
+        await _until(lambda: not outbox.waiting())
+        told_once = ["RecordingConnecting", "RecordingStarted", "DesiredStateApplied", "RecordingStopped", "Snapshot"]
+        assert operator.taken == told_once, "and again, where it forgets twice"
 
 
 def _snapshot(uploaded: int, **fields: object) -> NewCallback:

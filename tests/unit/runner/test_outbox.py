@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from cloud_recording.api.wire import CALLBACK
 from cloud_recording.common.callback_names import CallbackName
-from cloud_recording.runner.outbox import INFORMATIVE_LIMIT, NewCallback, Outbox, Writer
+from cloud_recording.runner.outbox import INFORMATIVE_LIMIT, TOLD_LIMIT, NewCallback, Outbox, Writer
 
 OpenOutbox = Callable[[Writer], Outbox]
 
@@ -56,10 +57,56 @@ def test_callbacks_of_two_writers_share_one_sequence(opened: OpenOutbox) -> None
 def test_a_sequence_is_never_given_twice(opened: OpenOutbox) -> None:
     outbox = opened(Writer.SUPERVISOR)
     outbox.append([new_callback("RecordingConnecting")])
-    outbox.acknowledge(1)
+    outbox.acknowledge(1, now_ms=0)
     assert (waiting(outbox), outbox.last_sequence()) == ([], 1)
     outbox.append([new_callback("RecordingStarted")])
     assert waiting(opened(Writer.RECORDER)) == [(2, "RecordingStarted")]
+
+
+def test_what_was_told_waits_again_where_it_was_forgotten_but_for_figures(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.RECORDER)
+    outbox.append([new_callback("RecordingConnecting"), new_callback("RecordingStarted"), new_callback("Snapshot")])
+    outbox.acknowledge(2, now_ms=1)
+    outbox.acknowledge(3, now_ms=2)
+    assert (waiting(outbox), outbox.acknowledged()) == ([], 3)
+    outbox.append([new_callback("RecordingStopped")])
+    assert opened(Writer.SUPERVISOR).recall(1) == 1
+    assert waiting(outbox) == [(2, "RecordingStarted"), (4, "RecordingStopped")]
+    assert outbox.acknowledged() == 1
+    outbox.acknowledge(4, now_ms=3)
+    assert outbox.recall(0) == 3, "as often as it is forgotten"
+
+
+def test_what_was_told_is_kept_for_an_hour_and_not_without_end(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.RECORDER)
+    outbox.append([new_callback("RecordingConnecting"), new_callback("RecordingStarted")])
+    outbox.acknowledge(1, now_ms=0)
+    outbox.acknowledge(2, now_ms=3_600_001)
+    assert outbox.recall(0) == 1
+    assert waiting(outbox) == [(2, "RecordingStarted")]
+    outbox.append([new_callback("DesiredStateApplied", generation=1)] * TOLD_LIMIT)
+    outbox.acknowledge(outbox.last_sequence(), now_ms=0)
+    assert outbox.recall(0) == TOLD_LIMIT
+
+
+def test_an_outbox_of_an_earlier_release_is_gone_on_with(opened: OpenOutbox, tmp_path: Path) -> None:
+    outbox = opened(Writer.RECORDER)
+    outbox.append([new_callback("RecordingConnecting")])
+    with sqlite3.connect(tmp_path / "work" / "outbox.sqlite3") as earlier:
+        earlier.execute("DROP TABLE told")
+    earlier.close()
+    outbox = opened(Writer.RECORDER)
+    assert (waiting(outbox), outbox.acknowledged()) == ([(1, "RecordingConnecting")], 0)
+    outbox.acknowledge(1, now_ms=0)
+
+
+def test_what_another_pod_told_is_not_told_again(opened: OpenOutbox) -> None:
+    outbox = opened(Writer.SUPERVISOR)
+    outbox.claim("one")
+    outbox.append([new_callback("RecordingConnecting")])
+    outbox.acknowledge(1, now_ms=0)
+    outbox.claim("another")
+    assert (outbox.recall(0), outbox.acknowledged()) == (0, 0)
 
 
 def test_a_stored_callback_is_what_the_wire_knows(opened: OpenOutbox) -> None:

@@ -113,7 +113,7 @@ class Terminal:
             self._output.write(_CLEAR_LINE + progress(snapshot))
             self._output.flush()
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
+    async def take(self, callbacks: Sequence[StoredCallback], *, after: int) -> Taken:  # noqa: ARG002 - as receivers have it
         """Prints what is worth it and acknowledges all."""
         for callback in (stored.as_sent() for stored in callbacks):
             for line in _lines(callback, moving=self._moving):

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from cloud_recording.api.wire import MAX_CALLBACKS_PER_REQUEST
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.runner.outbox import Outbox, StoredCallback
+from cloud_recording.runner.supervisor.clock import now
 from cloud_recording.runner.supervisor.held_figures import HeldFigures
 
 logger = logging.getLogger(__name__)
@@ -55,8 +56,11 @@ class Taken:
 class Receiver(Protocol):
     """Takes callbacks."""
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
-        """Raises DeliveryError, PodUnknown or CallbackRejected where they could not be taken."""
+    async def take(self, callbacks: Sequence[StoredCallback], *, after: int) -> Taken:
+        """Raises DeliveryError, PodUnknown or CallbackRejected where they could not be taken.
+
+        `after` is the highest sequence that was acknowledged before.
+        """
 
     async def close(self) -> None:
         """Gives connections back."""
@@ -78,7 +82,7 @@ class Delivery:
         self._up_to = up_to
         self._wake = asyncio.Event()
         self._failures = 0
-        self._figures = HeldFigures(clock=lambda: asyncio.get_running_loop().time())
+        self._figures = _no_figures()
         self.pod_unknown = False
         self.sent = 0
 
@@ -105,8 +109,9 @@ class Delivery:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), held_seconds)
             return
+        after = self._outbox.acknowledged()
         try:
-            taken = await self._receiver.take(batch)
+            taken = await self._receiver.take(batch, after=after)
         except PodUnknown:
             if not self.pod_unknown:
                 logger.warning("the operator says that this pod owns no part", extra={"seconds": UNKNOWN_SECONDS})
@@ -122,11 +127,14 @@ class Delivery:
         except DeliveryError as error:
             await self._wait(str(error))
         else:
-            await self._acknowledge(taken, batch)
+            await self._note_taken(taken, batch, after=after)
 
-    async def _acknowledge(self, taken: Taken, batch: Sequence[StoredCallback]) -> None:
+    async def _note_taken(self, taken: Taken, batch: Sequence[StoredCallback], *, after: int) -> None:
         acknowledged = taken.acknowledged
-        self._outbox.acknowledge(acknowledged)
+        if acknowledged < after:
+            self._tell_again(acknowledged, after=after)
+            return
+        self._outbox.acknowledge(acknowledged, now_ms=now().wall_ms)
         if acknowledged < batch[0].sequence:
             await self._wait("the operator acknowledged none of them")
             return
@@ -138,11 +146,24 @@ class Delivery:
         self._figures.taken(known, figures_seconds=taken.figures_seconds)
         self.sent += len(known)
 
+    def _tell_again(self, known: int, *, after: int) -> None:
+        """The status is one of before, as when a backup of the API server's store was restored."""
+        recalled = self._outbox.recall(known)
+        self._figures = _no_figures()
+        logger.warning(
+            "the status was put back to what it was before; it is told again what it has forgotten",
+            extra={"acknowledged": after, "known": known, "callbacks": recalled},
+        )
+
     async def _wait(self, reason: str) -> None:
         if not self._failures:
             logger.warning("callbacks could not be delivered; trying again", extra={"error": reason})
         self._failures += 1
         await asyncio.sleep(BACKOFF.after(self._failures, spread=_jitter.random()))
+
+
+def _no_figures() -> HeldFigures:
+    return HeldFigures(clock=lambda: asyncio.get_running_loop().time())
 
 
 def _about(error: CallbackRejected) -> dict[str, object]:

@@ -68,9 +68,13 @@ class OperatorReceiver:
         """Gives connections back."""
         await self._session.close()
 
-    async def take(self, callbacks: Sequence[StoredCallback]) -> Taken:
+    async def take(self, callbacks: Sequence[StoredCallback], *, after: int) -> Taken:
         """Sends one request; its answer's status decides what follows."""
-        body = {"podUID": self._address.pod_uid, "callbacks": [stored.as_sent() for stored in callbacks]}
+        body = {
+            "podUID": self._address.pod_uid,
+            "after": after,
+            "callbacks": [stored.as_sent() for stored in callbacks],
+        }
         try:
             async with self._session.post(
                 self._address.url.rstrip("/") + CALLBACK_PATH,
