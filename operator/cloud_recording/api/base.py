@@ -93,6 +93,17 @@ def _rfc3339_milliseconds(value: datetime) -> str:
 Message = Annotated[str, Field(max_length=MESSAGE_LENGTH), BeforeValidator(_trim_message)]
 """Text for people, cut rather than refused: what a message is about counts more than its end."""
 
+NAME_LENGTH: Final = 320
+"""Longest name of somebody in a status: a LiveKit identity with `/screen`, and what servers are set to allow beyond."""
+
+
+def _cut_name(value: object) -> object:
+    return f"{value[: NAME_LENGTH - 1]}…" if isinstance(value, str) and len(value) > NAME_LENGTH else value
+
+
+GivenName = Annotated[str, Field(max_length=NAME_LENGTH), BeforeValidator(_cut_name)]
+"""What people in a room call themselves: cut rather than refused, as nobody who records has chosen it."""
+
 Item = TypeVar("Item")
 Tail = Annotated[tuple[Item, ...], Field(max_length=LIST_TAIL), BeforeValidator(_keep_tail)]
 """A list that keeps its newest entries only."""

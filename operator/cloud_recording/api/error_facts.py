@@ -34,8 +34,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
             Reason.CONNECT_ERROR,
             "The channel refused the recorder or could not be reached.",
             Remedy(
-                "Check the App ID's permission, the stream URLs and their credentials, and the network between the "
-                "pod's node and the media server."
+                "Check the App ID's permission, the stream URLs or that of the LiveKit server, their credentials, and "
+                "the network between the pod's node and the media server."
             ),
             heals=True,
         ),
@@ -66,8 +66,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
             "Nobody came within `spec.recording.maxWaitSeconds`, or everybody had left for "
             "`spec.recording.maxIdleSeconds`, so the recorder left the channel.",
             Remedy(
-                "If people were to be there, check that they publish to the URLs of `spec.channel.streams`, and create "
-                "the recording again, with longer times if they come late."
+                "If people were to be there, check that they publish to the URLs of `spec.channel.streams`, or in the "
+                "room of `spec.channel.livekit`, and create the recording again, with longer times if they come late."
             ),
         ),
         RecordingErrorCode.NO_RECORDED_DATA: ErrorFacts(
@@ -80,8 +80,9 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.RECORDER_INIT: ErrorFacts(
             Reason.RECORDER_INIT,
-            "The recorder could not be set up, for example because its work volume is not writable.",
-            Remedy(_NEW_PART + "If it repeats, check the work volume and the node."),
+            "The recorder could not be set up, for example because its work volume is not writable, or as a room is to "
+            "be recorded and LiveKit's client library is not in the recorder's image.",
+            Remedy(_NEW_PART + "If it repeats, mend what the message names: the work volume, the node or the image."),
         ),
         RecordingErrorCode.RECORDER_FAILED: ErrorFacts(
             Reason.RECORDER_FAILED,

@@ -60,6 +60,7 @@ class Reason(OpenEnum):
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
     SECRET_UNUSABLE = "SecretUnusable"  # noqa: S105 - likewise
     STREAMS_REFUSED = "StreamsRefused"
+    ROOM_REFUSED = "RoomRefused"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REJECTED = "PodRejected"
@@ -158,7 +159,9 @@ class ResolvedBy(Enum):
     SECRETS = "every Secret is there again"
     ROOM = "the pause that the work volume brought about is over"
     CAPTURE = "media is recorded again"
-    PARTICIPANTS = "somebody is recorded again: an empty channel that is recorded proves nothing"
+    PARTICIPANTS = (
+        "somebody is recorded again, or the recorder is in the room: an empty channel of streams proves nothing"
+    )
     ENGINE = "the engine records and tells no error any more"
 
 
@@ -184,6 +187,8 @@ class ReasonFacts:
     """As an error it has no Event: it becomes the reason of `Ready`, whose message says more."""
     nobody_there: bool = False
     """The channel is empty, so the recording ends: no part follows."""
+    refused: bool = False
+    """A part with it, which has not begun, is let in by nobody, and asks again by itself."""
     broke_off: bool = False
     """A part with it ended although it was to go on: another part follows."""
     discards: bool = False
@@ -207,9 +212,10 @@ _RESCUE: Final = (
 )
 SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
 _STREAMS: Final = Remedy(
-    "Check that the participants publish to the URLs of `spec.channel.streams`; create the recording again, with a "
-    "longer `spec.recording.maxWaitSeconds` if they come late.",
-    creates=("spec.channel.streams", "spec.recording.maxWaitSeconds"),
+    "Check that the participants publish to the URLs of `spec.channel.streams`, or in the room of "
+    "`spec.channel.livekit`; create the recording again, with a longer `spec.recording.maxWaitSeconds` if they come "
+    "late.",
+    creates=("spec.channel.streams", "spec.channel.livekit", "spec.recording.maxWaitSeconds"),
 )
 
 
@@ -342,6 +348,24 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             warns=True,
             stalls=True,
             told_by_ready=True,
+            refused=True,
+            resolved_by=ResolvedBy.PARTICIPANTS,
+        ),
+        Reason.ROOM_REFUSED: ReasonFacts(
+            "The LiveKit server does not let the recorder into the room, or the rules for what a recorder may reach "
+            "do not let it go there, and nothing was recorded before. The message says why, and which Secret holds "
+            "the API key or the token.",
+            Remedy(
+                "Correct the Secret, or what the message names elsewhere: the server's rights, the DNS record of its "
+                "name. The recording goes on by itself: it is tried again as soon as a Secret of it changes, else "
+                "after pauses that grow to five minutes. Where `spec.channel.livekit` names another server or room "
+                "than was meant, create the recording again.",
+                creates=("spec.channel.livekit",),
+            ),
+            warns=True,
+            stalls=True,
+            told_by_ready=True,
+            refused=True,
             resolved_by=ResolvedBy.PARTICIPANTS,
         ),
         Reason.UNSCHEDULABLE: ReasonFacts(
@@ -384,7 +408,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.CONNECTING: ReasonFacts("The recorder is joining the channel."),
         Reason.WAITING_FOR_USERS: ReasonFacts(
             "The recorder is in the channel and nobody has been seen there yet.",
-            Remedy("Nothing, unless it lasts: then check that the participants publish to their URLs."),
+            Remedy("Nothing, unless it lasts: then check that the participants publish to their URLs, or in the room."),
         ),
         Reason.RECORDING: ReasonFacts("Media is being recorded.", as_asked=True),
         Reason.PAUSED: ReasonFacts(

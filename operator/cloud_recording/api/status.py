@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from cloud_recording.api.base import Count, KeptModel, Message, OpenEnum, Tail, Time
+from cloud_recording.api.base import Count, GivenName, KeptModel, Message, OpenEnum, Tail, Time
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.rules import kubernetes
 from cloud_recording.api.storage import StoragePlace
@@ -68,7 +68,11 @@ class Participant(KeptModel):
     """Somebody in the channel, as the recorder sees them."""
 
     uid: Count = Field(description="Number of the participant.")
-    name: Annotated[str, Field(max_length=256)] | None = Field(default=None, description="Name of the participant.")
+    name: GivenName | None = Field(default=None, description="Name of the participant.")
+    identity: GivenName | None = Field(
+        default=None,
+        description="What a room calls the participant by: its identity, and for a shared screen `<identity>/screen`.",
+    )
     state: ParticipantState = Field(
         description="Connecting: not there yet. Joined: media arrives. Left: media arrived before. Refused: the far "
         "end said no. Failed: what arrives cannot be used."
@@ -211,6 +215,11 @@ class Part(KeptModel):
     gap_count: Count = Field(default=0, description="Number of the part's gaps.")
     somebody_joined: bool = Field(
         default=False, description="Whether anybody was in the channel while the part recorded."
+    )
+    in_channel: bool | None = Field(
+        default=None,
+        description="Whether the recorder is in the room, whoever else is; absent where the channel is none, or that "
+        "is not known yet.",
     )
     nothing_left: bool = Field(
         default=False, description="Whether the part ended with nothing on its work volume that is in no store."

@@ -129,6 +129,7 @@ class ParticipantRecord(RecordModel):
 
     uid: Count
     name: str | None = None
+    identity: str | None = None
     state: ParticipantState
     audio: bool = False
     video: bool = False
@@ -200,6 +201,8 @@ class Snapshot(RecordModel):
     participants: Tail[ParticipantRecord] = ()
     participant_count: Count = 0
     somebody_joined: bool = False
+    in_channel: bool | None = None
+    """Whether the recorder is in the room, where the channel is one; not told where that is not known."""
     storage: StorageRecord | None = None
     pause: PauseRecord | None = None
     work_volume_full: bool = False
@@ -304,11 +307,14 @@ class RecordingConnecting(CallbackBase):
 
 
 class RecordingRefused(CallbackBase):
-    """Nobody can be recorded: every participant is refused, by its server or by our rules. The part tries again."""
+    """Nobody can be recorded: every participant is refused, by its server or by our rules, or the recorder by a room.
+    The part tries again."""
 
     type: Literal[CallbackName.REFUSED] = CallbackName.REFUSED
     code: int
     message: Message = ""
+    room: bool = False
+    """Whether it is a room's server, or the way to it, that refuses the recorder."""
 
 
 class RecordingStarted(CallbackBase):

@@ -118,6 +118,7 @@ def _with_snapshot(
         gap_milliseconds=snapshot.gap_milliseconds + running,
         gap_count=snapshot.gap_count + (1 if pause else 0),
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
+        in_channel=snapshot.in_channel,
         pause=pause,
         storage=_storage_of(part, snapshot.storage),
         **parts.mp4_of(part, snapshot.mp4),
@@ -177,6 +178,7 @@ def _participant_of(record: ParticipantRecord) -> Participant:
     return Participant(
         uid=record.uid,
         name=record.name,
+        identity=record.identity,
         state=record.state,
         audio=record.audio,
         video=record.video,
@@ -199,9 +201,9 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return _secrets_gone(status, part, callback, time=time)
         case RecordingConnecting():
             # Another try of what was refused is no other state until it comes to something else.
-            return status if _streams_are_refused(part) else _with_state(status, part, PartState.CONNECTING)
+            return status if parts.is_refused(part) else _with_state(status, part, PartState.CONNECTING)
         case RecordingRefused():
-            return _streams_refused(status, part, callback, time=time)
+            return _refused(status, part, callback, time=time)
         case RecordingStarted():
             return _started(status, part, callback.snapshot, time=time)
         case RecordingStopped():
@@ -263,27 +265,24 @@ def _waiting(status: CloudRecordingStatus, part: Part, callback: WaitingForSecre
     return parts.replaced(status, waiting)
 
 
-def _streams_refused(
+def _refused(
     status: CloudRecordingStatus, part: Part, callback: RecordingRefused, *, time: datetime
 ) -> CloudRecordingStatus:
-    refused = parts.changed(part, state=PartState.STARTING, reason=Reason.STREAMS_REFUSED, message=callback.message)
+    reason = Reason.ROOM_REFUSED if callback.room else Reason.STREAMS_REFUSED
+    refused = parts.changed(part, state=PartState.STARTING, reason=reason, message=callback.message)
     status = parts.replaced(status, refused)
     known = status.last_error
-    if known is not None and (known.reason, known.message) == (Reason.STREAMS_REFUSED, callback.message):
+    if known is not None and (known.reason, known.message) == (reason, callback.message):
         return status
-    return with_error(status, error_of_reason(Reason.STREAMS_REFUSED, callback.message, time=time, code=callback.code))
-
-
-def _streams_are_refused(part: Part) -> bool:
-    return part.state is PartState.STARTING and part.reason is Reason.STREAMS_REFUSED
+    return with_error(status, error_of_reason(reason, callback.message, time=time, code=callback.code))
 
 
 def _is_reached(snapshot: Snapshot) -> bool:
-    """Whether anybody was found in another way than refused, since the recorder asked again."""
+    """Whether the room, or anybody, was found in another way than refused, since the recorder asked again."""
     people = snapshot.participants
     waits = any(one.state is ParticipantState.CONNECTING and one.message for one in people)
     others = any(one.state not in {ParticipantState.REFUSED, ParticipantState.CONNECTING} for one in people)
-    return snapshot.state is EngineState.CONNECTING and (waits or others)
+    return snapshot.state is EngineState.CONNECTING and (waits or others or snapshot.in_channel is not None)
 
 
 def _secrets_gone(
@@ -405,7 +404,7 @@ def _recorder_exited(
 def _with_engine_state(status: CloudRecordingStatus, part: Part, callback: Callback) -> CloudRecordingStatus:
     # Whenever a snapshot was taken, it never brings a part back to work that has stopped, and never puts one to work
     # that has not begun: the engine has callbacks of their own for that.
-    if callback.snapshot is not None and _streams_are_refused(part) and _is_reached(callback.snapshot):
+    if callback.snapshot is not None and parts.is_refused(part) and _is_reached(callback.snapshot):
         return _with_state(status, part, PartState.CONNECTING)
     state = _PART_STATES.get(callback.snapshot.state) if callback.snapshot else None
     if state is None or (part.state.known and part.state not in parts.CAPTURING):

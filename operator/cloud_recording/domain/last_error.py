@@ -95,7 +95,8 @@ def _is_resolved(error: LastError, status: CloudRecordingStatus, part: Part, sna
         case ResolvedBy.CAPTURE:
             return records
         case ResolvedBy.PARTICIPANTS:
-            return records and (bool(status.participant_count) or part.engine_extended is not True)
+            somebody = bool(status.participant_count) or part.engine_extended is not True
+            return (records and somebody) or part.in_channel is True
         case ResolvedBy.ENGINE:
             # It forgets a track's error as soon as the track has healed.
             return records and snapshot is not None and snapshot.last_error is None

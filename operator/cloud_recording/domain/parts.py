@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from cloud_recording.api.base import LIST_TAIL
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import (
     Amounts,
@@ -51,6 +51,11 @@ def unfinished(status: CloudRecordingStatus) -> tuple[Part, ...]:
 def keeps_pod(status: CloudRecordingStatus, part: Part) -> bool:
     """Whether the part is one of the newest."""
     return part.number > status.parts[-1].number - KEPT_PODS
+
+
+def is_refused(part: Part) -> bool:
+    """Whether nobody lets the recorder in, so that it asks again."""
+    return part.state is PartState.STARTING and part.reason is not None and reason_facts(part.reason).refused
 
 
 def captures(part: Part) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from cloud_recording.api.channel import Channel
 from cloud_recording.api.phrases import participant, slices_are
 from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
 from cloud_recording.api.recording import DISCARD_ANNOTATION, CloudRecording, DesiredRecordingState
@@ -92,8 +93,8 @@ def _of_newest_part(  # noqa: C901, PLR0911 - one way out for each state of a pa
     why = stop_cause(recording, status, now=now).message if stopping else ""
     match part.state:
         case PartState.PLANNED | PartState.PENDING | PartState.STARTING:
-            if part.reason is Reason.STREAMS_REFUSED and not stopping:
-                return ReadyReason(reason=part.reason, message=_streams_refused_message(recording, part))
+            if part.reason is not None and parts.is_refused(part) and not stopping:
+                return ReadyReason(reason=part.reason, message=_refused_message(recording, part))
             # Who waits for nothing any more, and was heard, is about to join.
             first = Reason.CONNECTING if part.state is PartState.STARTING else Reason.PENDING
             usual = Reason.RESTARTING if part.number else first
@@ -127,34 +128,59 @@ def _unchanged(status: CloudRecordingStatus) -> ReadyReason:
     return ReadyReason(reason=known.reason, message=known.message)
 
 
-def _streams_refused_message(recording: CloudRecording, part: Part) -> str:
-    """Why nobody can be recorded, and where the URLs are from."""
+def _refused_message(recording: CloudRecording, part: Part) -> str:
+    """Why nobody can be recorded, and where the URLs, or what lets the recorder into a room, are from."""
+    channel = recording.spec.channel
     secrets = [
         f"key '{stream.url_secret_ref.key}' of Secret '{stream.url_secret_ref.name}' holds the URL of "
         f"{participant(stream.uid, stream.name)}"
-        for stream in recording.spec.channel.listed_streams
+        for stream in channel.listed_streams
         if stream.url_secret_ref is not None
     ]
-    return "; ".join(filter(None, (part.message, *secrets)))
+    return "; ".join(filter(None, (part.message, *_room_secrets(channel), *secrets)))
+
+
+def _room_secrets(channel: Channel) -> Iterator[str]:
+    if channel.livekit is None:
+        return
+    server, token = channel.livekit.api_key_secret_ref, channel.token_secret_ref
+    if server is not None:
+        keys = f"keys '{server.api_key_key}' and '{server.api_secret_key}' of Secret '{server.name}'"
+        yield f"{keys} hold the API key and its secret"
+    if token is not None:
+        yield f"key '{token.key}' of Secret '{token.name}' holds the token"
 
 
 def _connecting(status: CloudRecordingStatus, part: Part) -> ReadyReason:
     if part.start_time is not None:
         return ReadyReason(reason=Reason.RECONNECTING, message=_why_reconnecting(status))
-    # The engine lists its participants once it is in the channel; then it waits for them, and not for the channel.
-    if status.participants and not any(one.state is ParticipantState.JOINED for one in status.participants):
+    if part.in_channel is False:
+        return ReadyReason(reason=Reason.CONNECTING, message=_why_outside(status))
+    # Streams' participants are listed once the engine is at work; then it waits for them, and not for the channel.
+    listed = part.in_channel or bool(status.participants)
+    if listed and not any(one.state is ParticipantState.JOINED for one in status.participants):
         return ReadyReason(reason=Reason.WAITING_FOR_USERS, message=_participant_messages(status))
     return ReadyReason(reason=Reason.CONNECTING)
 
 
 def _why_reconnecting(status: CloudRecordingStatus) -> str:
+    return _standing_error(status, Reason.RECORDER_EXIT) or _participant_messages(status) or _why_outside(status)
+
+
+def _why_outside(status: CloudRecordingStatus) -> str:
+    return _standing_error(status, Reason.CONNECT_ERROR)
+
+
+def _standing_error(status: CloudRecordingStatus, reason: Reason) -> str:
     error = status.last_error
-    died = error is not None and error.reason is Reason.RECORDER_EXIT and error.resolved_time is None
-    return error.message if error is not None and died else _participant_messages(status)
+    stands = error is not None and error.reason is reason and error.resolved_time is None
+    return error.message if error is not None and stands else ""
 
 
 def _participant_messages(status: CloudRecordingStatus) -> str:
-    messages = [f"{participant(one.uid, one.name)}: {one.message}" for one in status.participants if one.message]
+    messages = [
+        f"{participant(one.uid, one.name or one.identity)}: {one.message}" for one in status.participants if one.message
+    ]
     return "; ".join(messages)
 
 

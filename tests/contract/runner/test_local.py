@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.contract.runner.pod import ROOT
+from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_library, livekit_server, publisher, token
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
@@ -120,6 +121,25 @@ def recording(bucket: Bucket, url: str, **spec: Any) -> dict[str, Any]:
             **spec,
         },
     }
+
+
+@pytest.fixture
+def livekit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveKitServer]:
+    """A LiveKit server, and its client library where the recorder finds it."""
+    monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
+    with livekit_server(tmp_path / "livekit") as server:
+        yield server
+
+
+def of_room(bucket: Bucket, url: str, **secret: str) -> tuple[dict[str, Any], ...]:
+    """A manifest for a room, and its Secrets."""
+    manifest = recording(bucket, "")
+    by_token = {"tokenSecretRef": {"name": "livekit", "key": "token"}}
+    by_key = {"apiKeySecretRef": {"name": "livekit"}}
+    room = {"name": "room", "uid": 1, "livekit": {"url": url, **({} if "token" in secret else by_key)}}
+    manifest["spec"]["channel"] = room | (by_token if "token" in secret else {})
+    livekit = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "livekit"}, "stringData": secret}
+    return manifest, keys(), livekit
 
 
 def keys(secret_key: str = SECRET_KEY) -> dict[str, Any]:
@@ -305,3 +325,58 @@ async def test_a_missing_secret_is_named_before_anything_begins(
         for key in ("accessKey", "secretKey")
     ]
     assert not (tmp_path / "work").exists()
+
+
+async def test_a_room_is_recorded_and_its_people_told_by_name(
+    run: Starter, bucket: Bucket, livekit: LiveKitServer, tmp_path: Path
+) -> None:
+    with publisher(livekit, "room", "alice", log=tmp_path / "alice.log"):
+        async with run(*of_room(bucket, livekit.url, apiKey=API_KEY, apiSecret=API_SECRET)) as running:
+            await running.until("alice (735577801) has joined")
+            await running.until("slices 1/1 uploaded")
+            running.process.send_signal(signal.SIGINT)
+            assert await running.ended() == 0
+
+
+WRONG_SECRET = "not-the-secret-of-this-key-at-all"
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ({"apiKey": API_KEY, "apiSecret": WRONG_SECRET}, "does not accept the API key with this secret (401)"),
+        ({"token": token("room", "recorder", seconds=-60)}, "the token has expired; make a new one"),
+        ({"token": token("other", "recorder")}, 'the token is for the room "other"'),
+        (
+            {"token": token("room", "recorder", secret=WRONG_SECRET)},
+            "the LiveKit server does not accept the token (401)",
+        ),
+    ],
+    ids=["secret", "expired", "room", "signature"],
+)
+async def test_whom_a_room_refuses_hears_why_and_reads_no_secret(
+    secret: dict[str, str], said: str, run: Starter, bucket: Bucket, livekit: LiveKitServer, tmp_path: Path
+) -> None:
+    async with run(*of_room(bucket, livekit.url, **secret)) as running:
+        assert await running.ended() == 4
+    assert running.lines[-1].startswith("failed: the channel refuses the recorder: ")
+    assert said in running.lines[-1]
+    told = [*running.lines, *(file.read_text() for file in (tmp_path / "work").rglob("log.jsonl"))]
+    assert not any(word in line for line in told for word in ("eyJ", WRONG_SECRET))
+
+
+async def test_a_room_that_was_never_reached_is_not_said_to_be_empty(run: Starter, bucket: Bucket) -> None:
+    documents = of_room(bucket, "ws://127.0.0.1:9", apiKey=API_KEY, apiSecret=API_SECRET)
+    async with run(*documents) as absent:
+        assert await absent.ended() == 4
+    assert "LiveKit's client library cannot be loaded" in absent.lines[-1]
+    assert "name its file in CLOUD_RECORDING_LIVEKIT_LIBRARY" in absent.lines[-1]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
+        async with run(*documents) as running:
+            assert await running.ended() == 3
+    told = "\n".join(running.lines)
+    assert (
+        "nobody came to the channel within 5 s: the recorder is not in the channel: the LiveKit server cannot be"
+        in told
+    )

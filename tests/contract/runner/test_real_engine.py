@@ -19,6 +19,7 @@ import yaml
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import MP4State, Snapshot
 from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
+from tests.support.livekit import API_KEY, API_SECRET, livekit_library, livekit_server, publisher
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
@@ -319,6 +320,41 @@ async def test_a_channel_whose_names_lead_where_nobody_may_go_is_waited_for_in_t
     assert "RecordingFatalError" not in told
     assert "RecorderExited" not in told
     assert stage.operator.of("RecorderFailure") == []
+
+
+async def test_a_room_that_refuses_the_recorder_is_asked_again_once_its_secret_is_mended(
+    stage: Stage, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: the part goes on waiting, tells why, and says that it is in the room before anybody else is."""
+    monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
+    with livekit_server(tmp_path / "livekit") as server:
+        told = document(stage, bucket)
+        livekit = {"url": server.url, "apiKeySecretRef": {"name": "livekit"}}
+        told["spec"]["channel"] = {"name": "room-1", "uid": 1, "livekit": livekit}
+        stage.pod.mount_secret("livekit", apiKey=API_KEY, apiSecret="not-the-secret-of-this-key-at-all")
+        await start(stage, told, url="")
+        refused = await stage.operator.until_told("RecordingRefused", seconds=60)
+        assert refused["room"] is True
+        assert "the LiveKit server does not accept the API key with this secret (401)" in refused["message"]
+        stage.pod.mount_secret("livekit", apiSecret=API_SECRET)
+        await stage.operator.until(lambda: _in_channel(stage), seconds=60)
+        assert stage.operator.of("RecordingStarted") == []
+        with publisher(server, "room-1", "alice", log=tmp_path / "alice.log"):
+            await until_uploaded(stage, slices=1)
+            stage.want(generation=2, state="Stopped")
+            assert await stage.pod.ended(seconds=120) == 0
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
+    snapshot = newest(stage)
+    assert snapshot is not None
+    assert [one.identity for one in snapshot.participants] == ["alice"]
+    assert "RecordingFatalError" not in stage.operator.types()
+    told_to_anybody = [stage.pod.log.read_text(), *stage.operator.bodies]
+    assert not any(secret in text for text in told_to_anybody for secret in ("not-the-secret", API_SECRET, "eyJ"))
+
+
+def _in_channel(stage: Stage) -> bool:
+    snapshot = newest(stage)
+    return snapshot is not None and snapshot.in_channel is True
 
 
 async def test_no_stream_url_or_key_is_in_the_log_of_the_real_engine(

@@ -832,3 +832,96 @@ def test_nothing_arrives_from_anybody_once_a_recording_is_over() -> None:
     recording = a_recording().stopped().parts(ended, participants=(left,)).build()
     (one,) = decide(recording, {}, now=after(10), context=context()).status.participants
     assert (one.audio, one.video) == (False, False)
+
+
+# Rooms
+
+WRONG_SECRET = "the channel refuses the recorder: the LiveKit server does not accept the API key with this secret (401)"
+UNREACHABLE = "the recorder is not in the channel: the LiveKit server cannot be reached: Connection refused"
+
+
+def _of_room(status: CloudRecordingStatus | None = None) -> CloudRecording:
+    livekit = {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}}
+    recording = a_recording().spec(channel={"name": "room-1", "uid": 1000, "livekit": livekit})
+    return (recording if status is None else recording.status(status)).build()
+
+
+def _in_room(*, inside: bool | None, state: str = "Connecting", **fields: Any) -> dict[str, Any]:
+    return a_snapshot(state=state, inChannel=inside, **fields)
+
+
+def _ready(status: CloudRecordingStatus) -> tuple[Reason, str]:
+    found = conditions.get(status, ConditionType.READY)
+    assert found is not None
+    return found.reason, found.message
+
+
+def test_a_room_that_refuses_the_recorder_stalls_the_recording_until_somebody_mends_that() -> None:
+    """Promise: the status names Secret and keys, and says of itself when the recorder is in the room, alone or not."""
+    recording = _of_room()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingConnecting", 2))
+    refusal: dict[str, Any] = {
+        "code": 430,
+        "message": WRONG_SECRET,
+        "room": True,
+        "snapshot": _in_room(inside=False, state="Failed"),
+    }
+    refused = told(recording, status, a_callback("RecordingRefused", 3, **refusal))
+    where = "keys 'apiKey' and 'apiSecret' of Secret 'livekit' hold the API key and its secret"
+    assert _ready(refused) == (Reason.ROOM_REFUSED, f"{WRONG_SECRET}; {where}")
+    assert condition(refused, ConditionType.STALLED) == ("True", Reason.ROOM_REFUSED)
+    assert refused.last_error is not None
+    assert refused.last_error.remedy == REASONS[Reason.ROOM_REFUSED].remedy.text
+    later = decide(_of_room(refused), pods(a_pod().running()), now=after(3600), context=context())
+    assert [part.number for part in later.status.parts] == [0]
+    again = told(
+        recording,
+        refused,
+        a_callback("RecordingConnecting", 4),
+        a_callback("Snapshot", 5, snapshot=_in_room(inside=None)),
+    )
+    assert _ready(again)[0] is Reason.ROOM_REFUSED, "it only asks again"
+    inside = told(recording, again, a_callback("Snapshot", 6, snapshot=_in_room(inside=True)))
+    assert _ready(inside) == (Reason.WAITING_FOR_USERS, "")
+    assert conditions.get(inside, ConditionType.STALLED) is None
+    assert inside.last_error is not None
+    assert inside.last_error.resolved_time is not None
+
+
+def test_a_server_that_is_not_there_is_told_while_the_recorder_connects() -> None:
+    recording = _of_room()
+    failure: dict[str, Any] = {"code": 430, "message": UNREACHABLE, "snapshot": _in_room(inside=False)}
+    outside = told(
+        recording,
+        begun(recording),
+        RUNNER_STARTED,
+        a_callback("RecordingConnecting", 2),
+        a_callback("RecorderFailure", 3, **failure),
+    )
+    assert _ready(outside) == (Reason.CONNECTING, UNREACHABLE)
+    assert outside.last_error is not None
+    assert (outside.last_error.reason, outside.last_error.resolved_time) == (Reason.CONNECT_ERROR, None)
+    inside = told(recording, outside, a_callback("Snapshot", 4, snapshot=_in_room(inside=True)))
+    assert _ready(inside) == (Reason.WAITING_FOR_USERS, "")
+    assert inside.last_error is not None
+    assert inside.last_error.resolved_time is not None
+
+
+def test_people_in_a_room_are_known_by_their_identity_however_long_they_made_it() -> None:
+    recording = _of_room()
+    people = [
+        {"uid": 735577801, "identity": "alice", "state": "Joined", "audio": True, "video": True},
+        {"uid": 7, "identity": "7" * 4000, "name": "Bob" * 1000, "state": "Left", "message": "gone"},
+    ]
+    snapshot = _in_room(inside=True, state="Recording", participants=people, participantCount=1)
+    status = told(
+        recording,
+        begun(recording),
+        RUNNER_STARTED,
+        a_callback("RecordingStarted", 2),
+        a_callback("Snapshot", 3, snapshot=snapshot),
+    )
+    alice, bob = status.participants
+    assert (alice.uid, alice.identity, alice.name) == (735577801, "alice", None)
+    assert bob.identity is not None
+    assert len(bob.identity) < 400

@@ -167,6 +167,8 @@ pub struct Machine {
     timeouts: Timeouts,
     idle_left: Duration,
     loss: Option<Loss>,
+    /// Whether the recorder itself is where its participants are, in a kind of channel that it joins.
+    in_channel: Option<bool>,
     upload_left: Option<Duration>,
     paused: bool,
     volume_full: bool,
@@ -189,6 +191,7 @@ impl Machine {
             timeouts,
             idle_left,
             loss: None,
+            in_channel: None,
             upload_left: timeouts.stores,
             paused: false,
             volume_full: false,
@@ -213,6 +216,11 @@ impl Machine {
     #[must_use]
     pub fn last_error(&self) -> Option<&Error> {
         self.last_error.as_ref()
+    }
+
+    #[must_use]
+    pub fn in_channel(&self) -> Option<bool> {
+        self.in_channel
     }
 
     #[must_use]
@@ -288,7 +296,10 @@ impl Machine {
             CaptureEvent::TrackHealed { uid, track } => self.healed(*uid, *track),
             CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
             CaptureEvent::ChannelUnreached { refused, message } => self.channel_unreached(*refused, message),
-            CaptureEvent::ChannelReached => self.forget(&[Code::ConnectError]),
+            CaptureEvent::ChannelReached => {
+                self.in_channel = Some(true);
+                self.forget(&[Code::ConnectError]);
+            }
             CaptureEvent::Gap { .. } => {}
         }
     }
@@ -486,8 +497,10 @@ impl Machine {
     }
 
     /// A channel that refuses everybody from the beginning is not going to be recorded; for any other somebody may come back.
+    /// A recorder that is put out of it is not refused: whoever were to start it again would bring it back.
     fn channel_unreached(&mut self, refused: bool, message: &str) {
-        if refused && self.state == State::Connecting && !self.participants.somebody_joined() {
+        let put_out = self.in_channel.replace(false) == Some(true);
+        if refused && !put_out && self.state == State::Connecting && !self.participants.somebody_joined() {
             self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
         } else if self.state.captures() {
             self.recorder_failure(Code::ConnectError, format!("the recorder is not in the channel: {message}"));
@@ -531,7 +544,14 @@ impl Machine {
         if self.participants.somebody_joined() {
             format!("nobody was in the channel for {} s", self.timeouts.idle.as_secs())
         } else {
-            format!("nobody came to the channel within {} s", self.timeouts.first.as_secs())
+            let shut_out = |error: &&Error| self.in_channel == Some(false) && error.code == Code::ConnectError;
+            let why = self
+                .last_error
+                .as_ref()
+                .filter(shut_out)
+                .map(|error| format!(": {}", error.message))
+                .unwrap_or_default();
+            format!("nobody came to the channel within {} s{why}", self.timeouts.first.as_secs())
         }
     }
 

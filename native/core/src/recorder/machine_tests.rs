@@ -211,8 +211,14 @@ fn a_channel_that_cannot_be_entered_is_final_only_where_it_refuses_before_anybod
     let mut machine = connected();
     machine.event(&unreached(false));
     assert_eq!(actions(&mut machine), [told(Code::ConnectError, "the recorder is not in the channel: no")]);
+    assert_eq!(machine.in_channel(), Some(false));
     machine.event(&CaptureEvent::ChannelReached);
     assert_eq!((machine.state(), machine.last_error()), (State::Connecting, None));
+    assert_eq!(machine.in_channel(), Some(true));
+    machine.event(&unreached(true));
+    assert_eq!(actions(&mut machine), [told(Code::ConnectError, "the recorder is not in the channel: no")]);
+    assert_eq!((machine.state(), machine.in_channel()), (State::Connecting, Some(false)), "it was put out");
+    let mut machine = connected();
     machine.event(&unreached(true));
     let fatal = fatal(Code::ConnectError, "the channel refuses the recorder: no");
     assert_eq!(actions(&mut machine), [fatal, Action::StopCapture]);
@@ -220,6 +226,17 @@ fn a_channel_that_cannot_be_entered_is_final_only_where_it_refuses_before_anybod
     machine.event(&unreached(true));
     assert_eq!(actions(&mut machine), [told(Code::ConnectError, "the recorder is not in the channel: no")]);
     assert_eq!(machine.state(), State::Recording);
+}
+
+#[test]
+fn who_waits_in_vain_outside_of_the_channel_says_why() {
+    let mut machine = connected();
+    machine.event(&CaptureEvent::ChannelUnreached { refused: false, message: "no".into() });
+    actions(&mut machine);
+    machine.pass(PATIENCE.first);
+    let message = "nobody came to the channel within 90 s: the recorder is not in the channel: no";
+    let told = Callback::RecorderFailure { code: Code::NoUsers, message: message.into() };
+    assert_eq!(actions(&mut machine)[0], Action::Tell(told));
 }
 
 #[test]

@@ -219,11 +219,11 @@ impl Participants {
         }
     }
 
-    /// How a message calls a participant: the number, and the name where there is one.
+    /// How a message calls a participant: the number, and the name, or else the identity, where there is one.
     #[must_use]
     pub fn name(&self, uid: u32) -> String {
         let known = self.participants.iter().find(|participant| participant.uid == uid);
-        match known.and_then(|participant| participant.name.as_ref()) {
+        match known.and_then(|participant| participant.name.as_ref().or(participant.identity.as_ref())) {
             Some(name) => format!("{uid} ({name})"),
             None => uid.to_string(),
         }

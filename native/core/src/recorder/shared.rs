@@ -77,6 +77,7 @@ pub struct PauseStatus {
 struct SessionView {
     state: State,
     participants: Participants,
+    in_channel: Option<bool>,
     last_error: Option<Error>,
     bucket_health: BucketHealth,
     work_volume_full: bool,
@@ -126,6 +127,7 @@ impl Shared {
         let mut view = self.view.locked();
         view.state = machine.state();
         view.participants = machine.participants().clone();
+        view.in_channel = machine.in_channel();
         view.last_error = machine.last_error().cloned();
         view.bucket_health = machine.bucket_health().clone();
         view.work_volume_full = machine.is_volume_full();
@@ -197,6 +199,8 @@ struct Snapshot<'a> {
     participants: Vec<Participant>,
     participant_count: usize,
     somebody_joined: bool,
+    /// Whether the recorder is in the room, where the channel is one and that is known.
+    in_channel: Option<bool>,
     storage: BucketHealth,
     pause: Option<PauseStatus>,
     work_volume_full: bool,
@@ -264,6 +268,7 @@ impl<'a> Snapshot<'a> {
             participant_count: participants.iter().filter(|one| one.state == ParticipantState::Joined).count(),
             participants: last(participants).collect(),
             somebody_joined: view.participants.somebody_joined(),
+            in_channel: view.in_channel,
             storage: view.bucket_health,
             pause: view.pause,
             work_volume_full: view.work_volume_full,

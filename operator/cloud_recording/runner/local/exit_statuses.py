@@ -41,7 +41,7 @@ def exit_status_of(summary: Summary) -> tuple[int, str]:
         case Outcome.IDLE:
             return (
                 EXIT_NOTHING,
-                "nobody ever joined: check the participants' URLs, or allow a longer maxWaitSeconds",
+                "nobody ever joined: check the participants' URLs, or the room, or allow a longer maxWaitSeconds",
             )
         case Outcome.INCOMPLETE | Outcome.DISCARDED:
             return EXIT_INCOMPLETE, f"incomplete: {summary.message}"

@@ -83,7 +83,7 @@ _PRESENCE: Mapping[str, str] = {
 
 
 def _who(person: Mapping[str, Any]) -> str:
-    name = person.get("name")
+    name = person.get("name") or person.get("identity")
     return f"{name} ({person['uid']})" if name else f"participant {person['uid']}"
 
 

@@ -22,12 +22,22 @@ def name_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> 
 
 
 def refuses_all(snapshot: Mapping[str, Any] | None) -> bool:
-    """Whether every participant is refused, and nothing was ever recorded."""
-    known = snapshot or {}
-    people = known.get("participants") or ()
-    written = (known.get("slices") or {}).get("written", 0)
-    nothing = not written and not known.get("somebodyJoined")
-    return nothing and bool(people) and all(person.get("state") == "Refused" for person in people)
+    """Whether every participant is refused, or the recorder by a room, and nothing was ever recorded."""
+    if snapshot is None:
+        return False
+    written = (snapshot.get("slices") or {}).get("written", 0)
+    nothing = not written and not snapshot.get("somebodyJoined")
+    return nothing and (is_of_room(snapshot) or _every_participant_is_refused(snapshot))
+
+
+def is_of_room(snapshot: Mapping[str, Any] | None) -> bool:
+    """Whether the recorder itself has a place to come to, and is not there."""
+    return (snapshot or {}).get("inChannel") is False
+
+
+def _every_participant_is_refused(snapshot: Mapping[str, Any]) -> bool:
+    people = snapshot.get("participants") or ()
+    return bool(people) and all(person.get("state") == "Refused" for person in people)
 
 
 def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -41,8 +51,10 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
             times = f" ({callback.repeats + 1} times)" if callback.repeats else ""
             return {"code": callback.code, "message": callback.text + times}
         case CallbackType.FATAL_ERROR:
-            issues = _issues(snapshot) if name_of(callback, snapshot=snapshot) is CallbackName.REFUSED else ""
-            return {"code": callback.code, "message": issues or error_message(snapshot)}
+            refused = name_of(callback, snapshot=snapshot) is CallbackName.REFUSED
+            issues = _issues(snapshot) if refused else ""
+            by_room = {"room": True} if refused and is_of_room(snapshot) else {}
+            return {"code": callback.code, "message": issues or error_message(snapshot), **by_room}
         case _:
             return {}
 
@@ -50,8 +62,12 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
 def _issues(snapshot: Mapping[str, Any] | None) -> str:
     """What is wrong with each participant: the engine's error has the words of one of them alone."""
     people = (snapshot or {}).get("participants") or ()
-    issues = [f"{participant(one['uid'], one.get('name'))}: {one['message']}" for one in people if one.get("message")]
+    issues = [f"{_called(one)}: {one['message']}" for one in people if one.get("message")]
     return "; ".join(issues)[:_LONGEST_MESSAGE]
+
+
+def _called(person: Mapping[str, Any]) -> str:
+    return participant(person["uid"], person.get("name") or person.get("identity"))
 
 
 def error_message(snapshot: Mapping[str, Any] | None) -> str:

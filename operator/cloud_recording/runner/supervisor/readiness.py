@@ -27,7 +27,7 @@ def readiness(state: State, now: Moment) -> Readiness:  # noqa: PLR0911 - one wa
     if state.process is Process.LOADED and state.missing:
         return Readiness(ready=False, reason="waiting for secrets")
     if state.refused:
-        return Readiness(ready=False, reason="every participant is refused")
+        return Readiness(ready=False, reason="the channel refuses the recorder")
     if state.process is not Process.BUSY:
         return Readiness(ready=False, reason="the recorder process is starting")
     if now.monotonic - state.heartbeat_at > READY_SECONDS:
