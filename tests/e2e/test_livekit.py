@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A room of a real LiveKit server in the cluster: recorded by a manifest, and recorded on whoever dies."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_deaths import KILL_RECORDER
+from tests.support import media
+from tests.support.livekit import API_KEY, API_SECRET, token
+from tests.support.media import Region
+from tests.testbed import pods
+from tests.testbed.scene import Resource, Scene, condition, slices
+
+ROOM = "stand-up"
+PEOPLE = {"alice": ("red", 440), "bob": ("blue", 880)}
+# Two side by side; the moving block is in the middle of each picture's height.
+REGIONS = (Region(0.05, 0.1, 0.4, 0.25), Region(0.55, 0.1, 0.4, 0.25))
+
+
+@pytest.fixture
+def room(scene: Scene) -> Iterator[Scene]:
+    """The scene with a LiveKit server, and alice and bob in a room of it."""
+    kubectl, here = scene.target.kubectl, f"--namespace={scene.namespace}"
+    key = pods.livekit_credentials(api_key=API_KEY, api_secret=API_SECRET)
+    kubectl.apply(key, *pods.livekit_server(), namespace=scene.namespace)
+    kubectl("rollout", "status", "deployment/livekit", here, "--timeout=120s")
+    for name, (colour, tone) in PEOPLE.items():
+        joins = token(ROOM, name)
+        pod = pods.room_participant(name=name, token=joins, colour=colour, tone_hz=tone)
+        kubectl.apply(pod, namespace=scene.namespace)
+    kubectl("wait", "--for=condition=Ready", *(f"pod/{name}" for name in PEOPLE), here, "--timeout=120s")
+    yield scene
+    kubectl("delete", "pod", *PEOPLE, here, "--wait=false")
+
+
+def test_a_room_is_recorded_on_in_spite_of_every_death_and_nobody_sees_a_ghost(room: Scene, tmp_path: Path) -> None:
+    """Promise: people are known by their identity, and whoever records after a death takes the place of who died."""
+    livekit = {
+        "url": f"ws://livekit.{room.namespace}.svc:{pods.LIVEKIT_PORT}",
+        "apiKeySecretRef": {"name": "livekit-credentials"},
+    }
+    video = {"width": 640, "height": 360}
+    room.record(
+        ROOM,
+        streams=[],
+        channel={"name": ROOM, "uid": 1000, "livekit": livekit},
+        recording={"sliceSeconds": 2, "video": video},
+    )
+    room.until(ROOM, lambda seen: _joined(seen) == {"alice", "bob"}, "both are in the status by their identity")
+    seen = room.until(ROOM, lambda seen: slices(seen) >= 2, "slices are uploaded")
+    recorder = f"recorder-{seen['status']['recordingId']}"
+    assert _in_room(room) == ["alice", "bob", recorder]
+    (pod,) = room.pods_of(ROOM)
+    room.exec(pod["metadata"]["name"], "python3", "-c", KILL_RECORDER)
+    room.until(ROOM, lambda seen: _parts(seen)[0].get("recorderRestarts", 0) == 1, "the crash is counted")
+    before = slices(room.get(ROOM))
+    room.until(ROOM, lambda seen: slices(seen) >= before + 3, "slices are uploaded again")
+    assert _in_room(room) == ["alice", "bob", recorder]
+    room.target.kubectl("delete", "pod", pod["metadata"]["name"], f"--namespace={room.namespace}", "--wait=false")
+    room.until(ROOM, lambda seen: slices(_parts_as_status(seen)) >= 2, "the second part uploads")
+    assert _joined(room.get(ROOM)) == {"alice", "bob"}
+    assert _in_room(room) == ["alice", "bob", recorder]
+    room.stop(ROOM)
+    finished = room.finished(ROOM)
+    assert (condition(finished, "Succeeded")["status"], condition(finished, "Ready")["reason"]) == ("True", "Completed")
+    assert len(finished["status"]["gaps"]) == 2
+    for manifest, whole in _recorded(room, finished, tmp_path):
+        uids = {one["identity"]: one["uid"] for one in manifest["participants"]}
+        assert set(uids) == {"alice", "bob"}
+        assert sorted(_colours(whole)) == ["blue", "red"]
+
+
+def _joined(recording: Resource) -> set[str]:
+    people = recording.get("status", {}).get("participants", [])
+    return {one["identity"] for one in people if one["state"] == "Joined" and one["audio"] and one["video"]}
+
+
+def _parts(recording: Resource) -> list[Resource]:
+    parts: list[Resource] = recording.get("status", {}).get("parts", [])
+    return parts
+
+
+def _parts_as_status(recording: Resource) -> Resource:
+    """The second part where a recording has its status."""
+    return {"status": next((part for part in _parts(recording) if part["number"] == 1), {})}
+
+
+def _in_room(scene: Scene) -> list[str]:
+    """Everybody whom the server has in the room, hidden ones as well."""
+    admin = token(ROOM, "admin", roomAdmin=True)
+    said = scene.exec("deployment/livekit", "python3", "-c", LIST_PARTICIPANTS, str(pods.LIVEKIT_PORT), ROOM, admin)
+    return sorted(one["identity"] for one in json.loads(said)["participants"])
+
+
+LIST_PARTICIPANTS = """
+import json, sys, urllib.request
+port, room, token = sys.argv[1:]
+request = urllib.request.Request(
+    f"http://127.0.0.1:{port}/twirp/livekit.RoomService/ListParticipants",
+    data=json.dumps({"room": room}).encode(),
+    headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+)
+print(urllib.request.urlopen(request).read().decode())
+"""
+
+
+def _recorded(scene: Scene, finished: Resource, directory: Path) -> Iterator[tuple[Resource, Path]]:
+    """The manifest of each part, and all of the part in one file."""
+    with scene.bucket() as address:
+        files = scene.opened_bucket(address).download(directory, of=finished["status"]["recordingId"])
+    manifests = [path for name, path in files.items() if name.endswith("_manifest.json")]
+    assert len(manifests) == 2
+    for path in manifests:
+        manifest = json.loads(path.read_text())
+        ours = [files[one["name"]] for one in manifest["files"] if one["name"].endswith(".ts")]
+        yield manifest, media.joined(ours, directory / f"{path.stem}.ts")
+
+
+def _colours(whole: Path) -> list[str]:
+    """Who is seen at the left and at the right in the middle of the file."""
+    pictures = media.pictures(whole, per_second=1)
+    return [media.colour(pictures[len(pictures) // 2], region) for region in REGIONS]
