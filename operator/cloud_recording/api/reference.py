@@ -25,8 +25,8 @@ bucket while it records. A recording is finished for good after a stop: to recor
 Unknown fields are refused by `kubectl`; a program should ask for the same with `fieldValidation=Strict`.
 
 These names are reserved for later versions and are unknown fields in this one: `spec.channel.agora`,
-`spec.channel.decryption`, `spec.storage.ref`, `spec.storage.encryption`, `spec.storage.tags`, `spec.storage.storageClass`,
-`spec.backup.ref`, and the kind `RecordingStorage`.
+`spec.channel.decryption`, `spec.storage.ref`, `spec.storage.encryption`, `spec.storage.tags`,
+`spec.storage.storageClass`, `spec.backup.ref`, and the kind `RecordingStorage`.
 """
 
 _SPEC_INTRODUCTION: Final = """\

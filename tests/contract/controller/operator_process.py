@@ -3,22 +3,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cloud_recording.common.exit_status import EXIT_FAILED
 from tests.support.ports import free_port
 from tests.support.waiting import await_true
 
@@ -86,23 +82,6 @@ class OperatorProcess:
         """Ends the process without a word."""
         self._running().kill()
         self.wait()
-
-    @contextlib.asynccontextmanager
-    async def restarted(self) -> AsyncIterator[None]:
-        """Starts it again whenever it has failed, as the kubelet does."""
-
-        async def watch() -> None:
-            while True:
-                if self._running().poll() == EXIT_FAILED:
-                    self.start()
-                await asyncio.sleep(LOOK_SECONDS)
-
-        watching = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
 
     def wait(self) -> int:
         """The exit status, once the process has ended."""

@@ -8,10 +8,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Self
-
-import yaml
 
 from tests.support.ports import free_port
 
@@ -25,8 +22,6 @@ class TCPProxy:
         self.port = port
         self.targets = list(targets)
         """Ports of this machine."""
-        self.turned_away = False
-        """Whether nobody gets through."""
         self.connections = 0
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -37,7 +32,6 @@ class TCPProxy:
         proxy = cls(free_port(), targets)
         async with await asyncio.start_server(proxy._serve, "127.0.0.1", proxy.port):
             yield proxy
-            proxy.turned_away = True
             proxy.cut()
 
     def cut(self) -> None:
@@ -47,7 +41,7 @@ class TCPProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        other = None if self.turned_away else await self._connected()
+        other = await self._connected()
         if other is None:
             writer.transport.abort()
             return
@@ -71,17 +65,3 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     writer.close()
-
-
-def port_of(kubeconfig: Path) -> int:
-    """Where the API server listens."""
-    server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    return int(server.rpartition(":")[2])
-
-
-def by_way_of(port: int, *, kubeconfig: Path, written_to: Path) -> None:
-    """Writes a kubeconfig that leads to this port of the same host."""
-    configuration = yaml.safe_load(kubeconfig.read_text())
-    cluster = configuration["clusters"][0]["cluster"]
-    cluster["server"] = f"{cluster['server'].rpartition(':')[0]}:{port}"
-    written_to.write_text(yaml.safe_dump(configuration))
