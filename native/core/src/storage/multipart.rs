@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Puts a large file in parts, without ever having more of it in memory than one. What fails is that part: the next attempt
+//! Puts a large file into a bucket in parts, without ever having more of it in memory than one. What fails is that part: the next attempt
 //! begins with it.
 
 use std::collections::HashMap;
@@ -18,7 +18,8 @@ use crate::storage::client;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::proof::{compare, PartDigests, SentContent, Verdict};
-use crate::storage::store::{within, ObjectKind, Proof, Put, Store};
+use crate::storage::s3::S3Store;
+use crate::storage::store::{within, ObjectKind, Proof, Put};
 
 /// What fits into one request; stores want parts of at least 5 MiB.
 pub const PART: u64 = 8 << 20;
@@ -42,7 +43,7 @@ struct Upload {
     proved: bool,
 }
 
-impl Store {
+impl S3Store {
     /// As `put_file`, for a file of so many bytes.
     pub(super) async fn put_in_parts(
         &self,

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -22,7 +23,7 @@ const GONE_PAUSE: Duration = Duration::from_secs(60);
 
 pub struct BackupRestore {
     backup: Option<BackupStore>,
-    store: Option<Store>,
+    store: Option<Arc<dyn Store>>,
     retry: RetryState,
     retry_at: Option<Instant>,
     /// Files that the store has lost, and when to ask again; they hold nothing else up.

@@ -27,7 +27,7 @@ use crate::recorder::upload::slice_puts::SlicePuts;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::StoreError;
-use crate::storage::store::{ObjectKind, Store};
+use crate::storage::store::{self, ObjectKind, Store};
 use crate::storage::target::Target;
 
 /// Where the backup store is, and when it takes over.
@@ -49,8 +49,8 @@ impl BackupStore {
         }
     }
 
-    pub fn open(&self) -> Result<Store, StoreError> {
-        Store::new(self.target.clone(), self.credentials.clone())
+    pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        store::open(&self.target, &self.credentials)
     }
 
     #[must_use]
@@ -112,7 +112,7 @@ pub struct BackupUploader {
     slice_store: SliceStore,
     wake: watch::Receiver<()>,
     outage: watch::Receiver<Option<Instant>>,
-    store: Option<Arc<Store>>,
+    store: Option<Arc<dyn Store>>,
     /// How many slices the playlist in the backup store lists.
     listed: usize,
     /// How many of its slices were removed from the disk.
@@ -219,7 +219,7 @@ impl BackupUploader {
             self.newest = Instant::now();
             self.note(&slice.file)?;
         }
-        self.put_playlist(&store).await
+        self.put_playlist(store.as_ref()).await
     }
 
     fn note(&self, file: &str) -> Result<(), UploadError> {
@@ -237,7 +237,7 @@ impl BackupUploader {
         Ok(self.slice_store.remove(file)?)
     }
 
-    async fn put_playlist(&mut self, store: &Store) -> Result<(), UploadError> {
+    async fn put_playlist(&mut self, store: &dyn Store) -> Result<(), UploadError> {
         let (name, text, files) = {
             let ledger = self.slice_store.catalog.ledger();
             let Some(begun) = ledger.begun() else { return Ok(()) };
@@ -268,14 +268,14 @@ impl BackupUploader {
         if !self.slice_store.catalog.ledger().is_concluded_in_backup() {
             let store = self.store()?;
             let (text, files) = lists(&self.slice_store.catalog.ledger(), begun.slice_seconds, true);
-            put_text(&store, &name, ObjectKind::Playlist, &text).await?;
+            put_text(store.as_ref(), &name, ObjectKind::Playlist, &text).await?;
             self.slice_store.tell(UploadEvent::Answered);
             self.release(&files)?;
             let sha256 = names::hex(&Sha256::digest(&text));
             let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
             let manifest = manifest::manifest(&self.slice_store.catalog.ledger(), &list);
             if let Some(manifest) = manifest {
-                put_text(&store, &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
+                put_text(store.as_ref(), &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
             }
             // A bucket that answers again concludes by itself.
             if self.outage.borrow().is_none() {
@@ -288,10 +288,10 @@ impl BackupUploader {
         Ok(())
     }
 
-    fn store(&mut self) -> Result<Arc<Store>, StoreError> {
+    fn store(&mut self) -> Result<Arc<dyn Store>, StoreError> {
         match &self.store {
             Some(store) => Ok(Arc::clone(store)),
-            None => Ok(Arc::clone(self.store.insert(Arc::new(self.backup.open()?)))),
+            None => Ok(Arc::clone(self.store.insert(self.backup.open()?))),
         }
     }
 }
@@ -302,7 +302,7 @@ fn lists(ledger: &Ledger, slice_seconds: u32, finished: bool) -> (String, Vec<St
     (text, ledger.backed_up().map(|(slice, _)| slice.file.clone()).collect())
 }
 
-async fn put_text(store: &Store, name: &str, kind: ObjectKind, text: &str) -> Result<(), StoreError> {
+async fn put_text(store: &dyn Store, name: &str, kind: ObjectKind, text: &str) -> Result<(), StoreError> {
     store.put(name, kind, Bytes::copy_from_slice(text.as_bytes())).await.map(drop)
 }
 

@@ -25,7 +25,7 @@ use crate::storage::store::{ObjectKind, Put, Store};
 
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
 /// then. The bucket must have every slice.
-pub async fn deliver(slice_store: &SliceStore, store: &Store) -> Result<(), UploadError> {
+pub async fn deliver(slice_store: &SliceStore, store: &dyn Store) -> Result<(), UploadError> {
     let Some(job) = Mp4Job::of(&slice_store.catalog.ledger()) else { return Ok(()) };
     if job.is_open {
         let record = match job.carry_out(slice_store, store).await {
@@ -77,7 +77,7 @@ impl Mp4Job {
         })
     }
 
-    async fn carry_out(&self, slice_store: &SliceStore, store: &Store) -> Result<Put, Mp4UploadError> {
+    async fn carry_out(&self, slice_store: &SliceStore, store: &dyn Store) -> Result<Put, Mp4UploadError> {
         let path = slice_store.directory.join(&self.file);
         // Under this name it is whole; an earlier attempt failed at the bucket.
         if !path.exists() {
@@ -129,7 +129,7 @@ impl Mp4Job {
     }
 
     /// Slices that are not here any more are fetched while the MP4 is being made, one after the other.
-    async fn make(&self, slice_store: &SliceStore, store: &Store, path: &Path) -> Result<(), Mp4UploadError> {
+    async fn make(&self, slice_store: &SliceStore, store: &dyn Store, path: &Path) -> Result<(), Mp4UploadError> {
         let (count, partial, path) =
             (self.slices.len(), slice_store.directory.join(partial(&self.file)), path.to_owned());
         let (give, mut take) = mpsc::channel(1);
@@ -149,7 +149,7 @@ impl Mp4Job {
         &self,
         give: mpsc::Sender<SliceInput>,
         slice_store: &SliceStore,
-        store: &Store,
+        store: &dyn Store,
     ) -> Result<(), Mp4UploadError> {
         for slice in &self.slices {
             let slice = provide(slice, slice_store, store).await?;
@@ -198,7 +198,11 @@ fn is_here(slice: &CompleteSlice, slice_store: &SliceStore) -> bool {
 }
 
 /// The slice on the work volume, brought back from the bucket if need be.
-async fn provide(slice: &CompleteSlice, slice_store: &SliceStore, store: &Store) -> Result<SliceInput, Mp4UploadError> {
+async fn provide(
+    slice: &CompleteSlice,
+    slice_store: &SliceStore,
+    store: &dyn Store,
+) -> Result<SliceInput, Mp4UploadError> {
     let temporary = !is_here(slice, slice_store);
     let path = slice_store.directory.join(&slice.file);
     if temporary {
@@ -207,7 +211,7 @@ async fn provide(slice: &CompleteSlice, slice_store: &SliceStore, store: &Store)
     Ok(SliceInput { path, ticks: slice.complete.ticks, temporary })
 }
 
-async fn fetch(slice: &CompleteSlice, store: &Store, path: &Path) -> Result<(), Mp4UploadError> {
+async fn fetch(slice: &CompleteSlice, store: &dyn Store, path: &Path) -> Result<(), Mp4UploadError> {
     let CompleteSlice { file, complete, .. } = slice;
     let sha256 = store.get_file(file, complete.bytes, path).await.map_err(|failure| match failure.cause {
         StoreCause::AccessDenied => Mp4UploadError::Never(

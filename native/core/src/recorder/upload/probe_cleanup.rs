@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::catalog::Catalog;
 use crate::names;
 use crate::storage::credentials::Credentials;
-use crate::storage::store::Store;
+use crate::storage::store;
 
 /// Nobody waits for this long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ impl ProbeCleanup {
         let begun = self.catalog.ledger().begun().cloned();
         let Some(begun) = begun else { return };
         let name = names::playlist(&begun.stem);
-        let Ok(store) = Store::new(begun.target, self.credentials.clone()) else { return };
+        let Ok(store) = store::open(&begun.target, &self.credentials) else { return };
         if let Ok(Err(failure)) = tokio::time::timeout(PATIENCE, store.delete(&name)).await {
             tracing::debug!(%failure, file = name, "the empty playlist stays in the bucket");
         }

@@ -16,7 +16,7 @@ use crate::storage::local_file::LocalFile;
 use crate::storage::store::{ObjectKind, Put, Store};
 
 pub struct SlicePuts {
-    store: Arc<Store>,
+    store: Arc<dyn Store>,
     slice_store: SliceStore,
     puts: JoinSet<(CompleteSlice, Result<Put, StoreError>)>,
     first_failure: Option<StoreError>,
@@ -24,7 +24,7 @@ pub struct SlicePuts {
 
 impl SlicePuts {
     #[must_use]
-    pub fn new(store: &Arc<Store>, slice_store: &SliceStore) -> Self {
+    pub fn new(store: &Arc<dyn Store>, slice_store: &SliceStore) -> Self {
         Self { store: Arc::clone(store), slice_store: slice_store.clone(), puts: JoinSet::new(), first_failure: None }
     }
 

@@ -33,7 +33,7 @@ use crate::recorder::upload::slice_puts::SlicePuts;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::store::{ObjectKind, Proof, Store};
+use crate::storage::store::{self, ObjectKind, Proof, Store};
 use crate::storage::target::Target;
 
 pub struct Uploader {
@@ -97,7 +97,7 @@ struct UploadLoop {
     backup_restore: BackupRestore,
     /// Since when the bucket has been failing.
     failing: watch::Sender<Option<Instant>>,
-    store: Option<Arc<Store>>,
+    store: Option<Arc<dyn Store>>,
     /// Whether the bucket needs no trial any more.
     tried: bool,
     /// The kind of file that is being put.
@@ -230,36 +230,36 @@ impl UploadLoop {
         }
         self.putting = None;
         let store = self.store()?;
-        self.try_first(&store).await?;
+        self.try_first(store.as_ref()).await?;
         loop {
             let slices = self.slices();
             if slices.is_empty() {
                 break;
             }
             self.put_slices(&store, slices).await?;
-            self.put_playlist(&store).await?;
+            self.put_playlist(store.as_ref()).await?;
         }
         // What an earlier process delivered may not be listed yet.
-        self.put_playlist(&store).await?;
+        self.put_playlist(store.as_ref()).await?;
         while self.slice_store.catalog.ledger().is_delivered() {
-            if self.conclude(&store).await? {
+            if self.conclude(store.as_ref()).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn store(&mut self) -> Result<Arc<Store>, UploadError> {
+    fn store(&mut self) -> Result<Arc<dyn Store>, UploadError> {
         if let Some(store) = &self.store {
             return Ok(Arc::clone(store));
         }
-        let store = Store::new(self.target.clone(), self.credentials.clone())?;
-        Ok(Arc::clone(self.store.insert(Arc::new(store))))
+        let store = store::open(&self.target, &self.credentials)?;
+        Ok(Arc::clone(self.store.insert(store)))
     }
 
     /// Puts the playlist before there is anything to list, so that what is wrong with the bucket is told before the
     /// first slice is there. A key that may only put objects can do that, and it leaves nothing that does not belong.
-    async fn try_first(&mut self, store: &Store) -> Result<(), UploadError> {
+    async fn try_first(&mut self, store: &dyn Store) -> Result<(), UploadError> {
         if self.tried {
             return Ok(());
         }
@@ -284,7 +284,7 @@ impl UploadLoop {
         queue::for_bucket(&self.slice_store.catalog.ledger(), |file| self.backup_restore.gives(file), most)
     }
 
-    async fn put_slices(&mut self, store: &Arc<Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
+    async fn put_slices(&mut self, store: &Arc<dyn Store>, slices: Vec<CompleteSlice>) -> Result<(), UploadError> {
         self.putting = Some(ObjectKind::Slice);
         let mut puts = SlicePuts::new(store, &self.slice_store);
         for slice in slices {
@@ -327,7 +327,7 @@ impl UploadLoop {
     }
 
     /// Puts the live playlist if it has grown and is due, and removes from the disk what is delivered.
-    async fn put_playlist(&mut self, store: &Store) -> Result<(), UploadError> {
+    async fn put_playlist(&mut self, store: &dyn Store) -> Result<(), UploadError> {
         self.putting = Some(ObjectKind::Playlist);
         let name = self.grow();
         self.release()?;
@@ -371,7 +371,7 @@ impl UploadLoop {
 
     /// Puts the final playlist and the manifest; every slice is in the bucket. False where it has to be done again, as
     /// meanwhile the recording was told to be backed up.
-    async fn conclude(&mut self, store: &Store) -> Result<bool, UploadError> {
+    async fn conclude(&mut self, store: &dyn Store) -> Result<bool, UploadError> {
         let Some(name) = self.name_playlist()? else { return Ok(true) };
         let (stem, file, text) = {
             let ledger = self.slice_store.catalog.ledger();
@@ -415,7 +415,7 @@ impl UploadLoop {
     /// Puts the text into the bucket, and keeps a copy in the recording's directory.
     async fn put_text(
         &mut self,
-        store: &Store,
+        store: &dyn Store,
         key: &str,
         file: &str,
         kind: ObjectKind,
