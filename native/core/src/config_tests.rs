@@ -93,6 +93,17 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"storage": {"prefix": "/a"}}"#.into(), "storage.prefix: must be"),
         (r#"{"storage": {"prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
         (r#"{"storage": {"encryption": {"mode": "rot13"}}}"#.into(), "storage.encryption"),
+        (r#"{"storage": {"directory": "films"}}"#.into(), "storage.directory: must be an absolute path"),
+        (r#"{"storage": {"directory": "/d", "prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
+        (r#"{"storage": {"directory": "/d", "tags": {"a": "b"}}}"#.into(), "storage.tags: a directory has none"),
+        (r#"{"storage": {"directory": "/d", "storageClass": "X"}}"#.into(), "storage.storageClass: a directory has none"),
+        (
+            r#"{"storage": {"directory": "/d", "endpoint": "http://s3"}}"#.into(),
+            "storage.endpoint: a directory has none; leave it out",
+        ),
+        (r#"{"backup": {"directory": "/d", "bucket": "b"}}"#.into(), "backup.bucket: a directory has none"),
+        (r#"{"backup": {"directory": "/d", "region": "x"}}"#.into(), "backup.region: a directory has none"),
+        (backup(r#""directory": "/d""#), "backup.credentialFiles: a directory has none"),
         (
             r#"{"channels": [{"name": "a", "streams": [{"uid": 1, "url": "a"}]},
             {"name": "a", "streams": [{"uid": 1, "url": "a"}]}]}"#

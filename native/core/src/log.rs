@@ -5,7 +5,7 @@
 //! threads are started by `spawn`, blocking work by `spawn_blocking`, and both take the caller's log and span along. No
 //! subscriber is ever set for the whole process, which is the host's.
 //!
-//! Fields are named alike everywhere: `participant` (uid), `slice` (file name), `store` (`bucket` or `backup`), `code`
+//! Fields are named alike everywhere: `participant` (uid), `slice` (file name), `store` (`bucket`, `directory` or `backup`), `code`
 //! (`RecordingErrorCode`), `detail` (what a library says, where our own words are the message). A thread that works for
 //! one participant runs in a span with that field, and what is put of a slice in one with that, so that their lines need
 //! not repeat it. No secret is a field or in a message: neither a URL's query and credentials nor a key, a

@@ -111,6 +111,7 @@ class Reason(OpenEnum):
     GENERAL_ERROR = "GeneralError"
     WRITABLE = "Writable"
     NO_SUCH_BUCKET = "NoSuchBucket"
+    NO_SUCH_DIRECTORY = "NoSuchDirectory"
     ACCESS_DENIED = "AccessDenied"
     INVALID_ACCESS_KEY = "InvalidAccessKey"
     SIGNATURE_DOES_NOT_MATCH = "SignatureDoesNotMatch"
@@ -247,6 +248,9 @@ _REGION: Final = "spec.storage.region"
 _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.NO_SUCH_BUCKET: _wrong_place(
         "There is no bucket of this name at the endpoint.", "Create the bucket", _BUCKET, _ENDPOINT
+    ),
+    Reason.NO_SUCH_DIRECTORY: _passing(
+        "The directory that takes the files is not there.", "Create it, or mount what is to be there"
     ),
     Reason.ACCESS_DENIED: ReasonFacts(
         "The access key may not put objects there.",

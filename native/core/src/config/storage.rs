@@ -30,6 +30,8 @@ pub struct Storage {
     pub tags: BTreeMap<String, String>,
     pub storage_class: Option<String>,
     pub credential_files: Option<CredentialFiles>,
+    /// A directory that is the store, instead of a bucket.
+    pub directory: Option<PathBuf>,
     /// Of the backup store alone, as are the next two: the interface's call names the bucket.
     pub bucket: Option<String>,
     #[serde(default, deserialize_with = "vendor")]
@@ -41,10 +43,12 @@ pub struct Storage {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Storage")]
 pub struct BackupSettings {
+    /// Empty for a directory.
     pub bucket: String,
     /// None for any other server that speaks S3.
     pub vendor: Option<Vendor>,
-    pub credential_files: CredentialFiles,
+    /// None for a directory.
+    pub credential_files: Option<CredentialFiles>,
     /// How long the bucket may fail before slices go to the backup store.
     pub after_seconds: u32,
     /// All else, as for the bucket.
@@ -112,6 +116,7 @@ impl Storage {
                 "{field}.{name}: is a field of backup alone; StartCloudRecording names the bucket"
             )));
         }
+        self.check_directory(field)?;
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(&format!("{field}."), endpoint)?;
         }
@@ -120,6 +125,30 @@ impl Storage {
             return Err(invalid(&format!("{field}.prefix: must be names joined by '/', with none at either end")));
         }
         Ok(())
+    }
+}
+
+impl Storage {
+    /// A directory has none of what buckets have; nothing of that is dropped unseen.
+    fn check_directory(&self, field: &str) -> Result<(), Error> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        if !directory.is_absolute() {
+            return Err(invalid(&format!("{field}.directory: must be an absolute path")));
+        }
+        let of_buckets = [
+            ("endpoint", self.endpoint.is_some()),
+            ("region", self.region.is_some()),
+            ("pathStyle", self.path_style.is_some()),
+            ("caFile", self.ca_file.is_some()),
+            ("encryption", self.encryption.is_some()),
+            ("tags", !self.tags.is_empty()),
+            ("storageClass", self.storage_class.is_some()),
+            ("credentialFiles", self.credential_files.is_some()),
+        ];
+        match of_buckets.iter().find(|(_, is_given)| *is_given) {
+            Some((name, _)) => Err(invalid(&format!("{field}.{name}: a directory has none; leave it out"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -175,10 +204,17 @@ impl TryFrom<Storage> for BackupSettings {
     type Error = &'static str;
 
     fn try_from(mut storage: Storage) -> Result<Self, Self::Error> {
+        let is_bucket = storage.directory.is_none();
+        if is_bucket && storage.bucket.is_none() {
+            return Err("missing field `bucket`");
+        }
+        if is_bucket && storage.credential_files.is_none() {
+            return Err("missing field `credentialFiles`");
+        }
         Ok(Self {
-            bucket: storage.bucket.take().ok_or("missing field `bucket`")?,
+            bucket: storage.bucket.take().unwrap_or_default(),
             vendor: storage.vendor.take(),
-            credential_files: storage.credential_files.take().ok_or("missing field `credentialFiles`")?,
+            credential_files: storage.credential_files.take(),
             after_seconds: storage.after_seconds.take().unwrap_or(AFTER_SECONDS),
             storage,
         })
@@ -192,11 +228,27 @@ impl BackupSettings {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Storage { endpoint, region, .. } = &self.storage;
-        check_location("backup.", &self.bucket, self.vendor, endpoint.as_deref(), region.as_deref())?;
+        let Storage { endpoint, region, directory, .. } = &self.storage;
+        if directory.is_some() {
+            self.check_of_directory()?;
+        } else {
+            check_location("backup.", &self.bucket, self.vendor, endpoint.as_deref(), region.as_deref())?;
+        }
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));
         }
         self.storage.check("backup")
+    }
+
+    fn check_of_directory(&self) -> Result<(), Error> {
+        let given = [
+            ("bucket", !self.bucket.is_empty()),
+            ("vendor", self.vendor.is_some()),
+            ("credentialFiles", self.credential_files.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((name, _)) => Err(invalid(&format!("backup.{name}: a directory has none; leave it out"))),
+            None => Ok(()),
+        }
     }
 }

@@ -76,7 +76,7 @@ fn target(catalog: &Catalog, begun: &Begun, options: &DeliveryOptions) -> Result
         catalog.write(Record::Begun(Box::new(Begun { target, ..begun.clone() })))?;
     }
     let target = moved.unwrap_or_else(|| begun.target.clone());
-    Ok(Target { ca_file: options.ca_file.clone().or(target.ca_file), ..target })
+    Ok(target.with_ca_file(options.ca_file.clone()))
 }
 
 async fn upload(

@@ -25,8 +25,7 @@ pub fn starting(plan: &Plan) {
     let begun = &plan.begun;
     info!(
         directory = %plan.directory.display(),
-        bucket = begun.target.bucket,
-        endpoint = begun.target.endpoint,
+        storage = %begun.target.location(),
         participants = begun.participants.len(),
         "channel {:?} is going to be recorded",
         begun.channel
@@ -111,8 +110,9 @@ pub fn left_on_disk(ledger: &Ledger, directory: &Path) {
     if slices > 0 && !ledger.is_concluded() {
         warn!(
             slices,
-            "what the bucket does not have is kept in {}: start again with the same recordingId, or with the same App ID, \
+            "what the {} does not have is kept in {}: start again with the same recordingId, or with the same App ID, \
              channel and uid, or call cr_rescue",
+            ledger.begun().map_or("bucket", |begun| begun.target.noun()),
             directory.display()
         );
     }

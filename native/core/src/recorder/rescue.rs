@@ -17,15 +17,18 @@ use crate::storage::credentials::Credentials;
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
 /// is told; the error has them all, a line each, and the code of the first.
 pub fn rescue(document: &Document) -> Result<(), Error> {
-    let Some(files) = &document.storage.credential_files else {
-        return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required"));
+    let storage = &document.storage;
+    let credentials = match (&storage.credential_files, &storage.directory) {
+        (Some(files), _) => Credentials::in_files(files.clone()),
+        (None, Some(_)) => Credentials::None,
+        (None, None) => return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required")),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::new(Code::GeneralError, error.to_string()))?;
     let options = DeliveryOptions {
-        credentials: Credentials::in_files(files.clone()),
+        credentials,
         backup: document.backup.as_ref().map(BackupStore::new),
         ca_file: document.storage.ca_file.clone(),
         work_volume: document.work_volume,

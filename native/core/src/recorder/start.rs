@@ -159,6 +159,10 @@ fn timeouts(document: &Document, request: &Request) -> Timeouts {
 }
 
 fn target(document: &Document, request: &Request) -> Result<Target, Error> {
+    if let Some(directory) = &document.storage.directory {
+        no_bucket(request)?;
+        return Ok(Target::directory(directory, &document.storage));
+    }
     let vendor = Vendor::from_number(request.vendor).map_err(|largest| {
         invalid(&format!("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to {largest}"))
     })?;
@@ -169,11 +173,21 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
     Ok(Target::new(vendor, region, bucket, &document.storage))
 }
 
+/// What names a bucket in the call would be dropped; vendor and region have no number for none.
+fn no_bucket(request: &Request) -> Result<(), Error> {
+    let of_buckets =
+        [("bucket", request.bucket), ("access_key", request.access_key), ("secret_key", request.secret_key)];
+    let given = of_buckets.iter().find(|(_, text)| text.is_some_and(|text| !text.is_empty()));
+    given.map_or(Ok(()), |(name, _)| {
+        Err(invalid(&format!("CloudStorageConfig.{name}: must be empty where the document has storage.directory")))
+    })
+}
+
 /// A backup store that is the bucket would be none, and its playlist would overwrite the bucket's.
 fn backup(document: &Document, bucket: &Target) -> Result<Option<BackupStore>, Error> {
     let backup = document.backup.as_ref().map(BackupStore::new);
     if backup.as_ref().is_some_and(|backup| backup.target.is_at(bucket)) {
-        return Err(invalid("backup: is the bucket itself; name another bucket, endpoint or prefix"));
+        return Err(invalid("backup: is the storage itself; name another bucket, endpoint, directory or prefix"));
     }
     Ok(backup)
 }
@@ -181,6 +195,9 @@ fn backup(document: &Document, bucket: &Target) -> Result<Option<BackupStore>, E
 fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Error> {
     if let Some(files) = &storage.credential_files {
         return Ok(Credentials::in_files(files.clone()));
+    }
+    if storage.directory.is_some() {
+        return Ok(Credentials::None);
     }
     Ok(Credentials::Given {
         access_key: required("CloudStorageConfig.access_key", request.access_key)?.to_owned(),

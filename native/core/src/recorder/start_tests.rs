@@ -51,7 +51,7 @@ fn a_good_request_becomes_a_plan() {
     let plan = Plan::new(ID, &document(), &request()).unwrap();
     assert_eq!(plan.directory, Path::new("/w").join(ID));
     assert_eq!(plan.begun.stem, format!("{ID}_room"));
-    assert_eq!(plan.begun.target.url(), "https://films.s3.us-east-1.amazonaws.com");
+    assert_eq!(plan.begun.target.location(), r#"bucket "films" at https://s3.us-east-1.amazonaws.com"#);
     assert_eq!(plan.begun.participants[0].name.as_deref(), Some("alice"));
     assert_eq!(plan.capture.layout, Layout::BestFit);
     assert_eq!(plan.capture.file_stem, plan.begun.stem);
@@ -128,6 +128,26 @@ fn portrait_and_landscape_up_to_1080p_are_taken() {
 }
 
 #[test]
+fn a_directory_is_chosen_by_the_document_and_beside_it_the_call_names_no_bucket() {
+    let text = r#"{"workDir": "/w", "storage": {"directory": "/films", "prefix": "a"},
+        "channels": [{"streams": [{"uid": 1, "url": "srt://127.0.0.1:9"}]}]}"#;
+    let document = Document::parse(text).unwrap();
+    let none = Request { bucket: None, access_key: Some(""), secret_key: None, ..request() };
+    assert_eq!(Plan::new(ID, &document, &none).unwrap().begun.target.location(), "directory /films/a");
+    for (given, field) in [
+        (Request { bucket: Some("films"), ..none }, "bucket"),
+        (Request { access_key: Some("hunter2"), ..none }, "access_key"),
+        (Request { secret_key: Some("hunter2"), ..none }, "secret_key"),
+    ] {
+        let message = Plan::new(ID, &document, &given).unwrap_err().message;
+        assert_eq!(
+            message,
+            format!("CloudStorageConfig.{field}: must be empty where the document has storage.directory")
+        );
+    }
+}
+
+#[test]
 fn a_backup_store_is_another_than_the_bucket() {
     let document = |backup: &str| {
         let keys = r#""credentialFiles": {"accessKey": "/a", "secretKey": "/s"}"#;
@@ -140,7 +160,7 @@ fn a_backup_store_is_another_than_the_bucket() {
     };
     for same in [r#""bucket": "films""#, r#""bucket": "films", "pathStyle": false"#] {
         let error = Plan::new(ID, &document(same), &request()).unwrap_err();
-        assert!(error.message.starts_with("backup: is the bucket itself"), "{}", error.message);
+        assert!(error.message.starts_with("backup: is the storage itself"), "{}", error.message);
     }
     for other in [r#""bucket": "spare""#, r#""bucket": "films", "prefix": "late""#] {
         let plan = Plan::new(ID, &document(other), &request()).unwrap();

@@ -54,7 +54,7 @@ impl Takeover {
             options: DeliveryOptions {
                 credentials: plan.credentials.clone(),
                 backup: plan.backup.clone(),
-                ca_file: plan.begun.target.ca_file.clone(),
+                ca_file: plan.begun.target.ca_file().map(Path::to_owned),
                 work_volume: plan.volume.kind,
                 work_bytes: plan.volume.most_bytes,
                 keep_directory: plan.keep_directory,

@@ -15,8 +15,13 @@ use crate::storage::failure::{StoreCause, StoreError};
 
 #[derive(Clone)]
 pub enum Credentials {
-    Given { access_key: String, secret_key: String },
+    Given {
+        access_key: String,
+        secret_key: String,
+    },
     Files(KeyFiles),
+    /// Of a store that has none.
+    None,
 }
 
 /// Files that hold keys, and the keys that were last in them; clones share these.
@@ -65,6 +70,7 @@ impl Credentials {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
             }
             Self::Files(files) => files.read(),
+            Self::None => Err(StoreError::new(StoreCause::Credentials, "no keys are configured")),
         }
     }
 }
@@ -84,6 +90,7 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given { .. } => f.write_str("Given"),
+            Self::None => f.write_str("None"),
             Self::Files(files) => f.debug_tuple("Files").field(&files.files).finish(),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why a file did not get into the bucket: told apart by the server's error code or by the error's type, never by words,
+//! Why a file did not get into its store: told apart by the server's error code or by the error's type, never by words,
 //! and put into a sentence that says what to do.
 
 use std::error::Error as StdError;
@@ -15,6 +15,7 @@ use crate::storage::target::Target;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreCause {
     NoSuchBucket,
+    NoSuchDirectory,
     /// The store has lost a file that it held.
     FileGone,
     AccessDenied,
@@ -53,6 +54,7 @@ impl StoreCause {
     pub fn word(&self) -> &'static str {
         match self {
             Self::NoSuchBucket => "NoSuchBucket",
+            Self::NoSuchDirectory => "NoSuchDirectory",
             Self::FileGone => "StoredFileGone",
             Self::AccessDenied => "AccessDenied",
             Self::InvalidAccessKeyId => "InvalidAccessKey",
@@ -143,19 +145,41 @@ impl StoreError {
     /// The sentence for a person: what happened where, and the way out.
     #[must_use]
     pub fn sentence(&self, target: &Target) -> String {
-        let (what, way_out) = self.words();
-        format!("{} {what}: {way_out} ({})", bucket_of(target), self.detail)
+        let (what, way_out) = self.words_of(target);
+        format!("{} {what}: {way_out} ({})", target.store(), self.detail)
     }
 
     /// The same without the way out, for whoever knows a better one.
     #[must_use]
     pub fn fact(&self, target: &Target) -> String {
-        format!("{} {} ({})", bucket_of(target), self.words().0, self.detail)
+        format!("{} {} ({})", target.store(), self.words_of(target).0, self.detail)
     }
 
     /// What the store does, and the way out.
+    fn words_of(&self, target: &Target) -> (&'static str, &'static str) {
+        match target {
+            Target::Bucket(_) => self.words(),
+            Target::Directory(_) => self.words_of_directory().unwrap_or_else(|| self.words()),
+        }
+    }
+
+    /// The same of a directory, where it differs.
+    fn words_of_directory(&self) -> Option<(&'static str, &'static str)> {
+        Some(match &self.cause {
+            StoreCause::AccessDenied => (
+                "cannot be written to by this user",
+                "let the recorder's user write there, on a file system that takes writes",
+            ),
+            StoreCause::QuotaExceeded => ("is full", "make room there, or raise its quota"),
+            StoreCause::Unverified => ("did not give back what was written", "check its disk"),
+            StoreCause::Timeout => ("does not answer in time", "check its disk, or the network that it is on"),
+            _ => return None,
+        })
+    }
+
     fn words(&self) -> (&'static str, &'static str) {
         match &self.cause {
+            StoreCause::NoSuchDirectory => ("is not there", "create it, or mount what is to be there"),
             StoreCause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
             StoreCause::FileGone => ("does not hold a file that was put there", "put it back"),
             StoreCause::AccessDenied => (
@@ -198,10 +222,6 @@ impl fmt::Display for StoreError {
 }
 
 impl StdError for StoreError {}
-
-fn bucket_of(target: &Target) -> String {
-    format!("bucket {:?} at {}", target.bucket, target.endpoint)
-}
 
 /// A host name without an address: an error type of its own, as the resolver's has no kind that tells it.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 //!
 //! - `store`: the trait that all have, and all that the rest of the recorder knows of one; opening the one of a target.
 //! - `s3`: a bucket that speaks S3.
+//! - `directory`: a directory of this machine's.
 //! - `vendor`: the vendors of the interface: regions, and where their buckets answer.
-//! - `target`: where a recording's files go: the bucket and how it is reached, without keys.
+//! - `target`: where a recording's files go: the store and how it is reached, without keys.
 //! - `credentials`: the bucket's keys, read anew for every request.
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
 //! - `multipart`: a large file into a bucket, in parts.
@@ -14,6 +15,7 @@
 
 pub mod client;
 pub mod credentials;
+pub mod directory;
 pub mod failure;
 pub mod local_file;
 pub mod multipart;

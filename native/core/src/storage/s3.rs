@@ -29,17 +29,17 @@ use crate::storage::local_file::LocalFile;
 use crate::storage::multipart::{self, Unfinished};
 use crate::storage::proof::{compare, ObjectHeaders, SentContent, Verdict};
 use crate::storage::store::{in_time, ObjectKind, Proof, Put, Store};
-use crate::storage::target::Target;
+use crate::storage::target::BucketTarget;
 
 pub struct S3Store {
     pub(super) bucket: AmazonS3,
-    target: Target,
+    target: BucketTarget,
     client: HttpClient,
     pub(super) unfinished: Unfinished,
 }
 
 impl S3Store {
-    pub fn new(target: Target, credentials: Credentials) -> Result<Self, StoreError> {
+    pub fn new(target: BucketTarget, credentials: Credentials) -> Result<Self, StoreError> {
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let connector = client::connector(target.ca_file.as_deref())?;
         let client = connector.client();

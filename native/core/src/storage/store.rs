@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::storage::credentials::Credentials;
+use crate::storage::directory::DirectoryStore;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::s3::S3Store;
@@ -79,7 +80,10 @@ pub trait Store: Send + Sync {
 
 /// The store at the target.
 pub fn open(target: &Target, credentials: &Credentials) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(S3Store::new(target.clone(), credentials.clone())?))
+    Ok(match target {
+        Target::Bucket(bucket) => Arc::new(S3Store::new(bucket.clone(), credentials.clone())?),
+        Target::Directory(directory) => Arc::new(DirectoryStore::new(directory)),
+    })
 }
 
 /// The attempt's outcome, or that it took too long for so many bytes.

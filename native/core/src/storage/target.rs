@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where a recording's files go: everything about the bucket but its keys, so that it may be written down.
+//! Where a recording's files go: everything about the store but its keys, so that it may be written down.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +14,25 @@ const REGION_OF_OTHER_SERVERS: &str = "us-east-1";
 /// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
 const VENDOR_OF_OTHER_SERVERS: Vendor = Vendor::Aws;
 
+/// Told apart by their fields, as journals of earlier releases know buckets only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Target {
+    Directory(DirectoryTarget),
+    Bucket(BucketTarget),
+}
+
+/// A directory of this machine's, be it a disk's, a claim's or a server's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryTarget {
+    pub directory: PathBuf,
+    /// Directories below it, made as they are needed.
+    pub prefix: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Target {
+pub struct BucketTarget {
     pub endpoint: String,
     pub region: String,
     pub bucket: String,
@@ -29,6 +45,103 @@ pub struct Target {
 }
 
 impl Target {
+    /// The directory of the document, or the bucket that vendor and region name.
+    #[must_use]
+    pub fn new(vendor: Vendor, region: &str, bucket: &str, storage: &config::Storage) -> Self {
+        match &storage.directory {
+            Some(directory) => Self::directory(directory, storage),
+            None => Self::Bucket(BucketTarget::new(vendor, region, bucket, storage)),
+        }
+    }
+
+    /// The backup store of the configuration.
+    #[must_use]
+    pub fn of_backup(backup: &config::BackupSettings) -> Self {
+        let region = backup.storage.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
+        Self::new(backup.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage)
+    }
+
+    #[must_use]
+    pub fn directory(directory: &Path, storage: &config::Storage) -> Self {
+        Self::Directory(DirectoryTarget { directory: directory.to_owned(), prefix: storage.prefix.clone() })
+    }
+
+    /// The same files at another location, where the store has such.
+    #[must_use]
+    pub fn moved(&self, location: &config::BucketLocation) -> Option<Self> {
+        match self {
+            Self::Bucket(bucket) => Some(Self::Bucket(bucket.moved(location))),
+            Self::Directory(_) => None,
+        }
+    }
+
+    /// Whether files of this name are the same objects, however requests are addressed and signed.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bucket(bucket), Self::Bucket(other)) => bucket.is_at(other),
+            (Self::Directory(directory), Self::Directory(other)) => directory.path() == other.path(),
+            _ => false,
+        }
+    }
+
+    /// What people call a store of its kind.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Bucket(_) => "bucket",
+            Self::Directory(_) => "directory",
+        }
+    }
+
+    /// The store in words.
+    #[must_use]
+    pub fn store(&self) -> String {
+        match self {
+            Self::Bucket(bucket) => format!("bucket {:?} at {}", bucket.bucket, bucket.endpoint),
+            Self::Directory(directory) => format!("directory {}", directory.path().display()),
+        }
+    }
+
+    /// The location in words.
+    #[must_use]
+    pub fn location(&self) -> String {
+        let prefix = match self {
+            Self::Bucket(bucket) => bucket.prefix.as_ref(),
+            Self::Directory(_) => None,
+        };
+        format!("{}{}", self.store(), prefix.map_or(String::new(), |prefix| format!(", prefix {prefix:?}")))
+    }
+
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        match self {
+            Self::Bucket(bucket) => bucket.ca_file.as_deref(),
+            Self::Directory(_) => None,
+        }
+    }
+
+    /// The same where the certificate authorities are in this file.
+    #[must_use]
+    pub fn with_ca_file(self, ca_file: Option<PathBuf>) -> Self {
+        match self {
+            Self::Bucket(bucket) => {
+                Self::Bucket(BucketTarget { ca_file: ca_file.or(bucket.ca_file.clone()), ..bucket })
+            }
+            directory @ Self::Directory(_) => directory,
+        }
+    }
+}
+
+impl DirectoryTarget {
+    /// Where its files are.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.prefix.as_ref().map_or_else(|| self.directory.clone(), |prefix| self.directory.join(prefix))
+    }
+}
+
+impl BucketTarget {
     /// The bucket that vendor and region name, or that answers at the configured endpoint.
     #[must_use]
     pub fn new(vendor: Vendor, region: &str, bucket: &str, storage: &config::Storage) -> Self {
@@ -55,16 +168,8 @@ impl Target {
         }
     }
 
-    /// The backup store of the configuration.
-    #[must_use]
-    pub fn of_backup(backup: &config::BackupSettings) -> Self {
-        let region = backup.storage.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
-        Self::new(backup.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage)
-    }
-
     /// The same files at another location.
-    #[must_use]
-    pub fn moved(&self, location: &config::BucketLocation) -> Self {
+    fn moved(&self, location: &config::BucketLocation) -> Self {
         let region = location.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
         let reached = config::Storage {
             endpoint: location.endpoint.clone(),
@@ -77,19 +182,10 @@ impl Target {
         Self { endpoint, region, bucket, path_style, ..self.clone() }
     }
 
-    /// Whether files of this name are the same objects, however requests are addressed and signed.
-    #[must_use]
-    pub fn is_at(&self, other: &Self) -> bool {
+    fn is_at(&self, other: &Self) -> bool {
         let address =
             |target: &Self| (target.endpoint.to_ascii_lowercase(), target.bucket.clone(), target.prefix.clone());
         address(self) == address(other)
-    }
-
-    /// The location in words.
-    #[must_use]
-    pub fn location(&self) -> String {
-        let prefix = self.prefix.as_ref().map_or(String::new(), |prefix| format!(", prefix {prefix:?}"));
-        format!("bucket {:?} at {}{prefix}", self.bucket, self.endpoint)
     }
 
     /// The object's key for the file of this name.
@@ -115,8 +211,28 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn target(vendor: Vendor, region: &str, bucket: &str, storage: &str) -> Target {
-        Target::new(vendor, region, bucket, &serde_json::from_str(storage).unwrap())
+    fn target(vendor: Vendor, region: &str, bucket: &str, storage: &str) -> BucketTarget {
+        BucketTarget::new(vendor, region, bucket, &serde_json::from_str(storage).unwrap())
+    }
+
+    fn bucket_of(target: Target) -> BucketTarget {
+        match target {
+            Target::Bucket(bucket) => bucket,
+            Target::Directory(directory) => panic!("{directory:?}"),
+        }
+    }
+
+    #[test]
+    fn journals_tell_directories_from_the_buckets_that_earlier_releases_wrote() {
+        let bucket = r#"{"endpoint":"http://s3","region":"x","bucket":"films","pathStyle":true,"prefix":null,
+            "caFile":null,"encryption":null,"tags":{},"storageClass":null}"#;
+        let films = bucket_of(serde_json::from_str(bucket).unwrap());
+        assert_eq!((films.bucket.as_str(), films.endpoint.as_str()), ("films", "http://s3"));
+        let storage: config::Storage = serde_json::from_str(r#"{"directory": "/d", "prefix": "a/b"}"#).unwrap();
+        let directory = Target::new(Vendor::Aws, "us-east-1", "", &storage);
+        let read: Target = serde_json::from_str(&serde_json::to_string(&directory).unwrap()).unwrap();
+        assert_eq!((read.location().as_str(), read.noun()), ("directory /d/a/b", "directory"));
+        assert!(read.is_at(&directory) && !read.is_at(&Target::Bucket(films)));
     }
 
     #[test]
@@ -135,8 +251,9 @@ mod tests {
     #[test]
     fn a_backup_store_is_found_by_vendor_and_region_or_endpoint() {
         let keys = r#""bucket": "spare", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}"#;
-        let url =
-            |fields: &str| Target::of_backup(&serde_json::from_str(&format!("{{{keys}, {fields}}}")).unwrap()).url();
+        let url = |fields: &str| {
+            bucket_of(Target::of_backup(&serde_json::from_str(&format!("{{{keys}, {fields}}}")).unwrap())).url()
+        };
         assert_eq!(url(r#""vendor": "Aliyun", "region": "hangzhou""#), "https://spare.s3.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(url(r#""vendor": "AWS", "region": "eu-west-1""#), "https://spare.s3.eu-west-1.amazonaws.com");
         assert_eq!(url(r#""endpoint": "http://127.0.0.1:7071""#), "http://127.0.0.1:7071");
@@ -146,8 +263,11 @@ mod tests {
     fn a_location_is_endpoint_bucket_and_prefix() {
         let at = |bucket: &str, storage: &str| target(Vendor::Aws, "eu-west-1", bucket, storage);
         let films = at("films", r#"{"endpoint": "http://s3.test:1", "prefix": "a"}"#);
-        assert_eq!(films.location(), r#"bucket "films" at http://s3.test:1, prefix "a""#);
-        assert_eq!(at("films", "{}").location(), r#"bucket "films" at https://s3.eu-west-1.amazonaws.com"#);
+        assert_eq!(Target::Bucket(films.clone()).location(), r#"bucket "films" at http://s3.test:1, prefix "a""#);
+        assert_eq!(
+            Target::Bucket(at("films", "{}")).location(),
+            r#"bucket "films" at https://s3.eu-west-1.amazonaws.com"#
+        );
         let same =
             r#"{"endpoint": "http://S3.test:1/", "prefix": "a", "pathStyle": false, "region": "x", "caFile": "/c"}"#;
         assert!(films.is_at(&at("films", same)));

@@ -44,7 +44,7 @@ impl BackupStore {
     pub fn new(backup: &config::BackupSettings) -> Self {
         Self {
             target: Target::of_backup(backup),
-            credentials: Credentials::in_files(backup.credential_files.clone()),
+            credentials: backup.credential_files.clone().map_or(Credentials::None, Credentials::in_files),
             after: backup.after(),
         }
     }

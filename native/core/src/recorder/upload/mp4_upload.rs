@@ -219,13 +219,13 @@ async fn fetch(slice: &CompleteSlice, store: &dyn Store, path: &Path) -> Result<
              (s3:GetObject)"
                 .to_owned(),
         ),
-        StoreCause::FileGone => Mp4UploadError::Never(format!("{file} is not in the bucket any more")),
+        StoreCause::FileGone => Mp4UploadError::Never(format!("{file} is not where it was stored any more")),
         _ => failure.into(),
     })?;
     if sha256 == complete.sha256 {
         Ok(())
     } else {
-        Err(Mp4UploadError::Never(format!("{file} in the bucket is not what was put there")))
+        Err(Mp4UploadError::Never(format!("{file} is not what was stored under its name")))
     }
 }
 

@@ -25,7 +25,7 @@ impl ProbeCleanup {
         let name = names::playlist(&begun.stem);
         let Ok(store) = store::open(&begun.target, &self.credentials) else { return };
         if let Ok(Err(failure)) = tokio::time::timeout(PATIENCE, store.delete(&name)).await {
-            tracing::debug!(%failure, file = name, "the empty playlist stays in the bucket");
+            tracing::debug!(%failure, file = name, "the empty playlist stays where it is");
         }
     }
 }

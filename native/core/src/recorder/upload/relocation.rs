@@ -19,7 +19,9 @@ pub struct RelocateRequest {
 pub fn moved(ledger: &Ledger, location: &BucketLocation) -> Result<Target, Error> {
     let refused = |message: String| Err(Error::new(Code::InvalidOperation, message));
     let Some(begun) = ledger.begun() else { return refused("nothing is being recorded".to_owned()) };
-    let target = begun.target.moved(location);
+    let Some(target) = begun.target.moved(location) else {
+        return refused(format!("its files go to {}, and a directory stays what it is", begun.target.location()));
+    };
     if target == begun.target {
         return Ok(target);
     }

@@ -157,7 +157,7 @@ impl UploadLoop {
             Err(UploadError::Store(failure)) => {
                 self.failed(&failure, began);
                 let pause = self.retry.pause();
-                recording_log::retry("bucket", &failure, pause);
+                recording_log::retry(self.target.noun(), &failure, pause);
                 tokio::time::sleep(pause).await;
             }
         }
@@ -300,7 +300,7 @@ impl UploadLoop {
             }
         }
         while let Some((slice, put)) = puts.next().await? {
-            recording_log::stored("bucket", &slice.file);
+            recording_log::stored(self.target.noun(), &slice.file);
             self.deliver(&slice, put.proof)?;
             self.answered();
         }
@@ -423,11 +423,11 @@ impl UploadLoop {
     ) -> Result<(), UploadError> {
         self.putting = Some(kind);
         store.put(key, kind, Bytes::copy_from_slice(text.as_bytes())).await?;
-        tracing::debug!(store = "bucket", file = key, "stored");
+        tracing::debug!(store = self.target.noun(), file = key, "stored");
         self.answered();
         // A volume without room keeps nothing out of the bucket.
         if let Err(failure) = self.slice_store.write_text(file, text) {
-            tracing::warn!(file, detail = %failure, "the bucket has this file, the work volume does not");
+            tracing::warn!(file, detail = %failure, "this file is stored, and not kept on the work volume");
         }
         Ok(())
     }
