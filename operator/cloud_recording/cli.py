@@ -24,7 +24,9 @@ SUB_COMMANDS = {
     "operator": SubCommand("cloud_recording.controller.main", "give each CloudRecording a pod (in the cluster)"),
     "runner": SubCommand("cloud_recording.runner.supervisor.main", "record one part and report (in a recording's pod)"),
     "recorder": SubCommand("cloud_recording.runner.recorder.main", "hold the native library (started by the runner)"),
-    "run": SubCommand("cloud_recording.runner.local.main", "record a manifest on this machine, without a cluster"),
+    "run": SubCommand(
+        "cloud_recording.runner.local.main", "record URLs or a manifest on this machine, without a cluster"
+    ),
 }
 
 

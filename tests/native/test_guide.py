@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.files import Files
 from tests.support.livekit import livekit_library
+from tests.support.media import streams
 from tests.support.participants import participant
 from tests.support.recorder import REPOSITORY
 from tests.support.rtmp import RtmpServer
@@ -122,6 +123,34 @@ def test_a_camera_s_certificate_is_pinned_by_what_the_guides_command_prints(
         bucket.await_key(".ts")
         recording.stop()
         assert recording.wait() == 0
+
+
+@pytest.mark.usefixtures("built")
+def test_urls_are_recorded_into_a_directory_by_the_command_of_guide_and_readme(alice: str, tmp_path: Path) -> None:
+    """Promise: a first recording is one command, without manifest and bucket, and its end says what to play."""
+    command = block("sh", under="URLs into a directory").strip()
+    assert f"```sh\n{command}\n```" in (REPOSITORY / "README.md").read_text()
+    command = filled(command, {"rtmp://media.example.com/live/alice": alice, "media.example.com": "127.0.0.1"})
+    (tmp_path / "build").symlink_to(REPOSITORY / "build")
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {command}"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert any("participant 1 has joined" in line for line in process.stdout)
+            process.send_signal(signal.SIGINT)
+            last = process.communicate(timeout=120)[0].splitlines()[-1]
+            assert process.returncode == 0
+        finally:
+            process.kill()
+    playlist = Path(last.removeprefix("play "))
+    assert playlist.parent == tmp_path / "recordings"
+    assert {stream["codec_type"] for stream in streams(playlist)} == {"audio", "video"}
 
 
 @pytest.mark.usefixtures("built")

@@ -64,6 +64,8 @@ class RecordingDocument(RecordModel):
     part: PartIdentity
     spec: CloudRecordingSpec
     storage: Storage
+    directory: str | None = None
+    """Of `cloud-recording run` alone: where the files go in place of `storage`."""
     callback_url: str
     engine: EngineLibrary
     protocols: tuple[str, ...]

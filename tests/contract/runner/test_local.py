@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,10 +67,13 @@ def run(tmp_path: Path) -> Starter:
     """Starts the command with a manifest of these documents."""
 
     @asynccontextmanager
-    async def start(*documents: dict[str, Any], resume: str | None = None) -> AsyncIterator[Run]:
+    async def start(
+        *documents: dict[str, Any], resume: str | None = None, arguments: Sequence[str] = ()
+    ) -> AsyncIterator[Run]:
         manifest = tmp_path / "recording.yaml"
         manifest.write_text(yaml.safe_dump_all(documents))
-        options = ["-f", str(manifest), "--engine", str(ENGINE), "--work-directory", str(tmp_path / "work")]
+        options = [*arguments] if not documents else ["-f", str(manifest), *arguments]
+        options += ["--engine", str(ENGINE), "--work-directory", str(tmp_path / "work")]
         options += [] if resume is None else ["--resume", resume]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cloud_recording", "run", *options),
@@ -219,6 +222,41 @@ async def test_a_stop_before_anybody_came_says_so_in_its_exit_status(
         running.process.send_signal(signal.SIGINT)
         assert await running.ended() == 3
     assert running.lines[-1].startswith("nothing was recorded: nobody had joined")
+
+
+async def test_urls_are_recorded_into_a_directory_without_manifest_or_bucket(
+    run: Starter, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    """Promise: a first recording needs URLs and a directory, and its end says what to play."""
+    films = tmp_path / "recordings" / "films"
+    arguments = [rtmp.url("alice"), rtmp.url("nobody"), "-o", str(films)]
+    async with run(arguments=arguments) as running:
+        await running.until("participant 1 has joined")
+        await running.until("slices 1/1 uploaded")
+        running.process.send_signal(signal.SIGUSR1)
+        await running.until("there is no manifest that could be read again")
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+    playlist = films / f"{running.recording_id()}_recording.m3u8"
+    assert running.lines[-1] == f"play {playlist}"
+    text = playlist.read_text()
+    listed = [line for line in text.splitlines() if line.endswith(".ts")]
+    assert listed
+    assert all((films / name).stat().st_size > 0 for name in listed)
+    assert text.rstrip().endswith("#EXT-X-ENDLIST")
+    assert not any("bucket" in line for line in running.lines)
+
+
+async def test_a_directory_takes_the_place_of_a_manifests_storage(
+    run: Starter, bucket: Bucket, rtmp: RtmpServer, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    async with run(recording(bucket, rtmp.url("alice")), arguments=["-o", str(films)]) as running:
+        await running.until("slices 1/1 uploaded")
+        running.process.send_signal(signal.SIGINT)
+        assert await running.ended() == 0
+    assert (films / f"{running.recording_id()}_room.m3u8").is_file()
+    assert await asyncio.to_thread(bucket.objects) == []
 
 
 async def test_a_second_ctrl_c_gives_the_upload_up_and_keeps_the_files(

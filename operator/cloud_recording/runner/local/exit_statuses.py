@@ -18,7 +18,7 @@ EXIT_INCOMPLETE: Final = 5
 EXIT_STATUSES: Final = f"""exit status:
   {EXIT_RECORDED}  recorded, and everything is stored
   {EXIT_FAILED}  the program failed
-  {EXIT_INVALID}  wrong arguments, or a manifest that cannot be recorded, or nothing to resume
+  {EXIT_INVALID}  wrong arguments, or something that cannot be recorded, or nothing to resume
   {EXIT_NOTHING}  nothing was recorded
   {EXIT_FATAL}  the recording could not go on
   {EXIT_INCOMPLETE}  something could not be uploaded; it is kept in the work directory (see --resume)
@@ -29,7 +29,7 @@ def exit_status_of(summary: Summary) -> tuple[int, str]:
     """The exit status that a summary means, and what to say about it."""
     kept = f"{counted(summary.slices.uploaded, 'slice')}, {summary.recorded_milliseconds / 1000:.1f} s"
     if summary.slices.backed_up:
-        kept += f"; {counted(summary.slices.backed_up, 'slice')} in the backup store and not in the bucket"
+        kept += f"; {counted(summary.slices.backed_up, 'slice')} in the backup store alone"
     match summary.outcome:
         case Outcome.UPLOADED | Outcome.BACKED_UP | Outcome.DRAINED if summary.slices.written:
             return EXIT_RECORDED, f"recorded: {kept}"

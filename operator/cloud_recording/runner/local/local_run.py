@@ -27,7 +27,7 @@ from cloud_recording.api.wire import Summary
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
-from cloud_recording.runner.local.exit_statuses import EXIT_INCOMPLETE, exit_status_of
+from cloud_recording.runner.local.exit_statuses import EXIT_INCOMPLETE, EXIT_RECORDED, exit_status_of
 from cloud_recording.runner.local.manifest import Manifest, ManifestError
 from cloud_recording.runner.local.pod_files import PodFiles
 from cloud_recording.runner.local.terminal import Terminal
@@ -80,6 +80,7 @@ class LocalRun:
         self._terminal = Terminal(on_callback=self._on_callback)
         self._supervisor: Supervisor | None = None
         self._interrupted = 0
+        self._playlist: str | None = None
 
     async def run(self) -> int:
         """Records until it is over and returns the exit status."""
@@ -149,6 +150,8 @@ class LocalRun:
     def _on_callback(self, callback: Mapping[str, Any]) -> None:
         if callback["type"] == CallbackName.STARTED and self._supervisor is not None:
             self._limit(self._supervisor.facts)
+        if callback["type"] == CallbackName.UPLOADED:
+            self._playlist = str(callback["fileName"])
 
     def _limit(self, facts: Facts) -> None:
         """Does what the operator would do: counts the longest duration from the start, whichever process saw that."""
@@ -160,8 +163,10 @@ class LocalRun:
 
     def _edit(self) -> None:
         """Does what the API server and the operator would do with an edit."""
+        if self._reread is None:
+            return self._terminal.say("there is no manifest that could be read again: the URLs stay as they are")
         try:
-            whole = self._files.edit(self._reread() if self._reread is not None else self._manifest)
+            whole = self._files.edit(self._reread())
         except ManifestError as error:
             self._terminal.say(f"the edited manifest is not taken: {error}")
         else:
@@ -185,4 +190,7 @@ class LocalRun:
         code, words = exit_status_of(summary)
         kept = f"; it is kept in {self._work}, and --resume {self._uid.hex} tries again"
         self._terminal.say(words if code != EXIT_INCOMPLETE else words + kept)
+        directory = self._manifest.directory
+        if directory is not None and code == EXIT_RECORDED and self._playlist is not None:
+            self._terminal.say(f"play {directory / self._playlist}")
         return code

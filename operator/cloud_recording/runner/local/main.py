@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cloud-recording run`: records a manifest on this machine, without a cluster."""
+"""`cloud-recording run`: records URLs or a manifest on this machine, without a cluster."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cloud_recording.common.exit_status import EXIT_INVALID
 from cloud_recording.runner.local.exit_statuses import EXIT_STATUSES
 from cloud_recording.runner.local.local_run import LocalHost, LocalRun, ResumeError
 from cloud_recording.runner.local.manifest import ManifestError, load
+from cloud_recording.runner.local.urls import of_urls
 
 _LIBRARY: Final = "libagora-cloud-recording-client.so"
 
@@ -33,20 +34,36 @@ def _work_directory() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "cloud-recording"
 
 
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ManifestError(f"-o {directory}: {error.strerror}") from error
+    return directory.resolve()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cloud-recording run",
-        description="Records a CloudRecording manifest on this machine, without a cluster. Ctrl-C stops it; "
-        "SIGUSR1 has it follow the manifest as it is then.",
+        usage="%(prog)s URL ... -o DIRECTORY [options]\n       %(prog)s -f MANIFEST ... [-o DIRECTORY] [options]",
+        description="Records on this machine, without a cluster: URLs of live media, participants 1, 2, ..., into a "
+        "directory; or a CloudRecording manifest. Ctrl-C stops it; SIGUSR1 has it follow the manifest as it is then.",
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("urls", metavar="URL", nargs="*", help="rtmp, rtsp, srt, http(s) and their like, or file://")
+    parser.add_argument(
+        *("-o", "--output"),
+        metavar="DIRECTORY",
+        type=Path,
+        help="where the files go, made if need be; with a manifest in place of its `spec.storage`",
     )
     parser.add_argument(
         *("-f", "--filename"),
         dest="files",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         help="YAML with the CloudRecording and its Secrets; may be given several times",
     )
     parser.add_argument("--name", help="which recording, where the files hold several")
@@ -69,10 +86,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Records a manifest and returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.urls) == bool(options.files):
+        parser.error("give either URLs and -o DIRECTORY, or -f MANIFEST")
+    if options.urls and options.output is None:
+        parser.error("-o: is required beside URLs: it says where the recording goes")
     host = LocalHost(engine=options.engine, work=options.work_directory.resolve())
     try:
-        manifest = load(options.files, name=options.name, begun=options.resume is not None)
+        directory = _made(options.output) if options.output is not None else None
+        if directory is not None and options.urls:
+            manifest = of_urls(options.urls, directory=directory)
+        else:
+            manifest = load(options.files, name=options.name, begun=options.resume is not None, directory=directory)
         # Secrets lie in a directory that only this user can read, and only while the recording runs.
         with tempfile.TemporaryDirectory(prefix="cloud-recording-") as mounted:
             run = LocalRun(
@@ -80,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 host,
                 mounted=Path(mounted),
                 resumed=options.resume,
-                reread=lambda: load(options.files, name=manifest.name, begun=True),
+                reread=(lambda: load(options.files, name=manifest.name, begun=True)) if options.files else None,
             )
             return asyncio.run(run.run())
     except (ManifestError, ResumeError) as error:

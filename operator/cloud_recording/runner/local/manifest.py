@@ -52,20 +52,39 @@ class Manifest:
     namespace: str
     spec: CloudRecordingSpec
     secrets: Secrets
+    directory: Path | None = None
+    """Where the files go in place of the spec's `storage`."""
 
 
-def load(files: Sequence[Path], *, name: str | None = None, begun: bool = False) -> Manifest:
+def load(
+    files: Sequence[Path], *, name: str | None = None, begun: bool = False, directory: Path | None = None
+) -> Manifest:
     """The recording of the files, by its name where there are several; only one that has `begun` may be stopped."""
     documents = [document for file in files for document in _documents(file)]
     recording = _parsed(_chosen([item for item in documents if item.get("kind") == KIND], name))
     secrets = dict(_secret(item) for item in documents if item.get("kind") == "Secret")
+    return _checked(recording, secrets, begun=begun, directory=directory)
+
+
+def of_document(document: Mapping[str, Any], secrets: Secrets, *, directory: Path) -> Manifest:
+    """The recording of a document that was made here; its files go to the directory."""
+    return _checked(_parsed(document), secrets, begun=True, directory=directory)
+
+
+def _checked(recording: _Recording, secrets: Secrets, *, begun: bool, directory: Path | None) -> Manifest:
     faults = [f"{field}: {message}" for field, message in violations(recording.spec, "spec")]
     if recording.spec.desired_state is DesiredRecordingState.STOPPED and not begun:
         faults.append("spec.desiredState: is Stopped, so there is nothing to record")
     if faults:
         raise ManifestError("\n".join(faults))
     metadata = recording.metadata
-    return Manifest(name=metadata.name, namespace=metadata.namespace, spec=recording.spec, secrets=secrets)
+    return Manifest(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        spec=recording.spec,
+        secrets=secrets,
+        directory=directory,
+    )
 
 
 def _documents(file: Path) -> Iterator[dict[str, Any]]:

@@ -89,6 +89,7 @@ class PodFiles:
             part=PartIdentity(number=0),
             spec=spec.model_copy(update={"pod": None}),
             storage=spec.storage,
+            directory=str(self._manifest.directory) if self._manifest.directory else None,
             callback_url="",
             engine=EngineLibrary(name=spec.engine.name, library_path=self._engine),
             protocols=(*URL_SCHEMES, "file"),

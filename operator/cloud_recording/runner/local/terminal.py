@@ -26,9 +26,9 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     CallbackName.CONNECTING: lambda _: "connecting to the channel",
     CallbackName.STARTED: lambda _: "somebody is in the channel: recording",
     CallbackName.STOPPED: lambda _: "recording has stopped; uploading what is left",
-    CallbackName.UPLOADED: lambda it: f"everything is in the bucket: {it['fileName']}",
+    CallbackName.UPLOADED: lambda it: f"everything is stored: {it['fileName']}",
     CallbackName.BACKED_UP: lambda it: (
-        f"everything is stored, some of it in the backup: {it['fileName']}; the bucket gets it, too, if it answers "
+        f"everything is stored, some of it in the backup: {it['fileName']}; `storage` gets it, too, if it answers "
         "before this ends"
     ),
     CallbackName.RECORDER_FAILURE: lambda it: f"recorder: {it['message']} ({it['code']})",

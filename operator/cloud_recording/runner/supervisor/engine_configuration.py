@@ -56,7 +56,7 @@ class EngineConfiguration:
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
             "allowedHosts": list(document.stream_hosts),
-            "storage": self._storage(storage),
+            "storage": self._directory() or self._storage(storage),
             **self._backup(),
             **_OF_A_POD,
             "channels": [{"name": document.spec.channel.name, **self._people(streams), **self._passthrough()}],
@@ -126,6 +126,10 @@ class EngineConfiguration:
             return {}
         where = {"vendor": backup.vendor.value, "bucket": backup.bucket, "afterSeconds": backup.after_seconds}
         return {"backup": {**self._storage(backup), **where}}
+
+    def _directory(self) -> dict[str, str]:
+        directory = self._document.directory
+        return {} if directory is None else {"directory": directory}
 
     def _storage(self, storage: Storage) -> dict[str, Any]:
         bucket = storage.credentials.secret_ref

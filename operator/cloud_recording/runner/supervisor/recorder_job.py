@@ -56,19 +56,19 @@ class JobBuilder:
             app_id=self._text(app_id) if app_id else SecretText(value=channel.app_id or _NO_APP),
             token=self._text(token) if token else None,
             uid=channel.uid,
-            access_key=self._text(SecretKeyRef(name=bucket.name, key=bucket.access_key_key)),
-            secret_key=self._text(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key)),
+            access_key=self._key(SecretKeyRef(name=bucket.name, key=bucket.access_key_key)),
+            secret_key=self._key(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key)),
             decryption_secret=None,
-            bucket=storage.bucket,
+            bucket="" if self._document.directory is not None else storage.bucket,
             numbers=self._numbers(storage, desired),
             configuration=self._configuration.as_json(storage, streams or channel.listed_streams)
             | self._rescued_to(mode, storage),
         )
 
-    @staticmethod
-    def _rescued_to(mode: Mode, storage: Storage) -> dict[str, Any]:
-        """A rescue takes from the journal where files go, unless nothing is stored there."""
-        return {"place": place_json(storage)} if mode is Mode.RESCUE else {}
+    def _rescued_to(self, mode: Mode, storage: Storage) -> dict[str, Any]:
+        """A rescue takes from the journal where files go, unless nothing is stored there; a directory stays."""
+        stays = mode is not Mode.RESCUE or self._document.directory is not None
+        return {} if stays else {"place": place_json(storage)}
 
     def streams_change(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
         """What an engine is told to have these participants."""
@@ -98,6 +98,10 @@ class JobBuilder:
             "vendor": number_of(storage.vendor),
             "region": region or 0,
         }
+
+    def _key(self, reference: SecretKeyRef) -> SecretText:
+        """A key of the bucket's; a directory has none."""
+        return SecretText(value="") if self._document.directory is not None else self._text(reference)
 
     def _text(self, reference: SecretKeyRef) -> SecretText:
         return SecretText(path=str(self._secrets.path(reference)))
