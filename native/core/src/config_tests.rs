@@ -96,7 +96,10 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"storage": {"directory": "films"}}"#.into(), "storage.directory: must be an absolute path"),
         (r#"{"storage": {"directory": "/d", "prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
         (r#"{"storage": {"directory": "/d", "tags": {"a": "b"}}}"#.into(), "storage.tags: a directory has none"),
-        (r#"{"storage": {"directory": "/d", "storageClass": "X"}}"#.into(), "storage.storageClass: a directory has none"),
+        (
+            r#"{"storage": {"directory": "/d", "storageClass": "X"}}"#.into(),
+            "storage.storageClass: a directory has none",
+        ),
         (
             r#"{"storage": {"directory": "/d", "endpoint": "http://s3"}}"#.into(),
             "storage.endpoint: a directory has none; leave it out",

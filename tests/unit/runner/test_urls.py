@@ -18,7 +18,7 @@ DIRECTORY = Path("/films")
 def test_each_url_is_a_participant_and_one_with_a_password_is_read_from_a_file() -> None:
     secret = "rtsp://me:hunter2@camera/1"
     manifest = of_urls(["rtmp://media/live/a", secret, "file:///my films/a.ts"], directory=DIRECTORY)
-    streams = manifest.spec.channel.streams
+    streams = manifest.spec.channel.streams or ()
     assert [stream.uid for stream in streams] == [1, 2, 3]
     assert (streams[0].url, streams[2].url) == ("rtmp://media/live/a", "file:///my films/a.ts")
     assert streams[1].url is None
