@@ -45,7 +45,7 @@ CONFIGURATION = {
         "stun_servers": ["127.0.0.1:9"],
     },
     "keys": {API_KEY: API_SECRET},
-    "logging": {"level": "info", "json": True},
+    "logging": {"level": "debug", "json": True},
 }
 
 
@@ -75,6 +75,16 @@ class LiveKitServer:
             command = [str(LIVEKIT_SERVER), "--config", str(file)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         await_listener(self.port)
+
+    def subscribed(self, identity: str) -> set[str]:
+        """The IDs of the tracks whose media this participant was sent."""
+        lines = (self.directory / "server.log").read_text(encoding="utf-8").splitlines()
+        told = [json.loads(line) for line in lines if line.startswith("{")]
+        return {
+            line["trackID"]
+            for line in told
+            if (line["msg"], line.get("participant")) == ("subscribed to track", identity)
+        }
 
     def kill(self) -> None:
         """Returns once nobody listens any more; nobody in its rooms is told."""
@@ -123,17 +133,27 @@ class Publisher:
 
     def tell(self, command: str) -> None:
         """Has the publisher do something, and returns when it is done: see `tests.support.livekit_publisher`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{command}\n")
-        self.process.stdin.flush()
+        self._say(command)
         self.await_done()
 
+    def ask(self, command: str) -> str:
+        """What the publisher answers."""
+        self._say(command)
+        return self._answer()
+
     def await_done(self) -> None:
+        answer = self._answer()
+        if answer != "done":
+            raise AssertionError(f"the publisher said {answer!r}")
+
+    def _say(self, command: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+
+    def _answer(self) -> str:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if line.strip() != "done":
-            raise AssertionError(f"the publisher said {line!r}")
+        return self.process.stdout.readline().strip()
 
     def kill(self) -> None:
         """The publisher's machine is gone; nobody is told."""

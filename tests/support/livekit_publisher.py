@@ -2,7 +2,7 @@
 """Somebody in a LiveKit room, who shows a colour, plays a tone, and does as lines of standard input say.
 
 Each is answered with "done": `mute video`, `mute audio`, `unmute video`, `unmute audio`, `screen COLOUR` (shares a
-screen), `unshare`, `leave`.
+screen), `unshare`, `leave`; `track KIND` with the ID that the server knows the track by.
 """
 
 import argparse
@@ -80,11 +80,12 @@ class Publisher:
         source = rtc.AudioSource(SAMPLE_RATE, 1)
         self.tracks["audio"] = rtc.LocalAudioTrack.create_audio_track("audio", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await self.room.local_participant.publish_track(self.tracks["audio"], options)
+        publication = await self.room.local_participant.publish_track(self.tracks["audio"], options)
+        self.published["audio"] = publication.sid
         self.running["audio"] = asyncio.create_task(play(source, tone))
 
-    async def obey(self, words: list[str]) -> bool:
-        """Does what the words say; false after the last of them."""
+    async def obey(self, words: list[str]) -> str:
+        """Does what the words say, and returns the answer."""
         match words:
             case ["mute", kind]:
                 self.tracks[kind].mute()
@@ -97,10 +98,11 @@ class Publisher:
                 await self.room.local_participant.unpublish_track(self.published.pop("screen"))
             case ["leave"]:
                 await self.room.disconnect()
-                return False
+            case ["track", kind]:
+                return self.published[kind]
             case _:
                 raise ValueError(words)
-        return True
+        return "done"
 
 
 async def main() -> None:
@@ -119,11 +121,8 @@ async def main() -> None:
         await publisher.audio(arguments.tone)
     print("done", flush=True)
     loop = asyncio.get_running_loop()
-    goes_on = True
-    while goes_on and (line := await loop.run_in_executor(None, sys.stdin.readline)):
-        goes_on = await publisher.obey(line.split())
-        print("done", flush=True)
-    await loop.run_in_executor(None, sys.stdin.readline)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        print(await publisher.obey(line.split()), flush=True)
 
 
 if __name__ == "__main__":

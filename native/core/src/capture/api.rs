@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::fault::Fatal;
-use super::HostPattern;
+use super::{HostPattern, RoomSelection};
 use crate::error::Error;
 use crate::livekit::token::Admission;
 
@@ -84,6 +84,7 @@ pub struct RoomSource {
     pub url: String,
     pub admission: Admission,
     pub access: RoomAccess,
+    pub selection: RoomSelection,
     /// The recorder's own uid, which nobody else gets.
     pub recorder_uid: u32,
 }

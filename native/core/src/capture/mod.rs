@@ -69,6 +69,7 @@ use output::EncodeLoop;
 use participant_regions::ParticipantRegions;
 pub use repair::repair;
 use room::RoomChannel;
+pub use room::{Attendance, RoomMedia, RoomSelection};
 use roster::Roster;
 use slicer::Naming;
 use source::Streams;

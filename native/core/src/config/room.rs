@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::access::text;
 use super::invalid;
 use crate::capture::api::RoomAccess;
+use crate::capture::{Attendance, RoomMedia, RoomSelection};
 use crate::error::Error;
 
 const SCHEMES: [&str; 4] = ["ws", "wss", "http", "https"];
@@ -34,6 +35,11 @@ pub struct LiveKit {
     /// Nobody in the room sees the recorder.
     #[serde(default = "yes")]
     pub hidden: bool,
+    /// Who is recorded, and what of them.
+    #[serde(default)]
+    pub participants: Attendance,
+    #[serde(default)]
+    pub sources: Vec<RoomMedia>,
 }
 
 fn yes() -> bool {
@@ -66,8 +72,12 @@ impl LiveKit {
         if self.api_key.is_some() && !has_secret {
             return Err(invalid(&format!("{field}.apiKey: is of no use without apiSecret or apiSecretFile")));
         }
-        for (name, value) in [("room", &self.room), ("identity", &self.identity)] {
-            if value.as_ref().is_some_and(|value| value.is_empty() || value.len() > LONGEST_NAME) {
+        let Attendance { include, exclude } = &self.participants;
+        let names = [("room", self.room.as_slice()), ("identity", self.identity.as_slice())];
+        for (name, values) in
+            names.into_iter().chain([("participants.include", &include[..]), ("participants.exclude", exclude)])
+        {
+            if values.iter().any(|value| value.is_empty() || value.len() > LONGEST_NAME) {
                 return Err(invalid(&format!("{field}.{name}: must be from 1 to {LONGEST_NAME} bytes long")));
             }
         }
@@ -89,6 +99,12 @@ impl LiveKit {
         given.map(RoomAccess::Token).ok_or_else(|| {
             invalid(&format!("{field}: nothing lets the recorder in; give it apiSecret, or token, or the call a token"))
         })
+    }
+
+    /// What of the room is recorded.
+    #[must_use]
+    pub fn selection(&self) -> RoomSelection {
+        RoomSelection { participants: self.participants.clone(), sources: self.sources.clone() }
     }
 
     /// The identity that the recorder has in the room.
@@ -140,6 +156,9 @@ mod tests {
             (r#", "apiSecret": "s3cret", "token": "s3cret""#, "either a token or an API secret"),
             (r#", "apiSecret": "s3cret", "apiSecretFile": "/s3cret""#, "apiSecretFile"),
             (r#", "room": """#, "channels[0].livekit.room"),
+            (r#", "participants": {"exclude": ["ann", ""]}"#, "channels[0].livekit.participants.exclude"),
+            (r#", "participants": {"only": []}"#, "channels[0].livekit.participants"),
+            (r#", "sources": ["Keyboard"]"#, "channels[0].livekit.sources[0]: must be one of `Camera`"),
             (r#", "secret": "s3cret""#, "secret"),
         ] {
             let message = parsed(fields).unwrap_err();

@@ -271,6 +271,7 @@ fn room(
             hidden: livekit.hidden,
         },
         access,
+        selection: livekit.selection(),
         recorder_uid: request.uid,
     }))
 }

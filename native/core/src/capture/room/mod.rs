@@ -6,6 +6,7 @@
 
 mod liveness;
 mod seating;
+mod selection;
 mod sound_clock;
 mod trouble;
 mod visit;
@@ -22,6 +23,7 @@ use super::source::Guard;
 use crate::livekit::client::RoomClient;
 use crate::livekit::{token, ClientLibrary};
 use seating::Seating;
+pub use selection::{Attendance, RoomMedia, RoomSelection};
 use trouble::{Pass, RoomTrouble};
 use visit::Visit;
 
@@ -64,7 +66,7 @@ impl RoomAttendance {
     fn new(source: RoomSource, config: &CaptureConfig, intake: Intake) -> Self {
         let guard = Guard::new(&SCHEMES.map(str::to_owned), config.allow_link_local);
         let guard = guard.among(&config.allowed_hosts).until(intake.stop());
-        let seating = Seating::new(intake.media().kinds, source.recorder_uid);
+        let seating = Seating::new(intake.media().kinds, source.selection.clone(), source.recorder_uid);
         Self { source, guard, intake, video: config.video_stream, seating, warnings: BTreeMap::new(), told: None }
     }
 

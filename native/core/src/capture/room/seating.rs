@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use super::selection::RoomSelection;
 use crate::capture::api::StreamKinds;
 use crate::livekit::TrackSource;
 
@@ -43,6 +44,7 @@ pub struct Tracks {
 #[derive(Debug)]
 pub struct Seating {
     kinds: StreamKinds,
+    selection: RoomSelection,
     /// Whoever had a uid has it for good.
     uids: BTreeMap<SeatKey, u32>,
     taken: BTreeSet<u32>,
@@ -52,8 +54,8 @@ pub struct Seating {
 
 impl Seating {
     /// An empty room, of which the recorder itself has one uid.
-    pub fn new(kinds: StreamKinds, recorder: u32) -> Self {
-        Self { kinds, uids: BTreeMap::new(), taken: BTreeSet::from([0, recorder]), seated: Vec::new() }
+    pub fn new(kinds: StreamKinds, selection: RoomSelection, recorder: u32) -> Self {
+        Self { kinds, selection, uids: BTreeMap::new(), taken: BTreeSet::from([0, recorder]), seated: Vec::new() }
     }
 
     /// Who has a seat with these offers, in the order in which they were made; and who would, were there more seats.
@@ -96,11 +98,12 @@ impl Seating {
     }
 
     fn wants(&self, offer: &Offer) -> bool {
-        match self.kinds {
+        let of_kind = match self.kinds {
             StreamKinds::AudioVideo => true,
             StreamKinds::AudioOnly => !offer.is_video,
             StreamKinds::VideoOnly => offer.is_video,
-        }
+        };
+        of_kind && self.selection.wants(&offer.identity, offer.source, offer.is_video)
     }
 }
 
@@ -143,7 +146,7 @@ mod tests {
             offer("ann", "c2", SourceCamera),
             offer("bob", "x", SourceUnknown),
         ];
-        let seats = |kinds| Seating::new(kinds, 9).assign(&offers).0;
+        let seats = |kinds| Seating::new(kinds, RoomSelection::default(), 9).assign(&offers).0;
         let (ann, screen, bob) = (key("ann", false), key("ann", true), key("bob", false));
         assert_eq!(
             seats(StreamKinds::AudioVideo),
@@ -166,7 +169,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_beyond_the_seats_waits_until_somebody_leaves() {
-        let mut seating = Seating::new(StreamKinds::AudioVideo, 9);
+        let mut seating = Seating::new(StreamKinds::AudioVideo, RoomSelection::default(), 9);
         let mut offers: Vec<Offer> = (0..20).map(|index| offer(&format!("p{index}"), "m", SourceMicrophone)).collect();
         let names = |keys: Vec<SeatKey>| keys.into_iter().map(|key| key.identity).collect::<Vec<_>>();
         let (seated, waiting) = seating.assign(&offers);
@@ -194,7 +197,7 @@ mod tests {
             (vec![("9", false), ("10", false)], vec![10, 11]),
             (vec![("0", false)], vec![preferred(&key("0", false))]),
         ] {
-            let mut seating = Seating::new(StreamKinds::AudioVideo, 9);
+            let mut seating = Seating::new(StreamKinds::AudioVideo, RoomSelection::default(), 9);
             let uids: Vec<u32> =
                 identities.iter().map(|(identity, screen)| seating.uid(&key(identity, *screen))).collect();
             assert_eq!(uids, expected, "{identities:?}");
