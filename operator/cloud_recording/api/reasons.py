@@ -44,8 +44,8 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
         "place. Absent before the trial. While it is False, its reason stands in the STATUS column, after a comma.",
         ConditionType.UPLOADED: "True once every file of the recording is in the bucket, verified by the bucket's own "
         "answer.",
-        ConditionType.BACKED_UP: "True when at least one file had to go to the backup store; False once all were "
-        "brought home.",
+        ConditionType.BACKED_UP: "True when at least one file had to go to the backup store and is not in the bucket; "
+        "False while there is none. Absent where `spec.backup` asks for no backup.",
         ConditionType.SUCCEEDED: "Unknown while the recording runs, then True or False for good.",
         ConditionType.FINISHED: "True once the recording is over and nothing more will happen, whether it succeeded or "
         "not: made for `kubectl wait --for=condition=Finished`.",

@@ -80,7 +80,7 @@ def _not_heard(status: CloudRecordingStatus, *, now: datetime, listening_since: 
     return ReadyReason(reason=Reason.NOT_HEARD, message=silent) if silent else None
 
 
-def _of_newest_part(  # noqa: C901, PLR0911 - one way out for each state of a part
+def _of_newest_part(  # noqa: C901, PLR0911, PLR0912 - one way out for each state of a part
     recording: CloudRecording, status: CloudRecordingStatus, *, now: datetime
 ) -> ReadyReason:
     part = parts.newest(status)
@@ -99,12 +99,14 @@ def _of_newest_part(  # noqa: C901, PLR0911 - one way out for each state of a pa
             first = Reason.CONNECTING if part.state is PartState.STARTING else Reason.PENDING
             usual = Reason.RESTARTING if part.number else first
             return ReadyReason(reason=part.reason or usual, message=part.message or "")
-        case PartState.CONNECTING:
-            return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _connecting(status, part)
-        case PartState.RECORDING:
-            return ReadyReason(reason=Reason.STOPPING, message=why) if stopping else _recording(part, now=now)
-        case PartState.PAUSED if stopping:
+        case PartState.CONNECTING | PartState.RECORDING | PartState.PAUSED if stopping:
             return ReadyReason(reason=Reason.STOPPING, message=why)
+        case PartState.CONNECTING | PartState.RECORDING | PartState.PAUSED if part.reason is Reason.POD_ENDED:
+            return ReadyReason(reason=Reason.STOPPING, message=f"pod '{part.pod}': {part.message or ''}")
+        case PartState.CONNECTING:
+            return _connecting(status, part)
+        case PartState.RECORDING:
+            return _recording(part, now=now)
         case PartState.PAUSED:
             return _paused(part, asked=desired is DesiredRecordingState.PAUSED)
         case PartState.STOPPING:
@@ -186,8 +188,6 @@ def _participant_messages(status: CloudRecordingStatus) -> str:
 
 def _recording(part: Part, *, now: datetime) -> ReadyReason:
     if _is_unready(part, now=now):
-        if part.reason is Reason.POD_ENDED:
-            return ReadyReason(reason=Reason.STOPPING, message=f"pod '{part.pod}': {part.message or ''}")
         node = f" on node '{part.node}'" if part.node else ""
         return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
     return ReadyReason(reason=Reason.RECORDING)

@@ -77,7 +77,7 @@ def summarized(
     conditions.set(ConditionType.RECORDING, *recording_condition(status, ready_reason, now=now))
     _set_storage(conditions, status)
     conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, pending_message(status.slices))
-    _set_backed_up(conditions, status, ready_reason.reason)
+    _set_backed_up(conditions, recording, status, ready_reason.reason)
     conditions.set(ConditionType.SUCCEEDED, _UNKNOWN, ready_reason.reason, "")
     conditions.set(ConditionType.FINISHED, _FALSE, ready_reason.reason, "")
     return _with_conditions(recording, status, conditions)
@@ -107,7 +107,9 @@ def completed(
     conditions.set(ConditionType.RECORDING, _FALSE, completion.reason, "")
     _set_storage(conditions, status)
     _set_uploaded_at_last(conditions, status, completion)
-    _set_backed_up(conditions, status, completion.reason)
+    uploaded = conditions.get(ConditionType.UPLOADED)
+    everything = uploaded is not None and uploaded.status is _TRUE
+    _set_backed_up(conditions, recording, status, Reason.UPLOADED if everything else completion.reason)
     conditions.set(ConditionType.SUCCEEDED, good, completion.reason, completion.message)
     conditions.set(ConditionType.FINISHED, _TRUE, completion.reason, "")
     return _with_conditions(recording, status, conditions)
@@ -213,8 +215,13 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
         conditions.set(ConditionType.UPLOADED, _FALSE, completion.reason, pending_message(status.slices))
 
 
-def _set_backed_up(conditions: Conditions, status: CloudRecordingStatus, reason: Reason) -> None:
+def _set_backed_up(
+    conditions: Conditions, recording: CloudRecording, status: CloudRecordingStatus, reason: Reason
+) -> None:
+    """Where no backup was asked for there is nothing to say; otherwise `reason` is why no file had to go there."""
     if totals.is_backed_up(status):
         conditions.set(ConditionType.BACKED_UP, _TRUE, Reason.BACKED_UP, backed_up_message(status.slices))
+    elif recording.spec.backup is None:
+        conditions.remove(ConditionType.BACKED_UP)
     else:
         conditions.set(ConditionType.BACKED_UP, _FALSE, reason, "")

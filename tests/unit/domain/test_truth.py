@@ -925,3 +925,35 @@ def test_people_in_a_room_are_known_by_their_identity_however_long_they_made_it(
     assert (alice.uid, alice.identity, alice.name) == (735577801, "alice", None)
     assert bob.identity is not None
     assert len(bob.identity) < 400
+
+
+@pytest.mark.parametrize("state", [PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED])
+def test_a_pod_that_is_told_to_end_is_stopping_whatever_its_part_was_at(state: PartState) -> None:
+    part = a_part(state=state, start_time=NOW, pod_ready=True, engine_extended=True, heard_time=NOW)
+    recording = a_recording().spec(desiredState="Paused").parts(part).build()
+    at = after(1)
+    status = decide(recording, pods(a_pod().running().deleted(at)), now=at, context=context()).status
+    assert condition(status, ConditionType.READY) == ("False", Reason.STOPPING)
+    assert status.display == "Stopping"
+    ready = conditions.get(status, ConditionType.READY)
+    assert ready is not None
+    assert ready.message == f"pod '{part.pod}': the pod was told to end"
+    stopped = told(recording, status, a_callback("RecordingStopped", at=at), at=at)
+    assert condition(stopped, ConditionType.READY) == ("False", Reason.RESTARTING)
+
+
+def test_where_no_backup_is_asked_for_nothing_is_said_of_one() -> None:
+    backup = {"bucket": "spare", "endpoint": "https://b.example.com", "credentials": {"secretRef": {"name": "b"}}}
+    for builder, running, over in (
+        (a_recording(), None, None),
+        (a_recording().spec(backup=backup), ("False", Reason.STOPPING), ("False", Reason.UPLOADED)),
+    ):
+        recording = builder.stopped().parts(recording_part()).build()
+        status = told(recording, recording.status, RUNNER_STARTED)
+        slices = {"written": 2, "uploaded": 2}
+        ended = a_pod().ended(a_summary("Uploaded", slices=slices).termination_message())
+        done = decide(recording, pods(ended), now=after(60), context=context()).status
+        assert conditions.is_true(done, ConditionType.UPLOADED)
+        for said, expected in ((status, running), (done, over)):
+            found = conditions.get(said, ConditionType.BACKED_UP)
+            assert (None if found is None else condition(said, ConditionType.BACKED_UP)) == expected
