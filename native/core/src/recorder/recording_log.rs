@@ -72,7 +72,8 @@ pub fn capture_event(event: &CaptureEvent) {
         CaptureEvent::Dismissed { uid } => info!(participant = uid, "is not expected any more"),
         CaptureEvent::Joined { uid, audio, video, .. } => info!(participant = uid, audio, video, "joined"),
         CaptureEvent::MediaChanged { uid, audio, video } => info!(participant = uid, audio, video, "sends other media"),
-        CaptureEvent::Left { uid, lost: true, message, .. } => warn!(participant = uid, "connection lost: {message}"),
+        // Many leave just so, and whoever did not is tried again; that everybody is lost is told by a callback.
+        CaptureEvent::Left { uid, lost: true, message, .. } => info!(participant = uid, "connection lost: {message}"),
         CaptureEvent::Left { uid, message, .. } => info!(participant = uid, "left: {message}"),
         CaptureEvent::Unavailable { uid, refused: true, message } => warn!(participant = uid, "refused: {message}"),
         CaptureEvent::Unavailable { uid, message, .. } => info!(participant = uid, "not there yet: {message}"),
@@ -121,10 +122,30 @@ pub fn left_on_disk(ledger: &Ledger, directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::api::UtcMillis;
     use crate::config::LogSettings;
     use crate::log::Log;
     use crate::storage::failure::StoreCause;
     use crate::test_support::Scratch;
+
+    #[test]
+    fn who_leaves_is_no_warning_however_the_connection_ends() {
+        let scratch = Scratch::new();
+        let settings = LogSettings { directory: Some(scratch.path().to_owned()), ..LogSettings::default() };
+        let log = Log::new(&settings, "a");
+        let entered = log.enter();
+        for lost in [true, false] {
+            capture_event(&CaptureEvent::Left {
+                uid: 7,
+                at: UtcMillis(1),
+                lost,
+                message: "the connection broke".to_owned(),
+            });
+        }
+        drop((entered, log));
+        let text = std::fs::read_to_string(scratch.path().join("a.log")).unwrap();
+        assert_eq!((text.matches("the connection broke").count(), text.matches("WARN").count()), (2, 0), "{text}");
+    }
 
     #[test]
     fn a_retry_names_its_cause_as_the_status_does() {
