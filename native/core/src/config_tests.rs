@@ -82,6 +82,8 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
         (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),
         (r#"{"storage": {"bucket": "b"}}"#.into(), "storage.bucket: is a field of backup alone"),
+        (r#"{"storage": {"vendor": "AWS"}}"#.into(), "storage.vendor: is a field of backup alone"),
+        (r#"{"storage": {"vendor": "S3"}}"#.into(), "storage.vendor: is a field of backup alone"),
         (r#"{"storage": {"afterSeconds": 1}}"#.into(), "storage.afterSeconds: is a field of backup alone"),
         (
             r#"{"backup": {"credentialFiles": {"accessKey": "/a", "secretKey": "/s"}}}"#.into(),

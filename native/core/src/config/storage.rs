@@ -34,10 +34,13 @@ pub struct Storage {
     pub directory: Option<PathBuf>,
     /// Of the backup store alone, as are the next two: the interface's call names the bucket.
     pub bucket: Option<String>,
-    #[serde(default, deserialize_with = "vendor")]
-    pub vendor: Option<Vendor>,
+    pub vendor: Option<NamedVendor>,
     pub after_seconds: Option<u32>,
 }
+
+/// A vendor as the document names it; None for any other server that speaks S3.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct NamedVendor(#[serde(deserialize_with = "vendor")] Option<Vendor>);
 
 /// The store that takes what the bucket does not.
 #[derive(Debug, Clone, Deserialize)]
@@ -213,7 +216,7 @@ impl TryFrom<Storage> for BackupSettings {
         }
         Ok(Self {
             bucket: storage.bucket.take().unwrap_or_default(),
-            vendor: storage.vendor.take(),
+            vendor: storage.vendor.take().and_then(|named| named.0),
             credential_files: storage.credential_files.take(),
             after_seconds: storage.after_seconds.take().unwrap_or(AFTER_SECONDS),
             storage,
