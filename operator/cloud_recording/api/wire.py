@@ -347,12 +347,20 @@ class RecorderFailure(CallbackBase):
     type: Literal[CallbackName.RECORDER_FAILURE] = CallbackName.RECORDER_FAILURE
     code: int
     message: Message = ""
+    cause: str | None = None
+    """Why, in the engine's word, where it tells; later failures and recoveries do not change it."""
+    fact: Message = ""
+    """The cause in words, without a way out."""
 
 
 class UploaderFailure(CallbackBase):
     type: Literal[CallbackName.UPLOADER_FAILURE] = CallbackName.UPLOADER_FAILURE
     code: int
     message: Message = ""
+    cause: str | None = None
+    """Why, in the engine's word, where it tells; later failures and recoveries do not change it."""
+    fact: Message = ""
+    """The cause in words, without a way out."""
 
 
 class RecordingFatalError(CallbackBase):

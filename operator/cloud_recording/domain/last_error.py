@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import Reason, ResolvedBy, reason_facts
+from cloud_recording.api.reasons import STORAGE_REASONS, Reason, ResolvedBy, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.api.wire import Snapshot, UploaderFailure
 from cloud_recording.common.error_codes import RecordingErrorCode
@@ -46,17 +46,26 @@ def error_while_recording(reason: Reason, message: str, *, time: datetime) -> La
 def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime) -> LastError:
     """The error with the remedy of its cause, where the engine tells it."""
     error = error_of_code(callback.code, callback.message, time=time)
-    if part.mp4_missing is not None and part.mp4_missing in callback.message:
+    if callback.cause == Reason.MP4_NOT_MADE or (part.mp4_missing is not None and part.mp4_missing in callback.message):
         return error_of_reason(Reason.MP4_NOT_MADE, callback.message, time=time, code=callback.code)
     if callback.code == RecordingErrorCode.BACKUP_FAILED:
         return error
-    health = part.storage
-    if callback.snapshot is None or callback.snapshot.storage is None or health is None or health.ready is not False:
+    reason, message = _storage_cause(part, callback)
+    if reason is None:
         return error
-    if health.reason is None:
-        return error
-    remedy = reason_facts(health.reason).remedy_text(stored=parts.is_stored(status))
-    return error.model_copy(update={"reason": health.reason, "message": health.message, "remedy": remedy})
+    remedy = reason_facts(reason).remedy_text(stored=parts.is_stored(status))
+    return error.model_copy(update={"reason": reason, "message": message, "remedy": remedy})
+
+
+def _storage_cause(part: Part, callback: UploaderFailure) -> tuple[Reason | None, str | None]:
+    """Why the bucket failed: by the callback's own word, else, of an older recorder, by the snapshot beside it."""
+    if callback.cause is not None:
+        known = callback.cause in STORAGE_REASONS
+        return Reason(callback.cause) if known else Reason.STORAGE_FAILED, callback.fact or callback.message
+    told = callback.snapshot is not None and callback.snapshot.storage is not None
+    if not told or part.storage is None or part.storage.ready is not False:
+        return None, None
+    return part.storage.reason, part.storage.message
 
 
 def with_error(status: CloudRecordingStatus, error: LastError) -> CloudRecordingStatus:

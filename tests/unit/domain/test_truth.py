@@ -957,3 +957,40 @@ def test_where_no_backup_is_asked_for_nothing_is_said_of_one() -> None:
         for said, expected in ((status, running), (done, over)):
             found = conditions.get(said, ConditionType.BACKED_UP)
             assert (None if found is None else condition(said, ConditionType.BACKED_UP)) == expected
+
+
+def test_a_failure_that_others_followed_at_once_has_its_own_reason_and_one_event() -> None:
+    recording = a_recording().build()
+    code = RecordingErrorCode.UPLOADER_FAILED
+    before = told(recording, begun(recording), RUNNER_STARTED)
+    first = a_callback("UploaderFailure", 2, code=code, message="words", cause="AccessDenied", fact="it denies access")
+    denied = told(recording, before, first)
+    assert denied.last_error is not None
+    assert (denied.last_error.reason, denied.last_error.message) == (Reason.ACCESS_DENIED, "it denies access")
+    assert denied.last_error.remedy == REASONS[Reason.ACCESS_DENIED].remedy_text(stored=False)
+    assert [one.reason for one in transitions(before, denied)] == [Reason.ACCESS_DENIED]
+    last = a_callback(
+        "UploaderFailure",
+        3,
+        code=code,
+        message="words",
+        cause="NoSuchBucket",
+        fact="it is gone",
+        snapshot=a_snapshot(state="Connecting", storage=FAILING),
+    )
+    gone = told(recording, denied, last)
+    assert [one.reason for one in transitions(denied, gone)] == [Reason.NO_SUCH_BUCKET]
+    full = a_callback(
+        "RecorderFailure", 4, code=RecordingErrorCode.RECORDER_FAILED, message="words", cause="WorkVolumeFull"
+    )
+    paused = told(recording, gone, full)
+    assert paused.last_error is not None
+    assert paused.last_error.reason is Reason.WORK_VOLUME_FULL
+    no_mp4 = a_callback("UploaderFailure", 5, code=code, message="no MP4", cause="MP4NotMade", fact="no MP4")
+    status = told(recording, paused, no_mp4)
+    assert status.last_error is not None
+    assert status.last_error.reason is Reason.MP4_NOT_MADE
+    new = a_callback("UploaderFailure", 6, code=code, message="words", cause="SomethingNew")
+    status = told(recording, status, new)
+    assert status.last_error is not None
+    assert status.last_error.reason is Reason.STORAGE_FAILED

@@ -67,8 +67,10 @@ pub enum Action {
 pub enum UploadEvent {
     /// With the code of the store that refuses.
     Failed(Error),
-    /// A file is lost, or cannot be made; the rest goes on without it.
+    /// A file is lost; the rest goes on without it.
     Lost(Error),
+    /// The MP4 cannot be made; the recording is complete without it.
+    Mp4Missing(Error),
     /// A store took something, or gave it back.
     Answered,
     /// The bucket takes everything that is put, for the first time or again.
@@ -132,6 +134,20 @@ impl BucketHealth {
     }
 }
 
+/// Why a failure happened that a callback told, which itself has a message and a code alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureCause {
+    /// As the callback has it.
+    message: String,
+    /// In one word for programs.
+    cause: &'static str,
+    /// In words for people, without a way out.
+    fact: String,
+}
+
+/// How many of the newest causes a snapshot tells: callbacks wait for their reader, who looks once for several.
+const LAST_CAUSES: usize = 8;
+
 /// How long the recorder waits for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -177,6 +193,7 @@ pub struct Machine {
     /// The newest error of a participant's track.
     media_error: Option<(u32, TrackKind, Error)>,
     bucket_health: BucketHealth,
+    failure_causes: VecDeque<FailureCause>,
     actions: VecDeque<Action>,
 }
 
@@ -199,6 +216,7 @@ impl Machine {
             last_error: None,
             media_error: None,
             bucket_health: BucketHealth::default(),
+            failure_causes: VecDeque::new(),
             actions: VecDeque::new(),
         }
     }
@@ -226,6 +244,12 @@ impl Machine {
     #[must_use]
     pub fn bucket_health(&self) -> &BucketHealth {
         &self.bucket_health
+    }
+
+    /// Of the failures that were told, oldest first.
+    #[must_use]
+    pub fn failure_causes(&self) -> &VecDeque<FailureCause> {
+        &self.failure_causes
     }
 
     #[must_use]
@@ -327,7 +351,12 @@ impl Machine {
     /// What the uploads tell.
     pub fn upload_event(&mut self, event: UploadEvent, at: i64) {
         match event {
-            UploadEvent::Failed(error) | UploadEvent::Lost(error) => self.upload_failed(error),
+            UploadEvent::Failed(error) => self.store_failed(error),
+            UploadEvent::Lost(error) => self.upload_failed(error),
+            UploadEvent::Mp4Missing(error) => {
+                self.note_cause(&error.message, "MP4NotMade", error.message.clone());
+                self.upload_failed(error);
+            }
             UploadEvent::Answered => self.store_answered(),
             UploadEvent::BucketAnswers => self.bucket_answers(at),
             UploadEvent::BucketFails { cause, fact } => self.bucket_fails(cause, fact, at),
@@ -376,6 +405,7 @@ impl Machine {
             self.apply_pause();
             if full {
                 let message = "the work volume is nearly full: recording pauses until uploads have made room";
+                self.note_cause(message, Pause::WorkVolumeFull.reason(), message.to_owned());
                 self.recorder_failure(Code::RecorderFailed, message.to_owned());
             }
         }
@@ -419,6 +449,23 @@ impl Machine {
         }
         self.state = State::Uploading;
         self.tell(Callback::Stopped);
+    }
+
+    /// The bucket, whose health tells the cause just before, or the backup store.
+    fn store_failed(&mut self, error: Error) {
+        let BucketHealth { cause, message, .. } = &self.bucket_health;
+        if let Some(cause) = cause.filter(|_| error.code != Code::BackupFailed) {
+            let fact = message.clone();
+            self.note_cause(&error.message, cause, fact);
+        }
+        self.upload_failed(error);
+    }
+
+    fn note_cause(&mut self, message: &str, cause: &'static str, fact: String) {
+        if self.failure_causes.len() == LAST_CAUSES {
+            self.failure_causes.pop_front();
+        }
+        self.failure_causes.push_back(FailureCause { message: message.to_owned(), cause, fact });
     }
 
     fn upload_failed(&mut self, error: Error) {

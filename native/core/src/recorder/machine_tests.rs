@@ -459,3 +459,22 @@ fn a_failure_begins_once_and_ends_when_something_is_taken() {
     health.fails("Timeout", String::new(), 40);
     assert_eq!(health.since, Some(40));
 }
+
+#[test]
+fn each_failure_that_is_told_keeps_its_own_cause_whatever_comes_after_it() {
+    let mut machine = machine();
+    machine.connect();
+    for (at, cause) in [(1, "AccessDenied"), (2, "StorageTimeout")] {
+        machine.upload_event(UploadEvent::BucketFails { cause, fact: format!("fact of {cause}") }, at);
+        machine.upload_event(UploadEvent::Failed(Error::new(Code::UploaderFailed, format!("told of {cause}"))), at);
+    }
+    machine.upload_event(UploadEvent::BucketAnswers, 3);
+    machine.upload_event(UploadEvent::Failed(Error::new(Code::BackupFailed, "the spare one".to_owned())), 4);
+    let causes: Vec<_> = machine.failure_causes().iter().map(|one| (one.message.as_str(), one.cause)).collect();
+    assert_eq!(causes, [("told of AccessDenied", "AccessDenied"), ("told of StorageTimeout", "StorageTimeout")]);
+    for _ in 0..LAST_CAUSES {
+        machine.upload_event(UploadEvent::Mp4Missing(Error::new(Code::UploaderFailed, "no MP4".to_owned())), 5);
+    }
+    assert_eq!(machine.failure_causes().len(), LAST_CAUSES);
+    assert!(machine.failure_causes().iter().all(|one| one.cause == "MP4NotMade"));
+}

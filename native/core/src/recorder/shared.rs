@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a recorder's session shows to other threads, and how they reach it.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::error::{Code, Error};
 use crate::locked::Locked;
 use crate::log::Log;
 use crate::recorder::directory_cleanup::DirectoryCleanup;
-use crate::recorder::machine::{BucketHealth, Machine, State};
+use crate::recorder::machine::{BucketHealth, FailureCause, Machine, State};
 use crate::recorder::participants::{Participant, ParticipantState, Participants};
 use crate::recorder::recording_log;
 use crate::recorder::upload::progress;
@@ -80,6 +81,7 @@ struct SessionView {
     in_channel: Option<bool>,
     last_error: Option<Error>,
     bucket_health: BucketHealth,
+    failure_causes: VecDeque<FailureCause>,
     work_volume_full: bool,
     pause: Option<PauseStatus>,
     figures: CaptureFigures,
@@ -130,6 +132,7 @@ impl Shared {
         view.in_channel = machine.in_channel();
         view.last_error = machine.last_error().cloned();
         view.bucket_health = machine.bucket_health().clone();
+        view.failure_causes.clone_from(machine.failure_causes());
         view.work_volume_full = machine.is_volume_full();
         view.figures = figures.unwrap_or(view.figures);
     }
@@ -202,6 +205,8 @@ struct Snapshot<'a> {
     /// Whether the recorder is in the room, where the channel is one and that is known.
     in_channel: Option<bool>,
     storage: BucketHealth,
+    /// Of the newest failures that callbacks told.
+    failure_causes: VecDeque<FailureCause>,
     pause: Option<PauseStatus>,
     work_volume_full: bool,
     position_milliseconds: u64,
@@ -270,6 +275,7 @@ impl<'a> Snapshot<'a> {
             somebody_joined: view.participants.somebody_joined(),
             in_channel: view.in_channel,
             storage: view.bucket_health,
+            failure_causes: view.failure_causes,
             pause: view.pause,
             work_volume_full: view.work_volume_full,
             position_milliseconds: milliseconds(view.figures.position),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cloud_recording.common.callback_names import CallbackName
@@ -13,7 +14,7 @@ from cloud_recording.common.json_logging import Redactor
 from cloud_recording.common.json_types import Json
 from cloud_recording.runner.faults import RecordingFault
 from cloud_recording.runner.outbox import NewCallback, Outbox
-from cloud_recording.runner.recorder.engine import EngineCallback
+from cloud_recording.runner.recorder.engine import CallbackType, EngineCallback
 from cloud_recording.runner.recorder.engine_callbacks import name_of, payload_of
 from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
 
@@ -33,19 +34,25 @@ class CallbackWriter:
         return snapshot
 
     def write(self, callbacks: Sequence[EngineCallback], snapshot: Json | None) -> None:
-        """Stores calls of the engine in one transaction."""
+        """Stores calls of the engine in one transaction; each failure has the cause that was its own."""
         self._store(
             [
                 NewCallback(
                     type=name_of(callback, snapshot=snapshot),
                     time_ms=callback.time_ms,
-                    payload=self._clean(payload_of(callback, snapshot=snapshot)),
-                    # One snapshot speaks for the whole batch: it was taken after the last of it.
-                    snapshot=snapshot if callback is callbacks[-1] else None,
+                    payload=self._payload(callback, snapshot),
+                    # One snapshot speaks for the whole batch: it was taken after the last of it. Whether who begins
+                    # is paused is told by nothing else.
+                    snapshot=snapshot if callback is callbacks[-1] or callback.type is CallbackType.STARTED else None,
                 )
                 for callback in callbacks
             ]
         )
+
+    def _payload(self, callback: EngineCallback, snapshot: Json | None) -> Json:
+        # Cleaned first: the snapshot is, and its causes are found by the callback's text.
+        payload: Json = self._clean(payload_of(replace(callback, text=self._clean(callback.text)), snapshot=snapshot))
+        return payload
 
     def write_snapshot(self, snapshot: Json | None) -> None:
         """Stores a snapshot that no callback carries, when it is time for one."""

@@ -49,7 +49,7 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
             return {"progressPercent": min(callback.progress, 100), "playlist": callback.text}
         case CallbackType.RECORDER_FAILURE | CallbackType.UPLOADER_FAILURE:
             times = f" ({callback.repeats + 1} times)" if callback.repeats else ""
-            return {"code": callback.code, "message": callback.text + times}
+            return {"code": callback.code, "message": callback.text + times, **_cause_of(callback.text, snapshot)}
         case CallbackType.FATAL_ERROR:
             refused = name_of(callback, snapshot=snapshot) is CallbackName.REFUSED
             issues = _issues(snapshot) if refused else ""
@@ -57,6 +57,13 @@ def payload_of(callback: EngineCallback, *, snapshot: Mapping[str, Any] | None) 
             return {"code": callback.code, "message": issues or error_message(snapshot), **by_room}
         case _:
             return {}
+
+
+def _cause_of(text: str, snapshot: Mapping[str, Any] | None) -> dict[str, str]:
+    """Why this very failure was told, which the newest state need not show any more; the interface cuts long texts."""
+    causes = (snapshot or {}).get("failureCauses") or ()
+    found = next((one for one in reversed(causes) if text and one["message"].startswith(text)), None)
+    return {"cause": found["cause"], "fact": found["fact"][:_LONGEST_MESSAGE]} if found else {}
 
 
 def _issues(snapshot: Mapping[str, Any] | None) -> str:

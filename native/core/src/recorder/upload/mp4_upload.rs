@@ -95,7 +95,7 @@ impl Mp4Job {
         // An empty recording was told already.
         if !self.slices.is_empty() {
             let message = format!("no MP4 was made: {reason}. Slices and playlist are complete without it");
-            slice_store.tell(UploadEvent::Lost(Error::new(Code::UploaderFailed, message)));
+            slice_store.tell(UploadEvent::Mp4Missing(Error::new(Code::UploaderFailed, message)));
         }
     }
 
