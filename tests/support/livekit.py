@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +94,24 @@ class LiveKitServer:
             self._process.wait()
             self._process = None
 
+    def ask(self, method: str, room: str, **fields: Any) -> dict[str, Any]:
+        """Has the room's administrator ask the server's API, as in `ask("RemoveParticipant", "room", identity="x")`."""
+        key = token(room, "administrator", roomCreate=True, roomList=True, roomAdmin=True)
+        named = {"name" if method == "CreateRoom" else "room": room, **fields}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/twirp/livekit.RoomService/{method}",
+            data=json.dumps(named).encode(),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 # the scheme is above
+            content: dict[str, Any] = json.load(answer)
+        return content
+
+    def identities(self, room: str) -> list[str]:
+        """Everybody whom the server has in the room, those too who are hidden from each other."""
+        people = self.ask("ListParticipants", room).get("participants", [])
+        return [person["identity"] for person in people]
+
 
 @contextlib.contextmanager
 def livekit_server(directory: Path, *, auto_create: bool = True) -> Iterator[LiveKitServer]:
@@ -133,23 +152,24 @@ class Publisher:
 
     def tell(self, command: str) -> None:
         """Has the publisher do something, and returns when it is done: see `tests.support.livekit_publisher`."""
-        self._say(command)
+        self.begin(command)
         self.await_done()
+
+    def begin(self, command: str) -> None:
+        """Has the publisher begin to do something, for `await_done` to wait for."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
 
     def ask(self, command: str) -> str:
         """What the publisher answers."""
-        self._say(command)
+        self.begin(command)
         return self._answer()
 
     def await_done(self) -> None:
         answer = self._answer()
         if answer != "done":
             raise AssertionError(f"the publisher said {answer!r}")
-
-    def _say(self, command: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{command}\n")
-        self.process.stdin.flush()
 
     def _answer(self) -> str:
         assert self.process.stdout is not None

@@ -2,7 +2,9 @@
 """Somebody in a LiveKit room, who shows a colour, plays a tone, and does as lines of standard input say.
 
 Each is answered with "done": `mute video`, `mute audio`, `unmute video`, `unmute audio`, `screen COLOUR` (shares a
-screen), `unshare`, `leave`; `track KIND` with the ID that the server knows the track by.
+screen), `still` (of the screen nothing new is sent), `unshare`, `size WIDTH HEIGHT` (of the camera's pictures), `hush`
+(plays silence), `flit TIMES` (leaves and comes back so often), `leave`; `track KIND` with the ID that the server knows the
+track by.
 """
 
 import argparse
@@ -40,31 +42,47 @@ def pictures(colour: str, size: tuple[int, int], *, moving: bool) -> Iterator[rt
         yield picture(colour, *size, block_at=at)
 
 
-async def show(source: rtc.VideoSource, frames: Iterator[rtc.VideoFrame]) -> None:
-    """Shows one picture after the other."""
-    for frame in frames:
-        source.capture_frame(frame)
-        await asyncio.sleep(1 / FRAMES_PER_SECOND)
-
-
-async def play(source: rtc.AudioSource, tone: int) -> None:
-    """Plays the tone; the source's own queue keeps the pace."""
-    at = np.arange(BLOCK)
-    while True:
-        wave = (np.sin(2 * np.pi * tone * at / SAMPLE_RATE) * 8000).astype(np.int16)
-        await source.capture_frame(rtc.AudioFrame(wave.tobytes(), SAMPLE_RATE, 1, BLOCK))
-        at = at + BLOCK
-
-
 class Publisher:
     """What of somebody is in the room."""
 
-    def __init__(self, *, moving: bool = False) -> None:
-        self.moving = moving
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
         self.room = rtc.Room()
+        self.pictures: dict[str, Iterator[rtc.VideoFrame]] = {}
+        self.loudness = 8000
         self.tracks: dict[str, Any] = {}
         self.published: dict[str, str] = {}
         self.running: dict[str, asyncio.Task[None]] = {}
+
+    async def come(self) -> None:
+        """Joins, and publishes camera and microphone."""
+        self.room = rtc.Room()
+        await self.room.connect(self.arguments.url, self.arguments.token)
+        if self.arguments.colour != "none":
+            await self.video("video", self.arguments.colour, rtc.TrackSource.SOURCE_CAMERA, (WIDTH, HEIGHT))
+        if self.arguments.tone:
+            await self.audio(self.arguments.tone)
+
+    async def leave(self) -> None:
+        """Ends what is published, and leaves."""
+        for task in self.running.values():
+            task.cancel()
+        self.running.clear()
+        await self.room.disconnect()
+
+    async def show(self, kind: str, source: rtc.VideoSource) -> None:
+        """Shows the track's picture again and again."""
+        while True:
+            source.capture_frame(next(self.pictures[kind]))
+            await asyncio.sleep(1 / FRAMES_PER_SECOND)
+
+    async def play(self, source: rtc.AudioSource, tone: int) -> None:
+        """Plays the tone; the source's own queue keeps the pace."""
+        at = np.arange(BLOCK)
+        while True:
+            wave = (np.sin(2 * np.pi * tone * at / SAMPLE_RATE) * self.loudness).astype(np.int16)
+            await source.capture_frame(rtc.AudioFrame(wave.tobytes(), SAMPLE_RATE, 1, BLOCK))
+            at = at + BLOCK
 
     async def video(self, kind: str, colour: str, source_kind: Any, size: tuple[int, int]) -> None:
         """Publishes a track of the colour."""
@@ -73,7 +91,8 @@ class Publisher:
         options = rtc.TrackPublishOptions(source=source_kind, simulcast=False, video_codec=rtc.VideoCodec.VP8)
         publication = await self.room.local_participant.publish_track(self.tracks[kind], options)
         self.published[kind] = publication.sid
-        self.running[kind] = asyncio.create_task(show(source, pictures(colour, size, moving=self.moving)))
+        self.pictures[kind] = pictures(colour, size, moving=self.arguments.moving)
+        self.running[kind] = asyncio.create_task(self.show(kind, source))
 
     async def audio(self, tone: int) -> None:
         """Publishes the tone."""
@@ -82,22 +101,30 @@ class Publisher:
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         publication = await self.room.local_participant.publish_track(self.tracks["audio"], options)
         self.published["audio"] = publication.sid
-        self.running["audio"] = asyncio.create_task(play(source, tone))
+        self.running["audio"] = asyncio.create_task(self.play(source, tone))
 
     async def obey(self, words: list[str]) -> str:
         """Does what the words say, and returns the answer."""
         match words:
-            case ["mute", kind]:
-                self.tracks[kind].mute()
-            case ["unmute", kind]:
-                self.tracks[kind].unmute()
+            case ["mute" | "unmute" as change, kind]:
+                getattr(self.tracks[kind], change)()
             case ["screen", colour]:
                 await self.video("screen", colour, rtc.TrackSource.SOURCE_SCREENSHARE, (1280, 720))
+            case ["still"]:
+                self.running["screen"].cancel()
+            case ["size", width, height]:
+                self.pictures["video"] = pictures(self.arguments.colour, (int(width), int(height)), moving=False)
+            case ["hush"]:
+                self.loudness = 0
+            case ["flit", times]:
+                for _ in range(int(times)):
+                    await self.leave()
+                    await self.come()
             case ["unshare"]:
                 self.running.pop("screen").cancel()
                 await self.room.local_participant.unpublish_track(self.published.pop("screen"))
             case ["leave"]:
-                await self.room.disconnect()
+                await self.leave()
             case ["track", kind]:
                 return self.published[kind]
             case _:
@@ -113,12 +140,8 @@ async def main() -> None:
     parser.add_argument("--tone", type=int, required=True)
     parser.add_argument("--moving", action="store_true", help="a block moves through the pictures")
     arguments = parser.parse_args()
-    publisher = Publisher(moving=arguments.moving)
-    await publisher.room.connect(arguments.url, arguments.token)
-    if arguments.colour != "none":
-        await publisher.video("video", arguments.colour, rtc.TrackSource.SOURCE_CAMERA, (WIDTH, HEIGHT))
-    if arguments.tone:
-        await publisher.audio(arguments.tone)
+    publisher = Publisher(arguments)
+    await publisher.come()
     print("done", flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

@@ -21,10 +21,11 @@ def of_room(document: dict[str, Any], server: LiveKitServer, **fields: Any) -> d
     return {**document, "channels": [{"livekit": {"url": server.url, **access, **fields}}]}
 
 
-def recorded(bucket: Bucket, directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Everything that was recorded in one file, and the manifest."""
+def recorded(bucket: Bucket, directory: Path, *, recording_id: str = "") -> tuple[Path, dict[str, Any]]:
+    """Everything that was recorded in one file, and the manifest; the ID where the bucket has several recordings."""
     files = bucket.download(directory)
-    manifest = json.loads(next(file for file in files if file.name.endswith("_manifest.json")).read_text())
+    manifests = [file for file in files if file.name.endswith("_manifest.json") and recording_id in file.name]
+    manifest = json.loads(manifests[0].read_text())
     slices = [directory / file["name"] for file in manifest["files"] if file["name"].endswith(".ts")]
     return media.joined(slices, directory / "all.ts"), manifest
 
@@ -44,6 +45,11 @@ class Film:
     def __init__(self, file: Path) -> None:
         self._pictures = media.pictures(file, per_second=10)
         self._sound = media.sound(file)
+
+    @property
+    def length(self) -> float:
+        """In seconds."""
+        return len(self._pictures) / 10
 
     def colours(self, at: float, *regions: media.Region) -> list[str]:
         return [media.colour(self._pictures[round(at * 10)], region) for region in regions or (WHOLE,)]
