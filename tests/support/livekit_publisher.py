@@ -2,9 +2,9 @@
 """Somebody in a LiveKit room, who shows a colour, plays a tone, and does as lines of standard input say.
 
 Each is answered with "done": `mute video`, `mute audio`, `unmute video`, `unmute audio`, `screen COLOUR` (shares a
-screen), `still` (of the screen nothing new is sent), `unshare`, `size WIDTH HEIGHT` (of the camera's pictures), `hush`
-(plays silence), `flit TIMES` (leaves and comes back so often), `leave`; `track KIND` with the ID that the server knows the
-track by.
+screen), `still` (of the screen nothing new is sent), `unshare`, `size WIDTH HEIGHT` (of the camera's pictures),
+`hush` (plays silence), `flit TIMES` (leaves and comes back so often), `leave`; `track KIND` with the ID that the
+server knows the track by.
 """
 
 import argparse
@@ -70,6 +70,12 @@ class Publisher:
         self.running.clear()
         await self.room.disconnect()
 
+    async def flit(self, times: int) -> None:
+        """Leaves and comes back, so often."""
+        for _ in range(times):
+            await self.leave()
+            await self.come()
+
     async def show(self, kind: str, source: rtc.VideoSource) -> None:
         """Shows the track's picture again and again."""
         while True:
@@ -117,9 +123,7 @@ class Publisher:
             case ["hush"]:
                 self.loudness = 0
             case ["flit", times]:
-                for _ in range(int(times)):
-                    await self.leave()
-                    await self.come()
+                await self.flit(int(times))
             case ["unshare"]:
                 self.running.pop("screen").cancel()
                 await self.room.local_participant.unpublish_track(self.published.pop("screen"))

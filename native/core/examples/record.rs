@@ -112,6 +112,7 @@ impl CaptureSink for Listener {
             | CaptureEvent::Unavailable { .. }
             | CaptureEvent::ChannelReached
             | CaptureEvent::ChannelUnreached { .. }
+            | CaptureEvent::ThrownOut { .. }
             | CaptureEvent::Expected { .. }
             | CaptureEvent::Dismissed { .. } => {}
         }

@@ -56,14 +56,16 @@ def follow_up(
     if not _broke_off(part):
         # Neither failed nor ended from outside: the recorder stopped as it should, for example because it kept
         # `maxDurationSeconds` by its own clock. Its summary says so for certain.
-        return _stopped_by_itself(recording) if part.state is PartState.CONCLUDED else AwaitSummary()
+        return _stopped_by_itself(recording, part) if part.state is PartState.CONCLUDED else AwaitSummary()
     exhausted = _exhausted(recording, status, part)
     if exhausted is not None:
         return exhausted
     return NextPart(parts.over_at(part, now=now) + delay(status.parts))
 
 
-def _stopped_by_itself(recording: CloudRecording) -> EndRecording:
+def _stopped_by_itself(recording: CloudRecording, part: Part) -> EndRecording:
+    if part.message:
+        return EndRecording(Reason.COMPLETED, f"the recorder left by itself: {part.message}", succeeded=True)
     limit = recording.spec.max_duration_seconds
     if limit is not None:
         return EndRecording(Reason.MAX_DURATION_REACHED, max_duration_message(limit), succeeded=True)

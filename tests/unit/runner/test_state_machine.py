@@ -207,6 +207,16 @@ def test_an_idle_end_is_no_failure_and_stops_nothing_that_ended_by_itself() -> N
     assert story.outcome is Outcome.IDLE
 
 
+def test_an_engine_that_is_thrown_out_of_its_channel_has_ended_and_is_not_begun_again() -> None:
+    story = Story().recording()
+    account = {"state": "Uploading", "lastError": {"code": 431, "message": "the recording ends: removed"}}
+    story.then(replace(told("RecordingStopped"), snapshot=account))
+    assert (story.orders(), is_stopping(story.state)) == ([], True)
+    story.then(told("RecordingUploaded", fileName="p"), ProcessEnded(drained=True), LEFT_IN_ORDER)
+    assert story.orders() == [Conclude()]
+    assert (story.outcome, story.state.facts.message) == (Outcome.UPLOADED, "the recording ends: removed")
+
+
 def test_other_recorder_failures_only_inform() -> None:
     story = Story().recording().then(told("RecorderFailure", code=RecordingErrorCode.DISCONNECTED, message=""))
     assert story.actions == []

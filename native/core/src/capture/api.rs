@@ -259,6 +259,8 @@ pub enum CaptureEvent {
     ChannelUnreached { refused: bool, message: String },
     /// The recorder is in the channel.
     ChannelReached,
+    /// Somebody had the recorder leave the channel; capture does not retry.
+    ThrownOut { message: String },
     /// Nothing could be recorded in [start, stop).
     Gap { start: UtcMillis, stop: UtcMillis, reason: String },
     /// Capture cannot go on; its threads end by themselves.

@@ -172,7 +172,7 @@ struct Loss {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ending {
     Stopped,
-    Idle,
+    ByItself,
     Fatal,
 }
 
@@ -324,6 +324,7 @@ impl Machine {
                 self.in_channel = Some(true);
                 self.forget(&[Code::ConnectError]);
             }
+            CaptureEvent::ThrownOut { message } => self.thrown_out(message),
             CaptureEvent::Gap { .. } => {}
         }
     }
@@ -387,7 +388,7 @@ impl Machine {
             self.idle_left = self.idle_left.saturating_sub(elapsed);
             if self.idle_left.is_zero() {
                 self.recorder_failure(Code::NoUsers, self.loneliness());
-                self.leave(Ending::Idle);
+                self.leave(Ending::ByItself);
             }
         }
     }
@@ -551,6 +552,15 @@ impl Machine {
             self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
         } else if self.state.captures() {
             self.recorder_failure(Code::ConnectError, format!("the recorder is not in the channel: {message}"));
+        }
+    }
+
+    /// Somebody had the recorder leave: that is a stop, as they may do, and no reason to come back.
+    fn thrown_out(&mut self, message: &str) {
+        self.in_channel = Some(false);
+        if self.state.captures() {
+            self.recorder_failure(Code::Disconnected, format!("the recording ends: {message}"));
+            self.leave(Ending::ByItself);
         }
     }
 

@@ -240,6 +240,20 @@ fn who_waits_in_vain_outside_of_the_channel_says_why() {
 }
 
 #[test]
+fn who_is_thrown_out_ends_the_recording_as_a_stop_does() {
+    let thrown_out = CaptureEvent::ThrownOut { message: "removed".into() };
+    for (mut machine, anything) in [(connected(), false), (recording(), true)] {
+        machine.event(&thrown_out);
+        let told =
+            Callback::RecorderFailure { code: Code::Disconnected, message: "the recording ends: removed".into() };
+        assert_eq!(actions(&mut machine), [Action::Tell(told), Action::StopCapture]);
+        machine.event(&thrown_out);
+        machine.capture_stopped(anything, 5);
+        assert_eq!(actions(&mut machine), [Action::Tell(Callback::Stopped)]);
+    }
+}
+
+#[test]
 fn a_channel_that_refuses_every_source_is_fatal_only_before_anybody_joined() {
     let mut machine = connected();
     machine.event(&unavailable(1, true));

@@ -79,6 +79,7 @@ pub fn capture_event(event: &CaptureEvent) {
         CaptureEvent::Unavailable { uid, message, .. } => info!(participant = uid, "not there yet: {message}"),
         CaptureEvent::ChannelReached => info!("in the channel"),
         // Told by a callback.
+        CaptureEvent::ThrownOut { message } => debug!("thrown out of the channel: {message}"),
         CaptureEvent::ChannelUnreached { message, .. } => debug!("not in the channel: {message}"),
         CaptureEvent::Transcoding { uid, reason } => debug!(participant = uid, "transcoded from now on: {reason}"),
         CaptureEvent::TrackLost { uid, reason, .. } => debug!(participant = uid, "a track is lost: {reason}"),

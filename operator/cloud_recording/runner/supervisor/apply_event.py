@@ -153,6 +153,10 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
             ago = max(0.0, (now.wall_ms - callback.time_ms) / 1000)
             since = now.monotonic - ago
             return replace(facts, started_at=callback.time_ms, started_monotonic=since, refusals=0, message="")
+        case CallbackName.STOPPED if not is_stopping(state):
+            error = (callback.snapshot or {}).get("lastError") or {}
+            left = replace(facts, ending=Ending.LEFT, message=str(error.get("message", "")))
+            return replace(left, stopped_at=callback.time_ms)
         case CallbackName.STOPPED:
             return replace(facts, stopped_at=callback.time_ms)
         case CallbackName.UPLOADED:

@@ -26,6 +26,8 @@ class Ending(StrEnum):
     IDLE = "Idle"
     FATAL = "Fatal"
     LIMIT = "Limit"
+    LEFT = "Left"
+    """The engine left by itself, as it was thrown out of the channel."""
 
 
 class Process(StrEnum):

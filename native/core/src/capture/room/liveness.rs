@@ -3,11 +3,9 @@
 
 use crate::capture::clock::{Nanos, SECOND};
 
-/// Whose packets have ceased for so long is gone: sound that is silent is still sent a few times a second.
-const SILENCE: Nanos = 3 * SECOND;
-
-/// A screen on which nothing moves may be sent seldom.
-const SCREEN_SILENCE: Nanos = 10 * SECOND;
+/// Whose packets have ceased for so long is gone: sound that is silent is still sent a few times a second. Figures are
+/// up to a second old, and somebody who dies is to be gone within four.
+const SILENCE: Nanos = 5 * SECOND / 2;
 
 /// How much came of one track, and when that was more than before.
 #[derive(Debug, Clone, Default)]
@@ -29,22 +27,23 @@ impl Received {
 #[derive(Debug, Clone, Copy)]
 pub struct TrackPulse<'a> {
     pub muted: bool,
-    pub screen: bool,
+    /// It may be still, as a screen on which nothing moves: then nothing of it is sent, for as long as that lasts.
+    pub may_be_still: bool,
     pub received: &'a Received,
 }
 
-/// Whether somebody with these tracks is gone: of all that is not muted nothing comes any more.
+/// Whether somebody with these tracks is gone: of all that is not muted nothing comes any more, and something should.
 pub fn is_gone<'a>(tracks: impl Iterator<Item = TrackPulse<'a>>, now: Nanos) -> bool {
-    let mut silent = 0;
+    let mut missed = false;
     for pulse in tracks.filter(|pulse| !pulse.muted) {
         // Of what has not come yet nothing is known.
         let Some(grown) = pulse.received.grown else { return false };
-        if now - grown < if pulse.screen { SCREEN_SILENCE } else { SILENCE } {
+        if now - grown < SILENCE {
             return false;
         }
-        silent += 1;
+        missed |= !pulse.may_be_still;
     }
-    silent > 0
+    missed
 }
 
 #[cfg(test)]
@@ -66,18 +65,20 @@ mod tests {
             (vec![], 60, false),
             (vec![(!muted, !screen, Some(50))], 52, false),
             (vec![(!muted, !screen, Some(50))], 53, true),
+            (vec![(!muted, !screen, Some(52))], 54, false),
             (vec![(!muted, !screen, Some(40)), (!muted, !screen, Some(52))], 54, false),
             (vec![(!muted, !screen, Some(40)), (muted, !screen, Some(52))], 54, true),
             (vec![(muted, !screen, Some(40))], 60, false),
-            (vec![(!muted, screen, Some(50))], 59, false),
-            (vec![(!muted, screen, Some(50))], 60, true),
-            (vec![(!muted, screen, Some(50)), (!muted, !screen, Some(50))], 55, false),
+            (vec![(!muted, screen, Some(50))], 600, false),
+            (vec![(!muted, screen, Some(50)), (muted, !screen, Some(50))], 600, false),
+            (vec![(!muted, screen, Some(52)), (!muted, !screen, Some(50))], 54, false),
+            (vec![(!muted, screen, Some(50)), (!muted, !screen, Some(50))], 53, true),
             (vec![(!muted, !screen, None)], 60, false),
         ] {
             let received: Vec<_> = tracks.iter().map(|(muted, screen, at)| (*muted, *screen, came(*at))).collect();
             let pulses = received.iter().map(|(muted, screen, received)| TrackPulse {
                 muted: *muted,
-                screen: *screen,
+                may_be_still: *screen,
                 received,
             });
             assert_eq!(is_gone(pulses, now * SECOND), expected, "{tracks:?} at {now}");

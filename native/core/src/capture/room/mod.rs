@@ -83,7 +83,7 @@ impl RoomAttendance {
                     let trouble = RoomTrouble::of_leaving(reason);
                     visit.end(&trouble);
                     if trouble.refused {
-                        self.tell(trouble);
+                        self.intake.event(CaptureEvent::ThrownOut { message: trouble.message });
                         return;
                     }
                     (trouble, Some(clock.now() - began))

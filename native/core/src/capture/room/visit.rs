@@ -380,7 +380,7 @@ impl<'a> Visit<'a> {
             let of_identity = self.streams.values().filter(|state| state.seat.identity == key.identity);
             let pulses = of_identity.map(|state| TrackPulse {
                 muted: muted(&state.track),
-                screen: state.seat.screen,
+                may_be_still: state.seat.screen && state.stream.is_video(),
                 received: &state.received,
             });
             let gone = is_gone(pulses, now);
