@@ -69,7 +69,7 @@ use output::EncodeLoop;
 use participant_regions::ParticipantRegions;
 pub use repair::repair;
 use room::RoomChannel;
-pub use room::{Attendance, RoomMedia, RoomSelection};
+pub use room::{RoomMedia, RoomParticipants, RoomSelection};
 use roster::Roster;
 use slicer::Naming;
 use source::Streams;

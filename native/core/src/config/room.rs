@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::access::text;
 use super::invalid;
 use crate::capture::api::RoomAccess;
-use crate::capture::{Attendance, RoomMedia, RoomSelection};
+use crate::capture::{RoomMedia, RoomParticipants, RoomSelection};
 use crate::error::Error;
 
 const SCHEMES: [&str; 4] = ["ws", "wss", "http", "https"];
@@ -37,7 +37,7 @@ pub struct LiveKit {
     pub hidden: bool,
     /// Who is recorded, and what of them.
     #[serde(default)]
-    pub participants: Attendance,
+    pub participants: RoomParticipants,
     #[serde(default)]
     pub sources: Vec<RoomMedia>,
 }
@@ -72,7 +72,7 @@ impl LiveKit {
         if self.api_key.is_some() && !has_secret {
             return Err(invalid(&format!("{field}.apiKey: is of no use without apiSecret or apiSecretFile")));
         }
-        let Attendance { include, exclude } = &self.participants;
+        let RoomParticipants { include, exclude } = &self.participants;
         let names = [("room", self.room.as_slice()), ("identity", self.identity.as_slice())];
         for (name, values) in
             names.into_iter().chain([("participants.include", &include[..]), ("participants.exclude", exclude)])

@@ -23,7 +23,7 @@ use super::source::Guard;
 use crate::livekit::client::RoomClient;
 use crate::livekit::{token, ClientLibrary};
 use seating::Seating;
-pub use selection::{Attendance, RoomMedia, RoomSelection};
+pub use selection::{RoomMedia, RoomParticipants, RoomSelection};
 use trouble::{Pass, RoomTrouble};
 use visit::Visit;
 

@@ -17,7 +17,7 @@ pub enum RoomMedia {
 /// Whose media is recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Attendance {
+pub struct RoomParticipants {
     /// Identities; none is everybody.
     pub include: Vec<String>,
     /// Identities, which are not recorded even where they are included.
@@ -26,7 +26,7 @@ pub struct Attendance {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoomSelection {
-    pub participants: Attendance,
+    pub participants: RoomParticipants,
     /// None is everything.
     pub sources: Vec<RoomMedia>,
 }
@@ -47,7 +47,7 @@ impl RoomSelection {
     /// Whether such a track of somebody is recorded.
     #[must_use]
     pub fn wants(&self, identity: &str, source: TrackSource, is_video: bool) -> bool {
-        let Attendance { include, exclude } = &self.participants;
+        let RoomParticipants { include, exclude } = &self.participants;
         let among = |identities: &[String]| identities.iter().any(|other| other == identity);
         (include.is_empty() || among(include))
             && !among(exclude)
@@ -70,7 +70,7 @@ mod tests {
             (&[], &["ann"], [false, true, true]),
         ] {
             let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-            let participants = Attendance { include: names(include), exclude: names(exclude) };
+            let participants = RoomParticipants { include: names(include), exclude: names(exclude) };
             let selection = RoomSelection { participants, sources: Vec::new() };
             let found = ["ann", "bob", "Ann"].map(|identity| selection.wants(identity, SourceCamera, true));
             assert_eq!(found, expected, "{include:?} {exclude:?}");
