@@ -108,6 +108,7 @@ fn what_is_wrong_is_named_by_its_path() {
         ),
         (r#"{"backup": {"directory": "/d", "bucket": "b"}}"#.into(), "backup.bucket: a directory has none"),
         (r#"{"backup": {"directory": "/d", "region": "x"}}"#.into(), "backup.region: a directory has none"),
+        (r#"{"backup": {"directory": "/d", "vendor": "S3"}}"#.into(), "backup: vendor: a directory has none"),
         (backup(r#""directory": "/d""#), "backup.credentialFiles: a directory has none"),
         (
             r#"{"channels": [{"name": "a", "streams": [{"uid": 1, "url": "a"}]},

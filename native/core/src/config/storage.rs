@@ -214,6 +214,9 @@ impl TryFrom<Storage> for BackupSettings {
         if is_bucket && storage.credential_files.is_none() {
             return Err("missing field `credentialFiles`");
         }
+        if !is_bucket && storage.vendor.is_some() {
+            return Err("vendor: a directory has none; leave it out");
+        }
         Ok(Self {
             bucket: storage.bucket.take().unwrap_or_default(),
             vendor: storage.vendor.take().and_then(|named| named.0),
@@ -244,11 +247,7 @@ impl BackupSettings {
     }
 
     fn check_of_directory(&self) -> Result<(), Error> {
-        let given = [
-            ("bucket", !self.bucket.is_empty()),
-            ("vendor", self.vendor.is_some()),
-            ("credentialFiles", self.credential_files.is_some()),
-        ];
+        let given = [("bucket", !self.bucket.is_empty()), ("credentialFiles", self.credential_files.is_some())];
         match given.iter().find(|(_, is_given)| *is_given) {
             Some((name, _)) => Err(invalid(&format!("backup.{name}: a directory has none; leave it out"))),
             None => Ok(()),
