@@ -65,7 +65,7 @@ def follow_up(
 
 def _stopped_by_itself(recording: CloudRecording, part: Part) -> EndRecording:
     if part.message:
-        return EndRecording(Reason.COMPLETED, f"the recorder left by itself: {part.message}", succeeded=True)
+        return EndRecording(Reason.COMPLETED, part.message, succeeded=True)
     limit = recording.spec.max_duration_seconds
     if limit is not None:
         return EndRecording(Reason.MAX_DURATION_REACHED, max_duration_message(limit), succeeded=True)

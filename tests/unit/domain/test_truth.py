@@ -487,6 +487,12 @@ ENDS = {
         "`spec.desiredState` is 'Stopped'",
     ),
     "by its deletion": (a_recording().deleted(after(30)), {}, Reason.DELETED, "the recording was deleted"),
+    "by whoever put the recorder out of its room": (
+        a_recording(),
+        {"message": "the recording ends: the recorder was removed from the room"},
+        Reason.COMPLETED,
+        "the recording ends: the recorder was removed from the room",
+    ),
     "by idleness": (
         a_recording(),
         {"outcome": Outcome.IDLE, "error_code": RecordingErrorCode.NO_USERS, "somebody_joined": True},

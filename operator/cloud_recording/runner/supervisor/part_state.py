@@ -27,7 +27,7 @@ class Ending(StrEnum):
     FATAL = "Fatal"
     LIMIT = "Limit"
     LEFT = "Left"
-    """The engine left by itself, as it was thrown out of the channel."""
+    """The engine was thrown out of the channel, and is not to come back."""
 
 
 class Process(StrEnum):
