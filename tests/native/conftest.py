@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.livekit import livekit_library
+from tests.support.livekit import LiveKitServer, livekit_library, livekit_server
 from tests.support.participants import participant
 from tests.support.recorder import REPOSITORY, Recorder, recorder
 from tests.support.rtmp import RtmpServer, rtmp_server
@@ -57,6 +57,12 @@ def alice(rtmp: RtmpServer, tmp_path: Path) -> Iterator[str]:
 def livekit_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recorders find the client library that joins rooms."""
     monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
+
+
+@pytest.fixture
+def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
+    with livekit_server(tmp_path / "livekit") as running:
+        yield running
 
 
 @pytest.fixture

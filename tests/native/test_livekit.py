@@ -2,7 +2,7 @@
 """Rooms of a real LiveKit server, with people who come, leave, and are gone from one moment to the next."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import media
-from tests.support.livekit import API_KEY, LiveKitServer, livekit_server, publisher, token
+from tests.support.livekit import API_KEY, LiveKitServer, publisher, token
 from tests.support.room_recordings import LEFT, RIGHT, WHOLE, Film, of_room, recorded, seconds
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
@@ -18,14 +18,8 @@ from tests.support.waiting import await_true
 pytestmark = pytest.mark.usefixtures("livekit_client")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[LiveKitServer]:
-    with livekit_server(tmp_path / "livekit") as running:
-        yield running
-
-
 def test_a_room_is_recorded_with_who_comes_late_who_leaves_and_who_is_killed(
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     bucket: Bucket,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
@@ -33,17 +27,17 @@ def test_a_room_is_recorded_with_who_comes_late_who_leaves_and_who_is_killed(
 ) -> None:
     """Promise: a room is a channel like any other; nobody in it has to be named, and the dead are gone in 4 s."""
     log = tmp_path / "publishers.log"
-    document = of_room(configuration(), server)
-    with publisher(server, "room", "alice", log=log), record(document) as recorder:
+    document = of_room(configuration(), livekit)
+    with publisher(livekit, "room", "alice", log=log), record(document) as recorder:
         recorder.await_line("started")
         began = time.monotonic()
         time.sleep(3)
-        with publisher(server, "room", "7", log=log, colour="blue", tone=880) as bob:
+        with publisher(livekit, "room", "7", log=log, colour="blue", tone=880) as bob:
             bob_came = time.monotonic() - began
             time.sleep(4)
             bob.tell("leave")
             bob_left = time.monotonic() - began
-        with publisher(server, "room", "carol", log=log, colour="green", tone=1320) as carol:
+        with publisher(livekit, "room", "carol", log=log, colour="green", tone=1320) as carol:
             time.sleep(3)
             carol.kill()
             killed = time.monotonic() - began
@@ -69,16 +63,16 @@ def test_a_room_is_recorded_with_who_comes_late_who_leaves_and_who_is_killed(
 
 
 def test_what_is_muted_is_not_shown_and_a_shared_screen_is_a_participant(
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     bucket: Bucket,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """Promise: a mute is seen at once, and a screen has a place and an entry of its own. The token is the call's."""
-    document = of_room(configuration(), server, identity="recorder", hidden=True)
+    document = of_room(configuration(), livekit, identity="recorder", hidden=True)
     with (
-        publisher(server, "talks", "alice", log=tmp_path / "publishers.log") as alice,
+        publisher(livekit, "talks", "alice", log=tmp_path / "publishers.log") as alice,
         record(document, channel="talks", token=token("talks", "recorder", hidden=True)) as recorder,
     ):
         recorder.await_line("started")
@@ -113,14 +107,14 @@ def test_what_is_muted_is_not_shown_and_a_shared_screen_is_a_participant(
 def test_who_is_not_let_in_hears_why(
     fields: dict[str, Any],
     said: str,
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
     bucket: Bucket,  # noqa: ARG001
     tmp_path: Path,
 ) -> None:
     """Promise: what is wrong with a key or a token is told by name, at once, and neither is repeated."""
-    with record(of_room(configuration(), server, **fields)) as recorder:
+    with record(of_room(configuration(), livekit, **fields)) as recorder:
         recorder.await_line("fatal")
         recorder.wait()
     assert any(said in line for line in recorder.log())
@@ -129,7 +123,7 @@ def test_who_is_not_let_in_hears_why(
 
 
 def test_a_server_that_is_started_again_is_joined_again(
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     bucket: Bucket,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
@@ -137,14 +131,14 @@ def test_a_server_that_is_started_again_is_joined_again(
 ) -> None:
     """Promise: a server's restart is an interruption, told as that, and the recording goes on by itself."""
     log = tmp_path / "publishers.log"
-    with record(of_room(configuration(reconnectSeconds=120), server)) as recorder:
-        with publisher(server, "room", "alice", log=log):
+    with record(of_room(configuration(reconnectSeconds=120), livekit)) as recorder:
+        with publisher(livekit, "room", "alice", log=log):
             recorder.await_line("started")
             time.sleep(3)
-            server.kill()
+            livekit.kill()
         await_true(lambda: any("reconnecting" in line for line in recorder.log()))
-        server.start()
-        with publisher(server, "room", "bob", log=log, colour="blue", tone=880):
+        livekit.start()
+        with publisher(livekit, "room", "bob", log=log, colour="blue", tone=880):
             await_true(lambda: any("reconnected" in line for line in recorder.log()))
             await_true(lambda: sum("joined" in line for line in recorder.log()) > 1)
             time.sleep(5)
@@ -157,15 +151,15 @@ def test_a_server_that_is_started_again_is_joined_again(
 
 
 def test_a_room_that_everybody_has_left_ends_the_recording(
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
     bucket: Bucket,
     tmp_path: Path,
 ) -> None:
     """Promise: nobody in the room is idle time, like in any channel, and what was recorded is there."""
-    with record(of_room(configuration(), server), idle="3") as recorder:
-        with publisher(server, "room", "alice", log=tmp_path / "publishers.log") as alice:
+    with record(of_room(configuration(), livekit), idle="3") as recorder:
+        with publisher(livekit, "room", "alice", log=tmp_path / "publishers.log") as alice:
             recorder.await_line("started")
             time.sleep(2)
             alice.tell("leave")
@@ -193,15 +187,15 @@ def test_without_the_client_library_the_start_says_how_to_get_it(
 
 
 def test_a_recorder_that_is_killed_is_back_in_the_room_with_the_same_participants(
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     bucket: Bucket,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """Promise: another process with the same ID goes on under the same identity, and nobody counts twice."""
-    document = {**of_room(configuration(), server), "recordingId": "0123456789abcdef" * 2}
-    with publisher(server, "room", "alice", log=tmp_path / "publishers.log"):
+    document = {**of_room(configuration(), livekit), "recordingId": "0123456789abcdef" * 2}
+    with publisher(livekit, "room", "alice", log=tmp_path / "publishers.log"):
         with record(document) as recorder:
             recorder.await_line("started")
             bucket.await_keys(".ts", 1)

@@ -1,34 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a real LiveKit room is recorded, and how it is shown."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.livekit import LiveKitServer, livekit_server, publisher
+from tests.support.livekit import LiveKitServer, publisher
 from tests.support.room_recordings import LEFT, RIGHT, Film, of_room, recorded
 from tests.support.s3 import Bucket
 
 pytestmark = pytest.mark.usefixtures("livekit_client")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[LiveKitServer]:
-    with livekit_server(tmp_path / "livekit") as running:
-        yield running
-
-
-def of_part(document: dict[str, Any], server: LiveKitServer, **fields: Any) -> dict[str, Any]:
+def of_part(document: dict[str, Any], livekit: LiveKitServer, **fields: Any) -> dict[str, Any]:
     """The document of the server's room, with further fields of `livekit`."""
-    made = of_room(document, server)
+    made = of_room(document, livekit)
     made["channels"][0]["livekit"].update(fields)
     return made
 
 
 def test_what_is_not_wanted_of_a_room_is_not_asked_for(
-    server: LiveKitServer,
+    livekit: LiveKitServer,
     bucket: Bucket,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
@@ -38,14 +32,14 @@ def test_what_is_not_wanted_of_a_room_is_not_asked_for(
     log = tmp_path / "publishers.log"
     document = of_part(
         configuration(),
-        server,
+        livekit,
         identity="recorder",
         participants={"exclude": ["bob"]},
         sources=["Camera", "ScreenShare", "ScreenShareAudio"],
     )
     with (
-        publisher(server, "room", "bob", log=log, colour="green", tone=880),
-        publisher(server, "room", "alice", log=log) as alice,
+        publisher(livekit, "room", "bob", log=log, colour="green", tone=880),
+        publisher(livekit, "room", "alice", log=log) as alice,
     ):
         alice.tell("screen blue")
         with record(document) as recorder:
@@ -53,7 +47,7 @@ def test_what_is_not_wanted_of_a_room_is_not_asked_for(
             bucket.await_keys(".ts", 1)
             recorder.stop()
             assert recorder.wait() == 0
-        assert server.subscribed("recorder") == {alice.ask("track video"), alice.ask("track screen")}
+        assert livekit.subscribed("recorder") == {alice.ask("track video"), alice.ask("track screen")}
     file, manifest = recorded(bucket, tmp_path / "bucket")
     assert {who["identity"] for who in manifest["participants"]} == {"alice", "alice/screen"}
     film = Film(file)
