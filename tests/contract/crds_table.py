@@ -102,6 +102,36 @@ CREATION_MISTAKES: Final = (
         "spec.channel.livekit.identity",
         "at least 1",
     ),
+    Mistake(
+        "nobody who is included",
+        {**A_ROOM, "channel.livekit.participants": {"include": []}},
+        "spec.channel.livekit.participants.include",
+        "at least 1 items",
+    ),
+    Mistake(
+        "an excluded identity of more than 256 bytes",
+        {**A_ROOM, "channel.livekit.participants": {"exclude": ["bob", "会" * 86]}},
+        "spec.channel.livekit.participants.exclude[1]",
+        "at most 256 bytes",
+    ),
+    Mistake(
+        "a source that LiveKit does not have",
+        {**A_ROOM, "channel.livekit.sources": ["Camera", "Window"]},
+        "spec.channel.livekit.sources[1]",
+        "Unsupported value",
+    ),
+    Mistake(
+        "the same source twice",
+        {**A_ROOM, "channel.livekit.sources": ["Camera", "Camera"]},
+        "spec.channel.livekit.sources",
+        "the same twice",
+    ),
+    Mistake(
+        "cameras alone of which the sound is recorded",
+        {**A_ROOM, "channel.livekit.sources": ["Camera", "ScreenShare"], "recording.streams": "AudioOnly"},
+        "spec.channel.livekit.sources",
+        "nothing would be recorded",
+    ),
     *(
         Mistake(called, {**A_ROOM, "channel.livekit.url": url}, "spec.channel.livekit.url", rule, kept="hunter2")
         for called, url, rule in (
@@ -529,7 +559,14 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
             "room": "会" * 85,
             "identity": "recorder 1",
             "hidden": False,
+            "participants": {"include": ["alice", "会" * 85], "exclude": ["bob"]},
+            "sources": ["Camera", "Microphone", "ScreenShare", "ScreenShareAudio"],
         },
+    },
+    "the sound of a room's cameras and microphones": {
+        **A_ROOM,
+        "channel.livekit.sources": ["Camera", "Microphone"],
+        "recording.streams": "AudioOnly",
     },
     "a room that a token lets into": {
         **A_ROOM,

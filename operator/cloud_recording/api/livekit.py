@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
@@ -54,6 +55,33 @@ class ApiKeySecretRef(SpecModel):
     api_secret_key: SecretKey = Field(default="apiSecret", description="Key in the Secret that holds the API secret.")
 
 
+_MOST_IDENTITIES: Final = 100
+
+_Identities = Annotated[tuple[RoomName, ...], Field(min_length=1, max_length=_MOST_IDENTITIES)]
+
+
+class RoomMedia(StrEnum):
+    CAMERA = "Camera"
+    MICROPHONE = "Microphone"
+    SCREEN_SHARE = "ScreenShare"
+    SCREEN_SHARE_AUDIO = "ScreenShareAudio"
+
+
+HEARD: Final = frozenset({RoomMedia.MICROPHONE, RoomMedia.SCREEN_SHARE_AUDIO})
+"""What is sound; the others are pictures."""
+
+
+class RoomParticipants(SpecModel):
+    """Whose media is recorded, by the identities that they join with."""
+
+    include: _Identities | None = Field(
+        default=None, description="Identities of those who are recorded; everybody if left out."
+    )
+    exclude: _Identities | None = Field(
+        default=None, description="Identities of those who are not recorded, also where `include` names them."
+    )
+
+
 class LiveKit(SpecModel):
     """A room of a LiveKit server, which the recorder joins as somebody who only listens."""
 
@@ -80,4 +108,30 @@ class LiveKit(SpecModel):
         default=True,
         description="Whether nobody in the room sees the recorder. Say to those in it that they are recorded. A token "
         "of `channel.tokenSecretRef` says so itself.",
+    )
+    participants: RoomParticipants | None = Field(
+        default=None,
+        description="Who of the room is recorded; everybody if left out. What the others publish is not sent to the "
+        "recorder.",
+    )
+    sources: (
+        Annotated[
+            tuple[RoomMedia, ...],
+            Field(
+                min_length=1,
+                max_length=len(RoomMedia),
+                json_schema_extra=kubernetes(
+                    Rule(
+                        "self.all(source, self.exists_one(other, other == source))",
+                        "must not have the same twice",
+                        lambda sources: len(set(sources)) == len(sources),
+                    ),
+                ),
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Which of what they publish is recorded; all of it if left out. A track without a source counts as "
+        "Camera or Microphone.",
     )

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import API_VERSION, RecordModel, SpecModel
 from cloud_recording.api.channel import Channel
-from cloud_recording.api.media import RecordingOptions
+from cloud_recording.api.livekit import HEARD
+from cloud_recording.api.media import RecordingOptions, StreamKinds
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.rules import Rule, always, kubernetes
 from cloud_recording.api.status import CloudRecordingStatus
@@ -61,6 +62,14 @@ class EngineRef(SpecModel):
     )
 
 
+def _has_recorded_source(spec: CloudRecordingSpec) -> bool:
+    """Whether a room's sources have one of the kinds of media that are recorded."""
+    room, kinds = spec.channel.livekit, spec.recording.streams
+    if room is None or room.sources is None or kinds is StreamKinds.AUDIO_VIDEO:
+        return True
+    return any((source in HEARD) == (kinds is StreamKinds.AUDIO_ONLY) for source in room.sources)
+
+
 class CloudRecordingSpec(SpecModel):
     """What to record, where to store it, and what the recording should be doing now."""
 
@@ -92,6 +101,14 @@ class CloudRecordingSpec(SpecModel):
                 "exchanged for another",
                 always,
                 field=".channel.streams",
+            ),
+            Rule(
+                "!has(self.channel.livekit) || !has(self.channel.livekit.sources) || "
+                "self.recording.streams == 'AudioVideo' || self.channel.livekit.sources.exists(source, "
+                "(source in ['Microphone', 'ScreenShareAudio']) == (self.recording.streams == 'AudioOnly'))",
+                "must have a source of the kind that `recording.streams` names: nothing would be recorded",
+                _has_recorded_source,
+                field=".channel.livekit.sources",
             ),
             Rule(
                 "!has(self.backup) || self.backup.vendor != self.storage.vendor || "

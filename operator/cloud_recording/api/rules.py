@@ -8,9 +8,10 @@ The API server checks the rules of the generated definition. Where there is none
 from __future__ import annotations
 
 import re
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BaseModel
 from pydantic.config import JsonDict
@@ -133,14 +134,34 @@ def _in_field(field: FieldInfo, value: object, path: str) -> Iterator[Violation]
     for index, item in enumerate(value if isinstance(value, tuple) else ()):
         if isinstance(item, BaseModel):
             yield from violations(item, f"{path}[{index}]")
+        for extra in _item_extras(field):
+            yield from _broken(extra, item, f"{path}[{index}]")
 
 
 def _extras(field: FieldInfo) -> Iterator[object]:
     """The schema extras of a field and of what its type is annotated with."""
     yield field.json_schema_extra
-    for option in typing.get_args(field.annotation):
-        for annotation in getattr(option, "__metadata__", ()):
-            yield getattr(annotation, "json_schema_extra", None)
+    for option in _options(field):
+        yield from _annotated_with(option)
+
+
+def _item_extras(field: FieldInfo) -> Iterator[object]:
+    """The schema extras of what the items of a list are annotated with."""
+    for option in _options(field):
+        listed = typing.get_args(option)[0] if typing.get_origin(option) is Annotated else option
+        if typing.get_origin(listed) is tuple:
+            yield from _annotated_with(typing.get_args(listed)[0])
+
+
+def _options(field: FieldInfo) -> tuple[object, ...]:
+    """The types that a field's value may have."""
+    is_one = typing.get_origin(field.annotation) not in (typing.Union, types.UnionType)
+    return (field.annotation,) if is_one else typing.get_args(field.annotation)
+
+
+def _annotated_with(option: object) -> Iterator[object]:
+    for annotation in getattr(option, "__metadata__", ()):
+        yield getattr(annotation, "json_schema_extra", None)
 
 
 def _broken(extra: object, value: object, path: str) -> Iterator[Violation]:

@@ -368,12 +368,18 @@ async def test_a_missing_secret_is_named_before_anything_begins(
 async def test_a_room_is_recorded_and_its_people_told_by_name(
     run: Starter, bucket: Bucket, livekit: LiveKitServer, tmp_path: Path
 ) -> None:
-    with publisher(livekit, "room", "alice", log=tmp_path / "alice.log"):
-        async with run(*of_room(bucket, livekit.url, apiKey=API_KEY, apiSecret=API_SECRET)) as running:
+    documents = of_room(bucket, livekit.url, apiKey=API_KEY, apiSecret=API_SECRET)
+    documents[0]["spec"]["channel"]["livekit"]["participants"] = {"exclude": ["bob"]}
+    with (
+        publisher(livekit, "room", "bob", log=tmp_path / "bob.log"),
+        publisher(livekit, "room", "alice", log=tmp_path / "alice.log"),
+    ):
+        async with run(*documents) as running:
             await running.until("alice (735577801) has joined")
             await running.until("slices 1/1 uploaded")
             running.process.send_signal(signal.SIGINT)
             assert await running.ended() == 0
+    assert not any("bob" in line for line in running.lines), "who is excluded is nobody"
 
 
 WRONG_SECRET = "not-the-secret-of-this-key-at-all"

@@ -107,7 +107,8 @@ def a_room(tmp_path: Path, *, token: bool = False, **more: Any) -> Job:
 
 
 def test_a_room_is_joined_with_the_secret_as_a_file_and_the_key_as_app_id(tmp_path: Path) -> None:
-    job = a_room(tmp_path, room="Room №1", identity="recorder-1", hidden=False)
+    people, sources = {"include": ["alice"], "exclude": ["bob"]}, ["Camera", "Microphone"]
+    job = a_room(tmp_path, room="Room №1", identity="recorder-1", hidden=False, participants=people, sources=sources)
     secret = tmp_path / "livekit" / "secret"
     assert job.configuration["channels"] == [
         {
@@ -117,6 +118,8 @@ def test_a_room_is_joined_with_the_secret_as_a_file_and_the_key_as_app_id(tmp_pa
                 "apiSecretFile": str(secret),
                 "room": "Room №1",
                 "identity": "recorder-1",
+                "participants": people,
+                "sources": sources,
                 "hidden": False,
             },
         }

@@ -94,6 +94,8 @@ class EngineConfiguration:
             "apiSecretFile": str(self._secrets.path(secret)) if secret else None,
             "room": room.room,
             "identity": room.identity,
+            "participants": room.participants.model_dump(mode="json", exclude_none=True) if room.participants else None,
+            "sources": [source.value for source in room.sources] if room.sources else None,
         }
         set_ones = {name: value for name, value in optional.items() if value is not None}
         return {"url": room.url, **set_ones, "hidden": room.hidden}
