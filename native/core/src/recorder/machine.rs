@@ -134,7 +134,8 @@ impl BucketHealth {
     }
 }
 
-/// Why a failure happened that a callback told, which itself has a message and a code alone.
+/// Why a failure happened that a callback told, which itself has a message and a code alone: one of `failureCauses` of the
+/// snapshot (`cr_status`), by which whoever has the callback finds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailureCause {
     /// As the callback has it.
@@ -545,10 +546,9 @@ impl Machine {
     }
 
     /// A channel that refuses everybody from the beginning is not going to be recorded; for any other somebody may come back.
-    /// A recorder that is put out of it is not refused: whoever were to start it again would bring it back.
     fn channel_unreached(&mut self, refused: bool, message: &str) {
-        let put_out = self.in_channel.replace(false) == Some(true);
-        if refused && !put_out && self.state == State::Connecting && !self.participants.somebody_joined() {
+        self.in_channel = Some(false);
+        if refused && self.state == State::Connecting && !self.participants.somebody_joined() {
             self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
         } else if self.state.captures() {
             self.recorder_failure(Code::ConnectError, format!("the recorder is not in the channel: {message}"));

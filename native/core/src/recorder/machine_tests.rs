@@ -215,9 +215,6 @@ fn a_channel_that_cannot_be_entered_is_final_only_where_it_refuses_before_anybod
     machine.event(&CaptureEvent::ChannelReached);
     assert_eq!((machine.state(), machine.last_error()), (State::Connecting, None));
     assert_eq!(machine.in_channel(), Some(true));
-    machine.event(&unreached(true));
-    assert_eq!(actions(&mut machine), [told(Code::ConnectError, "the recorder is not in the channel: no")]);
-    assert_eq!((machine.state(), machine.in_channel()), (State::Connecting, Some(false)), "it was put out");
     let mut machine = connected();
     machine.event(&unreached(true));
     let fatal = fatal(Code::ConnectError, "the channel refuses the recorder: no");

@@ -164,6 +164,8 @@ impl UploadLoop {
         Ok(false)
     }
 
+    /// It is news where no file of any kind was refused for this cause already; a file that is taken ends what its kind
+    /// was refused for.
     fn failed(&mut self, failure: &StoreError, began: Instant) {
         self.failing.send_if_modified(|since| since.replace(since.unwrap_or(began)).is_none());
         let is_news = self.refusals.note(self.putting, failure);
