@@ -222,6 +222,7 @@ class Summary(RecordModel):
     outcome: Outcome
     code: int | None = None
     message: Message | None = None
+    """Why it ended, where neither a stop nor the outcome says it; of an incomplete one, what is missing and why."""
     slices: Amounts = Amounts()
     bytes: Amounts = Amounts()
     recorded_milliseconds: Milliseconds = 0

@@ -122,13 +122,15 @@ def mp4_of(part: Part, reported: MP4Record | None) -> dict[str, object]:
 
 def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
     """The status with the part concluded by its own account, which comes as a callback and as termination message."""
+    reason = _concluding_reason(part, summary)
     over = changed(
         part,
         state=PartState.CONCLUDED,
         outcome=summary.outcome,
         error_code=summary.code or part.error_code,
-        reason=_concluding_reason(part, summary),
-        message=summary.message or part.message,
+        reason=reason,
+        # Words of before belong to the reason that they were told with.
+        message=summary.message or (part.message if reason is not None else None),
         sequence=max(part.sequence, summary.last_sequence),
         slices=summary.slices,
         bytes=summary.bytes,

@@ -64,7 +64,8 @@ def follow_up(
 
 
 def _stopped_by_itself(recording: CloudRecording, part: Part) -> EndRecording:
-    if part.message:
+    """Words without a reason are the summary's own: who had the recorder leave. Its longest duration needs none."""
+    if part.message and part.reason is None:
         return EndRecording(Reason.COMPLETED, part.message, succeeded=True)
     limit = recording.spec.max_duration_seconds
     if limit is not None:

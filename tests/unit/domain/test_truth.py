@@ -22,7 +22,7 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.api.wire import Callback
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import conditions
+from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.completion import completion
 from cloud_recording.domain.decide import decide, summary
@@ -493,6 +493,12 @@ ENDS = {
         Reason.COMPLETED,
         "the recording ends: the recorder was removed from the room",
     ),
+    "by whoever did not say so, after words for something else": (
+        a_recording(),
+        {"reason": Reason.PENDING, "message": "the image is being pulled"},
+        Reason.COMPLETED,
+        "the recorder stopped by itself",
+    ),
     "by idleness": (
         a_recording(),
         {"outcome": Outcome.IDLE, "error_code": RecordingErrorCode.NO_USERS, "somebody_joined": True},
@@ -513,6 +519,13 @@ def test_each_end_says_which_it_is(recording: Any, fields: dict[str, Any], reaso
     ready = conditions.get(status, ConditionType.READY)
     assert ready is not None
     assert (ready.status.value, ready.reason, ready.message) == ("True", reason, message)
+
+
+def test_words_that_were_told_before_the_end_are_not_why_a_part_ended() -> None:
+    part = a_part(state=PartState.UPLOADING, start_time=NOW, message="participant 1: late")
+    status = a_recording().parts(part, start_time=NOW).build().status
+    (over,) = parts.concluded(status, part, a_summary("Uploaded"), now=after(75)).parts
+    assert (over.state, over.reason, over.message) == (PartState.CONCLUDED, None, None)
 
 
 def test_a_channel_that_was_left_ends_without_an_error_or_a_warning() -> None:

@@ -16,13 +16,13 @@ from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.storage import Storage
-from cloud_recording.api.wire import DesiredState, MissingSecret
+from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument, Summary
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor import apply_event, state_machine
 from cloud_recording.runner.supervisor.part_actions import Action, Begin, Conclude, EmitCallback, Kill, Send, Spawn
-from cloud_recording.runner.supervisor.part_end import is_stopping, outcome_of
+from cloud_recording.runner.supervisor.part_end import is_stopping, outcome_of, summarise
 from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
     DesiredSeen,
@@ -38,6 +38,7 @@ from cloud_recording.runner.supervisor.part_events import (
 )
 from cloud_recording.runner.supervisor.part_state import Awaited, Facts, Moment, State
 from cloud_recording.runner.supervisor.part_store import resumed
+from tests.unit.runner.documents import RECORDING_ID, document
 
 MISSING = (MissingSecret(secret_name="bucket", key="secretKey", field="spec.storage.credentials.secretRef"),)
 SIGKILLED = ProcessExited(status=-9)
@@ -64,11 +65,12 @@ def snapshot(
     slices = {"written": written, "uploaded": written - pending, "backedUp": 0, "pending": pending}
     document: dict[str, Any] = {
         "state": state,
+        "recordingId": RECORDING_ID,
         "playlist": "p.m3u8",
         "slices": slices,
         "positionMilliseconds": position,
     }
-    document["participants"] = [{"uid": 1, "audio": sends, "video": sends}]
+    document["participants"] = [{"uid": 1, "state": "Joined", "audio": sends, "video": sends}]
     return ProcessHeartbeat(snapshot=document)
 
 
@@ -215,6 +217,29 @@ def test_an_engine_that_is_thrown_out_of_its_channel_has_ended_and_is_not_begun_
     story.then(told("RecordingUploaded", fileName="p"), ProcessEnded(drained=True), LEFT_IN_ORDER)
     assert story.orders() == [Conclude()]
     assert (story.outcome, story.state.facts.message) == (Outcome.UPLOADED, "the recording ends: removed")
+
+
+def test_an_error_of_the_bucket_is_not_taken_for_who_had_the_recorder_leave() -> None:
+    account = {"state": "Uploading", "lastError": {"code": RecordingErrorCode.UPLOADER_FAILED, "message": "denied"}}
+    story = Story().recording().then(replace(told("RecordingStopped"), snapshot=account))
+    assert (is_stopping(story.state), story.state.facts.message) == (True, "")
+
+
+def test_a_rescue_that_was_refused_first_is_no_reason_why_the_part_ended() -> None:
+    story = Story(wanted=desired(max_duration_seconds=5)).recording().then(Tick(), after=5.0)
+    assert Send(command=Command.STOP) in story.actions
+    story.then(SIGKILLED).then(ProcessLoaded(extended=True))
+    refusal = ProcessAnswered(answer="rescue", refusal="denied", code=RecordingErrorCode.UPLOADER_FAILED)
+    story.then(refusal, ProcessEnded(drained=False), LEFT_IN_ORDER)
+    assert "denied" in (summary_of(story).message or "")
+    story.then(Tick(), after=apply_event.RESCUE_RETRY_SECONDS).then(ProcessLoaded(extended=True))
+    story.then(ProcessAnswered(answer="rescue"), ProcessEnded(drained=False), LEFT_IN_ORDER)
+    assert story.orders() == [Conclude()]
+    assert (summary_of(story).outcome, summary_of(story).message) == (Outcome.UPLOADED, None)
+
+
+def summary_of(story: Story) -> Summary:
+    return summarise(story.state.facts, RecordingDocument.model_validate(document()), last_sequence=9)
 
 
 def test_other_recorder_failures_only_inform() -> None:

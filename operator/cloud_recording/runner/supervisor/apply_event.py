@@ -154,8 +154,7 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
             since = now.monotonic - ago
             return replace(facts, started_at=callback.time_ms, started_monotonic=since, refusals=0, message="")
         case CallbackName.STOPPED if not is_stopping(state):
-            error = (callback.snapshot or {}).get("lastError") or {}
-            left = replace(facts, ending=Ending.LEFT, message=str(error.get("message", "")))
+            left = replace(facts, ending=Ending.LEFT, message=_why_left(callback.snapshot))
             return replace(left, stopped_at=callback.time_ms)
         case CallbackName.STOPPED:
             return replace(facts, stopped_at=callback.time_ms)
@@ -180,6 +179,12 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
             return _ended(facts, Ending.FATAL, callback.payload)
         case _:
             return facts
+
+
+def _why_left(snapshot: Mapping[str, Any] | None) -> str:
+    """Who had the recorder leave; the engine's newest error may be another one, such as the bucket's."""
+    error = (snapshot or {}).get("lastError") or {}
+    return str(error.get("message", "")) if error.get("code") == RecordingErrorCode.DISCONNECTED else ""
 
 
 def _ended(facts: Facts, ending: Ending, payload: Mapping[str, Any]) -> Facts:
@@ -217,12 +222,12 @@ def storage_changed(state: State, place: Mapping[str, Any]) -> Step:
 def _after_rescue(state: State, event: ProcessAnswered) -> Step:
     if event.refusal:
         hopeless = not error_facts(event.code).heals
-        facts = replace(state.facts, message=state.facts.message or event.refusal)
+        facts = replace(state.facts, rescue_failure=event.refusal)
         failure = EmitCallback(
             type=CallbackName.UPLOADER_FAILURE, payload={"code": event.code, "message": event.refusal}
         )
-        known = event.refusal == state.rescue_refusal
-        state = replace(state, facts=facts, rescue_hopeless=hopeless, rescue_refusal=event.refusal)
+        known = event.refusal == state.facts.rescue_failure
+        state = replace(state, facts=facts, rescue_hopeless=hopeless)
         return state, () if known else (failure,)
     snapshot = _all_uploaded(state.facts.snapshot)
     facts = replace(state.facts, upload=Outcome.UPLOADED, snapshot=snapshot)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A part's end: what brings it about, what is left to do then, when it is over, and with what outcome. Pure.
 
-A pod that is deleted goes from top to bottom: the kubelet's signal is `terminated`, from then on the part
-`is_stopping`, so that `stop` has the engine leave the channel. What is left is uploaded until the part `is_over`, or
-`is_out_of_time`. `outcome_of` is what came of it, and `summarise` the pod's last word. `apply_event` calls the first of
-them, and `state_machine` the others.
+A pod that is deleted goes from top to bottom. The kubelet's signal is `terminated`, and from then on the part
+`is_stopping`: `state_machine` calls `stop`, once, and the engine leaves the channel and says `RecordingStopped`, which
+changes nothing more, as the part was to stop. It uploads until it has told that everything is stored. Its process ends,
+and another one uploads what may be left, until the part `is_over` or `is_out_of_time`. Then `outcome_of` is what came
+of it, and `summarise` the pod's last word: the callback `Finished`, and the container's termination message.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def _left_something(summary: Summary) -> bool:
 def _message(facts: Facts, snapshot: Snapshot | None, outcome: Outcome) -> str:
     if outcome is not Outcome.INCOMPLETE:
         return facts.message
-    error = snapshot.last_error.message if snapshot and snapshot.last_error else facts.message
+    error = facts.rescue_failure or (snapshot.last_error.message if snapshot and snapshot.last_error else "")
     known = "an unknown number of slices"
     if snapshot:
         known = f"{snapshot.slices.pending} of {counted(snapshot.slices.written, 'slice')}"

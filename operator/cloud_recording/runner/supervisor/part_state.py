@@ -82,9 +82,12 @@ class Facts:
     ending: Ending | None = None
     code: int | None = None
     message: str = ""
+    """Why, in words, where the ending itself does not say it, or why nobody lets the recorder in."""
     upload: Outcome | None = None
     nothing_left: bool = False
     """A recorder process ended in order and left nothing on the volume that a rescue could upload."""
+    rescue_failure: str = ""
+    """Why what is left on the volume was not uploaded when that was tried last."""
     restarts: int = 0
     refusals: int = 0
     """How often in a row every participant was refused, with nothing recorded before; `message` says why."""
@@ -156,7 +159,6 @@ class State:
     kill_reason: str = ""
     crashes: int = 0
     rescue_crashes: int = 0
-    rescue_refusal: str = ""
     rescue_hopeless: bool = False
     spawn_at: float = 0.0
     concluded: bool = False
