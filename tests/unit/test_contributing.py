@@ -26,27 +26,27 @@ def test_each_place_exists_and_has_in_it_what_is_named(path: str, names: tuple[s
         assert re.search(rf"\b{re.escape(name)}\b", there), f"{name} is not in {path} any more"
 
 
-def test_every_package_and_room_is_on_the_map() -> None:
-    rooms = {path.parent for path in REPOSITORY.glob("operator/cloud_recording/*/__init__.py")}
-    rooms -= {REPOSITORY / "operator/cloud_recording/runner"}
-    missing = [room.name for room in rooms if f"`{room.relative_to(REPOSITORY)}`" not in TEXT]
+def test_every_package_is_on_the_map() -> None:
+    packages = {path.parent for path in REPOSITORY.glob("operator/cloud_recording/*/__init__.py")}
+    packages -= {REPOSITORY / "operator/cloud_recording/runner"}
+    missing = [package.name for package in packages if f"`{package.relative_to(REPOSITORY)}`" not in TEXT]
     assert not missing
 
 
 LISTED = re.compile(r"^//! - ((?:`\w+`(?:, )?)+):", re.MULTILINE)
-ROOMS = sorted(path for path in REPOSITORY.glob("native/core/src/*/**/mod.rs") if LISTED.search(path.read_text()))
+MODULES = sorted(path for path in REPOSITORY.glob("native/core/src/*/**/mod.rs") if LISTED.search(path.read_text()))
 
 
-def test_the_rooms_of_the_core_say_what_is_in_them() -> None:
-    assert {"capture", "catalog", "mp4", "recorder", "storage", "upload"} <= {room.parent.name for room in ROOMS}
+def test_the_directories_of_the_core_say_what_is_in_them() -> None:
+    assert {"capture", "catalog", "mp4", "recorder", "storage", "upload"} <= {module.parent.name for module in MODULES}
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.parent.name)
-def test_each_module_of_a_room_is_on_its_list(room: Path) -> None:
-    text = room.read_text()
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.parent.name)
+def test_each_module_of_a_directory_is_on_its_list(module: Path) -> None:
+    text = module.read_text()
     modules = re.findall(r"^(?:pub(?:\(\w+\))? )?mod (\w+);", text, re.MULTILINE)
     listed = re.findall(r"`(\w+)`", "".join(LISTED.findall(text)))
-    assert sorted(listed) == sorted(modules), f"say at the top of {room.relative_to(REPOSITORY)} what is found in each"
+    assert sorted(listed) == sorted(modules), f"say at the top of {module.relative_to(REPOSITORY)} what each has"
 
 
 ROOTS = ("", "native/core/src", "native/core/src/capture", "operator/cloud_recording")

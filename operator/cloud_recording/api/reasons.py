@@ -158,7 +158,7 @@ class ResolvedBy(Enum):
     UPLOADS = "the bucket takes files again"
     BACKUP = "the backup store takes files again"
     SECRETS = "every Secret is there again"
-    ROOM = "the pause that the work volume brought about is over"
+    WORK_VOLUME = "the pause that the work volume brought about is over"
     CAPTURE = "media is recorded again"
     PARTICIPANTS = (
         "somebody is recorded again, or the recorder is in the room: an empty channel of streams proves nothing"
@@ -190,8 +190,6 @@ class ReasonFacts:
     """The channel is empty, so the recording ends: no part follows."""
     refused: bool = False
     """A part with it, which has not begun, is let in by nobody, and asks again by itself."""
-    broke_off: bool = False
-    """A part with it ended although it was to go on: another part follows."""
     discards: bool = False
     """A part with it is waited for no longer: its pod is ended at once, whatever it has not uploaded."""
     resolved_by: ResolvedBy = ResolvedBy.NOTHING
@@ -430,7 +428,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 creates=("spec.work",),
             ),
             warns=True,
-            resolved_by=ResolvedBy.ROOM,
+            resolved_by=ResolvedBy.WORK_VOLUME,
         ),
         Reason.RECONNECTING: ReasonFacts(
             "The connection to everybody in the channel broke, or the recorder died; it is trying to come back."
@@ -453,7 +451,6 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.RESTARTING: ReasonFacts(
             "The recorder ended although it was to record; a new part is being started.",
             warns=True,
-            broke_off=True,
         ),
         Reason.STOPPING: ReasonFacts("The recorder is leaving the channel; the message says why."),
         Reason.DELETING: ReasonFacts(
@@ -492,7 +489,6 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.POD_ENDED: ReasonFacts(
             "The pod was told to end, by a drain, an eviction or somebody; a new part follows unless `spec.restart` "
             "says otherwise.",
-            broke_off=True,
         ),
         Reason.EVICTED: ReasonFacts(
             "The node or an administrator put the pod out; a new part follows unless `spec.restart` says otherwise.",

@@ -13,7 +13,7 @@ from typing import Final
 
 from cloud_recording.api.base import LIST_TAIL
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import STORAGE_REASONS, Reason
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import (
     CloudRecordingStatus,
     Gap,
@@ -50,7 +50,6 @@ from cloud_recording.api.wire import (
     Snapshot,
     SnapshotTaken,
     StorageChanged,
-    StorageRecord,
     UnknownCallback,
     UploaderFailure,
     WaitingForSecret,
@@ -62,10 +61,10 @@ from cloud_recording.domain.last_error import (
     error_of_code,
     error_of_reason,
     error_while_recording,
-    uploader_error,
     with_error,
     with_error_resolved,
 )
+from cloud_recording.domain.storage_health import observed_storage, uploader_error
 from cloud_recording.domain.wire_time import optional_time, time_of
 
 _PART_STATES: Final = {
@@ -78,9 +77,6 @@ _PART_STATES: Final = {
     EngineState.UPLOADING: PartState.UPLOADING,
 }
 """What an engine's state says about its part; the others are told by callbacks of their own."""
-
-_TRIED_STATES: Final = frozenset({"Ready", "Failing"})
-"""What the engine says of a bucket that was asked for something."""
 
 
 def apply_callbacks(
@@ -120,7 +116,7 @@ def _with_snapshot(
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         in_channel=snapshot.in_channel,
         pause=pause,
-        storage=_storage_of(part, snapshot.storage),
+        storage=observed_storage(part, snapshot.storage),
         **parts.mp4_of(part, snapshot.mp4),
         engine_extended=True,
     )
@@ -137,26 +133,6 @@ def _with_snapshot(
     lasting = (Gap(start_time=pause.start_time, reason=pause.reason),) if pause else ()
     gaps = _merged_gaps(status.gaps, (*map(_gap_of, snapshot.gaps), *lasting))
     return status.model_copy(update={"last_durable_slice_time": newest, "gaps": gaps, **people})
-
-
-def _storage_of(part: Part, record: StorageRecord | None) -> PartStorage | None:
-    """The part's bucket by the engine's newest account of it."""
-    if record is None or part.storage is None or record.state not in _TRIED_STATES:
-        return part.storage
-    failing = record.state == "Failing"
-    return part.storage.model_copy(
-        update={
-            "ready": not failing,
-            "reason": _storage_reason(record.cause) if failing else None,
-            "message": record.message if failing else None,
-            "time": optional_time(record.since),
-        }
-    )
-
-
-def _storage_reason(cause: str | None) -> Reason:
-    """The reason for a cause in the engine's words; a word of another release is a failure all the same."""
-    return Reason(cause) if cause in STORAGE_REASONS else Reason.STORAGE_FAILED
 
 
 def _pause_of(snapshot: Snapshot) -> Pause | None:

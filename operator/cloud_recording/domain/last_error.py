@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`status.lastError`: what failed last, what to do about it, and since when its cause is gone."""
+"""`status.lastError`: what failed last, what to do about it, and since when its cause is gone.
+
+That of a bucket that refuses is made in `storage_health`.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import STORAGE_REASONS, Reason, ResolvedBy, reason_facts
+from cloud_recording.api.reasons import Reason, ResolvedBy, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
-from cloud_recording.api.wire import Snapshot, UploaderFailure
+from cloud_recording.api.wire import Snapshot
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import parts
 
 
 def error_of_code(code: int, message: str, *, time: datetime) -> LastError:
@@ -41,31 +43,6 @@ def error_while_recording(reason: Reason, message: str, *, time: datetime) -> La
     """What it says where something is lost that the part had when it began."""
     error, facts = error_of_reason(reason, message, time=time), reason_facts(reason)
     return error.model_copy(update={"remedy": (facts.remedy_while_recording or facts.remedy).text})
-
-
-def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime) -> LastError:
-    """The error with the remedy of its cause, where the engine tells it."""
-    error = error_of_code(callback.code, callback.message, time=time)
-    if callback.cause == Reason.MP4_NOT_MADE or (part.mp4_missing is not None and part.mp4_missing in callback.message):
-        return error_of_reason(Reason.MP4_NOT_MADE, callback.message, time=time, code=callback.code)
-    if callback.code == RecordingErrorCode.BACKUP_FAILED:
-        return error
-    reason, message = _storage_cause(part, callback)
-    if reason is None:
-        return error
-    remedy = reason_facts(reason).remedy_text(stored=parts.is_stored(status))
-    return error.model_copy(update={"reason": reason, "message": message, "remedy": remedy})
-
-
-def _storage_cause(part: Part, callback: UploaderFailure) -> tuple[Reason | None, str | None]:
-    """Why the bucket failed: by the callback's own word, else, of an older recorder, by the snapshot beside it."""
-    if callback.cause is not None:
-        known = callback.cause in STORAGE_REASONS
-        return Reason(callback.cause) if known else Reason.STORAGE_FAILED, callback.fact or callback.message
-    told = callback.snapshot is not None and callback.snapshot.storage is not None
-    if not told or part.storage is None or part.storage.ready is not False:
-        return None, None
-    return part.storage.reason, part.storage.message
 
 
 def with_error(status: CloudRecordingStatus, error: LastError) -> CloudRecordingStatus:
@@ -99,7 +76,7 @@ def _is_resolved(error: LastError, status: CloudRecordingStatus, part: Part, sna
             return snapshot is not None and (known is None or known.code != RecordingErrorCode.BACKUP_FAILED)
         case ResolvedBy.SECRETS:
             return part.missing_secrets is None
-        case ResolvedBy.ROOM:
+        case ResolvedBy.WORK_VOLUME:
             return part.pause is None
         case ResolvedBy.CAPTURE:
             return records

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import Reason, reason_facts
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, RestartPolicy
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.common.backoff import Backoff
@@ -94,11 +94,11 @@ def _idle_end(status: CloudRecordingStatus, part: Part) -> EndRecording:
 
 
 def _broke_off(part: Part) -> bool:
-    """Whether the part ended although it was to go on; of the reasons, `PodEnded` says so of itself."""
+    """Whether the part ended although it was to go on: another part follows, if the policy allows."""
     return (
         part.state is PartState.LOST
         or part.error_code is not None
-        or (part.reason is not None and reason_facts(part.reason).broke_off)
+        or part.reason is Reason.POD_ENDED
         or part.outcome in {Outcome.FATAL, Outcome.DRAINED, Outcome.INCOMPLETE}
     )
 

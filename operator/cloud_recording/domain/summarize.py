@@ -15,13 +15,11 @@ from cloud_recording.api.status import (
     CloudRecordingStatus,
     ConditionStatus,
     Outcome,
-    Part,
     Participant,
     ParticipantState,
     PartState,
-    PartStorage,
 )
-from cloud_recording.domain import parts, totals
+from cloud_recording.domain import totals
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, is_true
 from cloud_recording.domain.playlist_url import backup_playlists_of, playlists_of
@@ -32,6 +30,7 @@ from cloud_recording.domain.ready_reason import (
     pending_message,
     recording_condition,
 )
+from cloud_recording.domain.storage_health import storage_condition
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -171,34 +170,10 @@ def _set_progressing(
 
 
 def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
-    health = _storage_health(status)
-    if health is None:
-        return
-    good = bool(health.ready)
-    reason = Reason.WRITABLE if good else health.reason or Reason.STORAGE_FAILED
-    message = _storage_message(status, health)
-    conditions.set(ConditionType.STORAGE_READY, _TRUE if good else _FALSE, reason, message, since=health.time)
-
-
-def _storage_health(status: CloudRecordingStatus) -> PartStorage | None:
-    """What is known of the bucket; None while no part has tried it."""
-    tried = [part for part in status.parts if part.storage is not None and part.storage.ready is not None]
-    failing = [part for part in tried if _needs_bucket(part) and part.storage is not None and not part.storage.ready]
-    newest = failing or tried
-    return newest[-1].storage if newest else None
-
-
-def _needs_bucket(part: Part) -> bool:
-    """Whether the part has anything to do with its bucket any more."""
-    return part.state not in parts.OVER or bool(part.slices.pending)
-
-
-def _storage_message(status: CloudRecordingStatus, health: PartStorage) -> str:
-    """What fails, and the way out."""
-    if health.ready or health.reason is None:
-        return ""
-    way_out = reason_facts(health.reason).remedy_text(stored=parts.is_stored(status))
-    return f"{health.message or ''}. {way_out}".strip(". ") + "."
+    known = storage_condition(status)
+    if known is not None:
+        good, reason, message, since = known
+        conditions.set(ConditionType.STORAGE_READY, good, reason, message, since=since)
 
 
 def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, completion: Completion) -> None:
