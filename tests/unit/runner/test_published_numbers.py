@@ -20,6 +20,7 @@ from cloud_recording.runner.supervisor.published_numbers import UNENCRYPTED, num
 
 NATIVE = Path(__file__).resolve().parents[3] / "native"
 HEADER = (NATIVE / "include" / "IAgoraCloudRecording.h").read_text(encoding="utf-8")
+CONVERSION = (NATIVE / "abi" / "shim" / "recorder.cpp").read_text(encoding="utf-8")
 SHIM = (NATIVE / "abi" / "shim" / "shim.h").read_text(encoding="utf-8")
 
 
@@ -30,6 +31,15 @@ def numbers(enumeration: str, *, text: str = HEADER, prefix: str) -> dict[str, i
     found = re.findall(r"(\w+) = (\d+)", body[1])
     assert all(name.lower().startswith(prefix.lower()) for name, _ in found)
     return {name[len(prefix) :].lower(): int(number) for name, number in found}
+
+
+def test_the_shim_lets_through_every_number_that_the_header_has() -> None:
+    limits = re.findall(r"within\(start\.(\w+), sdk::(\w+),", CONVERSION)
+    enumerations = re.findall(r"enum \w+ {(.*?)};", HEADER, re.DOTALL)
+    last = {body.rpartition(" = ")[0].rpartition(" ")[2] for body in enumerations}
+    assert {field for field, _ in limits} >= {"layout", "vendor", "stream_types"}
+    cut_off = {field: name for field, name in limits if name not in last}
+    assert not cut_off, "there are numbers after these, which pods would refuse"
 
 
 @pytest.mark.parametrize(
