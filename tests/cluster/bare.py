@@ -7,6 +7,7 @@ It needs no root, and no other program than KUBEBUILDER_ASSETS offers.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, fields
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -51,20 +52,48 @@ class BareControlPlane:
                 self.layout.settings.write_text(
                     json.dumps(asdict(Ports(**{port.name: free_port() for port in fields(Ports)})))
                 )
-            site = Loopback()
-            control_plane = ControlPlane(
-                layout=self.layout,
-                binaries=Binaries(),
-                address=site.address,
-                services=SERVICES,
-                node_name="none",
-                ports=Ports(**json.loads(self.layout.settings.read_text())),
-            )
-            runner = Runner(layout=self.layout, site=site, authority=control_plane.authority.pair.certificate)
-            runner.ensure((control_plane.etcd(), control_plane.api_server(with_nodes=False)))
-            if garbage_collector:
-                runner.ensure((control_plane.garbage_collector(),))
-            control_plane.kubeconfig("administrator", group=ADMINISTRATORS, path=self.kubeconfig)
+            self._run(garbage_collector=garbage_collector)
+
+    def kill(self, *programs: str) -> None:
+        """Ends them without a word; `go_on` starts them again."""
+        lost = [process.pid for process in processes_of(self.layout.name) if process.program in programs]
+        end(lost, grace_seconds=0)
+
+    def go_on(self) -> None:
+        """Returns when etcd and the API server answer, with the state that there is."""
+        with alone(self.layout):
+            self._run(garbage_collector=False)
+
+    def back_up(self, directory: Path) -> None:
+        """Copies etcd's state, which must not run."""
+        shutil.copytree(self.layout.etcd, directory)
+
+    def restore(self, directory: Path) -> None:
+        """Puts the copy in place of etcd's state: neither it nor the API server may run, which would know better."""
+        remove_tree(self.layout.etcd)
+        shutil.copytree(directory, self.layout.etcd)
+
+    def kubeconfig_of(self, user: str) -> Path:
+        """The file with which somebody reaches the API server who has no rights by himself."""
+        return self._control_plane().kubeconfig(user)
+
+    def _run(self, *, garbage_collector: bool) -> None:
+        control_plane = self._control_plane()
+        runner = Runner(layout=self.layout, site=Loopback(), authority=control_plane.authority.pair.certificate)
+        runner.ensure((control_plane.etcd(), control_plane.api_server(with_nodes=False)))
+        if garbage_collector:
+            runner.ensure((control_plane.garbage_collector(),))
+        control_plane.kubeconfig("administrator", group=ADMINISTRATORS, path=self.kubeconfig)
+
+    def _control_plane(self) -> ControlPlane:
+        return ControlPlane(
+            layout=self.layout,
+            binaries=Binaries(),
+            address=Loopback.address,
+            services=SERVICES,
+            node_name="none",
+            ports=Ports(**json.loads(self.layout.settings.read_text())),
+        )
 
     def down(self) -> None:
         """Leaves nothing of it, in whatever state it is."""

@@ -2,7 +2,8 @@
 """The Lease that lets one replica at a time decide: acquired, renewed and given back from a thread of its own.
 
 The thread has its own event loop and connection, so that a busy operator renews in time. Losing is final: the process
-that lost must not act once more, and is told so at once.
+that lost must not act once more, and is told so at once. So is one whose API server goes back in time: the Lease is
+read often enough to show it, and watches do not show it at all (they wait for the versions of before).
 
 The election is written here and not taken from the Kubernetes package: that one measures with the wall clock, so that
 a clock set back or forth makes two holders; it has no deadline for a request; and its Lease lock cannot create one.
@@ -50,6 +51,13 @@ class LeaseTiming:
         return min(self.request_seconds, self.renew_deadline_seconds / 2)
 
 
+class _WentBackError(Exception):
+    """The API server's store is one of before, as after a restored backup."""
+
+    def __init__(self, version: int, *, after: int) -> None:
+        super().__init__(f"the Lease has resource version {version}, and had {after} before")
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A state of the Lease as another holder wrote it, and when it was first seen by our own clock."""
@@ -79,6 +87,7 @@ class LeaseHolder:
         self._lost = lost
         self._timing = timing or LeaseTiming()
         self._seen: _Seen | None = None
+        self._version = 0
         self._held = threading.Event()
         self._ended = threading.Event()
         self._release = threading.Event()
@@ -90,11 +99,11 @@ class LeaseHolder:
         return self._held.is_set()
 
     async def acquire(self) -> None:
-        """Returns once the Lease is held, however long another holder keeps it."""
+        """Returns once the Lease is held, however long another holder keeps it, and never after `lost` was called."""
         self._thread.start()
         while not await asyncio.to_thread(self._held.wait, self._timing.retry_seconds):
             if self._ended.is_set():
-                raise RuntimeError("the election ended before the Lease was held")
+                await asyncio.Event().wait()
 
     async def release(self) -> None:
         """Gives the Lease back, so that another replica need not wait for it to run out."""
@@ -105,13 +114,19 @@ class LeaseHolder:
     def _run(self) -> None:
         try:
             asyncio.run(self._elect())
+            if not self._release.is_set():
+                logger.error("lease lost", extra={"lease": self._name})
+        except _WentBackError as error:
+            logger.error(  # noqa: TRY400 - it is known where this comes from
+                "the API server's store was put back to what it was before, so the operator begins anew",
+                extra={"error": str(error)},
+            )
         except Exception:
             logger.exception("the election failed")
         finally:
             self._held.clear()
             self._ended.set()
             if not self._release.is_set():
-                logger.error("lease lost", extra={"lease": self._name})
                 self._lost()
 
     async def _elect(self) -> None:
@@ -144,19 +159,33 @@ class LeaseHolder:
         try:
             lease = await self._read(api)
             if lease is None:
-                await api.post(self._collection(), self._body({}, metadata={}))
+                self._note(await api.post(self._collection(), self._body({}, metadata={})))
                 return True
+            self._note(lease)
             if self._is_taken(lease["spec"]):
                 if self._held.is_set():
                     raise RuntimeError(f"the Lease is held by '{lease['spec'].get('holderIdentity')}'")
                 return False
-            await api.put(self._url(), self._body(lease["spec"], metadata=lease["metadata"]))
+            self._note(await api.put(self._url(), self._body(lease["spec"], metadata=lease["metadata"])))
         except Conflict:
             return False
         except KubeError as error:
             logger.warning("lease not renewed", extra={"lease": self._name, "error": error.message})
             return False
         return True
+
+    def _note(self, lease: Json) -> None:
+        """Takes in the version of the Lease as it was read or written; raises when it is older than one before.
+
+        Versions of one kind of object are numbers that grow; an API server for which they are anything else tells
+        nothing by them.
+        """
+        version = str(lease["metadata"].get("resourceVersion", ""))
+        if not version.isdecimal():
+            return
+        if int(version) < self._version:
+            raise _WentBackError(int(version), after=self._version)
+        self._version = int(version)
 
     def _is_taken(self, spec: Json) -> bool:
         """Whether another holder has it, who renewed it within its duration: by our clock, since we saw it renewed."""

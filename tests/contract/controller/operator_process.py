@@ -37,6 +37,7 @@ class OperatorProcess:
     callback_port: int = 0
     http_port: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +68,7 @@ class OperatorProcess:
             "POD_NAMESPACE": self.namespace,
             "POD_NAME": self.name,
             "POD_UID": self.name,
+            **self.environment,
         }
         command = [sys.executable, "-m", "cloud_recording", "operator", "--config", str(config)]
         with self.log.open("ab") as log:
@@ -89,6 +91,11 @@ class OperatorProcess:
             return self._running().wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the operator does not end:\n{self.log.read_text()}") from None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended, for whatever reason."""
+        return self._running().poll() is not None
 
     def end(self) -> None:
         """Leaves nothing behind."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -25,6 +26,11 @@ def test_another_takes_over_within_half_a_minute() -> None:
     assert timing.duration_seconds + timing.retry_seconds < 30
 
 
+SCALED = replace(
+    LeaseTiming(), **{field.name: getattr(LeaseTiming(), field.name) / 10 for field in fields(LeaseTiming)}
+)
+
+
 class ApiServer:
     """Has one Lease; until it is `back`, requests get no answer."""
 
@@ -33,6 +39,7 @@ class ApiServer:
         self.back = asyncio.Event()
         self.back.set()
         self.unanswered = 0
+        self.reads = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         if not self.back.is_set():
@@ -40,6 +47,7 @@ class ApiServer:
             await self.back.wait()
             return web.Response(status=503)
         if request.method == "GET":
+            self.reads += 1
             if self.lease is None:
                 details = {"name": "lease"}
                 return web.json_response({"kind": "Status", "apiVersion": "v1", "details": details}, status=404)
@@ -48,43 +56,67 @@ class ApiServer:
         return web.json_response(self.lease)
 
 
-@pytest.mark.parametrize(("share_of_the_timing", "held"), [(0.4, True), (0.9, False)])
-async def test_the_holder_outlasts_an_api_server_that_is_away_for_ten_seconds(
-    unused_tcp_port: int,
-    share_of_the_timing: float,
-    held: bool,  # noqa: FBT001
-) -> None:
-    """At a tenth of the real times; ten seconds are two fifths of twenty-five. What is away for longer is lost."""
-    timing = LeaseTiming()
-    scaled = replace(timing, **{field.name: getattr(timing, field.name) / 10 for field in fields(timing)})
-    server, lost = ApiServer(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+@contextlib.asynccontextmanager
+async def holding(server: ApiServer, timing: LeaseTiming) -> AsyncIterator[tuple[LeaseHolder, asyncio.Event]]:
+    """Somebody who wants the Lease of that server, and what is set when it is lost to him."""
+    lost, loop = asyncio.Event(), asyncio.get_running_loop()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", server.answer)
     runner = web.AppRunner(application, shutdown_timeout=0)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
     holder = LeaseHolder(
-        Configuration(host=f"http://127.0.0.1:{unused_tcp_port}"),
+        Configuration(host=f"http://127.0.0.1:{port}"),
         namespace="operators",
         name="lease",
         identity="one",
         lost=lambda: loop.call_soon_threadsafe(lost.set),
-        timing=scaled,
+        timing=timing,
     )
     try:
-        await holder.acquire()
-        server.back.clear()
-        await asyncio.sleep(share_of_the_timing * scaled.duration_seconds)
-        server.back.set()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(lost.wait(), scaled.duration_seconds)
-        assert server.unanswered
-        assert (holder.held, lost.is_set()) == (held, not held)
+        yield holder, lost
     finally:
         server.back.set()
         await holder.release()
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(("share_of_the_timing", "held"), [(0.4, True), (0.9, False)])
+async def test_the_holder_outlasts_an_api_server_that_is_away_for_ten_seconds(
+    share_of_the_timing: float,
+    held: bool,  # noqa: FBT001
+) -> None:
+    """At a tenth of the real times; ten seconds are two fifths of twenty-five. What is away for longer is lost."""
+    server = ApiServer()
+    async with holding(server, SCALED) as (holder, lost):
+        await holder.acquire()
+        server.back.clear()
+        await asyncio.sleep(share_of_the_timing * SCALED.duration_seconds)
+        server.back.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lost.wait(), SCALED.duration_seconds)
+        assert server.unanswered
+        assert (holder.held, lost.is_set()) == (held, not held)
+
+
+@pytest.mark.parametrize("holder_is", ["one", "another"])
+async def test_a_store_that_goes_back_in_time_ends_who_holds_and_who_waits(holder_is: str) -> None:
+    """What either remembers is of a time that never was, and watches wait for it."""
+    server = ApiServer()
+    spec = {"holderIdentity": holder_is, "renewTime": "before", "leaseDurationSeconds": 60}
+    server.lease = {"metadata": {"resourceVersion": "700"}, "spec": spec}
+    async with holding(server, SCALED) as (holder, lost):
+        acquiring = asyncio.create_task(holder.acquire())
+        while not server.reads:  # noqa: ASYNC110 - the holder is what is waited for
+            await asyncio.sleep(0.01)
+        assert not lost.is_set()
+        server.lease = {"metadata": {"resourceVersion": "600"}, "spec": spec}
+        await asyncio.wait_for(lost.wait(), 10)
+        assert not holder.held
+        acquiring.cancel()
+        await asyncio.gather(acquiring, return_exceptions=True)
 
 
 def test_a_holder_must_give_up_before_others_take_over() -> None:

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control plane fails under recordings: etcd dies and goes back in time, the API server dies, connections break.
+
+Recordings are harmed as far as the fault itself goes, callbacks count once, and the operator settles by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cloud_recording.common.callback_names import CallbackName
+from tests.cluster.bare import BareControlPlane
+from tests.cluster.client import Kubectl
+from tests.contract.controller.conftest import CRD
+from tests.contract.controller.delivering_runner import DeliveringRunner
+from tests.contract.controller.operator_process import OperatorProcess
+from tests.contract.controller.stage import Stage, is_true
+
+ETCD, API_SERVER = "etcd", "kube-apiserver"
+OUTLASTED_SECONDS = 40
+"""Of the Lease, where the operator is to live through the fault."""
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareControlPlane]:
+    """A control plane that only these tests harm."""
+    made = BareControlPlane(tmp_path_factory.mktemp("faulty-plane"))
+    try:
+        made.up()
+        kubectl = Kubectl(made.kubeconfig)
+        kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
+        kubectl.until_established("cloudrecordings.cloudrecording.dev")
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="module")
+def api_server(plane: BareControlPlane) -> Path:
+    """The same for the fixtures that all tests of the operator share."""
+    return plane.kubeconfig
+
+
+@asynccontextmanager
+async def kept_running(operator: OperatorProcess) -> AsyncIterator[list[int]]:
+    """Starts the operator again whenever it ends, as the kubelet does; yields the statuses with which it ended."""
+
+    async def keep() -> None:
+        while True:
+            while not operator.ended:  # noqa: ASYNC110 - a process is what is waited for
+                await asyncio.sleep(0.2)
+            ended.append(operator.wait())
+            operator.start()
+
+    ended: list[int] = []
+    operator.start()
+    await asyncio.to_thread(operator.await_serving)
+    task = asyncio.create_task(keep())
+    try:
+        yield ended
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_etcd_that_is_put_back_is_told_again_what_it_forgot(
+    stage: Stage, plane: BareControlPlane, new_operator: Callable[..., OperatorProcess], tmp_path: Path
+) -> None:
+    """What was acknowledged after the copy is told again; what is done afterwards takes effect at once."""
+    operator = new_operator(lease_seconds=OUTLASTED_SECONDS)
+    async with kept_running(operator) as ended, AsyncExitStack() as runners:
+
+        async def record(name: str) -> DeliveringRunner:
+            made = DeliveringRunner.of(stage, name, url=operator.url, directory=tmp_path)
+            return await runners.enter_async_context(made)
+
+        going_on, over = await record("going-on"), await record("over")
+        await stage.until(lambda seen: is_true(seen, "Recording"), name="going-on")
+        await asyncio.to_thread(plane.kill, ETCD)
+        await asyncio.to_thread(plane.back_up, tmp_path / "etcd")
+        await asyncio.to_thread(plane.go_on)
+
+        await stage.edit("going-on", desiredState="Paused")
+        going_on.tell((CallbackName.DESIRED_STATE_APPLIED, {"generation": 2}))
+        await over.end(stage, "over")
+        await stage.until(lambda seen: is_true(seen, "Finished"), name="over")
+        await record("forgotten")
+        assert not ended, "a killed etcd is outlasted"
+
+        await asyncio.to_thread(plane.kill, API_SERVER, ETCD)
+        await asyncio.to_thread(plane.restore, tmp_path / "etcd")
+        await asyncio.to_thread(plane.go_on)
+
+        # A watch that waits for the versions of before would not see it.
+        await stage.apply("afterwards")
+        await stage.new_pod("afterwards")
+        assert await stage.recording("forgotten") is None
+        going_on.tell((CallbackName.RECORDER_FAILURE, {"code": 5, "message": "it goes on"}))
+        await going_on.until_taken()
+        await told_again(stage, "going-on", going_on)
+        over.tell((CallbackName.RECORDER_FAILURE, {"code": 5, "message": "as by a late report"}))
+        await stage.until(lambda seen: is_true(seen, "Finished"), name="over")
+        await going_on.end(stage, "going-on")
+        await stage.until(lambda seen: is_true(seen, "Succeeded"), name="going-on")
+
+
+async def told_again(stage: Stage, name: str, runner: DeliveringRunner) -> None:
+    """Returns when the status holds everything that the recorder told."""
+    await stage.until(lambda seen: seen["status"]["parts"][0]["sequence"] == runner.last_sequence, name=name)
