@@ -22,7 +22,7 @@ pub enum Fill {
     /// Fills the region; what does not fit is cut off.
     Crop,
     /// The whole picture is seen; the rest of the region stays background.
-    Fit,
+    Contain,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,7 +112,7 @@ fn vertical(max_resolution_uid: u32, canvas: (u32, u32), users: &[u32]) -> Vec<P
         let (left, top) = (edge + index / down, index % down);
         Share { left, top, right: left + 1, bottom: top + 1, across, down }.on(canvas)
     });
-    let large = large.map(|uid| Placement { uid, region: main.on(canvas), fill: Fill::Fit });
+    let large = large.map(|uid| Placement { uid, region: main.on(canvas), fill: Fill::Contain });
     let small = others.zip(small).map(|(uid, region)| Placement { uid, region, fill: Fill::Crop });
     large.into_iter().chain(small).collect()
 }
@@ -149,8 +149,8 @@ pub fn fitted(source: (u32, u32), aspect: (u32, u32), region: Region, fill: Fill
     match fill {
         Fill::Crop if wider > taller => (centred_width(whole, part(whole.width, taller, wider)), region),
         Fill::Crop => (centred_height(whole, part(whole.height, wider, taller)), region),
-        Fill::Fit if wider > taller => (whole, centred_height(region, part(region.height, taller, wider))),
-        Fill::Fit => (whole, centred_width(region, part(region.width, wider, taller))),
+        Fill::Contain if wider > taller => (whole, centred_height(region, part(region.height, taller, wider))),
+        Fill::Contain => (whole, centred_width(region, part(region.width, wider, taller))),
     }
 }
 

@@ -92,7 +92,7 @@ fn vertical_keeps_a_large_place_at_the_left_and_stacks_the_others_at_the_right_e
         expected.extend(small_places(count - 1, width, height, columns));
         check(Layout::Vertical, 103, count, &expected);
         let places = places(Layout::Vertical, 103, EXACT, &users(count));
-        assert_eq!((places[0].uid, places[0].fill), (103, Fill::Fit));
+        assert_eq!((places[0].uid, places[0].fill), (103, Fill::Contain));
         assert_eq!((places[1].uid, places[1].fill), (101, Fill::Crop));
         assert_eq!(places[2].uid, 102);
     }
@@ -153,7 +153,7 @@ fn pictures_are_cropped_or_fitted_around_their_middle() {
     let (crop, target) = fitted((640, 360), (1, 1), square, Fill::Crop);
     assert_eq!(crop, Region { x: 140, y: 0, width: 360, height: 360 });
     assert_eq!(target, square);
-    let (crop, target) = fitted((640, 360), (1, 1), square, Fill::Fit);
+    let (crop, target) = fitted((640, 360), (1, 1), square, Fill::Contain);
     assert_eq!(crop, Region { x: 0, y: 0, width: 640, height: 360 });
     assert_eq!(target, Region { x: 100, y: 94, width: 200, height: 112 });
     let (crop, _) = fitted((360, 640), (1, 1), square, Fill::Crop);

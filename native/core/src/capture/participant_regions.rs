@@ -28,7 +28,7 @@ impl ParticipantRegions {
         let mut places = places(layout, max_resolution_uid, self.canvas, &uids);
         if self.fit == Fit::Contain {
             for place in &mut places {
-                place.fill = Fill::Fit;
+                place.fill = Fill::Contain;
             }
         }
         for place in &places {
@@ -52,7 +52,7 @@ mod tests {
             let settings = Settings { layout, max_resolution_uid: 7, paused: false };
             let participant_regions = |fit| ParticipantRegions::new((640, 360), fit, Arc::new(Mutex::new(settings)));
             let members = [7, 5, 6].map(|uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true });
-            assert!(participant_regions(Fit::Contain).seat(&members).iter().all(|place| place.fill == Fill::Fit));
+            assert!(participant_regions(Fit::Contain).seat(&members).iter().all(|place| place.fill == Fill::Contain));
             let cropped =
                 participant_regions(Fit::Crop).seat(&members).iter().filter(|place| place.fill == Fill::Crop).count();
             assert_eq!(cropped, if layout == Layout::Vertical { 2 } else { 3 });
