@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_recording.runner.recorder.snapshot_pacing import SnapshotPacing
+from cloud_recording.api.wire import Snapshot
+from cloud_recording.runner.recorder.snapshot_pacing import ALWAYS_MOVING, SnapshotPacing
 from cloud_recording.runner.supervisor.callback_delivery import BACKOFF
+from cloud_recording.runner.supervisor.held_figures import FIGURES
 
 FIRST = {"state": "Recording", "slices": {"written": 1}, "positionMilliseconds": 1}
 
@@ -26,6 +28,20 @@ def test_a_snapshot_goes_out_when_it_is_news(snapshot: dict[str, object], second
     assert pacing.is_due(FIRST, now=100.0)
     pacing.sent(FIRST, now=100.0)
     assert pacing.is_due(snapshot, now=100.0 + seconds) is due
+
+
+NEWS = {
+    *("state", "recordingId", "playlist", "startTime", "stopTime", "gapMilliseconds", "gapCount", "gaps"),
+    *("participants", "participantCount", "somebodyJoined", "inChannel", "storage", "pause", "workVolumeFull"),
+    *("lastError", "mp4"),
+}
+"""What is told at once, as it changes only when something has happened."""
+
+
+def test_each_field_of_a_snapshot_is_a_figure_that_may_wait_or_news() -> None:
+    fields = {field.alias or name for name, field in Snapshot.model_fields.items()}
+    assert fields - FIGURES == NEWS, "say of a new field which it is: by news each recording calls whenever it changes"
+    assert ALWAYS_MOVING < FIGURES < fields
 
 
 def test_retries_wait_longer_each_time_up_to_half_a_minute_and_never_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 LEAST_INTERVAL_SECONDS: Final = 1.0
 LONGEST_SILENCE_SECONDS: Final = 30.0
 
-_ALWAYS_MOVING: Final = frozenset({"positionMilliseconds", "recordedMilliseconds", "tickLatenessMicroseconds"})
+ALWAYS_MOVING: Final = frozenset({"positionMilliseconds", "recordedMilliseconds", "tickLatenessMicroseconds"})
 """Figures that differ in every snapshot of a live recording: did they count, each recording would call every second."""
 
 
@@ -33,4 +33,4 @@ class SnapshotPacing:
 
 
 def _without_moving(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in snapshot.items() if name not in _ALWAYS_MOVING}
+    return {name: value for name, value in snapshot.items() if name not in ALWAYS_MOVING}

@@ -15,7 +15,7 @@ LONGEST_SECONDS: Final = 40.0
 _REPLACED_BY_THE_NEXT: Final = frozenset(
     name for name in CallbackName if name.facts.retention is Retention.UNTIL_THE_NEXT
 )
-_FIGURES: Final = frozenset(
+FIGURES: Final = frozenset(
     {
         "slices",
         "bytes",
@@ -26,6 +26,7 @@ _FIGURES: Final = frozenset(
         "tickLatenessMicroseconds",
     }
 )
+"""What grows while nothing happens; anything else in a snapshot is news."""
 
 
 class HeldFigures:
@@ -53,8 +54,8 @@ class HeldFigures:
 def _but_figures(callback: StoredCallback) -> dict[str, Any]:
     document = callback.as_sent()
     snapshot: Mapping[str, Any] = document.get("snapshot") or {}
-    left = {name: value for name, value in snapshot.items() if name not in _FIGURES}
+    left = {name: value for name, value in snapshot.items() if name not in FIGURES}
     # Until the bucket has a first slice, the recording may be given another bucket.
     left["stored"] = bool((snapshot.get("slices") or {}).get("uploaded"))
-    own = {name: value for name, value in document.items() if name not in {"sequence", "time", *_FIGURES}}
+    own = {name: value for name, value in document.items() if name not in {"sequence", "time", *FIGURES}}
     return {**own, "snapshot": left}
