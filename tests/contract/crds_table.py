@@ -36,6 +36,7 @@ _PLACE: Final = {
     "bucket": "recordings",
     "credentials": {"secretRef": {"name": "bucket-credentials"}},
 }
+_CLAIM: Final = {"claimName": "films"}
 _BACKUP: Final = {**_PLACE, "bucket": "spare"}
 
 CREATION_MISTAKES: Final = (
@@ -367,9 +368,45 @@ CREATION_MISTAKES: Final = (
     ),
     Mistake("slices of no length", {"recording.sliceSeconds": 0}, "spec.recording.sliceSeconds", "equal to 2"),
     Mistake("no storage", {"storage": REMOVED}, "spec.storage", "Required value"),
-    Mistake("no bucket", {"storage.bucket": REMOVED}, "spec.storage.bucket", "Required value"),
+    Mistake(
+        "no store", {"storage.bucket": REMOVED}, "spec.storage", "must have exactly one of `bucket` and `directory`"
+    ),
+    Mistake(
+        "a bucket and a directory",
+        {"storage.directory": _CLAIM},
+        "spec.storage",
+        "exactly one of `bucket` and `directory`",
+    ),
+    Mistake(
+        "a directory of no claim", {"storage": {"directory": {}}}, "spec.storage.directory.claimName", "Required value"
+    ),
+    Mistake(
+        "capitals in a claim's name",
+        {"storage": {"directory": {"claimName": "Films"}}},
+        "spec.storage.directory.claimName",
+        "name of a PersistentVolumeClaim",
+    ),
+    *(
+        Mistake(
+            f"a directory's {field}", {"storage": {"directory": _CLAIM, field: value}}, "spec.storage", "nothing beside"
+        )
+        for field, value in (
+            ("vendor", "S3"),
+            ("region", "eu-north-1"),
+            ("endpoint", "https://s3.example.com"),
+            ("addressing", "Path"),
+            ("caSecretRef", {"name": "ca", "key": "pem"}),
+            ("credentials", {"secretRef": {"name": "bucket-credentials"}}),
+        )
+    ),
+    Mistake(
+        "a backup in the same directory",
+        {"storage": {"directory": _CLAIM}, "backup": {"directory": _CLAIM}},
+        "spec.backup",
+        "must be another place than `storage`",
+    ),
     Mistake("capitals in a bucket's name", {"storage.bucket": "Recordings"}, "spec.storage.bucket", "bucket's name"),
-    Mistake("no credentials", {"storage.credentials": REMOVED}, "spec.storage.credentials", "Required value"),
+    Mistake("no credentials", {"storage.credentials": REMOVED}, "spec.storage", "must have `credentials` beside"),
     Mistake("S3 without an endpoint", {"storage.endpoint": REMOVED}, "spec.storage", "must have `endpoint` when"),
     Mistake(
         "AWS without a region",
@@ -477,6 +514,7 @@ UPDATE_MISTAKES: Final = (
     Mistake("passing through", {"recording.video.passthrough": {}}, "spec.recording.video.passthrough", _FIXED),
     Mistake("another time to come", {"recording.maxWaitSeconds": 60}, "spec.recording.maxWaitSeconds", _FIXED),
     Mistake("another slice length", {"recording.sliceSeconds": 10}, "spec.recording.sliceSeconds", _FIXED),
+    Mistake("a directory", {"storage": {"directory": _CLAIM}}, "spec.storage.directory", _FIXED),
     Mistake("another vendor", {"storage.vendor": "AWS"}, "spec.storage.vendor", _FIXED),
     Mistake("a prefix that was not there", {"storage.prefix": "a"}, "spec.storage.prefix", _FIXED),
     Mistake(
@@ -489,18 +527,18 @@ UPDATE_MISTAKES: Final = (
 """Changes to a recording that exists, which it must not take."""
 
 STORED_MISTAKES: Final = (
-    Mistake("another bucket", {"storage.bucket": "elsewhere"}, "spec.storage.bucket", "once a slice is in the bucket"),
+    Mistake("another bucket", {"storage.bucket": "elsewhere"}, "spec.storage.bucket", "once a slice is in the store"),
     Mistake(
         "another endpoint",
         {"storage.endpoint": "https://b.example.com"},
         "spec.storage.endpoint",
-        "once a slice is in the bucket",
+        "once a slice is in the store",
     ),
     Mistake(
         "a region that was not there",
         {"storage.region": "eu-north-1"},
         "spec.storage.region",
-        "once a slice is in the bucket",
+        "once a slice is in the store",
     ),
 )
 """Changes that a recording takes until its first slice is verified, and not afterwards."""
@@ -588,6 +626,11 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "AWS by the SDK's number": {"storage.vendor": "AWS", "storage.region": 7, "storage.endpoint": REMOVED},
     "Aliyun by name": {"storage.vendor": "Aliyun", "storage.region": "hangzhou", "storage.endpoint": REMOVED},
     "a region with S3": {"storage.region": "eu-north-1"},
+    "a directory": {"storage": {"directory": _CLAIM, "prefix": "a/b"}},
+    "a backup in another directory of the claim": {
+        "storage": {"directory": _CLAIM},
+        "backup": {"directory": _CLAIM, "prefix": "spare"},
+    },
     "a claim": {"work": {"persistentVolumeClaim": {"size": "1Gi", "storageClassName": "fast"}}},
     "numbers as quantities": {"pod.resources": {"requests": {"cpu": 1, "memory": "256Mi"}}},
     "an affinity": {

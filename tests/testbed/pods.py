@@ -11,6 +11,13 @@ from typing import Any
 
 Manifest = dict[str, Any]
 
+_READ = """
+import json, pathlib, sys
+playlist = pathlib.Path(sys.argv[1])
+sizes = {path.name: path.stat().st_size for path in playlist.parent.iterdir()}
+print(json.dumps({"playlist": playlist.read_text(), "sizes": sizes}))
+"""
+
 IMAGE = "cloud-recording-testbed:dev"
 S3_PORT = 7070
 RTMP_PORT = 1935
@@ -92,6 +99,23 @@ def unwritable_volume(name: str) -> Manifest:
         "hostPath": {"path": f"/var/lib/kubelet/{name}", "type": "DirectoryOrCreate"},
     }
     return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+
+
+def claim_reader(name: str, *, claim: str, playlist: str) -> Manifest:
+    """Returns a pod of somebody else's that prints a playlist of the claim, and the size of each file beside it."""
+    container = _container("reader", ["python3", "-c", _READ, f"/films/{playlist}"])
+    container["volumeMounts"] = [{"name": "films", "mountPath": "/films", "readOnly": True}]
+    spec = _pod_spec(container)
+    # Not the recorder's user: the group of what recordings put on claims is enough.
+    others = {"runAsUser": 1000, "runAsGroup": 1000, "supplementalGroups": [spec["securityContext"].pop("fsGroup")]}
+    spec["securityContext"].update(others)
+    volumes = [{"name": "films", "persistentVolumeClaim": {"claimName": claim}}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {**spec, "restartPolicy": "Never", "volumes": volumes},
+    }
 
 
 def participant(

@@ -15,7 +15,7 @@ _READY: Final = '.status.conditions[?(@.type=="Ready")]'
 
 _DESCRIPTION: Final = (
     "A CloudRecording records one channel: one pod joins it, cuts what it hears and sees into slices, and uploads them "
-    "to a bucket while it records. The status tells what is really there."
+    "to a bucket, or puts them into a directory, while it records. The status tells what is really there."
 )
 
 
@@ -36,9 +36,9 @@ _COLUMNS: Final = [
         "Progress",
         "integer",
         ".status.progressPercent",
-        "Percentage of the files written so far that are in the bucket.",
+        "Percentage of the files written so far that are in the store.",
     ),
-    _column("Slices", "integer", ".status.slices.uploaded", "Slices in the bucket."),
+    _column("Slices", "integer", ".status.slices.uploaded", "Slices in the store."),
     _column("Duration", "integer", ".status.recordedSeconds", "Seconds recorded."),
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the resource was created."),
     _column("Playlist", "string", ".status.playlist", "Name of the playlist.", wide=True),
@@ -65,7 +65,8 @@ def _fixed_once_stored_rules() -> list[Schema]:
         if not Storage.model_fields[name].is_required():
             here, before = f"has({field})", f"has({field.replace('self', 'oldSelf', 1)})"
             same = f"{here} == {before} && (!{here} || {same})"
-        there = f"has(part.storage) && has(part.storage.place.{name}) && part.storage.place.{name} == {field}"
+        place = "part.storage.place"
+        there = f"has(part.storage) && has({place}) && has({place}.{name}) && {place}.{name} == {field}"
         back = f"has({field}) && has(self.status.parts) && self.status.parts.exists(part, {there})"
         rule = f"{_NOTHING_STORED} || ({same}) || ({back})"
         rules.append({"rule": rule, "message": FIXED_ONCE_STORED_MESSAGE, "fieldPath": f".spec.storage.{name}"})

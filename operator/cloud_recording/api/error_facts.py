@@ -100,7 +100,7 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
         ),
         RecordingErrorCode.UPLOADER_FAILED: ErrorFacts(
             Reason.UPLOADER_FAILED,
-            "The bucket did not take a file; recording goes on, the file waits on the work volume, or goes to the "
+            "The store did not take a file; recording goes on, the file waits on the work volume, or goes to the "
             "backup, and is tried again.",
             Remedy("Mend what the message and the condition `StorageReady` name; the upload goes on by itself."),
             heals=True,
@@ -109,8 +109,8 @@ ERRORS: Final[Mapping[RecordingErrorCode, ErrorFacts]] = MappingProxyType(
             Reason.BACKUP_FAILED,
             "The backup store did not take a file either; the file waits on the work volume.",
             Remedy(
-                "Mend what the message names of `spec.backup`: its bucket, its Secret or the network to it; it is "
-                "tried again by itself."
+                "Mend what the message names of `spec.backup`: its bucket or claim, its Secret or the network to it; "
+                "it is tried again by itself."
             ),
             worth_repeating=False,
             heals=True,

@@ -58,6 +58,8 @@ def _of_room(room: LiveKit, field: str) -> Iterator[NeededKey]:
 def _of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:
     if storage.ca_secret_ref:
         yield NeededKey(f"{field}.caSecretRef", storage.ca_secret_ref)
+    if storage.credentials is None:
+        return
     bucket = storage.credentials.secret_ref
     for key in (bucket.access_key_key, bucket.secret_key_key):
         yield NeededKey(f"{field}.credentials.secretRef", SecretKeyRef(name=bucket.name, key=key))

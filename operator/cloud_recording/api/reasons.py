@@ -30,7 +30,7 @@ class ConditionType(OpenEnum):
 CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
     {
         ConditionType.READY: "The summary. True while the recording does what was asked of it and after it completed; "
-        "False while it is being started, waits for something, or failed. It stays True while the bucket fails and "
+        "False while it is being started, waits for something, or failed. It stays True while the store fails and "
         "media is kept safe on the work volume. Its reason is the first word of the STATUS column. Always present.",
         ConditionType.RECONCILING: "True while the operator or the recorder is on the way to what the spec asks for. "
         "Absent otherwise.",
@@ -39,13 +39,14 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
         ConditionType.RECORDING: "True only while the recorder's last word, a moment ago, is that it records, and its "
         "pod is ready (or began so recently that its first probe is still to come); Unknown when the recorder cannot "
         "be heard; False before, while paused and after.",
-        ConditionType.STORAGE_READY: "True when the bucket refuses nothing that is put, verified by its own answers; "
-        "False since it refused, with the cause. It is tried before the first slice is there, with the very key and "
-        "place. Absent before the trial. While it is False, its reason stands in the STATUS column, after a comma.",
-        ConditionType.UPLOADED: "True once every file of the recording is in the bucket, verified by the bucket's own "
-        "answer.",
-        ConditionType.BACKED_UP: "True when at least one file had to go to the backup store and is not in the bucket; "
-        "False while there is none. Absent where `spec.backup` asks for no backup.",
+        ConditionType.STORAGE_READY: "True when the bucket, or directory, refuses nothing that is put, verified by "
+        "its own answers; False since it refused, with the cause. It is tried before the first slice is there, with "
+        "the very key and place. Absent before the trial. While it is False, its reason stands in the STATUS column, "
+        "after a comma.",
+        ConditionType.UPLOADED: "True once every file of the recording is in `spec.storage`, verified by the store's "
+        "own answer.",
+        ConditionType.BACKED_UP: "True when at least one file had to go to the backup store and is not in "
+        "`spec.storage`; False while there is none. Absent where `spec.backup` asks for no backup.",
         ConditionType.SUCCEEDED: "Unknown while the recording runs, then True or False for good.",
         ConditionType.FINISHED: "True once the recording is over and nothing more will happen, whether it succeeded or "
         "not: made for `kubectl wait --for=condition=Finished`.",
@@ -61,6 +62,7 @@ class Reason(OpenEnum):
     SECRET_UNUSABLE = "SecretUnusable"  # noqa: S105 - likewise
     STREAMS_REFUSED = "StreamsRefused"
     ROOM_REFUSED = "RoomRefused"
+    WAITING_FOR_VOLUME = "WaitingForVolume"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REJECTED = "PodRejected"
@@ -155,7 +157,7 @@ class ResolvedBy(Enum):
     """What ends an error in `status.lastError`: `last_error` looks for it in what the part reports."""
 
     NOTHING = "nothing: it stays the last error"
-    UPLOADS = "the bucket takes files again"
+    UPLOADS = "the store takes files again"
     BACKUP = "the backup store takes files again"
     SECRETS = "every Secret is there again"
     WORK_VOLUME = "the pause that the work volume brought about is over"
@@ -175,7 +177,9 @@ class ReasonFacts:
     """What to do about it, while nothing is stored."""
     _: KW_ONLY
     remedy_once_stored: Remedy | None = None
-    """What instead, when a slice is in the bucket already and the storage's place cannot change any more."""
+    """What instead, when a slice is in the store already and the storage's place cannot change any more."""
+    remedy_of_directory: Remedy | None = None
+    """What instead, where the store is a directory."""
     remedy_while_recording: Remedy | None = None
     """What instead, when it befalls a part that has begun to record."""
     as_asked: bool = False
@@ -195,8 +199,11 @@ class ReasonFacts:
     resolved_by: ResolvedBy = ResolvedBy.NOTHING
     """What ends it as an error."""
 
-    def remedy_text(self, *, stored: bool = False) -> str:
-        """What to do about it, in words for a status, depending on whether a slice is in the bucket already."""
+    def remedy_text(self, *, stored: bool = False, directory: bool = False) -> str:
+        """What to do about it, in words for a status, depending on whether a slice is in the store already, and on
+        whether that is a directory."""
+        if directory and self.remedy_of_directory:
+            return self.remedy_of_directory.text
         return self.remedy_once_stored.text if stored and self.remedy_once_stored else self.remedy.text
 
 
@@ -235,8 +242,14 @@ def _wrong_key(meaning: str, mend: str) -> ReasonFacts:
     return ReasonFacts(meaning, Remedy(f"{mend} {where}; the next attempt uses it."))
 
 
-def _passing(meaning: str, mend: str) -> ReasonFacts:
-    return ReasonFacts(meaning, Remedy(f"{mend}; until then files wait on the work volume, or go to `spec.backup`."))
+def _passing(meaning: str, mend: str, *, of_directory: str | None = None) -> ReasonFacts:
+    """A trouble that ends where it is; `of_directory` is what ends it there, if that is something else."""
+    directory = None if of_directory is None else _until(of_directory)
+    return ReasonFacts(meaning, _until(mend), remedy_of_directory=directory)
+
+
+def _until(mend: str) -> Remedy:
+    return Remedy(f"{mend}; until then files wait on the work volume, or go to `spec.backup`.")
 
 
 _BUCKET: Final = "spec.storage.bucket"
@@ -251,10 +264,13 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         "The directory that takes the files is not there.", "Create it, or mount what is to be there"
     ),
     Reason.ACCESS_DENIED: ReasonFacts(
-        "The access key may not put objects there.",
+        "The access key, or the recorder's user in a directory, may not put files there.",
         Remedy(
             "Let the key put objects (`s3:PutObject`) under `spec.storage.prefix`, or put another key into the Secret "
             "that `spec.storage.credentials.secretRef` names."
+        ),
+        remedy_of_directory=_until(
+            "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
         ),
     ),
     Reason.INVALID_ACCESS_KEY: _wrong_key("The server does not know the access key.", "Correct the access key"),
@@ -266,7 +282,11 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.WRONG_REGION: _wrong_place(
         "The bucket is in another region.", "Make the bucket answer in the region that is named", _REGION, _ENDPOINT
     ),
-    Reason.STORAGE_FULL: _passing("The bucket has reached its quota.", "Raise its quota, or make room"),
+    Reason.STORAGE_FULL: _passing(
+        "The bucket has reached its quota, or the directory's volume is full.",
+        "Raise its quota, or make room",
+        of_directory="Enlarge the claim, or make room in its volume",
+    ),
     Reason.STORAGE_SERVER_ERROR: _passing(
         "The storage server says that it has trouble of its own.", "Wait, or ask who runs it"
     ),
@@ -275,7 +295,9 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         "Mend what its words name, such as the key or its rights, or ask who runs it",
     ),
     Reason.UPLOAD_UNVERIFIED: _passing(
-        "The storage server's answer does not prove that it holds what was sent.", "Ask who runs it"
+        "The store's answer does not prove that it holds what was sent.",
+        "Ask who runs it",
+        of_directory="Check the disk of the claim's volume",
     ),
     Reason.STORED_FILE_GONE: _passing("The store has lost a file that it held.", "Put it back"),
     Reason.STORAGE_HOST_UNKNOWN: _wrong_place(
@@ -300,8 +322,13 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
             commands=(_COPY,),
         ),
     ),
-    Reason.STORAGE_TIMEOUT: _wrong_place(
-        "The endpoint does not answer in time.", "Mend the network, or ask who runs the server", _ENDPOINT
+    Reason.STORAGE_TIMEOUT: replace(
+        _wrong_place(
+            "The endpoint, or the directory's volume, does not answer in time.",
+            "Mend the network, or ask who runs the server",
+            _ENDPOINT,
+        ),
+        remedy_of_directory=_until("Check the disk of the claim's volume, or the network that it is on"),
     ),
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(
         "The bucket's keys cannot be read in the pod.", "Have both keys, not empty,"
@@ -312,7 +339,7 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.STORAGE_CONFIGURATION_INVALID: _wrong_place(
         "The storage cannot be used as the spec configures it.", "Mend what the message names", _ENDPOINT, _REGION
     ),
-    Reason.STORAGE_FAILED: _passing("The bucket cannot be written to.", "Mend what the message names"),
+    Reason.STORAGE_FAILED: _passing("The store cannot be written to.", "Mend what the message names"),
 }
 
 STORAGE_REASONS: Final = frozenset(_STORAGE_FACTS)
@@ -370,6 +397,16 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             refused=True,
             resolved_by=ResolvedBy.PARTICIPANTS,
         ),
+        Reason.WAITING_FOR_VOLUME: ReasonFacts(
+            "A claim that the pod mounts, that of `spec.storage.directory`, `spec.backup.directory` or `spec.work`, is "
+            "not there or has no volume; the message is the scheduler's.",
+            Remedy(
+                "Create the claim that the message names, or see what keeps it without a volume: `kubectl describe "
+                "pvc`; the recording goes on by itself.",
+                commands=("kubectl describe pvc",),
+            ),
+            warns=True,
+        ),
         Reason.UNSCHEDULABLE: ReasonFacts(
             "No node has room for the pod; the message is the scheduler's.",
             Remedy(
@@ -419,7 +456,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             as_asked=True,
         ),
         Reason.WORK_VOLUME_FULL: ReasonFacts(
-            "Nothing is recorded: the work volume is nearly full of slices that the bucket has not taken, or the "
+            "Nothing is recorded: the work volume is nearly full of slices that the store has not taken, or the "
             "node's disk of other things, and what is recorded is not thrown away. The gap goes on until there is "
             "room.",
             Remedy(
@@ -454,19 +491,19 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.STOPPING: ReasonFacts("The recorder is leaving the channel; the message says why."),
         Reason.DELETING: ReasonFacts(
-            "The resource was deleted; it stays until what was recorded is in the bucket.",
+            "The resource was deleted; it stays until what was recorded is in the store.",
             Remedy(
                 "To throw away what is not uploaded: `kubectl annotate crec NAME cloudrecording.dev/discard=true`.",
                 commands=("kubectl annotate crec NAME cloudrecording.dev/discard=true",),
             ),
         ),
-        Reason.UPLOADING: ReasonFacts("Files are on their way to the bucket."),
-        Reason.UPLOADED: ReasonFacts("Every file is in the bucket."),
+        Reason.UPLOADING: ReasonFacts("Files are on their way to the store."),
+        Reason.UPLOADED: ReasonFacts("Every file is in `spec.storage`."),
         Reason.BACKED_UP: ReasonFacts(
-            "Every file is durable, at least one of them in the backup store and not in the bucket.",
+            "Every file is durable, at least one of them in the backup store and not in `spec.storage`.",
             Remedy(
-                "Mend what `StorageReady` names: while the recorder's pod runs, the bucket then gets everything. "
-                "Afterwards copy from the backup store what the manifest there says that the bucket has not "
+                "Mend what `StorageReady` names: while the recorder's pod runs, `spec.storage` then gets everything. "
+                "Afterwards copy from the backup store what the manifest there says that it has not "
                 "('When the bucket fails' in the operations guide)."
             ),
         ),
@@ -526,7 +563,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.DEADLINE_EXCEEDED: ReasonFacts(
             "`spec.uploadGraceSeconds` or `spec.deletionDeadlineSeconds` ran out before everything was uploaded.",
-            Remedy("Look at `status.lastError`; allow more time where the bucket is slow."),
+            Remedy("Look at `status.lastError`; allow more time where the store is slow."),
             discards=True,
         ),
         Reason.DISCARDED: ReasonFacts(
@@ -558,7 +595,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT, resolved_by=ResolvedBy.CAPTURE),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
-        Reason.WRITABLE: ReasonFacts("The bucket refuses nothing that is put, verified by its own answers."),
+        Reason.WRITABLE: ReasonFacts("The store refuses nothing that is put, verified by its own answers."),
         **{reason: replace(facts, resolved_by=ResolvedBy.UPLOADS) for reason, facts in _STORAGE_FACTS.items()},
     }
 )

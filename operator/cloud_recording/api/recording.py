@@ -70,6 +70,14 @@ def _has_recorded_source(spec: CloudRecordingSpec) -> bool:
     return any((source in HEARD) == (kinds is StreamKinds.AUDIO_ONLY) for source in room.sources)
 
 
+def _differs(name: str, inner: str = "", *, absent: str = "") -> str:
+    """In CEL, that `backup` has another value for the optional field than `storage`."""
+    backup, storage = (
+        f"(has(self.{store}.{name}) ? self.{store}.{name}{inner} : '{absent}')" for store in ("backup", "storage")
+    )
+    return f"{backup} != {storage}"
+
+
 class CloudRecordingSpec(SpecModel):
     """What to record, where to store it, and what the recording should be doing now."""
 
@@ -111,12 +119,8 @@ class CloudRecordingSpec(SpecModel):
                 field=".channel.livekit.sources",
             ),
             Rule(
-                "!has(self.backup) || self.backup.vendor != self.storage.vendor || "
-                "self.backup.bucket != self.storage.bucket || "
-                "(has(self.backup.endpoint) ? self.backup.endpoint : '') != "
-                "(has(self.storage.endpoint) ? self.storage.endpoint : '') || "
-                "(has(self.backup.prefix) ? self.backup.prefix : '') != "
-                "(has(self.storage.prefix) ? self.storage.prefix : '')",
+                f"!has(self.backup) || {_differs('vendor', absent='S3')} || {_differs('bucket')} || "
+                f"{_differs('endpoint')} || {_differs('prefix')} || {_differs('directory', '.claimName')}",
                 "must be another place than `storage`",
                 lambda spec: spec.backup is None or not spec.backup.is_same_place(spec.storage),
                 field=".backup",
@@ -128,10 +132,12 @@ class CloudRecordingSpec(SpecModel):
     recording: RecordingOptions = Field(
         default=RecordingOptions(), description="What is recorded of the channel, and how."
     )
-    storage: Storage = Field(description="The bucket that the recording is uploaded to while it is made.")
+    storage: Storage = Field(
+        description="The store, a bucket or a directory, that takes the recording while it is made."
+    )
     backup: BackupStorage | None = Field(
         default=None,
-        description="A second bucket, which takes what `storage` does not while that fails. As soon as `storage` "
+        description="A second store, which takes what `storage` does not while that fails. As soon as `storage` "
         "answers again it gets everything from there, under its own names; nothing in the backup is ever deleted. A "
         "recording whose `storage` still fails at the end is concluded in the backup (`BackedUp`). Another engine than "
         "the default one has no backup.",
@@ -154,7 +160,7 @@ class CloudRecordingSpec(SpecModel):
     )
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
         default=None,
-        description="How long after its end the resource is deleted; never if left out. Files in the bucket stay.",
+        description="How long after its end the resource is deleted; never if left out. Files in the store stay.",
     )
     restart: Restart = Field(default=Restart(), description="What happens when the recorder fails or its pod is lost.")
     work: WorkVolume = Field(

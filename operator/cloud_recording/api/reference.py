@@ -20,7 +20,8 @@ _INTRODUCTION: Final = """\
 cloudrecording.spec` says the same.
 
 A CloudRecording records one channel: one pod joins it, cuts what it hears and sees into slices, and uploads them to a
-bucket while it records. A recording is finished for good after a stop: to record again, create another one.
+bucket, or puts them into a directory, while it records. A recording is finished for good after a stop: to record again,
+create another one.
 
 Unknown fields are refused by `kubectl`; a program should ask for the same with `fieldValidation=Strict`.
 
@@ -33,7 +34,7 @@ _SPEC_INTRODUCTION: Final = """\
 ## Spec
 
 *Fixed* fields cannot change after creation; the content of a Secret that they name can, and is taken over. *Until
-stored* means that a field can change until the first slice is verified in the bucket: what was recorded by then goes to
+stored* means that a field can change until the first slice is verified in the store: what was recorded by then goes to
 the new place, too, and a change that comes too late is refused, by the API server or by the recorder, which says so in
 an Event. Everything else may be changed at any time and is taken over by a running recording, without a gap.
 """
@@ -178,6 +179,12 @@ def _reasons() -> str:
 
 
 def _what_to_do(facts: ReasonFacts) -> str:
+    if facts.remedy_of_directory is not None:
+        return f"{_of_buckets(facts)} In a directory: {facts.remedy_of_directory.text}"
+    return _of_buckets(facts)
+
+
+def _of_buckets(facts: ReasonFacts) -> str:
     if facts.remedy_once_stored is not None:
         return f"{facts.remedy.text} Once one is: {facts.remedy_once_stored.text}"
     if facts.remedy_while_recording is not None:

@@ -17,8 +17,7 @@ Schema = dict[str, Any]
 
 FIXED_MESSAGE: Final = "must not change after creation; create a new recording instead"
 FIXED_ONCE_STORED_MESSAGE: Final = (
-    "must not change once a slice is in the bucket, as a recording's files stay together; create a new recording "
-    "instead"
+    "must not change once a slice is in the store, as a recording's files stay together; create a new recording instead"
 )
 _INT32_MAX: Final = 2**31 - 1
 _KEPT_KEYS: Final = (

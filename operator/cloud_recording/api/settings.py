@@ -80,7 +80,7 @@ class LeaderElectionSettings(SpecModel):
 class AllowedSettings(SpecModel):
     """What a user may ask for in a recording.
 
-    An entry of `secrets`, `labels` or `annotations` is a name or key; `*` ends a prefix.
+    An entry of `secrets`, `claims`, `labels` or `annotations` is a name or key; `*` ends a prefix.
     """
 
     protocols: tuple[str, ...] = tuple(dict.fromkeys((*URL_SCHEMES, *ROOM_SCHEMES)))
@@ -88,6 +88,7 @@ class AllowedSettings(SpecModel):
     stream_hosts: tuple[HostPattern, ...] = (ANY_HOST,)
     endpoints: tuple[HostPattern, ...] = (ANY_HOST,)
     secrets: tuple[str, ...] = ("*",)
+    claims: tuple[str, ...] = ("*",)
     service_accounts: tuple[Name, ...] = ()
     priority_classes: tuple[Name, ...] = ()
     labels: tuple[str, ...] = ("*",)

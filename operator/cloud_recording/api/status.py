@@ -43,7 +43,7 @@ class Amounts(KeptModel):
     """How much was written, and where it is now."""
 
     written: Count = Field(default=0, description="Closed on the work volume so far.")
-    uploaded: Count = Field(default=0, description="In the bucket, verified by the bucket's answer.")
+    uploaded: Count = Field(default=0, description="In `spec.storage`, verified by the store's answer.")
     backed_up: Count = Field(default=0, description="In the backup store and not yet brought home.")
     pending: Count = Field(default=0, description="On the work volume only.")
 
@@ -110,15 +110,22 @@ class Outcome(OpenEnum):
 
 
 class PartStorage(KeptModel):
-    """Where a part's files go, and whether the bucket takes them."""
+    """Where a part's files go, and whether the store takes them."""
 
-    place: StoragePlace = Field(description="Where they go.")
+    place: StoragePlace | None = Field(default=None, description="Where they go, if that is a bucket.")
+    claim_name: ObjectName | None = Field(
+        default=None, description="Claim that they go to, if `spec.storage` is a directory."
+    )
     ready: bool | None = Field(
-        default=None, description="Whether the bucket refuses nothing that is put; absent if untried."
+        default=None, description="Whether the store refuses nothing that is put; absent if untried."
     )
     reason: Reason | None = Field(default=None, description="Why it did not, in one word.")
     message: Message | None = Field(default=None, description="The same in a sentence.")
     time: Time | None = Field(default=None, description="Since when that is so.")
+
+    def said(self, sentence: str) -> str:
+        """The engine's sentence about the store, which names a directory by its path in the pod alone."""
+        return sentence if self.claim_name is None else f"claim '{self.claim_name}': {sentence}"
 
 
 class Pause(KeptModel):
@@ -129,14 +136,15 @@ class Pause(KeptModel):
 
 
 class Playlist(KeptModel):
-    """A playlist that is in the bucket."""
+    """A playlist that is in `spec.storage`."""
 
     part: Ordinal = Field(description="Number of the part whose slices it lists.")
     name: FileName = Field(description="Its name, without the storage's prefix.")
     url: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="Its URL in the bucket; reading it may need credentials."
+        default=None,
+        description="Its URL in the bucket; reading it may need credentials. In a directory it has none.",
     )
-    mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the bucket.")
+    mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the store.")
     mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(default=None, description="URL of that MP4.")
 
 
@@ -183,7 +191,7 @@ class Part(KeptModel):
         default=None, description="Whether the recorder's library offers more than the published interface."
     )
     storage: PartStorage | None = Field(
-        default=None, description="Where the part's files go, and whether the bucket takes them."
+        default=None, description="Where the part's files go, and whether the store takes them."
     )
     pause: Pause | None = Field(default=None, description="Why nothing is recorded at present, while that is so.")
     outcome: Outcome | None = Field(default=None, description="How the part ended, by its own account.")
@@ -202,11 +210,12 @@ class Part(KeptModel):
     stop_time: Time | None = Field(default=None, description="When the part stopped recording.")
     end_time: Time | None = Field(default=None, description="When the pod ended.")
     playlist: FileName | None = Field(default=None, description="Name of the part's playlist.")
-    mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the bucket.")
+    mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the store.")
     mp4_missing: Message | None = Field(default=None, description="Why the part has no MP4, though one was asked for.")
     backup_playlist: FileName | None = Field(
         default=None,
-        description="Name of the part's playlist in the backup store, while not all of its files are in the bucket.",
+        description="Name of the part's playlist in the backup store, while not all of its files are in "
+        "`spec.storage`.",
     )
     slices: Amounts = Field(default=Amounts(), description="Slices of the part.")
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
@@ -281,11 +290,13 @@ class CloudRecordingStatus(KeptModel):
     )
     playlist: FileName | None = Field(
         default=None,
-        description="Name of the newest part's playlist, without the storage's prefix, once it is in the bucket with a "
+        description="Name of the newest part's playlist, without the storage's prefix, once it is in the store with a "
         "slice in it.",
     )
     playlist_url: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="URL of that playlist; reading it may need credentials."
+        default=None,
+        description="URL of that playlist; reading it may need credentials. None in a directory, where `playlist` is a "
+        "file below `prefix` on the claim's volume.",
     )
     playlists: Annotated[tuple[Playlist, ...], Field(max_length=MOST_PLAYLISTS)] = Field(
         default=(),
@@ -301,13 +312,13 @@ class CloudRecordingStatus(KeptModel):
     )
     mp4: FileName | None = Field(
         default=None,
-        description="Name of the newest part's MP4, without the storage's prefix, once it is in the bucket, verified.",
+        description="Name of the newest part's MP4, without the storage's prefix, once it is in the store, verified.",
     )
     mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="URL of that MP4; reading it may need credentials."
+        default=None, description="URL of that MP4; reading it may need credentials. None in a directory."
     )
     progress_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        default=None, description="Share of the files written so far that are in the bucket, verified."
+        default=None, description="Share of the files written so far that are in the store, verified."
     )
     slices: Amounts | None = Field(default=None, description="Slices of all parts.")
     bytes: Amounts | None = Field(default=None, description="Bytes of the slices of all parts.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where recordings are stored: a bucket, how to reach it, and which Secret opens it."""
+"""Where recordings are stored: a bucket, how to reach it, and which Secret opens it; or a directory on a claim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from cloud_recording.api.base import KeptModel, SpecModel
+from cloud_recording.api.base import KeptModel, SpecModel, camel_case
 from cloud_recording.api.rules import Rule, all_of, kubernetes, matches, matches_not
 from cloud_recording.api.secret_refs import SecretKey, SecretKeyRef, SecretName
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, is_http_url, of_field
@@ -45,6 +45,31 @@ class StorageCredentials(SpecModel):
     secret_ref: BucketSecretRef = Field(
         description="Secret that holds the bucket's keys. Its content may change at any time: the next upload uses it.",
         json_schema_extra=kubernetes(fixed=True),
+    )
+
+
+ClaimName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=kubernetes(
+            matches(
+                "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+                "must be the name of a PersistentVolumeClaim: lower-case letters, digits, '-' and '.'",
+            )
+        ),
+    ),
+]
+
+
+class ClaimDirectory(SpecModel):
+    """The root directory of a claim's volume, which pods of recordings mount."""
+
+    claim_name: ClaimName = Field(
+        description="Name of a PersistentVolumeClaim in the namespace of the recording, which recordings neither make "
+        "nor delete. One that several nodes can mount (`ReadWriteMany`) lets a next part begin on another node while "
+        "the one before still has something to put there.",
     )
 
 
@@ -117,22 +142,42 @@ Region = Annotated[
     ),
 ]
 
+_OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", "credentials")
+"""What a directory has none of; nothing of that is dropped unseen."""
 _STORAGE_RULES = (
     Rule(
-        "self.vendor == 'S3' ? has(self.endpoint) : (has(self.region) || has(self.endpoint))",
-        "must have `endpoint` when `vendor` is 'S3', and `region` or `endpoint` for any other vendor",
+        "has(self.bucket) != has(self.directory)",
+        "must have exactly one of `bucket` and `directory`",
+        lambda storage: (storage.bucket is None) != (storage.directory is None),
+    ),
+    Rule(
+        "!has(self.bucket) || has(self.credentials)",
+        "must have `credentials` beside `bucket`",
+        lambda storage: storage.bucket is None or storage.credentials is not None,
+    ),
+    Rule(
+        f"!has(self.directory) || !({' || '.join(f'has(self.{camel_case(name)})' for name in _OF_BUCKETS)})",
+        "must have nothing beside `directory` but `prefix`: all else is a bucket's",
+        lambda storage: storage.directory is None or all(getattr(storage, name) is None for name in _OF_BUCKETS),
+    ),
+    Rule(
+        "!has(self.bucket) || has(self.endpoint) || (has(self.vendor) && self.vendor != 'S3' && has(self.region))",
+        "must have `endpoint` when `vendor` is 'S3' or left out, and `region` or `endpoint` for any other vendor",
         lambda storage: (
-            storage.endpoint is not None or (storage.vendor is not StorageVendor.S3 and storage.region is not None)
+            storage.bucket is None
+            or storage.endpoint is not None
+            or (storage.effective_vendor is not StorageVendor.S3 and storage.region is not None)
         ),
     ),
     Rule(
-        "!has(self.region) || type(self.region) != int || self.vendor != 'S3'",
+        "!has(self.region) || type(self.region) != int || (has(self.vendor) && self.vendor != 'S3')",
         "must be a region's name when `vendor` is 'S3'",
-        lambda storage: storage.vendor is not StorageVendor.S3 or not isinstance(storage.region, int),
+        lambda storage: storage.effective_vendor is not StorageVendor.S3 or not isinstance(storage.region, int),
         field=".region",
     ),
     Rule(
-        "!has(self.region) || type(self.region) != int || self.vendor != 'Qiniu' || self.region <= 3",
+        "!has(self.region) || type(self.region) != int || !has(self.vendor) || self.vendor != 'Qiniu' || "
+        "self.region <= 3",
         "must be from 0 to 3 when `vendor` is 'Qiniu'",
         lambda storage: (
             storage.vendor is not StorageVendor.QINIU or not isinstance(storage.region, int) or storage.region <= 3
@@ -143,7 +188,7 @@ _STORAGE_RULES = (
 
 
 class StoragePlace(KeptModel):
-    """What of a storage may change until the first slice is verified there."""
+    """What of a bucket may change until the first slice is verified there; of a directory nothing may."""
 
     bucket: Annotated[str, Field(max_length=63)] = Field(description="Name of the bucket.")
     endpoint: Annotated[str, Field(max_length=512)] | None = Field(
@@ -155,13 +200,14 @@ class StoragePlace(KeptModel):
 
 
 class Storage(SpecModel):
-    """A bucket and the way to it."""
+    """A bucket and the way to it, or a directory."""
 
     model_config = ConfigDict(json_schema_extra=kubernetes(*_STORAGE_RULES, *_ENDPOINT_RULES))
 
-    vendor: StorageVendor = Field(
-        default=StorageVendor.S3,
-        description="Who runs the bucket. S3 stands for any server that speaks the S3 protocol and needs `endpoint`.",
+    vendor: StorageVendor | None = Field(
+        default=None,
+        description="Who runs the bucket. S3, if left out: any server that speaks the S3 protocol; it needs "
+        "`endpoint`.",
         json_schema_extra=kubernetes(fixed=True),
     )
     region: Region | None = Field(
@@ -169,7 +215,15 @@ class Storage(SpecModel):
         description="Region of the bucket: its name, or the number the recorder SDK gives it. With `vendor` S3 it is "
         "the name that requests are signed with, 'us-east-1' if left out.",
     )
-    bucket: Bucket = Field(description="Name of the bucket.")
+    bucket: Bucket | None = Field(
+        default=None, description="Name of the bucket. Exactly one of `bucket` and `directory` is given."
+    )
+    directory: ClaimDirectory | None = Field(
+        default=None,
+        description="A directory for the store, instead of a bucket: recordings are files of a claim, which whatever "
+        "mounts it can play, copy or serve. Nothing is beside it but `prefix`.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
     endpoint: Endpoint | None = Field(
         default=None,
         description="URL of the storage server, such as 'https://s3.example.com'. Needed with `vendor` S3; for the "
@@ -177,7 +231,8 @@ class Storage(SpecModel):
     )
     prefix: Prefix | None = Field(
         default=None,
-        description="What every object's key begins with, such as 'meetings/2026'; '/' follows by itself.",
+        description="What every object's key begins with, such as 'meetings/2026'; '/' follows by itself. Of a "
+        "`directory`, the directories below it that files go to, which are made.",
         json_schema_extra=kubernetes(fixed=True),
     )
     addressing: Addressing | None = Field(
@@ -192,26 +247,35 @@ class Storage(SpecModel):
         "system's own.",
         json_schema_extra=kubernetes(fixed=True),
     )
-    credentials: StorageCredentials = Field(description="What opens the bucket.")
+    credentials: StorageCredentials | None = Field(
+        default=None, description="What opens the bucket; required beside `bucket`."
+    )
 
     def is_same_place(self, other: Storage) -> bool:
-        """Whether both have their files under the same keys of the same bucket."""
-        return all(getattr(self, name) == getattr(other, name) for name in ("vendor", "endpoint", "bucket", "prefix"))
+        """Whether both have their files under the same keys of the same bucket, or names of the same directory."""
+        names = ("effective_vendor", "endpoint", "bucket", "directory", "prefix")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    @property
+    def effective_vendor(self) -> StorageVendor:
+        """The vendor that holds when the spec leaves it out."""
+        return self.vendor or StorageVendor.S3
 
     @property
     def effective_addressing(self) -> Addressing:
         """The addressing that holds when the spec leaves it to the vendor."""
         if self.addressing is not None:
             return self.addressing
-        return Addressing.PATH if self.vendor is StorageVendor.S3 else Addressing.VIRTUAL_HOSTED
+        return Addressing.PATH if self.effective_vendor is StorageVendor.S3 else Addressing.VIRTUAL_HOSTED
 
 
 class BackupStorage(Storage):
-    """A second bucket, for what the first does not take."""
+    """A second store, for what the first does not take."""
 
-    credentials: StorageCredentials = Field(
+    credentials: StorageCredentials | None = Field(
+        default=None,
         description="What opens the backup's bucket: keys that put objects and get them (`s3:PutObject`, "
-        "`s3:GetObject`)."
+        "`s3:GetObject`); required beside `bucket`.",
     )
     after_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=60,

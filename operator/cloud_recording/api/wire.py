@@ -65,7 +65,9 @@ class RecordingDocument(RecordModel):
     spec: CloudRecordingSpec
     storage: Storage
     directory: str | None = None
-    """Of `cloud-recording run` alone: where the files go in place of `storage`."""
+    """Where the directory of `storage` is mounted, if that is one."""
+    backup_directory: str | None = None
+    """The same of the spec's `backup`."""
     callback_url: str
     engine: EngineLibrary
     protocols: tuple[str, ...]

@@ -13,6 +13,7 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.settings import AllowedSettings, OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus
+from cloud_recording.api.storage import Storage
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.domain import parts, playlist_url
 from cloud_recording.domain.ready_reason import ReadyReason
@@ -50,9 +51,8 @@ def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[s
     if spec.channel.livekit is not None:
         yield from _url_denials("spec.channel.livekit.url", spec.channel.livekit.url, settings.allowed)
     yield from _storage_denials(spec, settings.allowed)
-    if spec.backup is not None and not is_listed(playlist_url.host(spec.backup), settings.allowed.endpoints):
-        host = playlist_url.host(spec.backup)
-        yield f"`spec.backup` must not lead to '{host}': the administrator does not allow it"
+    if spec.backup is not None:
+        yield from _store_denials("spec.backup", spec.backup, settings.allowed)
     if spec.pod is not None:
         yield from _pod_denials(spec.pod, settings.allowed)
 
@@ -72,12 +72,21 @@ def _url_denials(field: str, url: str, allowed: AllowedSettings) -> Iterator[str
 
 def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
     """Without these, whoever may make recordings could have any Secret of the namespace sent to a server of theirs."""
-    host = playlist_url.host(spec.storage)
-    if not is_listed(host, allowed.endpoints):
-        yield f"`spec.storage` must not lead to '{host}': the administrator does not allow it"
+    yield from _store_denials("spec.storage", spec.storage, allowed)
     for name in sorted({needed.ref.name for needed in needed_keys(spec)}):
         if not _matches(name, allowed.secrets):
             yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
+
+
+def _store_denials(field: str, storage: Storage, allowed: AllowedSettings) -> Iterator[str]:
+    if storage.directory is not None:
+        claim = storage.directory.claim_name
+        if not _matches(claim, allowed.claims):
+            yield f"`{field}.directory` must not be on the claim '{claim}': the administrator does not allow it"
+        return
+    host = playlist_url.host(storage)
+    if not is_listed(host, allowed.endpoints):
+        yield f"`{field}` must not lead to '{host}': the administrator does not allow it"
 
 
 def _pod_denials(pod: PodOptions, allowed: AllowedSettings) -> Iterator[str]:

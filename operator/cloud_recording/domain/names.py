@@ -40,6 +40,9 @@ POD_DOCUMENTS_PATH: Final = "/etc/cloud-recording/pod"
 SECRETS_PATH: Final = "/etc/cloud-recording/secrets"
 TOKEN_PATH: Final = f"/var/run/secrets/{GROUP}"
 WORK_PATH: Final = "/var/lib/cloud-recording"
+STORAGE_PATH: Final = "/mnt/storage"
+BACKUP_PATH: Final = "/mnt/backup"
+"""Where a directory of `storage`, or of `backup`, is mounted."""
 
 RECORDER_CONTAINER: Final = "recorder"
 PROBE_PORT: Final = 8080

@@ -6,6 +6,7 @@ The pod was read live, so that it not being there is a fact. Facts only: what fo
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +24,9 @@ MOST_RUNNER_RESTARTS: Final = 5
 """Crashes of a pod's container after which the part is given up: the kubelet's back-off has then reached minutes."""
 
 _IMAGE_PROBLEMS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_WANTS_VOLUME: Final = re.compile(r"persistentvolumeclaim|persistent volumes to bind", re.IGNORECASE)
+"""What the scheduler's message has of a claim that is not there, is being deleted, or has no volume."""
+
 _CRASH_LOOP: Final = "CrashLoopBackOff"
 _OUT_OF_MEMORY: Final = "OOMKilled"
 _EVICTED: Final = "Evicted"
@@ -121,7 +125,8 @@ def _why_waiting(pod: PodView) -> tuple[Reason | None, str | None]:
     if pod.deleted_at is not None:
         return Reason.POD_ENDED, _why_deleted(pod)
     if pod.unscheduled is not None:
-        return Reason.UNSCHEDULABLE, pod.unscheduled.message
+        volume = _WANTS_VOLUME.search(pod.unscheduled.message or "")
+        return Reason.WAITING_FOR_VOLUME if volume else Reason.UNSCHEDULABLE, pod.unscheduled.message
     if pod.waiting is None:
         return None, None
     if pod.waiting.reason in _IMAGE_PROBLEMS:

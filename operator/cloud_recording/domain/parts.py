@@ -190,7 +190,7 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
         pod=names.pod_name(recording=recording.metadata.name, uid=recording.metadata.uid, part=number),
         file_prefix=names.file_prefix(number),
         offset_seconds=_offset(newest(status), now=now),
-        storage=PartStorage(place=stored_place(status) or place_of(recording.spec.storage)),
+        storage=_untried_storage(recording, status),
     )
     parts = (*status.parts, part)
     earlier = status.earlier_parts
@@ -208,6 +208,12 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
     # Who was in the channel is told anew by the part that is to capture.
     nobody: dict[str, object] = {"participants": (), "participant_count": 0} if number else {}
     return status.model_copy(update={"parts": parts, "earlier_parts": earlier, **nobody})
+
+
+def _untried_storage(recording: CloudRecording, status: CloudRecordingStatus) -> PartStorage:
+    storage = recording.spec.storage
+    claim = storage.directory.claim_name if storage.directory is not None else None
+    return PartStorage(place=stored_place(status) or place_of(storage), claim_name=claim)
 
 
 def _offset(former: Part | None, *, now: datetime) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the recording's playlists are found in their buckets, as URLs."""
+"""Where the recording's playlists are found in their buckets, as URLs; in a directory they have none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VENDOR_DOMAINS: Final[Mapping[StorageVendor, str]] = {
 
 
 def url(storage: Storage, name: str) -> str | None:
-    """The file's URL; None for a vendor's region whose host only the engine knows."""
+    """The file's URL; None in a directory, and for a vendor's region whose host only the engine knows."""
     endpoint = _endpoint(storage)
     if endpoint is None:
         return None
@@ -61,11 +61,11 @@ def backup_playlists_of(recording: CloudRecording, status: CloudRecordingStatus)
 
 
 def host(storage: Storage) -> str:
-    """The host that the bucket's keys are sent to, without the bucket; for vendors by their domain."""
+    """The host that a bucket's keys are sent to, without the bucket; for vendors by their domain."""
     endpoint = _endpoint(storage)
     if endpoint is not None:
         return urlsplit(endpoint).hostname or ""
-    return f"{storage.region}.{_VENDOR_DOMAINS[storage.vendor]}"
+    return f"{storage.region}.{_VENDOR_DOMAINS[storage.effective_vendor]}"
 
 
 def _endpoint(storage: Storage) -> str | None:

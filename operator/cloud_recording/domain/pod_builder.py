@@ -132,6 +132,7 @@ def build_pod(
                 {"name": "pod", "downwardAPI": {"items": list(_documents())}},
                 {"name": "token", "projected": {"defaultMode": 0o440, "sources": [_token()]}},
                 {"name": "secrets", "projected": {"defaultMode": 0o440, "sources": list(_secret_sources(spec))}},
+                *_directory_volumes(spec),
             ],
         },
     }
@@ -256,6 +257,7 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
             {"name": "pod", "mountPath": names.POD_DOCUMENTS_PATH, "readOnly": True},
             {"name": "token", "mountPath": names.TOKEN_PATH, "readOnly": True},
             {"name": "secrets", "mountPath": names.SECRETS_PATH, "readOnly": True},
+            *_directory_mounts(spec),
         ],
     }
 
@@ -310,6 +312,27 @@ def _work_volume(spec: CloudRecordingSpec, *, claim: str) -> Json:
         return {"persistentVolumeClaim": {"claimName": claim}}
     empty_dir = spec.work.empty_dir
     return {"emptyDir": {"sizeLimit": empty_dir.size_limit} if empty_dir else {}}
+
+
+def _directories(spec: CloudRecordingSpec) -> Iterator[tuple[str, str, str]]:
+    """Volume, claim and path of each store that is a directory; a claim that is both has one volume."""
+    volumes: dict[str, str] = {}
+    for name, storage, path in (
+        ("storage", spec.storage, names.STORAGE_PATH),
+        ("backup", spec.backup, names.BACKUP_PATH),
+    ):
+        if storage is not None and storage.directory is not None:
+            claim = storage.directory.claim_name
+            yield volumes.setdefault(claim, name), claim, path
+
+
+def _directory_volumes(spec: CloudRecordingSpec) -> list[Json]:
+    claims = {volume: claim for volume, claim, _ in _directories(spec)}
+    return [{"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, claim in claims.items()]
+
+
+def _directory_mounts(spec: CloudRecordingSpec) -> list[Json]:
+    return [{"name": volume, "mountPath": path} for volume, _, path in _directories(spec)]
 
 
 def _documents() -> Iterator[Json]:

@@ -30,6 +30,8 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
         part=PartIdentity(number=part.number, file_prefix=part.file_prefix),
         spec=spec.model_copy(update={"pod": None, "storage": storage}),
         storage=storage,
+        directory=None if spec.storage.directory is None else names.STORAGE_PATH,
+        backup_directory=None if spec.backup is None or spec.backup.directory is None else names.BACKUP_PATH,
         callback_url=settings.callbacks.url,
         engine=EngineLibrary(name=spec.engine.name, library_path=settings.engines[spec.engine.name]),
         protocols=tuple(scheme for scheme in settings.allowed.protocols if scheme in URL_SCHEMES),
@@ -59,10 +61,10 @@ def desired_state_document(
 
 def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSettings) -> StoragePlace | None:
     """Where the part's files go on going, as the administrator does not allow where the spec wants them now."""
-    refused = part.storage is not None and not is_listed(
-        playlist_url.host(recording.spec.storage), settings.allowed.endpoints
-    )
-    return part.storage.place if refused and part.storage is not None else None
+    place = part.storage.place if part.storage is not None else None
+    if place is None or is_listed(playlist_url.host(recording.spec.storage), settings.allowed.endpoints):
+        return None
+    return place
 
 
 def compact_json(document: object) -> str:

@@ -232,9 +232,9 @@ def pending_message(slices: Amounts | None) -> str:
 
 
 def backed_up_message(slices: Amounts | None) -> str:
-    """How much the backup store has that the bucket has not; nothing where that is no slice."""
+    """How much the backup store has that `storage` has not; nothing where that is no slice."""
     return (
-        f"{slices_are(slices.backed_up)} in the backup store and not in the bucket"
+        f"{slices_are(slices.backed_up)} in the backup store and not in `storage`"
         if slices and slices.backed_up
         else ""
     )

@@ -79,7 +79,7 @@ def _as_it_happened(error: LastError | None) -> LastError | None:
 
 
 def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
-    """The Event that the bucket fails, or takes files again; that a bucket is as it should be is no news."""
+    """The Event that the store fails, or takes files again; that a store is as it should be is no news."""
     old, new = (conditions.get(status, ConditionType.STORAGE_READY) for status in (before, after))
     if new is None or new.status is ConditionStatus.FALSE:
         if new is None or (old is not None and old.reason is new.reason):
@@ -87,7 +87,7 @@ def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Trans
         return Transition(warning=True, reason=new.reason, action="Upload", message=new.message)
     if old is None or old.status is not ConditionStatus.FALSE:
         return None
-    message = f"the bucket takes files again; {old.reason} is over"
+    message = f"the store takes files again; {old.reason} is over"
     return Transition(warning=False, reason=new.reason, action="Upload", message=message)
 
 

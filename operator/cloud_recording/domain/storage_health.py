@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bucket that refuses makes of a status: a part's `storage`, the condition StorageReady, and `lastError`.
+"""What a store that refuses makes of a status: a part's `storage`, the condition StorageReady, and `lastError`.
 
 The engine tells a refusal twice, each time with the cause in one word, which is the reason's name here: for as long as
 it lasts in each snapshot (`StorageRecord`), and once by the callback `UploaderFailure`.
@@ -19,11 +19,11 @@ from cloud_recording.domain.last_error import error_of_code, error_of_reason
 from cloud_recording.domain.wire_time import optional_time
 
 _TRIED_STATES: Final = frozenset({"Ready", "Failing"})
-"""What the engine says of a bucket that was asked for something."""
+"""What the engine says of a store that was asked for something."""
 
 
 def observed_storage(part: Part, record: StorageRecord | None) -> PartStorage | None:
-    """The part's bucket by the engine's newest account of it."""
+    """The part's store by the engine's newest account of it."""
     if record is None or part.storage is None or record.state not in _TRIED_STATES:
         return part.storage
     failing = record.state == "Failing"
@@ -31,27 +31,28 @@ def observed_storage(part: Part, record: StorageRecord | None) -> PartStorage | 
         update={
             "ready": not failing,
             "reason": _reason(record.cause) if failing else None,
-            "message": record.message if failing else None,
+            "message": part.storage.said(record.message) if failing else None,
             "time": optional_time(record.since),
         }
     )
 
 
 def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime) -> LastError:
-    """The error that the callback tells: of the bucket with its cause's remedy, where the engine tells the cause."""
+    """The error that the callback tells: of the store with its cause's remedy, where the engine tells the cause."""
     if callback.cause == Reason.MP4_NOT_MADE or (part.mp4_missing is not None and part.mp4_missing in callback.message):
         return error_of_reason(Reason.MP4_NOT_MADE, callback.message, time=time, code=callback.code)
     reason, message = _refusal(part, callback)
     if reason is None or callback.code == RecordingErrorCode.BACKUP_FAILED:
         return error_of_code(callback.code, callback.message, time=time)
     error = error_of_reason(reason, message, time=time, code=callback.code)
-    return error.model_copy(update={"remedy": reason_facts(reason).remedy_text(stored=parts.is_stored(status))})
+    return error.model_copy(update={"remedy": _way_out(status, part.storage, reason)})
 
 
 def _refusal(part: Part, callback: UploaderFailure) -> tuple[Reason | None, str]:
-    """Why the bucket failed: by the callback's own word, else, of an older recorder, by the snapshot beside it."""
+    """Why the store failed: by the callback's own word, else, of an older recorder, by the snapshot beside it."""
     if callback.cause is not None:
-        return _reason(callback.cause), callback.fact or callback.message
+        fact = callback.fact or callback.message
+        return _reason(callback.cause), part.storage.said(fact) if part.storage is not None else fact
     told = callback.snapshot is not None and callback.snapshot.storage is not None
     if not told or part.storage is None or part.storage.ready is not False:
         return None, ""
@@ -66,9 +67,9 @@ def _reason(cause: str | None) -> Reason:
 def storage_condition(
     status: CloudRecordingStatus,
 ) -> tuple[ConditionStatus, Reason, str, datetime | None] | None:
-    """What the condition StorageReady says, and since when; None while no part has tried its bucket."""
+    """What the condition StorageReady says, and since when; None while no part has tried its store."""
     tried = [part for part in status.parts if part.storage is not None and part.storage.ready is not None]
-    failing = [part for part in tried if _needs_bucket(part) and part.storage is not None and not part.storage.ready]
+    failing = [part for part in tried if _needs_store(part) and part.storage is not None and not part.storage.ready]
     newest = failing or tried
     health = newest[-1].storage if newest else None
     if health is None:
@@ -79,8 +80,8 @@ def storage_condition(
     return ConditionStatus.FALSE, reason, _with_way_out(status, health), health.time
 
 
-def _needs_bucket(part: Part) -> bool:
-    """Whether the part has anything to do with its bucket any more."""
+def _needs_store(part: Part) -> bool:
+    """Whether the part has anything to do with its store any more."""
     return part.state not in parts.OVER or bool(part.slices.pending)
 
 
@@ -88,5 +89,10 @@ def _with_way_out(status: CloudRecordingStatus, health: PartStorage) -> str:
     """What fails, and the way out."""
     if health.reason is None:
         return ""
-    way_out = reason_facts(health.reason).remedy_text(stored=parts.is_stored(status))
-    return f"{health.message or ''}. {way_out}".strip(". ") + "."
+    return f"{health.message or ''}. {_way_out(status, health, health.reason)}".strip(". ") + "."
+
+
+def _way_out(status: CloudRecordingStatus, storage: PartStorage | None, reason: Reason) -> str:
+    """What to do about the reason, as it stands with these files and this kind of store."""
+    directory = storage is not None and storage.claim_name is not None
+    return reason_facts(reason).remedy_text(stored=parts.is_stored(status), directory=directory)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 REMEDIES = [
     pytest.param(reason, remedy, id=f"{reason}-{when}")
     for reason, facts in REASONS.items()
-    for when in ("remedy", "remedy_once_stored", "remedy_while_recording")
+    for when in ("remedy", "remedy_once_stored", "remedy_of_directory", "remedy_while_recording")
     if (remedy := getattr(facts, when)) is not None and remedy.text
 ]
 ELSEWHERE = re.compile('s3:PutObject|status[.](parts|lastError)|cloudrecording.dev/discard: "true"')

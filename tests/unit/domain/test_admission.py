@@ -10,6 +10,7 @@ from tests.unit.domain.builders import SETTINGS, a_recording
 
 KEYS = {"secretRef": {"name": "team-a-bucket"}}
 OWN = {"endpoint": "https://s3.example.com", "bucket": "recordings", "credentials": KEYS}
+DIRECTORY = {"directory": {"claimName": "films-a"}}
 ROOM = {
     "name": "room-1",
     "uid": 1000,
@@ -43,6 +44,17 @@ STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
             {"secrets": ("team-a-*",)},
             {"storage": OWN, "backup": {**OWN, "bucket": "spare", "credentials": {"secretRef": {"name": "b"}}}},
             "must not name the Secret 'b'",
+        ),
+        ({"endpoints": (), "secrets": (), "claims": ("films-*",)}, {"storage": DIRECTORY}, None),
+        (
+            {"claims": ("team-a-*",)},
+            {"storage": DIRECTORY},
+            "`spec.storage.directory` must not be on the claim 'films-a': the administrator does not allow it",
+        ),
+        (
+            {"claims": ("team-a",)},
+            {"storage": OWN, "backup": DIRECTORY},
+            "`spec.backup.directory` must not be on the claim 'films-a'",
         ),
         ({"secrets": ("team-a-*",)}, {"storage": OWN}, None),
         ({"secrets": ("recording-*",)}, {"storage": OWN}, "must not name the Secret 'team-a-bucket'"),

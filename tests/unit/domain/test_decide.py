@@ -107,6 +107,19 @@ CASES = {
         NOW,
         Expected(reason=Reason.UNSCHEDULABLE, parts=[PartState.PENDING], actions=["AnnotatePod"]),
     ),
+    **{
+        f"a pod waits for its claim: {message}": (
+            a_recording().parts(a_part(pod_uid=None)).build(),
+            pods(a_pod().unschedulable(message)),
+            NOW,
+            Expected(reason=Reason.WAITING_FOR_VOLUME, parts=[PartState.PENDING], actions=["AnnotatePod"]),
+        )
+        for message in (
+            '0/1 nodes are available: persistentvolumeclaim "films" not found. preemption: 0/1 nodes are available',
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: not eligible",
+            "0/3 nodes are available: 3 node(s) didn't find available persistent volumes to bind.",
+        )
+    },
     "a pod whose image cannot be pulled waits and says so": (
         a_recording().parts(a_part(state=PartState.PENDING)).build(),
         pods(a_pod().waiting("ImagePullBackOff", "no such image")),

@@ -37,10 +37,12 @@ CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
             id="the-sdks-number-of-a-region",
         ),
         pytest.param({"vendor": "Qiniu", "region": 0, "bucket": "films"}, None, id="a-host-only-the-engine-knows"),
+        pytest.param({"directory": {"claimName": "films"}, "prefix": "a/b"}, None, id="a-directory-has-none"),
     ],
 )
 def test_url(storage: dict[str, Any], expected: str | None) -> None:
-    assert playlist_url.url(Storage.model_validate({**storage, **CREDENTIALS}), "sid_room=201.m3u8") == expected
+    keys = {} if "directory" in storage else CREDENTIALS
+    assert playlist_url.url(Storage.model_validate({**storage, **keys}), "sid_room=201.m3u8") == expected
 
 
 @pytest.mark.parametrize("vendor", StorageVendor)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from cloud_recording.api.recording import CloudRecording
+from cloud_recording.domain.names import BACKUP_PATH, STORAGE_PATH
 from cloud_recording.domain.pod_builder import build_claim, build_pod, build_template
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from tests.unit.domain.builders import CA, NOW, SETTINGS, a_part, a_recording
@@ -33,6 +34,15 @@ RECORDINGS = {
                 "uid": 1000,
                 "livekit": {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}},
             }
+        )
+        .build(),
+        0,
+    ),
+    "directories": (
+        a_recording()
+        .spec(
+            storage={"directory": {"claimName": "films"}, "prefix": "a"},
+            backup={"directory": {"claimName": "spare"}},
         )
         .build(),
         0,
@@ -107,6 +117,15 @@ def test_pod_is_the_golden_one(name: str) -> None:
     if os.environ.get(UPDATE):
         golden.write_text("# SPDX-License-Identifier: Apache-2.0\n" + text)
     assert list(yaml.safe_load_all(golden.read_text())) == documents, f"{UPDATE}=1 writes the golden file anew"
+
+
+def test_a_claim_that_is_both_stores_is_one_volume() -> None:
+    films = {"directory": {"claimName": "films"}}
+    pod = built(a_recording().spec(storage=films, backup={**films, "prefix": "spare"}).build(), 0)
+    claims = [volume["name"] for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
+    assert claims == ["storage"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert (mounts[STORAGE_PATH], mounts[BACKUP_PATH]) == ("storage", "storage")
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

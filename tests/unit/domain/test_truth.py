@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.completion import completion
 from cloud_recording.domain.decide import decide, summary
+from cloud_recording.domain.pod_builder import RUN_AS
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.ready_reason import FIRST_PROBE, FIRST_REPORT_TIMEOUT, REPORT_TIMEOUT
 from cloud_recording.domain.restart_policy import EndRecording
@@ -281,7 +283,7 @@ def test_a_dead_bucket_shows_beside_recording_and_ready_stays() -> None:
         warning=False,
         reason=Reason.WRITABLE,
         action="Upload",
-        message="the bucket takes files again; NoSuchBucket is over",
+        message="the store takes files again; NoSuchBucket is over",
     )
 
 
@@ -297,6 +299,46 @@ def test_once_a_slice_is_stored_the_way_out_is_another() -> None:
     assert failing.last_error is not None
     assert "kubectl cp" in failing.last_error.remedy
     assert "`spec.storage.bucket`" not in failing.last_error.remedy
+
+
+@pytest.mark.parametrize(
+    ("cause", "remedy"),
+    [
+        ("StorageFull", "Enlarge the claim"),
+        ("AccessDenied", f"Let user or group {RUN_AS}, "),
+        ("StorageTimeout", "Check the disk of the claim's volume"),
+        ("StorageFailed", "Mend what the message names"),
+    ],
+)
+def test_a_directory_that_fails_is_named_by_its_claim_with_a_remedy_of_its_own(cause: str, remedy: str) -> None:
+    recording = a_recording().spec(storage={"directory": {"claimName": "films"}}).build()
+    status = told(recording, begun(recording), RUNNER_STARTED)
+    snapshot = a_snapshot(
+        storage={**FAILING, "cause": cause, "message": "directory /mnt/storage fails"},
+        slices={"written": 2, "uploaded": 1, "pending": 1},
+    )
+    failure = a_callback(
+        "UploaderFailure",
+        2,
+        code=RecordingErrorCode.UPLOADER_FAILED,
+        message="words",
+        cause=cause,
+        fact="directory /mnt/storage fails",
+        snapshot=snapshot,
+    )
+    failing = told(recording, status, failure)
+    storage = conditions.get(failing, ConditionType.STORAGE_READY)
+    assert storage is not None
+    assert (storage.status.value, storage.reason) == ("False", cause)
+    assert storage.message.startswith(f"claim 'films': directory /mnt/storage fails. {remedy}")
+    assert failing.last_error is not None
+    assert failing.last_error.message == "claim 'films': directory /mnt/storage fails"
+    assert failing.last_error.remedy.startswith(remedy)
+    assert not re.search("endpoint|bucket|Secret", failing.last_error.remedy)
+    # Nothing of it may change, so that nothing is told to change, and there is no URL to play.
+    wanted = desired_state_document(recording, failing, failing.parts[0], now=NOW, settings=SETTINGS)
+    assert wanted.storage == recording.spec.storage
+    assert failing.playlist_url is None
 
 
 def test_a_cause_of_another_release_is_a_failure_all_the_same() -> None:

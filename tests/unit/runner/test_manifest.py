@@ -107,6 +107,14 @@ def put(path: str, value: object) -> Callable[[Json], None]:
         (put("storage.endpoint", None), "spec.storage: must have `endpoint` when `vendor` is 'S3'"),
         (put("storage.region", 2), "spec.storage.region: must be a region's name when `vendor` is 'S3'"),
         (put("storage.vendor", "AWS"), None),
+        (
+            put("storage", {"directory": {"claimName": "films"}}),
+            "spec.storage.directory: is a claim of a cluster; say with -o DIRECTORY where the files go here",
+        ),
+        (
+            put("backup", {"directory": {"claimName": "films"}}),
+            "spec.backup.directory: is a claim of a cluster; leave `backup` out here, or name a bucket",
+        ),
         (put("desiredState", "Stopped"), "spec.desiredState: is Stopped"),
     ],
 )

@@ -319,6 +319,22 @@ def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> No
     assert builder(document(), tmp_path).storage_change(place) == engines
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_directories_are_where_they_are_mounted_and_nothing_of_buckets_is_beside_them(
+    tmp_path: Path, mode: Mode
+) -> None:
+    body = document(
+        bucket={"directory": {"claimName": "films"}, "prefix": "a/b"},
+        backup={"directory": {"claimName": "spare"}, "afterSeconds": 5},
+    )
+    job = builder({**body, "directory": "/mnt/storage", "backupDirectory": "/mnt/backup"}, tmp_path).job(mode, DESIRED)
+    assert job.configuration["storage"] == {"directory": "/mnt/storage", "prefix": "a/b"}
+    assert job.configuration["backup"] == {"directory": "/mnt/backup", "afterSeconds": 5}
+    assert "place" not in job.configuration
+    assert (job.bucket, job.access_key, job.secret_key) == ("", SecretText(value=""), SecretText(value=""))
+    assert not any("bucket" in need.name or "storage" in need.field for need in mounted(body, tmp_path).needed())
+
+
 BOB: dict[str, Any] = {"uid": 12, "urlSecretRef": {"name": "streams", "key": "bob"}}
 CAROL: dict[str, Any] = {"uid": 13, "url": "rtmp://media.example.com/carol", "name": "carol"}
 

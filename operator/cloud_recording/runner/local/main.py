@@ -106,7 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 host,
                 mounted=Path(mounted),
                 resumed=options.resume,
-                reread=(lambda: load(options.files, name=manifest.name, begun=True)) if options.files else None,
+                reread=(lambda: load(options.files, name=manifest.name, begun=True, directory=directory))
+                if options.files
+                else None,
             )
             return asyncio.run(run.run())
     except (ManifestError, ResumeError) as error:

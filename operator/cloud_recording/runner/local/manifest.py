@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cloud_recording.api.base import API_VERSION
 from cloud_recording.api.recording import KIND, CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.rules import violations
+from cloud_recording.api.storage import ClaimDirectory, Storage
 
 Secrets = Mapping[str, Mapping[str, bytes]]
 
@@ -53,13 +54,20 @@ class Manifest:
     spec: CloudRecordingSpec
     secrets: Secrets
     directory: Path | None = None
-    """Where the files go in place of the spec's `storage`."""
+    """What stands for the claim of the spec's `storage`, if it names one."""
+
+
+OUTPUT: Final = Storage(directory=ClaimDirectory(claim_name="output"))
+"""What `storage` is where files go to a directory of this machine: a claim, which that directory stands for."""
 
 
 def load(
     files: Sequence[Path], *, name: str | None = None, begun: bool = False, directory: Path | None = None
 ) -> Manifest:
-    """The recording of the files, by its name where there are several; only one that has `begun` may be stopped."""
+    """The recording of the files, by its name where there are several; only one that has `begun` may be stopped.
+
+    A `directory` takes the place of its `storage`.
+    """
     documents = [document for file in files for document in _documents(file)]
     recording = _parsed(_chosen([item for item in documents if item.get("kind") == KIND], name))
     secrets = dict(_secret(item) for item in documents if item.get("kind") == "Secret")
@@ -75,16 +83,25 @@ def _checked(recording: _Recording, secrets: Secrets, *, begun: bool, directory:
     faults = [f"{field}: {message}" for field, message in violations(recording.spec, "spec")]
     if recording.spec.desired_state is DesiredRecordingState.STOPPED and not begun:
         faults.append("spec.desiredState: is Stopped, so there is nothing to record")
+    faults.extend(_claims(recording.spec, directory))
     if faults:
         raise ManifestError("\n".join(faults))
     metadata = recording.metadata
     return Manifest(
         name=metadata.name,
         namespace=metadata.namespace,
-        spec=recording.spec,
+        spec=recording.spec if directory is None else recording.spec.model_copy(update={"storage": OUTPUT}),
         secrets=secrets,
         directory=directory,
     )
+
+
+def _claims(spec: CloudRecordingSpec, directory: Path | None) -> Iterator[str]:
+    """Claims, which only a cluster has."""
+    if spec.storage.directory is not None and directory is None:
+        yield "spec.storage.directory: is a claim of a cluster; say with -o DIRECTORY where the files go here"
+    if spec.backup is not None and spec.backup.directory is not None:
+        yield "spec.backup.directory: is a claim of a cluster; leave `backup` out here, or name a bucket"
 
 
 def _documents(file: Path) -> Iterator[dict[str, Any]]:

@@ -3,24 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_recording.api.base import API_VERSION
 from cloud_recording.api.channel import MAX_STREAMS
 from cloud_recording.api.recording import KIND
-from cloud_recording.runner.local.manifest import Manifest, ManifestError, of_document
+from cloud_recording.runner.local.manifest import OUTPUT, Manifest, ManifestError, of_document
 
 _NAME: Final = "recording"
 _URLS: Final = "urls"
 _RECORDER_UID: Final = 1000
-_NO_BUCKET: Final[Mapping[str, Any]] = {
-    # A spec names a bucket in any case. Nothing asks for this one, nor for its keys: the directory is in its place.
-    "bucket": "none",
-    "endpoint": "https://none.invalid",
-    "credentials": {"secretRef": {"name": "none"}},
-}
 
 
 def of_urls(urls: Sequence[str], *, directory: Path) -> Manifest:
@@ -34,7 +28,7 @@ def of_urls(urls: Sequence[str], *, directory: Path) -> Manifest:
         "metadata": {"name": _NAME},
         "spec": {
             "channel": {"name": _NAME, "uid": _RECORDER_UID, "streams": streams},
-            "storage": dict(_NO_BUCKET),
+            "storage": OUTPUT.model_dump(by_alias=True, exclude_none=True),
         },
     }
     secrets = {_URLS: {str(uid): url.encode() for uid, url in enumerate(urls, start=1)}}

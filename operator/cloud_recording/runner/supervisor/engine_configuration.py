@@ -56,7 +56,7 @@ class EngineConfiguration:
             "protocols": list(document.protocols),
             "allowLinkLocal": document.allow_link_local,
             "allowedHosts": list(document.stream_hosts),
-            "storage": self._directory() or self._storage(storage),
+            "storage": self._storage(storage, document.directory),
             **self._backup(),
             **_OF_A_POD,
             "channels": [{"name": document.spec.channel.name, **self._people(streams), **self._passthrough()}],
@@ -126,14 +126,15 @@ class EngineConfiguration:
         backup = self._document.spec.backup
         if backup is None:
             return {}
-        where = {"vendor": backup.vendor.value, "bucket": backup.bucket, "afterSeconds": backup.after_seconds}
-        return {"backup": {**self._storage(backup), **where}}
+        where = {"vendor": backup.effective_vendor.value, "bucket": backup.bucket} if backup.bucket else {}
+        store = self._storage(backup, self._document.backup_directory)
+        return {"backup": {**store, **where, "afterSeconds": backup.after_seconds}}
 
-    def _directory(self) -> dict[str, str]:
-        directory = self._document.directory
-        return {} if directory is None else {"directory": directory}
-
-    def _storage(self, storage: Storage) -> dict[str, Any]:
+    def _storage(self, storage: Storage, directory: str | None) -> dict[str, Any]:
+        """The store; `directory` is where that of the spec is mounted."""
+        if storage.credentials is None:
+            prefix = {"prefix": storage.prefix} if storage.prefix else {}
+            return {"directory": directory, **prefix}
         bucket = storage.credentials.secret_ref
         optional = {
             "endpoint": storage.endpoint,
@@ -156,7 +157,7 @@ def place_json(storage: Storage) -> dict[str, Any]:
     optional = {"endpoint": storage.endpoint, "region": _region(storage)}
     return {
         "bucket": storage.bucket,
-        "vendor": storage.vendor.value,
+        "vendor": storage.effective_vendor.value,
         "pathStyle": storage.effective_addressing is Addressing.PATH,
         **{name: value for name, value in optional.items() if value is not None},
     }
@@ -164,5 +165,5 @@ def place_json(storage: Storage) -> dict[str, Any]:
 
 def _region(storage: Storage) -> str | None:
     if storage.region is not None:
-        return region_name(storage.vendor, storage.region)
-    return _USUAL_REGION if storage.vendor is StorageVendor.S3 else None
+        return region_name(storage.effective_vendor, storage.region)
+    return _USUAL_REGION if storage.effective_vendor is StorageVendor.S3 else None

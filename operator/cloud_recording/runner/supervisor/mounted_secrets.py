@@ -75,8 +75,6 @@ class MountedSecrets:
         spec = self._document.spec
         channel = spec.channel.model_copy(update={"streams": streams})
         for field, ref, stream in needed_keys(spec.model_copy(update={"channel": channel})):
-            if self._document.directory is not None and field.startswith("spec.storage."):
-                continue
             yield NeededSecret(
                 name=ref.name,
                 key=ref.key,

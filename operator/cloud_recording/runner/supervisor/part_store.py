@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_recording import __version__
-from cloud_recording.api.storage_place import place_of
+from cloud_recording.api.storage_place import place_record
 from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import NewCallback, Outbox, StoredCallback, Writer
@@ -48,8 +48,7 @@ class PartStore:
             facts = Facts(captured=True)
         if facts.place is not None:
             return facts
-        place = place_of(self._document.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
-        return replace(facts, place=place)
+        return replace(facts, place=place_record(self._document.storage))
 
     def begin(self) -> None:
         """Has every callback from now on follow those of an outbox that is not to be had any more."""

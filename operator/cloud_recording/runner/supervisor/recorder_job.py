@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cloud_recording.api.bitrate import bitrate_kbps
 from cloud_recording.api.channel import Channel, Stream
@@ -45,7 +45,6 @@ class JobBuilder:
     ) -> Job:
         """The job for a recorder process that begins now with these participants, and whose files go to this place."""
         channel, storage = self._document.spec.channel, at_place(self._document.storage, place)
-        bucket = storage.credentials.secret_ref
         token = channel.token_secret_ref
         app_id = channel.app_id_secret_ref or _api_key(channel)
         return Job(
@@ -56,10 +55,10 @@ class JobBuilder:
             app_id=self._text(app_id) if app_id else SecretText(value=channel.app_id or _NO_APP),
             token=self._text(token) if token else None,
             uid=channel.uid,
-            access_key=self._key(SecretKeyRef(name=bucket.name, key=bucket.access_key_key)),
-            secret_key=self._key(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key)),
+            access_key=self._key(storage, "access_key_key"),
+            secret_key=self._key(storage, "secret_key_key"),
             decryption_secret=None,
-            bucket="" if self._document.directory is not None else storage.bucket,
+            bucket=storage.bucket or "",
             numbers=self._numbers(storage, desired),
             configuration=self._configuration.as_json(storage, streams or channel.listed_streams)
             | self._rescued_to(mode, storage),
@@ -67,8 +66,8 @@ class JobBuilder:
 
     def _rescued_to(self, mode: Mode, storage: Storage) -> dict[str, Any]:
         """A rescue takes from the journal where files go, unless nothing is stored there; a directory stays."""
-        stays = mode is not Mode.RESCUE or self._document.directory is not None
-        return {} if stays else {"place": place_json(storage)}
+        moves = mode is Mode.RESCUE and storage.bucket is not None
+        return {"place": place_json(storage)} if moves else {}
 
     def streams_change(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
         """What an engine is told to have these participants."""
@@ -81,7 +80,7 @@ class JobBuilder:
     def _numbers(self, storage: Storage, desired: DesiredState) -> dict[str, int]:
         spec = self._document.spec
         options, video = spec.recording, spec.recording.video
-        region = None if storage.region is None else region_number(storage.vendor, storage.region)
+        region = None if storage.region is None else region_number(storage.effective_vendor, storage.region)
         return {
             "stream_types": number_of(options.streams),
             "decryption_mode": UNENCRYPTED,
@@ -95,13 +94,16 @@ class JobBuilder:
             "bitrate_kbps": bitrate_kbps(video, spec.channel.type),
             "max_resolution_uid": desired.max_resolution_uid or 0,
             "layout": number_of(desired.layout),
-            "vendor": number_of(storage.vendor),
+            "vendor": number_of(storage.effective_vendor),
             "region": region or 0,
         }
 
-    def _key(self, reference: SecretKeyRef) -> SecretText:
+    def _key(self, storage: Storage, which: Literal["access_key_key", "secret_key_key"]) -> SecretText:
         """A key of the bucket's; a directory has none."""
-        return SecretText(value="") if self._document.directory is not None else self._text(reference)
+        if storage.credentials is None:
+            return SecretText(value="")
+        secret = storage.credentials.secret_ref
+        return self._text(SecretKeyRef(name=secret.name, key=getattr(secret, which)))
 
     def _text(self, reference: SecretKeyRef) -> SecretText:
         return SecretText(path=str(self._secrets.path(reference)))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from cloud_recording.api.recording import DesiredRecordingState
-from cloud_recording.api.storage_place import place_of
+from cloud_recording.api.storage_place import place_record
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.control_protocol import Command, Mode
@@ -247,10 +247,8 @@ def _settings_of(desired: DesiredState) -> EngineSettings:
 
 
 def _place(desired: DesiredState) -> dict[str, Any] | None:
-    """Where files are to go; None where nobody says so."""
-    if desired.storage is None:
-        return None
-    return place_of(desired.storage).model_dump(mode="json", by_alias=True, exclude_none=True)
+    """Where files are to go; None where nobody says so, or they go to a directory."""
+    return None if desired.storage is None else place_record(desired.storage)
 
 
 def _give_up(state: State, now: Moment) -> Step:
