@@ -16,6 +16,7 @@ import m3u8
 import pytest
 
 from tests.support.s3 import Bucket
+from tests.support.set_clock import SetClock
 
 SLICE_SECONDS = 4
 # Less than what an S3 server allows a request's signature to be off.
@@ -25,24 +26,10 @@ JUMP_SECONDS = 300
 @pytest.fixture
 def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets the wall clock of programs started from now on so many seconds off, also while they run."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    offset = tmp_path / "offset"
-
-    def set_to(seconds: int) -> None:
-        partial = offset.with_suffix(".partial")
-        partial.write_text(f"{seconds:+d}\n")
-        partial.replace(offset)
-
-    set_to(0)
-    for name, value in {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }.items():
+    clock = SetClock(tmp_path)
+    for name, value in clock.environment.items():
         monkeypatch.setenv(name, value)
-    return set_to
+    return clock.set
 
 
 def _seconds_off() -> float:

@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -43,6 +43,7 @@ from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.observed_state import OperatorContext
 from cloud_recording.kube.client import Configuration, KubeClient, load_configuration
+from cloud_recording.kube.cluster_clock import ClusterClock
 from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
@@ -83,11 +84,6 @@ class ReplicaIdentity:
         )
 
 
-def utc_now() -> datetime:
-    """The one clock of the operator."""
-    return datetime.now(UTC)
-
-
 async def _until_available(work: Callable[[], Awaitable[None]]) -> None:
     """Works until it is done: an API server that is away at the start, as on a node that boots, is waited for here."""
     for attempt in itertools.count(1):
@@ -111,7 +107,8 @@ class Operator:
         self._finalizers = FinalizerIndex()
         self._stop = asyncio.Event()
         self._exit_status = EXIT_OK
-        self._listening_since = utc_now()
+        self._clock = ClusterClock()
+        self._listening_since: datetime | None = None
 
     async def run(self) -> int:
         """Runs until told to stop, the Lease is lost or the watch ends; returns the exit status."""
@@ -120,15 +117,15 @@ class Operator:
         # What is opened is closed in the reverse order, wherever this ends.
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(
-                KubeClient(configuration, user_agent=NAME, answered=self._metrics.api_answered)
+                KubeClient(configuration, user_agent=NAME, answered=self._metrics.api_answered, clock=self._clock)
             )
             pods, locks = KnownPods(client, clock=time.monotonic), KeyedLocks[RecordingKey]()
             recordings = KnownRecordings(Recordings(client), clock=time.monotonic)
-            statuses = StatusWriter(recordings, EventRecorder(client, controller=NAME, instance=self._replica.pod))
+            statuses = StatusWriter(recordings, self._events(client))
             authority = CallbackAuthority(
                 OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
                 hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
-                clock=utc_now,
+                clock=self._clock.now,
                 changed=lambda: queue.add_all(reconciler.unfinished, cause="authority"),
             )
             reconciler = Reconciler(
@@ -138,17 +135,17 @@ class Operator:
                 context=lambda: self._context(authority),
                 finalizers=self._finalizers,
                 locks=locks,
-                clock=utc_now,
+                clock=self._clock.now,
             )
             queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, metrics=self._metrics)
             callbacks = CallbackServer(
-                identities=CallerIdentities(TokenReviews(client), pods, clock=time.monotonic, utc=utc_now),
+                identities=CallerIdentities(TokenReviews(client), pods, clock=time.monotonic, utc=self._clock.now),
                 recordings=recordings,
                 statuses=statuses,
                 locks=locks,
                 metrics=self._metrics,
                 context=lambda: self._context(authority),
-                clock=utc_now,
+                clock=self._clock.now,
                 body_seconds=LIMITS.body_seconds,
             )
             self._metrics.ask_oldest(queue.oldest_seconds)
@@ -180,6 +177,9 @@ class Operator:
             await self._unless_stopped(queue.run())
         return self._exit_status
 
+    def _events(self, client: KubeClient) -> EventRecorder:
+        return EventRecorder(client, controller=NAME, instance=self._replica.pod, clock=self._clock.now)
+
     def _context(self, authority: CallbackAuthority) -> OperatorContext:
         return OperatorContext(
             settings=self._settings, callback_ca=authority.bundle, listening_since=self._listening_since
@@ -196,7 +196,9 @@ class Operator:
 
         def ready() -> str | None:
             expires = authority.expires_at
-            return None if expires is not None and expires > utc_now() else "the callback certificate is not valid"
+            return (
+                None if expires is not None and expires > self._clock.now() else "the callback certificate is not valid"
+            )
 
         served = health_server.application(metrics=self._metrics, healthy=healthy, ready=ready)
         runner = web.AppRunner(served, access_log=None)
@@ -213,6 +215,7 @@ class Operator:
         self._metrics.ask_connections(listener.connections)
         stack.push_async_callback(listener.close, patience_seconds=STOP_SECONDS)
         await listener.open(port=self._settings.callbacks.port, context=authority.context)
+        self._listening_since = self._clock.now()
         logger.info("servers opened", extra={"callbacks": self._settings.callbacks.port})
 
     def _lease(self, configuration: Configuration) -> LeaseHolder:
@@ -224,6 +227,7 @@ class Operator:
             name=election.lease_name,
             identity=f"{self._replica.pod}_{self._replica.pod_uid}",
             lost=lambda: loop.call_soon_threadsafe(self._fail),
+            clock=self._clock.now,
             timing=LeaseTiming(
                 duration_seconds=election.lease_seconds,
                 renew_deadline_seconds=election.renew_seconds,

@@ -7,6 +7,7 @@ Every request has a deadline, because a request that hangs would keep its key ou
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -18,6 +19,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client import Configuration as Configuration  # noqa: PLC0414 - for users of this module
 
 from cloud_recording.common.json_types import Json
+from cloud_recording.kube.cluster_clock import ClusterClock
 from cloud_recording.kube.errors import Unavailable, error_from
 
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -56,12 +58,15 @@ class KubeClient:
         user_agent: str,
         request_seconds: float = REQUEST_SECONDS,
         answered: Callable[[str, int], None] = lambda _verb, _status: None,
+        clock: ClusterClock | None = None,
     ) -> None:
+        """`answered` is told of each answer, by verb and status (0 for none); `clock` of its date."""
         # A proxy between a controller and its API server is never meant, only inherited from a node's environment.
         configuration.client_session_kwargs = {"trust_env": False}
         self._api = ApiClient(configuration)
         self._api.user_agent = user_agent
         self._answered = answered
+        self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
 
     async def __aenter__(self) -> Self:
@@ -102,6 +107,7 @@ class KubeClient:
             header_params={"Accept": "application/json", "Content-Type": content_type},
             auth_settings=["BearerToken"],
         )
+        asked_at = time.monotonic()
         try:
             response = await self._api.call_api(method, full_url, headers, body, _request_timeout=self._timeout)
             text = (await response.read()).decode()  # type: ignore[no-untyped-call]
@@ -109,7 +115,11 @@ class KubeClient:
             self._answered(method, 0)
             raise Unavailable(f"{method} {url}: {error or type(error).__name__}", status=0) from error
         self._answered(method, response.status)
-        if not 200 <= response.status <= 299:
-            raise error_from(response.status, text)
+        failed = None if 200 <= response.status <= 299 else error_from(response.status, text)
+        # What is no answer of the API server's own has another clock's date.
+        if self._clock is not None and not isinstance(failed, Unavailable):
+            self._clock.answered(response.headers.get("Date", ""), asked_at=asked_at)
+        if failed is not None:
+            raise failed
         parsed: Json = json.loads(text)
         return parsed

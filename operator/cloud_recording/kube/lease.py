@@ -79,13 +79,16 @@ class LeaseHolder:
         identity: str,
         lost: Callable[[], object],
         timing: LeaseTiming | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`lost` is called from the thread; `clock` is for people who read the Lease, and decides nothing."""
         self._configuration = configuration
         self._namespace = namespace
         self._name = name
         self._identity = identity
         self._lost = lost
         self._timing = timing or LeaseTiming()
+        self._clock = clock
         self._seen: _Seen | None = None
         self._version = 0
         self._held = threading.Event()
@@ -212,7 +215,7 @@ class LeaseHolder:
             return None
 
     def _body(self, spec: Json, *, metadata: Json) -> Json:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         ours = spec.get("holderIdentity") == self._identity
         transitions = spec.get("leaseTransitions") or 0
         return {

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from cloud_recording.api.settings import RunnerSettings
 from cloud_recording.common.callback_names import CallbackName
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
@@ -21,8 +24,14 @@ from tests.contract.controller.conftest import CRD
 from tests.contract.controller.delivering_runner import DeliveringRunner
 from tests.contract.controller.operator_process import OperatorProcess
 from tests.contract.controller.stage import Stage, is_true
+from tests.support.set_clock import SetClock
+
+Json = dict[str, Any]
 
 ETCD, API_SERVER = "etcd", "kube-apiserver"
+OFF_SECONDS = 600
+"""How much a clock is off."""
+NODE_LOST_SECONDS = RunnerSettings.model_fields["node_lost_seconds"].default
 OUTLASTED_SECONDS = 40
 """Of the Lease, where the operator is to live through the fault."""
 
@@ -113,3 +122,38 @@ async def test_an_etcd_that_is_put_back_is_told_again_what_it_forgot(
 async def told_again(stage: Stage, name: str, runner: DeliveringRunner) -> None:
     """Returns when the status holds everything that the recorder told."""
     await stage.until(lambda seen: seen["status"]["parts"][0]["sequence"] == runner.last_sequence, name=name)
+
+
+@pytest.mark.parametrize("seconds", [OFF_SECONDS, -OFF_SECONDS])
+async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
+    stage: Stage, new_operator: Callable[..., OperatorProcess], tmp_path: Path, seconds: int
+) -> None:
+    """A node that has just fallen silent is not lost, one that was silent for long enough is, and times are true."""
+    clock = SetClock(tmp_path)
+    clock.set(seconds)
+    operator = new_operator(environment=clock.environment)
+    runner = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
+    async with kept_running(operator) as ended, runner as recorder:
+        recording = await stage.until(lambda seen: is_true(seen, "Recording"))
+        part = recording["status"]["parts"][0]
+        for told in (part["heardTime"], *(one["lastTransitionTime"] for one in recording["status"]["conditions"])):
+            assert abs(seconds_ago(told)) < OFF_SECONDS / 2
+
+        await report_silent(stage, recorder.pod, seconds=0)
+        seen = await stage.until(lambda seen: not seen["status"]["parts"][0]["podReady"])
+        assert seen["status"]["parts"][0]["state"] == "Recording"
+        await report_silent(stage, recorder.pod, seconds=NODE_LOST_SECONDS)
+        await stage.until(lambda seen: (seen["status"].get("lastError") or {}).get("reason") == "NodeLost")
+        assert not ended
+
+
+def seconds_ago(moment: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+
+
+async def report_silent(stage: Stage, pod: Json, *, seconds: int) -> None:
+    """Writes what the node controller writes of a node that was heard of last so many seconds ago."""
+    since = (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    silent = {"type": "Ready", "status": "False", "lastTransitionTime": since}
+    alive = {"type": "ContainersReady", "status": "True", "lastTransitionTime": since}
+    await stage.report(pod, conditions=[silent, alive])

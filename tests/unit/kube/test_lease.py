@@ -40,6 +40,7 @@ class ApiServer:
         self.back.set()
         self.unanswered = 0
         self.reads = 0
+        self.version = 700
 
     async def answer(self, request: web.Request) -> web.Response:
         if not self.back.is_set():
@@ -51,9 +52,9 @@ class ApiServer:
             if self.lease is None:
                 details = {"name": "lease"}
                 return web.json_response({"kind": "Status", "apiVersion": "v1", "details": details}, status=404)
-            return web.json_response(self.lease)
-        self.lease = await request.json()
-        return web.json_response(self.lease)
+        else:
+            self.lease = await request.json()
+        return web.json_response({**self.lease, "metadata": {"resourceVersion": str(self.version)}})
 
 
 @contextlib.asynccontextmanager
@@ -106,13 +107,13 @@ async def test_a_store_that_goes_back_in_time_ends_who_holds_and_who_waits(holde
     """What either remembers is of a time that never was, and watches wait for it."""
     server = ApiServer()
     spec = {"holderIdentity": holder_is, "renewTime": "before", "leaseDurationSeconds": 60}
-    server.lease = {"metadata": {"resourceVersion": "700"}, "spec": spec}
+    server.lease = {"spec": spec}
     async with holding(server, SCALED) as (holder, lost):
         acquiring = asyncio.create_task(holder.acquire())
         while not server.reads:  # noqa: ASYNC110 - the holder is what is waited for
             await asyncio.sleep(0.01)
         assert not lost.is_set()
-        server.lease = {"metadata": {"resourceVersion": "600"}, "spec": spec}
+        server.version = 600
         await asyncio.wait_for(lost.wait(), 10)
         assert not holder.held
         acquiring.cancel()
