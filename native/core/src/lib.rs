@@ -6,6 +6,7 @@
 // The crate is the inside of one shared library: its errors are explained where they are made.
 #![allow(clippy::missing_errors_doc)]
 
+mod broken_pipe;
 pub mod capture;
 pub mod catalog;
 pub mod config;

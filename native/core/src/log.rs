@@ -26,7 +26,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing::Span;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::config;
+use crate::{broken_pipe, config};
 use line::LineLayer;
 
 /// The log of one recording.
@@ -50,10 +50,15 @@ impl Log {
     }
 }
 
-/// Starts a thread whose lines go where the caller's go.
+/// Starts a thread whose lines go where the caller's go, and that no reset connection ends the host by.
 pub fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    let work = carry(work);
+    let work = move || {
+        broken_pipe::block();
+        work()
+    };
     #[allow(clippy::disallowed_methods)]
-    std::thread::Builder::new().name(name.to_owned()).spawn(carry(work))
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// The same for blocking work of a tokio runtime.
@@ -133,6 +138,13 @@ mod tests {
             let expected = ["INFO deep down participant=7 slice=x.ts".to_owned(), format!("WARN here id={id}")];
             assert_eq!(lines(scratch.path(), id), expected);
         }
+    }
+
+    #[test]
+    fn a_reset_connection_ends_no_host_by_a_thread_of_ours() {
+        assert!(!broken_pipe::is_blocked(), "the host's threads are its own");
+        let deep_down = spawn("source", || spawn("decoder", broken_pipe::is_blocked).unwrap().join().unwrap());
+        assert!(deep_down.unwrap().join().unwrap());
     }
 
     #[test]

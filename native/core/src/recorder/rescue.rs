@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::broken_pipe;
 use crate::catalog::journal::Journal;
 use crate::catalog::Catalog;
 use crate::config::{self, Document};
@@ -17,6 +18,17 @@ use crate::storage::credentials::Credentials;
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
 /// is told; the error has them all, a line each, and the code of the first.
 pub fn rescue(document: &Document) -> Result<(), Error> {
+    // The caller's thread is the host's; a connection that is reset must not end the host.
+    std::thread::scope(|scope| {
+        let work = || {
+            broken_pipe::block();
+            rescue_here(document)
+        };
+        scope.spawn(work).join().unwrap_or_else(|_| Err(Error::unexpected()))
+    })
+}
+
+fn rescue_here(document: &Document) -> Result<(), Error> {
     let storage = &document.storage;
     let credentials = match (&storage.credential_files, &storage.directory) {
         (Some(files), _) => Credentials::in_files(files.clone()),
