@@ -81,6 +81,13 @@ soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60,
 	$(MAKE) -C native programs
 	$(PYTHON) -m tests.soak --minutes $(SOAK_MINUTES)
 
+.PHONY: faults
+SEED ?= 1
+RUNS ?= 100
+faults: tools build ## short recordings under faults and kills, each held to every promise; SEED=1 RUNS=100 (build/faults)
+	$(MAKE) -C native programs
+	$(PYTHON) -m tests.faults --seed $(SEED) --runs $(RUNS)
+
 .PHONY: build
 build: packages venv ## build the library (build/lib) and the Python extension
 	$(MAKE) -C native

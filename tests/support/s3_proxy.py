@@ -47,6 +47,14 @@ class S3Proxy:
         ]
 
 
+def ask(port: int, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Asks the server on this port what the proxy was asked; returns status, headers and content of the answer."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(request.command, request.path, body=body, headers=dict(request.headers))
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+
 @contextlib.contextmanager
 def s3_proxy(server: S3Server) -> Iterator[S3Proxy]:
     """A proxy of the server for the time of the block. Signatures hold, as the host that was asked for is passed on."""
@@ -58,7 +66,7 @@ def s3_proxy(server: S3Server) -> Iterator[S3Proxy]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             url = urlsplit(self.path)
             refusal = proxy.refuse(self.command, url.path, url.query)
-            status, headers, content = (refusal, {}, b"") if refusal else self._ask(body)
+            status, headers, content = (refusal, {}, b"") if refusal else ask(server.port, self, body)
             proxy.change(self.command, url.path, headers)
             self.send_response(status)
             kept = {name: value for name, value in headers.items() if name.lower() not in {"transfer-encoding", "date"}}
@@ -72,12 +80,6 @@ def s3_proxy(server: S3Server) -> Iterator[S3Proxy]:
             self.end_headers()
             self.wfile.write(content)
             proxy.asked.append(Asked(self.command, url.path, url.query, len(body), status))
-
-        def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
-                connection.request(self.command, self.path, body=body, headers=dict(self.headers))
-                answer = connection.getresponse()
-                return answer.status, dict(answer.getheaders()), answer.read()
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
