@@ -144,7 +144,7 @@ struct TranscodingConfig {
 struct RecordingConfig {
   RecordingStreamType recording_stream_types;
   DecryptionMode decryption_mode;
-  // Needed where decryption_mode is not kModeNone.
+  // Needed where decryption_mode is not kModeNone: a LiveKit room's shared key.
   char *secret;
   ChannelType channel_type;
   AudioProfile audio_profile;

@@ -183,10 +183,21 @@ class Publisher:
 
 @contextlib.contextmanager
 def publisher(
-    server: LiveKitServer, room: str, identity: str, *, log: Path, colour: str = "red", tone: int = 440
+    server: LiveKitServer,
+    room: str,
+    identity: str,
+    *,
+    log: Path,
+    colour: str = "red",
+    tone: int = 440,
+    shared_key: str = "",
 ) -> Iterator[Publisher]:
-    """Somebody who shows a colour and plays a tone (Hz; 0 is none) for the time of the block, and is there already."""
+    """Somebody who shows a colour and plays a tone (Hz; 0 is none) for the time of the block, and is there already.
+
+    With a shared key both are encrypted end to end.
+    """
     options = {"--url": server.url, "--token": token(room, identity), "--colour": colour, "--tone": str(tone)}
+    options["--shared-key"] = shared_key
     command = [
         sys.executable,
         "-m",

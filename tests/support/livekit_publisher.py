@@ -42,6 +42,13 @@ def pictures(colour: str, size: tuple[int, int], *, moving: bool) -> Iterator[rt
         yield picture(colour, *size, block_at=at)
 
 
+def _options(shared_key: str) -> rtc.RoomOptions:
+    if not shared_key:
+        return rtc.RoomOptions()
+    provider = rtc.KeyProviderOptions(shared_key=shared_key.encode())
+    return rtc.RoomOptions(encryption=rtc.E2EEOptions(key_provider_options=provider))
+
+
 class Publisher:
     """What of somebody is in the room."""
 
@@ -57,7 +64,7 @@ class Publisher:
     async def come(self) -> None:
         """Joins, and publishes camera and microphone."""
         self.room = rtc.Room()
-        await self.room.connect(self.arguments.url, self.arguments.token)
+        await self.room.connect(self.arguments.url, self.arguments.token, _options(self.arguments.shared_key))
         if self.arguments.colour != "none":
             await self.video("video", self.arguments.colour, rtc.TrackSource.SOURCE_CAMERA, (WIDTH, HEIGHT))
         if self.arguments.tone:
@@ -142,6 +149,7 @@ async def main() -> None:
     for option in ("--url", "--token", "--colour"):
         parser.add_argument(option, required=True)
     parser.add_argument("--tone", type=int, required=True)
+    parser.add_argument("--shared-key", default="", help="encrypts end to end with it")
     parser.add_argument("--moving", action="store_true", help="a block moves through the pictures")
     arguments = parser.parse_args()
     publisher = Publisher(arguments)

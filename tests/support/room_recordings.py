@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.support import media
 from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer
 from tests.support.s3 import Bucket
@@ -53,6 +55,19 @@ class Film:
 
     def colours(self, at: float, *regions: media.Region) -> list[str]:
         return [media.colour(self._pictures[round(at * 10)], region) for region in regions or (WHOLE,)]
+
+    def noise(self, begin: float, length: float, *tones: int) -> float:
+        """How loud it is beside the tones from this second on, as a root of the mean square; full scale is 1.
+
+        A tone that is played a little faster or slower, as clients do, is still the tone.
+        """
+        first = round(begin * media.SAMPLE_RATE)
+        heard = self._sound[first : first + round(length * media.SAMPLE_RATE), 0]
+        spectrum = np.fft.rfft(heard * np.hanning(len(heard)))
+        frequencies = np.fft.rfftfreq(len(heard), 1 / media.SAMPLE_RATE)
+        for tone in tones:
+            spectrum[np.abs(frequencies - tone) < 60] = 0
+        return float(np.sqrt(np.mean(np.fft.irfft(spectrum) ** 2)))
 
     def hears(self, at: float, *tones: int) -> list[bool]:
         begin = round(at * media.SAMPLE_RATE)

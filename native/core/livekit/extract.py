@@ -19,6 +19,7 @@ PACKAGE = ".livekit.proto."
 REQUESTS = {
     "connect",
     "disconnect",
+    "e2ee",
     "get_stats",
     "new_audio_stream",
     "new_video_stream",
@@ -42,6 +43,7 @@ SPOKEN = {
     },
     "RoomEvent": {
         "disconnected",
+        "e2ee_state_changed",
         "eos",
         "participant_connected",
         "participant_disconnected",
@@ -56,6 +58,8 @@ SPOKEN = {
         "track_unpublished",
         "track_unsubscribed",
     },
+    "E2eeRequest": {"set_shared_key"},
+    "E2eeResponse": {"set_shared_key"},
     "RtcStats": {"inbound_rtp"},
 }
 

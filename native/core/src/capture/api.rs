@@ -6,6 +6,7 @@
 //! be tested alone.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub struct RoomSource {
     pub admission: Admission,
     pub access: RoomAccess,
     pub selection: RoomSelection,
+    /// Without it, what is encrypted is not recorded.
+    pub shared_key: Option<SharedKey>,
     /// The recorder's own uid, which nobody else gets.
     pub recorder_uid: u32,
 }
@@ -98,6 +101,41 @@ pub enum RoomAccess {
         secret: String,
     },
     Token(String),
+}
+
+/// What the people in a room encrypt their media with, end to end.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SharedKey {
+    Given(String),
+    /// The file's content, which may be another one later.
+    InFile(PathBuf),
+}
+
+impl SharedKey {
+    /// The key as it is now, without the line's end that a file may have behind it.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is empty or no text.
+    pub fn read(&self) -> io::Result<String> {
+        let path = match self {
+            Self::Given(key) => return Ok(key.clone()),
+            Self::InFile(path) => path,
+        };
+        let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), told(&error)))?;
+        let key = text.trim_end_matches(['\r', '\n']);
+        if key.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, told(&"is empty")));
+        }
+        Ok(key.to_owned())
+    }
+}
+
+/// Without what is secret.
+impl fmt::Debug for SharedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedKey")
+    }
 }
 
 /// Without what is secret.
@@ -247,8 +285,8 @@ pub enum CaptureEvent {
     /// Not reachable or not decodable; capture retries. `refused`: the far end said no (401, 403, rejected), not "not there".
     Unavailable { uid: u32, refused: bool, message: String },
     /// One kind of media of a participant cannot be recorded, at least for now; the other may well be. `is_news`: it was
-    /// not told before, or long ago.
-    TrackLost { uid: u32, track: TrackKind, reason: String, is_news: bool },
+    /// not told before, or long ago. `cause`: the same in one word for programs, if there is one.
+    TrackLost { uid: u32, track: TrackKind, reason: String, cause: Option<&'static str>, is_news: bool },
     /// What a participant sends of one kind is wrong in part; the rest of it is recorded.
     TrackDamaged { uid: u32, track: TrackKind, reason: String, is_news: bool },
     /// A track is recorded, and for a while nothing was wrong with it any more.

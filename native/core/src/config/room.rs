@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::access::text;
 use super::invalid;
-use crate::capture::api::RoomAccess;
+use crate::capture::api::{RoomAccess, SharedKey};
 use crate::capture::{RoomMedia, RoomParticipants, RoomSelection};
 use crate::error::Error;
 
@@ -29,6 +29,9 @@ pub struct LiveKit {
     /// A ready one, where there is no secret; the call's `token`, unless said.
     pub token: Option<String>,
     pub token_file: Option<PathBuf>,
+    /// What the people in the room encrypt their media with, end to end; the call's `secret`, unless said.
+    pub shared_key: Option<String>,
+    pub shared_key_file: Option<PathBuf>,
     /// The room's name, where it is not the channel's.
     pub room: Option<String>,
     pub identity: Option<String>,
@@ -72,6 +75,12 @@ impl LiveKit {
         if self.api_key.is_some() && !has_secret {
             return Err(invalid(&format!("{field}.apiKey: is of no use without apiSecret or apiSecretFile")));
         }
+        if self.shared_key.is_some() && self.shared_key_file.is_some() {
+            return Err(invalid(&format!("{field}: must have either sharedKey or sharedKeyFile")));
+        }
+        if self.shared_key.as_ref().is_some_and(String::is_empty) {
+            return Err(invalid(&format!("{field}.sharedKey: must not be empty")));
+        }
         let RoomParticipants { include, exclude } = &self.participants;
         let names = [("room", self.room.as_slice()), ("identity", self.identity.as_slice())];
         for (name, values) in
@@ -99,6 +108,20 @@ impl LiveKit {
         given.map(RoomAccess::Token).ok_or_else(|| {
             invalid(&format!("{field}: nothing lets the recorder in; give it apiSecret, or token, or the call a token"))
         })
+    }
+
+    /// What decrypts the room: what the document has, or what was handed to the call as `secret`.
+    ///
+    /// # Errors
+    /// When it is in a file that cannot be read.
+    pub fn shared_key(&self, secret: Option<&str>, field: &str) -> Result<Option<SharedKey>, Error> {
+        let key = match (&self.shared_key, &self.shared_key_file) {
+            (Some(key), _) => SharedKey::Given(key.clone()),
+            (None, Some(file)) => SharedKey::InFile(file.clone()),
+            (None, None) => return Ok(secret.map(|secret| SharedKey::Given(secret.to_owned()))),
+        };
+        key.read().map_err(|error| invalid(&format!("{field}.sharedKeyFile: {error}")))?;
+        Ok(Some(key))
     }
 
     /// What of the room is recorded.
@@ -150,11 +173,36 @@ mod tests {
     }
 
     #[test]
+    fn the_shared_key_comes_from_the_document_its_file_or_the_call_and_a_line_s_end_is_none_of_it() {
+        let directory = crate::test_support::Scratch::new();
+        let [whole, empty] = ["whole", "empty"].map(|name| directory.path().join(name));
+        std::fs::write(&whole, " s3cret \r\n").unwrap();
+        std::fs::write(&empty, "\n").unwrap();
+        let file = |path: &Path| format!(r#", "sharedKeyFile": "{}""#, path.display());
+        for (fields, called, expected) in [
+            (String::new(), None, None),
+            (String::new(), Some("called"), Some("called")),
+            (r#", "sharedKey": " s3cret""#.to_owned(), Some("called"), Some(" s3cret")),
+            (file(&whole), Some("called"), Some(" s3cret ")),
+        ] {
+            let key = parsed(&fields).unwrap().shared_key(called, "livekit").unwrap();
+            assert_eq!(key.as_ref().map(|key| key.read().unwrap()).as_deref(), expected, "{fields}");
+            assert!(!format!("{key:?}").contains("s3cret"));
+        }
+        for (path, said) in [(&empty, "is empty"), (&directory.path().join("none"), "No such file")] {
+            let wrong = parsed(&file(path)).unwrap().shared_key(None, "livekit").unwrap_err().message;
+            assert!(wrong.starts_with("livekit.sharedKeyFile: /") && wrong.contains(said), "{wrong}");
+        }
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused_by_name_and_without_its_value() {
         for (fields, expected) in [
             (r#", "apiKey": "s3cret""#, "channels[0].livekit.apiKey"),
             (r#", "apiSecret": "s3cret", "token": "s3cret""#, "either a token or an API secret"),
             (r#", "apiSecret": "s3cret", "apiSecretFile": "/s3cret""#, "apiSecretFile"),
+            (r#", "sharedKey": "s3cret", "sharedKeyFile": "/s3cret""#, "either sharedKey or sharedKeyFile"),
+            (r#", "sharedKey": """#, "channels[0].livekit.sharedKey"),
             (r#", "room": """#, "channels[0].livekit.room"),
             (r#", "participants": {"exclude": ["ann", ""]}"#, "channels[0].livekit.participants.exclude"),
             (r#", "participants": {"only": []}"#, "channels[0].livekit.participants"),

@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::library::{LibraryHandle, Topic};
 use super::wire::{
     audio_stream_event, connect_callback, ffi_event, room_event, rtc_stats, video_stream_event, AudioFrameBufferInfo,
-    AudioFrameReceived, DisconnectReason, InboundRtpStreamStats, OwnedParticipant, OwnedTrack, OwnedTrackPublication,
-    ParticipantKind, TrackKind, TrackSource, VideoBufferInfo, VideoBufferType, VideoFrameReceived, VideoRotation,
+    AudioFrameReceived, DisconnectReason, EncryptionState, InboundRtpStreamStats, OwnedParticipant, OwnedTrack,
+    OwnedTrackPublication, ParticipantKind, TrackKind, TrackSource, VideoBufferInfo, VideoBufferType,
+    VideoFrameReceived, VideoRotation,
 };
 
 /// What one connection to a room hears.
@@ -63,6 +64,11 @@ pub enum RoomNews {
     Muted {
         track: String,
         muted: bool,
+    },
+    /// What somebody sends is decrypted, or is not.
+    Decryption {
+        identity: String,
+        state: EncryptionState,
     },
     Reconnecting,
     Reconnected,
@@ -279,6 +285,10 @@ fn news(message: room_event::Message) -> RoomNews {
         }
         Message::TrackMuted(event) => RoomNews::Muted { track: event.track_sid, muted: true },
         Message::TrackUnmuted(event) => RoomNews::Muted { track: event.track_sid, muted: false },
+        Message::E2eeStateChanged(event) => {
+            let state = event.state();
+            RoomNews::Decryption { identity: event.participant_identity, state }
+        }
         Message::Reconnecting(_) => RoomNews::Reconnecting,
         Message::Reconnected(_) => RoomNews::Reconnected,
         Message::Disconnected(event) => RoomNews::Disconnected(event.reason()),

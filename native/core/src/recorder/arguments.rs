@@ -82,13 +82,17 @@ pub fn layout(number: i32) -> Result<Layout, Error> {
     among("MixedVideoLayoutType", number, &[Layout::Float, Layout::BestFit, Layout::Vertical])
 }
 
-/// Streams are not encrypted by the channel here, whatever the interface has modes for.
-pub fn check_decryption(request: &Request) -> Result<(), Error> {
+/// The secret, where the channel is said to be encrypted. The modes are those of another service's channels: of a room, any
+/// of them means that it is encrypted in the room's own way; streams are not encrypted by the channel at all.
+pub fn decryption_secret<'a>(request: &Request<'a>, of_room: bool) -> Result<Option<&'a str>, Error> {
     among("DecryptionMode", request.decryption_mode, &[(); 4])?;
     if request.decryption_mode == 0 {
-        return Ok(());
+        return Ok(None);
     }
-    required("secret", request.secret)?;
+    let secret = required("secret", request.secret)?;
+    if of_room {
+        return Ok(Some(secret));
+    }
     Err(invalid("decryption_mode: streams are not encrypted by the channel; use kModeNone"))
 }
 

@@ -312,11 +312,11 @@ impl Machine {
                 let message = format!("participant {uid} is transcoded and not passed through: {reason}");
                 self.recorder_failure(Code::RecorderFailed, message);
             }
-            CaptureEvent::TrackLost { uid, track, reason, is_news } => {
-                self.media_failed(*uid, ParticipantIssue::Lost(*track), reason, *is_news);
+            CaptureEvent::TrackLost { uid, track, reason, cause, is_news } => {
+                self.media_failed(*uid, ParticipantIssue::Lost(*track), (reason, *cause), *is_news);
             }
             CaptureEvent::TrackDamaged { uid, track, reason, is_news } => {
-                self.media_failed(*uid, ParticipantIssue::Damaged(*track), reason, *is_news);
+                self.media_failed(*uid, ParticipantIssue::Damaged(*track), (reason, None), *is_news);
             }
             CaptureEvent::TrackHealed { uid, track } => self.healed(*uid, *track),
             CaptureEvent::Broken(fatal) => self.fail(fatal.error().clone()),
@@ -565,13 +565,20 @@ impl Machine {
     }
 
     /// Told by name: what is not recorded of somebody is not seen to be missing until it is too late.
-    fn media_failed(&mut self, uid: u32, issue: ParticipantIssue, reason: &str, is_news: bool) {
+    fn media_failed(
+        &mut self,
+        uid: u32,
+        issue: ParticipantIssue,
+        (reason, cause): (&str, Option<&'static str>),
+        is_news: bool,
+    ) {
         let message = issue.message(reason);
         if self.participants.set_issue(uid, issue, message.clone()) && is_news {
-            self.recorder_failure(
-                Code::RecorderFailed,
-                format!("participant {}: {message}", self.participants.name(uid)),
-            );
+            let message = format!("participant {}: {message}", self.participants.name(uid));
+            if let Some(cause) = cause {
+                self.note_cause(&message, cause, message.clone());
+            }
+            self.recorder_failure(Code::RecorderFailed, message);
             self.media_error = self.last_error.clone().zip(issue.track()).map(|(error, track)| (uid, track, error));
         }
     }

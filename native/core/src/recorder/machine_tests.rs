@@ -276,7 +276,7 @@ fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
     let mut machine = Machine::new(Participants::new(&expected, false), "p.m3u8".into(), PATIENCE);
     let lost = |reason: &str, is_news| {
         let (uid, track, reason) = (1, TrackKind::Video, reason.into());
-        CaptureEvent::TrackLost { uid, track, reason, is_news }
+        CaptureEvent::TrackLost { uid, track, reason, cause: None, is_news }
     };
     machine.event(&joined(1));
     machine.event(&lost("no decoder", true));

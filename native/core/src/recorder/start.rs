@@ -14,7 +14,7 @@ use crate::error::{Code, Error};
 use crate::livekit::token::Admission;
 use crate::livekit::{ClientLibrary, LibraryAbsent};
 use crate::names;
-use crate::recorder::arguments::{among, canvas, check_decryption, invalid, layout, max_idle, required, Request};
+use crate::recorder::arguments::{among, canvas, decryption_secret, invalid, layout, max_idle, required, Request};
 use crate::recorder::machine::Timeouts;
 use crate::recorder::shared::RecordingTraits;
 use crate::recorder::takeover;
@@ -47,13 +47,13 @@ impl Plan {
             return Err(invalid("uid: must be from 1 to 4294967295, and nobody else's in the channel"));
         }
         among("ChannelType", request.channel_type, &[(), ()])?;
-        check_decryption(request)?;
         let target = target(document, request)?;
         let stem = names::stem(&document.file_prefix, recording_id, channel_name)
             .ok_or_else(|| invalid("channel_name: too long, the names of the recording's files would not fit"))?;
         let (index, channel) = document.channel(channel_name)?;
+        let secret = decryption_secret(request, channel.livekit.is_some())?;
         let sources = sources(&document.protocols, &format!("channels[{index}]."), &channel.streams)?;
-        let room = room(channel, index, request, (recording_id, channel_name))?;
+        let room = room(channel, index, (request, secret), (recording_id, channel_name))?;
         if sources.iter().any(|source| source.uid == request.uid) {
             return Err(invalid("uid: a participant of the channel has it; the recorder needs one of its own"));
         }
@@ -255,7 +255,7 @@ fn url(stream: &Stream, field: &str) -> Result<String, Error> {
 fn room(
     channel: &Channel,
     index: usize,
-    request: &Request,
+    (request, secret): (&Request, Option<&str>),
     (recording_id, channel_name): (&str, &str),
 ) -> Result<Option<RoomSource>, Error> {
     let Some(livekit) = &channel.livekit else { return Ok(None) };
@@ -272,6 +272,7 @@ fn room(
         },
         access,
         selection: livekit.selection(),
+        shared_key: livekit.shared_key(secret, &field)?,
         recorder_uid: request.uid,
     }))
 }

@@ -188,7 +188,7 @@ impl ParticipantIntake {
         let (uid, reason, now) = (self.uid, failure.to_string(), self.intake.clock().now());
         let is_news = self.warnings.is_new_loss(track, &reason, now);
         if self.begins_trouble(track, now) || is_news {
-            self.intake.event(CaptureEvent::TrackLost { uid, track, reason, is_news });
+            self.intake.event(CaptureEvent::TrackLost { uid, track, reason, cause: failure.cause(), is_news });
         }
     }
 

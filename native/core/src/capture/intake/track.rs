@@ -7,6 +7,7 @@ use crate::capture::av::resample::ResampleError;
 use crate::capture::av::scale::ScaleError;
 use crate::capture::av::AvError;
 use crate::capture::canvas::Unpaintable;
+use crate::capture::room::Undecrypted;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackFailure {
@@ -19,8 +20,8 @@ pub enum TrackFailure {
     Scale(ScaleError),
     Unpaintable(Unpaintable),
     Resample(ResampleError),
-    /// From its sender on, with a key that the recorder does not have.
-    Encrypted,
+    /// From its sender on, end to end.
+    Encrypted(Undecrypted),
 }
 
 impl fmt::Display for TrackFailure {
@@ -33,8 +34,15 @@ impl fmt::Display for TrackFailure {
             Self::Scale(error) => error.fmt(f),
             Self::Unpaintable(error) => error.fmt(f),
             Self::Resample(error) => error.fmt(f),
-            Self::Encrypted => f.write_str("it is encrypted end to end, which this recorder cannot decrypt"),
+            Self::Encrypted(why) => why.fmt(f),
         }
+    }
+}
+
+impl TrackFailure {
+    /// In one word for programs, where somebody can do something about it.
+    pub fn cause(&self) -> Option<&'static str> {
+        matches!(self, Self::Encrypted(_)).then_some("DecryptionFailed")
     }
 }
 

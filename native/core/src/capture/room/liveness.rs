@@ -21,6 +21,11 @@ impl Received {
             (self.bytes, self.grown) = (bytes, Some(now));
         }
     }
+
+    /// When something came last, as far as is known.
+    pub fn last(&self) -> Option<Nanos> {
+        self.grown.filter(|_| self.bytes > 0)
+    }
 }
 
 /// What is known of a track of somebody.

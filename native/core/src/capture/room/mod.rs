@@ -4,6 +4,7 @@
 //! One thread: it hears what happens in the room and hands on the media. How pictures and sound are decoded, and how a
 //! connection is made again, is LiveKit's own library's affair (`livekit`).
 
+mod decryption;
 mod liveness;
 mod seating;
 mod selection;
@@ -15,13 +16,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::api::{CaptureConfig, CaptureEvent, RoomAccess, RoomSource, VideoStream};
+use super::api::{CaptureConfig, CaptureEvent, RoomAccess, RoomSource, SharedKey, VideoStream};
 use super::fault::Fatal;
 use super::intake::{ChannelKind, Intake, MediaWarnings};
 use super::reconnect::ReconnectPauses;
 use super::source::Guard;
 use crate::livekit::client::RoomClient;
 use crate::livekit::{token, ClientLibrary};
+pub use decryption::Undecrypted;
 use seating::Seating;
 pub use selection::{RoomMedia, RoomParticipants, RoomSelection};
 use trouble::{Pass, RoomTrouble};
@@ -102,7 +104,10 @@ impl RoomAttendance {
         self.guard.check(&self.source.url).map_err(|refusal| RoomTrouble::of_address(&refusal))?;
         let (token, pass) = self.token()?;
         let stop = Arc::clone(self.intake.stop());
-        let joined = RoomClient::join(library, (&self.source.url, &token), JOIN, || !stop.is_raised());
+        let key = self.source.shared_key.as_ref().map(SharedKey::read).transpose();
+        let key = key.map_err(|error| RoomTrouble::of_key(&error))?;
+        let at = (self.source.url.as_str(), token.as_str());
+        let joined = RoomClient::join(library, at, key.as_deref(), JOIN, || !stop.is_raised());
         let (client, attendees) = joined.map_err(|failure| RoomTrouble::of_joining(&failure, pass))?;
         self.told = None;
         self.intake.event(CaptureEvent::ChannelReached);

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::decryption::{Arrival, Decrypted, Decryption, Undecrypted};
 use super::liveness::{is_gone, Received, TrackPulse};
 use super::seating::{Offer, SeatKey, Tracks, MOST_SEATS, SCREEN};
 use super::sound_clock::{SoundClock, MOST_HELD};
 use super::trouble::RoomTrouble;
 use super::RoomAttendance;
-use crate::capture::api::{CaptureEvent, TrackKind, VideoStream};
+use crate::capture::api::{CaptureEvent, SharedKey, TrackKind, VideoStream};
 use crate::capture::av::frame::{Frame, PictureBuffer, Plane};
 use crate::capture::av::turn::Turn;
 use crate::capture::clock::{nanos, rescaled, Nanos, MILLISECOND, SECOND};
@@ -33,6 +34,9 @@ const FIRST_MEDIA: Duration = Duration::from_secs(2);
 const WATCH: Duration = Duration::from_millis(250);
 const FIGURES: Duration = Duration::from_secs(1);
 
+/// How often the key is tried again while it is not everybody's.
+const KEY_AGAIN: Duration = Duration::from_secs(10);
+
 /// So many blocks and pictures are handed on before it is looked at anything else.
 const BATCH: usize = 256;
 
@@ -46,6 +50,7 @@ pub struct Visit<'a> {
     /// The connection is being made again.
     interrupted: bool,
     told_waiting: Vec<SeatKey>,
+    decryption: Decryption,
     /// Of everybody it was said what they send.
     announced: bool,
     room: RoomClient,
@@ -59,12 +64,24 @@ struct OfferedTrack {
     wanted: bool,
 }
 
+/// Whether a track of a participant comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Yes,
+    No,
+    /// It is not known yet whether it can be decrypted.
+    Soon,
+    Encrypted(Undecrypted),
+}
+
 struct StreamState {
     stream: TrackStream,
     seat: SeatKey,
     track: String,
     clock: SoundClock,
     received: Received,
+    encrypted: bool,
+    opened: Nanos,
 }
 
 struct Seat {
@@ -85,6 +102,7 @@ impl<'a> Visit<'a> {
             questions: HashMap::new(),
             interrupted: false,
             told_waiting: Vec::new(),
+            decryption: Decryption::new(attendance.source.shared_key.is_some()),
             announced: false,
             room,
             attendance,
@@ -103,7 +121,7 @@ impl<'a> Visit<'a> {
     /// Until the stop: then nothing. Or until the server says that it is over.
     pub fn stay(&mut self) -> Option<DisconnectReason> {
         let stop = Arc::clone(self.attendance.intake.stop());
-        let (mut watched, mut asked) = (Instant::now(), Instant::now());
+        let (mut watched, mut asked, mut keyed) = (Instant::now(), Instant::now(), Instant::now());
         while !stop.is_raised() {
             for _ in 0..BATCH {
                 let within = WATCH.saturating_sub(watched.elapsed());
@@ -119,6 +137,10 @@ impl<'a> Visit<'a> {
             if asked.elapsed() >= FIGURES {
                 asked = Instant::now();
                 self.ask();
+            }
+            if keyed.elapsed() >= KEY_AGAIN {
+                keyed = Instant::now();
+                self.try_key_again();
             }
         }
         None
@@ -160,6 +182,7 @@ impl<'a> Visit<'a> {
             }
             RoomNews::ParticipantLeft { identity } => {
                 self.attendees.remove(&identity);
+                self.decryption.forget(&identity);
                 self.offered.retain(|offered| offered.identity != identity);
                 self.reseat();
             }
@@ -186,6 +209,10 @@ impl<'a> Visit<'a> {
                 if let Some(offered) = self.offered.iter_mut().find(|offered| offered.publication.track == track) {
                     offered.publication.muted = muted;
                 }
+                self.announce();
+            }
+            RoomNews::Decryption { identity, state } => {
+                self.decryption.note(&identity, state);
                 self.announce();
             }
             RoomNews::Reconnecting => self.interrupted = true,
@@ -282,7 +309,8 @@ impl<'a> Visit<'a> {
         for offered in &mut self.offered {
             let track = Some(&offered.publication.track);
             let has = |seat: &Seat| seat.tracks.audio.as_ref() == track || seat.tracks.video.as_ref() == track;
-            let wanted = self.seats.values().any(has) && !offered.publication.encrypted;
+            let decrypted = !offered.publication.encrypted || self.decryption.has_key();
+            let wanted = self.seats.values().any(has) && decrypted;
             if std::mem::replace(&mut offered.wanted, wanted) != wanted {
                 self.room.subscribe(&offered.publication, wanted);
                 if wanted && offered.publication.is_video && self.attendance.video == VideoStream::Low {
@@ -292,30 +320,48 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Says what each participant sends: tracks that are there and not muted.
+    /// Says what each participant sends: tracks that are there, not muted, and not encrypted with what nobody here knows.
     fn announce(&mut self) {
         self.announced = true;
         let begun = self.attendance.intake.roster().first_due().is_some();
-        for seat in self.seats.values_mut() {
-            let sends = |track: &Option<String>| {
-                let offered = self.offered.iter().find(|offered| Some(&offered.publication.track) == track.as_ref());
-                offered.map(|offered| (!offered.publication.muted, offered.publication.encrypted))
-            };
-            let Some(who) = &mut seat.who else { continue };
+        let sent: BTreeMap<SeatKey, [Sent; 2]> =
+            self.seats.iter().map(|(key, seat)| (key.clone(), self.sent(seat))).collect();
+        for (key, seat) in &mut self.seats {
+            let (Some(who), Some(sent)) = (&mut seat.who, sent.get(key)) else { continue };
+            let awaited = sent.contains(&Sent::Soon);
+            self.announced &= !awaited;
             // A recording that began before its first media came would begin with nothing.
-            if !begun && seat.opened.elapsed() < FIRST_MEDIA {
+            if (!begun || awaited) && seat.opened.elapsed() < FIRST_MEDIA {
                 self.announced = false;
                 continue;
             }
-            let (audio, video) = (sends(&seat.tracks.audio), sends(&seat.tracks.video));
-            let is_sent = |track: Option<(bool, bool)>| track.is_some_and(|(sounds, encrypted)| sounds && !encrypted);
-            who.announce(is_sent(audio), is_sent(video));
-            for (kind, track) in [(TrackKind::Audio, audio), (TrackKind::Video, video)] {
-                if track.is_some_and(|(_, encrypted)| encrypted) {
-                    who.lose(kind, &TrackFailure::Encrypted);
+            let [audio, video] = sent;
+            who.announce(*audio == Sent::Yes, *video == Sent::Yes);
+            for (kind, sent) in [(TrackKind::Audio, audio), (TrackKind::Video, video)] {
+                if let Sent::Encrypted(why) = sent {
+                    who.lose(kind, &TrackFailure::Encrypted(*why));
                 }
             }
         }
+    }
+
+    /// Whether sound and pictures of a participant come.
+    fn sent(&self, seat: &Seat) -> [Sent; 2] {
+        [&seat.tracks.audio, &seat.tracks.video].map(|track| {
+            let offered = self.offered.iter().find(|offered| Some(&offered.publication.track) == track.as_ref());
+            let Some(OfferedTrack { identity, publication, .. }) = offered.filter(|offered| !offered.publication.muted)
+            else {
+                return Sent::No;
+            };
+            if !publication.encrypted {
+                return Sent::Yes;
+            }
+            match self.decrypted(identity, &publication.track) {
+                Decrypted::Yes => Sent::Yes,
+                Decrypted::NotYet => Sent::Soon,
+                Decrypted::No(why) => Sent::Encrypted(why),
+            }
+        })
     }
 
     /// The media of a track begins to come.
@@ -331,14 +377,38 @@ impl<'a> Visit<'a> {
         };
         let number = stream.number();
         let (clock, received) = (SoundClock::default(), Received::default());
-        self.streams.insert(number, StreamState { stream, seat, track: name, clock, received });
+        let encrypted = self.offered.iter().any(|each| each.publication.track == name && each.publication.encrypted);
+        let opened = self.attendance.intake.clock().now();
+        self.streams.insert(number, StreamState { stream, seat, track: name, clock, received, encrypted, opened });
+    }
+
+    /// Whether what comes of the track is what was sent.
+    fn is_clear(&self, state: &StreamState) -> bool {
+        !state.encrypted || self.decrypted(&state.seat.identity, &state.track) == Decrypted::Yes
+    }
+
+    /// How it is with an encrypted track of somebody.
+    fn decrypted(&self, identity: &str, track: &str) -> Decrypted {
+        let stream = self.streams.values().find(|state| state.track == track);
+        let arrival = stream.map(|state| Arrival { opened: state.opened, received: &state.received });
+        self.decryption.of(identity, arrival, self.attendance.intake.clock().now())
+    }
+
+    /// The key may have been mended meanwhile, here or there.
+    fn try_key_again(&self) {
+        if !self.decryption.is_failing() {
+            return;
+        }
+        match self.attendance.source.shared_key.as_ref().map(SharedKey::read) {
+            Some(Ok(key)) => self.room.set_shared_key(&key),
+            Some(Err(error)) => tracing::warn!("the shared key cannot be read again: {error}"),
+            None => {}
+        }
     }
 
     fn show(&mut self, stream: u64, picture: RoomPicture) {
-        let Some(who) = self.streams.get(&stream).and_then(|state| self.seats.get_mut(&state.seat)?.who.as_mut())
-        else {
-            return;
-        };
+        let Some(state) = self.streams.get(&stream).filter(|state| self.is_clear(state)) else { return };
+        let Some(who) = self.seats.get_mut(&state.seat).and_then(|seat| seat.who.as_mut()) else { return };
         let shown_at = Duration::from_micros(u64::try_from(picture.shown_at).unwrap_or(0));
         let due = self.attendance.intake.at_monotonic(shown_at) + DELAY;
         let turn = turn(picture.rotation);
@@ -352,6 +422,9 @@ impl<'a> Visit<'a> {
     }
 
     fn play(&mut self, stream: u64, sound: &RoomSound) {
+        if !self.streams.get(&stream).is_some_and(|state| self.is_clear(state)) {
+            return;
+        }
         let Some(state) = self.streams.get_mut(&stream) else { return };
         let Some(who) = self.seats.get_mut(&state.seat).and_then(|seat| seat.who.as_mut()) else { return };
         let (samples, channels) = (sound.samples(), sound.channels());
