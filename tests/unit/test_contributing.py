@@ -8,7 +8,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text()
-PLACE = re.compile(r"`(?P<path>[\w.-]+(?:/[\w.-]+)+)`(?:\s*\((?P<names>`[^)]*)\))?")
+# What is below build/ is made, and need not be there.
+PLACE = re.compile(r"`(?P<path>(?!build/)[\w.-]+(?:/[\w.-]+)+)`(?:\s*\((?P<names>`[^)]*)\))?")
 IMPORTED = re.compile(r"^(?:from|import|use|pub use|#include) .*?(?:\n(?=\S)|;)", re.MULTILINE | re.DOTALL)
 PLACES = [(found["path"], tuple(re.findall(r"`([^`]+)`", found["names"] or ""))) for found in PLACE.finditer(TEXT)]
 
