@@ -549,7 +549,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             resolved_by=ResolvedBy.CAPTURE,
         ),
         Reason.NODE_LOST: ReasonFacts(
-            "The pod's node has not been heard of for longer than the administrator's limit.",
+            "Neither the kubelet of the pod's node nor the recorder there was heard of for longer than the "
+            "administrator's limit, a minute by default; a new part follows unless `spec.restart` says otherwise.",
             Remedy("Bring the node back or delete it."),
             resolved_by=ResolvedBy.CAPTURE,
         ),

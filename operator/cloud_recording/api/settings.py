@@ -46,7 +46,7 @@ class RunnerSettings(SpecModel):
     resources: Resources = Resources()
     pod_labels: dict[str, str] = Field(default_factory=dict)
     pod_annotations: dict[str, str] = Field(default_factory=dict)
-    node_lost_seconds: Annotated[int, Field(ge=30, le=86_400)] = 300
+    node_lost_seconds: Annotated[int, Field(ge=30, le=86_400)] = 60
 
 
 class CallbackSettings(SpecModel):

@@ -7,7 +7,7 @@ The pod was read live, so that it not being there is a fact. Facts only: what fo
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from cloud_recording.api.reasons import Reason
@@ -42,7 +42,8 @@ def observe_pods(state: ObservedState) -> ObservedState:
         if stopping and part.state is PartState.PENDING and pod is not None and pod.over and pod.terminated is None:
             status = parts.withdrawn(status, part, now=state.now)
         else:
-            status = _observed(status, part, pod, uid=uid, now=state.now, node_lost=state.node_lost)
+            lost_at = node_deadline(state, part, pod)
+            status = _observed(status, part, pod, uid=uid, now=state.now, node_lost_at=lost_at)
     return state.with_status(with_totals(status))
 
 
@@ -57,7 +58,13 @@ def record_refusal(state: ObservedState) -> ObservedState:
 
 
 def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
-    status: CloudRecordingStatus, part: Part, pod: PodView | None, *, uid: str, now: datetime, node_lost: timedelta
+    status: CloudRecordingStatus,
+    part: Part,
+    pod: PodView | None,
+    *,
+    uid: str,
+    now: datetime,
+    node_lost_at: datetime | None,
 ) -> CloudRecordingStatus:
     """The status after a look at the pod of a part that is not over."""
     if pod is None:
@@ -72,8 +79,8 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
     if pod.over:
         reason, message = _silent_end(pod)
         return _lost(status, part, reason, message, now=now)
-    if _node_is_lost(pod, now=now, limit=node_lost):
-        message = f"node '{pod.node}' has not been heard of for more than {int(node_lost.total_seconds())} s"
+    if node_lost_at is not None and now >= node_lost_at:
+        message = f"nothing was heard any more of node '{pod.node}' and the recorder on it"
         return _lost(status, part, Reason.NODE_LOST, message, now=now)
     if pod.restarts >= MOST_RUNNER_RESTARTS and pod.waiting is not None and pod.waiting.reason == _CRASH_LOOP:
         message = f"the recorder's container ended {pod.restarts} times: {_how(pod.last_terminated)}"
@@ -81,15 +88,17 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
     return status
 
 
-def node_deadline(pod: PodView, *, limit: timedelta) -> datetime | None:
-    """When the pod will count as lost with its node, if nothing is heard of it."""
-    moments = (pod.node_silent_since, pod.deleted_at)
-    return min((moment + limit for moment in moments if moment is not None), default=None)
+def node_deadline(state: ObservedState, part: Part, pod: PodView | None) -> datetime | None:
+    """When the pod will count as lost with its node, if nothing is heard of either.
 
-
-def _node_is_lost(pod: PodView, *, now: datetime, limit: timedelta) -> bool:
-    deadline = node_deadline(pod, limit=limit)
-    return deadline is not None and now >= deadline
+    Nobody could hear the recorder while no operator listened.
+    """
+    if pod is None or pod.over:
+        return None
+    silent = min((moment for moment in (pod.node_silent_since, pod.deleted_at) if moment is not None), default=None)
+    if silent is None:
+        return None
+    return max(filter(None, (silent, part.heard_time, state.context.listening_since))) + state.node_lost
 
 
 def _seen(

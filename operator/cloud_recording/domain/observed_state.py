@@ -62,7 +62,7 @@ class ObservedState:
 
     @property
     def node_lost(self) -> timedelta:
-        """After what time a node counts as lost of which nothing is heard."""
+        """After what time a node counts as lost of which nothing is heard, neither by its kubelet nor by a recorder."""
         return timedelta(seconds=self.settings.runner.node_lost_seconds)
 
     @property

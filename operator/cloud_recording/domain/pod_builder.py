@@ -39,6 +39,9 @@ RUN_AS: Final = 65532
 TOKEN_SECONDS: Final = 3600
 """The kubelet renews the file at four fifths of this; a stolen token is worth nothing after it."""
 
+LEAST_TOLERATION_SECONDS: Final = 300
+"""What Kubernetes itself gives a pod whose node is silent."""
+
 DEFAULT_ACCOUNT: Final = "default"
 """Whom the callback token speaks for, when nobody else is named; it has no rights and gets none."""
 
@@ -280,13 +283,16 @@ def _grace_seconds(spec: CloudRecordingSpec) -> int:
 
 
 def _tolerations(options: PodOptions, *, node_lost_seconds: int) -> list[Json]:
-    """The user's tolerations, and how long a silent node is waited for: as long as the operator itself waits."""
+    """The user's tolerations, and how long Kubernetes waits for a silent node until it ends the pod.
+
+    Never less than it does by itself, so that a hiccup ends nothing; the operator may go on elsewhere before.
+    """
     waits = [
         {
             "key": f"node.kubernetes.io/{taint}",
             "operator": "Exists",
             "effect": "NoExecute",
-            "tolerationSeconds": node_lost_seconds,
+            "tolerationSeconds": max(LEAST_TOLERATION_SECONDS, node_lost_seconds),
         }
         for taint in ("not-ready", "unreachable")
     ]

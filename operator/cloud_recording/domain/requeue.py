@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from cloud_recording.domain import parts
 from cloud_recording.domain.deletion import deletion_deadline
 from cloud_recording.domain.desired_state import duration_limit
 from cloud_recording.domain.observe_pods import node_deadline
@@ -18,7 +19,7 @@ def requeue_after(state: ObservedState, *, next_part_at: datetime | None) -> tim
         next_part_at,
         duration_limit(state.recording, state.status, now=state.now),
         deletion_deadline(state.recording),
-        *(node_deadline(pod, limit=state.node_lost) for pod in state.pods.values() if not pod.over),
+        *(node_deadline(state, part, state.pod_of(part)) for part in parts.unfinished(state.status)),
         *report_deadlines(state.status, listening_since=state.context.listening_since),
     ]
     left = [deadline - state.now for deadline in deadlines if deadline is not None and deadline > state.now]

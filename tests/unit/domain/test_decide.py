@@ -147,13 +147,19 @@ CASES = {
     "a pod on a silent node is waited for until the administrator's limit": (
         a_recording().parts(a_part(**RECORDING)).build(),
         pods(a_pod().on_a_silent_node(NOW)),
+        after(40),
+        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=20),
+    ),
+    "a pod whose kubelet alone is silent is there for as long as it is heard of": (
+        a_recording().parts(a_part(**RECORDING, heard_time=after(50))).build(),
+        pods(a_pod().on_a_silent_node(NOW)),
         after(100),
-        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=200),
+        Expected(reason=Reason.RECORDER_NOT_READY, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=10),
     ),
     "a pod on a node that stays silent is lost, told to end and let go": (
         a_recording().parts(a_part(**RECORDING)).build(),
         pods(a_pod().on_a_silent_node(NOW)),
-        after(300),
+        after(60),
         Expected(
             reason=Reason.RESTARTING,
             parts=[PartState.LOST],
@@ -289,14 +295,14 @@ CASES = {
             reason=Reason.RESTARTING,
             parts=[PartState.UPLOADING, PartState.PLANNED],
             actions=["AnnotatePod", "CreatePod"],
-            due=630,
+            due=390,
         ),
     ),
     "a part that still captures though its pod was deleted keeps the next one waiting": (
         a_recording().parts(a_part(**RECORDING)).build(),
         pods(a_pod().running().deleted(after(330))),
         NOW,
-        Expected(reason=Reason.STOPPING, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=630),
+        Expected(reason=Reason.STOPPING, parts=[PartState.RECORDING], actions=["AnnotatePod"], due=390),
     ),
     "an evicted pod is lost, and says why": (
         a_recording().parts(a_part(**RECORDING)).build(),

@@ -128,7 +128,7 @@ SHAPES = [
     shape("waiting", "CrashLoopBackOff", restarts=9),
     shape("running"),
     shape("running", ready=False),
-    shape("on_a_silent_node", NOW - timedelta(seconds=299)),
+    shape("on_a_silent_node", NOW - timedelta(seconds=59)),
     shape("evicted", "low on memory"),
     shape("ended", "not a summary", exit_code=137),
     *(shape("ended", a_summary(outcome).termination_message()) for outcome in Outcome),
