@@ -40,7 +40,11 @@ class Network:
         return IPv4Network((self.range[2 << 14], 18))
 
     def link(self, *, interface: str, namespace_of: int) -> None:
-        """Connects the machine with the network namespace of that process; the link ends with the namespace."""
+        """Connects the machine with the network namespace of that process; the link ends with the namespace.
+
+        A namespace ends some time after its processes: a link of one that is gone is taken away.
+        """
+        subprocess.run(["ip", "link", "delete", interface], capture_output=True, check=False)
         _ip(f"link add {interface} type veth peer name {UPLINK} netns {namespace_of}")
         _ip(f"address add {self.machine_address}/30 dev {interface}")
         _ip(f"link set {interface} up")
