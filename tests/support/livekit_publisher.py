@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -158,8 +159,11 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         print(await publisher.obey(line.split()), flush=True)
+    await publisher.leave()
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())
+        # Threads of the client library call into Python to the last: an orderly end of it may be a crash.
+        os._exit(0)
