@@ -11,6 +11,8 @@ PYTEST := build/venv/bin/pytest
 # `current` uses the cluster that kubectl talks to instead of starting one.
 CLUSTER ?= own
 export CLUSTER
+# What the demo records: `room` of a LiveKit server, or `streams` of an RTMP server.
+CHANNEL ?= room
 export PATH := $(CURDIR)/build/bin:$(PATH)
 
 .PHONY: help
@@ -18,8 +20,8 @@ help: ## say what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo demo-down
-demo: tools build ## record a live channel on a real cluster, and look at the result (CLUSTER=current: on yours)
-	$(PYTHON) -m tests.demo up
+demo: tools build ## record a LiveKit room on a real cluster, and look at the result (CHANNEL=streams, CLUSTER=current)
+	$(PYTHON) -m tests.demo up --channel=$(CHANNEL)
 
 demo-down: venv ## leave nothing of the demo behind
 	$(PYTHON) -m tests.demo down

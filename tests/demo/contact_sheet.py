@@ -4,15 +4,16 @@
 import subprocess
 from pathlib import Path
 
+NAME = "contact-sheet.png"
 COLUMNS = 3
 ROWS = 2
 
 
-def make(playlist: Path, *, seconds: float, sheet: Path) -> None:
-    """Writes a PNG of COLUMNS x ROWS moments of the recording that the local playlist names."""
-    moments = COLUMNS * ROWS
+def make(mp4: Path, *, seconds: float, sheet: Path) -> None:
+    """Writes a PNG of COLUMNS x ROWS moments of the MP4, which is so long."""
+    step = seconds / (COLUMNS * ROWS)
     # The middle of each of the equal parts, so that neither the first nor the last frame is all there is to see.
-    tile = f"tile={COLUMNS}x{ROWS}:padding=8:margin=8:color=gray"
-    picture = f"fps={moments / seconds}:start_time=0:round=down,scale=240:-2,{tile}"
-    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-allowed_extensions", "ALL", "-i", str(playlist)]
+    moments = f"select='gte(t,(selected_n+0.5)*{step})'"
+    picture = f"{moments},scale=240:-2,tile={COLUMNS}x{ROWS}:padding=8:margin=8:color=gray"
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-i", str(mp4)]
     subprocess.run([*command, "-vf", picture, "-frames:v", "1", str(sheet)], check=True)

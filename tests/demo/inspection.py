@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a fetched recording the way a player would: the playlist's promises, then every slice with ffprobe."""
+"""Checks a fetched recording the way a player would: the playlist's promises, every slice, and all of the MP4."""
 
 import json
 import subprocess
@@ -20,10 +20,11 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A playlist and what its slices hold."""
+class Fetched:
+    """A playlist and what its slices hold, and the same in one file."""
 
     playlist: Path
+    mp4: Path
     slices: tuple[Slice, ...]
 
     @property
@@ -31,8 +32,8 @@ class Recording:
         return sum(piece.seconds for piece in self.slices)
 
 
-def inspect(playlist: Path) -> Recording:
-    """Returns what the playlist names; raises ValueError that says what is wrong with it."""
+def inspect(playlist: Path, mp4: Path) -> Fetched:
+    """Returns what the playlist names and the MP4 of it; raises ValueError that says what is wrong with them."""
     parsed = m3u8.load(str(playlist))
     if not parsed.is_endlist:
         raise ValueError(f"{playlist.name} has no EXT-X-ENDLIST: the recording is not finished")
@@ -42,7 +43,15 @@ def inspect(playlist: Path) -> Recording:
             f"{playlist.name}: EXT-X-TARGETDURATION {parsed.target_duration} is less than a slice of {longest} s"
         )
     pieces = tuple(_probe(playlist.parent / segment.uri, segment.duration) for segment in parsed.segments)
-    return Recording(playlist, pieces)
+    _decode(mp4)
+    return Fetched(playlist, mp4, pieces)
+
+
+def _decode(mp4: Path) -> None:
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(mp4), "-f", "null", "-"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0 or answer.stderr.strip():
+        raise ValueError(f"{mp4.name}: ffmpeg complains: {answer.stderr.strip()}")
 
 
 def _probe(file: Path, seconds: float) -> Slice:

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-HEADER = f"{'TIME':>6}  {'STATUS':<16} {'PARTICIPANTS':<24} {'WRITTEN':>7} {'UPLOADED':>8} {'PROGRESS':>8}"
+HEADER = f"{'TIME':>6}  {'STATUS':<16} {'PARTICIPANTS':<32} {'WRITTEN':>7} {'UPLOADED':>8} {'PROGRESS':>8}"
 
 
 def condition(recording: dict[str, Any], name: str) -> dict[str, Any]:
@@ -16,11 +16,11 @@ def row(recording: dict[str, Any]) -> str:
     """Returns what the status says, without the time."""
     status = recording.get("status", {})
     here = [entry for entry in status.get("participants", []) if entry.get("state") == "Joined"]
-    names = ", ".join(entry.get("name") or str(entry["uid"]) for entry in here) or "-"
+    names = ", ".join(entry.get("name") or entry.get("identity") or str(entry["uid"]) for entry in here) or "-"
     slices = status.get("slices", {})
     progress = status.get("progressPercent")
     return (
-        f"{condition(recording, 'Ready').get('reason', '-'):<16} {names:<24} {slices.get('written', 0):>7} "
+        f"{condition(recording, 'Ready').get('reason', '-'):<16} {names:<32} {slices.get('written', 0):>7} "
         f"{slices.get('uploaded', 0):>8} {'-' if progress is None else f'{progress} %':>8}"
     )
 

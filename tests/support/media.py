@@ -19,7 +19,14 @@ Picture = npt.NDArray[np.uint8]
 Sound = npt.NDArray[np.float64]
 
 SAMPLE_RATE = 48_000
-COLOURS = {"red": (254, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 254), "white": (255, 255, 255), "black": (0, 0, 0)}
+COLOURS = {
+    "red": (254, 0, 0),
+    "green": (0, 128, 0),
+    "blue": (0, 0, 254),
+    "orange": (254, 165, 0),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+}
 """The names that the testbed's participants use, as ffmpeg understands them."""
 
 
