@@ -156,9 +156,15 @@ impl Feed {
         lock(&self.samples).mix_into(from, mix);
     }
 
+    /// Forgets the pictures that were due before `at` but for the last: the layout has no room for this participant. Whoever
+    /// cannot be made to wait, as people in a room, would fill the memory with them.
+    pub fn pass_over_pictures(&self, at: Nanos) {
+        lock(&self.pictures).advance(at, 0);
+    }
+
     /// Forgets what was due before `at`: nothing is recorded now.
     pub fn skip_to(&self, at: Nanos) {
-        lock(&self.pictures).advance(at, 0);
+        self.pass_over_pictures(at);
         lock(&self.samples).drop_before(sample_at(at));
     }
 }

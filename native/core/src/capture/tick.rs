@@ -14,6 +14,7 @@ use super::canvas::{Canvas, CellContent, Composed};
 use super::clock::{duration, lock, Clock, Nanos, StopSignal, SECOND};
 use super::encode::aac;
 use super::feed::sample_at;
+use super::geometry::Placement;
 use super::handover::{Gone, Handover, TOO_SLOW};
 use super::mixer::Mixer;
 use super::output::{EncodeJob, Grid};
@@ -189,16 +190,8 @@ impl Tick {
     fn compose(&mut self, members: &[Member], at: Nanos) -> Option<Frame> {
         let canvas = self.canvas.as_mut()?;
         let step = SECOND / self.grid.per_second;
-        let contents = self.participant_regions.seat(members).into_iter().filter_map(|place| {
-            let member = members.iter().find(|member| member.uid == place.uid)?;
-            let content = match (member.feed.picture(at, step), member.video) {
-                (Some(picture), _) => CellContent::Picture(picture),
-                (None, true) => CellContent::Black,
-                (None, false) => CellContent::Transparent,
-            };
-            Some((place, content))
-        });
-        let Composed { picture, unpainted } = canvas.compose(&contents.collect::<Vec<_>>()).unwrap_or_default();
+        let contents = seen(self.participant_regions.seat(members), members, at, step);
+        let Composed { picture, unpainted } = canvas.compose(&contents).unwrap_or_default();
         for (uid, error) in unpainted {
             for member in members.iter().filter(|member| member.uid == uid) {
                 member.feed.refuse_picture(error.clone());
@@ -257,5 +250,48 @@ impl Tick {
         let at = self.clock.now();
         self.break_off(None)?;
         self.jobs.send(EncodeJob::Finish { at })
+    }
+}
+
+/// What lies at each place at the moment `at`, where pictures are asked for every `step`.
+fn seen(places: Vec<Placement>, members: &[Member], at: Nanos, step: Nanos) -> Vec<(Placement, CellContent)> {
+    for unseen in members.iter().filter(|member| !places.iter().any(|place| place.uid == member.uid)) {
+        unseen.feed.pass_over_pictures(at);
+    }
+    let content = |place: Placement| {
+        let member = members.iter().find(|member| member.uid == place.uid)?;
+        let content = match (member.feed.picture(at, step), member.video) {
+            (Some(picture), _) => CellContent::Picture(picture),
+            (None, true) => CellContent::Black,
+            (None, false) => CellContent::Transparent,
+        };
+        Some((place, content))
+    };
+    places.into_iter().filter_map(content).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::feed::Feed;
+    use crate::capture::geometry::{places, MOST_USERS};
+    use crate::capture::intake::Fitted;
+
+    #[test]
+    fn pictures_of_those_whom_the_layout_has_no_room_for_do_not_pile_up() {
+        const SIZE: (u32, u32) = (640, 360);
+        let member = |uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true };
+        let members: Vec<Member> = (1..).map(member).take(MOST_USERS).collect();
+        let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
+        let nobody_large = || places(Layout::Vertical, 0, SIZE, &uids);
+        assert_eq!(nobody_large().len(), MOST_USERS - 1, "the large region is kept free");
+        for at in (1..=30).map(|index| index * SECOND / 15) {
+            for member in &members {
+                let picture = Frame::i420(SIZE.0, SIZE.1).expect("a picture");
+                member.feed.push_picture(at, Fitted::known(picture));
+            }
+            assert_eq!(seen(nobody_large(), &members, at, SECOND / 15).len(), MOST_USERS - 1);
+        }
+        assert!(members.iter().all(|member| member.feed.is_small()));
     }
 }
