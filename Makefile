@@ -59,6 +59,11 @@ bench-live: build ## how punctual live recordings are, and how many of them one 
 	$(MAKE) -C native measuring
 	$(PYTHON) -m tests.bench.native.live --programs "$$($(MAKE) --no-print-directory -C native where-measuring)"
 
+.PHONY: bench-livekit
+bench-livekit: tools build ## what recordings of LiveKit rooms cost, and how soon they begin; BENCH_SECONDS=60 BENCH_ROUNDS=3 (build/bench)
+	$(MAKE) -C native programs
+	$(PYTHON) -m tests.bench.rooms
+
 .PHONY: bench-sound
 bench-sound: packages venv ## how the AAC encoder's two searches sound, and what they cost (build/bench)
 	$(PYTHON) -m tests.bench.native.sound
