@@ -422,7 +422,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             warns=True,
         ),
         Reason.POD_REJECTED: ReasonFacts(
-            "The API server or an admission policy refuses the pod; the message is its own.",
+            "The API server or an admission policy refuses the pod or a change of it, or an admission webhook does not "
+            "answer; the message is the API server's own.",
             Remedy("Change what the message names; the operator tries again by itself."),
             warns=True,
         ),

@@ -34,13 +34,16 @@ from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
 from cloud_recording.domain.pod_builder import build_claim, build_pod
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.kube.errors import Refused
+from cloud_recording.kube.errors import InternalError, Refused
 from cloud_recording.kube.pods import ForeignObjectError, Pods
 
 logger = logging.getLogger(__name__)
 
 REFUSAL_BACKOFF: Final = Backoff(first_seconds=15.0, most_seconds=300.0)
 """How long a pod that the API server refuses is not asked for again: thousands over a quota must not ask together."""
+
+TROUBLE_BACKOFF: Final = Backoff(first_seconds=1.0, most_seconds=60.0)
+"""The same where nobody refused it: a webhook that does not answer is back in a moment, or is down for everybody."""
 
 
 class AnotherOperatorError(Exception):
@@ -83,7 +86,13 @@ class ActionExecutor:
     async def execute(self, body: Json, recording: CloudRecording, actions: tuple[Action, ...]) -> PodRefusal | None:
         """Does everything in order; stops at a pod that the API server refuses and says why."""
         for action in actions:
-            refusal = await self._do(body, recording, action)
+            try:
+                refusal = await self._do(body, recording, action)
+            except (Refused, InternalError) as error:
+                # It is tried again by the queue, which tells the log alone.
+                message = f"{_words_of(action)} is refused: {error.message}"
+                await self._statuses.warn(body, reason=Reason.POD_REJECTED.value, message=message)
+                raise
             if refusal is not None:
                 return refusal
         return None
@@ -138,7 +147,9 @@ class ActionExecutor:
                 await self._pods.create_claim(claim)
             await self._pods.create(self._pod(recording, part, template=template, context=context))
         except (Refused, ForeignObjectError) as error:
-            return self._refused(key, part, error.message)
+            return self._refused(key, part, error.message, REFUSAL_BACKOFF)
+        except InternalError as error:
+            return self._refused(key, part, error.message, TROUBLE_BACKOFF)
         self._refusals.pop(key, None)
         self._templates.forget(key)
         logger.info("pod created", extra={"pod": part.pod})
@@ -156,9 +167,9 @@ class ActionExecutor:
             settings=settings,
         )
 
-    def _refused(self, key: RecordingKey, part: Part, message: str) -> PodRefusal:
+    def _refused(self, key: RecordingKey, part: Part, message: str, backoff: Backoff) -> PodRefusal:
         failures = self._refusals[key] = self._refusals.get(key, 0) + 1
-        seconds = REFUSAL_BACKOFF.after(failures, spread=random.random())  # noqa: S311
+        seconds = backoff.after(failures, spread=random.random())  # noqa: S311
         # Admission answers 403 for everything it refuses, and tells a quota by its words only.
         reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REJECTED
         fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
@@ -174,3 +185,19 @@ class ActionExecutor:
             await self._statuses.warn(body, reason="AnotherOperator", message=AnotherOperatorError.message)
             raise AnotherOperatorError
         self._published[key] = (pod.uid, authority)
+
+
+def _words_of(action: Action) -> str:
+    match action:
+        case AnnotatePod(pod=pod):
+            return f"to tell pod '{pod.name}' what it should do"
+        case DeletePod(pod=pod):
+            return f"the end of pod '{pod.name}'"
+        case ReleasePod(pod=pod):
+            return f"to let go of pod '{pod.name}'"
+        case CreatePod(part=part) | DeleteEndedPod(part=part) | DeleteClaim(part=part):
+            return f"what is to be done about pod '{part.pod}'"
+        case ReleaseRecording() | DeleteRecording():
+            return "to let go of the recording"
+        case _:
+            assert_never(action)

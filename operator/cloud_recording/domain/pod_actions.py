@@ -91,7 +91,7 @@ def _release(pod: PodView, *, lost: bool) -> list[Action]:
     """What is done about the pod of a part that is over: its summary is counted, or will never come."""
     if not pod.has_finalizer:
         return []
-    if pod.deleted_at is not None or not (pod.sidecars_linger or (lost and not pod.over)):
+    if pod.deleted_at is not None or not (pod.outlives_recorder or (lost and not pod.over)):
         return [ReleasePod(pod=pod)]
     # It is told to end even where nobody may hear it, for the day its node is back: two must not capture.
     return [DeletePod(pod=pod), ReleasePod(pod=pod)]

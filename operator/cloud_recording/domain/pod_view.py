@@ -86,9 +86,9 @@ class PodView:
         return self.phase in {"Succeeded", "Failed"}
 
     @property
-    def sidecars_linger(self) -> bool:
-        """Whether others' containers run on in it though the recorder is over, and would for ever."""
-        return self.over and not self.ended and self.has_running_sidecars
+    def outlives_recorder(self) -> bool:
+        """Whether others' containers would run on in it for ever, once its recorder is over."""
+        return self.has_running_sidecars and not self.ended
 
     @classmethod
     def of(cls, body: Json) -> PodView:

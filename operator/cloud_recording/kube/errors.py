@@ -6,7 +6,8 @@ KubeError
 ├── Conflict        409: it changed since it was read, or exists already
 ├── Refused         403, 400 or 422: asking the same again has the same answer until somebody changes something
 └── Unavailable     429, 5xx, a timeout, no connection, or any answer that is not the API server's own: the same request
-                    may succeed later
+    │               may succeed later
+    └── InternalError   500 for a reason that the API server has words for, mostly a webhook that it asks in vain
 
 What stands between us and the API server may answer, too, for example a proxy with a page for 404. What the API server
 says is a Status object; only from such a one anything follows for pods and recordings.
@@ -44,6 +45,10 @@ class Unavailable(KubeError):  # noqa: N818
     """The API server could not answer now."""
 
 
+class InternalError(Unavailable):
+    """The API server is there, but cannot do this one thing until somebody mends what the message names."""
+
+
 def error_from(status: int, body: str) -> KubeError:
     """The error for an answer that is no success, with the message of the Status object in its body."""
     try:
@@ -61,6 +66,8 @@ def _class_of(status: int, details: dict[str, Any]) -> type[KubeError]:
     # A kind that is not served is not found either, and then no object is named.
     if status in _GONE and not (details.get("details") or {}).get("name"):
         return Unavailable
+    if status == 500 and details.get("reason") == "InternalError":
+        return InternalError
     return Unavailable if status >= 500 else _CLASSES.get(status, KubeError)
 
 

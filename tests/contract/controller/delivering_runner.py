@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -78,8 +78,8 @@ class DeliveringRunner:
             while self._outbox.waiting():  # noqa: ASYNC110 - the delivery is what is waited for
                 await asyncio.sleep(0.05)
 
-    async def end(self, stage: Stage, recording: str) -> None:
-        """Ends as a recorder does that was told to stop."""
+    async def end(self, stage: Stage, recording: str, *, others: Sequence[Json] = ()) -> Json:
+        """Ends as a recorder does that was told to stop; the pod as it is then, in which other containers may run."""
         await stage.edit(recording, desiredState="Stopped")
         slices = {"written": 7, "uploaded": 7}
         summary = {
@@ -91,4 +91,4 @@ class DeliveringRunner:
         }
         self.tell((CallbackName.STOPPED, {}), (CallbackName.FINISHED, {"summary": summary}))
         await self.until_taken()
-        await stage.report_ended(self.pod, json.dumps(summary))
+        return await stage.report_ended(self.pod, json.dumps(summary), others=others)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -97,12 +97,12 @@ class Stage:
             while await self.recording(name) is not None:  # noqa: ASYNC110 - the API server is what is waited for
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def until_told(self, reason: str) -> Json:
-        """The first Event with this reason."""
+    async def until_told(self, reason: str, *, of: str | None = None) -> Json:
+        """The first Event with this reason, of this recording or of any."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 for event in await self.events():
-                    if event["reason"] == reason:
+                    if event["reason"] == reason and of in {None, event["regarding"]["name"]}:
                         return event
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -162,9 +162,9 @@ class Stage:
                 while (await self.client.get(self.core(kind)))["items"]:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(LOOK_SECONDS)
 
-    async def report(self, pod: Json, **status: Any) -> None:
-        """Writes a pod's status, as its kubelet does."""
-        await self.client.patch(self.core("pods", pod["metadata"]["name"]) + "/status", {"status": status})
+    async def report(self, pod: Json, **status: Any) -> Json:
+        """Writes a pod's status, as its kubelet does, and returns the pod."""
+        return await self.client.patch(self.core("pods", pod["metadata"]["name"]) + "/status", {"status": status})
 
     async def report_running(self, pod: Json, *, ready: bool = True) -> None:
         value = "True" if ready else "False"
@@ -178,10 +178,12 @@ class Stage:
             containerStatuses=[container(state={"running": {"startedAt": now()}}, ready=ready)],
         )
 
-    async def report_ended(self, pod: Json, message: str, *, exit_code: int = 0) -> None:
+    async def report_ended(self, pod: Json, message: str, *, exit_code: int = 0, others: Sequence[Json] = ()) -> Json:
+        """The recorder's container ended, and with it the pod unless others' containers still run in it."""
         terminated = {"exitCode": exit_code, "reason": "Completed", "message": message, "finishedAt": now()}
-        phase = "Succeeded" if exit_code == 0 else "Failed"
-        await self.report(pod, phase=phase, containerStatuses=[container(state={"terminated": terminated})])
+        ended = "Succeeded" if exit_code == 0 else "Failed"
+        statuses = [*others, container(state={"terminated": terminated})]
+        return await self.report(pod, phase="Running" if others else ended, containerStatuses=statuses)
 
     async def token(self, pod: Json, *, audience: str = CALLBACK_AUDIENCE) -> str:
         """A token that the API server issues for this pod, as the kubelet gets it for the projected volume."""

@@ -185,6 +185,18 @@ CASES = {
             finished=True,
         ),
     ),
+    "a sidecar is ended also where the recorder has told its end and has yet to go": (
+        a_recording().stopped().parts(a_part(state=PartState.CONCLUDED, start_time=NOW, end_time=after(50))).build(),
+        pods(a_pod().running().beside_a_sidecar()),
+        after(60),
+        Expected(
+            reason=Reason.COMPLETED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["DeletePod", "ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
     "a pod whose recorder ended alone is left to its kubelet, and to whoever wants its log": (
         a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW)).build(),
         pods(a_pod().ended(UPLOADED).not_wound_up()),
