@@ -64,7 +64,7 @@ class PodView:
     last_terminated: Termination | None
     restarts: int
     has_running_sidecars: bool
-    """Whether it has containers of others that run, or are started again."""
+    """Whether it has containers of others that run, or will, or are started again."""
     disruption: Waiting | None
     annotations: dict[str, str]
 
@@ -98,7 +98,8 @@ class PodView:
         conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
         container = _recorder(status)
         state: Json = container.get("state") or {}
-        node_silent_since = _node_silent_since(body.get("spec") or {}, conditions)
+        spec: Json = body.get("spec") or {}
+        node_silent_since = _node_silent_since(spec, conditions)
         return cls(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -108,7 +109,7 @@ class PodView:
             phase=status.get("phase", "Pending"),
             reason=status.get("reason", ""),
             message=status.get("message", ""),
-            node=(body.get("spec") or {}).get("nodeName"),
+            node=spec.get("nodeName"),
             created_at=_time(metadata.get("creationTimestamp")),
             deleted_at=_time(metadata.get("deletionTimestamp")),
             has_finalizer=SUMMARY_FINALIZER in (metadata.get("finalizers") or []),
@@ -120,7 +121,7 @@ class PodView:
             terminated=_termination(state.get("terminated")),
             last_terminated=_termination((container.get("lastState") or {}).get("terminated")),
             restarts=container.get("restartCount", 0),
-            has_running_sidecars=_has_running_sidecars(status),
+            has_running_sidecars=_has_running_sidecars(spec, status),
             disruption=_disruption(conditions.get("DisruptionTarget")),
             annotations=dict(metadata.get("annotations") or {}),
         )
@@ -149,10 +150,12 @@ def recording_uid_of(body: Json) -> str | None:
     return uid
 
 
-def _has_running_sidecars(status: Json) -> bool:
-    # A native sidecar, which is an init container, is ended by the kubelet when the others have ended.
-    others = (one for one in status.get("containerStatuses") or [] if one.get("name") != names.RECORDER_CONTAINER)
-    return any("terminated" not in (one.get("state") or {}) for one in others)
+def _has_running_sidecars(spec: Json, status: Json) -> bool:
+    # A native sidecar, which is an init container, is ended by the kubelet when the others have ended. What the kubelet
+    # has yet to tell of will run by the spec.
+    told: list[Json] = status.get("containerStatuses") or []
+    others = {one["name"] for one in (*(spec.get("containers") or []), *told)} - {names.RECORDER_CONTAINER}
+    return bool(others - {one["name"] for one in told if "terminated" in (one.get("state") or {})})
 
 
 def _recorder(status: Json) -> Json:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control plane fails under recordings: etcd dies and goes back in time, the API server dies, connections break.
+"""The control plane fails under recordings: etcd, the API server, and connections; or it has another time than we.
 
 Recordings are harmed as far as the fault itself goes, callbacks count once, and the operator settles by itself.
 """
@@ -10,20 +10,25 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import SERVICE_UNAVAILABLE
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from cloud_recording.api.settings import RunnerSettings
 from cloud_recording.common.callback_names import CallbackName
+from cloud_recording.common.exit_status import EXIT_FAILED
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
 from tests.contract.controller.conftest import CRD
 from tests.contract.controller.delivering_runner import DeliveringRunner
+from tests.contract.controller.fleet import Fleet
 from tests.contract.controller.operator_process import OperatorProcess
-from tests.contract.controller.stage import Stage, is_true
+from tests.contract.controller.stage import WAIT_SECONDS, Stage, is_true
+from tests.contract.controller.tcp_proxy import TCPProxy
 from tests.support.set_clock import SetClock
 
 Json = dict[str, Any]
@@ -34,6 +39,25 @@ OFF_SECONDS = 600
 NODE_LOST_SECONDS = RunnerSettings.model_fields["node_lost_seconds"].default
 OUTLASTED_SECONDS = 40
 """Of the Lease, where the operator is to live through the fault."""
+SHORT_SECONDS = 6
+"""Of the Lease, where it is to be lost."""
+RECORDINGS = 5
+CUTS = 6
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
+USER = "some-operator"
+"""The administrator is never turned away."""
+ALL_RIGHTS: Json = {
+    "metadata": {"name": USER},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}],
+}
+EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
+FLOW_OF_USER: Json = {
+    "subjects": [{"kind": "User", "user": {"name": USER}}],
+    "resourceRules": [EVERYTHING],
+    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +148,77 @@ async def told_again(stage: Stage, name: str, runner: DeliveringRunner) -> None:
     await stage.until(lambda seen: seen["status"]["parts"][0]["sequence"] == runner.last_sequence, name=name)
 
 
+async def test_an_api_server_that_is_away_for_longer_than_the_lease_is_waited_for(
+    stage: Stage, plane: BareControlPlane, new_operator: Callable[..., OperatorProcess]
+) -> None:
+    """The operator ends, as others might act by then, begins anew, and takes what recorders kept meanwhile."""
+    operator = new_operator(lease_seconds=SHORT_SECONDS)
+    async with kept_running(operator) as ended:
+        fleet = await Fleet.recording(stage, RECORDINGS, url=operator.url)
+        async with fleet.reporting():
+            await asyncio.to_thread(plane.kill, API_SERVER)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not ended:  # noqa: ASYNC110 - a process is what is waited for
+                    await asyncio.sleep(0.2)
+            await asyncio.to_thread(plane.go_on)
+            await fleet.until_heard()
+            await stage.apply("afterwards")
+            await stage.new_pod("afterwards")
+            await fleet.assert_no_pod_touched()
+        await fleet.end()
+    assert set(ended) == {EXIT_FAILED}
+
+
+async def test_an_api_server_that_cuts_connections_and_turns_requests_away_delays_and_does_no_more(
+    stage: Stage, plane: BareControlPlane, new_operator: Callable[..., OperatorProcess], tmp_path: Path
+) -> None:
+    """Watches and writes are cut every second, then everything the operator asks is 429 by priority and fairness."""
+    operator = new_operator(lease_seconds=OUTLASTED_SECONDS)
+    await stage.client.post(f"{RBAC}/clusterrolebindings", ALL_RIGHTS)
+    kubeconfig = yaml.safe_load(plane.kubeconfig_of(USER).read_text())
+    cluster = kubeconfig["clusters"][0]["cluster"]
+    async with TCPProxy.before(urlsplit(cluster["server"]).port or 443) as proxy:
+        cluster["server"] = f"https://127.0.0.1:{proxy.port}"
+        operator.kubeconfig = tmp_path / "kubeconfig"
+        operator.kubeconfig.write_text(yaml.safe_dump(kubeconfig))
+        async with kept_running(operator) as ended:
+            fleet = await Fleet.recording(stage, RECORDINGS, url=operator.url)
+            async with fleet.reporting():
+                for number in range(CUTS):
+                    await asyncio.sleep(1)
+                    proxy.cut()
+                    if number == CUTS // 2:
+                        await stage.apply("cut")
+                await stage.new_pod("cut")
+                async with turned_away(stage):
+                    async with asyncio.timeout(WAIT_SECONDS):
+                        while await fleet.runners[0].offer(fleet.runners[0].progress()) != SERVICE_UNAVAILABLE:  # noqa: ASYNC110 - the operator is what is waited for
+                            await asyncio.sleep(0.1)
+                    await stage.apply("turned-away")
+                    await asyncio.to_thread(operator.await_logged, "lease not renewed")
+                await stage.new_pod("turned-away")
+                await fleet.until_heard()
+                await fleet.assert_no_pod_touched()
+            await fleet.end()
+            assert not ended
+
+
+@asynccontextmanager
+async def turned_away(stage: Stage) -> AsyncIterator[None]:
+    """As long as it lasts, the API server answers 429 to the operator's user."""
+    flow = {"matchingPrecedence": 2, "priorityLevelConfiguration": {"name": USER}, "rules": [FLOW_OF_USER]}
+    schema = {"metadata": {"name": USER}, "spec": flow}
+    limited = {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}, "borrowingLimitPercent": 0}
+    level = {"metadata": {"name": USER}, "spec": {"type": "Limited", "limited": limited}}
+    await stage.client.post(f"{FLOW_CONTROL}/prioritylevelconfigurations", level)
+    await stage.client.post(f"{FLOW_CONTROL}/flowschemas", schema)
+    try:
+        yield
+    finally:
+        await stage.client.delete(f"{FLOW_CONTROL}/flowschemas/{USER}", {})
+        await stage.client.delete(f"{FLOW_CONTROL}/prioritylevelconfigurations/{USER}", {})
+
+
 @pytest.mark.parametrize("seconds", [OFF_SECONDS, -OFF_SECONDS])
 async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
     stage: Stage, new_operator: Callable[..., OperatorProcess], tmp_path: Path, seconds: int
@@ -142,6 +237,8 @@ async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
         await report_silent(stage, recorder.pod, seconds=0)
         seen = await stage.until(lambda seen: not seen["status"]["parts"][0]["podReady"])
         assert seen["status"]["parts"][0]["state"] == "Recording"
+        await stage.report_running(recorder.pod)
+        await stage.until(lambda seen: seen["status"]["parts"][0]["podReady"])
         await report_silent(stage, recorder.pod, seconds=NODE_LOST_SECONDS)
         await stage.until(lambda seen: (seen["status"].get("lastError") or {}).get("reason") == "NodeLost")
         assert not ended
