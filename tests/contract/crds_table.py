@@ -29,6 +29,7 @@ SECRET_PARAMETERS: Final = (
 _SECRET_REF: Final = {"name": "streams", "key": "alice"}
 
 _ROOM: Final = {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}}
+_DECRYPTION: Final = {"mode": "SharedKey", "secretRef": {"name": "stand-up-key", "key": "passphrase"}}
 A_ROOM: Final = {"channel.streams": REMOVED, "channel.livekit": _ROOM}
 
 _PLACE: Final = {
@@ -89,6 +90,15 @@ CREATION_MISTAKES: Final = (
         },
         "spec.channel.livekit.identity",
         "the token says who the recorder is",
+    ),
+    Mistake(
+        "a key of streams", {"channel.decryption": _DECRYPTION}, "spec.channel.decryption", "unless `livekit` is there"
+    ),
+    Mistake(
+        "a mode that rooms do not have",
+        {**A_ROOM, "channel.decryption": {**_DECRYPTION, "mode": "Aes128Xts"}},
+        "spec.channel.decryption.mode",
+        '"SharedKey"',
     ),
     Mistake("an App ID for a room", {**A_ROOM, "channel.appId": "a"}, "spec.channel", "neither `appId` nor"),
     Mistake(
@@ -502,6 +512,7 @@ UPDATE_MISTAKES: Final = (
     Mistake("the recorder's own uid", {"channel.streams": [a_stream(1000)]}, "spec.channel.uid", "must differ"),
     Mistake("another channel", {"channel.name": "room-2"}, "spec.channel.name", _FIXED),
     Mistake("a room instead of streams", A_ROOM, "spec.channel.livekit", _FIXED),
+    Mistake("another key", {"channel.decryption": _DECRYPTION}, "spec.channel.decryption", _FIXED),
     Mistake("another uid", {"channel.uid": 1001}, "spec.channel.uid", _FIXED),
     Mistake("another type", {"channel.type": "Live"}, "spec.channel.type", _FIXED),
     Mistake("an App ID that was not there", {"channel.appId": "a"}, "spec.channel.appId", _FIXED),
@@ -585,6 +596,7 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
         ]
     },
     "a room": A_ROOM,
+    "a room that is encrypted end to end": {**A_ROOM, "channel.decryption": _DECRYPTION},
     "a room by all that can be said of it": {
         **A_ROOM,
         "channel.livekit": {

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import SpecModel, Uid
-from cloud_recording.api.livekit import LiveKit
+from cloud_recording.api.livekit import Decryption, LiveKit
 from cloud_recording.api.rules import Rule, kubernetes, matches, matches_not
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, no_secrets, of_field
@@ -233,6 +233,12 @@ _ROOM_RULES: Final = (
         field=".livekit.identity",
     ),
     Rule(
+        "!has(self.decryption) || has(self.livekit)",
+        "must be left out unless `livekit` is there: streams are not encrypted by the channel",
+        lambda channel: channel.decryption is None or channel.livekit is not None,
+        field=".decryption",
+    ),
+    Rule(
         "!has(self.livekit) || !(has(self.appId) || has(self.appIdSecretRef))",
         "must have neither `appId` nor `appIdSecretRef` beside `livekit`: the API key is in the Secret that "
         "`livekit.apiKeySecretRef` names",
@@ -304,6 +310,12 @@ class Channel(SpecModel):
         default=None,
         description="Instead of `streams`: a room of a LiveKit server. Whoever publishes there is recorded; nobody is "
         "named beforehand. Another engine than the default one records no rooms.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    decryption: Decryption | None = Field(
+        default=None,
+        description="The key of a room that is encrypted end to end. Without it, and with a wrong one, whoever "
+        "encrypts is recorded without sound and picture, and `status.lastError` says so.",
         json_schema_extra=kubernetes(fixed=True),
     )
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import SpecModel
 from cloud_recording.api.rules import Rule, kubernetes, matches, matches_not
-from cloud_recording.api.secret_refs import SecretKey, SecretName
+from cloud_recording.api.secret_refs import SecretKey, SecretKeyRef, SecretName
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, no_secrets, of_field
 
 ROOM_SCHEMES: Final = ("ws", "wss", "http", "https")
@@ -79,6 +79,22 @@ class RoomParticipants(SpecModel):
     )
     exclude: _Identities | None = Field(
         default=None, description="Identities of those who are not recorded, also where `include` names them."
+    )
+
+
+class DecryptionMode(StrEnum):
+    SHARED_KEY = "SharedKey"
+
+
+class Decryption(SpecModel):
+    """How the media of a room is encrypted end to end."""
+
+    mode: DecryptionMode = Field(
+        description="SharedKey: everybody in the room encrypts with the same passphrase, as LiveKit's clients do it."
+    )
+    secret_ref: SecretKeyRef = Field(
+        description="Secret key that holds the passphrase. A line's end behind it is no part of it. The recorder reads "
+        "it when it joins, and again while somebody's media is not decrypted."
     )
 
 

@@ -33,6 +33,8 @@ def needed_keys(spec: CloudRecordingSpec) -> Iterator[NeededKey]:
         yield from _of_stream(stream, f"spec.channel.streams[{index}]")
     if channel.livekit:
         yield from _of_room(channel.livekit, "spec.channel.livekit")
+    if channel.decryption:
+        yield NeededKey("spec.channel.decryption.secretRef", channel.decryption.secret_ref)
     yield from _of_storage(spec.storage, "spec.storage")
     if spec.backup:
         yield from _of_storage(spec.backup, "spec.backup")

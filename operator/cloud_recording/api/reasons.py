@@ -73,6 +73,7 @@ class Reason(OpenEnum):
     RECORDING = "Recording"
     PAUSED = "Paused"
     RECONNECTING = "Reconnecting"
+    DECRYPTION_FAILED = "DecryptionFailed"
     WORK_VOLUME_FULL = "WorkVolumeFull"
     RECORDER_NOT_READY = "RecorderNotReady"
     NOT_HEARD = "NotHeard"
@@ -455,6 +456,19 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             "`spec.desiredState` is 'Paused' and the recorder has acknowledged it; the pause is a stated gap.",
             Remedy("Set `spec.desiredState` to 'Recording' to go on.", changes=("spec.desiredState",)),
             as_asked=True,
+        ),
+        Reason.DECRYPTION_FAILED: ReasonFacts(
+            "Somebody in the room encrypts end to end, and the recorder has no key or another one: they are recorded "
+            "without sound and picture. As the reason of `Ready` nothing at all is decrypted.",
+            Remedy(
+                "Correct the key in the Secret that `spec.channel.decryption.secretRef` names: the recorder tries it "
+                "again every 10 s, once the kubelet has mounted it anew, which takes it about a minute. Where the spec "
+                "has no `spec.channel.decryption`, create the recording again with it; where one person alone has "
+                "another key, have them join with that of the others.",
+                creates=("spec.channel.decryption",),
+            ),
+            warns=True,
+            resolved_by=ResolvedBy.ENGINE,
         ),
         Reason.WORK_VOLUME_FULL: ReasonFacts(
             "Nothing is recorded: the work volume is nearly full of slices that the store has not taken, or the "

@@ -26,8 +26,8 @@ create another one.
 Unknown fields are refused by `kubectl`; a program should ask for the same with `fieldValidation=Strict`.
 
 These names are reserved for later versions and are unknown fields in this one: `spec.channel.agora`,
-`spec.channel.decryption`, `spec.storage.ref`, `spec.storage.encryption`, `spec.storage.tags`,
-`spec.storage.storageClass`, `spec.backup.ref`, and the kind `RecordingStorage`.
+`spec.storage.ref`, `spec.storage.encryption`, `spec.storage.tags`, `spec.storage.storageClass`, `spec.backup.ref`, and
+the kind `RecordingStorage`.
 """
 
 _SPEC_INTRODUCTION: Final = """\

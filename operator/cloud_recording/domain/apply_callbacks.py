@@ -332,18 +332,20 @@ def _recorder_failure(
         case RecordingErrorCode.NO_RECORDED_DATA:
             # Told of a recording that was stopped before; its end says so.
             return status
-        case RecordingErrorCode.RECORDER_FAILED if _is_volume_full(callback):
-            return with_error(
-                status, error_of_reason(Reason.WORK_VOLUME_FULL, callback.message, time=time, code=callback.code)
-            )
+        case RecordingErrorCode.RECORDER_FAILED if reason := _cause_of(callback):
+            return with_error(status, error_of_reason(reason, callback.message, time=time, code=callback.code))
         case _:
             return with_error(status, error_of_code(callback.code, callback.message, time=time))
 
 
-def _is_volume_full(callback: RecorderFailure) -> bool:
-    if callback.cause is not None:
-        return callback.cause == Reason.WORK_VOLUME_FULL
-    return callback.snapshot is not None and callback.snapshot.work_volume_full
+def _cause_of(callback: RecorderFailure) -> Reason | None:
+    """The reason that says more than the code does, if there is one."""
+    full = callback.cause == Reason.WORK_VOLUME_FULL
+    if callback.cause == Reason.DECRYPTION_FAILED:
+        return Reason.DECRYPTION_FAILED
+    if callback.cause is None:
+        full = callback.snapshot is not None and callback.snapshot.work_volume_full
+    return Reason.WORK_VOLUME_FULL if full else None
 
 
 def _is_known(error: LastError | None, code: int) -> bool:

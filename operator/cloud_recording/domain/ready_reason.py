@@ -106,7 +106,7 @@ def _of_newest_part(  # noqa: C901, PLR0911, PLR0912 - one way out for each stat
         case PartState.CONNECTING:
             return _connecting(status, part)
         case PartState.RECORDING:
-            return _recording(part, now=now)
+            return _recording(status, part, now=now)
         case PartState.PAUSED:
             return _paused(part, asked=desired is DesiredRecordingState.PAUSED)
         case PartState.STOPPING:
@@ -186,10 +186,15 @@ def _participant_messages(status: CloudRecordingStatus) -> str:
     return "; ".join(messages)
 
 
-def _recording(part: Part, *, now: datetime) -> ReadyReason:
+def _recording(status: CloudRecordingStatus, part: Part, *, now: datetime) -> ReadyReason:
     if _is_unready(part, now=now):
         node = f" on node '{part.node}'" if part.node else ""
         return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
+    joined = [one for one in status.participants if one.state is ParticipantState.JOINED]
+    if joined and not any(one.audio or one.video for one in joined):
+        undecrypted = _standing_error(status, Reason.DECRYPTION_FAILED)
+        if undecrypted:
+            return ReadyReason(reason=Reason.DECRYPTION_FAILED, message=_participant_messages(status) or undecrypted)
     return ReadyReason(reason=Reason.RECORDING)
 
 

@@ -25,6 +25,7 @@ SPEC = {
             {"uid": 2, "urlSecretRef": REF, "caSecretRef": REF, "headers": [{"name": "X", "valueSecretRef": REF}]}
         ],
         "livekit": {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}},
+        "decryption": {"mode": "SharedKey", "secretRef": REF},
     },
     "storage": {
         "endpoint": "https://s3.example.com",

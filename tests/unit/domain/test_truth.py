@@ -141,6 +141,39 @@ def test_the_error_of_a_participants_track_is_over_when_the_recorder_says_so() -
     assert healed.last_error.resolved_time == after(30)
 
 
+def test_who_cannot_be_decrypted_is_told_by_name_and_nothing_is_ready_while_nobody_can() -> None:
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    words = "the sound cannot be recorded: it is encrypted end to end with another key than the recorder's"
+    code, message = RecordingErrorCode.RECORDER_FAILED, f"participant 7 (alice): {words}"
+    alice = {"uid": 7, "identity": "alice", "state": "Joined", "message": words}
+    alone = _in_room(
+        inside=True,
+        state="Recording",
+        participants=[alice],
+        participantCount=1,
+        lastError={"code": code, "message": message},
+    )
+    failure = a_callback(
+        "RecorderFailure", 3, code=code, message=message, cause="DecryptionFailed", fact=message, snapshot=alone
+    )
+    dark = told(recording, status, failure, a_callback("Snapshot", 4, snapshot=alone))
+    assert dark.last_error is not None
+    assert (dark.last_error.reason, dark.last_error.message) == (Reason.DECRYPTION_FAILED, message)
+    assert dark.last_error.remedy == REASONS[Reason.DECRYPTION_FAILED].remedy.text
+    assert condition(dark, ConditionType.READY) == ("False", Reason.DECRYPTION_FAILED)
+    bob = {"uid": 8, "identity": "bob", "state": "Joined", "audio": True, "video": True}
+    both = {**alone, "participants": [alice, bob], "participantCount": 2}
+    heard = told(recording, dark, a_callback("Snapshot", 5, snapshot=both))
+    assert condition(heard, ConditionType.READY) == ("True", Reason.RECORDING)
+    assert heard.last_error is not None
+    assert heard.last_error.resolved_time is None
+    mended = _in_room(inside=True, state="Recording", participants=[{**bob, "uid": 7}], participantCount=1)
+    clear = told(recording, heard, a_callback("Snapshot", 6, at=after(30), snapshot=mended), at=after(30))
+    assert clear.last_error is not None
+    assert clear.last_error.resolved_time == after(30)
+
+
 SPARE = {"endpoint": "https://spare.example.com", "bucket": "spare", "credentials": {"secretRef": {"name": "spare"}}}
 
 

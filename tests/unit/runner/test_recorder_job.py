@@ -97,11 +97,12 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
     assert Job.from_json(job.as_json()) == job
 
 
-def a_room(tmp_path: Path, *, token: bool = False, **more: Any) -> Job:
+def a_room(tmp_path: Path, *, token: bool = False, decryption: Mapping[str, Any] | None = None, **more: Any) -> Job:
     """The job of a recording of a room, joined with an API key or a token."""
     told = document()
     key = {} if token else {"apiKeySecretRef": {"name": "livekit", "apiSecretKey": "secret"}}
     channel = {"name": "room 1", "uid": 7, "livekit": {"url": "wss://livekit.example.com", **key, **more}}
+    channel |= {} if decryption is None else {"decryption": decryption}
     told["spec"]["channel"] = channel | ({"tokenSecretRef": {"name": "livekit", "key": "token"}} if token else {})
     return builder(told, tmp_path).job(Mode.RECORD, DESIRED)
 
@@ -126,6 +127,15 @@ def test_a_room_is_joined_with_the_secret_as_a_file_and_the_key_as_app_id(tmp_pa
     ]
     assert (job.app_id, job.token) == (SecretText(path=str(tmp_path / "livekit" / "apiKey")), None)
     assert secret in set(secret_files(job)), "what the log may not have"
+
+
+def test_the_key_of_a_room_is_a_file_that_the_recorder_reads_by_itself(tmp_path: Path) -> None:
+    key = {"name": "stand-up-key", "key": "passphrase"}
+    job = a_room(tmp_path, decryption={"mode": "SharedKey", "secretRef": key})
+    file = tmp_path / "stand-up-key" / "passphrase"
+    assert job.configuration["channels"][0]["livekit"]["sharedKeyFile"] == str(file)
+    assert job.numbers["decryption_mode"] == 0
+    assert file in set(secret_files(job)), "what the log may not have"
 
 
 def test_a_room_is_joined_with_a_token(tmp_path: Path) -> None:

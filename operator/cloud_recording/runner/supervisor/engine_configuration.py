@@ -90,8 +90,10 @@ class EngineConfiguration:
         """The API key is the job's App ID, and a ready token the job's token."""
         server = room.api_key_secret_ref
         secret = SecretKeyRef(name=server.name, key=server.api_secret_key) if server else None
+        decryption = self._document.spec.channel.decryption
         optional = {
             "apiSecretFile": str(self._secrets.path(secret)) if secret else None,
+            "sharedKeyFile": str(self._secrets.path(decryption.secret_ref)) if decryption else None,
             "room": room.room,
             "identity": room.identity,
             "participants": room.participants.model_dump(mode="json", exclude_none=True) if room.participants else None,
