@@ -33,6 +33,19 @@ BASE_MEBIBYTES: Final = 160
 STREAM_MEBIBYTES: Final = 12
 """One participant's buffers and decoded frames."""
 
+ROOM_MILLICPU: Final = 55
+"""One participant of a room in 1280x720, received, decrypted, decoded and scaled, on a busy machine. In 640x360 it is
+less than half of that (docs/benchmarks.md)."""
+
+ROOM_AUDIO_MILLICPU: Final = 12
+"""One participant's sound in a room."""
+
+ROOM_BASE_MEBIBYTES: Final = 24
+"""What LiveKit's client library takes before anybody is there."""
+
+ROOM_PARTICIPANT_MEBIBYTES: Final = 16
+"""One participant of a room in 1280x720: a fifth more than was measured. In 640x360 it is less than half of that."""
+
 ROOM_PARTICIPANTS: Final = 4
 """For how many people a room's pod asks, as nobody knows beforehand who comes; its limit is for as many as there can
 be."""
@@ -65,27 +78,25 @@ def default_resources(spec: CloudRecordingSpec) -> dict[str, dict[str, str]]:
 
 def millicpu(spec: CloudRecordingSpec) -> int:
     """Thousandths of a processor that the recording is expected to use."""
-    participants = _participants(spec)
-    audio = AUDIO_MILLICPU * participants
+    participants, is_room = _participants(spec), spec.channel.streams is None
     if _has_no_canvas(spec):
-        return BASE_MILLICPU + audio
+        return BASE_MILLICPU + participants * (ROOM_AUDIO_MILLICPU if is_room else AUDIO_MILLICPU)
     pixels_per_second = _pixels(spec) * spec.recording.video.frames_per_second
     encode = ENCODE_MILLICPU_PER_MEGAPIXEL_SECOND * pixels_per_second // MILLION
-    return BASE_MILLICPU + audio + DECODE_MILLICPU * participants + encode
+    return BASE_MILLICPU + participants * (ROOM_MILLICPU if is_room else AUDIO_MILLICPU + DECODE_MILLICPU) + encode
 
 
 def memory_mebibytes(spec: CloudRecordingSpec) -> int:
     """Mebibytes that the recording is expected to use."""
     if _has_no_canvas(spec):
-        return BASE_MEBIBYTES + STREAM_MEBIBYTES * _participants(spec)
+        return _mebibytes_of(spec, participants=_participants(spec))
     return composing_mebibytes(spec, participants=_participants(spec))
 
 
 def composing_mebibytes(spec: CloudRecordingSpec, *, participants: int) -> int:
     """The same once its picture is composed, which what is passed through may come to: a limit has to allow it."""
     canvas = 0 if spec.recording.streams is StreamKinds.AUDIO_ONLY else _pixels(spec)
-    streams = STREAM_MEBIBYTES * participants
-    return BASE_MEBIBYTES + streams + CANVAS_MEBIBYTES_PER_MEGAPIXEL * canvas // MILLION
+    return _mebibytes_of(spec, participants=participants) + CANVAS_MEBIBYTES_PER_MEGAPIXEL * canvas // MILLION
 
 
 def disk_mebibytes(spec: CloudRecordingSpec) -> int:
@@ -93,6 +104,13 @@ def disk_mebibytes(spec: CloudRecordingSpec) -> int:
     empty_dir = spec.work.empty_dir
     work = -(-empty_dir.size_limit_bytes // MEBIBYTE) if empty_dir is not None else 0
     return work + TMP_MEBIBYTES + LOG_MEBIBYTES
+
+
+def _mebibytes_of(spec: CloudRecordingSpec, *, participants: int) -> int:
+    """Without a canvas."""
+    if spec.channel.streams is None:
+        return BASE_MEBIBYTES + ROOM_BASE_MEBIBYTES + ROOM_PARTICIPANT_MEBIBYTES * participants
+    return BASE_MEBIBYTES + STREAM_MEBIBYTES * participants
 
 
 def _participants(spec: CloudRecordingSpec) -> int:
