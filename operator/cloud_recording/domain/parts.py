@@ -83,7 +83,11 @@ def count(status: CloudRecordingStatus) -> int:
 
 
 def changed(part: Part, **changes: object) -> Part:
-    """The part with these fields changed."""
+    """The part with these fields changed; raises TypeError for what is no field, which a copy would keep in silence."""
+    unknown = changes.keys() - Part.model_fields.keys()
+    if unknown:
+        message = f"a part has no {', '.join(sorted(unknown))}"
+        raise TypeError(message)
     return part.model_copy(update=changes)
 
 

@@ -21,7 +21,7 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.api.wire import Callback
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import conditions
+from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.status_events import transitions
 from cloud_recording.domain.summarize import summarized
@@ -398,3 +398,9 @@ def test_a_secret_that_goes_while_a_deleted_recording_uploads_is_named_with_both
     ready = conditions.get(back, ConditionType.READY)
     assert ready is not None
     assert "gone" not in ready.message
+
+
+def test_what_no_field_of_the_status_is_for_is_refused() -> None:
+    """Promise: a figure that the status has no field for is found when it is added, and not missed in a cluster."""
+    with pytest.raises(TypeError, match="a part has no nonsense"):
+        parts.changed(a_part(), nonsense=1)
