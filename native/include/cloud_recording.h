@@ -26,7 +26,8 @@ int cr_configure_next(const char *json, char *err, size_t n);
 
 /* Copies the recording's snapshot (JSON) into buf, cut to n bytes with its terminating NUL. Returns the length of the
  * whole snapshot without the NUL, or -1 for an unknown recording. A released recording is known while what it left is
- * still being uploaded. */
+ * still being uploaded; one that cr_rescue delivers, or has delivered, in this process is known by what its files say.
+ */
 int64_t cr_status(const char *recording_id, char *buf, size_t n);
 
 /* Changes the layout (a MixedVideoLayoutType) while recording, without a gap. Returns 0 or an error code: what is

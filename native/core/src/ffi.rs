@@ -15,7 +15,7 @@ use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::start::other_streams;
-use crate::recorder::{recording_log, registry, rescue, Recorder};
+use crate::recorder::{recording_log, registry, rescue, rescued, Recorder};
 
 const API_VERSION: u32 = 1;
 
@@ -85,13 +85,20 @@ pub unsafe extern "C" fn cr_configure_next(json: *const c_char, err: *mut c_char
     explained(|| registry::configure_next(document(text)?), explain)
 }
 
+fn status(id: &str) -> Option<String> {
+    match registry::find(id) {
+        Some(recorder) => Some(recorder.snapshot()),
+        None => rescued::status(id),
+    }
+}
+
 /// # Safety
 /// `recording_id` is null or C text; `buf` is null or has room for `n` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn cr_status(recording_id: *const c_char, buf: *mut c_char, n: usize) -> i64 {
     // SAFETY: the caller's promise.
     let id = unsafe { text(recording_id) };
-    let snapshot = catch_unwind(|| Some(registry::find(id?)?.snapshot())).unwrap_or_default();
+    let snapshot = catch_unwind(|| status(id?)).unwrap_or_default();
     let Some(snapshot) = snapshot else { return -1 };
     // SAFETY: the caller's promise.
     unsafe { copy(&snapshot, buf, n) };

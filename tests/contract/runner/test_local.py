@@ -315,6 +315,7 @@ async def test_of_a_recording_that_was_killed_the_rest_alone_is_uploaded_if_it_i
     (playlist,) = [key for key in await asyncio.to_thread(bucket.objects) if key.endswith(".m3u8")]
     text = (await asyncio.to_thread(bucket.read, playlist)).decode()
     assert text.count("#EXTINF") >= 2
+    assert again.lines[-1].startswith(f"recorded: {text.count('#EXTINF')} slices"), "the open one, too"
     assert "#EXT-X-DISCONTINUITY\n" not in text
     assert text.rstrip().endswith("#EXT-X-ENDLIST")
 

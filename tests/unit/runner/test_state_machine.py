@@ -377,6 +377,23 @@ def test_what_a_process_left_that_died_after_the_stop_is_rescued_and_told() -> N
     assert story.outcome is Outcome.UPLOADED
 
 
+def test_a_rescue_counts_what_it_finds_whatever_the_process_that_died_had_told() -> None:
+    """A supervisor that died with its recorder remembers the figures of the last callback, which may be none."""
+    story = Story().recording().then(DesiredSeen(desired=desired("Stopped", generation=2)))
+    story.then(snapshot("Stopping", written=0), SIGKILLED).then(ProcessLoaded(extended=True))
+    found = {
+        "state": "Uploaded",
+        "slices": {"written": 2, "uploaded": 2, "backedUp": 0, "pending": 0},
+        "recordedMilliseconds": 3900,
+        "participants": [],
+    }
+    story.then(ProcessHeartbeat(snapshot=found), ProcessAnswered(answer="rescue"))
+    known = story.state.facts.snapshot
+    assert known is not None
+    assert (known["slices"], known["recordedMilliseconds"]) == (found["slices"], 3900)
+    assert [person["uid"] for person in known["participants"]] == [1], "who was there, the process that died knew"
+
+
 @pytest.mark.parametrize(
     ("code", "again"),
     [

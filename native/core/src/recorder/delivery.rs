@@ -36,7 +36,7 @@ pub struct DeliveryOptions {
 /// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
 /// hears what a store refuses, makes that an end.
 pub async fn deliver(
-    catalog: Catalog,
+    catalog: &Arc<Catalog>,
     directory: &Path,
     options: &DeliveryOptions,
     failed: impl Fn(Error) -> Result<(), Error>,
@@ -44,10 +44,9 @@ pub async fn deliver(
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
     resume::check_backup(&catalog.ledger(), options.backup.as_ref().map(|backup| &backup.target))?;
-    stop(&catalog, directory)?;
-    let target = target(&catalog, &begun, options)?;
-    let catalog = Arc::new(catalog);
-    let outcome = upload(&catalog, target, directory, options, failed).await;
+    stop(catalog, directory)?;
+    let target = target(catalog, &begun, options)?;
+    let outcome = upload(catalog, target, directory, options, failed).await;
     // What was told after the end is no failure any more.
     if !catalog.ledger().is_concluded() {
         return outcome;

@@ -14,6 +14,7 @@
 //! - `upload`: what brings the files into the bucket.
 //! - `resume`: a catalog that an earlier process died over.
 //! - `takeover`, `rescue`: what such processes left, looked for at the next start and by `cr_rescue`.
+//! - `rescued`: what `cr_status` says of those, meanwhile and after.
 //! - `delivery`: uploads one recording of theirs.
 //! - `registry`: the recorders of the process, and what released ones left to upload.
 //! - `directory_cleanup`: when a recording's directory is removed.
@@ -33,6 +34,7 @@ mod pauses;
 pub mod recording_log;
 pub mod registry;
 pub mod rescue;
+pub mod rescued;
 pub mod resume;
 pub mod session;
 pub mod shared;

@@ -2,6 +2,7 @@
 //! Uploads what a process that died left in the work directory, without recording anything.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::broken_pipe;
 use crate::catalog::journal::Journal;
@@ -12,6 +13,7 @@ use crate::log::Log;
 use crate::names;
 use crate::recorder::delivery::{deliver, DeliveryOptions};
 use crate::recorder::recording_log;
+use crate::recorder::rescued::Shown;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::storage::credentials::Credentials;
 
@@ -59,7 +61,13 @@ fn rescue_here(document: &Document) -> Result<(), Error> {
             let _log = log.enter();
             tracing::info!("cr_rescue: what is left in {} is delivered", directory.display());
             let rescued = Catalog::open(&directory, &prefix)
-                .and_then(|catalog| runtime.block_on(deliver(catalog, &directory, &options, Err)))
+                .and_then(|catalog| {
+                    let catalog = Arc::new(catalog);
+                    // Of several parts in a directory it is the document's own that can be asked for.
+                    let id = id_of(&directory);
+                    let _shown = (prefix == document.file_prefix).then(|| Shown::new(id, &catalog));
+                    runtime.block_on(deliver(&catalog, &directory, &options, Err))
+                })
                 .inspect_err(|error| recording_log::call_refused("cr_rescue", error));
             errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
@@ -104,8 +112,11 @@ pub fn recordings(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// The log of the recording in the directory.
 #[must_use]
 pub fn log_of(directory: &Path, settings: &config::LogSettings) -> Log {
-    let id = directory.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    Log::new(settings, &id)
+    Log::new(settings, &id_of(directory))
+}
+
+fn id_of(directory: &Path) -> String {
+    directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

@@ -183,6 +183,13 @@ impl Shared {
     }
 }
 
+/// The snapshot of a recording that nobody records any more: nothing but what its catalog says.
+#[must_use]
+pub fn snapshot_of_catalog(recording_id: &str, state: State, ledger: &Ledger) -> String {
+    let view = SessionView { state, ..SessionView::default() };
+    serde_json::to_string(&Snapshot::of(recording_id, view, ledger)).unwrap_or_default()
+}
+
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Snapshot<'a> {

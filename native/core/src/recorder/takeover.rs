@@ -3,6 +3,7 @@
 //! channel and uid, into the same place. It goes on beside the new recording, under the names that it has.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
@@ -103,7 +104,7 @@ impl Takeover {
         // The runtime is this thread's own, so nothing else runs meanwhile.
         let _log = log.enter();
         info!("delivered by a start with the same App ID, channel and uid");
-        if let Err(error) = deliver(catalog, directory, &self.options, |_| Ok(())).await {
+        if let Err(error) = deliver(&Arc::new(catalog), directory, &self.options, |_| Ok(())).await {
             warn!("not delivered: {error}");
         }
     }

@@ -185,6 +185,8 @@ class RecorderProcess:
         given_up.cancel()
         if not rescue.done():
             return
+        # What there was to rescue is counted by then, whatever the process that died had told.
+        self._report(Report.HEARTBEAT, snapshot=self._read_status())
         try:
             rescue.result()
         except EngineError as error:

@@ -105,6 +105,8 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
     state = replace(state, heartbeat_at=now.monotonic)
     if snapshot is None:
         return state
+    if state.mode is Mode.RESCUE:
+        return replace(state, facts=replace(state.facts, snapshot=_with_files_of(state.facts.snapshot, snapshot)))
     position = int(snapshot.get("positionMilliseconds", 0))
     must_write = snapshot.get("state") == EngineState.RECORDING and not (
         state.passes_through and _nobody_sends(snapshot)
@@ -112,6 +114,19 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
     if position != state.position or not must_write:
         state = replace(state, position=position, position_at=now.monotonic)
     return replace(state, facts=replace(state.facts, snapshot=snapshot))
+
+
+_OF_FILES: Final = (
+    *("playlist", "startTime", "stopTime", "slices", "bytes", "progressPercent", "lastDurableSliceTime"),
+    *("recordedMilliseconds", "gapMilliseconds", "gapCount", "gaps", "mp4"),
+)
+
+
+def _with_files_of(last: Mapping[str, Any] | None, rescued: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The last snapshot of a process that died, with what a rescue has found of its files since."""
+    if last is None:
+        return rescued
+    return {**last, **{name: rescued[name] for name in _OF_FILES if name in rescued}}
 
 
 def _come_home(state: State, now: Moment) -> Step:
@@ -237,7 +252,10 @@ def _after_rescue(state: State, event: ProcessAnswered) -> Step:
 
 
 def _all_uploaded(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The last snapshot of a process that died, after a rescue verified all that it had left."""
+    """The last snapshot of a process that died, after a rescue verified all that it had left.
+
+    An engine that tells nothing of a rescue has delivered at least what was known before.
+    """
     if snapshot is None:
         return None
     amounts = {
