@@ -25,7 +25,7 @@ from tests.support.s3 import Bucket, s3_server
 _TICK_SECONDS: Final = 0.05
 _AGAIN_SECONDS: Final = 0.5
 """How soon a recorder that ended by itself is begun again."""
-_START_SECONDS: Final = 30.0
+_START_SECONDS: Final = 60.0
 """How long a recording may take to begin before it is stopped all the same."""
 _LEAST_SECONDS: Final = 3.0
 """How long it records at least, if nothing that goes wrong keeps it from that."""
@@ -125,6 +125,7 @@ class _World:
     source: Source
     machine: Machine
     backup: _Backup
+    asked_to_stop: float | None = None
 
     def live(self) -> None:
         """Returns once everything is delivered, or patience is over."""
@@ -154,6 +155,7 @@ class _World:
             # On a busy machine it takes its time to begin.
             least = _START_SECONDS if started is None else started + _LEAST_SECONDS
             if now >= max(self.schedule.seconds, least):
+                self.asked_to_stop = self.asked_to_stop or time.time()
                 self.recorder.stop()
             self.backup.look()
             time.sleep(_TICK_SECONDS)
@@ -188,15 +190,25 @@ def _observations(world: _World, bucket: Bucket, film: Film, directory: Path) ->
         begun=world.source.begun,
         lives=world.recorder.lives,
         told=world.recorder.told(),
+        summary=world.recorder.summary(),
+        asked_to_stop=world.asked_to_stop,
         manifest=manifest,
         playlist=None if playlist is None else contents[playlist].decode(),
         objects={key: Stored(len(content), hashlib.sha256(content).hexdigest()) for key, content in contents.items()},
         pictures={key: list(_recorded(text, film)) for key, text in contents.items() if key.endswith(".ts")},
+        mp4_pictures=next((_count(text) for key, text in contents.items() if key.endswith(".mp4")), None),
         puts=[*world.proxy.puts, *world.backup.puts],
         left=sorted(
             path.name for path in (directory / "work").rglob("*") if path.suffix in {".ts", ".mp4", ".partial"}
         ),
     )
+
+
+def _count(mp4: bytes) -> int:
+    """How many pictures it has."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-count_packets", "-of", "csv=p=0"]
+    command += ["-show_entries", "stream=nb_read_packets", "-i", "pipe:0"]
+    return int(subprocess.run(command, input=mp4, capture_output=True, check=True).stdout.split(b",")[0])
 
 
 def _recorded(content: bytes, film: Film) -> Iterator[Recorded]:

@@ -74,6 +74,9 @@ class Recorder(Protocol):
     def told(self) -> list[tuple[int, str]]:
         """The callbacks of the outbox, if there is one."""
 
+    def summary(self) -> Mapping[str, Any] | None:
+        """That of the last word in the outbox, if there is one."""
+
 
 @dataclass
 class Process:
@@ -169,7 +172,7 @@ class Library(Process):
             "storage": storage,
             "channels": [
                 {
-                    "streams": [{"uid": 1, "url": order.url, "silenceSeconds": 3}],
+                    "streams": [{"uid": 1, "url": order.url}],
                     "passthrough": {"longestSliceSeconds": LONGEST_SECONDS},
                 }
             ],
@@ -202,6 +205,10 @@ class Library(Process):
     def told(self) -> list[tuple[int, str]]:
         """It has no outbox."""
         return []
+
+    def summary(self) -> Mapping[str, Any] | None:
+        """It has no outbox."""
+        return None
 
 
 class Supervised(Process):
@@ -252,9 +259,19 @@ class Supervised(Process):
 
     def told(self) -> list[tuple[int, str]]:
         """The callbacks of the outbox, those that were told and those that wait."""
-        with contextlib.closing(sqlite3.connect(next(self._work.glob("*/outbox.sqlite3")))) as outbox:
-            rows = outbox.execute("SELECT sequence, type FROM told UNION ALL SELECT sequence, type FROM callbacks")
-            return sorted((int(sequence), str(kind)) for sequence, kind in rows)
+        return [(sequence, kind) for sequence, kind, _ in self._outbox()]
+
+    def summary(self) -> Mapping[str, Any] | None:
+        """That of the last word."""
+        documents = [json.loads(document) for _, kind, document in self._outbox() if kind == "Finished"]
+        return documents[-1]["summary"] if documents else None
+
+    def _outbox(self) -> list[tuple[int, str, str]]:
+        columns = "SELECT sequence, type, document FROM"
+        # A life that was killed before it had said its id left one of its own.
+        file = self._work / (self._id or "") / "outbox.sqlite3"
+        with contextlib.closing(sqlite3.connect(file)) as outbox:
+            return sorted(outbox.execute(f"{columns} told UNION ALL {columns} callbacks"))
 
 
 def _manifest(order: Order) -> dict[str, Any]:
@@ -264,7 +281,7 @@ def _manifest(order: Order) -> dict[str, Any]:
         "kind": "CloudRecording",
         "metadata": {"name": "talk"},
         "spec": {
-            "channel": {"name": "room", "uid": 9, "streams": [{"uid": 1, "url": order.url, "silenceSeconds": 3}]},
+            "channel": {"name": "room", "uid": 9, "streams": [{"uid": 1, "url": order.url}]},
             "recording": {
                 "outputs": order.outputs,
                 "sliceSeconds": SLICE_SECONDS,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from signal import SIGKILL
+from signal import SIGINT, SIGKILL
 from typing import Any, Final
 
 from tests.faults.film import PICTURE_TICKS, PICTURES_PER_SECOND
@@ -70,11 +70,17 @@ class Observations:
     lives: Sequence[Life]
     told: Sequence[tuple[int, str]] = ()
     """The outbox's callbacks with their sequences, where there is one."""
+    summary: Mapping[str, Any] | None = None
+    """Of the last word there."""
+    asked_to_stop: float | None = None
+    """When it was first asked to stop, in seconds since the epoch."""
     manifest: Mapping[str, Any] | None = None
     playlist: str | None = None
     objects: Mapping[str, Stored] = field(default_factory=dict)
     pictures: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
     """What is in each slice."""
+    mp4_pictures: int | None = None
+    """How many pictures the MP4 has, if there is one."""
     puts: Sequence[PlaylistPut] = ()
     left: Sequence[str] = ()
     """Media files in the work directory."""
@@ -86,7 +92,7 @@ def violations(seen: Observations) -> list[str]:
     if seen.manifest is None or seen.playlist is None:
         return [*found, "there is no manifest, or no playlist"]
     checks: tuple[Callable[[Observations, Mapping[str, Any], str], Iterator[str]], ...] = (
-        *(_files, _playlist, _left, _time, _gap_reasons, _content, _holes, _edges),
+        *(_files, _playlist, _left, _time, _gap_reasons, _content, _holes, _edges, _summary),
     )
     return [*found, *(words for check in checks for words in check(seen, seen.manifest, seen.playlist))]
 
@@ -96,7 +102,8 @@ def _end(seen: Observations) -> Iterator[str]:
     nothing = seen.schedule.supervised and seen.manifest is not None and not _slices(seen.manifest)
     if statuses[-1:] not in ([0], [NOTHING_RECORDED] if nothing else [0]):
         yield f"the last recorder did not say that it has delivered something: statuses {statuses}"
-    died = [status for status in statuses if status < 0]
+    # Who ends by itself while it is told to stop may be interrupted after its last word.
+    died = [status for status in statuses if status < 0 and (status != -SIGINT or not seen.schedule.supervised)]
     kills = sum(fault.kind in KILLS for fault in seen.schedule.faults)
     if any(status != -SIGKILL for status in died) or len(died) > kills:
         yield f"a recorder died that nobody killed: statuses {statuses}"
@@ -242,6 +249,8 @@ def _content(seen: Observations, manifest: Mapping[str, Any], _: str) -> Iterato
             yield f"{entry['name']} has holes between pictures {holes}"
         if abs(len(pictures) * _PICTURE - entry["durationSeconds"]) > 2 * _PICTURE + _MOMENT:
             yield f"{entry['name']} has {len(pictures)} pictures in {entry['durationSeconds']} s"
+    if seen.mp4_pictures not in {None, len(numbers)}:
+        yield f"the MP4 has {seen.mp4_pictures} pictures, the slices {len(numbers)}"
     known = [number for number in numbers if number is not None]
     if known != sorted(set(known)):
         yield f"pictures are not each once and in order: {known}"
@@ -284,6 +293,22 @@ def _edges(seen: Observations, manifest: Mapping[str, Any], _: str) -> Iterator[
         if first is not None and abs(seen.begun + first * _PICTURE - _seconds(entry["startTime"])) > _ARRIVAL:
             late = _seconds(entry["startTime"]) - seen.begun - first * _PICTURE
             yield f"{entry['name']} begins {late:.3f} s after its first picture was sent"
+
+    if seen.asked_to_stop is not None and not seen.schedule.has(*LOSING):
+        late = _seconds(manifest["stopTime"]) - seen.asked_to_stop
+        if abs(late) > _ARRIVAL:
+            yield f"it ended {late:.3f} s after it was asked to"
+
+
+def _summary(seen: Observations, manifest: Mapping[str, Any], _: str) -> Iterator[str]:
+    """The last word, which becomes the status, counts what the manifest lists."""
+    if seen.summary is None:
+        return
+    counts = seen.summary["slices"]
+    said = (counts["written"], counts["uploaded"], counts["pending"], seen.summary["recordedMilliseconds"])
+    listed = len(_slices(manifest))
+    if said != (listed, listed, 0, manifest["recordedMilliseconds"]):
+        yield f"the last word counts {said}, and the manifest lists {listed} in {manifest['recordedMilliseconds']} ms"
 
 
 def _slices(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -100,15 +100,15 @@ class Schedule:
 
 
 def schedule(seed: int, run: int) -> Schedule:
-    """What goes wrong in this run. Each run has one to five faults, and about every other run a kill."""
+    """What goes wrong in this run. Each run has one to four faults, and up to two kills."""
     chance = random.Random(f"{seed}/{run}")  # noqa: S311 # it has to be the same each time
     supervised = chance.random() < 0.35
     tls = not supervised and chance.random() < 0.25
     seconds = round(chance.uniform(7, 13), 1)
     kinds = _possible(supervised=supervised, tls=tls)
     faults = [_fault(chance, chance.choice(kinds), seconds) for _ in range(chance.randint(1, 4))]
-    if chance.random() < 0.5:
-        faults.append(_fault(chance, chance.choice(KILLS if supervised else KILLS[:1]), seconds))
+    kills = KILLS if supervised else KILLS[:1]
+    faults += [_fault(chance, chance.choice(kills), seconds) for _ in range(chance.choice([0, 0, 1, 1, 2]))]
     return Schedule(
         seed=seed,
         run=run,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.campaign import campaign
 
-SEED = 17
+SEED = 40
 RUNS = 8
 
 

@@ -18,6 +18,7 @@ from tests.faults.schedule import Fault, Kind, Schedule
 BEGUN = 1_800_000_000.0
 NAMES = ("a_1.ts", "a_2.ts", "a_3.ts")
 GAP = {"startTime": 5.0, "stopTime": 7.0, "reason": "RecorderRestarted"}
+RECORDED = {"recordedMilliseconds": 6000}
 KILL = Fault(kind=Kind.KILL_RECORDER, at=4.0, seconds=2.0)
 
 
@@ -39,6 +40,7 @@ def kept() -> Observations:
     manifest = {
         "startTime": rfc3339(1.0),
         "stopTime": rfc3339(9.0),
+        **RECORDED,
         "files": [{"name": "a.m3u8", "size": 9, "sha256": "a.m3u8"}, *slices],
         "gaps": [{**GAP, "startTime": rfc3339(5.0), "stopTime": rfc3339(7.0)}],
     }
@@ -187,6 +189,18 @@ BROKEN: dict[str, tuple[Callable[[Observations], Observations], str]] = {
     "nothing at all": (
         lambda seen: replace(manifest(_without_slices)(by()(seen)), playlist="#EXT-X-ENDLIST\n", pictures={}),
         "nothing was recorded",
+    ),
+    "an MP4 with fewer pictures": (
+        lambda seen: replace(seen, mp4_pictures=59),
+        "the MP4 has 59 pictures, the slices 60",
+    ),
+    "a stop that took effect too early": (
+        lambda seen: replace(by()(seen), asked_to_stop=BEGUN + 11),
+        "it ended -2.000 s after it was asked to",
+    ),
+    "a last word that counts less": (
+        lambda seen: replace(seen, summary={"slices": {"written": 2, "uploaded": 2, "pending": 0}} | RECORDED),
+        "the last word counts (2, 2, 0, 6000), and the manifest lists 3",
     ),
     "no manifest": (lambda seen: replace(seen, manifest=None), "there is no manifest, or no playlist"),
 }
