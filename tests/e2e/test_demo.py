@@ -12,7 +12,7 @@ from tests.demo.channels import ALICE, BOB, CAROL, NAMESPACE, Timeline
 from tests.support import media
 from tests.support.media import Region
 
-SHORT = Timeline(carol_comes=0, carol_shares=1, carol_ends_sharing=20, recorded=16)
+SHORT = Timeline(carol_comes=0, carol_shares=1, carol_ends_sharing=20, recorded=12)
 QUARTERS = tuple(Region(left + 0.05, top + 0.05, 0.4, 0.1) for top in (0, 0.5) for left in (0, 0.5))
 
 

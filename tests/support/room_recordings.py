@@ -41,6 +41,12 @@ def seconds(manifest: dict[str, Any], identity: str) -> tuple[int, float, float]
     return who["uid"], (came - begin).total_seconds(), (left - begin).total_seconds()
 
 
+def gap_seconds(gap: dict[str, str]) -> float:
+    """How long a gap of the manifest lasts."""
+    start, stop = (datetime.fromisoformat(gap[field]) for field in ("startTime", "stopTime"))
+    return (stop - start).total_seconds()
+
+
 class Film:
     """What is seen and heard at a second of a file: its slices are too short to seek in."""
 

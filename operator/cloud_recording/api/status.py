@@ -131,7 +131,10 @@ class PartStorage(KeptModel):
 class Pause(KeptModel):
     """Nothing is recorded at present."""
 
-    reason: Message = Field(description="Paused: as the spec asks. WorkVolumeFull: until uploads have made room.")
+    reason: Message = Field(
+        description="Paused: as the spec asks. WorkVolumeFull: until uploads have made room. NotInChannel: until the "
+        "recorder is in its room again."
+    )
     start_time: Time = Field(description="Since when.")
 
 

@@ -77,7 +77,7 @@ def _is_resolved(error: LastError, status: CloudRecordingStatus, part: Part, sna
         case ResolvedBy.SECRETS:
             return part.missing_secrets is None
         case ResolvedBy.WORK_VOLUME:
-            return part.pause is None
+            return part.pause is None or part.pause.reason != Reason.WORK_VOLUME_FULL
         case ResolvedBy.CAPTURE:
             return records
         case ResolvedBy.PARTICIPANTS:

@@ -950,6 +950,27 @@ def _ready(status: CloudRecordingStatus) -> tuple[Reason, str]:
     return found.reason, found.message
 
 
+def test_a_room_whose_server_is_away_is_a_gap_and_no_pause_that_somebody_asked_for() -> None:
+    """Promise: what is not recorded is a gap from when nobody was heard any more, whose condition says why."""
+    recording = _of_room()
+    broke = "the recorder is not in the channel: the connection to the LiveKit server broke"
+    away = _in_room(
+        inside=False, state="Reconnecting", pause={"reason": "NotInChannel", "since": milliseconds(after(10))}
+    )
+    status = told(
+        recording,
+        begun(recording),
+        RUNNER_STARTED,
+        a_callback("RecordingStarted", 2),
+        a_callback("RecorderFailure", 3, at=after(10), code=RecordingErrorCode.CONNECT_ERROR, message=broke),
+        a_callback("Snapshot", 4, at=after(40), snapshot=away),
+        at=after(40),
+    )
+    assert _ready(status) == (Reason.RECONNECTING, broke)
+    assert status.gaps == (Gap(start_time=after(10), reason="NotInChannel"),)
+    assert status.gap_seconds == 30
+
+
 def test_a_room_that_refuses_the_recorder_stalls_the_recording_until_somebody_mends_that() -> None:
     """Promise: the status names Secret and keys, and says of itself when the recorder is in the room, alone or not."""
     recording = _of_room()

@@ -42,6 +42,8 @@ impl State {
 pub enum Pause {
     Asked,
     WorkVolumeFull,
+    /// In a kind of channel that the recorder joins: whoever speaks there meanwhile is not heard.
+    NotInChannel,
 }
 
 impl Pause {
@@ -50,6 +52,7 @@ impl Pause {
         match self {
             Self::Asked => "Paused",
             Self::WorkVolumeFull => "WorkVolumeFull",
+            Self::NotInChannel => "NotInChannel",
         }
     }
 }
@@ -184,11 +187,15 @@ pub struct Machine {
     timeouts: Timeouts,
     idle_left: Duration,
     loss: Option<Loss>,
+    /// The connection to everybody broke, and neither they nor the recorder have come back since.
+    cut_off: bool,
     /// Whether the recorder itself is where its participants are, in a kind of channel that it joins.
     in_channel: Option<bool>,
     upload_left: Option<Duration>,
     paused: bool,
     volume_full: bool,
+    /// What capture was told last.
+    pause: Option<Pause>,
     ending: Ending,
     last_error: Option<Error>,
     /// The newest error of a participant's track.
@@ -209,10 +216,12 @@ impl Machine {
             timeouts,
             idle_left,
             loss: None,
+            cut_off: false,
             in_channel: None,
             upload_left: timeouts.stores,
             paused: false,
             volume_full: false,
+            pause: None,
             ending: Ending::Stopped,
             last_error: None,
             media_error: None,
@@ -291,8 +300,9 @@ impl Machine {
                 self.participants.joined(*uid, at.0, *audio, *video);
                 self.idle_left = self.timeouts.idle;
                 self.loss = None;
+                self.cut_off = false;
                 self.forget(&[Code::Disconnected]);
-                self.update_state();
+                self.apply_pause();
                 if self.state == State::Connecting {
                     self.state = State::Recording;
                     self.tell(Callback::Started);
@@ -323,7 +333,9 @@ impl Machine {
             CaptureEvent::ChannelUnreached { refused, message } => self.channel_unreached(*refused, message),
             CaptureEvent::ChannelReached => {
                 self.in_channel = Some(true);
+                self.cut_off = false;
                 self.forget(&[Code::ConnectError]);
+                self.apply_pause();
             }
             CaptureEvent::ThrownOut { message } => self.thrown_out(message),
             CaptureEvent::Gap { .. } => {}
@@ -541,7 +553,8 @@ impl Machine {
         self.participants.left(uid, at, message.to_owned());
         if lost && self.state.captures() && self.participants.is_empty() {
             self.loss = Some(Loss { cause: message.to_owned(), left: self.timeouts.reconnect });
-            self.update_state();
+            self.cut_off = true;
+            self.apply_pause();
         }
     }
 
@@ -551,6 +564,7 @@ impl Machine {
         if refused && self.state == State::Connecting && !self.participants.somebody_joined() {
             self.fail(Error::new(Code::ConnectError, format!("the channel refuses the recorder: {message}")));
         } else if self.state.captures() {
+            self.apply_pause();
             self.recorder_failure(Code::ConnectError, format!("the recorder is not in the channel: {message}"));
         }
     }
@@ -601,7 +615,7 @@ impl Machine {
              unless somebody comes within {idle} s, the recording ends"
         );
         self.recorder_failure(Code::Disconnected, message);
-        self.update_state();
+        self.apply_pause();
     }
 
     fn loneliness(&self) -> String {
@@ -636,30 +650,31 @@ impl Machine {
         self.paused || self.volume_full
     }
 
-    /// Brings capture in line with what pauses it; before anybody has joined there is nothing to pause.
-    fn apply_pause(&mut self) {
-        let pause = match (self.volume_full, self.paused) {
-            (true, _) => Some(Pause::WorkVolumeFull),
-            (false, true) => Some(Pause::Asked),
-            (false, false) => None,
-        };
-        let was_paused = self.state == State::Paused;
-        if self.update_state() && (was_paused || pause.is_some()) {
-            self.actions.push_back(Action::SetPaused(pause));
-        }
+    /// Whether nobody can be heard, as the recorder is outside of the channel where they were. A room that is closed behind
+    /// the last one has nobody to be heard.
+    fn is_outside(&self) -> bool {
+        self.in_channel == Some(false) && self.cut_off
     }
 
-    /// Where a recording stands that has begun and is not being ended; false for any other.
-    fn update_state(&mut self) -> bool {
-        let is_under_way = matches!(self.state, State::Recording | State::Reconnecting | State::Paused);
-        if is_under_way {
-            self.state = match (self.is_paused(), &self.loss) {
-                (true, _) => State::Paused,
-                (false, Some(_)) => State::Reconnecting,
-                (false, None) => State::Recording,
-            };
+    /// Brings capture in line with what pauses it; before anybody has joined there is nothing to pause.
+    fn apply_pause(&mut self) {
+        if !matches!(self.state, State::Recording | State::Reconnecting | State::Paused) {
+            return;
         }
-        is_under_way
+        let pause = match (self.volume_full, self.paused, self.is_outside()) {
+            (true, _, _) => Some(Pause::WorkVolumeFull),
+            (false, true, _) => Some(Pause::Asked),
+            (false, false, true) => Some(Pause::NotInChannel),
+            (false, false, false) => None,
+        };
+        self.state = match (pause, &self.loss) {
+            (Some(Pause::WorkVolumeFull | Pause::Asked), _) => State::Paused,
+            (Some(Pause::NotInChannel), _) | (None, Some(_)) => State::Reconnecting,
+            (None, None) => State::Recording,
+        };
+        if std::mem::replace(&mut self.pause, pause) != pause {
+            self.actions.push_back(Action::SetPaused(pause));
+        }
     }
 
     fn recorder_failure(&mut self, code: Code, message: String) {

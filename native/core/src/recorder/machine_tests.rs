@@ -226,6 +226,37 @@ fn a_channel_that_cannot_be_entered_is_final_only_where_it_refuses_before_anybod
 }
 
 #[test]
+fn nothing_is_recorded_while_nobody_is_heard_because_the_recorder_is_outside() {
+    let unreached = CaptureEvent::ChannelUnreached { refused: false, message: "no".into() };
+    let pause = |pause| Action::SetPaused(pause);
+    let (outside, full) = (Some(Pause::NotInChannel), Some(Pause::WorkVolumeFull));
+    let mut machine = recording();
+    machine.event(&CaptureEvent::ChannelReached);
+    machine.event(&unreached);
+    assert_eq!(machine.state(), State::Recording, "somebody is still heard");
+    actions(&mut machine);
+    machine.event(&lost(1));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![pause(outside)], State::Reconnecting));
+    machine.set_volume_full(true);
+    machine.set_volume_full(false);
+    let pauses = actions(&mut machine).into_iter().filter(|action| matches!(action, Action::SetPaused(_)));
+    assert_eq!(pauses.collect::<Vec<_>>(), [pause(full), pause(outside)]);
+    machine.pass(PATIENCE.reconnect);
+    actions(&mut machine);
+    assert_eq!(machine.state(), State::Reconnecting, "it is still outside");
+    machine.event(&CaptureEvent::ChannelReached);
+    assert_eq!((actions(&mut machine), machine.state()), (vec![pause(None)], State::Recording));
+    machine.event(&joined(1));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Recording));
+    machine.event(&lost(1));
+    assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Reconnecting), "others may be in the channel");
+    let mut machine = recording();
+    machine.event(&left(1));
+    machine.event(&unreached);
+    assert!(!actions(&mut machine).contains(&pause(outside)), "nobody was there any more");
+}
+
+#[test]
 fn who_waits_in_vain_outside_of_the_channel_says_why() {
     let mut machine = connected();
     machine.event(&CaptureEvent::ChannelUnreached { refused: false, message: "no".into() });
@@ -422,7 +453,7 @@ fn a_full_work_volume_outranks_a_pause_and_waits_for_the_first_to_join() {
         .filter_map(|order| if let Action::SetPaused(pause) = order { Some(pause) } else { None })
         .collect();
     let (asked, full) = (Some(Pause::Asked), Some(Pause::WorkVolumeFull));
-    assert_eq!(pauses, [asked, full, full, None]);
+    assert_eq!(pauses, [asked, full, None]);
     assert_eq!(machine.state(), State::Recording);
 }
 

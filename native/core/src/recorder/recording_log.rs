@@ -61,6 +61,7 @@ pub fn control(control: &Control) {
 pub fn paused(pause: Option<Pause>) {
     match pause {
         Some(Pause::Asked) => info!("recording is paused, as it was asked to"),
+        Some(Pause::NotInChannel) => info!("recording is paused, as the recorder is not in the channel"),
         Some(Pause::WorkVolumeFull) => warn!("recording is paused, as the work volume is nearly full"),
         None => info!("recording goes on"),
     }

@@ -109,8 +109,7 @@ impl RoomAttendance {
         let at = (self.source.url.as_str(), token.as_str());
         let joined = RoomClient::join(library, at, key.as_deref(), JOIN, || !stop.is_raised());
         let (client, attendees) = joined.map_err(|failure| RoomTrouble::of_joining(&failure, pass))?;
-        self.told = None;
-        self.intake.event(CaptureEvent::ChannelReached);
+        self.reached();
         Ok(Visit::new(client, attendees, self))
     }
 
@@ -127,6 +126,11 @@ impl RoomAttendance {
 
     fn warnings(&mut self, uid: u32) -> Arc<MediaWarnings> {
         Arc::clone(self.warnings.entry(uid).or_default())
+    }
+
+    fn reached(&mut self) {
+        self.told = None;
+        self.intake.event(CaptureEvent::ChannelReached);
     }
 
     /// Tells what keeps the recorder out, where it is another thing than before.

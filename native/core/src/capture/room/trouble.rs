@@ -28,6 +28,11 @@ impl RoomTrouble {
         Self { refused: false, message: message.into() }
     }
 
+    /// The client library tries to come back, and nothing comes of anybody meanwhile.
+    pub fn interrupted() -> Self {
+        Self::passing("the connection to the LiveKit server broke")
+    }
+
     /// The server's address is not one to go to.
     pub fn of_address(refusal: &Refusal) -> Self {
         Self { refused: *refusal != Refusal::Unresolved, message: format!("the LiveKit server's URL: {refusal}") }

@@ -218,6 +218,9 @@ impl<'a> Visit<'a> {
             RoomNews::Reconnecting => self.interrupted = true,
             RoomNews::Reconnected => {
                 self.interrupted = false;
+                if self.attendance.told.is_some() {
+                    self.attendance.reached();
+                }
                 self.reseat();
             }
             RoomNews::Disconnected(reason) => return Some(reason),
@@ -467,6 +470,10 @@ impl<'a> Visit<'a> {
             self.reseat();
         } else if !self.announced {
             self.announce();
+        }
+        // While media still comes, only the signalling is gone.
+        if self.interrupted && self.seats.values().all(|seat| seat.who.is_none()) {
+            self.attendance.tell(RoomTrouble::interrupted());
         }
     }
 
