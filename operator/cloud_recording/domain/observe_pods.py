@@ -7,10 +7,12 @@ The pod was read live, so that it not being there is a fact. Facts only: what fo
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from cloud_recording.api.reasons import Reason
+from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts
@@ -35,7 +37,7 @@ _EVICTED: Final = "Evicted"
 def observe_pods(state: ObservedState) -> ObservedState:
     """The state after a look at the pod of each part that is not over."""
     status = with_totals(state.status.model_copy(update={"recording_id": recording_id(state.recording.metadata.uid)}))
-    state, uid = state.with_status(status), state.recording.metadata.uid
+    state = state.with_status(status)
     stopping = state.stopping
     for part in parts.unfinished(status):
         pod = state.pod_of(part)
@@ -43,7 +45,7 @@ def observe_pods(state: ObservedState) -> ObservedState:
             status = parts.withdrawn(status, part, now=state.now)
         else:
             lost_at = node_deadline(state, part, pod)
-            status = _observed(status, part, pod, uid=uid, now=state.now, node_lost_at=lost_at)
+            status = _observed(status, part, pod, recording=state.recording, now=state.now, node_lost_at=lost_at)
     return state.with_status(with_totals(status))
 
 
@@ -62,7 +64,7 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
     part: Part,
     pod: PodView | None,
     *,
-    uid: str,
+    recording: CloudRecording,
     now: datetime,
     node_lost_at: datetime | None,
 ) -> CloudRecordingStatus:
@@ -71,9 +73,9 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
         return status if part.pod_uid is None else _lost(status, part, Reason.POD_LOST, "the pod is gone", now=now)
     if part.pod_uid not in {None, pod.uid}:
         return _lost(status, part, Reason.POD_LOST, "another pod has taken the name of the part's pod", now=now)
-    status, part = _seen(status, part, pod, now=now)
+    status, part = _seen(status, part, pod, now=now, claims=_claims(recording.spec))
     if pod.terminated is not None and pod.over:
-        summary = parts.read_summary(pod.terminated.message, uid=uid, part=part.number)
+        summary = parts.read_summary(pod.terminated.message, uid=recording.metadata.uid, part=part.number)
         if summary is not None:
             return parts.concluded(status, part, summary, now=pod.terminated.finished_at or now)
     if pod.over:
@@ -102,7 +104,7 @@ def node_deadline(state: ObservedState, part: Part, pod: PodView | None) -> date
 
 
 def _seen(
-    status: CloudRecordingStatus, part: Part, pod: PodView, *, now: datetime
+    status: CloudRecordingStatus, part: Part, pod: PodView, *, now: datetime, claims: Sequence[str]
 ) -> tuple[CloudRecordingStatus, Part]:
     """The part with what any pod shows that has not ended yet; a new end of its container becomes the last error."""
     if pod.restarts > part.runner_restarts and pod.last_terminated is not None:
@@ -123,14 +125,20 @@ def _seen(
         state=PartState.PENDING if part.state is PartState.PLANNED else part.state,
     )
     if part.state is PartState.PENDING:
-        reason, message = _why_waiting(pod)
+        reason, message = _why_waiting(pod, claims)
         part = parts.changed(part, reason=reason, message=message)
     elif pod.deleted_at is not None and part.reason is None:
         part = parts.changed(part, reason=Reason.POD_ENDED, message=_why_deleted(pod))
     return parts.replaced(status, part), part
 
 
-def _why_waiting(pod: PodView) -> tuple[Reason | None, str | None]:
+def _claims(spec: CloudRecordingSpec) -> list[str]:
+    """The claims of its user's that the recording's pods mount."""
+    stores = (spec.storage, *((spec.backup,) if spec.backup else ()))
+    return list(dict.fromkeys(store.directory.claim_name for store in stores if store.directory is not None))
+
+
+def _why_waiting(pod: PodView, claims: Sequence[str]) -> tuple[Reason | None, str | None]:
     if pod.deleted_at is not None:
         return Reason.POD_ENDED, _why_deleted(pod)
     if pod.unscheduled is not None:
@@ -143,7 +151,19 @@ def _why_waiting(pod: PodView) -> tuple[Reason | None, str | None]:
     if pod.waiting.reason == _CRASH_LOOP:
         return Reason.RECORDER_EXIT, f"the recorder's container cannot start: {_how(pod.last_terminated)}"
     # ContainerCreating and PodInitializing are on the way; anything else that has words for it is worth telling.
-    return (Reason.PENDING, pod.waiting.message) if pod.waiting.message else (None, None)
+    message = pod.waiting.message or _unmounted(pod, claims)
+    return (Reason.PENDING, message) if message else (None, None)
+
+
+def _unmounted(pod: PodView, claims: Sequence[str]) -> str:
+    """What a pod with these claims waits for on its node; the kubelet tells the cause in Events of the pod alone."""
+    if not claims or pod.node is None or pod.can_start:
+        return ""
+    volumes = " and ".join(f"claim '{claim}'" for claim in claims)
+    return (
+        f"node '{pod.node}' has not yet mounted {volumes}, or has no network for the pod: if that lasts, "
+        f"`kubectl describe pod {pod.name}` says what keeps it"
+    )
 
 
 def _why_deleted(pod: PodView) -> str:

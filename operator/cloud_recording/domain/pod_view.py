@@ -58,6 +58,8 @@ class PodView:
     node_silent_since: datetime | None
     """Since when the node, and not the container, makes the pod unready."""
     unscheduled: Waiting | None
+    can_start: bool
+    """Whether volumes and network are there for its containers, unless its node says otherwise."""
     waiting: Waiting | None
     running_since: datetime | None
     terminated: Termination | None
@@ -116,6 +118,7 @@ class PodView:
             ready=bool(container.get("ready")) and node_silent_since is None,
             node_silent_since=node_silent_since,
             unscheduled=_unscheduled(conditions.get("PodScheduled")),
+            can_start=not _is(conditions.get("PodReadyToStartContainers"), "False"),
             waiting=_waiting(state.get("waiting")),
             running_since=_time((state.get("running") or {}).get("startedAt")),
             terminated=_termination(state.get("terminated")),

@@ -157,6 +157,10 @@ class PodBuilder:
         )
         return self
 
+    def unmounted(self) -> Self:
+        self.conditions.append({"type": "PodReadyToStartContainers", "status": "False"})
+        return self.waiting("ContainerCreating")
+
     def waiting(self, reason: str, message: str = "", *, restarts: int = 0) -> Self:
         self.spec["nodeName"] = "node-1"
         self.container.update({"state": {"waiting": {"reason": reason, "message": message}}, "restartCount": restarts})

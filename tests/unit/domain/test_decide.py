@@ -595,6 +595,34 @@ def test_the_older_part_is_told_to_stop_while_the_newer_one_records() -> None:
     assert told == {pod_name(0): True, pod_name(1): False}
 
 
+@pytest.mark.parametrize(
+    ("spec", "claims"),
+    [
+        ({"storage": {"directory": {"claimName": "films"}}}, "claim 'films'"),
+        (
+            {
+                "storage": {"directory": {"claimName": "films"}},
+                "backup": {"directory": {"claimName": "spare"}},
+            },
+            "claim 'films' and claim 'spare'",
+        ),
+        ({}, None),
+    ],
+)
+def test_a_node_that_does_not_mount_a_claim_is_named(spec: dict[str, Any], claims: str | None) -> None:
+    """The kubelet tells why in Events of the pod, which the operator has no right to read."""
+    recording = a_recording().spec(**spec).parts(a_part(state=PartState.PENDING)).build()
+    status = decide(recording, pods(a_pod().unmounted()), now=NOW, context=context()).status
+    ready = conditions.get(status, ConditionType.READY)
+    assert ready is not None
+    assert ready.reason is Reason.PENDING
+    if claims is None:
+        assert ready.message == ""
+    else:
+        assert ready.message.startswith(f"node 'node-1' has not yet mounted {claims}, or has no network")
+        assert f"`kubectl describe pod {pod_name(0)}`" in ready.message
+
+
 def test_a_crash_for_want_of_memory_is_told_with_its_remedy_and_the_part_goes_on() -> None:
     pod = a_pod().running().restarted(1, reason="OOMKilled", exit_code=137)
     decision = decide(a_recording().parts(a_part(**RECORDING)).build(), pods(pod), now=NOW, context=context())
