@@ -624,6 +624,7 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
         "channel.tokenSecretRef": _SECRET_REF,
     },
     "somebody large in a room": {**A_ROOM, "recording.video": {"layout": "Vertical", "maxResolutionUid": 77}},
+    "a room's screens large": {**A_ROOM, "recording.video": {"layout": "Vertical"}},
     "1080p upright": {"recording.video": {"width": 1080, "height": 1920}},
     "1080p across": {"recording.video": {"width": 1920, "height": 1080}},
     "Vertical": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 1}},

@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
+from tests.support import media
 from tests.support.livekit import LiveKitServer, publisher
-from tests.support.room_recordings import LEFT, RIGHT, Film, of_room, recorded
+from tests.support.room_recordings import WHOLE, Film, of_room, recorded
 from tests.support.s3 import Bucket
+from tests.support.waiting import await_true
 
 pytestmark = pytest.mark.usefixtures("livekit_client")
+
+
+TOP = media.Region(0.3, 0.01, 0.4, 0.08)
+"""What a picture of 16:9 that is seen whole leaves of a canvas of 4:3."""
+SMALL = media.Region(0.04, 0.8, 0.18, 0.14)
+"""Float's first small region."""
 
 
 def of_part(document: dict[str, Any], livekit: LiveKitServer, **fields: Any) -> dict[str, Any]:
@@ -21,14 +29,17 @@ def of_part(document: dict[str, Any], livekit: LiveKitServer, **fields: Any) -> 
     return made
 
 
-def test_what_is_not_wanted_of_a_room_is_not_asked_for(
+def test_what_is_not_wanted_is_not_asked_for_and_a_screen_leads_and_is_seen_whole(
     livekit: LiveKitServer,
     bucket: Bucket,
     configuration: Callable[..., Any],
     record: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    """Promise: an excluded person is no participant, and of no track that is not wanted a byte is sent."""
+    """Promise: an excluded person is no participant, and of no track that is not wanted a byte is sent.
+
+    In Float a screen fills the canvas, but not beyond it, and gives its place back when it ends.
+    """
     log = tmp_path / "publishers.log"
     document = of_part(
         configuration(),
@@ -42,14 +53,20 @@ def test_what_is_not_wanted_of_a_room_is_not_asked_for(
         publisher(livekit, "room", "alice", log=log) as alice,
     ):
         alice.tell("screen blue")
-        with record(document) as recorder:
+        wanted = {alice.ask("track video"), alice.ask("track screen")}
+        with record(document, layout="0", height="480") as recorder:
             recorder.await_line("started")
             bucket.await_keys(".ts", 1)
+            alice.tell("unshare")
+            await_true(lambda: any("left: " in line for line in recorder.log()))
+            # The one that is open, and one that shows how it is then.
+            bucket.await_keys(".ts", 1 + len(bucket.await_keys(".ts", 1)))
             recorder.stop()
             assert recorder.wait() == 0
-        assert livekit.subscribed("recorder") == {alice.ask("track video"), alice.ask("track screen")}
+        assert livekit.subscribed("recorder") == wanted
     file, manifest = recorded(bucket, tmp_path / "bucket")
     assert {who["identity"] for who in manifest["participants"]} == {"alice", "alice/screen"}
     film = Film(file)
-    assert sorted(film.colours(2, LEFT, RIGHT)) == ["blue", "red"]
+    assert film.colours(2, TOP, media.Region(0.3, 0.3, 0.4, 0.4), SMALL) == ["black", "blue", "red"]
+    assert film.colours(film.length - 0.5, TOP, WHOLE) == ["red", "red"]
     assert film.hears(1, 440, 880) == [False, False]

@@ -83,12 +83,6 @@ class Video(SpecModel):
                 lambda video: min(video.width, video.height) <= SHORT_SIDE,
             ),
             Rule(
-                "self.layout != 'Vertical' || has(self.maxResolutionUid)",
-                "must be set when `layout` is 'Vertical'",
-                lambda video: video.layout is not Layout.VERTICAL or video.max_resolution_uid is not None,
-                field=".maxResolutionUid",
-            ),
-            Rule(
                 "!has(self.passthrough) || (self.layout == oldSelf.layout && "
                 "has(self.maxResolutionUid) == has(oldSelf.maxResolutionUid))",
                 "must keep `layout` and `maxResolutionUid` beside `passthrough`: a stream that is recorded as it is "
@@ -122,18 +116,20 @@ class Video(SpecModel):
         default=Layout.BEST_FIT,
         description="How participants are placed. Float: the first fills the canvas, others lie on top in small "
         "regions. BestFit: a grid of equal regions. Vertical: `maxResolutionUid` large at the left, others down the "
-        "right edge.",
+        "right edge. The first screen that is shared in a LiveKit room comes first in Float and is large in Vertical, "
+        "unless `maxResolutionUid` is there.",
     )
     fit: Fit = Field(
         default=Fit.CROP,
         description="How a picture fills its region. Crop: what does not fit is cut off, but in the large region of "
-        "Vertical. Contain: every picture is seen whole, between black bars where its shape is another.",
+        "Vertical. Contain: every picture is seen whole, between black bars where its shape is another, as a shared "
+        "screen always is.",
         json_schema_extra=kubernetes(fixed=True),
     )
     max_resolution_uid: Uid | None = Field(
         default=None,
-        description="The participant that gets the large region of the layout Vertical; its region shows the "
-        "background while that participant is absent.",
+        description="The participant that gets the large region of the layout Vertical. While it is absent, the region "
+        "shows the first screen that is shared in a LiveKit room, or else the background.",
     )
     passthrough: Passthrough | None = Field(
         default=None,

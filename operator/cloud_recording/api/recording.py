@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from cloud_recording.api.base import API_VERSION, RecordModel, SpecModel
 from cloud_recording.api.channel import Channel
 from cloud_recording.api.livekit import HEARD
-from cloud_recording.api.media import RecordingOptions, StreamKinds
+from cloud_recording.api.media import Layout, RecordingOptions, StreamKinds
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.rules import Rule, always, kubernetes
 from cloud_recording.api.status import CloudRecordingStatus
@@ -91,6 +91,17 @@ class CloudRecordingSpec(SpecModel):
                     spec.recording.video.max_resolution_uid is None
                     or spec.channel.streams is None
                     or any(stream.uid == spec.recording.video.max_resolution_uid for stream in spec.channel.streams)
+                ),
+                field=".recording.video.maxResolutionUid",
+            ),
+            Rule(
+                "self.recording.video.layout != 'Vertical' || has(self.recording.video.maxResolutionUid) || "
+                "has(self.channel.livekit)",
+                "must be set when `layout` is 'Vertical', but for a LiveKit room, where shared screens are large",
+                lambda spec: (
+                    spec.recording.video.layout is not Layout.VERTICAL
+                    or spec.recording.video.max_resolution_uid is not None
+                    or spec.channel.livekit is not None
                 ),
                 field=".recording.video.maxResolutionUid",
             ),

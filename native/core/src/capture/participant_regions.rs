@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::api::Fit;
+use super::api::{Fit, Layout};
 use super::clock::lock;
 use super::geometry::{places, Fill, Placement};
 use super::roster::Member;
@@ -24,19 +24,32 @@ impl ParticipantRegions {
     /// The places of the members, who are given in order of joining, from the back to the front; tells each source its own.
     pub fn seat(&self, members: &[Member]) -> Vec<Placement> {
         let Settings { layout, max_resolution_uid, .. } = *lock(&self.settings);
-        let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
-        let mut places = places(layout, max_resolution_uid, self.canvas, &uids);
-        if self.fit == Fit::Contain {
-            for place in &mut places {
-                place.fill = Fill::Contain;
-            }
+        let mut uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
+        let screen = leading_screen(members, layout, max_resolution_uid);
+        // Float's first fills the canvas; for the others nobody changes places.
+        if let Some(index) = uids.iter().position(|uid| layout == Layout::Float && Some(*uid) == screen) {
+            uids[..=index].rotate_right(1);
         }
-        for place in &places {
+        let mut places = places(layout, screen.unwrap_or(max_resolution_uid), self.canvas, &uids);
+        for place in &mut places {
             for member in members.iter().filter(|member| member.uid == place.uid) {
+                if self.fit == Fit::Contain || member.screen {
+                    place.fill = Fill::Contain;
+                }
                 member.feed.show_in(place.region, place.fill);
             }
         }
         places
+    }
+}
+
+/// The screen that leads the layout: the first that came, unless somebody who is there was chosen to be seen large.
+fn leading_screen(members: &[Member], layout: Layout, max_resolution_uid: u32) -> Option<u32> {
+    let mut screens = members.iter().filter(|member| member.screen && member.video);
+    match members.iter().find(|member| member.uid == max_resolution_uid) {
+        Some(chosen) => (chosen.screen && chosen.video).then_some(chosen.uid),
+        None if layout == Layout::BestFit => None,
+        None => screens.next().map(|member| member.uid),
     }
 }
 
@@ -51,7 +64,13 @@ mod tests {
         for layout in [Layout::Float, Layout::BestFit, Layout::Vertical] {
             let settings = Settings { layout, max_resolution_uid: 7, paused: false };
             let participant_regions = |fit| ParticipantRegions::new((640, 360), fit, Arc::new(Mutex::new(settings)));
-            let members = [7, 5, 6].map(|uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true });
+            let members = [7, 5, 6].map(|uid| Member {
+                uid,
+                feed: Arc::new(Feed::new(1)),
+                audio: true,
+                video: true,
+                screen: false,
+            });
             assert!(participant_regions(Fit::Contain).seat(&members).iter().all(|place| place.fill == Fill::Contain));
             let cropped =
                 participant_regions(Fit::Crop).seat(&members).iter().filter(|place| place.fill == Fill::Crop).count();
@@ -63,7 +82,7 @@ mod tests {
     fn every_source_knows_its_region_before_the_first_tick_and_after_each_change() {
         let settings = Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
         let participant_regions = ParticipantRegions::new((640, 360), Fit::Crop, Arc::new(Mutex::new(settings)));
-        let member = |uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true };
+        let member = |uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true, screen: false };
         let mut members = vec![member(7)];
         let width = |members: &[Member], index: usize| {
             participant_regions.seat(members);
@@ -73,5 +92,49 @@ mod tests {
         members.extend([member(5), member(6)]);
         assert_eq!(width(&members, 0), Some(320));
         assert_eq!(width(&members, 2), Some(320));
+    }
+
+    /// Who is shown from the back to the front, and who of them whole; a screen is `('s', uid)`, one that is not sent `'m'`.
+    fn shown(layout: Layout, large: u32, members: &[(char, u32)]) -> Vec<(u32, u32, Fill)> {
+        let settings = Settings { layout, max_resolution_uid: large, paused: false };
+        let participant_regions = ParticipantRegions::new((640, 360), Fit::Crop, Arc::new(Mutex::new(settings)));
+        let member = |(kind, uid): &(char, u32)| Member {
+            uid: *uid,
+            feed: Arc::new(Feed::new(1)),
+            audio: true,
+            video: *kind != 'm',
+            screen: *kind != 'p',
+        };
+        let members: Vec<Member> = members.iter().map(member).collect();
+        let places = participant_regions.seat(&members);
+        for place in &places {
+            let member = members.iter().find(|member| member.uid == place.uid).expect("a member");
+            assert_eq!(member.feed.shown_in(), Some((place.region, place.fill)), "sources know what is shown");
+        }
+        places.iter().map(|place| (place.uid, place.region.width, place.fill)).collect()
+    }
+
+    #[test]
+    fn the_first_screen_leads_unless_somebody_who_is_there_was_chosen_and_none_is_ever_cropped() {
+        use Fill::{Contain, Crop};
+        use Layout::{BestFit, Float, Vertical};
+        let (ann, bob, first, second) = (('p', 1), ('p', 2), ('s', 3), ('s', 4));
+        let people = [ann, bob, first, second];
+        for (layout, large, members, expected) in [
+            (Float, 0, &people[..], vec![(3, 640, Contain), (1, 150, Crop), (2, 150, Crop), (4, 150, Contain)]),
+            (Float, 9, &people[..3], vec![(3, 640, Contain), (1, 150, Crop), (2, 150, Crop)]),
+            (Float, 2, &people[..3], vec![(1, 640, Crop), (2, 150, Crop), (3, 150, Contain)]),
+            (Float, 4, &people, vec![(4, 640, Contain), (1, 150, Crop), (2, 150, Crop), (3, 150, Contain)]),
+            (Float, 0, &people[..2], vec![(1, 640, Crop), (2, 150, Crop)]),
+            (Float, 0, &[ann, ('m', 3)], vec![(1, 640, Crop), (3, 150, Contain)]),
+            (Vertical, 0, &people, vec![(3, 512, Contain), (1, 128, Crop), (2, 128, Crop), (4, 128, Contain)]),
+            (Vertical, 9, &people[..3], vec![(3, 512, Contain), (1, 128, Crop), (2, 128, Crop)]),
+            (Vertical, 2, &people[..3], vec![(2, 512, Contain), (1, 128, Crop), (3, 128, Contain)]),
+            (Vertical, 4, &people, vec![(4, 512, Contain), (1, 128, Crop), (2, 128, Crop), (3, 128, Contain)]),
+            (Vertical, 2, &people[..2], vec![(2, 512, Contain), (1, 128, Crop)]),
+            (BestFit, 0, &people[..3], vec![(1, 320, Crop), (2, 320, Crop), (3, 320, Contain)]),
+        ] {
+            assert_eq!(shown(layout, large, members), expected, "{layout:?} with {large} large");
+        }
     }
 }

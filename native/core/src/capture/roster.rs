@@ -15,6 +15,8 @@ pub struct Member {
     pub feed: Arc<Feed>,
     pub audio: bool,
     pub video: bool,
+    /// It is what somebody shows of a screen, and no picture of themselves.
+    pub screen: bool,
 }
 
 pub struct Roster {
@@ -93,7 +95,7 @@ impl ChannelState {
             self.members.push(member);
             return;
         }
-        let place = self.members[..self.together].partition_point(|other| listed(other.uid) < listed(member.uid));
+        let place = self.members[..self.together].partition_point(|other| listed(other.uid) <= listed(member.uid));
         self.members.insert(place, member);
         self.together += 1;
     }
@@ -110,7 +112,8 @@ mod tests {
         for (uid, at) in events {
             match at {
                 Some(at) => {
-                    let member = Member { uid: *uid, feed: Arc::new(Feed::new(1)), audio: true, video: true };
+                    let member =
+                        Member { uid: *uid, feed: Arc::new(Feed::new(1)), audio: true, video: true, screen: false };
                     roster.join(member, (at * MILLISECOND, at * MILLISECOND), || ());
                 }
                 None => roster.leave(*uid),
@@ -124,6 +127,7 @@ mod tests {
         assert_eq!(order(&[(9, Some(4000)), (5, Some(4300)), (7, Some(5000))]), [7, 5, 9]);
         assert_eq!(order(&[(9, Some(0)), (5, Some(900)), (7, Some(1001)), (3, Some(1500))]), [5, 9, 7, 3]);
         assert_eq!(order(&[(9, Some(0)), (3, Some(1500)), (7, Some(1400))]), [9, 3, 7], "later ones by joining alone");
+        assert_eq!(order(&[(20, Some(0)), (10, Some(100)), (30, Some(200))]), [20, 10, 30], "nobody is listed");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! intake.spawn("room", work)                      a thread of the kind; it ends once intake.stop() is raised
 //! intake.expect(uid, name, identity)              somebody whom the configuration does not name; before the first media
 //! let mut who = intake.participant(uid, &warnings)
+//! let mut who = who.as_screen()                   what is shown is a screen and no person
 //! who.picture(frame, Some(due))                   a picture that is to be seen at `due`; the first media joins
 //! who.samples(frame, Some(due))                   a block of samples of any rate, format and number of channels
 //! who.announce(audio, video)                      what is sent is known (tracks, mutes); else the last media tells

@@ -21,6 +21,7 @@ const SILENCED: &str = "samples that are no numbers, or far beyond full scale, a
 
 pub struct ParticipantIntake {
     uid: u32,
+    screen: bool,
     intake: Intake,
     feed: Arc<Feed>,
     pictures: PicturePipeline,
@@ -40,6 +41,7 @@ impl ParticipantIntake {
         let media = intake.media();
         Self {
             uid,
+            screen: false,
             feed: Arc::new(Feed::new(media.channels)),
             pictures: PicturePipeline::new(media.colour),
             samples: SamplePipeline::new(media.channels),
@@ -50,6 +52,12 @@ impl ParticipantIntake {
             told_trouble: [false; 2],
             intake,
         }
+    }
+
+    /// What is shown is a screen: it is seen whole, and in the place of honour.
+    #[must_use]
+    pub fn as_screen(self) -> Self {
+        Self { screen: true, ..self }
     }
 
     /// Takes a picture that is to be seen at `due`; without that, at its pace after the one before.
@@ -174,7 +182,7 @@ impl ParticipantIntake {
 
     fn join(&mut self, (audio, video): (bool, bool), now: Nanos, due: Nanos) {
         let intake = &self.intake;
-        let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video };
+        let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video, screen: self.screen };
         let joined = CaptureEvent::Joined { uid: self.uid, at: intake.clock().utc(now), audio, video };
         intake.roster().join(member, (now, due), || intake.event(joined));
         // The first tick is a lead away, and pictures of full size would wait for it.

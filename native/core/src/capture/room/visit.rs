@@ -281,6 +281,7 @@ impl<'a> Visit<'a> {
             let uid = self.attendance.seating.uid(&key);
             let warnings = self.attendance.warnings(uid);
             let (name, identity) = self.called(&key);
+            let screen = key.screen;
             let seat = self.seats.entry(key).or_insert_with(|| Seat {
                 tracks: Tracks::default(),
                 who: None,
@@ -289,7 +290,8 @@ impl<'a> Visit<'a> {
             });
             if seat.who.is_none() && !seat.silent {
                 self.attendance.intake.expect(uid, name.as_deref(), Some(&identity));
-                seat.who = Some(self.attendance.intake.participant(uid, &warnings));
+                let who = self.attendance.intake.participant(uid, &warnings);
+                seat.who = Some(if screen { who.as_screen() } else { who });
             }
             seat.tracks = tracks;
         }
