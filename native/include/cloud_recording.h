@@ -34,6 +34,10 @@ int64_t cr_status(const char *recording_id, char *buf, size_t n);
  * passed through has no layout (kRecordingErrorInvalidOperation). */
 int cr_set_layout(const char *recording_id, int layout, uint32_t max_resolution_uid);
 
+/* The same in a room, for whom it knows by this identity (UTF-8), also before they come. A channel of streams has
+ * nobody with an identity (kRecordingErrorInvalidOperation). */
+int cr_set_layout_by_identity(const char *recording_id, int layout, const char *max_resolution_identity);
+
 /* Changes who is in the channel while recording, without a gap: JSON with "streams", the whole list as it is in the
  * configuration's "channels". Whose stream is not in it any more leaves, who is new joins; a stream that is reached
  * otherwise than before leaves and joins again, and all others go on. Returns 0 or an error code; then err holds the

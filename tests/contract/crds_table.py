@@ -132,6 +132,18 @@ CREATION_MISTAKES: Final = (
         "Unsupported value",
     ),
     Mistake(
+        "somebody large by uid and by identity",
+        {**A_ROOM, "recording.video": {"layout": "Vertical", "maxResolutionUid": 1, "maxResolutionIdentity": "alice"}},
+        "spec.recording.video.maxResolutionIdentity",
+        "must be left out beside `maxResolutionUid`",
+    ),
+    Mistake(
+        "an identity of no room",
+        {"recording.video.maxResolutionIdentity": "alice"},
+        "spec.recording.video.maxResolutionIdentity",
+        "unless the channel is a LiveKit room",
+    ),
+    Mistake(
         "the same source twice",
         {**A_ROOM, "channel.livekit.sources": ["Camera", "Camera"]},
         "spec.channel.livekit.sources",
@@ -624,6 +636,10 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
         "channel.tokenSecretRef": _SECRET_REF,
     },
     "somebody large in a room": {**A_ROOM, "recording.video": {"layout": "Vertical", "maxResolutionUid": 77}},
+    "somebody large by identity": {
+        **A_ROOM,
+        "recording.video": {"layout": "Vertical", "maxResolutionIdentity": "alice/screen"},
+    },
     "a room's screens large": {**A_ROOM, "recording.video": {"layout": "Vertical"}},
     "1080p upright": {"recording.video": {"width": 1080, "height": 1920}},
     "1080p across": {"recording.video": {"width": 1920, "height": 1080}},

@@ -24,6 +24,7 @@ def test_nothing_is_visible_but_the_interface(built: Path) -> None:
         "cr_configure_next",
         "cr_rescue",
         "cr_set_layout",
+        "cr_set_layout_by_identity",
         "cr_set_paused",
         "cr_set_storage",
         "cr_set_streams",

@@ -40,6 +40,7 @@ int load_extended(void *library, shim_engine *engine, shim_error *error) {
                         find(library, "cr_set_storage", &api.set_storage) &&
                         find(library, "cr_wait_drained", &api.wait_drained) && find(library, "cr_rescue", &api.rescue);
   find(library, "cr_set_streams", &api.set_streams);
+  find(library, "cr_set_layout_by_identity", &api.set_layout_by_identity);
   return complete ? SHIM_OK : shim::fail(error, SHIM_LOAD_FAILED, "the engine's extended API is not complete");
 }
 
@@ -103,6 +104,17 @@ int shim_engine_set_layout(const shim_engine *engine, const char *recording_id, 
   }
   return shim::guarded(error, [&] {
     return engine_answer(engine->extended.set_layout(recording_id, layout, max_resolution_uid), error,
+                         "the engine refused the layout");
+  });
+}
+
+int shim_engine_set_layout_by_identity(const shim_engine *engine, const char *recording_id, int32_t layout,
+                                       const char *max_resolution_identity, shim_error *error) {
+  if (engine->extended.set_layout_by_identity == nullptr) {
+    return shim::fail(error, SHIM_UNSUPPORTED, "this engine knows no participants by identity");
+  }
+  return shim::guarded(error, [&] {
+    return engine_answer(engine->extended.set_layout_by_identity(recording_id, layout, max_resolution_identity), error,
                          "the engine refused the layout");
   });
 }

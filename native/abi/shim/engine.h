@@ -17,6 +17,7 @@ struct ExtendedApi {
   decltype(&cr_configure_next) configure_next = nullptr;
   decltype(&cr_status) status = nullptr;
   decltype(&cr_set_layout) set_layout = nullptr;
+  decltype(&cr_set_layout_by_identity) set_layout_by_identity = nullptr;
   decltype(&cr_set_paused) set_paused = nullptr;
   decltype(&cr_set_storage) set_storage = nullptr;
   decltype(&cr_set_streams) set_streams = nullptr;

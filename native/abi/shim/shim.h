@@ -114,6 +114,8 @@ int shim_engine_status(const shim_engine *engine, const char *recording_id, char
                        shim_error *error);
 int shim_engine_set_layout(const shim_engine *engine, const char *recording_id, int32_t layout,
                            uint32_t max_resolution_uid, shim_error *error);
+int shim_engine_set_layout_by_identity(const shim_engine *engine, const char *recording_id, int32_t layout,
+                                       const char *max_resolution_identity, shim_error *error);
 int shim_engine_set_paused(const shim_engine *engine, const char *recording_id, int32_t paused, shim_error *error);
 int shim_engine_set_storage(const shim_engine *engine, const char *recording_id, const char *place, shim_error *error);
 int shim_engine_set_streams(const shim_engine *engine, const char *recording_id, const char *streams,

@@ -90,6 +90,7 @@ void CallsThatAreWrongAreAnswered(shim_engine *engine, const std::string &docume
   std::size_t needed = 0;
   CHECK(shim_engine_status(engine, "nobody", nullptr, 0, &needed, error) == SHIM_REFUSED);
   CHECK(shim_engine_set_layout(engine, nullptr, 7, 0, error) == SHIM_REFUSED);
+  CHECK(shim_engine_set_layout_by_identity(engine, "nobody", 2, "alice", error) == SHIM_REFUSED);
   CHECK(shim_engine_set_paused(engine, "\xff", 1, nullptr) == SHIM_REFUSED);
   CHECK(shim_engine_set_storage(engine, "nobody", "{\"bucket\": \"b\", \"endpoint\": \"http://b\"}", error) ==
         SHIM_REFUSED);

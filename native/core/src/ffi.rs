@@ -7,6 +7,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::capture::api::MaxResolution;
 use crate::capture::Capture;
 use crate::config::{BucketLocation, Document};
 use crate::error::{Code, Error};
@@ -111,7 +112,20 @@ pub unsafe extern "C" fn cr_status(recording_id: *const c_char, buf: *mut c_char
 pub unsafe extern "C" fn cr_set_layout(recording_id: *const c_char, number: c_int, max_resolution_uid: u32) -> c_int {
     // SAFETY: the caller's promise.
     let id = unsafe { text(recording_id) };
-    change("cr_set_layout", id, || Ok(Control::SetLayout(layout(number)?, max_resolution_uid)))
+    change("cr_set_layout", id, || Ok(Control::SetLayout(layout(number)?, MaxResolution::Uid(max_resolution_uid))))
+}
+
+/// # Safety
+/// `recording_id` and `identity` are null or C text.
+#[no_mangle]
+pub unsafe extern "C" fn cr_set_layout_by_identity(
+    recording_id: *const c_char,
+    number: c_int,
+    identity: *const c_char,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let (id, identity) = unsafe { (text(recording_id), text(identity)) };
+    code(|| set_layout_by_identity(id, number, identity))
 }
 
 /// # Safety
@@ -198,6 +212,18 @@ fn asked_for(
     let _log = shared.log.enter();
     let done = control(&shared).and_then(|control| order(&shared, control));
     done.inspect_err(|error| recording_log::call_refused(function, error))
+}
+
+fn set_layout_by_identity(recording_id: Option<&str>, number: c_int, identity: Option<&str>) -> Result<(), Error> {
+    asked_for("cr_set_layout_by_identity", recording_id, |shared| {
+        let identity = identity.filter(|identity| !identity.is_empty());
+        let identity = identity.ok_or_else(|| Error::new(Code::InvalidParameter, "the identity must be UTF-8 text"))?;
+        let nothing = || Error::new(Code::InvalidOperation, "nothing is being recorded");
+        if !shared.traits().ok_or_else(nothing)?.room {
+            return Err(Error::new(Code::InvalidOperation, "only a room's participants have identities"));
+        }
+        Ok(Control::SetLayout(layout(number)?, MaxResolution::Identity(identity.into())))
+    })
 }
 
 fn set_streams(recording_id: Option<&str>, streams: Option<&str>) -> Result<(), Error> {

@@ -46,6 +46,9 @@ RoomName = Annotated[
     ),
 ]
 
+Identity = RoomName
+"""What people are told apart by in a room; the same is asked of it."""
+
 
 class ApiKeySecretRef(SpecModel):
     """A Secret with an API key of a LiveKit server and the secret of that key."""
@@ -57,7 +60,7 @@ class ApiKeySecretRef(SpecModel):
 
 _MOST_IDENTITIES: Final = 100
 
-_Identities = Annotated[tuple[RoomName, ...], Field(min_length=1, max_length=_MOST_IDENTITIES)]
+_Identities = Annotated[tuple[Identity, ...], Field(min_length=1, max_length=_MOST_IDENTITIES)]
 
 
 class RoomMedia(StrEnum):
@@ -115,7 +118,7 @@ class LiveKit(SpecModel):
     room: RoomName | None = Field(
         default=None, description="Name of the room, where that is not `channel.name`: up to 256 bytes."
     )
-    identity: RoomName | None = Field(
+    identity: Identity | None = Field(
         default=None,
         description="Identity of the recorder in the room; `recorder-<recording ID>` if left out. Whoever joins with "
         "the same identity puts the recorder out, which then does not come back.",

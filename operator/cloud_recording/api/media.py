@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import SpecModel, Uid
+from cloud_recording.api.livekit import Identity
 from cloud_recording.api.rules import Rule, always, kubernetes
 
 LONG_SIDE: Final = 1920
@@ -83,6 +84,12 @@ class Video(SpecModel):
                 lambda video: min(video.width, video.height) <= SHORT_SIDE,
             ),
             Rule(
+                "!has(self.maxResolutionUid) || !has(self.maxResolutionIdentity)",
+                "must be left out beside `maxResolutionUid`",
+                lambda video: video.max_resolution_uid is None or video.max_resolution_identity is None,
+                field=".maxResolutionIdentity",
+            ),
+            Rule(
                 "!has(self.passthrough) || (self.layout == oldSelf.layout && "
                 "has(self.maxResolutionUid) == has(oldSelf.maxResolutionUid))",
                 "must keep `layout` and `maxResolutionUid` beside `passthrough`: a stream that is recorded as it is "
@@ -117,7 +124,7 @@ class Video(SpecModel):
         description="How participants are placed. Float: the first fills the canvas, others lie on top in small "
         "regions. BestFit: a grid of equal regions. Vertical: `maxResolutionUid` large at the left, others down the "
         "right edge. The first screen that is shared in a LiveKit room comes first in Float and is large in Vertical, "
-        "unless `maxResolutionUid` is there.",
+        "unless whom `maxResolutionUid` or `maxResolutionIdentity` names is there.",
     )
     fit: Fit = Field(
         default=Fit.CROP,
@@ -130,6 +137,11 @@ class Video(SpecModel):
         default=None,
         description="The participant that gets the large region of the layout Vertical. While it is absent, the region "
         "shows the first screen that is shared in a LiveKit room, or else the background.",
+    )
+    max_resolution_identity: Identity | None = Field(
+        default=None,
+        description="The same in a LiveKit room, by the identity that the participant joins with, instead of "
+        "`maxResolutionUid`; `<identity>/screen` is the screen that it shares.",
     )
     passthrough: Passthrough | None = Field(
         default=None,

@@ -95,6 +95,12 @@ class CloudRecordingSpec(SpecModel):
                 field=".recording.video.maxResolutionUid",
             ),
             Rule(
+                "!has(self.recording.video.maxResolutionIdentity) || has(self.channel.livekit)",
+                "must be left out unless the channel is a LiveKit room: only there participants have identities",
+                lambda spec: spec.recording.video.max_resolution_identity is None or spec.channel.livekit is not None,
+                field=".recording.video.maxResolutionIdentity",
+            ),
+            Rule(
                 "self.recording.video.layout != 'Vertical' || has(self.recording.video.maxResolutionUid) || "
                 "has(self.channel.livekit)",
                 "must be set when `layout` is 'Vertical', but for a LiveKit room, where shared screens are large",

@@ -85,6 +85,7 @@ class DesiredState(RecordModel):
     state: DesiredRecordingState
     layout: Layout
     max_resolution_uid: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    max_resolution_identity: str | None = None
     max_duration_seconds: Count | None = None
     upload_grace_seconds: Count
     credentials_generation: Count = 0
@@ -101,6 +102,7 @@ class DesiredState(RecordModel):
             state=state,
             layout=spec.recording.video.layout,
             max_resolution_uid=spec.recording.video.max_resolution_uid,
+            max_resolution_identity=spec.recording.video.max_resolution_identity,
             upload_grace_seconds=spec.upload_grace_seconds,
             # Annotations are small: a list that nobody can have edited is in the pod's document.
             streams=None if generation == 1 else spec.channel.streams,

@@ -18,8 +18,10 @@ import pytest
 import yaml
 
 from tests.contract.runner.pod import ROOT
+from tests.support import media
 from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_library, livekit_server, publisher, token
 from tests.support.participants import participant
+from tests.support.room_recordings import LEFT
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
 from tests.support.waiting import await_true
@@ -366,11 +368,13 @@ async def test_a_missing_secret_is_named_before_anything_begins(
     assert not (tmp_path / "work").exists()
 
 
-async def test_a_room_is_recorded_and_its_people_told_by_name(
+async def test_a_room_is_recorded_and_its_people_told_by_name_and_chosen_by_identity(
     run: Starter, bucket: Bucket, livekit: LiveKitServer, tmp_path: Path
 ) -> None:
     documents = of_room(bucket, livekit.url, apiKey=API_KEY, apiSecret=API_SECRET)
     documents[0]["spec"]["channel"]["livekit"]["participants"] = {"exclude": ["bob"]}
+    video = documents[0]["spec"]["recording"]["video"]
+    video.update(layout="Vertical", maxResolutionIdentity="nobody")
     with (
         publisher(livekit, "room", "bob", log=tmp_path / "bob.log"),
         publisher(livekit, "room", "alice", log=tmp_path / "alice.log"),
@@ -378,9 +382,18 @@ async def test_a_room_is_recorded_and_its_people_told_by_name(
         async with run(*documents) as running:
             await running.until("alice (735577801) has joined")
             await running.until("slices 1/1 uploaded")
+            video["maxResolutionIdentity"] = "alice"
+            (tmp_path / "recording.yaml").write_text(yaml.safe_dump_all(documents))
+            running.process.send_signal(signal.SIGUSR1)
+            await running.until("the manifest was read again")
+            uploaded = len(await asyncio.to_thread(bucket.await_keys, ".ts", 1))
+            await asyncio.to_thread(bucket.await_keys, ".ts", uploaded + 2)
             running.process.send_signal(signal.SIGINT)
             assert await running.ended() == 0
     assert not any("bob" in line for line in running.lines), "who is excluded is nobody"
+    slices = sorted(file for file in await asyncio.to_thread(bucket.download, tmp_path / "b") if file.suffix == ".ts")
+    first, later = (media.pictures(slices[at], per_second=5) for at in (0, -2))
+    assert [media.colour(picture, LEFT) for picture in (first[0], later[-1])] == ["black", "red"]
 
 
 WRONG_SECRET = "not-the-secret-of-this-key-at-all"

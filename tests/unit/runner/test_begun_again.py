@@ -32,12 +32,20 @@ from cloud_recording.runner.supervisor.state_machine import react
 from tests.unit.runner.documents import document, storage
 
 TOLD: Final = RecordingDocument.model_validate(document())
+ROOM: Final = {"url": "wss://livekit.example.com", "apiKeySecretRef": {"name": "livekit"}}
+TOLD_OF_A_ROOM: Final = RecordingDocument.model_validate(
+    {
+        **document(),
+        "spec": {**document()["spec"], "channel": {"name": "room 1", "uid": 7, "livekit": ROOM}},
+    }
+)
 UNCHANGED: Final = DesiredState.of_spec(TOLD.spec, generation=1, state=DesiredRecordingState.RECORDING)
 
 EDITED: Final[dict[str, Any]] = {
     "state": DesiredRecordingState.PAUSED,
     "layout": Layout.VERTICAL,
     "max_resolution_uid": 11,
+    "max_resolution_identity": "alice",
     "storage": Storage.model_validate(storage(bucket="elsewhere")),
     "streams": (Stream.model_validate({"uid": 13, "url": "rtmp://media.example.com/carol"}),),
 }
@@ -58,9 +66,10 @@ def test_every_field_of_the_desired_state_is_here() -> None:
 class Process:
     """What the recorder processes of a part are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, document: RecordingDocument) -> None:
         self.now = 100.0
-        self.state = State(desired=UNCHANGED, streams=TOLD.spec.channel.listed_streams)
+        self.document = document
+        self.state = State(desired=UNCHANGED, streams=document.spec.channel.listed_streams)
         self.told: list[tuple[str, Any]] = []
 
     def then(self, *events: Event) -> None:
@@ -72,7 +81,7 @@ class Process:
                 if isinstance(action, Spawn):
                     self.told = []
                 if isinstance(action, Begin):
-                    self.told.append((Command.BEGIN, job_of(action)))
+                    self.told.append((Command.BEGIN, job_of(self.document, action)))
                 if isinstance(action, Send):
                     self.told.append((action.command, action.arguments))
 
@@ -81,22 +90,22 @@ class Process:
         self.then(ProcessAnswered(answer=Command.BEGIN), Tick())
 
 
-def job_of(begin: Begin) -> Json:
-    jobs = JobBuilder(TOLD, MountedSecrets(TOLD, Path("/secrets")), work=Path("/work"))
+def job_of(document: RecordingDocument, begin: Begin) -> Json:
+    jobs = JobBuilder(document, MountedSecrets(document, Path("/secrets")), work=Path("/work"))
     place = None if begin.place is None else StoragePlace.model_validate(begin.place)
     return jobs.job(begin.mode, begin.desired, place, streams=begin.streams).as_json()
 
 
-def told_at_first(desired: DesiredState) -> list[tuple[str, Any]]:
-    process = Process()
+def told_at_first(desired: DesiredState, document: RecordingDocument = TOLD) -> list[tuple[str, Any]]:
+    process = Process(document)
     process.then(DesiredSeen(desired=desired))
     process.begins()
     return process.told
 
 
-def told_again(desired: DesiredState) -> list[tuple[str, Any]]:
+def told_again(desired: DesiredState, document: RecordingDocument = TOLD) -> list[tuple[str, Any]]:
     """Of a process in the place of one that died, after the spec was edited."""
-    process = Process()
+    process = Process(document)
     process.begins()
     process.then(ProcessExited(status=-9), DesiredSeen(desired=desired))
     process.begins()
@@ -108,7 +117,8 @@ def told_again(desired: DesiredState) -> list[tuple[str, Any]]:
 def test_an_edit_reaches_a_process_that_begins_after_it(field: str, told: Any) -> None:
     """Promise: in its job, or by a command that follows; a process that merely goes on is told of edits elsewhere."""
     edited = UNCHANGED.model_copy(update={field: EDITED[field], "generation": 2})
-    assert told(edited) != told(UNCHANGED)
+    document = TOLD_OF_A_ROOM if field == "max_resolution_identity" else TOLD
+    assert told(edited, document) != told(UNCHANGED, document)
 
 
 @pytest.mark.parametrize("told", [told_at_first, told_again])

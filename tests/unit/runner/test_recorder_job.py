@@ -97,14 +97,21 @@ def test_the_whole_job_of_a_recording(tmp_path: Path) -> None:
     assert Job.from_json(job.as_json()) == job
 
 
-def a_room(tmp_path: Path, *, token: bool = False, decryption: Mapping[str, Any] | None = None, **more: Any) -> Job:
+def a_room(
+    tmp_path: Path,
+    *,
+    desired: DesiredState = DESIRED,
+    token: bool = False,
+    decryption: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Job:
     """The job of a recording of a room, joined with an API key or a token."""
     told = document()
     key = {} if token else {"apiKeySecretRef": {"name": "livekit", "apiSecretKey": "secret"}}
     channel = {"name": "room 1", "uid": 7, "livekit": {"url": "wss://livekit.example.com", **key, **more}}
     channel |= {} if decryption is None else {"decryption": decryption}
     told["spec"]["channel"] = channel | ({"tokenSecretRef": {"name": "livekit", "key": "token"}} if token else {})
-    return builder(told, tmp_path).job(Mode.RECORD, DESIRED)
+    return builder(told, tmp_path).job(Mode.RECORD, desired)
 
 
 def test_a_room_is_joined_with_the_secret_as_a_file_and_the_key_as_app_id(tmp_path: Path) -> None:
@@ -136,6 +143,13 @@ def test_the_key_of_a_room_is_a_file_that_the_recorder_reads_by_itself(tmp_path:
     assert job.configuration["channels"][0]["livekit"]["sharedKeyFile"] == str(file)
     assert job.numbers["decryption_mode"] == 0
     assert file in set(secret_files(job)), "what the log may not have"
+
+
+def test_who_is_large_in_a_room_is_the_one_that_is_desired_now(tmp_path: Path) -> None:
+    large = DESIRED.model_copy(update={"max_resolution_uid": None, "max_resolution_identity": "alice"})
+    job = a_room(tmp_path, desired=large)
+    assert job.configuration["channels"][0]["livekit"]["maxResolutionIdentity"] == "alice"
+    assert job.numbers["max_resolution_uid"] == 0
 
 
 def test_a_room_is_joined_with_a_token(tmp_path: Path) -> None:

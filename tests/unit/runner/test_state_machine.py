@@ -152,6 +152,18 @@ def test_edits_become_commands_and_are_acknowledged_when_all_are_answered() -> N
     assert story.then(ProcessAnswered(answer=Command.PAUSE)).tells() == ["DesiredStateApplied"]
 
 
+def test_somebody_large_is_told_by_identity_and_then_by_uid_again() -> None:
+    story = Story().recording()
+    by_identity = desired(generation=2, layout=Layout.VERTICAL, max_resolution_identity="alice")
+    assert story.then(DesiredSeen(desired=by_identity)).orders() == [
+        Send(command=Command.LAYOUT, arguments={"layout": 2, "maxResolutionIdentity": "alice"})
+    ]
+    story.then(ProcessAnswered(answer=Command.LAYOUT))
+    assert story.then(DesiredSeen(desired=desired(generation=3, layout=Layout.VERTICAL))).orders() == [
+        Send(command=Command.LAYOUT, arguments={"layout": 2, "maxResolutionUid": 0})
+    ]
+
+
 def test_a_refused_edit_names_the_field_and_is_not_asked_for_again() -> None:
     story = Story(extended=False).recording().then(DesiredSeen(desired=desired("Paused", generation=2)))
     story.then(ProcessAnswered(answer=Command.PAUSE, refusal="only the published interface"))

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -49,6 +50,21 @@ pub enum Layout {
     Vertical,
 }
 
+/// Who is to be seen large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MaxResolution {
+    /// 0 means nobody.
+    Uid(u32),
+    /// By what a room tells its participants apart.
+    Identity(Arc<str>),
+}
+
+impl From<u32> for MaxResolution {
+    fn from(uid: u32) -> Self {
+        Self::Uid(uid)
+    }
+}
+
 /// How a picture fills its region.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Fit {
@@ -88,6 +104,8 @@ pub struct RoomSource {
     pub selection: RoomSelection,
     /// Without it, what is encrypted is not recorded.
     pub shared_key: Option<SharedKey>,
+    /// Who is to be seen large, instead of the uid of the configuration.
+    pub max_resolution_identity: Option<String>,
     /// The recorder's own uid, which nobody else gets.
     pub recorder_uid: u32,
 }

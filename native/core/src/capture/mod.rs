@@ -61,7 +61,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, StreamSource, UtcMillis};
+use api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, MaxResolution, StreamSource, UtcMillis};
 use clock::{duration, lock, Clock, ClockHold, MonotonicClock, StopSignal};
 use fault::Fatal;
 use intake::{ChannelKind, Intake};
@@ -122,8 +122,10 @@ impl Capture {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Fatal> {
         av::prepare();
-        let settings = Settings { layout: config.layout, max_resolution_uid: config.max_resolution_uid, paused: false };
-        let settings = Arc::new(Mutex::new(settings));
+        let identity = config.room.as_ref().and_then(|room| room.max_resolution_identity.as_deref());
+        let max_resolution = identity
+            .map_or(MaxResolution::Uid(config.max_resolution_uid), |identity| MaxResolution::Identity(identity.into()));
+        let settings = Arc::new(Mutex::new(Settings { layout: config.layout, max_resolution, paused: false }));
         let canvas = (config.canvas.width, config.canvas.height);
         let parts = CaptureContext {
             clock: Arc::clone(clock),
@@ -154,10 +156,10 @@ impl Capture {
     }
 
     /// Arranges the participants differently from the next tick on.
-    pub fn set_layout(&self, layout: Layout, max_resolution_uid: u32) {
+    pub fn set_layout(&self, layout: Layout, max_resolution: impl Into<MaxResolution>) {
         let mut settings = lock(&self.parts.settings);
         settings.layout = layout;
-        settings.max_resolution_uid = max_resolution_uid;
+        settings.max_resolution = max_resolution.into();
     }
 
     /// Has these streams, and no others, in the channel from now on. What is copied keeps its stream.

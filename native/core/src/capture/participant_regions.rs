@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::api::{Fit, Layout};
+use super::api::{Fit, Layout, MaxResolution};
 use super::clock::lock;
 use super::geometry::{places, Fill, Placement};
 use super::roster::Member;
@@ -23,7 +23,8 @@ impl ParticipantRegions {
 
     /// The places of the members, who are given in order of joining, from the back to the front; tells each source its own.
     pub fn seat(&self, members: &[Member]) -> Vec<Placement> {
-        let Settings { layout, max_resolution_uid, .. } = *lock(&self.settings);
+        let Settings { layout, max_resolution, .. } = lock(&self.settings).clone();
+        let max_resolution_uid = chosen(&max_resolution, members);
         let mut uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
         let screen = leading_screen(members, layout, max_resolution_uid);
         // Float's first fills the canvas; for the others nobody changes places.
@@ -43,6 +44,17 @@ impl ParticipantRegions {
     }
 }
 
+/// The uid of who is to be seen large; 0 where that is nobody, or somebody who is not there.
+fn chosen(max_resolution: &MaxResolution, members: &[Member]) -> u32 {
+    match max_resolution {
+        MaxResolution::Uid(uid) => *uid,
+        MaxResolution::Identity(identity) => {
+            let known = members.iter().find(|member| member.identity.as_ref() == Some(identity));
+            known.map_or(0, |member| member.uid)
+        }
+    }
+}
+
 /// The screen that leads the layout: the first that came, unless somebody who is there was chosen to be seen large.
 fn leading_screen(members: &[Member], layout: Layout, max_resolution_uid: u32) -> Option<u32> {
     let mut screens = members.iter().filter(|member| member.screen && member.video);
@@ -56,21 +68,14 @@ fn leading_screen(members: &[Member], layout: Layout, max_resolution_uid: u32) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::api::Layout;
-    use crate::capture::feed::Feed;
 
     #[test]
     fn who_asks_to_see_whole_pictures_sees_them_whole_in_every_region() {
         for layout in [Layout::Float, Layout::BestFit, Layout::Vertical] {
-            let settings = Settings { layout, max_resolution_uid: 7, paused: false };
-            let participant_regions = |fit| ParticipantRegions::new((640, 360), fit, Arc::new(Mutex::new(settings)));
-            let members = [7, 5, 6].map(|uid| Member {
-                uid,
-                feed: Arc::new(Feed::new(1)),
-                audio: true,
-                video: true,
-                screen: false,
-            });
+            let settings = Settings { layout, max_resolution: MaxResolution::Uid(7), paused: false };
+            let participant_regions =
+                |fit| ParticipantRegions::new((640, 360), fit, Arc::new(Mutex::new(settings.clone())));
+            let members = [7, 5, 6].map(Member::somebody);
             assert!(participant_regions(Fit::Contain).seat(&members).iter().all(|place| place.fill == Fill::Contain));
             let cropped =
                 participant_regions(Fit::Crop).seat(&members).iter().filter(|place| place.fill == Fill::Crop).count();
@@ -80,30 +85,28 @@ mod tests {
 
     #[test]
     fn every_source_knows_its_region_before_the_first_tick_and_after_each_change() {
-        let settings = Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
+        let settings = Settings { layout: Layout::BestFit, max_resolution: MaxResolution::Uid(0), paused: false };
         let participant_regions = ParticipantRegions::new((640, 360), Fit::Crop, Arc::new(Mutex::new(settings)));
-        let member = |uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true, screen: false };
-        let mut members = vec![member(7)];
+        let mut members = vec![Member::somebody(7)];
         let width = |members: &[Member], index: usize| {
             participant_regions.seat(members);
             members[index].feed.shown_in().map(|(region, _)| region.width)
         };
         assert_eq!(width(&members, 0), Some(640));
-        members.extend([member(5), member(6)]);
+        members.extend([Member::somebody(5), Member::somebody(6)]);
         assert_eq!(width(&members, 0), Some(320));
         assert_eq!(width(&members, 2), Some(320));
     }
 
     /// Who is shown from the back to the front, and who of them whole; a screen is `('s', uid)`, one that is not sent `'m'`.
-    fn shown(layout: Layout, large: u32, members: &[(char, u32)]) -> Vec<(u32, u32, Fill)> {
-        let settings = Settings { layout, max_resolution_uid: large, paused: false };
+    fn shown(layout: Layout, large: MaxResolution, members: &[(char, u32)]) -> Vec<(u32, u32, Fill)> {
+        let settings = Settings { layout, max_resolution: large, paused: false };
         let participant_regions = ParticipantRegions::new((640, 360), Fit::Crop, Arc::new(Mutex::new(settings)));
         let member = |(kind, uid): &(char, u32)| Member {
-            uid: *uid,
-            feed: Arc::new(Feed::new(1)),
-            audio: true,
+            identity: Some(format!("p{uid}").into()),
             video: *kind != 'm',
             screen: *kind != 'p',
+            ..Member::somebody(*uid)
         };
         let members: Vec<Member> = members.iter().map(member).collect();
         let places = participant_regions.seat(&members);
@@ -134,7 +137,10 @@ mod tests {
             (Vertical, 2, &people[..2], vec![(2, 512, Contain), (1, 128, Crop)]),
             (BestFit, 0, &people[..3], vec![(1, 320, Crop), (2, 320, Crop), (3, 320, Contain)]),
         ] {
-            assert_eq!(shown(layout, large, members), expected, "{layout:?} with {large} large");
+            let identity = MaxResolution::Identity(format!("p{large}").into());
+            for large in [MaxResolution::Uid(large), identity] {
+                assert_eq!(shown(layout, large.clone(), members), expected, "{layout:?} with {large:?} large");
+            }
         }
     }
 }

@@ -12,11 +12,21 @@ const TOGETHER: Nanos = SECOND;
 #[derive(Clone)]
 pub struct Member {
     pub uid: u32,
+    /// By what the channel tells them apart, where that is no number.
+    pub identity: Option<Arc<str>>,
     pub feed: Arc<Feed>,
     pub audio: bool,
     pub video: bool,
     /// It is what somebody shows of a screen, and no picture of themselves.
     pub screen: bool,
+}
+
+#[cfg(test)]
+impl Member {
+    /// Somebody with picture and sound.
+    pub fn somebody(uid: u32) -> Self {
+        Self { uid, identity: None, feed: Arc::new(Feed::new(1)), audio: true, video: true, screen: false }
+    }
 }
 
 pub struct Roster {
@@ -112,9 +122,7 @@ mod tests {
         for (uid, at) in events {
             match at {
                 Some(at) => {
-                    let member =
-                        Member { uid: *uid, feed: Arc::new(Feed::new(1)), audio: true, video: true, screen: false };
-                    roster.join(member, (at * MILLISECOND, at * MILLISECOND), || ());
+                    roster.join(Member::somebody(*uid), (at * MILLISECOND, at * MILLISECOND), || ());
                 }
                 None => roster.leave(*uid),
             }

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, Remark, StreamKinds};
+use super::api::{CaptureConfig, CaptureEvent, CaptureSink, Layout, MaxResolution, Remark, StreamKinds};
 use super::av::frame::Frame;
 use super::canvas::{Canvas, CellContent, Composed};
 use super::clock::{duration, lock, Clock, Nanos, StopSignal, SECOND};
@@ -34,10 +34,10 @@ const PICTURES_BUDGET: usize = 48 << 20;
 const LATENESS_WINDOW: usize = 1024;
 
 /// What may be changed while recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub layout: Layout,
-    pub max_resolution_uid: u32,
+    pub max_resolution: MaxResolution,
     pub paused: bool,
 }
 

@@ -43,6 +43,8 @@ pub struct LiveKit {
     pub participants: RoomParticipants,
     #[serde(default)]
     pub sources: Vec<RoomMedia>,
+    /// Who is to be seen large.
+    pub max_resolution_identity: Option<String>,
 }
 
 fn yes() -> bool {
@@ -82,7 +84,11 @@ impl LiveKit {
             return Err(invalid(&format!("{field}.sharedKey: must not be empty")));
         }
         let RoomParticipants { include, exclude } = &self.participants;
-        let names = [("room", self.room.as_slice()), ("identity", self.identity.as_slice())];
+        let names = [
+            ("room", self.room.as_slice()),
+            ("identity", self.identity.as_slice()),
+            ("maxResolutionIdentity", self.max_resolution_identity.as_slice()),
+        ];
         for (name, values) in
             names.into_iter().chain([("participants.include", &include[..]), ("participants.exclude", exclude)])
         {
@@ -206,6 +212,7 @@ mod tests {
             (r#", "room": """#, "channels[0].livekit.room"),
             (r#", "participants": {"exclude": ["ann", ""]}"#, "channels[0].livekit.participants.exclude"),
             (r#", "participants": {"only": []}"#, "channels[0].livekit.participants"),
+            (r#", "maxResolutionIdentity": """#, "channels[0].livekit.maxResolutionIdentity"),
             (r#", "sources": ["Keyboard"]"#, "channels[0].livekit.sources[0]: must be one of `Camera`"),
             (r#", "secret": "s3cret""#, "secret"),
         ] {

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::capture::api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, StreamSource, UtcMillis};
+use crate::capture::api::{CaptureConfig, CaptureFigures, CaptureSink, Layout, MaxResolution, StreamSource, UtcMillis};
 use crate::capture::Capture;
 use crate::error::Error;
 
 pub trait Capturing: Send {
-    fn set_layout(&self, layout: Layout, max_resolution_uid: u32);
+    fn set_layout(&self, layout: Layout, max_resolution: MaxResolution);
     /// Has these streams, and no others, in the channel from now on.
     fn set_streams(&self, streams: &[StreamSource]) -> Result<(), Error>;
     fn set_paused(&self, paused: bool);
@@ -21,8 +21,8 @@ pub trait Capturing: Send {
 pub type Start = fn(CaptureConfig, Arc<dyn CaptureSink>) -> Result<Box<dyn Capturing>, Error>;
 
 impl Capturing for Capture {
-    fn set_layout(&self, layout: Layout, max_resolution_uid: u32) {
-        Capture::set_layout(self, layout, max_resolution_uid);
+    fn set_layout(&self, layout: Layout, max_resolution: MaxResolution) {
+        Capture::set_layout(self, layout, max_resolution);
     }
 
     fn set_streams(&self, streams: &[StreamSource]) -> Result<(), Error> {

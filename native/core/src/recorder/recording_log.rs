@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::capture::api::CaptureEvent;
+use crate::capture::api::{CaptureEvent, MaxResolution};
 use crate::catalog::ledger::Ledger;
 use crate::error::Error;
 use crate::recorder::callbacks::Callback;
@@ -54,7 +54,12 @@ pub fn control(control: &Control) {
         Control::SetPaused(true) => info!("cr_set_paused: to pause"),
         Control::SetPaused(false) => info!("cr_set_paused: to go on"),
         Control::SetStreams(streams) => info!(participants = streams.len(), "cr_set_streams: another list of streams"),
-        Control::SetLayout(layout, uid) => info!(maxResolutionUid = uid, "cr_set_layout: {layout:?}"),
+        Control::SetLayout(layout, MaxResolution::Uid(uid)) => {
+            info!(maxResolutionUid = uid, "cr_set_layout: {layout:?}");
+        }
+        Control::SetLayout(layout, MaxResolution::Identity(identity)) => {
+            info!(maxResolutionIdentity = &**identity, "cr_set_layout_by_identity: {layout:?}");
+        }
     }
 }
 

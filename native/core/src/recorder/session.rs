@@ -229,9 +229,9 @@ impl Session {
             }
             Control::SetPaused(paused) => self.machine.set_paused(paused),
             Control::SetStreams(streams) => self.set_streams(&streams),
-            Control::SetLayout(layout, uid) => {
+            Control::SetLayout(layout, max_resolution) => {
                 if let Some(capture) = &self.capture {
-                    capture.set_layout(layout, uid);
+                    capture.set_layout(layout, max_resolution);
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::capture::api::{CaptureFigures, Layout, StreamSource};
+use crate::capture::api::{CaptureFigures, Layout, MaxResolution, StreamSource};
 use crate::catalog::ledger::{Ledger, Mp4State, StoredCount};
 use crate::catalog::Catalog;
 use crate::config::{self, BucketLocation};
@@ -35,7 +35,7 @@ pub enum Control {
     SetPaused(bool),
     /// The channel's streams from now on.
     SetStreams(Vec<StreamSource>),
-    SetLayout(Layout, u32),
+    SetLayout(Layout, MaxResolution),
     /// The instance was released: record no more, upload what there is.
     Detach,
     /// The instance was cancelled: neither record nor upload any more.

@@ -260,6 +260,9 @@ fn room(
 ) -> Result<Option<RoomSource>, Error> {
     let Some(livekit) = &channel.livekit else { return Ok(None) };
     let field = format!("channels[{index}].livekit");
+    if livekit.max_resolution_identity.is_some() && request.max_resolution_uid != 0 {
+        return Err(invalid(&format!("{field}.maxResolutionIdentity: must be left out beside max_resolution_uid")));
+    }
     let access = livekit.access(required("appId", request.app_id)?, request.token, &field)?;
     let absent = |absent: LibraryAbsent| Error::new(Code::RecorderInit, format!("{field}: {absent}"));
     ClientLibrary::load().map_err(absent)?;
@@ -273,6 +276,7 @@ fn room(
         access,
         selection: livekit.selection(),
         shared_key: livekit.shared_key(secret, &field)?,
+        max_resolution_identity: livekit.max_resolution_identity.clone(),
         recorder_uid: request.uid,
     }))
 }

@@ -41,7 +41,7 @@ _SHOW_SECONDS: Final = 1.0
 
 _EDITED_IN_PART: Final = (
     "the manifest was read again: of what was edited `channel.streams`, `recording.video.layout`, `maxResolutionUid`, "
-    "`desiredState` and `uploadGraceSeconds` count, and all else when a recording begins"
+    "`maxResolutionIdentity`, `desiredState` and `uploadGraceSeconds` count, and all else when a recording begins"
 )
 
 

@@ -100,7 +100,8 @@ class PodFiles:
 
 def _as_begun(edited: CloudRecordingSpec, begun: CloudRecordingSpec) -> CloudRecordingSpec:
     """The edited spec with what may change put back."""
-    video = {name: getattr(begun.recording.video, name) for name in ("layout", "max_resolution_uid")}
+    edited_video = ("layout", "max_resolution_uid", "max_resolution_identity")
+    video = {name: getattr(begun.recording.video, name) for name in edited_video}
     recording = edited.recording.model_copy(update={"video": edited.recording.video.model_copy(update=video)})
     channel = edited.channel.model_copy(update={"streams": begun.channel.streams})
     kept = {name: getattr(begun, name) for name in ("desired_state", "upload_grace_seconds")}

@@ -167,12 +167,15 @@ class Engine:
             # It grew between two calls, or is larger than ever before: ask again with room to spare.
             size = needed[0] * 2
 
-    def set_layout(self, recording_id: str, *, layout: int, max_resolution_uid: int) -> None:
-        """Changes the layout of a running recording without a gap."""
+    def set_layout(self, recording_id: str, *, layout: int, max_resolution: int | str) -> None:
+        """Changes the layout of a running recording without a gap, with a uid or an identity large."""
         error = ffi.new("shim_error *")
-        _check(
-            lib.shim_engine_set_layout(self._handle, recording_id.encode(), layout, max_resolution_uid, error), error
-        )
+        of_recording = (self._handle, recording_id.encode(), layout)
+        if isinstance(max_resolution, str):
+            identity = max_resolution.encode()
+            _check(lib.shim_engine_set_layout_by_identity(*of_recording, identity, error), error)
+        else:
+            _check(lib.shim_engine_set_layout(*of_recording, max_resolution, error), error)
 
     def set_paused(self, recording_id: str, *, paused: bool) -> None:
         """Pauses a recording (a stated gap) or goes on with it."""

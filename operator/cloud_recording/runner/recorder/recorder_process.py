@@ -122,8 +122,11 @@ class RecorderProcess:
             paused = bool(message["paused"])
             await self._call(lambda: engine.set_paused(self._recording_id, paused=paused))
         elif command is Command.LAYOUT:
-            layout, uid = int(message["layout"]), int(message["maxResolutionUid"])
-            await self._call(lambda: engine.set_layout(self._recording_id, layout=layout, max_resolution_uid=uid))
+            layout, large = (
+                int(message["layout"]),
+                message.get("maxResolutionIdentity", message.get("maxResolutionUid")),
+            )
+            await self._call(lambda: engine.set_layout(self._recording_id, layout=layout, max_resolution=large))
         elif command is Command.STORAGE:
             place = json.dumps(message["place"])
             await self._call(lambda: engine.set_storage(self._recording_id, place=place))

@@ -39,8 +39,11 @@ class EngineConfiguration:
         self._work = work
         self._scratch = scratch
 
-    def as_json(self, storage: Storage, streams: Sequence[Stream]) -> dict[str, Any]:
-        """The configuration of a part with these participants, whose files go to this storage."""
+    def as_json(self, storage: Storage, streams: Sequence[Stream], large: str | None = None) -> dict[str, Any]:
+        """The configuration of a part with these participants, whose files go to this storage.
+
+        `large` is the identity of who is seen large in a room.
+        """
         document = self._document
         prefix = {"filePrefix": document.part.file_prefix} if document.part.file_prefix else {}
         return {
@@ -59,7 +62,7 @@ class EngineConfiguration:
             "storage": self._storage(storage, document.directory),
             **self._backup(),
             **_OF_A_POD,
-            "channels": [{"name": document.spec.channel.name, **self._people(streams), **self._passthrough()}],
+            "channels": [{"name": document.spec.channel.name, **self._people(streams, large), **self._passthrough()}],
         }
 
     def _work_bytes(self) -> dict[str, int]:
@@ -81,12 +84,12 @@ class EngineConfiguration:
         asked = self._document.spec.recording.video.passthrough
         return {} if asked is None else {"passthrough": asked.model_dump(by_alias=True, exclude_none=True)}
 
-    def _people(self, streams: Sequence[Stream]) -> dict[str, Any]:
+    def _people(self, streams: Sequence[Stream], large: str | None) -> dict[str, Any]:
         """Where participants come from."""
         room = self._document.spec.channel.livekit
-        return {"streams": self.streams(streams)} if room is None else {"livekit": self._room(room)}
+        return {"streams": self.streams(streams)} if room is None else {"livekit": self._room(room, large)}
 
-    def _room(self, room: LiveKit) -> dict[str, Any]:
+    def _room(self, room: LiveKit, large: str | None) -> dict[str, Any]:
         """The API key is the job's App ID, and a ready token the job's token."""
         server = room.api_key_secret_ref
         secret = SecretKeyRef(name=server.name, key=server.api_secret_key) if server else None
@@ -96,6 +99,7 @@ class EngineConfiguration:
             "sharedKeyFile": str(self._secrets.path(decryption.secret_ref)) if decryption else None,
             "room": room.room,
             "identity": room.identity,
+            "maxResolutionIdentity": large,
             "participants": room.participants.model_dump(mode="json", exclude_none=True) if room.participants else None,
             "sources": [source.value for source in room.sources] if room.sources else None,
         }

@@ -117,6 +117,7 @@ class EngineSettings:
     max_resolution_uid: int
     paused: bool
     credentials_generation: int
+    max_resolution_identity: str | None = None
     place: Mapping[str, Any] | None = None
     """None where nobody said so."""
     streams: tuple[Stream, ...] | None = None

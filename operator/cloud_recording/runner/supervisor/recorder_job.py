@@ -60,7 +60,9 @@ class JobBuilder:
             decryption_secret=None,
             bucket=storage.bucket or "",
             numbers=self._numbers(storage, desired),
-            configuration=self._configuration.as_json(storage, streams or channel.listed_streams)
+            configuration=self._configuration.as_json(
+                storage, streams or channel.listed_streams, desired.max_resolution_identity
+            )
             | self._rescued_to(mode, storage),
         )
 

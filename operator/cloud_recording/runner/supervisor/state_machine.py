@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
+from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.storage_place import place_record
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
@@ -214,15 +215,21 @@ def _apply_desired(state: State, now: Moment) -> Step:
 
 def _edits(before: EngineSettings, desired: EngineSettings) -> Iterator[Send]:
     """The commands that make the one of the other."""
-    if (before.layout, before.max_resolution_uid) != (desired.layout, desired.max_resolution_uid):
-        arguments = {"layout": number_of(desired.layout), "maxResolutionUid": desired.max_resolution_uid}
-        yield Send(command=Command.LAYOUT, arguments=arguments)
+    if _arrangement(before) != _arrangement(desired):
+        identity = desired.max_resolution_identity
+        by_uid = {"maxResolutionUid": desired.max_resolution_uid}
+        large = by_uid if identity is None else {"maxResolutionIdentity": identity}
+        yield Send(command=Command.LAYOUT, arguments={"layout": number_of(desired.layout), **large})
     if before.paused != desired.paused:
         yield Send(command=Command.PAUSE, arguments={"paused": desired.paused})
     if desired.place is not None and before.place != desired.place:
         yield Send(command=Command.STORAGE, arguments={"place": dict(desired.place)})
     if desired.streams is not None and before.streams != desired.streams:
         yield Send(command=Command.STREAMS, arguments={"streams": desired.streams})
+
+
+def _arrangement(settings: EngineSettings) -> tuple[Layout, int, str | None]:
+    return settings.layout, settings.max_resolution_uid, settings.max_resolution_identity
 
 
 def _acknowledge(state: State) -> Step:
@@ -239,6 +246,7 @@ def _settings_of(desired: DesiredState) -> EngineSettings:
     return EngineSettings(
         layout=desired.layout,
         max_resolution_uid=desired.max_resolution_uid or 0,
+        max_resolution_identity=desired.max_resolution_identity,
         paused=desired.state is DesiredRecordingState.PAUSED,
         credentials_generation=desired.credentials_generation,
         place=_place(desired),

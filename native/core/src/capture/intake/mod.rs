@@ -8,6 +8,7 @@
 //! intake.spawn("room", work)                      a thread of the kind; it ends once intake.stop() is raised
 //! intake.expect(uid, name, identity)              somebody whom the configuration does not name; before the first media
 //! let mut who = intake.participant(uid, &warnings)
+//! let mut who = who.known_as(identity)            by what the channel tells participants apart, if that is no number
 //! let mut who = who.as_screen()                   what is shown is a screen and no person
 //! who.picture(frame, Some(due))                   a picture that is to be seen at `due`; the first media joins
 //! who.samples(frame, Some(due))                   a block of samples of any rate, format and number of channels
@@ -186,8 +187,9 @@ impl Intake {
     /// For tests: nobody records what is taken in.
     #[cfg(test)]
     pub fn into_nothing(clock: Arc<dyn Clock>, sink: Arc<dyn CaptureSink>, kinds: StreamKinds) -> Self {
-        use crate::capture::api::{Fit, Layout};
-        let settings = crate::capture::tick::Settings { layout: Layout::BestFit, max_resolution_uid: 0, paused: false };
+        use crate::capture::api::{Fit, Layout, MaxResolution};
+        use crate::capture::tick::Settings;
+        let settings = Settings { layout: Layout::BestFit, max_resolution: MaxResolution::Uid(0), paused: false };
         Self {
             media: MediaSelection { kinds, channels: 1, colour: Colour::of_recording(64, 64) },
             clock,

@@ -21,6 +21,7 @@ const SILENCED: &str = "samples that are no numbers, or far beyond full scale, a
 
 pub struct ParticipantIntake {
     uid: u32,
+    identity: Option<Arc<str>>,
     screen: bool,
     intake: Intake,
     feed: Arc<Feed>,
@@ -41,6 +42,7 @@ impl ParticipantIntake {
         let media = intake.media();
         Self {
             uid,
+            identity: None,
             screen: false,
             feed: Arc::new(Feed::new(media.channels)),
             pictures: PicturePipeline::new(media.colour),
@@ -52,6 +54,12 @@ impl ParticipantIntake {
             told_trouble: [false; 2],
             intake,
         }
+    }
+
+    /// By what the channel tells this one from the others.
+    #[must_use]
+    pub fn known_as(self, identity: &str) -> Self {
+        Self { identity: Some(identity.into()), ..self }
     }
 
     /// What is shown is a screen: it is seen whole, and in the place of honour.
@@ -182,7 +190,8 @@ impl ParticipantIntake {
 
     fn join(&mut self, (audio, video): (bool, bool), now: Nanos, due: Nanos) {
         let intake = &self.intake;
-        let member = Member { uid: self.uid, feed: Arc::clone(&self.feed), audio, video, screen: self.screen };
+        let (feed, identity) = (Arc::clone(&self.feed), self.identity.clone());
+        let member = Member { uid: self.uid, identity, feed, audio, video, screen: self.screen };
         let joined = CaptureEvent::Joined { uid: self.uid, at: intake.clock().utc(now), audio, video };
         intake.roster().join(member, (now, due), || intake.event(joined));
         // The first tick is a lead away, and pictures of full size would wait for it.

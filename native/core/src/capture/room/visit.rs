@@ -290,7 +290,7 @@ impl<'a> Visit<'a> {
             });
             if seat.who.is_none() && !seat.silent {
                 self.attendance.intake.expect(uid, name.as_deref(), Some(&identity));
-                let who = self.attendance.intake.participant(uid, &warnings);
+                let who = self.attendance.intake.participant(uid, &warnings).known_as(&identity);
                 seat.who = Some(if screen { who.as_screen() } else { who });
             }
             seat.tracks = tracks;
