@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import media
 from tests.support.livekit import LiveKitServer, publisher
+from tests.support.recorder import Recorder
 from tests.support.room_recordings import WHOLE, Film, of_room, recorded
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
@@ -29,6 +30,12 @@ def of_part(document: dict[str, Any], livekit: LiveKitServer, **fields: Any) -> 
     return made
 
 
+def sizes(recorder: Recorder) -> list[str]:
+    """Of the pictures that came from alice's camera, one after the other; her screen's are 1280x720."""
+    told = [line.rpartition(" ")[2] for line in recorder.log() if 'the pictures of "alice" are ' in line]
+    return [size for size in told if size != "1280x720"]
+
+
 def test_what_is_not_wanted_is_not_asked_for_and_a_screen_leads_and_is_seen_whole(
     livekit: LiveKitServer,
     bucket: Bucket,
@@ -38,11 +45,12 @@ def test_what_is_not_wanted_is_not_asked_for_and_a_screen_leads_and_is_seen_whol
 ) -> None:
     """Promise: an excluded person is no participant, and of no track that is not wanted a byte is sent.
 
-    In Float a screen fills the canvas, but not beyond it, and gives its place back when it ends.
+    In Float a screen fills the canvas, but not beyond it, and gives its place back when it ends. Of simulcast
+    those pictures are sent that fit where somebody is shown.
     """
     log = tmp_path / "publishers.log"
     document = of_part(
-        configuration(),
+        configuration(log={"level": "Debug"}),
         livekit,
         identity="recorder",
         participants={"exclude": ["bob"]},
@@ -50,15 +58,17 @@ def test_what_is_not_wanted_is_not_asked_for_and_a_screen_leads_and_is_seen_whol
     )
     with (
         publisher(livekit, "room", "bob", log=log, colour="green", tone=880),
-        publisher(livekit, "room", "alice", log=log) as alice,
+        publisher(livekit, "room", "alice", log=log, simulcast=True) as alice,
     ):
         alice.tell("screen blue")
         wanted = {alice.ask("track video"), alice.ask("track screen")}
         with record(document, layout="0", height="480") as recorder:
             recorder.await_line("started")
             bucket.await_keys(".ts", 1)
+            await_true(lambda: sizes(recorder)[-1:] not in ([], ["960x540"]))
             alice.tell("unshare")
             await_true(lambda: any("left: " in line for line in recorder.log()))
+            await_true(lambda: sizes(recorder)[-1:] == ["960x540"])
             # The one that is open, and one that shows how it is then.
             bucket.await_keys(".ts", 1 + len(bucket.await_keys(".ts", 1)))
             recorder.stop()

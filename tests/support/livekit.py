@@ -197,6 +197,7 @@ def publisher(
     colour: str = "red",
     tone: int = 440,
     shared_key: str = "",
+    simulcast: bool = False,
 ) -> Iterator[Publisher]:
     """Somebody who shows a colour and plays a tone (Hz; 0 is none) for the time of the block, and is there already.
 
@@ -209,6 +210,7 @@ def publisher(
         "-m",
         "tests.support.livekit_publisher",
         *(word for pair in options.items() for word in pair),
+        *(["--simulcast"] if simulcast else []),
     ]
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -67,7 +67,9 @@ class Publisher:
         self.room = rtc.Room()
         await self.room.connect(self.arguments.url, self.arguments.token, _options(self.arguments.shared_key))
         if self.arguments.colour != "none":
-            await self.video("video", self.arguments.colour, rtc.TrackSource.SOURCE_CAMERA, (WIDTH, HEIGHT))
+            # Of smaller pictures the client library makes no smaller ones.
+            size = (960, 540) if self.arguments.simulcast else (WIDTH, HEIGHT)
+            await self.video("video", self.arguments.colour, rtc.TrackSource.SOURCE_CAMERA, size)
         if self.arguments.tone:
             await self.audio(self.arguments.tone)
 
@@ -102,7 +104,9 @@ class Publisher:
         """Publishes a track of the colour."""
         source = rtc.VideoSource(*size)
         self.tracks[kind] = rtc.LocalVideoTrack.create_video_track(kind, source)
-        options = rtc.TrackPublishOptions(source=source_kind, simulcast=False, video_codec=rtc.VideoCodec.VP8)
+        options = rtc.TrackPublishOptions(
+            source=source_kind, simulcast=kind == "video" and self.arguments.simulcast, video_codec=rtc.VideoCodec.VP8
+        )
         publication = await self.room.local_participant.publish_track(self.tracks[kind], options)
         self.published[kind] = publication.sid
         self.pictures[kind] = pictures(colour, size, moving=self.arguments.moving)
@@ -152,6 +156,7 @@ async def main() -> None:
     parser.add_argument("--tone", type=int, required=True)
     parser.add_argument("--shared-key", default="", help="encrypts end to end with it")
     parser.add_argument("--moving", action="store_true", help="a block moves through the pictures")
+    parser.add_argument("--simulcast", action="store_true", help="the camera's pictures come in several sizes")
     arguments = parser.parse_args()
     publisher = Publisher(arguments)
     await publisher.come()

@@ -26,6 +26,7 @@ REQUESTS = {
     "ready_for_room_event",
     "set_remote_track_publication_quality",
     "set_subscribed",
+    "update_remote_track_publication_dimension",
 }
 
 # The members of the oneofs of the three outermost messages that are sent and understood.

@@ -154,6 +154,21 @@ pub fn fitted(source: (u32, u32), aspect: (u32, u32), region: Region, fill: Fill
     }
 }
 
+/// How large all of a picture of `source` size would be where what is seen of it fills the region, but not larger than
+/// it is. Of a picture whose size is not known, or none that there is, that is the region.
+#[must_use]
+pub fn needed(source: (u32, u32), region: Region, fill: Fill) -> (u32, u32) {
+    const SIDES: std::ops::Range<u32> = 2..1 << 14;
+    if !SIDES.contains(&source.0) || !SIDES.contains(&source.1) {
+        return (region.width, region.height);
+    }
+    let (crop, target) = fitted(source, (1, 1), region, fill);
+    if target.width >= crop.width || target.height >= crop.height {
+        return source;
+    }
+    (source.0 * target.width / crop.width, source.1 * target.height / crop.height)
+}
+
 fn centred_width(region: Region, width: u32) -> Region {
     Region { x: region.x + (((region.width - width) / 2) & !1), width, ..region }
 }

@@ -44,6 +44,21 @@ fn check(layout: Layout, max_resolution_uid: u32, count: usize, expected: &Expec
 }
 
 #[test]
+fn a_picture_is_needed_as_large_as_what_is_seen_of_it_fills_its_region() {
+    for (source, region, fill, expected) in [
+        ((1280, 720), (640, 360), Fill::Crop, (640, 360)),
+        ((1280, 720), (320, 360), Fill::Crop, (640, 360)),
+        ((1280, 720), (320, 360), Fill::Contain, (320, 180)),
+        ((720, 1280), (320, 180), Fill::Crop, (320, 570)),
+        ((640, 360), (1280, 720), Fill::Crop, (640, 360)),
+        ((0, 0), (320, 180), Fill::Crop, (320, 180)),
+    ] {
+        let region = Region { x: 0, y: 0, width: region.0, height: region.1 };
+        assert_eq!(needed(source, region, fill), expected, "{source:?} in {region:?}");
+    }
+}
+
+#[test]
 fn float_fills_the_canvas_with_the_first_and_lays_the_others_on_top_from_the_bottom_left() {
     let columns = [0.012, 0.259, 0.506, 0.753];
     let rows = [0.753, 0.506, 0.259, 0.012];

@@ -10,8 +10,8 @@ use super::wire::{
     e2ee_request, ffi_request, ffi_response, AudioStreamType, ConnectRequest, DisconnectReason, DisconnectRequest,
     E2eeOptions, E2eeRequest, EncryptionType, GetStatsRequest, KeyDerivationFunction, KeyProviderOptions,
     NewAudioStreamRequest, NewVideoStreamRequest, ReadyForRoomEventRequest, RoomOptions,
-    SetRemoteTrackPublicationQualityRequest, SetSharedKeyRequest, SetSubscribedRequest, VideoBufferType, VideoQuality,
-    VideoStreamType,
+    SetRemoteTrackPublicationQualityRequest, SetSharedKeyRequest, SetSubscribedRequest,
+    UpdateRemoteTrackPublicationDimensionRequest, VideoBufferType, VideoQuality, VideoStreamType,
 };
 
 /// How many samples a second a stream of sound has.
@@ -145,6 +145,13 @@ impl RoomClient {
         });
         let request = E2eeRequest { room_handle: self.room.number(), message: Some(message) };
         self.library.ask(ffi_request::Message::E2ee(request));
+    }
+
+    /// Of a track that is sent in several sizes, has the smallest sent that is no smaller than this.
+    pub fn prefer_size(&self, publication: &Publication, (width, height): (u32, u32)) {
+        let track_publication_handle = publication.handle.number();
+        let request = UpdateRemoteTrackPublicationDimensionRequest { track_publication_handle, width, height };
+        self.library.ask(ffi_request::Message::UpdateRemoteTrackPublicationDimension(request));
     }
 
     /// The media of a subscribed track, which comes as events of this stream.

@@ -100,6 +100,8 @@ pub struct Publication {
     pub track: String,
     pub source: TrackSource,
     pub is_video: bool,
+    /// Of the largest pictures, as their publisher said at first; 0 where it did not.
+    pub size: (u32, u32),
     pub muted: bool,
     pub encrypted: bool,
 }
@@ -191,6 +193,7 @@ impl From<OwnedTrackPublication> for Publication {
             handle: LibraryHandle::owned(handle.id),
             source: info.source(),
             is_video: info.kind() == TrackKind::KindVideo,
+            size: (info.width, info.height),
             muted: info.muted,
             encrypted: info.encryption_type != 0,
             track: info.sid,

@@ -11,7 +11,7 @@ use crate::capture::api::{CaptureEvent, Remark, TrackKind};
 use crate::capture::av::frame::Frame;
 use crate::capture::clock::{Nanos, SECOND};
 use crate::capture::feed::Feed;
-use crate::capture::geometry::Region;
+use crate::capture::geometry::{needed, Region};
 use crate::capture::roster::Member;
 
 /// A track of which nothing was lost or damaged for so long is all right again.
@@ -132,6 +132,13 @@ impl ParticipantIntake {
     /// Where the pictures are shown, as soon as that is known: larger ones are of no use.
     pub fn shown_in(&self) -> Option<Region> {
         self.feed.shown_in().map(|(region, _)| region)
+    }
+
+    /// How large a picture of this size has to come for what is seen of it, as soon as that is known.
+    pub fn needed_of(&self, size: (u32, u32)) -> Option<(u32, u32)> {
+        let (region, fill) = self.feed.shown_in()?;
+        // What swaps the sides once swaps them back.
+        Some(self.upright(needed(self.upright(size), region, fill)))
     }
 
     /// A size as the last picture's was, turned as it is shown.

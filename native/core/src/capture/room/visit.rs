@@ -62,6 +62,8 @@ struct OfferedTrack {
     identity: String,
     publication: Publication,
     wanted: bool,
+    /// How large its pictures are to be, as the server was told last.
+    asked: Option<(u32, u32)>,
 }
 
 /// Whether a track of a participant comes.
@@ -82,6 +84,8 @@ struct StreamState {
     received: Received,
     encrypted: bool,
     opened: Nanos,
+    /// Of the last picture.
+    size: (u32, u32),
 }
 
 struct Seat {
@@ -245,7 +249,7 @@ impl<'a> Visit<'a> {
         // What a room's recorders send is no part of what happens in it.
         let kind = self.attendees.get(&identity).map(|attendee| attendee.kind);
         if kind != Some(ParticipantKind::Egress) {
-            self.offered.push(OfferedTrack { identity, publication, wanted: false });
+            self.offered.push(OfferedTrack { identity, publication, wanted: false, asked: None });
         }
     }
 
@@ -317,10 +321,28 @@ impl<'a> Visit<'a> {
             let decrypted = !offered.publication.encrypted || self.decryption.has_key();
             let wanted = self.seats.values().any(has) && decrypted;
             if std::mem::replace(&mut offered.wanted, wanted) != wanted {
+                offered.asked = None;
                 self.room.subscribe(&offered.publication, wanted);
                 if wanted && offered.publication.is_video && self.attendance.video == VideoStream::Low {
                     self.room.prefer_smallest(&offered.publication);
                 }
+            }
+        }
+    }
+
+    /// Has no larger pictures sent than are shown, of those who send several sizes; where that changes, and only then.
+    fn ask_for_sizes(&mut self) {
+        if self.attendance.video == VideoStream::Low {
+            return;
+        }
+        for offered in self.offered.iter_mut().filter(|offered| offered.wanted && offered.publication.is_video) {
+            let track = Some(&offered.publication.track);
+            let seat = self.seats.values().find(|seat| seat.tracks.video.as_ref() == track);
+            let Some(who) = seat.and_then(|seat| seat.who.as_ref()) else { continue };
+            let needed = who.needed_of(offered.publication.size);
+            if needed.is_some() && needed != offered.asked {
+                offered.asked = needed;
+                self.room.prefer_size(&offered.publication, needed.unwrap_or_default());
             }
         }
     }
@@ -384,7 +406,10 @@ impl<'a> Visit<'a> {
         let (clock, received) = (SoundClock::default(), Received::default());
         let encrypted = self.offered.iter().any(|each| each.publication.track == name && each.publication.encrypted);
         let opened = self.attendance.intake.clock().now();
-        self.streams.insert(number, StreamState { stream, seat, track: name, clock, received, encrypted, opened });
+        self.streams.insert(
+            number,
+            StreamState { stream, seat, track: name, clock, received, encrypted, opened, size: (0, 0) },
+        );
     }
 
     /// Whether what comes of the track is what was sent.
@@ -412,12 +437,18 @@ impl<'a> Visit<'a> {
     }
 
     fn show(&mut self, stream: u64, picture: RoomPicture) {
-        let Some(state) = self.streams.get(&stream).filter(|state| self.is_clear(state)) else { return };
+        if !self.streams.get(&stream).is_some_and(|state| self.is_clear(state)) {
+            return;
+        }
+        let Some(state) = self.streams.get_mut(&stream) else { return };
         let Some(who) = self.seats.get_mut(&state.seat).and_then(|seat| seat.who.as_mut()) else { return };
         let shown_at = Duration::from_micros(u64::try_from(picture.shown_at).unwrap_or(0));
         let due = self.attendance.intake.at_monotonic(shown_at) + DELAY;
         let turn = turn(picture.rotation);
         let (width, height) = picture.size();
+        if std::mem::replace(&mut state.size, (width, height)) != (width, height) {
+            tracing::debug!("the pictures of {:?} are {width}x{height}", state.seat.identity);
+        }
         let frame = Frame::of_planes(width, height, Box::new(picture));
         let frame = frame.and_then(|frame| if turn == Turn::NONE { Ok(frame) } else { frame.turned(turn) });
         // What is no picture is passed over, as one that was lost on the way.
@@ -468,6 +499,7 @@ impl<'a> Visit<'a> {
                 who.leave(true, "nothing comes any more: the connection broke".to_owned());
             }
         }
+        self.ask_for_sizes();
         if back {
             self.reseat();
         } else if !self.announced {
