@@ -273,15 +273,13 @@ fn seen(places: Vec<Placement>, members: &[Member], at: Nanos, step: Nanos) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::feed::Feed;
     use crate::capture::geometry::{places, MOST_USERS};
     use crate::capture::intake::Fitted;
 
     #[test]
     fn pictures_of_those_whom_the_layout_has_no_room_for_do_not_pile_up() {
         const SIZE: (u32, u32) = (640, 360);
-        let member = |uid| Member { uid, feed: Arc::new(Feed::new(1)), audio: true, video: true };
-        let members: Vec<Member> = (1..).map(member).take(MOST_USERS).collect();
+        let members: Vec<Member> = (1..).map(Member::somebody).take(MOST_USERS).collect();
         let uids: Vec<u32> = members.iter().map(|member| member.uid).collect();
         let nobody_large = || places(Layout::Vertical, 0, SIZE, &uids);
         assert_eq!(nobody_large().len(), MOST_USERS - 1, "the large region is kept free");
