@@ -110,6 +110,8 @@ class Reason(OpenEnum):
     UPLOADER_FAILED = "UploaderFailed"
     BACKUP_FAILED = "BackupFailed"
     MP4_NOT_MADE = "MP4NotMade"
+    FILE_LOST = "FileLost"
+    FILE_DAMAGED = "FileDamaged"
     RECORDER_EXIT = "RecorderExit"
     GENERAL_ERROR = "GeneralError"
     WRITABLE = "Writable"
@@ -216,6 +218,11 @@ _COPY: Final = "kubectl cp POD:/var/lib/cloud-recording rescued/ID"
 _RESCUE: Final = (
     f"what waits on the work volume can be copied out of the running pod (`{_COPY}`; see 'Rescuing' in the operations "
     "guide)"
+)
+_WATCH_THE_DISK: Final = Remedy(
+    "Nothing brings it back. Check the disk under the work volume, by the events and the log of the pod's node: "
+    "`kubectl describe node NODE`.",
+    commands=("kubectl describe node NODE",),
 )
 SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
 _STREAMS: Final = Remedy(
@@ -344,6 +351,9 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
 }
 
 STORAGE_REASONS: Final = frozenset(_STORAGE_FACTS)
+
+FINAL_FAILURES: Final = frozenset({Reason.MP4_NOT_MADE, Reason.FILE_LOST, Reason.FILE_DAMAGED})
+"""What the upload fails at and does not try again; the causes have these names on the wire."""
 """Why `StorageReady` is False: the words that the engine's snapshot has for it."""
 
 REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
@@ -608,6 +618,16 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "a larger `spec.work`, or with a key that may also get objects.",
                 creates=("spec.work",),
             ),
+        ),
+        Reason.FILE_LOST: ReasonFacts(
+            "A slice was gone from the work volume before the store had it; the recording has a gap there, and the "
+            "rest goes on.",
+            _WATCH_THE_DISK,
+        ),
+        Reason.FILE_DAMAGED: ReasonFacts(
+            "A slice on the work volume is not what was written; the recording has a gap there, and what was found is "
+            "stored beside it, as the message names it.",
+            _WATCH_THE_DISK,
         ),
         Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT, resolved_by=ResolvedBy.CAPTURE),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),

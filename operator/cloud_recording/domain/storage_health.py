@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from cloud_recording.api.reasons import STORAGE_REASONS, Reason, reason_facts
+from cloud_recording.api.reasons import FINAL_FAILURES, STORAGE_REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError, Part, PartStorage
 from cloud_recording.api.wire import StorageRecord, UploaderFailure
 from cloud_recording.common.error_codes import RecordingErrorCode
@@ -39,7 +39,10 @@ def observed_storage(part: Part, record: StorageRecord | None) -> PartStorage | 
 
 def uploader_error(status: CloudRecordingStatus, part: Part, callback: UploaderFailure, *, time: datetime) -> LastError:
     """The error that the callback tells: of the store with its cause's remedy, where the engine tells the cause."""
-    if callback.cause == Reason.MP4_NOT_MADE or (part.mp4_missing is not None and part.mp4_missing in callback.message):
+    if callback.cause in FINAL_FAILURES:
+        return error_of_reason(Reason(callback.cause), callback.message, time=time, code=callback.code)
+    # An older recorder's, which tells no cause.
+    if part.mp4_missing is not None and part.mp4_missing in callback.message:
         return error_of_reason(Reason.MP4_NOT_MADE, callback.message, time=time, code=callback.code)
     reason, message = _refusal(part, callback)
     if reason is None or callback.code == RecordingErrorCode.BACKUP_FAILED:

@@ -1105,7 +1105,19 @@ def test_a_failure_that_others_followed_at_once_has_its_own_reason_and_one_event
     status = told(recording, paused, no_mp4)
     assert status.last_error is not None
     assert status.last_error.reason is Reason.MP4_NOT_MADE
-    new = a_callback("UploaderFailure", 6, code=code, message="words", cause="SomethingNew")
+    lost = a_callback(
+        "UploaderFailure",
+        6,
+        code=code,
+        message="a slice: nothing of it is left",
+        cause="FileLost",
+        fact="a slice: nothing of it is left",
+        snapshot=a_snapshot(storage={"state": "Ready", "since": 1}),
+    )
+    status = told(recording, status, lost)
+    assert status.last_error is not None
+    assert (status.last_error.reason, status.last_error.resolved_time) == (Reason.FILE_LOST, None)
+    new = a_callback("UploaderFailure", 7, code=code, message="words", cause="SomethingNew")
     status = told(recording, status, new)
     assert status.last_error is not None
     assert status.last_error.reason is Reason.STORAGE_FAILED

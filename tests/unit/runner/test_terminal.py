@@ -57,12 +57,11 @@ def test_each_change_is_told_once_where_nothing_moves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mp4", "is_tried_again"),
-    [(None, True), ({"state": "Wanted"}, True), ({"state": "GivenUp", "reason": "too small"}, False)],
+    ("cause", "is_tried_again"),
+    [(None, True), ("AccessDenied", True), ("MP4NotMade", False), ("FileLost", False), ("FileDamaged", False)],
 )
-def test_an_mp4_that_cannot_be_made_is_not_tried_again(mp4: dict[str, Any] | None, *, is_tried_again: bool) -> None:
-    message = "no MP4 was made: too small"
-    told = {"type": "UploaderFailure", "code": 439, "message": message, "snapshot": {"mp4": mp4}}
+def test_what_is_not_tried_again_is_not_said_to_be(cause: str | None, *, is_tried_again: bool) -> None:
+    told = {"type": "UploaderFailure", "code": 439, "message": "words", "cause": cause}
     assert str(sentence(told)).endswith("it is tried again") is is_tried_again
 
 

@@ -70,8 +70,11 @@ pub enum Action {
 pub enum UploadEvent {
     /// With the code of the store that refuses.
     Failed(Error),
-    /// A file is lost; the rest goes on without it.
-    Lost(Error),
+    /// A slice is lost, with the reason of the gap that stands for it; the rest goes on without it.
+    Lost {
+        cause: &'static str,
+        error: Error,
+    },
     /// The MP4 cannot be made; the recording is complete without it.
     Mp4Missing(Error),
     /// A store took something, or gave it back.
@@ -366,7 +369,10 @@ impl Machine {
     pub fn upload_event(&mut self, event: UploadEvent, at: i64) {
         match event {
             UploadEvent::Failed(error) => self.store_failed(error),
-            UploadEvent::Lost(error) => self.upload_failed(error),
+            UploadEvent::Lost { cause, error } => {
+                self.note_cause(&error.message, cause, error.message.clone());
+                self.upload_failed(error);
+            }
             UploadEvent::Mp4Missing(error) => {
                 self.note_cause(&error.message, "MP4NotMade", error.message.clone());
                 self.upload_failed(error);

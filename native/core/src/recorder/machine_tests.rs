@@ -512,8 +512,11 @@ fn each_failure_that_is_told_keeps_its_own_cause_whatever_comes_after_it() {
     }
     machine.upload_event(UploadEvent::BucketAnswers, 3);
     machine.upload_event(UploadEvent::Failed(Error::new(Code::BackupFailed, "the spare one".to_owned())), 4);
+    let lost = Error::new(Code::UploaderFailed, "a slice".to_owned());
+    machine.upload_event(UploadEvent::Lost { cause: "FileLost", error: lost }, 4);
     let causes: Vec<_> = machine.failure_causes().iter().map(|one| (one.message.as_str(), one.cause)).collect();
-    assert_eq!(causes, [("told of AccessDenied", "AccessDenied"), ("told of StorageTimeout", "StorageTimeout")]);
+    let refused = [("told of AccessDenied", "AccessDenied"), ("told of StorageTimeout", "StorageTimeout")];
+    assert_eq!(causes, [refused[0], refused[1], ("a slice", "FileLost")]);
     for _ in 0..LAST_CAUSES {
         machine.upload_event(UploadEvent::Mp4Missing(Error::new(Code::UploaderFailed, "no MP4".to_owned())), 5);
     }

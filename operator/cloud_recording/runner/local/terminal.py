@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from cloud_recording.api.reasons import FINAL_FAILURES
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import StoredCallback
 from cloud_recording.runner.supervisor.callback_delivery import Taken
@@ -17,9 +18,7 @@ _CLEAR_LINE = "\r\x1b[K"
 
 def _uploader_failure(callback: Mapping[str, Any]) -> str:
     words = f"upload: {callback['message']} ({callback['code']})"
-    mp4 = (callback.get("snapshot") or {}).get("mp4") or {}
-    is_final = mp4.get("state") == "GivenUp" and mp4.get("reason", "") in callback["message"]
-    return words if is_final else f"{words}; it is tried again"
+    return words if callback.get("cause") in FINAL_FAILURES else f"{words}; it is tried again"
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
