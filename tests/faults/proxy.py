@@ -160,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             super().finish()
+        # The listener closes the socket that it was before TLS.
+        self.connection.close()
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
