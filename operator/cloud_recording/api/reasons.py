@@ -351,10 +351,10 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
 }
 
 STORAGE_REASONS: Final = frozenset(_STORAGE_FACTS)
+"""Why `StorageReady` is False: the words that the engine's snapshot has for it."""
 
 FINAL_FAILURES: Final = frozenset({Reason.MP4_NOT_MADE, Reason.FILE_LOST, Reason.FILE_DAMAGED})
 """What the upload fails at and does not try again; the causes have these names on the wire."""
-"""Why `StorageReady` is False: the words that the engine's snapshot has for it."""
 
 REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
     {
