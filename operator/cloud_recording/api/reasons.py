@@ -220,9 +220,8 @@ _RESCUE: Final = (
     "guide)"
 )
 _WATCH_THE_DISK: Final = Remedy(
-    "Nothing brings it back. Check the disk under the work volume, by the events and the log of the pod's node: "
-    "`kubectl describe node NODE`.",
-    commands=("kubectl describe node NODE",),
+    "Nothing brings it back. Check the disk under the work volume, on the node that `kubectl describe pod POD` names.",
+    commands=("kubectl describe pod POD",),
 )
 SEE_ERROR: Final = Remedy("See the error table below and `status.lastError`.")
 _STREAMS: Final = Remedy(
