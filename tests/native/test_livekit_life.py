@@ -14,7 +14,7 @@ import pytest
 from tests.support import media
 from tests.support.livekit import LiveKitServer, livekit_server, publisher
 from tests.support.recorder import Recorder, recorder
-from tests.support.room_recordings import LEFT, Film, gap_seconds, of_room, recorded, seconds
+from tests.support.room_recordings import RIGHT, Film, gap_seconds, of_room, recorded, seconds
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
@@ -142,10 +142,10 @@ def test_a_room_that_is_made_late_and_deleted_and_made_again_is_one_recording(
             assert recorder.wait() == 0
     file, manifest = recorded(bucket, tmp_path / "bucket")
     assert {who["identity"] for who in manifest["participants"]} == {"alice", "bob"}
-    (gap,) = manifest["gaps"]
     _, alice_came, alice_left = seconds(manifest, "alice")
     _, bob_came, bob_left = seconds(manifest, "bob")
-    assert gap_seconds(gap) < bob_came - alice_left
+    # Whether alice is seen to leave before the room is gone depends on the order in which the server says so.
+    assert sum(map(gap_seconds, manifest["gaps"])) < bob_came - alice_left
     film = Film(file)
     assert film.colours((alice_came + alice_left) / 2) == ["red"]
     assert film.colours((bob_came + bob_left) / 2) == ["blue"]
@@ -322,4 +322,4 @@ def test_a_still_screen_and_silence_are_not_taken_for_a_broken_connection(
     file, manifest = recorded(bucket, tmp_path / "bucket")
     assert [len(who["presences"]) for who in manifest["participants"]] == [1, 1]
     film = Film(file)
-    assert film.colours(film.length - 1, LEFT) == ["blue"]
+    assert film.colours(film.length - 1, RIGHT) == ["blue"]
