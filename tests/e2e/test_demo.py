@@ -24,10 +24,15 @@ def stage(installed: Target) -> Iterator[Target]:
 
 
 def test_the_demo_records_a_room_with_a_late_guest_and_her_screen(stage: Target, tmp_path: Path) -> None:
-    """Promise: it ends with a film that plays, in which everybody is seen and heard who is said to be."""
+    """Promise: it ends with a film that plays, in which all are seen and heard who are said to be; and no warning."""
     recording, fetched = demonstrate(stage, "room", SHORT, tmp_path / "demo")
     identities = {one["identity"] for one in recording["status"]["participants"]}
     assert identities == {"alice", "bob", "carol", "carol/screen"}
+    names = {recording["metadata"]["name"], *(part["pod"] for part in recording["status"]["parts"])}
+    events = stage.kubectl.list("events.events.k8s.io", namespace=NAMESPACE)
+    ours = [event for event in events if event.get("regarding", {}).get("name") in names]
+    assert ours
+    assert [event["note"] for event in ours if event["type"] == "Warning"] == []
     pictures = media.pictures(fetched.mp4, per_second=2)
     seen = {media.colour(picture, quarter) for picture in pictures for quarter in QUARTERS}
     assert {"red", "green", "blue", "orange"} <= seen

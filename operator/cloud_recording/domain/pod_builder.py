@@ -29,6 +29,7 @@ from cloud_recording.api.wire import (
     RecordingDocument,
 )
 from cloud_recording.common.json_types import Json
+from cloud_recording.common.probe_periods import LIVENESS_PERIOD_SECONDS, READINESS_PERIOD_SECONDS
 from cloud_recording.domain import names
 from cloud_recording.domain.pod_documents import compact_json
 from cloud_recording.domain.sizing import TMP_MEBIBYTES, default_resources
@@ -48,12 +49,10 @@ DEFAULT_ACCOUNT: Final = "default"
 START_LIMIT_SECONDS: Final = 120
 FIRST_PROBE_SECONDS: Final = 2
 """A runner answers within about a second: asked sooner, every healthy recording would have a Warning."""
-PROBE_PERIOD_SECONDS: Final = 2
 UNREADY_AFTER: Final = 3
 """Failed probes until the recorder counts as standing still: a few seconds, as `Recording` follows from it."""
 
 UNHEALTHY_AFTER: Final = 15
-LIVENESS_PERIOD_SECONDS: Final = 10
 
 _POD_SECURITY: Final[Json] = {
     "runAsNonRoot": True,
@@ -242,8 +241,8 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
         },
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": "http"},
-            "periodSeconds": PROBE_PERIOD_SECONDS,
-            "timeoutSeconds": PROBE_PERIOD_SECONDS,
+            "periodSeconds": READINESS_PERIOD_SECONDS,
+            "timeoutSeconds": READINESS_PERIOD_SECONDS,
             "failureThreshold": UNREADY_AFTER,
         },
         "livenessProbe": {

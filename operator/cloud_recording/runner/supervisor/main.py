@@ -83,6 +83,7 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     port = await probes.start(host=options.host, port=options.port)
     logger.info("supervising", extra={"probes": port, "version": __version__})
     await supervisor.run()
+    await asyncio.sleep(probes.seconds_until_quiet())
     await probes.stop()
 
 

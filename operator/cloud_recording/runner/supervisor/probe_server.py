@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cloud_recording.common.probe_periods import LIVENESS_PERIOD_SECONDS, READINESS_PERIOD_SECONDS
 from cloud_recording.runner.supervisor.part_state import State
+from cloud_recording.runner.supervisor.quiet_end import seconds_until_quiet
 from cloud_recording.runner.supervisor.readiness import Readiness
 
 
@@ -75,6 +78,8 @@ class ProbeServer:
 
     def __init__(self, probe_state: Callable[[], ProbeState]) -> None:
         self._probe_state = probe_state
+        # By a probe's period, when it came last.
+        self._asked: dict[float, float] = {}
         self._registry = CollectorRegistry()
         self._registry.register(RecordingCollector(probe_state))
         application = web.Application()
@@ -93,15 +98,21 @@ class ProbeServer:
         await web.TCPSite(self._runner, host, port).start()
         return int(self._runner.addresses[0][1])
 
+    def seconds_until_quiet(self) -> float:
+        """How long to go on listening so that the kubelet's next probe does not find nobody."""
+        return seconds_until_quiet(self._asked.items(), time.monotonic())
+
     async def stop(self) -> None:
         """Stops listening."""
         await self._runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
         """The event loop runs: a hanging recorder process is the supervisor's own business, not the kubelet's."""
+        self._asked[LIVENESS_PERIOD_SECONDS] = time.monotonic()
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
+        self._asked[READINESS_PERIOD_SECONDS] = time.monotonic()
         readiness = self._probe_state().readiness
         return web.Response(text=f"{readiness.reason}\n", status=200 if readiness.ready else 503)
 
