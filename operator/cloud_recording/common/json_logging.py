@@ -22,6 +22,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 REDACTED: Final = "[redacted]"
 
+RENAMED_FIELDS: Final = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "exception"}
+"""What a line calls these attributes of a record."""
+
 _RESERVED: Final = frozenset(RESERVED_ATTRS) | {"message", "asctime", "taskName"}
 _URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#@\s]+@")
 _URL_QUERY: Final = re.compile(r"(?<=[a-z]://)([^\s?#\"']+)[?#][^\s\"']*")
@@ -39,7 +42,7 @@ class JsonLines(JsonFormatter):
     def __init__(self, fields: Mapping[str, object] | None = None) -> None:
         super().__init__(
             ["asctime", "levelname", "name", "message"],
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "exception"},
+            rename_fields=RENAMED_FIELDS,
             static_fields=dict(fields or {}),
             json_default=str,
             json_ensure_ascii=False,

@@ -130,6 +130,12 @@ def test_a_line_of_the_engine_s_log_becomes_one_of_ours(log: io.StringIO) -> Non
     }
 
 
+def test_what_the_engine_names_is_not_taken_for_the_logger(log: io.StringIO) -> None:
+    assert relay(json.dumps({"time": "t", "level": "info", "recordingId": "0f", "message": "joined", "name": "carol"}))
+    told = json.loads(log.getvalue())
+    assert (told["logger"], told["engine.name"]) == ("engine", "carol")
+
+
 @pytest.mark.parametrize("text", ["[mpegts @ 0x1] late", "{", "[1]", '{"a": 1}', '{"recordingId": '])
 def test_what_is_no_line_of_a_log_is_not_passed_on_as_one(text: str, log: io.StringIO) -> None:
     assert not relay(text)

@@ -186,6 +186,7 @@ def test_the_backup_is_told_with_its_own_keys(tmp_path: Path) -> None:
     assert {str(tmp_path / "spare" / key) for key in ("accessKey", "secretKey")} <= {
         str(need.path) for need in mounted(document(backup=spare), tmp_path).needed()
     }
+    assert {tmp_path / "spare" / key for key in ("accessKey", "secretKey")} <= set(secret_files(job)), "no log has them"
 
 
 @pytest.mark.parametrize("asked", [{}, {"longestSliceSeconds": 40}])

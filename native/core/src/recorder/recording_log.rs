@@ -74,7 +74,9 @@ pub fn paused(pause: Option<Pause>) {
 
 pub fn capture_event(event: &CaptureEvent) {
     match event {
-        CaptureEvent::Expected { uid, name, .. } => info!(participant = uid, name, "is expected"),
+        CaptureEvent::Expected { uid, name, identity } => {
+            info!(participant = uid, participantName = name, identity, "is expected");
+        }
         CaptureEvent::Dismissed { uid } => info!(participant = uid, "is not expected any more"),
         CaptureEvent::Joined { uid, audio, video, .. } => info!(participant = uid, audio, video, "joined"),
         CaptureEvent::MediaChanged { uid, audio, video } => info!(participant = uid, audio, video, "sends other media"),

@@ -30,6 +30,8 @@ def secret_files(job: Job) -> Iterator[Path]:
     """Every file whose content an engine is given, or reads itself, and may quote."""
     texts = (job.app_id, job.token, job.access_key, job.secret_key, job.decryption_secret)
     yield from (Path(text.path) for text in texts if text is not None and text.path is not None)
+    for store in ("storage", "backup"):
+        yield from map(Path, job.configuration.get(store, {}).get("credentialFiles", {}).values())
     for channel in job.configuration.get("channels", ()):
         yield from files_of_streams(channel.get("streams", ()))
         yield from (Path(path) for field, path in channel.get("livekit", {}).items() if field.endswith("File"))

@@ -13,6 +13,7 @@ from asyncio import StreamReader
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cloud_recording.common.json_logging import RENAMED_FIELDS
 from cloud_recording.runner.process_log import ENGINE_OUTPUT
 
 _root = logging.getLogger()
@@ -48,7 +49,9 @@ def relay(text: str) -> bool:
         return False
     if "process" not in line:
         head = {"time": line.pop("time", None), "level": _LEVELS.get(line.pop("level", None), "info")}
-        line = {**head, "process": "recorder", "logger": ENGINE_OUTPUT, **line}
+        # What a record has for itself, such as its logger's name, an engine may have for something else.
+        fields = {f"engine.{name}" if name in RENAMED_FIELDS else name: value for name, value in line.items()}
+        line = {**head, "process": "recorder", "logger": ENGINE_OUTPUT, **fields}
     _root.handle(logging.makeLogRecord({"name": _root.name, "levelno": logging.INFO, "msg": line}))
     return True
 
