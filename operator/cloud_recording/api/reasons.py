@@ -201,6 +201,10 @@ class ReasonFacts:
     """A part with it is waited for no longer: its pod is ended at once, whatever it has not uploaded."""
     resolved_by: ResolvedBy = ResolvedBy.NOTHING
     """What ends it as an error."""
+    is_recorder_cause: bool = False
+    """The engine tells it by this word, as the cause of a recorder's failure whose code others have, too."""
+    is_final: bool = False
+    """The engine tells it by this word, as the cause of an upload's failure that is not tried again."""
 
     def remedy_text(self, *, stored: bool = False, directory: bool = False) -> str:
         """What to do about it, in words for a status, depending on whether a slice is in the store already, and on
@@ -352,9 +356,6 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
 STORAGE_REASONS: Final = frozenset(_STORAGE_FACTS)
 """Why `StorageReady` is False: the words that the engine's snapshot has for it."""
 
-FINAL_FAILURES: Final = frozenset({Reason.MP4_NOT_MADE, Reason.FILE_LOST, Reason.FILE_DAMAGED})
-"""What the upload fails at and does not try again; the causes have these names on the wire."""
-
 REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
     {
         Reason.PENDING: ReasonFacts("The recorder's pod is decided on or created, and has not said anything yet."),
@@ -478,6 +479,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             ),
             warns=True,
             resolved_by=ResolvedBy.ENGINE,
+            is_recorder_cause=True,
         ),
         Reason.WORK_VOLUME_FULL: ReasonFacts(
             "Nothing is recorded: the work volume is nearly full of slices that the store has not taken, or the "
@@ -490,6 +492,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             ),
             warns=True,
             resolved_by=ResolvedBy.WORK_VOLUME,
+            is_recorder_cause=True,
         ),
         Reason.RECONNECTING: ReasonFacts(
             "The connection to everybody in the channel broke, or the recorder died; it is trying to come back."
@@ -617,16 +620,19 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "a larger `spec.work`, or with a key that may also get objects.",
                 creates=("spec.work",),
             ),
+            is_final=True,
         ),
         Reason.FILE_LOST: ReasonFacts(
             "A slice was gone from the work volume before the store had it; the recording has a gap there, and the "
             "rest goes on.",
             _WATCH_THE_DISK,
+            is_final=True,
         ),
         Reason.FILE_DAMAGED: ReasonFacts(
             "A slice on the work volume is not what was written; the recording has a gap there, and what was found is "
             "stored beside it, as the message names it.",
             _WATCH_THE_DISK,
+            is_final=True,
         ),
         Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT, resolved_by=ResolvedBy.CAPTURE),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
@@ -634,6 +640,10 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         **{reason: replace(facts, resolved_by=ResolvedBy.UPLOADS) for reason, facts in _STORAGE_FACTS.items()},
     }
 )
+
+
+RECORDER_CAUSES: Final = frozenset(reason for reason, facts in REASONS.items() if facts.is_recorder_cause)
+FINAL_FAILURES: Final = frozenset(reason for reason, facts in REASONS.items() if facts.is_final)
 
 
 def reason_facts(reason: Reason) -> ReasonFacts:

@@ -13,7 +13,7 @@ from typing import Final
 
 from cloud_recording.api.base import LIST_TAIL
 from cloud_recording.api.error_facts import error_facts
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import RECORDER_CAUSES, Reason
 from cloud_recording.api.status import (
     CloudRecordingStatus,
     Gap,
@@ -340,11 +340,10 @@ def _recorder_failure(
 
 def _cause_of(callback: RecorderFailure) -> Reason | None:
     """The reason that says more than the code does, if there is one."""
-    full = callback.cause == Reason.WORK_VOLUME_FULL
-    if callback.cause == Reason.DECRYPTION_FAILED:
-        return Reason.DECRYPTION_FAILED
-    if callback.cause is None:
-        full = callback.snapshot is not None and callback.snapshot.work_volume_full
+    if callback.cause is not None:
+        return Reason(callback.cause) if callback.cause in RECORDER_CAUSES else None
+    # An older recorder's, which tells no cause.
+    full = callback.snapshot is not None and callback.snapshot.work_volume_full
     return Reason.WORK_VOLUME_FULL if full else None
 
 

@@ -149,6 +149,7 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         **mp4_of(part, summary.mp4),
         nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,
+        in_channel=None if part.in_channel is None else False,
         pause=None,
     )
     return replaced(status, over)

@@ -70,13 +70,12 @@ pub enum Action {
 pub enum UploadEvent {
     /// With the code of the store that refuses.
     Failed(Error),
-    /// A slice is lost, with the reason of the gap that stands for it; the rest goes on without it.
-    Lost {
+    /// Something is not tried any more, with the cause in one word: a slice that is lost, where it is the reason of the gap
+    /// that stands for it, or the MP4. The rest goes on without it.
+    GivenUp {
         cause: &'static str,
         error: Error,
     },
-    /// The MP4 cannot be made; the recording is complete without it.
-    Mp4Missing(Error),
     /// A store took something, or gave it back.
     Answered,
     /// The bucket takes everything that is put, for the first time or again.
@@ -369,12 +368,8 @@ impl Machine {
     pub fn upload_event(&mut self, event: UploadEvent, at: i64) {
         match event {
             UploadEvent::Failed(error) => self.store_failed(error),
-            UploadEvent::Lost { cause, error } => {
+            UploadEvent::GivenUp { cause, error } => {
                 self.note_cause(&error.message, cause, error.message.clone());
-                self.upload_failed(error);
-            }
-            UploadEvent::Mp4Missing(error) => {
-                self.note_cause(&error.message, "MP4NotMade", error.message.clone());
                 self.upload_failed(error);
             }
             UploadEvent::Answered => self.store_answered(),
@@ -461,6 +456,7 @@ impl Machine {
     /// Capture has ended, and everything it made is in the catalog.
     pub fn capture_stopped(&mut self, anything_recorded: bool, at: i64) {
         self.participants.end(at);
+        self.in_channel = self.in_channel.map(|_| false);
         if self.ending == Ending::Fatal {
             return;
         }

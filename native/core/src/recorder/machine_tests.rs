@@ -257,6 +257,19 @@ fn nothing_is_recorded_while_nobody_is_heard_because_the_recorder_is_outside() {
 }
 
 #[test]
+fn whoever_has_stopped_is_in_no_channel_and_in_a_kind_that_is_not_joined_it_says_nothing() {
+    for (joins, expected) in [(true, Some(false)), (false, None)] {
+        let mut machine = recording();
+        if joins {
+            machine.event(&CaptureEvent::ChannelReached);
+        }
+        machine.stop();
+        machine.capture_stopped(true, 5);
+        assert_eq!(machine.in_channel(), expected);
+    }
+}
+
+#[test]
 fn who_waits_in_vain_outside_of_the_channel_says_why() {
     let mut machine = connected();
     machine.event(&CaptureEvent::ChannelUnreached { refused: false, message: "no".into() });
@@ -513,12 +526,13 @@ fn each_failure_that_is_told_keeps_its_own_cause_whatever_comes_after_it() {
     machine.upload_event(UploadEvent::BucketAnswers, 3);
     machine.upload_event(UploadEvent::Failed(Error::new(Code::BackupFailed, "the spare one".to_owned())), 4);
     let lost = Error::new(Code::UploaderFailed, "a slice".to_owned());
-    machine.upload_event(UploadEvent::Lost { cause: "FileLost", error: lost }, 4);
+    machine.upload_event(UploadEvent::GivenUp { cause: "FileLost", error: lost }, 4);
     let causes: Vec<_> = machine.failure_causes().iter().map(|one| (one.message.as_str(), one.cause)).collect();
     let refused = [("told of AccessDenied", "AccessDenied"), ("told of StorageTimeout", "StorageTimeout")];
     assert_eq!(causes, [refused[0], refused[1], ("a slice", "FileLost")]);
     for _ in 0..LAST_CAUSES {
-        machine.upload_event(UploadEvent::Mp4Missing(Error::new(Code::UploaderFailed, "no MP4".to_owned())), 5);
+        let error = Error::new(Code::UploaderFailed, "no MP4".to_owned());
+        machine.upload_event(UploadEvent::GivenUp { cause: "MP4NotMade", error }, 5);
     }
     assert_eq!(machine.failure_causes().len(), LAST_CAUSES);
     assert!(machine.failure_causes().iter().all(|one| one.cause == "MP4NotMade"));

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 
 use crate::catalog::ledger::{self, Ledger};
 use crate::catalog::record::Record;
-use crate::error::{Code, Error};
 use crate::log;
 use crate::mp4::{self, SliceInput};
 use crate::names;
@@ -95,7 +94,7 @@ impl Mp4Job {
         // An empty recording was told already.
         if !self.slices.is_empty() {
             let message = format!("no MP4 was made: {reason}. Slices and playlist are complete without it");
-            slice_store.tell(UploadEvent::Mp4Missing(Error::new(Code::UploaderFailed, message)));
+            slice_store.tell_given_up("MP4NotMade", message);
         }
     }
 

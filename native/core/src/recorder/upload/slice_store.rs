@@ -66,7 +66,7 @@ impl SliceStore {
             "{}: its content is not what was written; the recording has a gap there, and what was found is kept as {aside}",
             slice.file
         );
-        self.tell_lost("FileDamaged", message);
+        self.tell_given_up("FileDamaged", message);
         self.write(gap(slice, "FileDamaged"))?;
         self.write(Record::Damaged { file: slice.file.clone(), aside: aside.clone(), bytes, sha256 })?;
         // Where this fails, it is done when the file is looked for.
@@ -117,13 +117,14 @@ impl SliceStore {
     fn give_up(&self, slice: &CompleteSlice, why: &str) -> Result<(), CatalogError> {
         let file = &slice.file;
         let message = format!("{file}: {why}; the recording has a gap there");
-        self.tell_lost("FileLost", message);
+        self.tell_given_up("FileLost", message);
         self.write(gap(slice, "FileLost"))?;
         self.write(Record::Empty { file: file.clone() })
     }
 
-    fn tell_lost(&self, cause: &'static str, message: String) {
-        self.tell(UploadEvent::Lost { cause, error: Error::new(Code::UploaderFailed, message) });
+    /// Tells what is not tried any more, with the cause in one word.
+    pub fn tell_given_up(&self, cause: &'static str, message: String) {
+        self.tell(UploadEvent::GivenUp { cause, error: Error::new(Code::UploaderFailed, message) });
     }
 }
 
