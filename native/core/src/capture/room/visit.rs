@@ -383,7 +383,8 @@ impl<'a> Visit<'a> {
             if !publication.encrypted {
                 return Sent::Yes;
             }
-            match self.decrypted(identity, &publication.track) {
+            let stream = self.streams.values().find(|state| state.track == publication.track);
+            match self.decrypted(identity, stream) {
                 Decrypted::Yes => Sent::Yes,
                 Decrypted::NotYet => Sent::Soon,
                 Decrypted::No(why) => Sent::Encrypted(why),
@@ -414,14 +415,23 @@ impl<'a> Visit<'a> {
 
     /// Whether what comes of the track is what was sent.
     fn is_clear(&self, state: &StreamState) -> bool {
-        !state.encrypted || self.decrypted(&state.seat.identity, &state.track) == Decrypted::Yes
+        !state.encrypted || self.decrypted(&state.seat.identity, Some(state)) == Decrypted::Yes
     }
 
-    /// How it is with an encrypted track of somebody.
-    fn decrypted(&self, identity: &str, track: &str) -> Decrypted {
-        let stream = self.streams.values().find(|state| state.track == track);
+    /// How it is with an encrypted track of somebody, whose stream is there as soon as it was opened.
+    fn decrypted(&self, identity: &str, stream: Option<&StreamState>) -> Decrypted {
         let arrival = stream.map(|state| Arrival { opened: state.opened, received: &state.received });
         self.decryption.of(identity, arrival, self.attendance.intake.clock().now())
+    }
+
+    /// Who is to be shown or heard by what comes of this stream, and its state; nobody while it is not what was sent.
+    fn whose(&mut self, stream: u64) -> Option<(&mut StreamState, &mut ParticipantIntake)> {
+        if !self.is_clear(self.streams.get(&stream)?) {
+            return None;
+        }
+        let state = self.streams.get_mut(&stream)?;
+        let who = self.seats.get_mut(&state.seat)?.who.as_mut()?;
+        Some((state, who))
     }
 
     /// The key may have been mended meanwhile, here or there.
@@ -437,13 +447,9 @@ impl<'a> Visit<'a> {
     }
 
     fn show(&mut self, stream: u64, picture: RoomPicture) {
-        if !self.streams.get(&stream).is_some_and(|state| self.is_clear(state)) {
-            return;
-        }
-        let Some(state) = self.streams.get_mut(&stream) else { return };
-        let Some(who) = self.seats.get_mut(&state.seat).and_then(|seat| seat.who.as_mut()) else { return };
         let shown_at = Duration::from_micros(u64::try_from(picture.shown_at).unwrap_or(0));
         let due = self.attendance.intake.at_monotonic(shown_at) + DELAY;
+        let Some((state, who)) = self.whose(stream) else { return };
         let turn = turn(picture.rotation);
         let (width, height) = picture.size();
         if std::mem::replace(&mut state.size, (width, height)) != (width, height) {
@@ -458,16 +464,12 @@ impl<'a> Visit<'a> {
     }
 
     fn play(&mut self, stream: u64, sound: &RoomSound) {
-        if !self.streams.get(&stream).is_some_and(|state| self.is_clear(state)) {
-            return;
-        }
-        let Some(state) = self.streams.get_mut(&stream) else { return };
-        let Some(who) = self.seats.get_mut(&state.seat).and_then(|seat| seat.who.as_mut()) else { return };
+        let came = self.attendance.intake.clock().now() - nanos(sound.came.elapsed());
+        let Some((state, who)) = self.whose(stream) else { return };
         let (samples, channels) = (sound.samples(), sound.channels());
         let Some(count) = samples.len().checked_div(channels).and_then(|count| i64::try_from(count).ok()) else {
             return;
         };
-        let came = self.attendance.intake.clock().now() - nanos(sound.came.elapsed());
         let due = state.clock.spoken(came, rescaled(count, SECOND, SAMPLE_RATE)) + DELAY;
         if let Ok(frame) = Frame::pcm(samples, channels, client::SAMPLE_RATE) {
             who.samples(frame, Some(due));
