@@ -72,6 +72,12 @@ def matches_not(pattern: str, message: str, *, cluster_only: bool = False) -> Ru
     )
 
 
+def object_name(kind: str) -> Rule:
+    """The name of an object of this kind: a DNS subdomain (RFC 1123), beside which a field says its longest."""
+    message = f"must be the name of a {kind}: lower-case letters, digits, '-' and '.'"
+    return matches("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", message)
+
+
 def all_of(*rules: Rule, message: str, cluster_only: bool = False) -> Rule:
     """Every one of the rules, as one of this message."""
     return Rule(

@@ -8,19 +8,14 @@ from typing import Annotated
 from pydantic import Field
 
 from cloud_recording.api.base import SpecModel
-from cloud_recording.api.rules import kubernetes, matches
+from cloud_recording.api.rules import kubernetes, matches, object_name
 
 SecretName = Annotated[
     str,
     Field(
         min_length=1,
         max_length=253,
-        json_schema_extra=kubernetes(
-            matches(
-                "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-                "must be the name of a Secret: lower-case letters, digits, '-' and '.'",
-            )
-        ),
+        json_schema_extra=kubernetes(object_name("Secret")),
     ),
 ]
 SecretKey = Annotated[

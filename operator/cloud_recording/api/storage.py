@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import KeptModel, SpecModel, camel_case
-from cloud_recording.api.rules import Rule, all_of, kubernetes, matches, matches_not
+from cloud_recording.api.rules import Rule, all_of, kubernetes, matches, matches_not, object_name
 from cloud_recording.api.secret_refs import SecretKey, SecretKeyRef, SecretName
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, is_http_url, of_field
 
@@ -53,12 +53,7 @@ ClaimName = Annotated[
     Field(
         min_length=1,
         max_length=253,
-        json_schema_extra=kubernetes(
-            matches(
-                "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-                "must be the name of a PersistentVolumeClaim: lower-case letters, digits, '-' and '.'",
-            )
-        ),
+        json_schema_extra=kubernetes(object_name("PersistentVolumeClaim")),
     ),
 ]
 

@@ -122,10 +122,8 @@ class RecorderProcess:
             paused = bool(message["paused"])
             await self._call(lambda: engine.set_paused(self._recording_id, paused=paused))
         elif command is Command.LAYOUT:
-            layout, large = (
-                int(message["layout"]),
-                message.get("maxResolutionIdentity", message.get("maxResolutionUid")),
-            )
+            layout, identity = int(message["layout"]), message.get("maxResolutionIdentity")
+            large = int(message["maxResolutionUid"]) if identity is None else str(identity)
             await self._call(lambda: engine.set_layout(self._recording_id, layout=layout, max_resolution=large))
         elif command is Command.STORAGE:
             place = json.dumps(message["place"])
