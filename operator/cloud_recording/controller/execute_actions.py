@@ -91,7 +91,7 @@ class ActionExecutor:
             except (Refused, InternalError) as error:
                 # It is tried again by the queue, which tells the log alone.
                 message = f"{_words_of(action)} is refused: {error.message}"
-                await self._statuses.warn(body, reason=Reason.POD_REJECTED.value, message=message)
+                await self._statuses.warn(body, reason=rejection_of(action), message=message)
                 raise
             if refusal is not None:
                 return refusal
@@ -185,6 +185,11 @@ class ActionExecutor:
             await self._statuses.warn(body, reason="AnotherOperator", message=AnotherOperatorError.message)
             raise AnotherOperatorError
         self._published[key] = (pod.uid, authority)
+
+
+def rejection_of(action: Action) -> str:
+    """The reason of the Event that says that this is refused."""
+    return "ChangeRejected" if isinstance(action, ReleaseRecording | DeleteRecording) else Reason.POD_REJECTED.value
 
 
 def _words_of(action: Action) -> str:
