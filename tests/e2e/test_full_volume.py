@@ -45,7 +45,7 @@ def test_a_full_work_volume_is_told_as_what_it_is_and_capture_goes_on_once_there
     over = _gaps(again)[-1]
     # It is told from the order to pause on while it runs, and from the end of the last slice on once it is over.
     starts = [datetime.fromisoformat(gap["startTime"]) for gap in (over, running)]
-    assert (abs(starts[0] - starts[1]) <= timedelta(seconds=2), over["reason"]) == (True, FULL)
+    assert (abs(starts[0] - starts[1]) <= timedelta(seconds=1), over["reason"]) == (True, FULL)
     assert over["stopTime"] > over["startTime"]
     assert again["status"]["lastError"]["resolvedTime"]
     scene.stop("full")
