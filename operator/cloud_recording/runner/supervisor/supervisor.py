@@ -112,6 +112,8 @@ class Supervisor:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._callbacks_stored = asyncio.Event()
         self._concluded = asyncio.Event()
+        # Once the outbox is closed: probes still come.
+        self._left_waiting: int | None = None
 
     @property
     def child_pid(self) -> int | None:
@@ -128,7 +130,7 @@ class Supervisor:
         return ProbeState(
             state=self._state,
             readiness=readiness(self._state, now()),
-            callbacks_waiting=self._outbox.waiting(),
+            callbacks_waiting=self._outbox.waiting() if self._left_waiting is None else self._left_waiting,
             callbacks_delivered=self._delivery.sent,
         )
 
@@ -172,6 +174,7 @@ class Supervisor:
             await self._flush()
             for task in (delivery, *helpers):
                 task.cancel()
+        self._left_waiting = self._outbox.waiting()
         self._outbox.close()
         return Summary.model_validate(self._state.facts.summary)
 
