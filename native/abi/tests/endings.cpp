@@ -8,7 +8,6 @@
 //
 // The keys are in the files `access` and `secret`; the buckets are `films` and `spare`.
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -112,18 +111,7 @@ void ReleaseInside(const Place &place, const Case &each, bool cancel) {
       CHECK((Start(recorder, "room", each.uid == 0 ? 0 : ++uid) == kRecordingErrorOk) == (each.uid != 0));
     }
     CHECK(memory.Await(each.released_in));
-    // The callback's end is the release's: then its thread is gone, and the observer may be.
-    CHECK(Settles([] {
-      DIR *tasks = opendir("/proc/self/task");
-      bool found = false;
-      while (const dirent *task = readdir(tasks)) {
-        std::string name;
-        std::getline(std::ifstream(std::string("/proc/self/task/") + task->d_name + "/comm"), name);
-        found = found || name == "callbacks";
-      }
-      closedir(tasks);
-      return !found;
-    }));
+    CHECK(memory.AwaitThreadsEnd());
     CHECK(!memory.told_late());
   }
   CHECK(cr_wait_drained(60000) == 1);

@@ -4,7 +4,6 @@
 // the interface says, no callback comes after Release has returned, and neither thread nor descriptor is left behind.
 //
 // usage: lifecycle <media file>    The bucket is a closed port: nothing is ever uploaded.
-#include <dirent.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,19 +83,6 @@ void ReleaseEndsCallbacksInEveryState(bool cancel) {
   }
 }
 
-int ThreadsNamed(const std::string &name) {
-  int count = 0;
-  DIR *tasks = opendir("/proc/self/task");
-  CHECK(tasks != nullptr);
-  while (const dirent *task = readdir(tasks)) {
-    std::string comm;
-    std::getline(std::ifstream(std::string("/proc/self/task/") + task->d_name + "/comm"), comm);
-    count += comm == name ? 1 : 0;
-  }
-  closedir(tasks);
-  return count;
-}
-
 // Release takes effect as the callback returns: after that the observer may go.
 void ReleaseWorksInsideACallback(bool cancel) {
   for (const char *state : {"connecting", "started", "stopped"}) {
@@ -117,7 +103,7 @@ void ReleaseWorksInsideACallback(bool cancel) {
       CHECK(Start(recorder) == kRecordingErrorOk);
     }
     CHECK(memory.Await(state));
-    CHECK(Settles([] { return ThreadsNamed("callbacks") == 0; }));
+    CHECK(memory.AwaitThreadsEnd());
     CHECK(!memory.told_late());
   }
 }

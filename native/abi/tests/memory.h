@@ -4,6 +4,10 @@
 #ifndef CLOUD_RECORDING_ABI_TESTS_MEMORY_H
 #define CLOUD_RECORDING_ABI_TESTS_MEMORY_H
 
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -52,6 +56,12 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   // From now on nothing may be told.
   void Close() { closed_ = true; }
   bool told_late() const { return told_late_; }
+  // For whoever releases inside a callback: its end is the release's, and the end of its thread. Asked of that thread
+  // alone: a listing of a process's threads may leave one out while others end.
+  bool AwaitThreadsEnd() const {
+    const std::string task = "/proc/self/task/" + std::to_string(task_);
+    return Settles([&task] { return access(task.c_str(), F_OK) != 0; });
+  }
   // Whose callback came last.
   std::thread::id thread() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -61,6 +71,7 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
  private:
   void Note(const std::string &callback) {
     if (closed_) told_late_ = true;
+    task_ = static_cast<pid_t>(syscall(SYS_gettid));
     {
       std::lock_guard<std::mutex> lock(mutex_);
       thread_ = std::this_thread::get_id();
@@ -76,6 +87,8 @@ class Memory : public agora::cloud_recording::ICloudRecorderObserver {
   std::vector<std::string> told_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> told_late_{false};
+  // The kernel's number of the thread whose callback came last.
+  std::atomic<pid_t> task_{0};
   std::thread::id thread_;
 };
 
