@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ import pytest
 import yaml
 
 from cloud_recording.api.settings import OperatorSettings
-from cloud_recording.controller.metrics import Metrics
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Helm, Kubectl
 from tests.cluster.layout import REPOSITORY
@@ -165,17 +163,15 @@ def test_monitors_are_made_when_asked_for(render: Render, kind: str) -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
-def test_alerts_ask_for_metrics_that_exist(render: Render) -> None:
-    (rule,) = [
-        one for one in render({"metrics": {"prometheusRule": {"enabled": True}}}) if one["kind"] == "PrometheusRule"
-    ]
-    expressions = " ".join(alert["expr"] for group in rule["spec"]["groups"] for alert in group["rules"])
-    metrics = Metrics()
-    metrics.pass_ended(cause="pod", seconds=0, succeeded=False)
-    offered = metrics.exposition().decode()
-    asked = set(re.findall(r"cloudrecording_\w+", expressions))
-    assert asked
-    assert {name for name in asked if f"\n{name}" not in offered} == set()
+def test_the_dashboard_is_made_when_asked_for_where_the_sidecar_looks(render: Render) -> None:
+    assert not [one for one in render() if one["metadata"]["name"].endswith("-dashboard")]
+    wanted = {"namespace": "monitoring", "labels": {"dashboards": "yes"}, "annotations": {"grafana_folder": "Media"}}
+    made = _only(
+        render({"metrics": {"dashboard": {"enabled": True, **wanted}}}), "ConfigMap", "cloud-recording-dashboard"
+    )
+    assert made["metadata"]["namespace"] == "monitoring"
+    assert made["metadata"]["labels"]["dashboards"] == "yes"
+    assert made["metadata"]["annotations"] == wanted["annotations"]
 
 
 def test_the_definitions_are_those_of_crds_and_stay(render: Render) -> None:

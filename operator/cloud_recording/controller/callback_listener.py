@@ -64,11 +64,14 @@ class CallbackListener:
         largest_request: int,
         limits: Limits | None = None,
         shed: Callable[[], None] = lambda: None,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """`shed` is told of each request that is turned away here, `refused` of each connection."""
         self._handler = handler
         self._largest_request = largest_request
         self.limits = limits or Limits()
         self._shed = shed
+        self._refused = refused
         self._of_address: Counter[str] = Counter()
         self._requests = 0
         self._server: asyncio.Server | None = None
@@ -114,6 +117,7 @@ class CallbackListener:
         """Counts a connection, if there is room for it."""
         room = self.connections() < self.limits.connections
         if not room or self._of_address[address] >= self.limits.connections_of_an_address:
+            self._refused()
             return False
         self._of_address[address] += 1
         return True

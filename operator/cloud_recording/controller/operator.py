@@ -210,7 +210,11 @@ class Operator:
         self, stack: contextlib.AsyncExitStack, callbacks: CallbackServer, authority: CallbackAuthority
     ) -> None:
         listener = CallbackListener(
-            callbacks.handle, largest_request=LARGEST_REQUEST, limits=LIMITS, shed=self._metrics.request_shed
+            callbacks.handle,
+            largest_request=LARGEST_REQUEST,
+            limits=LIMITS,
+            shed=self._metrics.request_shed,
+            refused=self._metrics.connection_refused,
         )
         self._metrics.ask_connections(listener.connections)
         stack.push_async_callback(listener.close, patience_seconds=STOP_SECONDS)

@@ -112,11 +112,12 @@ class WorkQueue(Generic[Key]):
                 self._wake.clear()
                 await self._wake.wait()
             key = self._ready.popleft()
-            cause = self._waiting.pop(key).cause
-            self._in_work[key] = asyncio.get_running_loop().time()
+            wait = self._waiting.pop(key)
+            self._in_work[key] = now = asyncio.get_running_loop().time()
             self._metrics.queue_depth(len(self._waiting))
+            self._metrics.pass_begins(waited_seconds=now - wait.since)
             try:
-                await self._attempt(key, cause)
+                await self._attempt(key, wait.cause)
             finally:
                 del self._in_work[key]
                 if key in self._waiting:

@@ -57,10 +57,10 @@ class KubeClient:
         *,
         user_agent: str,
         request_seconds: float = REQUEST_SECONDS,
-        answered: Callable[[str, int], None] = lambda _verb, _status: None,
+        answered: Callable[[str, int, float], None] = lambda _verb, _status, _seconds: None,
         clock: ClusterClock | None = None,
     ) -> None:
-        """`answered` is told of each answer, by verb and status (0 for none); `clock` of its date."""
+        """`answered` is told of each answer: verb, status (0 for none) and seconds; `clock` of its date."""
         # A proxy between a controller and its API server is never meant, only inherited from a node's environment.
         configuration.client_session_kwargs = {"trust_env": False}
         self._api = ApiClient(configuration)
@@ -112,9 +112,9 @@ class KubeClient:
             response = await self._api.call_api(method, full_url, headers, body, _request_timeout=self._timeout)
             text = (await response.read()).decode()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._answered(method, 0)
+            self._answered(method, 0, time.monotonic() - asked_at)
             raise Unavailable(f"{method} {url}: {error or type(error).__name__}", status=0) from error
-        self._answered(method, response.status)
+        self._answered(method, response.status, time.monotonic() - asked_at)
         failed = None if 200 <= response.status <= 299 else error_from(response.status, text)
         # What is no answer of the API server's own has another clock's date.
         if self._clock is not None and not isinstance(failed, Unavailable):

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION
+from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
 from tests.bench.operator import process
 from tests.bench.operator.api_calls import ApiCalls, Call
 from tests.bench.operator.floor import FLOOR_RECORDINGS, Floor
@@ -32,6 +32,8 @@ QUIET_SECONDS = 2.0
 SETTLE_SECONDS = 1800
 CLIENT_SECONDS = 15.0
 """A runner gives a request up after so long."""
+STOPS = 5
+"""So many recordings are stopped while more callbacks come than are served."""
 
 
 class Scenario:
@@ -154,13 +156,30 @@ class Scenario:
 
     async def _overload(self) -> None:
         offered = 2 * self.row["best_rate"]
+        stopping = asyncio.create_task(self._stop_some())
         seen = await self._offer(offered)
         answers = Counter(status for status, _ in seen)
+        turned_away = sorted(wait for status, wait in seen if status == 503)
         self.row["offered_rate"] = round(offered, 1)
         self.row["served_rate"] = round(answers[200] / CALLBACK_SECONDS, 1)
         self.row["shed"] = answers[503]
+        if turned_away:
+            self.row["shed_p50_ms"] = round(1000 * statistics.median(turned_away), 1)
         self.row["unanswered"] = answers[0]
+        self.row["overload_stop_s"] = round(max(await stopping), 2)
         await self._settle()
+
+    async def _stop_some(self) -> list[float]:
+        """Stops recordings one after the other; seconds from each edit to where its recorder is told."""
+        waits = []
+        for runner in self._runners[:STOPS]:
+            await asyncio.sleep(CALLBACK_SECONDS / (STOPS + 2))
+            begun = time.monotonic()
+            await self._stage.edit(runner.recording, desiredState="Stopped")
+            pod = self._pods[runner.pod_uid]["metadata"]["name"]
+            await self._stage.until_pod(pod, is_told_to_stop)
+            waits.append(time.monotonic() - begun)
+        return waits
 
     async def _restart(self) -> None:
         await self._end_beating()
@@ -284,6 +303,12 @@ class Spent:
 def is_short(parts: list[dict[str, Any]], runner: Runner) -> bool:
     """Whether a callback that was acknowledged is not in the status."""
     return bool(parts[0]["sequence"] < runner.acknowledged)
+
+
+def is_told_to_stop(pod: dict[str, Any] | None) -> bool:
+    """Whether the recorder reads in its pod that it is to stop."""
+    assert pod is not None
+    return bool(json.loads(pod["metadata"]["annotations"][DESIRED_ANNOTATION])["state"] == "Stopped")
 
 
 def _summary(runner: Runner) -> dict[str, Any]:

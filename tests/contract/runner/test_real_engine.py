@@ -20,6 +20,7 @@ from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import MP4State, Snapshot
 from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
 from tests.support.livekit import API_KEY, API_SECRET, livekit_library, livekit_server, publisher
+from tests.support.monitoring import DASHBOARD, Exposition, panels
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
@@ -99,6 +100,8 @@ async def test_a_live_channel_is_recorded_uploaded_and_told_truthfully(
     assert started["engineExtended"] is True
     await until_uploaded(stage, slices=2)
     assert (await stage.pod.answers("/readyz"))[0] == 200
+    _, told = await stage.pod.answers("/metrics")
+    assert missing_on_the_dashboard(told) == {}
     stage.want(generation=2, state="Stopped")
     assert await stage.pod.ended(seconds=120) == 0
     summary = stage.pod.summary()
@@ -109,6 +112,19 @@ async def test_a_live_channel_is_recorded_uploaded_and_told_truthfully(
     (uploaded,) = stage.operator.of("RecordingUploaded")
     assert uploaded["fileName"] == f"{RECORDING_ID}_room-1.m3u8"
     assert "#EXT-X-ENDLIST" in (await asyncio.to_thread(bucket.read, uploaded["fileName"])).decode()
+
+
+def missing_on_the_dashboard(told: str) -> dict[str, list[str]]:
+    """What the chart's dashboard asks recorders for that this one does not tell, by panel."""
+    exposition = Exposition(told)
+    asked = {
+        panel["title"]: exposition.lacks(target["expr"], legend=target["legendFormat"])
+        for panel in panels(json.loads(DASHBOARD.read_text()))
+        for target in panel["targets"]
+        if "cloudrecording_runner_" in target["expr"]
+    }
+    assert asked
+    return {title: missing for title, missing in asked.items() if missing}
 
 
 async def test_an_mp4_is_in_the_bucket_and_told_where_one_was_asked_for(

@@ -38,7 +38,8 @@ class Server:
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.load_cert_chain(file)
         self.trust = ssl.create_default_context(cadata=authority.bundle)
-        self.listener = CallbackListener(self._answer, largest_request=1024, limits=limits)
+        self.refused = 0
+        self.listener = CallbackListener(self._answer, largest_request=1024, limits=limits, refused=self._refuse)
         self.release = asyncio.Event()
         self.asked = asyncio.Semaphore(0)
         self.port = 0
@@ -47,6 +48,9 @@ class Server:
         self.asked.release()
         await self.release.wait()
         return web.Response(text=await request.text())
+
+    def _refuse(self) -> None:
+        self.refused += 1
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(HOST, self.port, ssl=self.trust)
@@ -150,6 +154,7 @@ async def test_one_connection_too_many_is_ended_at_once_and_the_others_live(tmp_
             reader, writer = await server.connect()
             assert await until_closed(reader) == b""
             writer.close()
+        assert server.refused == 1
         for reader, writer in (first, second):
             writer.write(b"hello")
             await reader.readuntil(b"hello")

@@ -170,3 +170,7 @@ async def test_it_tells_for_how_long_a_key_has_waited_and_what_brought_it_here()
     assert {f'cloudrecording_passes_total{{cause="{cause}"}} {count}.0' for cause, count in passes.items()} <= set(
         told.splitlines()
     )
+    waited = {
+        f'cloudrecording_queue_wait_seconds_bucket{{le="{most}"}}': count for most, count in (("10.0", 3), ("30.0", 5))
+    }
+    assert {f"{name} {count}.0" for name, count in waited.items()} <= set(told.splitlines())
