@@ -35,18 +35,21 @@ fn a_full_document_is_taken() {
     assert_eq!((backup.vendor, backup.after()), (Some(Vendor::Aliyun), Duration::ZERO));
 }
 
+fn each_is_wrong(table: impl IntoIterator<Item = (String, &'static str)>) {
+    for (text, expected) in table {
+        let error = Document::parse(&text).unwrap_err();
+        assert_eq!(error.code, Code::InvalidParameter);
+        assert!(error.message.starts_with(expected), "{text}: {}", error.message);
+    }
+}
+
 #[test]
 fn what_is_wrong_is_named_by_its_path() {
     let stream = |stream: &str| format!(r#"{{"channels": [{{"streams": [{stream}]}}]}}"#);
-    let backup = |fields: &str| {
-        let bucket = if fields.is_empty() { r#""bucket": "", "endpoint": "http://h""# } else { fields };
-        format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {bucket}}}}}"#)
-    };
     let passthrough =
         |value: &str| format!(r#"{{"channels": [{{"passthrough": {value}, "streams": [{{"uid": 1, "url": "a"}}]}}]}}"#);
-    let table = [
+    each_is_wrong([
         (r#"{"colour": 1}"#.into(), "colour: unknown field `colour`"),
-        (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
         (stream(r#"{"uid": 1, "url": "a", "pass": "b"}"#), "channels[0].streams[0].pass: unknown field `pass`"),
         (stream(r#"{"uid": "one", "url": "a"}"#), "channels[0].streams[0].uid: must be u32"),
         (stream(r#"{"uid": -1, "url": "a"}"#), "channels[0].streams[0].uid: must be u32"),
@@ -81,6 +84,27 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"outputs": ["MP4"]}"#.into(), "outputs: must have \"HLS\""),
         (r#"{"outputs": ["HLS", "AVI"]}"#.into(), "outputs[1]: must be `HLS` or `MP4`"),
         (r#"{"protocols": ["rtmp", "gopher"]}"#.into(), "protocols[1]: must be one of"),
+        (
+            r#"{"channels": [{"name": "a", "streams": [{"uid": 1, "url": "a"}]},
+            {"name": "a", "streams": [{"uid": 1, "url": "a"}]}]}"#
+                .into(),
+            "channels[1].name: another",
+        ),
+        (r#"{"finalUploadSeconds": 0}"#.into(), "finalUploadSeconds: must be from 1 to"),
+        (r#"{"log": {"to": "hunter2"}}"#.into(), "log.to: "),
+        ("{".into(), "EOF while parsing an object"),
+        (format!("{GOOD} x"), "there is something after the end"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_of_a_store_is_named_by_its_path() {
+    let backup = |fields: &str| {
+        let bucket = if fields.is_empty() { r#""bucket": "", "endpoint": "http://h""# } else { fields };
+        format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {bucket}}}}}"#)
+    };
+    each_is_wrong([
+        (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
         (r#"{"storage": {"bucket": "b"}}"#.into(), "storage.bucket: is a field of backup alone"),
         (r#"{"storage": {"vendor": "AWS"}}"#.into(), "storage.vendor: is a field of backup alone"),
         (r#"{"storage": {"vendor": "S3"}}"#.into(), "storage.vendor: is a field of backup alone"),
@@ -92,6 +116,15 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"backup": {"endpoint": 5}}"#.into(), "backup.endpoint: must be a string"),
         (r#"{"storage": {"endpoint": "s3.example.com"}}"#.into(), "storage.endpoint: must be"),
         (r#"{"storage": {"endpoint": "http://u:p@s3"}}"#.into(), "storage.endpoint: must be"),
+        (r#"{"storage": {"endpoint": "http://"}}"#.into(), "storage.endpoint: must be"),
+        (r#"{"storage": {"endpoint": "http://s 3"}}"#.into(), "storage.endpoint: must be"),
+        (r#"{"storage": {"endpoint": "http://s\u007f3"}}"#.into(), "storage.endpoint: must be"),
+        (r#"{"storage": {"region": "eu west"}}"#.into(), "storage.region: must be a name of"),
+        (r#"{"storage": {"storageClass": "COLD\n"}}"#.into(), "storage.storageClass: must be printable"),
+        (
+            r#"{"storage": {"encryption": {"mode": "SSE-KMS", "keyId": "k\u0000"}}}"#.into(),
+            "storage.encryption.keyId: must be printable",
+        ),
         (r#"{"storage": {"prefix": "/a"}}"#.into(), "storage.prefix: must be"),
         (r#"{"storage": {"prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
         (r#"{"storage": {"encryption": {"mode": "rot13"}}}"#.into(), "storage.encryption"),
@@ -110,31 +143,17 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"backup": {"directory": "/d", "region": "x"}}"#.into(), "backup.region: a directory has none"),
         (r#"{"backup": {"directory": "/d", "vendor": "S3"}}"#.into(), "backup: vendor: a directory has none"),
         (backup(r#""directory": "/d""#), "backup.credentialFiles: a directory has none"),
-        (
-            r#"{"channels": [{"name": "a", "streams": [{"uid": 1, "url": "a"}]},
-            {"name": "a", "streams": [{"uid": 1, "url": "a"}]}]}"#
-                .into(),
-            "channels[1].name: another",
-        ),
         (backup(""), "backup.bucket: is required"),
         (backup(r#""bucket": "b""#), "backup.endpoint: is required"),
         (backup(r#""bucket": "b", "vendor": "AWS""#), "backup.region: is required"),
         (backup(r#""bucket": "b", "vendor": "Ftp""#), "backup.vendor: must be one of"),
         (backup(r#""bucket": "b", "endpoint": "host""#), "backup.endpoint: must be"),
+        (backup(r#""bucket": "a b", "endpoint": "http://h""#), "backup.bucket: must be a name of"),
         (backup(r#""bucket": "b", "endpoint": "http://h", "prefix": "/""#), "backup.prefix: must be"),
         (backup(r#""bucket": "b", "endpoint": "http://h", "afterSeconds": 86401"#), "backup.afterSeconds: must be"),
-        (r#"{"finalUploadSeconds": 0}"#.into(), "finalUploadSeconds: must be from 1 to"),
-        (r#"{"log": {"to": "hunter2"}}"#.into(), "log.to: "),
         (backup(r#""bucket": "b", "colour": 1"#), "backup.colour: unknown field"),
         (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: missing field `credentialFiles`"),
-        ("{".into(), "EOF while parsing an object"),
-        (format!("{GOOD} x"), "there is something after the end"),
-    ];
-    for (text, expected) in table {
-        let error = Document::parse(&text).unwrap_err();
-        assert_eq!(error.code, Code::InvalidParameter);
-        assert!(error.message.starts_with(expected), "{text}: {}", error.message);
-    }
+    ]);
 }
 
 #[test]

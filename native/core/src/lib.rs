@@ -18,6 +18,7 @@ mod locked;
 pub mod log;
 pub mod mp4;
 pub mod names;
+pub mod panics;
 pub mod recorder;
 pub mod storage;
 #[cfg(test)]

@@ -342,7 +342,7 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         remedy_of_directory=_until("Check the disk of the claim's volume, or the network that it is on"),
     ),
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(
-        "The bucket's keys cannot be read in the pod.", "Have both keys, not empty,"
+        "The bucket's keys cannot be read in the pod.", "Have both keys, not empty and of printable ASCII characters,"
     ),
     Reason.WORK_VOLUME_UNREADABLE: _passing(
         "A file on the work volume cannot be read.", "Check the volume and its node"

@@ -10,10 +10,10 @@ use super::av::frame::{blacken, blit, Frame};
 use super::av::pool::Pool;
 use super::av::scale::{ScaleError, Scaler};
 use super::av::AvError;
-use super::fault::{contained, Panic};
 use super::feed::Picture;
 use super::geometry::{Placement, Region};
 use super::view::View;
+use crate::panics::{contained, Panic};
 
 /// What lies on the canvas at one place: a picture, nothing that may be seen through, or black.
 pub enum CellContent {

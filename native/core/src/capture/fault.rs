@@ -22,16 +22,15 @@
 //! }
 //! ```
 
-use std::any::Any;
 use std::fmt;
 use std::io;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 
 use super::av::AvError;
 use super::encode::EncodeError;
 use super::mux::MuxError;
 use crate::error::{Code, Error};
+use crate::panics::Panic;
 
 /// What ends a recording: nobody could be recorded any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,25 +96,3 @@ impl fmt::Display for Fatal {
 }
 
 impl std::error::Error for Fatal {}
-
-/// What a panic said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Panic(String);
-
-impl Panic {
-    fn of(payload: &(dyn Any + Send)) -> Self {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        Self(text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned())
-    }
-}
-
-impl fmt::Display for Panic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Does work whose panic goes no further than its caller. What the work may leave half done, the caller gives up.
-pub fn contained<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panic::of(&*payload))
-}

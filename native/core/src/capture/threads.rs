@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::api::{CaptureEvent, CaptureSink};
 use super::clock::StopSignal;
-use super::fault::{contained, Fatal};
+use super::fault::Fatal;
 use crate::log;
+use crate::panics::contained;
 
 /// How long a thread that writes nothing may take to take leave, and how often it is looked whether it has.
 const MOST_FAREWELL: Duration = Duration::from_secs(3);

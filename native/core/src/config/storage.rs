@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{explain, invalid};
 use crate::error::Error;
+use crate::storage::request_text::{is_header_value, is_name};
 use crate::storage::vendor::Vendor;
 
 const AFTER_SECONDS: u32 = 60;
@@ -83,6 +84,15 @@ pub enum Encryption {
     },
 }
 
+impl Encryption {
+    fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Bucket {} => None,
+            Self::Kms { key_id } => Some(key_id),
+        }
+    }
+}
+
 /// Files that hold the bucket's keys; read anew for every request, so that rotation needs no restart.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -123,6 +133,8 @@ impl Storage {
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(&format!("{field}."), endpoint)?;
         }
+        self.region.as_deref().map_or(Ok(()), |region| check_name(&format!("{field}.region"), region))?;
+        self.check_headers(field)?;
         let wrong_part = |part: &str| matches!(part, "" | "." | "..") || part.contains(|c: char| c.is_control());
         if self.prefix.as_deref().is_some_and(|prefix| prefix.split('/').any(wrong_part)) {
             return Err(invalid(&format!("{field}.prefix: must be names joined by '/', with none at either end")));
@@ -132,6 +144,16 @@ impl Storage {
 }
 
 impl Storage {
+    /// What goes into headers as it is; tags and prefix are encoded.
+    fn check_headers(&self, field: &str) -> Result<(), Error> {
+        let key_id = self.encryption.as_ref().and_then(Encryption::key_id);
+        let texts = [("storageClass", self.storage_class.as_deref()), ("encryption.keyId", key_id)];
+        match texts.iter().find(|(_, text)| text.is_some_and(|text| !is_header_value(text))) {
+            Some((name, _)) => Err(invalid(&format!("{field}.{name}: must be printable ASCII text"))),
+            None => Ok(()),
+        }
+    }
+
     /// A directory has none of what buckets have; nothing of that is dropped unseen.
     fn check_directory(&self, field: &str) -> Result<(), Error> {
         let Some(directory) = &self.directory else { return Ok(()) };
@@ -182,6 +204,8 @@ fn check_location(
     if bucket.is_empty() {
         return Err(invalid(&format!("{before}bucket: is required")));
     }
+    check_name(&format!("{before}bucket"), bucket)?;
+    region.map_or(Ok(()), |region| check_name(&format!("{before}region"), region))?;
     if vendor.is_none() && endpoint.is_none() {
         let names: Vec<_> = Vendor::names().collect();
         let (last, first) = names.split_last().unwrap_or((&"", &[]));
@@ -194,10 +218,19 @@ fn check_location(
     endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint))
 }
 
+/// What a bucket's or a region's name may be.
+pub fn check_name(field: &str, name: &str) -> Result<(), Error> {
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(invalid(&format!("{field}: must be a name of ASCII letters, digits, '.', '_' and '-'")))
+}
+
 fn check_endpoint(before: &str, endpoint: &str) -> Result<(), Error> {
     let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
     let plain = host.map(|host| host.strip_suffix('/').unwrap_or(host));
-    if plain.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', ' '])) {
+    let is_location = |host: &str| !host.contains(['/', '?', '#', '@']) && endpoint.parse::<http::Uri>().is_ok();
+    if !plain.is_some_and(is_location) {
         return Err(invalid(&format!("{before}endpoint: must be http:// or https://, a host, and at most a port")));
     }
     Ok(())

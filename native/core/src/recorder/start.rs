@@ -9,7 +9,7 @@ use crate::capture::api::{
     AudioProfile, CaptureConfig, Passthrough, RoomSource, StreamKinds, StreamSource, UtcMillis, VideoStream,
 };
 use crate::catalog::record::{Begun, Expected, VERSION};
-use crate::config::{Channel, Document, OutputFormat, Storage, Stream};
+use crate::config::{check_name, Channel, Document, OutputFormat, Storage, Stream};
 use crate::error::{Code, Error};
 use crate::livekit::token::Admission;
 use crate::livekit::{ClientLibrary, LibraryAbsent};
@@ -21,6 +21,7 @@ use crate::recorder::takeover;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::volume::WorkDirectory;
 use crate::storage::credentials::Credentials;
+use crate::storage::request_text::is_header_value;
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
 
@@ -167,6 +168,7 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
         invalid(&format!("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to {largest}"))
     })?;
     let bucket = required("CloudStorageConfig.bucket", request.bucket)?;
+    check_name("CloudStorageConfig.bucket", bucket)?;
     let region = vendor
         .region(request.region)
         .map_err(|largest| invalid(&format!("CloudStorageConfig.region: {vendor} has regions 0 to {largest}")))?;
@@ -199,8 +201,12 @@ fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Erro
     if storage.directory.is_some() {
         return Ok(Credentials::None);
     }
+    let access_key = required("CloudStorageConfig.access_key", request.access_key)?;
+    if !is_header_value(access_key) {
+        return Err(invalid("CloudStorageConfig.access_key: must be printable ASCII text"));
+    }
     Ok(Credentials::Given {
-        access_key: required("CloudStorageConfig.access_key", request.access_key)?.to_owned(),
+        access_key: access_key.to_owned(),
         secret_key: required("CloudStorageConfig.secret_key", request.secret_key)?.to_owned(),
     })
 }

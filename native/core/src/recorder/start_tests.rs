@@ -93,7 +93,10 @@ fn every_precondition_is_checked_and_named() {
         (Request { region: 18, ..good }, "CloudStorageConfig.region: Amazon S3 has regions 0 to 17"),
         (Request { vendor: 0, region: 4, ..good }, "CloudStorageConfig.region: Qiniu has regions 0 to 3"),
         (Request { bucket: None, ..good }, "CloudStorageConfig.bucket"),
+        (Request { bucket: Some("fil ms"), ..good }, "CloudStorageConfig.bucket: must be a name of"),
+        (Request { bucket: Some("films\u{e9}"), ..good }, "CloudStorageConfig.bucket: must be a name of"),
         (Request { access_key: None, ..good }, "CloudStorageConfig.access_key"),
+        (Request { access_key: Some("hunter2\n"), ..good }, "CloudStorageConfig.access_key: must be printable"),
         (Request { secret_key: Some(""), ..good }, "CloudStorageConfig.secret_key"),
     ];
     for (request, expected) in table {

@@ -12,6 +12,7 @@ use object_store::CredentialProvider;
 
 use crate::config::CredentialFiles;
 use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::request_text::not_in_a_header;
 
 #[derive(Clone)]
 pub enum Credentials {
@@ -47,9 +48,9 @@ impl KeyFiles {
 
     fn read_now(&self) -> Result<AwsCredential, StoreError> {
         Ok(AwsCredential {
-            key_id: read_key(&self.files.access_key)?,
+            key_id: read_sent_key(&self.files.access_key)?,
             secret_key: read_key(&self.files.secret_key)?,
-            token: self.files.session_token.as_deref().map(read_key).transpose()?,
+            token: self.files.session_token.as_deref().map(read_sent_key).transpose()?,
         })
     }
 }
@@ -105,6 +106,18 @@ fn read_key(path: &Path) -> Result<String, StoreError> {
     }
 }
 
+/// A key that goes into a request's header as it is; the secret key only signs.
+fn read_sent_key(path: &Path) -> Result<String, StoreError> {
+    let key = read_key(path)?;
+    match not_in_a_header(&key) {
+        None => Ok(key),
+        Some((position, character)) => Err(StoreError::new(
+            StoreCause::Credentials,
+            format!("{}: has a character that no key has, at position {position}: {character:?}", path.display()),
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +138,16 @@ mod tests {
         assert!(missing.detail.contains("secret: "), "{}", missing.detail);
         std::fs::write(file("secret"), "\n").unwrap();
         assert!(credentials.read().unwrap_err().detail.ends_with("is empty"));
+        std::fs::write(file("secret"), "s").unwrap();
+        std::fs::write(file("access"), "ke\ny").unwrap();
+        let cut = credentials.read().unwrap_err();
+        assert_eq!(cut.cause, StoreCause::Credentials);
+        assert!(
+            cut.detail.ends_with("access: has a character that no key has, at position 3: '\\n'"),
+            "{}",
+            cut.detail
+        );
+        std::fs::write(file("access"), "key\n").unwrap();
         for key in ["one", "two"] {
             std::fs::write(file("secret"), key).unwrap();
             assert_eq!(credentials.read().unwrap().secret_key, key);

@@ -10,6 +10,7 @@
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
 //! - `multipart`: a large file into a bucket, in parts.
 //! - `local_file`: the file that is put.
+//! - `request_text`: what can stand in a request at all.
 //! - `proof`: what an answer proves of the content that a store holds.
 //! - `failure`: what an answer or an error means: its cause, and the sentences for people.
 
@@ -20,6 +21,7 @@ pub mod failure;
 pub mod local_file;
 pub mod multipart;
 pub mod proof;
+pub mod request_text;
 pub mod s3;
 pub mod store;
 pub mod target;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::panics::contained_async;
 use crate::storage::credentials::Credentials;
 use crate::storage::directory::DirectoryStore;
 use crate::storage::failure::{StoreCause, StoreError};
@@ -81,9 +82,37 @@ pub trait Store: Send + Sync {
 /// The store at the target.
 pub fn open(target: &Target, credentials: &Credentials) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match target {
-        Target::Bucket(bucket) => Arc::new(S3Store::new(bucket.clone(), credentials.clone())?),
-        Target::Directory(directory) => Arc::new(DirectoryStore::new(directory)),
+        Target::Bucket(bucket) => Arc::new(Contained(S3Store::new(bucket.clone(), credentials.clone())?)),
+        Target::Directory(directory) => Arc::new(Contained(DirectoryStore::new(directory))),
     })
+}
+
+/// A store whose panics end the attempt: client libraries panic at what they hold to be impossible, as at a key that no
+/// HTTP header can carry.
+struct Contained<S>(S);
+
+#[async_trait]
+impl<S: Store> Store for Contained<S> {
+    async fn put(&self, name: &str, kind: ObjectKind, content: Bytes) -> Result<Proof, StoreError> {
+        attempt(self.0.put(name, kind, content)).await
+    }
+
+    async fn put_file(&self, name: &str, kind: ObjectKind, file: LocalFile<'_>) -> Result<Put, StoreError> {
+        attempt(self.0.put_file(name, kind, file)).await
+    }
+
+    async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
+        attempt(self.0.get_file(name, bytes, path)).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        attempt(self.0.delete(name)).await
+    }
+}
+
+async fn attempt<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let unexpected = |panic| StoreError::new(StoreCause::Other, format!("an internal error, worth reporting: {panic}"));
+    contained_async(work).await.map_err(unexpected)?
 }
 
 /// The attempt's outcome, or that it took too long for so many bytes.
@@ -100,4 +129,37 @@ pub(super) async fn within<T>(
 ) -> Result<T, StoreError> {
     let late = |_| StoreError::new(StoreCause::Timeout, format!("no answer within {} s", patience.as_secs()));
     tokio::time::timeout(patience, attempt).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Panicking;
+
+    #[async_trait]
+    impl Store for Panicking {
+        async fn put(&self, name: &str, _: ObjectKind, _: Bytes) -> Result<Proof, StoreError> {
+            panic!("no {name}")
+        }
+
+        async fn put_file(&self, _: &str, _: ObjectKind, _: LocalFile<'_>) -> Result<Put, StoreError> {
+            panic!()
+        }
+
+        async fn get_file(&self, _: &str, _: u64, _: &Path) -> Result<String, StoreError> {
+            panic!()
+        }
+
+        async fn delete(&self, _: &str) -> Result<(), StoreError> {
+            panic!()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_store_ends_one_attempt() {
+        let failure = Contained(Panicking).put("slice", ObjectKind::Slice, Bytes::new()).await.unwrap_err();
+        assert_eq!(failure.cause, StoreCause::Other);
+        assert_eq!(failure.detail, "an internal error, worth reporting: no slice");
+    }
 }

@@ -9,7 +9,7 @@ use ffmpeg_sys_next as ffi;
 
 use super::turn::Turn;
 use super::AvError;
-use crate::capture::fault::contained;
+use crate::panics::contained;
 
 /// A decoded picture or block of samples.
 pub struct Frame(NonNull<ffi::AVFrame>);

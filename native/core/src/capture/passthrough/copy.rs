@@ -12,7 +12,6 @@ use super::timeline::{CopyTimeline, Unordered};
 use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::capture::av::frame::Packet;
 use crate::capture::clock::{duration, lock, nanos, Nanos, SECOND};
-use crate::capture::fault::contained;
 use crate::capture::handover::{Gone, Handover, TOO_SLOW};
 use crate::capture::intake::presence::MediaPresence;
 use crate::capture::intake::LATELY;
@@ -22,6 +21,7 @@ use crate::capture::source::SourceFailure;
 use crate::capture::source::{Played, Source, CONNECT, KEY_PICTURE};
 use crate::capture::timeline::{Pace, Stamp, LEAD};
 use crate::capture::CaptureContext;
+use crate::panics::contained;
 
 /// Packets that wait for the disk may take so many bytes.
 const MOST_BYTES: usize = 64 << 20;

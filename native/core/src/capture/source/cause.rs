@@ -11,7 +11,7 @@ use rustls::CertificateError;
 
 use super::guard::Refusal;
 use crate::capture::av::AvError;
-use crate::capture::fault::Panic;
+use crate::panics::Panic;
 
 /// Why a source gives nothing (any more).
 #[derive(Debug, Clone, PartialEq, Eq)]
