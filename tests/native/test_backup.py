@@ -4,6 +4,7 @@
 import ctypes
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import m3u8
 import pytest
 
-from cloud_recording.runner.recorder.engine import Engine, StartParameters
+from cloud_recording.runner.recorder.engine import Engine, EngineError, StartParameters
 from tests.support.files import journal_line
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 
@@ -246,6 +247,40 @@ def test_the_snapshot_tells_where_every_slice_is_until_a_released_recorder_has_b
     told = [callback.type.name for callback in recorder.callbacks()]
     assert sorted(told[:3]) == ["CONNECTING", "STARTED", "UPLOADER_FAILURE"]
     assert told[3:] == ["STOPPED", "BACKED_UP"]
+
+
+def test_what_was_concluded_in_the_backup_comes_home_although_its_disk_is_gone(
+    document: dict[str, Any], s3: S3Server, bucket: Bucket, spare: Bucket, built: Path
+) -> None:
+    """Promise: the journal is there as well, decides neither what nor where, and the rescue counts what it brought."""
+    s3.stop()
+    engine = Engine(str(built))
+    recorder = engine.create_recorder(json.dumps(document))
+    recorder.start(_start_parameters())
+    spare.await_keys(".ts", 2)
+    recorder.stop()
+    _await(lambda: _snapshot(engine)["state"] == "BackedUp")
+    recorder.release(cancel=True)
+    assert engine.wait_drained(timeout_seconds=60)
+    away = _slices(spare)
+    shutil.rmtree(Path(document["workDir"]) / RECORDING_ID)
+
+    place = {"bucket": bucket.name, "vendor": "AWS", "endpoint": bucket.server.endpoint, "region": "us-east-1"}
+    home = {**document, "fromBackup": True, "place": {**place, "pathStyle": True}}
+    home["channels"] = [{**document["channels"][0], "name": "room"}]
+    home["storage"] = {"credentialFiles": document["backup"]["credentialFiles"]}
+    with pytest.raises(EngineError, match="the backup store: "):
+        engine.rescue(json.dumps({**home, "filePrefix": "bak0_"}))
+    with pytest.raises(EngineError) as refused:
+        engine.rescue(json.dumps(home))
+    assert refused.value.code == 439
+    assert _snapshot(engine)["storage"]["state"] == "Failing"
+    s3.start()
+    engine.rescue(json.dumps(home))
+    assert _slices(bucket) == away == _listed(bucket, _late_playlist(bucket))
+    snapshot = _snapshot(engine)
+    assert snapshot["state"] == "Uploaded"
+    assert snapshot["slices"] == {"written": len(away), "uploaded": len(away), "backedUp": 0, "pending": 0}
 
 
 def _snapshot(engine: Engine) -> dict[str, Any]:

@@ -71,6 +71,9 @@ pub struct Document {
     #[serde(rename = "place")]
     pub location: Option<BucketLocation>,
     pub backup: Option<BackupSettings>,
+    /// For a rescue: what was concluded in the backup store comes from there, where the disk that had it is gone.
+    #[serde(default)]
+    pub from_backup: bool,
     #[serde(default)]
     pub channels: Vec<Channel>,
     /// How long after the stop the stores may take nothing before that is fatal; null is for ever.

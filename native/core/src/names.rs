@@ -65,6 +65,12 @@ pub fn mp4(stem: &str) -> String {
     format!("{stem}.mp4")
 }
 
+/// The journal's name in the backup store.
+#[must_use]
+pub fn journal(stem: &str) -> String {
+    format!("{stem}_journal.jsonl")
+}
+
 /// The manifest's name in the bucket; on disk it is `manifest.json`.
 #[must_use]
 pub fn manifest(stem: &str) -> String {

@@ -83,6 +83,8 @@ class Reason(OpenEnum):
     UPLOADING = "Uploading"
     UPLOADED = "Uploaded"
     BACKED_UP = "BackedUp"
+    BACKUP_OVERDUE = "BackupOverdue"
+    RESCUING = "Rescuing"
     COMPLETED = "Completed"
     MAX_DURATION_REACHED = "MaxDurationReached"
     DELETED = "Deleted"
@@ -529,10 +531,30 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.BACKED_UP: ReasonFacts(
             "Every file is durable, at least one of them in the backup store and not in `spec.storage`.",
             Remedy(
-                "Mend what `StorageReady` names: while the recorder's pod runs, `spec.storage` then gets everything. "
-                "Afterwards copy from the backup store what the manifest there says that it has not "
-                "('When the bucket fails' in the operations guide)."
+                "Mend what `StorageReady` names: `spec.storage` then gets everything by itself. Of a recording that "
+                "has finished, copy from the backup store what `spec.storage` lacks ('When the bucket fails' in the "
+                "operations guide)."
             ),
+        ),
+        Reason.BACKUP_OVERDUE: ReasonFacts(
+            "The recording has ended, and for more than five minutes files of it have been in the backup store alone. "
+            "A pod waits for `spec.storage` and then brings everything there.",
+            Remedy(
+                "Mend what `StorageReady` names; the message says what else is waited for. What a store that is gone "
+                "for good lacks is in the backup store, by the manifest there ('When the bucket fails' in the "
+                "operations guide)."
+            ),
+            warns=True,
+        ),
+        Reason.RESCUING: ReasonFacts(
+            "A pod of the recording ended before everything was uploaded, and another delivers what it left on its "
+            "claim, as soon as that can be mounted. The message says what is waited for.",
+            Remedy(
+                "Do what the message says, if it names a node. To throw away what is not uploaded: delete the "
+                "recording, and `kubectl annotate crec NAME cloudrecording.dev/discard=true`.",
+                commands=("kubectl annotate crec NAME cloudrecording.dev/discard=true",),
+            ),
+            warns=True,
         ),
         Reason.COMPLETED: ReasonFacts("The recording was stopped as desired and every file is durable."),
         Reason.MAX_DURATION_REACHED: ReasonFacts(
@@ -578,7 +600,10 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.NODE_LOST: ReasonFacts(
             "Neither the kubelet of the pod's node nor the recorder there was heard of for longer than the "
             "administrator's limit, a minute by default; a new part follows unless `spec.restart` says otherwise.",
-            Remedy("Bring the node back or delete it."),
+            Remedy(
+                "Bring the node back, or, if it is shut down for good, give it the out-of-service taint ('Rescuing' in "
+                "the operations guide): Kubernetes then lets go of its claims, and what is left on them is delivered."
+            ),
             resolved_by=ResolvedBy.CAPTURE,
         ),
         Reason.PARTS_EXHAUSTED: ReasonFacts(

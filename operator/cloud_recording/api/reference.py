@@ -39,7 +39,7 @@ the new place, too, and a change that comes too late is refused, by the API serv
 an Event. Everything else may be changed at any time and is taken over by a running recording, without a gap.
 """
 
-_FEW: Final = 12
+_FEW: Final = 13
 """So many words of an enumeration are listed in a cell; more have a table of their own."""
 
 
@@ -132,8 +132,8 @@ def _type(schema: Schema) -> str:
     if "additionalProperties" in schema:
         return f"map of {_type(schema['additionalProperties'])}"
     if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"]) if len(schema["enum"]) < _FEW else "a word, see "
-        "below"
+        words = schema["enum"]
+        return " or ".join(f"`{word}`" for word in words) if len(words) < _FEW else "a word, see below"
     if schema.get("format") == "date-time":
         return "time"
     return str(schema["type"])

@@ -93,6 +93,8 @@ class PartState(OpenEnum):
     PAUSED = "Paused"
     STOPPING = "Stopping"
     UPLOADING = "Uploading"
+    AWAITING_RESCUE = "AwaitingRescue"
+    RESCUING = "Rescuing"
     CONCLUDED = "Concluded"
     LOST = "Lost"
 
@@ -176,11 +178,16 @@ class Part(KeptModel):
     state: PartState = Field(
         default=PartState.PLANNED,
         description="What the part was last known to do. Planned: its pod was not seen yet. Pending: its pod has not "
-        "started. Starting: the recorder waits for its Secrets. Concluded: its final summary is counted. Lost: no "
-        "summary will come.",
+        "started. Starting: the recorder waits for its Secrets. AwaitingRescue: its pod is over, and what it left on "
+        "its claim or in the backup store is to be delivered by another. Rescuing: that pod is at work. Concluded: its "
+        "final summary is counted. Lost: no summary will come.",
     )
     reason: Reason | None = Field(default=None, description="Why the part waits, or how it ended, in one word.")
     message: Message | None = Field(default=None, description="The same in a sentence.")
+    lost: bool = Field(default=False, description="Whether the pod that recorded it ended without its final report.")
+    rescues: Ordinal = Field(default=0, description="How many pods were made to deliver what the part's own left.")
+    rescue_time: Time | None = Field(default=None, description="When the newest of them was made.")
+    rescue_message: Message | None = Field(default=None, description="What the rescue waits for, if for anything.")
     missing_secrets: Message | None = Field(
         default=None, description="Secrets that are gone while the recorder is at work, if any are."
     )
@@ -224,6 +231,7 @@ class Part(KeptModel):
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
     gap_milliseconds: Count = Field(default=0, description="Length of the part's gaps.")
+    pending_milliseconds: Count = Field(default=0, description="Length of the media that is on the work volume alone.")
     gap_count: Count = Field(default=0, description="Number of the part's gaps.")
     somebody_joined: bool = Field(
         default=False, description="Whether anybody was in the channel while the part recorded."

@@ -44,6 +44,10 @@ class PartIdentity(RecordModel):
 
     number: Annotated[int, Field(ge=0)]
     file_prefix: str = ""
+    rescue: bool = False
+    """Whether another pod recorded it, and what that left is to be delivered."""
+    from_backup: bool = False
+    """Whether that may be in the backup store alone, the journal included."""
 
 
 class EngineLibrary(RecordModel):
@@ -204,6 +208,8 @@ class Snapshot(RecordModel):
     gap_milliseconds: Milliseconds = 0
     gap_count: Count = 0
     gaps: Tail[GapRecord] = ()
+    pending_milliseconds: Milliseconds = 0
+    volume_free_bytes: Count | None = None
     participants: Tail[ParticipantRecord] = ()
     participant_count: Count = 0
     somebody_joined: bool = False

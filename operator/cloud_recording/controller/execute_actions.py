@@ -30,6 +30,7 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
+from cloud_recording.domain.names import claim_name
 from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
 from cloud_recording.domain.pod_builder import build_claim, build_pod
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
@@ -114,8 +115,9 @@ class ActionExecutor:
                 if part.pod_uid is not None:
                     await self._pods.delete(namespace=namespace, name=part.pod, uid=part.pod_uid)
             case DeleteClaim(part=part):
-                await self._pods.delete_claim(namespace=namespace, name=part.pod, recording_uid=metadata.uid)
-                logger.info("claim deleted, as nothing is left on it", extra={"claim": part.pod})
+                name = claim_name(recording=metadata.name, uid=metadata.uid, part=part.number)
+                await self._pods.delete_claim(namespace=namespace, name=name, recording_uid=metadata.uid)
+                logger.info("claim deleted, as nothing is left on it", extra={"claim": name})
             case ReleasePod(pod=pod):
                 await self.release(namespace, pod)
                 logger.info("pod let go of", extra={"pod": pod.name})

@@ -92,7 +92,9 @@ def apply_callbacks(
         if callback.snapshot is not None:
             status = _with_snapshot(status, part, callback.snapshot, time=callback.time)
         status = _with_callback(status, _part(status, number), callback)
-        if callback_facts(callback.type).state_by_snapshot:
+        if part.state in parts.RESCUED:
+            status = _still_rescued(status, part, _part(status, number))
+        elif callback_facts(callback.type).state_by_snapshot:
             status = _with_engine_state(status, _part(status, number), callback)
         account = callback.snapshot if isinstance(callback, SnapshotTaken) else None
         status = with_error_resolved(status, _part(status, number), snapshot=account, time=callback.time)
@@ -112,6 +114,7 @@ def _with_snapshot(
         bytes=snapshot.bytes,
         recorded_milliseconds=snapshot.recorded_milliseconds,
         gap_milliseconds=snapshot.gap_milliseconds + running,
+        pending_milliseconds=snapshot.pending_milliseconds,
         gap_count=snapshot.gap_count + (1 if pause else 0),
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         in_channel=snapshot.in_channel,
@@ -216,6 +219,14 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             return parts.concluded(status, part, summary, now=time)
         case SnapshotTaken() | UnknownCallback():
             return status
+
+
+def _still_rescued(status: CloudRecordingStatus, before: Part, after: Part) -> CloudRecordingStatus:
+    """What a part had come to when its pod ended stays so, whatever is told of it now, until its rescue is over."""
+    if after.state in parts.OVER:
+        return status
+    kept = ("state", "reason", "message", "error_code", "stop_time", "pause", "outcome")
+    return parts.replaced(status, parts.changed(after, **{name: getattr(before, name) for name in kept}))
 
 
 def _part(status: CloudRecordingStatus, number: int) -> Part:

@@ -26,6 +26,7 @@ from cloud_recording.domain.pod_actions import finished_actions, unfinished_acti
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.ready_reason import ReadyReason
 from cloud_recording.domain.requeue import requeue_after
+from cloud_recording.domain.rescue import with_rescues
 from cloud_recording.domain.restart_policy import AwaitSummary, EndRecording, NextPart, follow_up
 from cloud_recording.domain.summarize import completed, finished, summarized, with_generation_observed
 from cloud_recording.domain.ttl_after_finished import time_to_live
@@ -47,6 +48,7 @@ def decide(
         return _clean_up(state.with_status(with_generation_observed(recording)))
     state = observe_pods(state)  # what each part's pod shows: it waits, is ready, ended, was deleted, is gone
     state = record_refusal(state)  # that the API server did not take a part's pod
+    state = with_rescues(state)  # what a part's pod left is to be delivered by another
     step = give_up(state) or _choose_step(state)  # wait no longer; or begin a part (parts.begun), go on, end
     match step:
         case Complete(status=status, completion=end):
@@ -101,7 +103,7 @@ def _begin_part(state: ObservedState) -> Proceed:
     if forbidden is not None:
         return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden))
     if len(parts.unfinished(state.status)) >= parts.MOST_UNFINISHED:
-        message = f"{parts.MOST_UNFINISHED} parts still upload; the next one begins when one of them has ended"
+        message = f"{parts.MOST_UNFINISHED} parts are still to be delivered; the next one begins when one of them is"
         return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.UPLOADING, message=message))
     return Proceed(status=parts.begun(state.recording, state.status, now=state.now))
 

@@ -53,13 +53,19 @@ def recording_id(uid: str) -> str:
     return uid.replace("-", "").lower()
 
 
-def pod_name(*, recording: str, uid: str, part: int) -> str:
-    """The name of a part's pod: told by its recording's, and unlike that of any other recording or part.
+def pod_name(*, recording: str, uid: str, part: int, rescue: int = 0) -> str:
+    """The name of a part's pod: told by its recording's, and unlike that of any other recording, part or rescue.
 
     The hash is always there. Without it, two recordings of one name, one after the other, would share a pod name
     while the first one's pod still uploads; and the recording `a-p1` could get in the way of part 1 of `a`.
     """
-    return _hashed(recording, suffix=f"-{_short_hash(f'{uid}/{part}')}-p{part}")
+    rescuing = f"-r{rescue}" if rescue else ""
+    return _hashed(recording, suffix=f"-{_short_hash(f'{uid}/{part}')}-p{part}{rescuing}")
+
+
+def claim_name(*, recording: str, uid: str, part: int) -> str:
+    """The name of a part's claim, whichever pod mounts it: that of the part's first pod."""
+    return pod_name(recording=recording, uid=uid, part=part)
 
 
 def template_name(*, recording: str, uid: str) -> str:

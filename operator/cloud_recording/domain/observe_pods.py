@@ -53,8 +53,13 @@ def record_refusal(state: ObservedState) -> ObservedState:
     """The state with what the API server said of a pod that it refused, as the reason why its part waits."""
     refusal = state.refusal
     part = next((one for one in state.status.parts if refusal is not None and one.number == refusal.part), None)
-    if refusal is None or part is None or part.state is not PartState.PLANNED:
+    if refusal is None or part is None or part.state not in {PartState.PLANNED, PartState.RESCUING}:
         return state
+    if part.state is PartState.RESCUING:
+        refused = f"pod '{part.pod}', which is to deliver what is left of part {part.number}, is refused: "
+        return state.with_status(
+            parts.replaced(state.status, parts.changed(part, rescue_message=refused + refusal.message))
+        )
     waiting = parts.changed(part, reason=refusal.reason, message=refusal.message)
     return state.with_status(parts.replaced(state.status, waiting))
 
@@ -69,15 +74,17 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
     node_lost_at: datetime | None,
 ) -> CloudRecordingStatus:
     """The status after a look at the pod of a part that is not over."""
+    if part.state is PartState.AWAITING_RESCUE:
+        # The pod was given up; that of a node that came back may have had a last word all the same.
+        return _with_last_word(status, part, pod, uid=recording.metadata.uid, now=now) or status
     if pod is None:
         return status if part.pod_uid is None else _lost(status, part, Reason.POD_LOST, "the pod is gone", now=now)
     if part.pod_uid not in {None, pod.uid}:
         return _lost(status, part, Reason.POD_LOST, "another pod has taken the name of the part's pod", now=now)
     status, part = _seen(status, part, pod, now=now, claims=_claims(recording.spec))
-    if pod.terminated is not None and pod.over:
-        summary = parts.read_summary(pod.terminated.message, uid=recording.metadata.uid, part=part.number)
-        if summary is not None:
-            return parts.concluded(status, part, summary, now=pod.terminated.finished_at or now)
+    concluded = _with_last_word(status, part, pod, uid=recording.metadata.uid, now=now)
+    if concluded is not None:
+        return concluded
     if pod.over:
         reason, message = _silent_end(pod)
         return _lost(status, part, reason, message, now=now)
@@ -88,6 +95,16 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
         message = f"the recorder's container ended {pod.restarts} times: {_how(pod.last_terminated)}"
         return _lost(status, part, Reason.RECORDER_EXIT, message, now=now)
     return status
+
+
+def _with_last_word(
+    status: CloudRecordingStatus, part: Part, pod: PodView | None, *, uid: str, now: datetime
+) -> CloudRecordingStatus | None:
+    """The status with the part concluded by its pod's termination message; None where there is none."""
+    if pod is None or pod.terminated is None or not pod.over or part.pod_uid != pod.uid:
+        return None
+    summary = parts.read_summary(pod.terminated.message, uid=uid, part=part.number)
+    return parts.concluded(status, part, summary, now=pod.terminated.finished_at or now) if summary else None
 
 
 def node_deadline(state: ObservedState, part: Part, pod: PodView | None) -> datetime | None:
@@ -121,12 +138,14 @@ def _seen(
         ready_time=known_ready or (now.replace(microsecond=0) if ready else None),
         running_time=pod.running_since,
         runner_restarts=max(part.runner_restarts, pod.restarts),
-        create_time=pod.created_at,
+        create_time=part.create_time if part.rescues else pod.created_at,
         state=PartState.PENDING if part.state is PartState.PLANNED else part.state,
     )
     if part.state is PartState.PENDING:
         reason, message = _why_waiting(pod, claims)
         part = parts.changed(part, reason=reason, message=message)
+    elif part.state is PartState.RESCUING:
+        part = parts.changed(part, rescue_message=_why_rescue_waits(part, pod, claims))
     elif pod.deleted_at is not None and part.reason is None:
         part = parts.changed(part, reason=Reason.POD_ENDED, message=_why_deleted(pod))
     return parts.replaced(status, part), part
@@ -136,6 +155,14 @@ def _claims(spec: CloudRecordingSpec) -> list[str]:
     """The claims of its user's that the recording's pods mount."""
     stores = (spec.storage, *((spec.backup,) if spec.backup else ()))
     return list(dict.fromkeys(store.directory.claim_name for store in stores if store.directory is not None))
+
+
+def _why_rescue_waits(part: Part, pod: PodView, claims: Sequence[str]) -> str | None:
+    """What keeps the pod that delivers from running; None while nothing does."""
+    reason, message = _why_waiting(pod, claims)
+    if pod.running_since is not None or reason is None:
+        return None
+    return f"pod '{pod.name}', which is to deliver what is left of part {part.number}, waits: {message or reason}"
 
 
 def _why_waiting(pod: PodView, claims: Sequence[str]) -> tuple[Reason | None, str | None]:
@@ -201,9 +228,14 @@ def _lost(
     status: CloudRecordingStatus, part: Part, reason: Reason, message: str, *, now: datetime
 ) -> CloudRecordingStatus:
     moment = now.replace(microsecond=0)
+    if part.state is PartState.RESCUING:
+        # How the part itself ended stays; `with_rescues` has another pod made.
+        again = parts.changed(part, state=PartState.AWAITING_RESCUE, missing_secrets=None, pod_ready=False)
+        return parts.replaced(with_error(status, error_of_reason(reason, message, time=now)), again)
     lost = parts.changed(
         part,
         state=PartState.LOST,
+        lost=True,
         missing_secrets=None,
         reason=reason,
         message=message,

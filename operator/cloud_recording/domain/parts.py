@@ -33,6 +33,9 @@ OVER: Final = frozenset({PartState.CONCLUDED, PartState.LOST})
 """Nothing more will come of the part."""
 
 
+RESCUED: Final = frozenset({PartState.AWAITING_RESCUE, PartState.RESCUING})
+"""The pod that recorded the part is over, and what it left is still to be delivered."""
+
 CAPTURING: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 """An engine works on the part, and is heard of."""
 
@@ -63,7 +66,17 @@ def captures(part: Part) -> bool:
 
     So does one in a state that only a newer operator knows: its pod will tell how it goes on.
     """
-    return part.state is not PartState.UPLOADING and part.state not in OVER
+    return part.state is not PartState.UPLOADING and part.state not in OVER and part.state not in RESCUED
+
+
+def is_backed_up(part: Part) -> bool:
+    """Whether any file of the part is in the backup store and not in the bucket."""
+    return bool(part.slices.backed_up) or part.backup_playlist is not None
+
+
+def was_lost(part: Part) -> bool:
+    """Whether the pod that recorded the part ended without its final report, whatever was rescued since."""
+    return part.state is PartState.LOST or part.lost
 
 
 def newest(status: CloudRecordingStatus) -> Part | None:
@@ -126,20 +139,17 @@ def mp4_of(part: Part, reported: MP4Record | None) -> dict[str, object]:
 
 def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
     """The status with the part concluded by its own account, which comes as a callback and as termination message."""
-    reason = _concluding_reason(part, summary)
     over = changed(
         part,
         state=PartState.CONCLUDED,
-        outcome=summary.outcome,
-        error_code=summary.code or part.error_code,
-        reason=reason,
-        # Words of before belong to the reason that they were told with.
-        message=summary.message or (part.message if reason is not None else None),
+        **_end_of(part, summary),
+        rescue_message=None,
         sequence=max(part.sequence, summary.last_sequence),
         slices=summary.slices,
         bytes=summary.bytes,
         recorded_milliseconds=summary.recorded_milliseconds,
         gap_milliseconds=summary.gap_milliseconds,
+        pending_milliseconds=part.pending_milliseconds if summary.slices.pending else 0,
         start_time=optional_time(summary.start_time) or part.start_time,
         stop_time=optional_time(summary.stop_time) or part.stop_time,
         end_time=part.end_time or now.replace(microsecond=0),
@@ -152,7 +162,34 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         in_channel=None if part.in_channel is None else False,
         pause=None,
     )
-    return replaced(status, over)
+    return replaced(_with_gap_from(status, part, over), over)
+
+
+def _end_of(part: Part, summary: Summary) -> dict[str, object]:
+    """Why the part ended: that another pod delivered what its own had left changes nothing about it."""
+    if part.state in RESCUED and summary.outcome in {Outcome.UPLOADED, Outcome.DRAINED}:
+        stands = part.outcome is not None and part.outcome not in {Outcome.INCOMPLETE, Outcome.BACKED_UP}
+        return {"outcome": part.outcome if stands else Outcome.UPLOADED}
+    reason = part.reason if part.lost else _concluding_reason(part, summary)
+    return {
+        "outcome": summary.outcome,
+        "error_code": summary.code or part.error_code,
+        "reason": reason,
+        # Words of before belong to the reason that they were told with.
+        "message": summary.message or (part.message if reason is not None else None),
+    }
+
+
+def _with_gap_from(status: CloudRecordingStatus, before: Part, after: Part) -> CloudRecordingStatus:
+    """The gap behind a lost part begins where what was rescued of it ends."""
+    if not before.lost or before.stop_time is None or after.stop_time is None:
+        return status
+    moved = (
+        gap.model_copy(update={"start_time": after.stop_time}) if gap.start_time == before.stop_time else gap
+        for gap in status.gaps
+    )
+    kept = tuple(gap for gap in moved if gap.stop_time is None or gap.start_time < gap.stop_time)
+    return status.model_copy(update={"gaps": kept})
 
 
 def _concluding_reason(part: Part, summary: Summary) -> Reason | None:
@@ -174,14 +211,14 @@ def over_at(part: Part, *, now: datetime) -> datetime:
     The clock of the pod's node may be wrong by hours.
     """
     # What a lost part recorded may have ended long before it was known to be lost.
-    reported = part.end_time if part.state is PartState.LOST else part.stop_time or part.end_time
+    reported = part.end_time if was_lost(part) else part.stop_time or part.end_time
     return min(max(reported or now, part.create_time or reported or now), now)
 
 
 def elapsed(part: Part, *, now: datetime) -> timedelta:
     """How long after the recording's start the part stopped: its own count, which no clock that is set can change."""
     counted = timedelta(milliseconds=part.recorded_milliseconds + part.gap_milliseconds)
-    if part.state is PartState.LOST and part.start_time is not None:
+    if was_lost(part) and part.start_time is not None:
         # The last count that was heard is older than the loss.
         counted = max(counted, over_at(part, now=now) - max(part.start_time, part.create_time or part.start_time))
     return timedelta(seconds=part.offset_seconds) + counted

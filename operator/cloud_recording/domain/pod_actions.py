@@ -52,7 +52,11 @@ def finished_actions(state: ObservedState) -> tuple[Action, ...]:
 
 
 def _work_on(state: ObservedState, part: Part, pod: PodView | None) -> list[Action]:
+    if part.state is PartState.AWAITING_RESCUE:
+        return _make_way(pod)
     if pod is None:
+        if part.state is PartState.RESCUING and part.pod_uid is None:
+            return [CreatePod(part=part)]
         return [*_outdated(state.status), CreatePod(part=part)] if part.state is PartState.PLANNED else []
     if state.stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.
@@ -79,6 +83,14 @@ def _let_go(state: ObservedState, part: Part, pod: PodView | None) -> list[Actio
     if not kept and not any(isinstance(action, DeletePod) for action in released):
         actions.append(DeletePod(pod=pod))
     return actions + released
+
+
+def _make_way(pod: PodView | None) -> list[Action]:
+    """The pod before gives its volume back once Kubernetes has ended it; nothing of that is forced."""
+    if pod is None:
+        return []
+    actions: list[Action] = [DeletePod(pod=pod)] if pod.deleted_at is None else []
+    return [*actions, ReleasePod(pod=pod)] if pod.has_finalizer else actions
 
 
 def _outdated(status: CloudRecordingStatus) -> list[Action]:

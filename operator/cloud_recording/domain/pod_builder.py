@@ -129,7 +129,7 @@ def build_pod(
             "securityContext": _POD_SECURITY,
             "containers": [_container(spec, options, settings=settings)],
             "volumes": [
-                {"name": "work", **_work_volume(spec, claim=part.pod)},
+                {"name": "work", **_work_volume(spec, claim=_claim_name(recording, part))},
                 {"name": "tmp", "emptyDir": {"sizeLimit": f"{TMP_MEBIBYTES}Mi"}},
                 {"name": "pod", "downwardAPI": {"items": list(_documents())}},
                 {"name": "token", "projected": {"defaultMode": 0o440, "sources": [_token()]}},
@@ -197,13 +197,14 @@ def build_claim(recording: CloudRecording, part: Part, *, template: Json) -> Jso
     It belongs to the recording's PodTemplate and not to the pod, so that what could not be uploaded outlives the pod.
     """
     claim = recording.spec.work.persistent_volume_claim
-    if claim is None:
+    # One that a rescue needs is there, or nothing is left to be rescued.
+    if claim is None or part.rescues:
         return None
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
-            "name": part.pod,
+            "name": _claim_name(recording, part),
             "namespace": recording.metadata.namespace,
             "labels": _labels(recording, part),
             "annotations": {names.RECORDING_NAME_ANNOTATION: recording.metadata.name},
@@ -262,6 +263,11 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
             *_directory_mounts(spec),
         ],
     }
+
+
+def _claim_name(recording: CloudRecording, part: Part) -> str:
+    metadata = recording.metadata
+    return names.claim_name(recording=metadata.name, uid=metadata.uid, part=part.number)
 
 
 def _labels(recording: CloudRecording, part: Part) -> dict[str, str]:

@@ -27,7 +27,12 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
         name=metadata.name,
         uid=metadata.uid,
         recording_id=names.recording_id(metadata.uid),
-        part=PartIdentity(number=part.number, file_prefix=part.file_prefix),
+        part=PartIdentity(
+            number=part.number,
+            file_prefix=part.file_prefix,
+            rescue=part.state is PartState.RESCUING,
+            from_backup=part.state is PartState.RESCUING and parts.is_backed_up(part),
+        ),
         spec=spec.model_copy(update={"pod": None, "storage": storage}),
         storage=storage,
         directory=None if spec.storage.directory is None else names.STORAGE_PATH,
@@ -51,7 +56,7 @@ def desired_state_document(
 ) -> DesiredState:
     """What the part's pod should be doing now; all but the newest part only have to come to their end."""
     spec = recording.spec
-    may_record = part == parts.newest(status) and part.state is not PartState.UPLOADING
+    may_record = part == parts.newest(status) and parts.captures(part)
     state = desired_state(recording, status, now=now) if may_record else DesiredRecordingState.STOPPED
     place = parts.stored_place(status) or _refused_place(recording, part, settings)
     by_spec = DesiredState.of_spec(spec, generation=recording.metadata.generation, state=state)

@@ -25,7 +25,7 @@ from cloud_recording.api.status import (
     ParticipantState,
     PartState,
 )
-from cloud_recording.domain import parts
+from cloud_recording.domain import parts, rescue
 from cloud_recording.domain.conditions import get
 from cloud_recording.domain.desired_state import desired_state, max_duration_message, stop_cause
 
@@ -115,8 +115,10 @@ def _of_newest_part(  # noqa: C901, PLR0911, PLR0912 - one way out for each stat
             return ReadyReason(reason=Reason.STOPPING, message=part.message or why or by_itself)
         case PartState.CONCLUDED | PartState.LOST if stopping and all(one.state in parts.OVER for one in status.parts):
             return _unchanged(status)
-        case PartState.UPLOADING | PartState.CONCLUDED | PartState.LOST:
-            return _between_parts(status, part, stopping=stopping)
+        case (
+            PartState.UPLOADING | PartState.AWAITING_RESCUE | PartState.RESCUING | PartState.CONCLUDED | PartState.LOST
+        ):
+            return _between_parts(status, part, stopping=stopping, now=now)
         case _:
             message = f"part {part.number} is '{part.state}', which this release of the operator does not know"
             return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=message)
@@ -211,12 +213,15 @@ def _paused(part: Part, *, asked: bool) -> ReadyReason:
     return ReadyReason(reason=Reason.WORK_VOLUME_FULL, message=message)
 
 
-def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool) -> ReadyReason:
-    waits = any(one.state is PartState.UPLOADING and one.backup_playlist is not None for one in status.parts)
-    if stopping and waits and not (status.slices and status.slices.pending):
-        return ReadyReason(reason=Reason.BACKED_UP, message=backed_up_message(status.slices))
+def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool, now: datetime) -> ReadyReason:
+    overdue = rescue.overdue_at(status)
+    if stopping and overdue is not None and not (status.slices and status.slices.pending):
+        reason = Reason.BACKED_UP if now < overdue else Reason.BACKUP_OVERDUE
+        return ReadyReason(reason=reason, message=pending_message(status))
+    if stopping and any(one.state in parts.RESCUED for one in status.parts):
+        return ReadyReason(reason=Reason.RESCUING, message=pending_message(status))
     if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
-        return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status.slices))
+        return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status))
     if part.reason is not None and reason_facts(part.reason).nobody_there:
         reason = Reason.UPLOADING if part.slices.pending else Reason.STOPPING
         return ReadyReason(reason=reason, message=part.message or "")
@@ -227,13 +232,14 @@ def _awaited_by_deletion(status: CloudRecordingStatus) -> str:
     """What a deleted recording waits for."""
     gone = "; ".join(dict.fromkeys(part.missing_secrets for part in status.parts if part.missing_secrets))
     way_out = f'bring it back, or set the annotation `{DISCARD_ANNOTATION}: "true"`' if gone else ""
-    return "; ".join(filter(None, (pending_message(status.slices), gone, way_out)))
+    return "; ".join(filter(None, (pending_message(status), gone, way_out)))
 
 
-def pending_message(slices: Amounts | None) -> str:
-    """How much is still to be uploaded, and how much the backup store has instead; nothing where nothing is."""
+def pending_message(status: CloudRecordingStatus) -> str:
+    """How much is still to be uploaded, how much the backup store has instead, and what a rescue waits for."""
+    slices = status.slices
     pending = f"{slices_are(slices.pending)} still to be uploaded" if slices and slices.pending else ""
-    return "; ".join(filter(None, (pending, backed_up_message(slices))))
+    return "; ".join(filter(None, (pending, backed_up_message(slices), rescue.message(status))))
 
 
 def backed_up_message(slices: Amounts | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from cloud_recording.domain import parts
+from cloud_recording.domain import parts, rescue
 from cloud_recording.domain.deletion import deletion_deadline
 from cloud_recording.domain.desired_state import duration_limit
 from cloud_recording.domain.observe_pods import node_deadline
@@ -20,6 +20,8 @@ def requeue_after(state: ObservedState, *, next_part_at: datetime | None) -> tim
         duration_limit(state.recording, state.status, now=state.now),
         deletion_deadline(state.recording),
         *(node_deadline(state, part, state.pod_of(part)) for part in parts.unfinished(state.status)),
+        *map(rescue.due_at, state.status.parts),
+        rescue.overdue_at(state.status),
         *report_deadlines(state.status, listening_since=state.context.listening_since),
     ]
     left = [deadline - state.now for deadline in deadlines if deadline is not None and deadline > state.now]

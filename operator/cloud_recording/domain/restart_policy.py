@@ -56,7 +56,7 @@ def follow_up(
     if not _broke_off(part):
         # Neither failed nor ended from outside: the recorder stopped as it should, for example because it kept
         # `maxDurationSeconds` by its own clock. Its summary says so for certain.
-        return _stopped_by_itself(recording, part) if part.state is PartState.CONCLUDED else AwaitSummary()
+        return AwaitSummary() if part.state is PartState.UPLOADING else _stopped_by_itself(recording, part)
     exhausted = _exhausted(recording, status, part)
     if exhausted is not None:
         return exhausted
@@ -96,7 +96,7 @@ def _idle_end(status: CloudRecordingStatus, part: Part) -> EndRecording:
 def _broke_off(part: Part) -> bool:
     """Whether the part ended although it was to go on: another part follows, if the policy allows."""
     return (
-        part.state is PartState.LOST
+        parts.was_lost(part)
         or part.error_code is not None
         or part.reason is Reason.POD_ENDED
         or part.outcome in {Outcome.FATAL, Outcome.DRAINED, Outcome.INCOMPLETE}
@@ -104,7 +104,7 @@ def _broke_off(part: Part) -> bool:
 
 
 def _failed(part: Part) -> bool:
-    return part.state is PartState.LOST or part.error_code is not None or part.outcome is Outcome.FATAL
+    return parts.was_lost(part) or part.error_code is not None or part.outcome is Outcome.FATAL
 
 
 def _exhausted(recording: CloudRecording, status: CloudRecordingStatus, part: Part) -> EndRecording | None:

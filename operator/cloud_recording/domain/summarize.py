@@ -75,7 +75,7 @@ def summarized(
     _set_progressing(conditions, recording, status, ready_reason)
     conditions.set(ConditionType.RECORDING, *recording_condition(status, ready_reason, now=now))
     _set_storage(conditions, status)
-    conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, pending_message(status.slices))
+    conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, pending_message(status))
     _set_backed_up(conditions, recording, status, ready_reason.reason)
     conditions.set(ConditionType.SUCCEEDED, _UNKNOWN, ready_reason.reason, "")
     conditions.set(ConditionType.FINISHED, _FALSE, ready_reason.reason, "")
@@ -185,9 +185,9 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
     if clean and everything and (amounts.written or uploaded):
         conditions.set(ConditionType.UPLOADED, _TRUE, Reason.UPLOADED, "")
     elif backed_up:
-        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, pending_message(status.slices))
+        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, pending_message(status))
     else:
-        conditions.set(ConditionType.UPLOADED, _FALSE, completion.reason, pending_message(status.slices))
+        conditions.set(ConditionType.UPLOADED, _FALSE, completion.reason, pending_message(status))
 
 
 def _set_backed_up(

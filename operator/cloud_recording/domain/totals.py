@@ -42,7 +42,7 @@ def somebody_joined(status: CloudRecordingStatus) -> bool:
 def is_backed_up(status: CloudRecordingStatus) -> bool:
     """Whether any file is in the backup store and not in the bucket."""
     amounts = status.slices or Amounts()
-    return bool(amounts.backed_up) or any(part.backup_playlist is not None for part in status.parts)
+    return bool(amounts.backed_up) or any(map(parts.is_backed_up, status.parts))
 
 
 def in_bucket(part: Part) -> bool:

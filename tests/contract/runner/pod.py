@@ -97,8 +97,8 @@ class RunnerPod:
         self.mount_secret("bucket", accessKey=ACCESS_KEY, secretKey=SECRET_KEY)
         self.mount_secret("streams", alice=STREAM_URL + "\n")
 
-    async def start(self) -> None:
-        """Starts the supervisor, as the kubelet starts the container."""
+    async def start(self, *, pod_uid: str = POD_UID) -> None:
+        """Starts the supervisor, as the kubelet starts the container of the pod with this UID."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -111,7 +111,7 @@ class RunnerPod:
                 f"--termination-message={self.termination_message}",
                 "--host=127.0.0.1",
                 "--port=0",
-                f"--pod-uid={POD_UID}",
+                f"--pod-uid={pod_uid}",
                 env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
                 stdout=log,
                 stderr=log,

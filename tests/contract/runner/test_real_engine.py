@@ -27,6 +27,8 @@ from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
 
 ENGINE = Path(__file__).resolve().parents[3] / "build" / "lib" / "libagora-cloud-recording-client.so"
 SLICE_SECONDS = 2
+RESCUER = "77777777-0000-0000-0000-000000000000"
+"""The UID of the pod that delivers what another one left."""
 
 
 @pytest.fixture
@@ -191,6 +193,39 @@ async def test_what_the_bucket_does_not_take_goes_to_the_backup_and_comes_home(
         kept = await asyncio.to_thread(bucket.objects)
         assert home["fileName"] in kept
         assert len([key for key in kept if key.endswith(".ts")]) == summary.slices.written
+
+
+async def test_another_pod_delivers_what_a_killed_one_left_on_its_claim(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    """Promise: every closed slice, under the part's own names, with one report of the whole part."""
+    told = document(stage, bucket)
+    await start(stage, told, url=rtmp.url("alice"))
+    await until_uploaded(stage, slices=1)
+    await asyncio.to_thread(bucket.server.stop)
+
+    def waits() -> bool:
+        snapshot = newest(stage)
+        return snapshot is not None and snapshot.slices.pending >= 2
+
+    await stage.operator.until(waits, seconds=120)
+    left = newest(stage)
+    await stage.pod.close()
+
+    stage.pod.mount("recording.json", told | {"part": {**told["part"], "rescue": True}})
+    stage.pod.mount("desired.json", desired(generation=2, state="Stopped", grace=120))
+    await stage.pod.start(pod_uid=RESCUER)
+    await asyncio.to_thread(bucket.server.start)
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert left is not None
+    assert summary.slices.written >= left.slices.written
+    assert (summary.slices.uploaded, summary.slices.pending) == (summary.slices.written, 0)
+    assert summary.nothing_left
+    assert stage.operator.of("RecorderExited") == []
+    kept = await asyncio.to_thread(bucket.objects)
+    assert len([key for key in kept if key.endswith(".ts")]) == summary.slices.written
+    assert "#EXT-X-ENDLIST" in (await asyncio.to_thread(bucket.read, f"{RECORDING_ID}_room-1.m3u8")).decode()
 
 
 async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket: Bucket, rtmp: RtmpServer) -> None:

@@ -465,6 +465,30 @@ def test_a_silent_channel_is_no_hang_while_media_is_written() -> None:
         assert story.then(snapshot(position=second * 1000), after=1.0).actions == []
 
 
+def test_a_rescue_that_takes_long_is_no_hang_whatever_the_process_that_died_had_told() -> None:
+    """What it shows is the account of a process that was recording; nothing is recorded any more."""
+    left = snapshot("Recording", position=5000, written=3, pending=2).snapshot
+    story = Story(wanted=desired("Stopped"), facts=Facts(captured=True, started_at=1, stopped_at=2, snapshot=left))
+    story.loaded()
+    for _ in range(200):
+        assert story.then(snapshot("Uploading", written=3, pending=2), after=1.0).actions == []
+
+
+def test_a_refused_rescue_is_tried_again_for_as_long_as_it_takes_and_one_that_dies_is_not() -> None:
+    """A refusal is an answer, and comes as long as the bucket is away; only who dies without one is counted."""
+    story = Story(wanted=desired("Stopped"), facts=Facts(captured=True, started_at=1, stopped_at=2)).loaded()
+    refusal = ProcessAnswered(answer="rescue", refusal="no", code=RecordingErrorCode.UPLOADER_FAILED)
+    for _ in range(10):
+        story.then(refusal, ProcessEnded(drained=False), LEFT_IN_ORDER)
+        assert story.orders() == []
+        assert story.then(Tick(), after=apply_event.RESCUE_RETRY_SECONDS).orders() == [Spawn()]
+        story.then(ProcessLoaded(extended=True))
+    for events in ((refusal, SIGKILLED), (refusal, SIGKILLED), (refusal, SIGKILLED), (SIGKILLED,)):
+        story.then(*events).then(Tick(), after=2.0).then(ProcessLoaded(extended=True))
+        assert not story.state.concluded
+    assert story.then(SIGKILLED, after=1.0).orders() == [Conclude()]
+
+
 @pytest.mark.parametrize("sends", [False, True])
 def test_a_stream_that_is_passed_through_and_sends_nothing_is_no_hang(*, sends: bool) -> None:
     """What is recorded as it is stands still while nobody sends; an engine that writes nothing of what comes hangs."""

@@ -73,6 +73,11 @@ impl Journal {
         Ok(prefixes)
     }
 
+    /// The line that a journal has for the fact.
+    pub fn line(record: &Record) -> std::io::Result<String> {
+        Ok(written(&serde_json::to_string(record)?))
+    }
+
     /// A journal that is written into the file, whatever that is.
     #[cfg(test)]
     #[must_use]
@@ -91,7 +96,7 @@ impl Journal {
     }
 
     fn write(&mut self, record: &Record) -> std::io::Result<()> {
-        let line = written(&serde_json::to_string(record)?);
+        let line = Self::line(record)?;
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
         self.length += line.len() as u64;

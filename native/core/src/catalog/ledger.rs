@@ -366,6 +366,13 @@ impl Ledger {
         (slices, bytes)
     }
 
+    /// How much media waits on the work volume alone.
+    #[must_use]
+    pub fn pending_milliseconds(&self) -> i64 {
+        let waits = |complete: &&Complete| !complete.delivered && !complete.backed_up;
+        self.slices.iter().filter_map(Slice::complete).filter(waits).map(Complete::milliseconds).sum()
+    }
+
     /// The slices up to the first that is not in the bucket: what a playlist may list while more may come.
     pub fn unbroken(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
         self.slices[..self.settled].iter().filter_map(|slice| Some((slice, slice.complete()?)))

@@ -33,20 +33,20 @@ pub struct DeliveryOptions {
     pub location: Option<BucketLocation>,
 }
 
-/// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `failed`, which
-/// hears what a store refuses, makes that an end.
+/// Returns once everything in the catalog is in the bucket, and nothing of it is here any more; or where `hear`, which is
+/// told what becomes of it, makes that an end.
 pub async fn deliver(
     catalog: &Arc<Catalog>,
     directory: &Path,
     options: &DeliveryOptions,
-    failed: impl Fn(Error) -> Result<(), Error>,
+    hear: impl FnMut(UploadEvent) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // A process that died before it had said what it records has recorded nothing.
     let Some(begun) = catalog.ledger().begun().cloned() else { return Ok(()) };
     resume::check_backup(&catalog.ledger(), options.backup.as_ref().map(|backup| &backup.target))?;
     stop(catalog, directory)?;
     let target = target(catalog, &begun, options)?;
-    let outcome = upload(catalog, target, directory, options, failed).await;
+    let outcome = upload(catalog, target, directory, options, hear).await;
     // What was told after the end is no failure any more.
     if !catalog.ledger().is_concluded() {
         return outcome;
@@ -83,7 +83,7 @@ async fn upload(
     target: Target,
     directory: &Path,
     options: &DeliveryOptions,
-    failed: impl Fn(Error) -> Result<(), Error>,
+    mut hear: impl FnMut(UploadEvent) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (to_upload_events, mut upload_events) = mpsc::unbounded_channel();
     // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
@@ -109,9 +109,8 @@ async fn upload(
     let first_error = async {
         while let Some(event) = upload_events.recv().await {
             match event {
-                UploadEvent::Failed(error) => failed(error)?,
                 UploadEvent::Broken(error) => return Err(error.into()),
-                _ => {}
+                event => hear(event)?,
             }
         }
         Ok(())

@@ -123,12 +123,12 @@ pub struct BucketHealth {
 }
 
 impl BucketHealth {
-    fn answers(&mut self, at: i64) {
+    pub fn answers(&mut self, at: i64) {
         *self = Self { state: BucketState::Ready, since: Some(at), ..Self::default() };
     }
 
     /// Another cause is the same failure going on.
-    fn fails(&mut self, cause: &'static str, message: String, at: i64) {
+    pub fn fails(&mut self, cause: &'static str, message: String, at: i64) {
         let since = self.since.filter(|_| self.state == BucketState::Failing).unwrap_or(at);
         *self = Self { state: BucketState::Failing, since: Some(since), cause: Some(cause), message };
     }

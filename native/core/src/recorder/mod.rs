@@ -13,6 +13,7 @@
 //! - `volume`: how full the work volume is.
 //! - `upload`: what brings the files into the bucket.
 //! - `resume`: a catalog that an earlier process died over.
+//! - `backup_journal`: the journal in the backup store, for what was concluded there by a process whose disk is gone.
 //! - `takeover`, `rescue`: what such processes left, looked for at the next start and by `cr_rescue`.
 //! - `rescued`: what `cr_status` says of those, meanwhile and after.
 //! - `delivery`: uploads one recording of theirs.
@@ -23,6 +24,7 @@
 
 pub mod arguments;
 mod attendance;
+mod backup_journal;
 pub mod c_strings;
 pub mod callbacks;
 pub mod capturing;

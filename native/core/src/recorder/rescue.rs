@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::Utc;
+
 use crate::broken_pipe;
 use crate::catalog::journal::Journal;
 use crate::catalog::Catalog;
@@ -12,13 +14,15 @@ use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
 use crate::recorder::delivery::{deliver, DeliveryOptions};
-use crate::recorder::recording_log;
+use crate::recorder::machine::{BucketHealth, UploadEvent};
 use crate::recorder::rescued::Shown;
 use crate::recorder::upload::backup_uploader::BackupStore;
+use crate::recorder::{backup_journal, recording_log};
 use crate::storage::credentials::Credentials;
 
 /// Returns once everything in the work directory that can be is in its bucket. Of a recording that cannot, the first reason
-/// is told; the error has them all, a line each, and the code of the first.
+/// is told; the error has them all, a line each, and the code of the first. Where there is a backup store, a bucket that
+/// fails is no reason before everything is in one of the two, or the backup store fails as well.
 pub fn rescue(document: &Document) -> Result<(), Error> {
     // The caller's thread is the host's; a connection that is reset must not end the host.
     std::thread::scope(|scope| {
@@ -52,6 +56,9 @@ fn rescue_here(document: &Document) -> Result<(), Error> {
     };
     let mut errors = Vec::new();
     for directory in directories(document)? {
+        if let Some(backup) = &options.backup {
+            runtime.block_on(backup_journal::restore(document, &directory, backup))?;
+        }
         let prefixes = Journal::prefixes(&directory).map_err(|error| unreadable(&directory, &error));
         for prefix in prefixes.unwrap_or_else(|error| {
             errors.push(error);
@@ -65,14 +72,53 @@ fn rescue_here(document: &Document) -> Result<(), Error> {
                     let catalog = Arc::new(catalog);
                     // Of several parts in a directory it is the document's own that can be asked for.
                     let id = id_of(&directory);
-                    let _shown = (prefix == document.file_prefix).then(|| Shown::new(id, &catalog));
-                    runtime.block_on(deliver(&catalog, &directory, &options, Err))
+                    let shown = (prefix == document.file_prefix).then(|| Shown::new(id, &catalog));
+                    let mut reporter = Reporter::new(shown, document.backup.is_some());
+                    runtime.block_on(deliver(&catalog, &directory, &options, |event| reporter.hear(event)))
                 })
                 .inspect_err(|error| recording_log::call_refused("cr_rescue", error));
             errors.extend(rescued.err().map(|error| naming(&directory, error)));
         }
     }
     all_of(&errors)
+}
+
+/// Shows what becomes of an upload, and decides which of its failures ends the rescue.
+struct Reporter {
+    shown: Option<Shown>,
+    bucket_health: BucketHealth,
+    has_backup: bool,
+    /// What the bucket refused first.
+    refused: Option<Error>,
+}
+
+impl Reporter {
+    fn new(shown: Option<Shown>, has_backup: bool) -> Self {
+        Self { shown, bucket_health: BucketHealth::default(), has_backup, refused: None }
+    }
+
+    /// An error ends the rescue.
+    fn hear(&mut self, event: UploadEvent) -> Result<(), Error> {
+        match event {
+            UploadEvent::Failed(error) if self.has_backup && error.code != Code::BackupFailed => {
+                self.refused.get_or_insert(error);
+            }
+            UploadEvent::Failed(error) => return Err(self.refused.take().unwrap_or(error)),
+            UploadEvent::BackedUp { .. } => return self.refused.take().map_or(Ok(()), Err),
+            UploadEvent::BucketAnswers => {
+                self.refused = None;
+                self.bucket_health.answers(Utc::now().timestamp_millis());
+            }
+            UploadEvent::BucketFails { cause, fact } => {
+                self.bucket_health.fails(cause, fact, Utc::now().timestamp_millis());
+            }
+            _ => return Ok(()),
+        }
+        if let Some(shown) = &self.shown {
+            shown.show_health(&self.bucket_health);
+        }
+        Ok(())
+    }
 }
 
 /// The error with the directory that it is about.

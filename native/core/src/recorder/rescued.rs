@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use crate::catalog::Catalog;
 use crate::locked::Locked;
-use crate::recorder::machine::State;
+use crate::recorder::machine::{BucketHealth, State};
 use crate::recorder::shared::snapshot_of_catalog;
 
 static ACCOUNTS: Mutex<BTreeMap<String, Account>> = Mutex::new(BTreeMap::new());
 
 enum Account {
-    UnderWay(Arc<Catalog>),
+    UnderWay(Arc<Catalog>, BucketHealth),
     /// The last snapshot: the catalog is given back, as another process may want it, and goes with the directory.
     Over(String),
 }
@@ -25,31 +25,46 @@ pub struct Shown {
 
 impl Shown {
     pub fn new(recording_id: String, catalog: &Arc<Catalog>) -> Self {
-        ACCOUNTS.locked().insert(recording_id.clone(), Account::UnderWay(Arc::clone(catalog)));
-        Self { recording_id, catalog: Arc::clone(catalog) }
+        let shown = Self { recording_id, catalog: Arc::clone(catalog) };
+        shown.show_health(&BucketHealth::default());
+        shown
+    }
+
+    /// Whether the bucket takes what is put.
+    pub fn show_health(&self, health: &BucketHealth) {
+        let account = Account::UnderWay(Arc::clone(&self.catalog), health.clone());
+        ACCOUNTS.locked().insert(self.recording_id.clone(), account);
     }
 }
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        let last = snapshot(&self.recording_id, &self.catalog);
+        let health = match ACCOUNTS.locked().get(&self.recording_id) {
+            Some(Account::UnderWay(_, health)) => health.clone(),
+            _ => BucketHealth::default(),
+        };
+        let last = snapshot(&self.recording_id, &self.catalog, health);
         ACCOUNTS.locked().insert(self.recording_id.clone(), Account::Over(last));
     }
 }
 
 /// The snapshot of a recording that is being rescued, or was.
 pub fn status(recording_id: &str) -> Option<String> {
-    let catalog = match ACCOUNTS.locked().get(recording_id)? {
-        Account::UnderWay(catalog) => Arc::clone(catalog),
+    let (catalog, health) = match ACCOUNTS.locked().get(recording_id)? {
+        Account::UnderWay(catalog, health) => (Arc::clone(catalog), health.clone()),
         Account::Over(last) => return Some(last.clone()),
     };
-    Some(snapshot(recording_id, &catalog))
+    Some(snapshot(recording_id, &catalog, health))
 }
 
-fn snapshot(recording_id: &str, catalog: &Catalog) -> String {
+fn snapshot(recording_id: &str, catalog: &Catalog, health: BucketHealth) -> String {
     let ledger = catalog.ledger();
-    let state = if ledger.is_concluded() { State::Uploaded } else { State::Uploading };
-    snapshot_of_catalog(recording_id, state, &ledger)
+    let state = match (ledger.is_concluded(), ledger.is_concluded_in_backup()) {
+        (true, _) => State::Uploaded,
+        (false, true) => State::BackedUp,
+        (false, false) => State::Uploading,
+    };
+    snapshot_of_catalog(recording_id, state, health, &ledger)
 }
 
 #[cfg(test)]

@@ -317,6 +317,7 @@ impl Session {
             self.shed();
             let full = self.volume.is_full();
             self.machine.set_volume_full(full);
+            self.shared.publish_bytes_left(self.volume.bytes_left());
         }
         if let Some(now) = self.capture.as_ref().map(|capture| capture.now()) {
             let gone = self.attendance.gone(now.0);

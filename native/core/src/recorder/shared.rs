@@ -85,6 +85,8 @@ struct SessionView {
     work_volume_full: bool,
     pause: Option<PauseStatus>,
     figures: CaptureFigures,
+    /// On the work volume, before recording pauses.
+    bytes_left: Option<u64>,
 }
 
 impl Shared {
@@ -141,6 +143,10 @@ impl Shared {
         self.view.locked().pause = pause;
     }
 
+    pub fn publish_bytes_left(&self, bytes_left: Option<u64>) {
+        self.view.locked().bytes_left = bytes_left;
+    }
+
     /// Has the files go elsewhere; the error says why they cannot.
     pub fn move_to(&self, location: BucketLocation) -> Result<(), Error> {
         let refused = |message| Error::new(Code::InvalidOperation, message);
@@ -183,10 +189,10 @@ impl Shared {
     }
 }
 
-/// The snapshot of a recording that nobody records any more: nothing but what its catalog says.
+/// The snapshot of a recording that nobody records any more: what its catalog says, and how the bucket is.
 #[must_use]
-pub fn snapshot_of_catalog(recording_id: &str, state: State, ledger: &Ledger) -> String {
-    let view = SessionView { state, ..SessionView::default() };
+pub fn snapshot_of_catalog(recording_id: &str, state: State, bucket_health: BucketHealth, ledger: &Ledger) -> String {
+    let view = SessionView { state, bucket_health, ..SessionView::default() };
     serde_json::to_string(&Snapshot::of(recording_id, view, ledger)).unwrap_or_default()
 }
 
@@ -206,6 +212,10 @@ struct Snapshot<'a> {
     gap_milliseconds: i64,
     gap_count: usize,
     gaps: Vec<SnapshotGap>,
+    /// Media that is on the work volume alone.
+    pending_milliseconds: i64,
+    /// What may still be written there before recording pauses; absent while nothing is recorded.
+    volume_free_bytes: Option<u64>,
     participants: Vec<Participant>,
     participant_count: usize,
     somebody_joined: bool,
@@ -267,6 +277,7 @@ impl<'a> Snapshot<'a> {
             gap_milliseconds: gaps.iter().map(|gap| gap.stop - gap.start).sum(),
             gap_count: gaps.len(),
             gaps: last(gaps).map(|gap| SnapshotGap { start: gap.start, stop: gap.stop, reason: gap.reason }).collect(),
+            pending_milliseconds: ledger.pending_milliseconds(),
             mp4: ledger.mp4().cloned(),
             ..Self::without_catalog(recording_id, view)
         }
@@ -285,6 +296,7 @@ impl<'a> Snapshot<'a> {
             failure_causes: view.failure_causes,
             pause: view.pause,
             work_volume_full: view.work_volume_full,
+            volume_free_bytes: view.bytes_left.filter(|_| view.state.captures()),
             position_milliseconds: milliseconds(view.figures.position),
             tick_lateness_microseconds: SnapshotLateness {
                 p50: microseconds(view.figures.tick_lateness_p50),

@@ -108,6 +108,16 @@ impl Volume {
         self.full.are_reached(&self.directory)
     }
 
+    /// How many bytes may still be written before recording pauses, by the account that leaves least; `None` where the volume
+    /// cannot be asked.
+    #[must_use]
+    pub fn bytes_left(&self) -> Option<u64> {
+        let left = |level: &Level, room: Room| room.free.saturating_sub(level.limits.reached.of(room.size));
+        let disk = left(&self.full.disk, self.directory.disk(&statvfs(&self.directory.path).ok()?));
+        let limit = self.directory.limit().ok()?.map(|room| left(&self.full.limit, room));
+        Some(limit.map_or(disk, |limit| limit.min(disk)))
+    }
+
     /// Whether what is not needed should make room.
     pub fn is_tight(&mut self) -> bool {
         self.tight.are_reached(&self.directory)
@@ -256,6 +266,9 @@ mod tests {
             let directory = WorkDirectory { path: directory.clone(), kind, most_bytes: Some(1000) };
             assert_eq!(directory.limit().unwrap(), Some(Room { free, size: 1000 }));
             assert!(directory.room().unwrap() <= free);
+            // A fifth of it stays free.
+            let left = Volume::new(directory.clone()).bytes_left().unwrap();
+            assert!(left <= free.saturating_sub(200), "{left}");
             assert_eq!(Volume::new(directory).is_tight(), free == 100);
         }
     }

@@ -9,7 +9,9 @@ from typing import Any, Final
 LEAST_INTERVAL_SECONDS: Final = 1.0
 LONGEST_SILENCE_SECONDS: Final = 30.0
 
-ALWAYS_MOVING: Final = frozenset({"positionMilliseconds", "recordedMilliseconds", "tickLatenessMicroseconds"})
+ALWAYS_MOVING: Final = frozenset(
+    {"positionMilliseconds", "recordedMilliseconds", "tickLatenessMicroseconds", "volumeFreeBytes"}
+)
 """Figures that differ in every snapshot of a live recording: did they count, each recording would call every second."""
 
 

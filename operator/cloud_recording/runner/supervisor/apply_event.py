@@ -118,12 +118,12 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
 
 _OF_FILES: Final = (
     *("playlist", "startTime", "stopTime", "slices", "bytes", "progressPercent", "lastDurableSliceTime"),
-    *("recordedMilliseconds", "gapMilliseconds", "gapCount", "gaps", "mp4"),
+    *("recordedMilliseconds", "pendingMilliseconds", "gapMilliseconds", "gapCount", "gaps", "mp4", "storage"),
 )
 
 
 def _with_files_of(last: Mapping[str, Any] | None, rescued: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The last snapshot of a process that died, with what a rescue has found of its files since."""
+    """The last snapshot of a process that died, with what a rescue has found of its files and their bucket since."""
     if last is None:
         return rescued
     return {**last, **{name: rescued[name] for name in _OF_FILES if name in rescued}}
@@ -242,7 +242,8 @@ def _after_rescue(state: State, event: ProcessAnswered) -> Step:
             type=CallbackName.UPLOADER_FAILURE, payload={"code": event.code, "message": event.refusal}
         )
         known = event.refusal == state.facts.rescue_failure
-        state = replace(state, facts=facts, rescue_hopeless=hopeless)
+        # Whatever becomes of a process that has answered, rescues do not die of what is left.
+        state = replace(state, facts=facts, rescue_hopeless=hopeless, rescue_crashes=0)
         return state, () if known else (failure,)
     snapshot = _all_uploaded(state.facts.snapshot)
     facts = replace(state.facts, upload=Outcome.UPLOADED, snapshot=snapshot)

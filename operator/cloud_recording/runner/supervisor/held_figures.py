@@ -22,6 +22,8 @@ FIGURES: Final = frozenset(
         "progressPercent",
         "lastDurableSliceTime",
         "recordedMilliseconds",
+        "pendingMilliseconds",
+        "volumeFreeBytes",
         "positionMilliseconds",
         "tickLatenessMicroseconds",
     }

@@ -23,6 +23,7 @@ from cloud_recording.runner.supervisor.part_actions import Send, Step
 from cloud_recording.runner.supervisor.part_state import Awaited, Ending, Facts, Moment, State
 
 RESCUE_CRASHES: Final = 3
+"""After so many processes in a row that died without an answer, another pod is the better try."""
 
 
 def terminated(state: State, now: Moment) -> State:
@@ -139,6 +140,26 @@ def reopened(facts: Facts) -> Facts:
     elif facts.stopped_at is None:
         return facts
     return replace(facts, ending=facts.ending or Ending.TERMINATED)
+
+
+def handed_over(facts: Facts, *, from_backup: bool) -> Facts:
+    """The facts from which another pod begins that is to deliver what the part's own left.
+
+    Capture is over, however it ended. Where the volume went with that pod, it is only known that something is left.
+    """
+    cut_off = facts.started_at is not None and facts.stopped_at is None
+    return replace(
+        facts,
+        captured=facts.captured or from_backup,
+        ending=facts.ending or (Ending.TERMINATED if cut_off else None),
+        stopped_at=facts.stopped_at or facts.started_at,
+        summary=None,
+        upload=None,
+        nothing_left=False,
+        unwritable=False,
+        message="",
+        applied_generation=None,
+    )
 
 
 def _left_something(summary: Summary) -> bool:

@@ -36,7 +36,8 @@ class PartStore:
         self.path = path
         self.outbox = Outbox(path, writer=Writer.SUPERVISOR)
         self._document = document
-        self.outbox.claim(owner, takes_over=takes_over)
+        self.is_new = self.outbox.claim(owner, takes_over=takes_over)
+        """Whether this owner has not had it before."""
 
     def facts(self) -> Facts:
         """What is known of the part from before."""

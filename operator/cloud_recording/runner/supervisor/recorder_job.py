@@ -68,8 +68,9 @@ class JobBuilder:
 
     def _rescued_to(self, mode: Mode, storage: Storage) -> dict[str, Any]:
         """A rescue takes from the journal where files go, unless nothing is stored there; a directory stays."""
-        moves = mode is Mode.RESCUE and storage.bucket is not None
-        return {"place": place_json(storage)} if moves else {}
+        if mode is not Mode.RESCUE or storage.bucket is None:
+            return {}
+        return {"place": place_json(storage), **({"fromBackup": True} if self._document.part.from_backup else {})}
 
     def streams_change(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
         """What an engine is told to have these participants."""

@@ -188,7 +188,9 @@ def _hang(state: State, now: Moment) -> str:
         return f"it gave no sign of life for {SILENCE_SECONDS:.0f} s"
     if state.ended:
         return ""
-    if state.engine_state == EngineState.RECORDING and now.monotonic - state.position_at > STALL_SECONDS:
+    # What a rescue shows of a process that died while it recorded is no promise of media.
+    records = state.mode is Mode.RECORD and state.engine_state == EngineState.RECORDING
+    if records and now.monotonic - state.position_at > STALL_SECONDS:
         return f"it wrote no media for {STALL_SECONDS:.0f} s"
     overdue = [item for item, since in state.awaited.items() if now.monotonic - since > ANSWER_SECONDS]
     return f"it did not {overdue[0]} within {ANSWER_SECONDS:.0f} s" if overdue else ""

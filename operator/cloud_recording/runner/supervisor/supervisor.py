@@ -29,7 +29,7 @@ from cloud_recording.runner.supervisor.clock import boot_id, now
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.mounts import POLL_SECONDS, Mounts, UnreadableMount, WatchedFile
 from cloud_recording.runner.supervisor.part_actions import Action, Begin, Conclude, EmitCallback, Kill, Send, Spawn
-from cloud_recording.runner.supervisor.part_end import reopened, summarise
+from cloud_recording.runner.supervisor.part_end import handed_over, reopened, summarise
 from cloud_recording.runner.supervisor.part_events import (
     DesiredSeen,
     Event,
@@ -93,10 +93,16 @@ class Supervisor:
         self._secrets = MountedSecrets(self._document, pod.mounts.secrets)
         self._jobs = JobBuilder(self._document, self._secrets, work=pod.work, scratch=pod.scratch)
         self._redactor = redactor
-        self._store = PartStore(outbox or pod.work / OUTBOX, self._document, owner=pod.pod_uid, takes_over=reopen)
+        rescues = self._document.part.rescue
+        self._store = PartStore(
+            outbox or pod.work / OUTBOX, self._document, owner=pod.pod_uid, takes_over=reopen or rescues
+        )
         self._outbox = self._store.outbox
         remembered = resumed(self._store.facts(), boot=boot_id(), now=now())
         facts = reopened(remembered) if reopen else remembered
+        if rescues and self._store.is_new:
+            facts = handed_over(facts, from_backup=self._document.part.from_backup)
+            self._store.write(facts)
         concluded = facts.summary is not None
         self._state = State(
             desired=pod.mounts.desired(),

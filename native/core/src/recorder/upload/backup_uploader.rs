@@ -13,20 +13,20 @@ use tokio::time::Instant;
 use crate::catalog::ledger::Ledger;
 use crate::catalog::manifest::{self, PlaylistFile};
 use crate::catalog::playlist;
-use crate::catalog::record::Record;
+use crate::catalog::record::{Begun, Record};
 use crate::config;
 use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::machine::UploadEvent;
-use crate::recorder::recording_log;
 use crate::recorder::upload::error::UploadError;
 use crate::recorder::upload::playlist_schedule::PlaylistSchedule;
 use crate::recorder::upload::queue::{self, CompleteSlice};
 use crate::recorder::upload::retry::RetryState;
 use crate::recorder::upload::slice_puts::SlicePuts;
 use crate::recorder::upload::slice_store::SliceStore;
+use crate::recorder::{backup_journal, recording_log};
 use crate::storage::credentials::Credentials;
-use crate::storage::failure::StoreError;
+use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::{self, ObjectKind, Store};
 use crate::storage::target::Target;
 
@@ -277,6 +277,7 @@ impl BackupUploader {
             if let Some(manifest) = manifest {
                 put_text(store.as_ref(), &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
             }
+            self.put_journal(store.as_ref(), &begun).await?;
             // A bucket that answers again concludes by itself.
             if self.outage.borrow().is_none() {
                 return Ok(());
@@ -285,6 +286,14 @@ impl BackupUploader {
         }
         self.reported = true;
         self.slice_store.tell(UploadEvent::BackedUp { playlist: name });
+        Ok(())
+    }
+
+    /// So that what is here comes home even if this disk does not.
+    async fn put_journal(&self, store: &dyn Store, begun: &Begun) -> Result<(), UploadError> {
+        let text = backup_journal::text(&self.slice_store.directory, &begun.file_prefix, &Record::ConcludedInBackup)
+            .map_err(|error| StoreError::new(StoreCause::LocalFile, format!("the journal: {error}")))?;
+        store.put(&names::journal(&begun.stem), ObjectKind::Manifest, Bytes::from(text)).await?;
         Ok(())
     }
 

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a part's pod left: which of it another pod delivers, when that pod is made, and what is said meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.recording import CloudRecording
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, Gap, Outcome, Part, PartState
+from cloud_recording.domain import conditions, names, parts, rescue
+from cloud_recording.domain.apply_callbacks import apply_callbacks
+from cloud_recording.domain.decide import decide
+from cloud_recording.domain.decision import Decision
+from cloud_recording.domain.pod_documents import recording_document
+from cloud_recording.domain.pod_view import PodView
+from tests.unit.domain.builders import (
+    NOW,
+    SETTINGS,
+    UID,
+    a_callback,
+    a_part,
+    a_pod,
+    a_recording,
+    a_snapshot,
+    a_summary,
+    after,
+    context,
+    milliseconds,
+    pod_name,
+    pods,
+)
+
+CLAIM = {"persistentVolumeClaim": {"size": "1Gi"}}
+SPARE = {"bucket": "spare", "endpoint": "https://s3.elsewhere.com", "credentials": {"secretRef": {"name": "spare"}}}
+WAITS = Amounts(written=4, uploaded=1, pending=3)
+AWAY = Amounts(written=4, uploaded=1, backed_up=3)
+RECORDED: dict[str, Any] = {
+    "engine_extended": True,
+    "create_time": NOW,
+    "start_time": NOW,
+    "stop_time": after(15),
+    "end_time": after(60),
+    "recorded_milliseconds": 60_000,
+    "pending_milliseconds": 45_000,
+    "slices": WAITS,
+}
+LOST: dict[str, Any] = {**RECORDED, "state": PartState.LOST, "lost": True, "reason": Reason.NODE_LOST}
+INCOMPLETE: dict[str, Any] = {**RECORDED, "state": PartState.CONCLUDED, "outcome": Outcome.INCOMPLETE}
+BACKED_UP: dict[str, Any] = {
+    **RECORDED,
+    "state": PartState.CONCLUDED,
+    "outcome": Outcome.BACKED_UP,
+    "slices": AWAY,
+    "pending_milliseconds": 0,
+    "backup_playlist": "p.m3u8",
+}
+NOTHING: dict[str, Any] = {**LOST, "start_time": None, "slices": Amounts()}
+SOON = after(61)
+RESCUER = names.pod_name(recording="stand-up", uid=UID, part=0, rescue=1)
+
+
+def rescued(**fields: Any) -> Part:
+    """A lost part whose rescuing pod was seen."""
+    known = {**LOST, "state": PartState.RESCUING, "pod": RESCUER, "rescues": 1, "rescue_time": after(60)}
+    return a_part(**{**known, **fields})
+
+
+def look(recording: CloudRecording, around: Mapping[str, PodView] | None = None, *, now: datetime = SOON) -> Decision:
+    return decide(recording, around or {}, now=now, context=context())
+
+
+def ready(status: CloudRecordingStatus) -> tuple[Reason, str]:
+    found = conditions.get(status, ConditionType.READY)
+    assert found is not None
+    return found.reason, found.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "part", "state"),
+    [
+        pytest.param({"work": CLAIM}, LOST, PartState.RESCUING, id="what a lost pod left is on its claim"),
+        pytest.param({"work": CLAIM}, INCOMPLETE, PartState.RESCUING, id="and so is what a drained one left"),
+        pytest.param({}, LOST, PartState.LOST, id="an emptyDir went with its pod"),
+        pytest.param({}, INCOMPLETE, PartState.CONCLUDED, id="however that ended"),
+        pytest.param({"backup": SPARE}, BACKED_UP, PartState.RESCUING, id="what is in the backup comes home"),
+        pytest.param(
+            {"backup": SPARE},
+            {**LOST, "slices": AWAY},
+            PartState.LOST,
+            id="but not what was never concluded there: its index went with the pod",
+        ),
+        pytest.param({"work": CLAIM}, NOTHING, PartState.LOST, id="nothing was recorded"),
+        pytest.param({"work": CLAIM}, {**LOST, "reason": Reason.DISCARDED}, PartState.LOST, id="it was thrown away"),
+        pytest.param({"work": CLAIM}, {**LOST, "engine_extended": False}, PartState.LOST, id="no such engine"),
+        pytest.param(
+            {"work": CLAIM, "backup": SPARE},
+            {**INCOMPLETE, "outcome": Outcome.UPLOADED, "slices": Amounts(written=4, uploaded=4)},
+            PartState.CONCLUDED,
+            id="everything is in the bucket",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_rescued(spec: dict[str, Any], part: dict[str, Any], state: PartState) -> None:
+    decision = look(a_recording().spec(**spec).stopped().parts(a_part(**part)).build())
+    assert decision.status.parts[0].state is state
+    finished = conditions.is_true(decision.status, ConditionType.FINISHED)
+    assert finished is (state in parts.OVER)
+    assert ("CreatePod" in [type(action).__name__ for action in decision.actions]) is not finished
+
+
+def test_a_claim_is_waited_for_until_kubernetes_has_ended_its_pod() -> None:
+    """Nothing is forced: the status names the node, and the taint by which a person says that it is off for good."""
+    recording = a_recording().spec(work=CLAIM).stopped().parts(a_part(**LOST)).build()
+    silent = look(recording, pods(a_pod().on_a_silent_node(NOW)))
+    assert silent.status.parts[0].state is PartState.AWAITING_RESCUE
+    assert [type(action).__name__ for action in silent.actions] == ["DeletePod", "ReleasePod"]
+    reason, message = ready(silent.status)
+    assert reason is Reason.RESCUING
+    assert "'node-1': bring the node back" in message
+    assert "kubectl taint node node-1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute" in message
+    waiting = a_recording().spec(work=CLAIM).stopped().status(silent.status).build()
+    still = look(waiting, pods(a_pod().on_a_silent_node(NOW).deleted().released()))
+    assert not still.actions
+    gone = look(waiting)
+    assert (gone.status.parts[0].pod, gone.status.parts[0].pod_uid) == (RESCUER, None)
+    assert [type(action).__name__ for action in gone.actions] == ["CreatePod"]
+    assert recording_document(waiting, gone.status.parts[0], SETTINGS).part.rescue
+
+
+def test_another_part_records_while_one_is_rescued() -> None:
+    recording = a_recording().spec(work=CLAIM).parts(a_part(**LOST)).build()
+    states = [part.state for part in look(recording, now=after(70)).status.parts]
+    assert states == [PartState.RESCUING, PartState.PLANNED]
+
+
+def test_a_rescue_that_is_lost_itself_is_made_again_later_each_time() -> None:
+    first = a_recording().spec(work=CLAIM).stopped().parts(rescued(rescue_time=after(60))).build()
+    lost = look(first)
+    assert lost.status.parts[0].state is PartState.AWAITING_RESCUE
+    assert (lost.status.parts[0].end_time, lost.status.parts[0].reason) == (after(60), Reason.NODE_LOST)
+    assert lost.requeue_after is not None
+    again = a_recording().spec(work=CLAIM).stopped().status(lost.status).build()
+    assert look(again, now=after(62)).status.parts[0].state is PartState.AWAITING_RESCUE
+    later = look(again, now=after(61) + lost.requeue_after).status.parts[0]
+    assert (later.state, later.rescues) == (PartState.RESCUING, 2)
+    pauses = [rescue.BACKOFF.after(number, spread=0.0) for number in range(1, 9)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == rescue.BACKOFF.most_seconds
+
+
+def test_what_a_rescue_tells_completes_the_part_and_leaves_how_it_ended() -> None:
+    """Counts, media and the gap behind it become what they are; that it was lost stays, so another part follows."""
+    gap = Gap(start_time=after(15), stop_time=after(90), reason="part 0 ended with NodeLost")
+    status = CloudRecordingStatus(
+        parts=(rescued(), a_part(1, start_time=after(90), state=PartState.RECORDING)), gaps=(gap,)
+    )
+    half = {"slices": {"written": 5, "uploaded": 3, "pending": 2}, "pendingMilliseconds": 30_000}
+    told = [
+        # What the lost pod had not told any more is on the claim, too.
+        a_callback("RecordingStarted", 1),
+        a_callback("Snapshot", 2, snapshot=a_snapshot(state="Uploading", **half)),
+    ]
+    during = apply_callbacks(status, number=0, callbacks=told, received_at=after(100))
+    assert (during.parts[0].state, during.parts[0].slices.pending) == (PartState.RESCUING, 2)
+    assert (during.parts[0].pending_milliseconds, during.parts[0].stop_time) == (30_000, after(15))
+    summary = a_summary(
+        "Drained",
+        slices={"written": 5, "uploaded": 5},
+        recordedMilliseconds=75_000,
+        stopTime=milliseconds(after(75)),
+        nothingLeft=True,
+    )
+    finished = a_callback("Finished", 3, summary=summary.model_dump(by_alias=True, mode="json"))
+    over = apply_callbacks(during, number=0, callbacks=[finished], received_at=after(101))
+    part = over.parts[0]
+    assert (part.state, part.outcome, part.reason) == (PartState.CONCLUDED, Outcome.UPLOADED, Reason.NODE_LOST)
+    assert (part.recorded_milliseconds, part.stop_time, part.nothing_left) == (75_000, after(75), True)
+    assert [(one.start_time, one.stop_time) for one in over.gaps] == [(after(75), after(90))]
+    ended = a_recording().spec(work=CLAIM).stopped().parts(part).build()
+    assert ready(look(ended).status)[0] is Reason.COMPLETED
+    goes_on = look(a_recording().spec(work=CLAIM).parts(part).build(), now=after(3600))
+    assert [one.state for one in goes_on.status.parts] == [PartState.CONCLUDED, PartState.PLANNED]
+
+
+def test_files_that_stay_in_the_backup_for_more_than_five_minutes_are_overdue() -> None:
+    recording = a_recording().spec(backup=SPARE).stopped().parts(a_part(**BACKED_UP)).build()
+    early = look(recording)
+    assert ready(early.status)[0] is Reason.BACKED_UP
+    assert early.requeue_after is not None
+    late = look(
+        a_recording().spec(backup=SPARE).stopped().status(early.status).build(), now=after(61) + early.requeue_after
+    )
+    assert ready(late.status)[0] is Reason.BACKUP_OVERDUE
+    assert recording_document(recording, early.status.parts[0], SETTINGS).part.from_backup
+
+
+@pytest.mark.parametrize(("asked", "reason"), [(True, Reason.DISCARDED), (False, Reason.DEADLINE_EXCEEDED)])
+def test_a_rescue_is_given_up_by_the_deadline_or_the_annotation_alone(*, asked: bool, reason: Reason) -> None:
+    builder = a_recording().spec(work=CLAIM, deletionDeadlineSeconds=100).deleted(NOW).parts(rescued())
+    recording = (builder.discarded() if asked else builder).build()
+    around = {RESCUER: a_pod().running().build()}
+    if not asked:
+        assert not conditions.is_true(look(recording, now=after(99)).status, ConditionType.FINISHED)
+    decision = look(recording, around, now=after(100))
+    assert ready(decision.status)[0] is reason
+    assert decision.status.parts[0].reason is reason
+
+
+@pytest.mark.parametrize(("ended", "known"), [(LOST, " when it was last heard of"), (INCOMPLETE, "")])
+def test_what_an_empty_dir_lost_is_stated_in_seconds(ended: dict[str, Any], known: str) -> None:
+    """A pod that ended in order told what it left; of another it may be some more, or less."""
+    decision = look(a_recording().stopped().parts(a_part(**{**ended, "message": "the pod is gone"})).build())
+    part = decision.status.parts[0]
+    stated = f"45 s of media that were in no store{known} are gone with its work volume"
+    assert part.message == f"the pod is gone; {stated}"
+    assert (decision.status.recorded_seconds, part.pending_milliseconds) == (15, 0)
+
+
+def test_an_empty_dir_is_not_said_to_be_gone_for_good_while_its_node_may_come_back() -> None:
+    recording = a_recording().stopped().parts(a_part(**{**LOST, "message": "silence"})).build()
+    part = look(recording, pods(a_pod().on_a_silent_node(NOW))).status.parts[0]
+    assert part.message is not None
+    assert part.message.endswith("are gone with its work volume, unless node 'node-1' comes back")
+
+
+def test_every_rescue_has_a_pod_of_its_own_and_all_of_them_one_claim() -> None:
+    assert len({RESCUER, pod_name(), names.pod_name(recording="stand-up", uid=UID, part=0, rescue=2)}) == 3
+    assert names.claim_name(recording="stand-up", uid=UID, part=0) == pod_name()
