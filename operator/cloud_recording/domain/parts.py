@@ -173,7 +173,7 @@ def _end_of(part: Part, summary: Summary) -> dict[str, object]:
     reason = part.reason if part.lost else _concluding_reason(part, summary)
     return {
         "outcome": summary.outcome,
-        "error_code": summary.code or part.error_code,
+        "error_code": _concluding_code(part, summary),
         "reason": reason,
         # Words of before belong to the reason that they were told with.
         "message": summary.message or (part.message if reason is not None else None),
@@ -190,6 +190,13 @@ def _with_gap_from(status: CloudRecordingStatus, before: Part, after: Part) -> C
     )
     kept = tuple(gap for gap in moved if gap.stop_time is None or gap.start_time < gap.stop_time)
     return status.model_copy(update={"gaps": kept})
+
+
+def _concluding_code(part: Part, summary: Summary) -> int | None:
+    if summary.outcome is Outcome.DRAINED:
+        # Recorders of earlier releases tell one of a part that had not begun to capture.
+        return None
+    return summary.code or part.error_code
 
 
 def _concluding_reason(part: Part, summary: Summary) -> Reason | None:

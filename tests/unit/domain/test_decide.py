@@ -16,6 +16,7 @@ from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import conditions, parts
+from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import AnnotatePod, Decision
 from cloud_recording.domain.desired_state import duration_left
@@ -25,6 +26,7 @@ from cloud_recording.domain.pod_view import PodView
 from tests.unit.domain.builders import (
     NOW,
     SETTINGS,
+    a_callback,
     a_part,
     a_pod,
     a_recording,
@@ -673,6 +675,22 @@ def test_parts_beyond_the_list_are_kept_as_totals() -> None:
     assert settled.slices is not None
     assert (settled.slices.uploaded, settled.recorded_seconds) == (150, 2250)
     assert (settled.gap_seconds, settled.gap_count) == (240, 24)
+
+
+@pytest.mark.parametrize("code", [None, 435], ids=["this release", "an earlier release"])
+def test_another_part_follows_one_that_was_drained_before_it_recorded(code: int | None) -> None:
+    """A node is drained while the recording waits for a Secret, or while everybody refuses it."""
+    summary = {"recordingId": "1" * 32, "part": 0, "outcome": "Drained", "code": code, "nothingLeft": True}
+    waiting = a_recording().parts(a_part(state=PartState.STARTING, create_time=NOW)).build()
+    status = apply_callbacks(
+        waiting.status,
+        number=0,
+        callbacks=[a_callback("Finished", at=after(60), summary=summary)],
+        received_at=after(60),
+    )
+    decision = decide(a_recording().status(status).build(), {}, now=after(60), context=context())
+    assert (gist(decision).finished, len(decision.status.parts)) == (False, 2)
+    assert decision.status.last_error is None
 
 
 def test_a_later_part_is_handed_what_is_left_of_the_longest_duration() -> None:

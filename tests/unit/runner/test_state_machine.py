@@ -323,6 +323,13 @@ def test_a_pod_that_is_drained_while_everybody_refuses_leaves_the_recording_to_a
     story = refused(Story().loaded())
     assert story.then(Terminate()).orders() == [Conclude()]
     assert story.outcome is Outcome.DRAINED
+    assert summary_of(story).code is None
+
+
+def test_a_pod_that_is_drained_while_it_waits_for_a_secret_leaves_the_recording_to_another() -> None:
+    story = Story().loaded(missing=MISSING).then(Terminate())
+    story.then(ProcessEnded(drained=False), LEFT_IN_ORDER)
+    assert (summary_of(story).outcome, summary_of(story).code) == (Outcome.DRAINED, None)
 
 
 def test_a_refusal_is_an_end_where_a_person_looks_on() -> None:

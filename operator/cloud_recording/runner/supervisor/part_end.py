@@ -106,12 +106,11 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
     snapshot = Snapshot.model_validate(facts.snapshot) if facts.snapshot else None
     slices = snapshot.slices if snapshot else Amounts()
     outcome = outcome_of(facts, pending=slices.pending)
-    nothing = not facts.captured and outcome is not Outcome.FATAL
     return Summary(
         recording_id=document.recording_id,
         part=document.part.number,
         outcome=outcome,
-        code=RecordingErrorCode.NO_RECORDED_DATA if nothing else facts.code,
+        code=_code_of(facts, outcome),
         message=_message(facts, snapshot, outcome) or None,
         slices=slices,
         bytes=snapshot.bytes if snapshot else Amounts(),
@@ -125,6 +124,15 @@ def summarise(facts: Facts, document: RecordingDocument, *, last_sequence: int) 
         mp4=snapshot.mp4 if snapshot else None,
         nothing_left=_delivered(facts) and not slices.pending and not facts.unwritable,
     )
+
+
+def _code_of(facts: Facts, outcome: Outcome) -> int | None:
+    if outcome is Outcome.DRAINED:
+        # Its pod was to end, whatever the channel was like: no failure, and nothing that another part would repeat.
+        return None
+    if not facts.captured and outcome is not Outcome.FATAL:
+        return RecordingErrorCode.NO_RECORDED_DATA
+    return facts.code
 
 
 def reopened(facts: Facts) -> Facts:
