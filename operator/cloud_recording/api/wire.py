@@ -192,11 +192,9 @@ class EngineError(RecordModel):
     message: Message = ""
 
 
-class Snapshot(RecordModel):
-    """The engine's account of itself (`cr_status`): totals and tails, so that any one snapshot stands alone."""
+class FileFigures(RecordModel):
+    """What follows from a recording's files and their stores, so that whoever rescues them counts it anew."""
 
-    state: EngineState
-    recording_id: RecordingId
     playlist: str | None = None
     start_time: Milliseconds | None = None
     stop_time: Milliseconds | None = None
@@ -205,23 +203,30 @@ class Snapshot(RecordModel):
     progress_percent: Annotated[int, Field(ge=0, le=100)] = 0
     last_durable_slice_time: Milliseconds | None = None
     recorded_milliseconds: Milliseconds = 0
+    pending_milliseconds: Milliseconds = 0
     gap_milliseconds: Milliseconds = 0
     gap_count: Count = 0
     gaps: Tail[GapRecord] = ()
-    pending_milliseconds: Milliseconds = 0
+    storage: StorageRecord | None = None
+    mp4: MP4Record | None = None
+
+
+class Snapshot(FileFigures):
+    """The engine's account of itself (`cr_status`): totals and tails, so that any one snapshot stands alone."""
+
+    state: EngineState
+    recording_id: RecordingId
     volume_free_bytes: Count | None = None
     participants: Tail[ParticipantRecord] = ()
     participant_count: Count = 0
     somebody_joined: bool = False
     in_channel: bool | None = None
     """Whether the recorder is in the room, where the channel is one; not told where that is not known."""
-    storage: StorageRecord | None = None
     pause: PauseRecord | None = None
     work_volume_full: bool = False
     position_milliseconds: Milliseconds = 0
     tick_lateness_microseconds: TickLateness = TickLateness()
     last_error: EngineError | None = None
-    mp4: MP4Record | None = None
 
 
 class Summary(RecordModel):

@@ -18,7 +18,7 @@ from cloud_recording.api.channel import Stream
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
-from cloud_recording.api.wire import DesiredState, EngineState
+from cloud_recording.api.wire import DesiredState, EngineState, FileFigures
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.callback_names import CallbackName, callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
@@ -116,10 +116,7 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
     return replace(state, facts=replace(state.facts, snapshot=snapshot))
 
 
-_OF_FILES: Final = (
-    *("playlist", "startTime", "stopTime", "slices", "bytes", "progressPercent", "lastDurableSliceTime"),
-    *("recordedMilliseconds", "pendingMilliseconds", "gapMilliseconds", "gapCount", "gaps", "mp4", "storage"),
-)
+_OF_FILES: Final = tuple(field.alias or name for name, field in FileFigures.model_fields.items())
 
 
 def _with_files_of(last: Mapping[str, Any] | None, rescued: Mapping[str, Any]) -> Mapping[str, Any]:
