@@ -143,17 +143,12 @@ class Process:
             self.process.send_signal(number)
 
 
-_NAMES: Final = frozenset(
-    [
-        *("connecting", "started", "stopped", "uploaded", "backed-up", "progress"),
-        *("recorder-failure", "uploader-failure", "fatal", "refused"),
-    ]
-)
+_CALLBACK: Final = re.compile(rf"^(?!created|status)([a-z-]+) {RECORDING_ID}\b|^(refused) ", re.MULTILINE)
+"""A line of the program's about a callback, whichever, or that no recorder was made."""
 
 
 def _callbacks(output: str) -> list[str]:
-    firsts = [line.split(" ", 1)[0] for line in output.splitlines()]
-    return [word for word in firsts if word in _NAMES]
+    return [told or refused for told, refused in _CALLBACK.findall(output)]
 
 
 class Library(Process):

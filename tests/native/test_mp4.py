@@ -140,7 +140,9 @@ def test_an_mp4_that_cannot_be_made_is_told_and_the_recording_is_complete_withou
         recorder.stop()
         assert recorder.wait() == 0
     reason = (
-        f"{first} is not where it was stored any more" if way == "gone" else "the access key may not (s3:GetObject)"
+        f"{first} is not where it was stored any more"
+        if way == "gone"
+        else "takes the access key's right to get objects (s3:GetObject)"
     )
     (told,) = [line for line in recorder.lines if line.startswith("uploader-failure")]
     assert "no MP4 was made: " in told

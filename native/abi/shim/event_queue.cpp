@@ -10,13 +10,6 @@
 
 namespace shim {
 
-namespace {
-
-constexpr std::int32_t kFirstCode = 430;
-constexpr std::int32_t kLastCode = 442;
-
-}  // namespace
-
 EventQueue::EventQueue() : slots_(kCapacity), kinds_{}, fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (fd_ < 0) {
     throw std::system_error(errno, std::generic_category(), "eventfd");

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "IAgoraCloudRecording.h"
 #include "shim.h"
 
 namespace shim {
@@ -37,8 +38,10 @@ class EventQueue {
 
  private:
   static constexpr std::size_t kOrdinary = 256;
-  // Codes 430..442, Ok and one class for whatever else an engine invents.
-  static constexpr std::size_t kCodes = 15;
+  // Those of the interface, Ok and one class for whatever else an engine invents.
+  static constexpr std::int32_t kFirstCode = agora::cloud_recording::kRecordingErrorConnectError;
+  static constexpr std::int32_t kLastCode = agora::cloud_recording::kRecordingErrorGeneralError;
+  static constexpr std::size_t kCodes = kLastCode - kFirstCode + 3;
   static constexpr std::size_t kKinds = SHIM_EVENT_TYPES * kCodes;
   static constexpr std::size_t kCapacity = kOrdinary + kKinds;
 

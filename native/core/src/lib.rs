@@ -9,6 +9,7 @@
 mod broken_pipe;
 pub mod capture;
 pub mod catalog;
+mod causes;
 pub mod config;
 mod durable;
 pub mod error;

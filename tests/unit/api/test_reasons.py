@@ -13,7 +13,15 @@ import yaml
 
 from cloud_recording.api.crd import cloud_recording_crd
 from cloud_recording.api.error_facts import ERRORS
-from cloud_recording.api.reasons import REASONS, STORAGE_REASONS, ConditionType, Reason, Remedy
+from cloud_recording.api.reasons import (
+    FINAL_FAILURES,
+    REASONS,
+    RECORDER_CAUSES,
+    STORAGE_REASONS,
+    ConditionType,
+    Reason,
+    Remedy,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 REMEDIES = [
@@ -75,6 +83,12 @@ def test_the_engines_words_for_a_failing_bucket_are_reasons() -> None:
     source = (ROOT / "native" / "core" / "src" / "storage" / "failure.rs").read_text()
     body = source.partition("pub fn word(")[2].partition("\n    }\n")[0]
     assert set(re.findall('=> "([A-Za-z]+)"', body)) == {reason.value for reason in STORAGE_REASONS}
+
+
+def test_the_recorders_words_for_other_causes_are_reasons() -> None:
+    """Promise: what the library tells by a word of its own is told by that reason, and is not taken for its code's."""
+    source = (ROOT / "native" / "core" / "src" / "causes.rs").read_text()
+    assert set(re.findall('&str = "([A-Za-z0-9]+)"', source)) == RECORDER_CAUSES | FINAL_FAILURES
 
 
 def test_what_follows_from_a_reason_is_said_in_its_row_alone() -> None:

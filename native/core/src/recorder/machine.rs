@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::capture::api::{CaptureEvent, TrackKind};
 use crate::catalog::record::Expected;
+use crate::causes;
 use crate::error::{Code, Error};
 use crate::recorder::callbacks::Callback;
 use crate::recorder::participants::{ParticipantIssue, Participants};
@@ -51,7 +52,7 @@ impl Pause {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Asked => "Paused",
-            Self::WorkVolumeFull => "WorkVolumeFull",
+            Self::WorkVolumeFull => causes::WORK_VOLUME_FULL,
             Self::NotInChannel => "NotInChannel",
         }
     }
@@ -420,7 +421,7 @@ impl Machine {
             self.apply_pause();
             if full {
                 let message = "the work volume is nearly full: recording pauses until uploads have made room";
-                self.note_cause(message, Pause::WorkVolumeFull.reason(), message.to_owned());
+                self.note_cause(message, causes::WORK_VOLUME_FULL, message.to_owned());
                 self.recorder_failure(Code::RecorderFailed, message.to_owned());
             }
         }

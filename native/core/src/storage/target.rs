@@ -103,6 +103,15 @@ impl Target {
         }
     }
 
+    /// What whoever puts files there lacks who may not read them back.
+    #[must_use]
+    pub fn right_to_read(&self) -> &'static str {
+        match self {
+            Self::Bucket(_) => "the access key's right to get objects (s3:GetObject)",
+            Self::Directory(_) => "the right of the recorder's user to read there",
+        }
+    }
+
     /// The location in words.
     #[must_use]
     pub fn location(&self) -> String {

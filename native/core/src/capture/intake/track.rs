@@ -8,6 +8,7 @@ use crate::capture::av::scale::ScaleError;
 use crate::capture::av::AvError;
 use crate::capture::canvas::Unpaintable;
 use crate::capture::room::Undecrypted;
+use crate::causes;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackFailure {
@@ -42,7 +43,7 @@ impl fmt::Display for TrackFailure {
 impl TrackFailure {
     /// In one word for programs, where somebody can do something about it.
     pub fn cause(&self) -> Option<&'static str> {
-        matches!(self, Self::Encrypted(_)).then_some("DecryptionFailed")
+        matches!(self, Self::Encrypted(_)).then_some(causes::DECRYPTION_FAILED)
     }
 }
 

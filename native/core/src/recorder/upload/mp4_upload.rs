@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::catalog::ledger::{self, Ledger};
 use crate::catalog::record::Record;
+use crate::causes;
 use crate::log;
 use crate::mp4::{self, SliceInput};
 use crate::names;
@@ -94,7 +95,7 @@ impl Mp4Job {
         // An empty recording was told already.
         if !self.slices.is_empty() {
             let message = format!("no MP4 was made: {reason}. Slices and playlist are complete without it");
-            slice_store.tell_given_up("MP4NotMade", message);
+            slice_store.tell_given_up(causes::MP4_NOT_MADE, message);
         }
     }
 
@@ -203,21 +204,21 @@ async fn provide(
     store: &dyn Store,
 ) -> Result<SliceInput, Mp4UploadError> {
     let temporary = !is_here(slice, slice_store);
-    let path = slice_store.directory.join(&slice.file);
     if temporary {
-        fetch(slice, store, &path).await?;
+        fetch(slice, slice_store, store).await?;
     }
+    let path = slice_store.directory.join(&slice.file);
     Ok(SliceInput { path, ticks: slice.complete.ticks, temporary })
 }
 
-async fn fetch(slice: &CompleteSlice, store: &dyn Store, path: &Path) -> Result<(), Mp4UploadError> {
+async fn fetch(slice: &CompleteSlice, slice_store: &SliceStore, store: &dyn Store) -> Result<(), Mp4UploadError> {
     let CompleteSlice { file, complete, .. } = slice;
-    let sha256 = store.get_file(file, complete.bytes, path).await.map_err(|failure| match failure.cause {
-        StoreCause::AccessDenied => Mp4UploadError::Never(
-            "slices that are not on the work volume any more would have to be read back, which the access key may not \
-             (s3:GetObject)"
-                .to_owned(),
-        ),
+    let path = slice_store.directory.join(file);
+    let sha256 = store.get_file(file, complete.bytes, &path).await.map_err(|failure| match failure.cause {
+        StoreCause::AccessDenied => Mp4UploadError::Never(format!(
+            "slices that are not on the work volume any more would have to be read back, which takes {}",
+            right_to_read(slice_store)
+        )),
         StoreCause::FileGone => Mp4UploadError::Never(format!("{file} is not where it was stored any more")),
         _ => failure.into(),
     })?;
@@ -226,6 +227,10 @@ async fn fetch(slice: &CompleteSlice, store: &dyn Store, path: &Path) -> Result<
     } else {
         Err(Mp4UploadError::Never(format!("{file} is not what was stored under its name")))
     }
+}
+
+fn right_to_read(slice_store: &SliceStore) -> &'static str {
+    slice_store.catalog.ledger().begun().map_or("the right to read", |begun| begun.target.right_to_read())
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub fn moved(ledger: &Ledger, location: &BucketLocation) -> Result<Target, Error
     let refused = |message: String| Err(Error::new(Code::InvalidOperation, message));
     let Some(begun) = ledger.begun() else { return refused("nothing is being recorded".to_owned()) };
     let Some(target) = begun.target.moved(location) else {
-        return refused(format!("its files go to {}, and a directory stays what it is", begun.target.location()));
+        let (location, kind) = (begun.target.location(), begun.target.noun());
+        return refused(format!("its files go to {location}, and a {kind} stays what it is"));
     };
     if target == begun.target {
         return Ok(target);

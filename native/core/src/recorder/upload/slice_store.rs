@@ -13,6 +13,7 @@ use crate::capture::api::UtcMillis;
 use crate::catalog::ledger::{DamagedSlice, Mp4State};
 use crate::catalog::record::Record;
 use crate::catalog::{Catalog, CatalogError};
+use crate::causes;
 use crate::error::{Code, Error};
 use crate::names;
 use crate::recorder::machine::UploadEvent;
@@ -66,8 +67,8 @@ impl SliceStore {
             "{}: its content is not what was written; the recording has a gap there, and what was found is kept as {aside}",
             slice.file
         );
-        self.tell_given_up("FileDamaged", message);
-        self.write(gap(slice, "FileDamaged"))?;
+        self.tell_given_up(causes::FILE_DAMAGED, message);
+        self.write(gap(slice, causes::FILE_DAMAGED))?;
         self.write(Record::Damaged { file: slice.file.clone(), aside: aside.clone(), bytes, sha256 })?;
         // Where this fails, it is done when the file is looked for.
         let _ = std::fs::rename(&path, self.directory.join(aside));
@@ -117,8 +118,8 @@ impl SliceStore {
     fn give_up(&self, slice: &CompleteSlice, why: &str) -> Result<(), CatalogError> {
         let file = &slice.file;
         let message = format!("{file}: {why}; the recording has a gap there");
-        self.tell_given_up("FileLost", message);
-        self.write(gap(slice, "FileLost"))?;
+        self.tell_given_up(causes::FILE_LOST, message);
+        self.write(gap(slice, causes::FILE_LOST))?;
         self.write(Record::Empty { file: file.clone() })
     }
 

@@ -312,9 +312,9 @@ impl UploadLoop {
     fn deliver(&mut self, slice: &CompleteSlice, proof: Proof) -> Result<(), UploadError> {
         let unproved = proof == Proof::Word;
         if unproved && !std::mem::replace(&mut self.unproved_logged, true) {
-            let location = self.target.location();
-            tracing::warn!(place = %location, "the store's answers prove nothing of what it holds, and the key may not read: files are \
-                taken for delivered on its word; let the key get objects (s3:GetObject)");
+            let (location, missing) = (self.target.location(), self.target.right_to_read());
+            tracing::warn!(place = %location, "the store's answers prove nothing of what it holds, and reading is denied: files are taken \
+                for delivered on its word; it takes {missing} to prove more");
         }
         let set_aside = self.slice_store.catalog.ledger().is_set_aside(&slice.file);
         self.slice_store.write(Record::Delivered { file: slice.file.clone(), unproved })?;
