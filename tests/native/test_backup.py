@@ -223,6 +223,37 @@ def _rescue(library: Path, document: dict[str, Any]) -> tuple[int, str]:
     return code, reason.value.decode()
 
 
+def test_where_room_gets_scarce_the_backup_takes_over_and_nothing_pauses(
+    document: dict[str, Any], s3: S3Server, bucket: Bucket, spare: Bucket, built: Path
+) -> None:
+    """Promise: whatever `afterSeconds` says, capture pauses only where the backup store takes nothing either."""
+    s3.stop()
+    document["backup"]["afterSeconds"] = 86_400
+    document["workBytes"] = 600_000
+    engine = Engine(str(built))
+    recorder = engine.create_recorder(json.dumps(document))
+    recorder.start(_start_parameters())
+    _await(lambda: _snapshot(engine)["slices"]["pending"] >= 1)
+    waits = _snapshot(engine)
+    assert waits["pendingMilliseconds"] > 1000
+    assert 0 < waits["volumeFreeBytes"] < 480_000
+    # More than would ever have room at once.
+    _await(lambda: _snapshot(engine)["bytes"]["written"] > 900_000)
+    s3.start()
+    recorder.stop()
+    _await(lambda: _snapshot(engine)["state"] == "Uploaded")
+    snapshot = _snapshot(engine)
+    assert (snapshot["gapCount"], snapshot["pendingMilliseconds"]) == (0, 0)
+    assert "volumeFreeBytes" not in {name for name, value in snapshot.items() if value is not None}
+    away, all_slices = _slices(spare), _slices(bucket)
+    assert away
+    assert away == all_slices[: len(away)], "the oldest went there"
+    assert len(all_slices) == snapshot["slices"]["written"]
+    recorder.release(cancel=False)
+    assert engine.wait_drained(timeout_seconds=120)
+    assert "RECORDER_FAILURE" not in [callback.type.name for callback in recorder.callbacks()]
+
+
 def test_the_snapshot_tells_where_every_slice_is_until_a_released_recorder_has_brought_all_home(
     document: dict[str, Any], s3: S3Server, bucket: Bucket, spare: Bucket, built: Path
 ) -> None:

@@ -14,7 +14,7 @@ use crate::recorder::machine::UploadEvent;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::upload::relocation;
 use crate::recorder::upload::slice_store::SliceStore;
-use crate::recorder::upload::uploader::Uploader;
+use crate::recorder::upload::uploader::{Uploader, UploaderInbox};
 use crate::recorder::volume::WorkDirectory;
 use crate::recorder::{directory_cleanup, resume};
 use crate::storage::credentials::Credentials;
@@ -87,8 +87,11 @@ async fn upload(
 ) -> Result<(), Error> {
     let (to_upload_events, mut upload_events) = mpsc::unbounded_channel();
     // Nothing is written any more, so nobody wakes; nor is there anybody who would have it moved.
-    let (_, wake) = watch::channel(());
-    let (_, moves) = mpsc::unbounded_channel();
+    let inbox = UploaderInbox {
+        wake: watch::channel(()).1,
+        moves: mpsc::unbounded_channel().1,
+        tight: watch::channel(false).1,
+    };
     let uploader = Uploader {
         slice_store: SliceStore {
             catalog: Arc::clone(catalog),
@@ -103,8 +106,7 @@ async fn upload(
         target,
         credentials: options.credentials.clone(),
         backup: options.backup.clone(),
-        wake,
-        moves,
+        inbox,
     };
     let first_error = async {
         while let Some(event) = upload_events.recv().await {

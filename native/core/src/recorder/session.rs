@@ -33,9 +33,8 @@ use crate::recorder::sink::Sink;
 use crate::recorder::start::Plan;
 use crate::recorder::upload::probe_cleanup::ProbeCleanup;
 use crate::recorder::upload::progress::percent;
-use crate::recorder::upload::relocation::RelocateRequest;
 use crate::recorder::upload::slice_store::SliceStore;
-use crate::recorder::upload::uploader::Uploader;
+use crate::recorder::upload::uploader::{Uploader, UploaderInbox};
 use crate::recorder::volume::Volume;
 
 const TICK: Duration = Duration::from_millis(500);
@@ -66,6 +65,8 @@ pub struct Session {
     directory: PathBuf,
     keep_directory: bool,
     volume: Volume,
+    /// Whether room on the volume gets scarce.
+    tight: watch::Sender<bool>,
     /// How many slices were removed to make room.
     shed: usize,
     control: UnboundedReceiver<Control>,
@@ -115,7 +116,8 @@ impl Session {
         shared.show_catalog(Arc::clone(&catalog));
         let (to_moves, moves) = mpsc::unbounded_channel();
         let _ = shared.moves.set(to_moves);
-        let uploader = uploader(&plan, &catalog, to_upload_events, wake, moves);
+        let (tight, gets_tight) = watch::channel(false);
+        let uploader = uploader(&plan, &catalog, to_upload_events, UploaderInbox { wake, moves, tight: gets_tight });
         let probe_cleanup = ProbeCleanup { credentials: uploader.credentials.clone(), catalog: Arc::clone(&catalog) };
         let sink = Sink { catalog: Arc::clone(&catalog), uploader: Arc::clone(&wake_uploader), events: to_events };
         Ok(Self {
@@ -137,6 +139,7 @@ impl Session {
             broken: false,
             keep_directory: plan.keep_directory,
             volume: Volume::new(plan.volume),
+            tight,
             directory: plan.directory,
             control,
             events,
@@ -314,10 +317,10 @@ impl Session {
             self.machine.pass(elapsed.min(LONGEST_TICK));
         }
         if self.machine.state().captures() {
-            self.shed();
-            let full = self.volume.is_full();
-            self.machine.set_volume_full(full);
-            self.shared.publish_bytes_left(self.volume.bytes_left());
+            let level = self.volume.measure();
+            self.make_room(level.tight);
+            self.machine.set_volume_full(level.full);
+            self.shared.publish_bytes_left(level.bytes_left);
         }
         if let Some(now) = self.capture.as_ref().map(|capture| capture.now()) {
             let gone = self.attendance.gone(now.0);
@@ -327,9 +330,11 @@ impl Session {
         }
     }
 
-    /// Where room gets scarce, what is in the bucket goes, even if it would be of use at the end.
-    fn shed(&mut self) {
-        if self.catalog.ledger().mp4().is_none() || !self.volume.is_tight() {
+    /// Where room gets scarce, the backup store takes what the bucket does not, and what is in the bucket goes, even if it
+    /// would be of use at the end.
+    fn make_room(&mut self, tight: bool) {
+        self.tight.send_if_modified(|known| std::mem::replace(known, tight) != tight);
+        if self.catalog.ledger().mp4().is_none() || !tight {
             return;
         }
         let unbroken = |ledger: &Ledger| -> Vec<String> {
@@ -434,8 +439,7 @@ fn uploader(
     plan: &Plan,
     catalog: &Arc<Catalog>,
     upload_events: UnboundedSender<UploadEvent>,
-    wake: watch::Receiver<()>,
-    moves: UnboundedReceiver<RelocateRequest>,
+    inbox: UploaderInbox,
 ) -> Uploader {
     Uploader {
         slice_store: SliceStore {
@@ -447,8 +451,7 @@ fn uploader(
         target: plan.begun.target.clone(),
         credentials: plan.credentials.clone(),
         backup: plan.backup.clone(),
-        wake,
-        moves,
+        inbox,
     }
 }
 

@@ -78,6 +78,25 @@ pub struct Volume {
     tight: Levels,
 }
 
+/// How full the volume is, by the account that leaves least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FillLevel {
+    /// Recording has to pause.
+    pub full: bool,
+    /// What is not needed should make room.
+    pub tight: bool,
+    /// How many bytes may still be written before recording pauses; `None` where the volume cannot be asked.
+    pub bytes_left: Option<u64>,
+}
+
+/// What is free by each account that can be had.
+struct Rooms {
+    disk: Option<Room>,
+    limit: Option<Room>,
+    /// Files are counted here, and not bytes.
+    files: Option<Room>,
+}
+
 /// By each account.
 struct Levels {
     disk: Level,
@@ -102,25 +121,16 @@ impl Volume {
         Self { directory, full: levels(full, OWN_FULL), tight: levels(tight, OWN_TIGHT) }
     }
 
-    /// Whether the volume has reached its limit by any account. One that cannot be asked is as it was: the next write finds
-    /// out.
-    pub fn is_full(&mut self) -> bool {
-        self.full.are_reached(&self.directory)
-    }
-
-    /// How many bytes may still be written before recording pauses, by the account that leaves least; `None` where the volume
-    /// cannot be asked.
-    #[must_use]
-    pub fn bytes_left(&self) -> Option<u64> {
-        let left = |level: &Level, room: Room| room.free.saturating_sub(level.limits.reached.of(room.size));
-        let disk = left(&self.full.disk, self.directory.disk(&statvfs(&self.directory.path).ok()?));
-        let limit = self.directory.limit().ok()?.map(|room| left(&self.full.limit, room));
-        Some(limit.map_or(disk, |limit| limit.min(disk)))
-    }
-
-    /// Whether what is not needed should make room.
-    pub fn is_tight(&mut self) -> bool {
-        self.tight.are_reached(&self.directory)
+    /// How full the volume is at present. By an account that cannot be had it is as it was: the next write finds out.
+    pub fn measure(&mut self) -> FillLevel {
+        let rooms = self.directory.rooms();
+        self.full.measure(&rooms);
+        self.tight.measure(&rooms);
+        FillLevel {
+            full: self.full.are_reached(),
+            tight: self.tight.are_reached(),
+            bytes_left: self.full.bytes_left(&rooms),
+        }
     }
 }
 
@@ -137,6 +147,18 @@ impl WorkDirectory {
             Some(limit) => limit.free.min(free),
             None => free,
         })
+    }
+
+    fn rooms(&self) -> Rooms {
+        let about = statvfs(&self.path).ok();
+        Rooms {
+            disk: about.as_ref().map(|about| self.disk(about)),
+            limit: self.limit().ok().flatten(),
+            // Some file systems do not count them.
+            files: about
+                .filter(|about| self.kind == WorkVolume::NodeDisk && about.f_files > 0)
+                .map(|about| Room { free: about.f_favail, size: about.f_files }),
+        }
     }
 
     /// The disk as whoever evicts counts it, and where nobody does without what root keeps for itself.
@@ -162,18 +184,25 @@ impl WorkDirectory {
 }
 
 impl Levels {
-    fn are_reached(&mut self, directory: &WorkDirectory) -> bool {
-        if let Ok(about) = statvfs(&directory.path) {
-            self.disk.measure(directory.disk(&about));
-            // Some file systems do not count them.
-            if directory.kind == WorkVolume::NodeDisk && about.f_files > 0 {
-                self.files.measure(Room { free: about.f_favail, size: about.f_files });
+    fn measure(&mut self, rooms: &Rooms) {
+        let accounts = [(&mut self.disk, rooms.disk), (&mut self.limit, rooms.limit), (&mut self.files, rooms.files)];
+        for (level, room) in accounts {
+            if let Some(room) = room {
+                level.measure(room);
             }
         }
-        if let Ok(Some(room)) = directory.limit() {
-            self.limit.measure(room);
-        }
+    }
+
+    fn are_reached(&self) -> bool {
         self.disk.is_reached || self.limit.is_reached || self.files.is_reached
+    }
+
+    fn bytes_left(&self, rooms: &Rooms) -> Option<u64> {
+        let left = |level: &Level, room: Room| room.free.saturating_sub(level.limits.reached.of(room.size));
+        [(&self.disk, rooms.disk), (&self.limit, rooms.limit)]
+            .into_iter()
+            .filter_map(|(level, room)| Some(left(level, room?)))
+            .min()
     }
 }
 
@@ -266,10 +295,11 @@ mod tests {
             let directory = WorkDirectory { path: directory.clone(), kind, most_bytes: Some(1000) };
             assert_eq!(directory.limit().unwrap(), Some(Room { free, size: 1000 }));
             assert!(directory.room().unwrap() <= free);
+            let level = Volume::new(directory).measure();
+            assert_eq!(level.tight, free == 100);
             // A fifth of it stays free.
-            let left = Volume::new(directory.clone()).bytes_left().unwrap();
+            let left = level.bytes_left.unwrap();
             assert!(left <= free.saturating_sub(200), "{left}");
-            assert_eq!(Volume::new(directory).is_tight(), free == 100);
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The backup store. While the bucket fails for longer than a while, slices go there instead, so that they are stored and
-//! the work volume has room; once the bucket answers again, the uploader takes them from there and brings them home.
+//! the work volume has room; where room gets scarce, at once, and also those that a slow bucket is late for. Once the bucket
+//! answers again, the uploader takes them from there and brings them home.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,14 +84,27 @@ struct Progress {
     reported: bool,
 }
 
-/// `failing` is for how long the bucket has been failing.
-fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: Progress) -> BackupStep {
-    let Some(failing) = failing else { return BackupStep::Rest };
-    let left = after.saturating_sub(failing);
-    if !left.is_zero() {
-        return BackupStep::Wait(left);
-    }
-    let slices = queue::for_backup(ledger);
+/// Why the bucket may not be waited for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Need {
+    /// For how long the bucket has been failing.
+    failing: Option<Duration>,
+    /// Whether room on the work volume gets scarce.
+    tight: bool,
+}
+
+fn next(ledger: &Ledger, need: Need, after: Duration, progress: Progress) -> BackupStep {
+    // Once nothing is recorded any more, nothing has to pause.
+    let tight = need.tight && !ledger.is_stopped();
+    let slices = match need.failing {
+        Some(_) if tight => queue::for_backup(ledger),
+        Some(failing) => match after.saturating_sub(failing) {
+            Duration::ZERO => queue::for_backup(ledger),
+            left => return BackupStep::Wait(left),
+        },
+        None if tight => queue::behind_the_bucket(ledger),
+        None => return BackupStep::Rest,
+    };
     if !slices.is_empty() {
         return BackupStep::Put(slices);
     }
@@ -106,12 +120,21 @@ fn next(ledger: &Ledger, failing: Option<Duration>, after: Duration, progress: P
     }
 }
 
+/// What tells that there may be something to do.
+pub struct Signals {
+    /// There is something new to store.
+    pub wake: watch::Receiver<()>,
+    /// Since when the bucket has been failing.
+    pub outage: watch::Receiver<Option<Instant>>,
+    /// Whether room on the work volume gets scarce.
+    pub tight: watch::Receiver<bool>,
+}
+
 /// Takes over from a failing bucket.
 pub struct BackupUploader {
     backup: BackupStore,
     slice_store: SliceStore,
-    wake: watch::Receiver<()>,
-    outage: watch::Receiver<Option<Instant>>,
+    signals: Signals,
     store: Option<Arc<dyn Store>>,
     /// How many slices the playlist in the backup store lists.
     listed: usize,
@@ -127,17 +150,11 @@ pub struct BackupUploader {
 
 impl BackupUploader {
     #[must_use]
-    pub fn new(
-        backup: BackupStore,
-        slice_store: SliceStore,
-        wake: watch::Receiver<()>,
-        outage: watch::Receiver<Option<Instant>>,
-    ) -> Self {
+    pub fn new(backup: BackupStore, slice_store: SliceStore, signals: Signals) -> Self {
         Self {
             backup,
             slice_store,
-            wake,
-            outage,
+            signals,
             store: None,
             listed: 0,
             released: 0,
@@ -185,10 +202,11 @@ impl BackupUploader {
 
     fn next(&mut self) -> BackupStep {
         // What changes from here on wakes.
-        self.wake.mark_unchanged();
-        let failing = self.outage.borrow_and_update().map(|since| since.elapsed());
+        self.signals.wake.mark_unchanged();
+        let failing = self.signals.outage.borrow_and_update().map(|since| since.elapsed());
+        let need = Need { failing, tight: *self.signals.tight.borrow_and_update() };
         let progress = Progress { listed: self.listed, quiet: self.newest.elapsed(), reported: self.reported };
-        next(&self.slice_store.catalog.ledger(), failing, self.backup.after, progress)
+        next(&self.slice_store.catalog.ledger(), need, self.backup.after, progress)
     }
 
     async fn change(&mut self, timeout: Option<Duration>) {
@@ -199,8 +217,9 @@ impl BackupUploader {
             }
         };
         tokio::select! {
-            () = changed(&mut self.outage) => {}
-            () = changed(&mut self.wake) => {}
+            () = changed(&mut self.signals.outage) => {}
+            () = changed(&mut self.signals.tight) => {}
+            () = changed(&mut self.signals.wake) => {}
             () = later => {}
         }
     }
@@ -279,7 +298,7 @@ impl BackupUploader {
             }
             self.put_journal(store.as_ref(), &begun).await?;
             // A bucket that answers again concludes by itself.
-            if self.outage.borrow().is_none() {
+            if self.signals.outage.borrow().is_none() {
                 return Ok(());
             }
             self.slice_store.write(Record::ConcludedInBackup)?;
@@ -334,7 +353,8 @@ mod tests {
         let (early, late) = (Some(Duration::from_secs(10)), Some(AFTER));
         let mut catalog = ledger(slice("a", 0, 15_000).into_iter().chain(slice("b", 15_000, 15_000)));
         let next = |catalog: &Ledger, failing, after, listed, reported| {
-            super::next(catalog, failing, after, Progress { listed, quiet: Duration::from_secs(5), reported })
+            let need = Need { failing, tight: false };
+            super::next(catalog, need, after, Progress { listed, quiet: Duration::from_secs(5), reported })
         };
         assert_eq!(next(&catalog, None, AFTER, 0, false), BackupStep::Rest);
         assert_eq!(next(&catalog, early, AFTER, 0, false), BackupStep::Wait(Duration::from_secs(50)));
@@ -344,7 +364,8 @@ mod tests {
         // The playlist was not due; it is put when nothing more comes.
         assert_eq!(next(&catalog, late, AFTER, 0, false), BackupStep::Wait(Duration::from_secs(25)));
         let quiet = Progress { listed: 0, quiet: Duration::from_secs(30), reported: false };
-        assert_eq!(super::next(&catalog, late, AFTER, quiet), BackupStep::Put(vec![]));
+        let need = Need { failing: late, tight: false };
+        assert_eq!(super::next(&catalog, need, AFTER, quiet), BackupStep::Put(vec![]));
         assert_eq!(next(&catalog, late, AFTER, 1, false), BackupStep::Rest);
         catalog.apply(Record::Stopped { at: 30_000 });
         assert_eq!(next(&catalog, None, AFTER, 1, false), BackupStep::Rest);
@@ -359,11 +380,31 @@ mod tests {
     }
 
     #[test]
+    fn where_room_gets_scarce_the_bucket_is_not_waited_for() {
+        let files = ["a", "b", "c", "d"].iter().zip(0..).flat_map(|(file, at)| slice(file, at * 1000, 1000));
+        let mut catalog = ledger(files);
+        let put = |catalog: &Ledger, failing, tight| {
+            let progress = Progress { listed: 0, quiet: Duration::ZERO, reported: false };
+            match next(catalog, Need { failing, tight }, AFTER, progress) {
+                BackupStep::Put(slices) => slices.into_iter().map(|slice| slice.file).collect(),
+                _ => Vec::new(),
+            }
+        };
+        let just = Some(Duration::ZERO);
+        assert_eq!(put(&catalog, just, false), [""; 0]);
+        assert_eq!(put(&catalog, just, true), ["a", "b", "c"]);
+        assert_eq!(put(&catalog, None, true), ["d"], "the others are on their way into the bucket");
+        assert_eq!(put(&catalog, None, false), [""; 0]);
+        catalog.apply(Record::Stopped { at: 4000 });
+        assert_eq!(put(&catalog, just, true), [""; 0], "nothing has to pause any more");
+    }
+
+    #[test]
     fn a_recording_without_slices_ends_in_the_backup_store_too() {
         let catalog = ledger([Record::Stopped { at: 1 }]);
         let conclude = |reported| {
             let progress = Progress { listed: 0, quiet: Duration::ZERO, reported };
-            next(&catalog, Some(Duration::ZERO), Duration::ZERO, progress)
+            next(&catalog, Need { failing: Some(Duration::ZERO), tight: false }, Duration::ZERO, progress)
         };
         assert_eq!(conclude(false), BackupStep::Conclude);
         assert_eq!(conclude(true), BackupStep::Rest);

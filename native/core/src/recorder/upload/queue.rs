@@ -32,10 +32,26 @@ pub fn for_bucket(ledger: &Ledger, backup_gives: impl Fn(&str) -> bool, most: us
 /// The oldest slices that no store has.
 #[must_use]
 pub fn for_backup(ledger: &Ledger) -> Vec<CompleteSlice> {
-    some(ledger, MOST_AT_ONCE, |_, complete| !complete.delivered && !complete.backed_up)
+    beyond(ledger, 0)
 }
 
-fn some(ledger: &Ledger, most: usize, wanted: impl Fn(&str, &Complete) -> bool) -> Vec<CompleteSlice> {
+/// The oldest slices that no store has, behind those that a bucket which takes what it is given is about to get.
+#[must_use]
+pub fn behind_the_bucket(ledger: &Ledger) -> Vec<CompleteSlice> {
+    beyond(ledger, MOST_AT_ONCE)
+}
+
+fn beyond(ledger: &Ledger, others: usize) -> Vec<CompleteSlice> {
+    let mut others = others;
+    some(ledger, MOST_AT_ONCE, |_, complete| {
+        let waits = !complete.delivered && !complete.backed_up;
+        let is_others = waits && others > 0;
+        others -= usize::from(is_others);
+        waits && !is_others
+    })
+}
+
+fn some(ledger: &Ledger, most: usize, mut wanted: impl FnMut(&str, &Complete) -> bool) -> Vec<CompleteSlice> {
     let mut bytes = 0;
     let slices = ledger.slices().iter().filter_map(|slice| Some((&slice.file, slice.start, slice.complete()?)));
     let damaged = ledger.damaged().iter().map(|damaged| (&damaged.aside, damaged.start, &damaged.found));
@@ -91,5 +107,18 @@ mod tests {
     #[test]
     fn the_backup_store_gets_what_no_store_has() {
         assert_eq!(files(for_backup(&catalog())), ["d", "e"]);
+    }
+
+    #[test]
+    fn behind_a_bucket_that_is_slow_it_gets_the_oldest_that_are_not_its_turn() {
+        let records =
+            ["a", "b", "c", "d", "e", "f"].iter().zip(0..).flat_map(|(file, at)| slice(file, at * 1000, 1000));
+        let mut catalog = ledger(records);
+        catalog.apply(delivered("a"));
+        assert_eq!(files(behind_the_bucket(&catalog)), ["e", "f"]);
+        catalog.apply(Record::BackedUp { file: "e".into() });
+        assert_eq!(files(behind_the_bucket(&catalog)), ["f"]);
+        catalog.apply(delivered("b"));
+        assert_eq!(files(behind_the_bucket(&catalog)), [""; 0]);
     }
 }

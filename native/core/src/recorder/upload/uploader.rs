@@ -21,7 +21,7 @@ use crate::names;
 use crate::recorder::machine::UploadEvent;
 use crate::recorder::recording_log;
 use crate::recorder::upload::backup_restore::BackupRestore;
-use crate::recorder::upload::backup_uploader::{BackupStore, BackupUploader};
+use crate::recorder::upload::backup_uploader::{BackupStore, BackupUploader, Signals};
 use crate::recorder::upload::error::{RecordingError, UploadError};
 use crate::recorder::upload::mp4_upload;
 use crate::recorder::upload::playlist_schedule::PlaylistSchedule;
@@ -41,18 +41,25 @@ pub struct Uploader {
     pub target: Target,
     pub credentials: Credentials,
     pub backup: Option<BackupStore>,
-    /// Says that there is something to upload.
+    pub inbox: UploaderInbox,
+}
+
+/// What an uploader is told.
+pub struct UploaderInbox {
+    /// That there is something to upload.
     pub wake: watch::Receiver<()>,
     pub moves: UnboundedReceiver<RelocateRequest>,
+    /// Whether room on the work volume gets scarce.
+    pub tight: watch::Receiver<bool>,
 }
 
 impl Uploader {
     /// Returns once everything is in the bucket, or the catalog cannot be written any more.
     pub async fn run(self) {
+        let UploaderInbox { wake, moves, tight } = self.inbox;
         let (failing, outage) = watch::channel(None);
         let backup_uploader = self.backup.clone().map(|backup| {
-            let (slice_store, wake) = (self.slice_store.clone(), self.wake.clone());
-            BackupUploader::new(backup, slice_store, wake, outage)
+            BackupUploader::new(backup, self.slice_store.clone(), Signals { wake: wake.clone(), outage, tight })
         });
         let backup_uploader = async {
             match backup_uploader {
@@ -64,7 +71,7 @@ impl Uploader {
             slice_store: self.slice_store,
             target: self.target,
             credentials: self.credentials,
-            wake: self.wake,
+            wake,
             backup_restore: BackupRestore::new(self.backup),
             failing,
             store: None,
@@ -83,7 +90,7 @@ impl Uploader {
             unproved_logged: false,
         };
         tokio::select! {
-            () = bucket.run(self.moves) => {}
+            () = bucket.run(moves) => {}
             () = backup_uploader => {}
         }
     }
