@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 CHART = REPOSITORY / "charts" / "cloud-recording"
 DASHBOARD = CHART / "dashboards" / "cloud-recording.json"
+OF_RECORDERS = "cloudrecording_runner_"
 OF_THE_TARGET = frozenset({"namespace", "service", "pod", "job"})
 """Labels that the Prometheus adds to all that it reads of a target."""
 
@@ -31,6 +32,12 @@ def rendered() -> list[Json]:
     values = ("--set=metrics.prometheusRule.enabled=true", "--set=metrics.dashboard.enabled=true")
     text = Helm(None)("template", "cloud-recording", str(CHART), "--namespace=here", *values)
     return [document for document in yaml.safe_load_all(text) if document]
+
+
+def alerts_of(objects: list[Json]) -> list[Json]:
+    """The alerts among the chart's objects."""
+    (rule,) = [one for one in objects if one["kind"] == "PrometheusRule"]
+    return [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
 
 
 def panels(dashboard: Json) -> Iterator[Json]:

@@ -14,6 +14,17 @@ def slices_are(number: int) -> str:
     return f"{counted(number, 'slice')} {'is' if number == 1 else 'are'}"
 
 
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def roughly(seconds: int) -> str:
+    """'2 hours', 'less than a minute': in the largest unit of which there are two, and never more than it is."""
+    for unit, noun in _UNITS:
+        if seconds >= 2 * unit or (noun == "minute" and seconds >= unit):
+            return counted(seconds // unit, noun)
+    return "less than a minute"
+
+
 def participant(uid: int, name: str | None) -> str:
     """The participant as people know it."""
     return f"participant {uid} '{name}'" if name else f"participant {uid}"

@@ -232,6 +232,9 @@ class Part(KeptModel):
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")
     gap_milliseconds: Count = Field(default=0, description="Length of the part's gaps.")
     pending_milliseconds: Count = Field(default=0, description="Length of the media that is on the work volume alone.")
+    volume_free_bytes: Count | None = Field(
+        default=None, description="What may still be written on the work volume before recording pauses."
+    )
     gap_count: Count = Field(default=0, description="Number of the part's gaps.")
     somebody_joined: bool = Field(
         default=False, description="Whether anybody was in the channel while the part recorded."
@@ -333,6 +336,18 @@ class CloudRecordingStatus(KeptModel):
     )
     slices: Amounts | None = Field(default=None, description="Slices of all parts.")
     bytes: Amounts | None = Field(default=None, description="Bytes of the slices of all parts.")
+    pending_seconds: Count | None = Field(
+        default=None, description="Length of the media that is on work volumes alone, and in no store."
+    )
+    volume_free_bytes: Count | None = Field(
+        default=None,
+        description="What may still be written on the work volume before recording pauses; absent while nothing is "
+        "recorded.",
+    )
+    volume_lasts_seconds: Count | None = Field(
+        default=None,
+        description="For how long that lasts at the bit rate so far, if no store takes anything meanwhile.",
+    )
     start_time: Time | None = Field(default=None, description="When the first media was recorded.")
     completion_time: Time | None = Field(default=None, description="When the recording was finished.")
     last_durable_slice_time: Time | None = Field(

@@ -275,5 +275,5 @@ class BackupStorage(Storage):
     after_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=60,
         description="How many seconds `storage` may fail, without taking a slice, before slices go to the backup; 0 "
-        "for at once.",
+        "for at once. Before recording has to pause as the work volume is full, they go in any case.",
     )

@@ -115,6 +115,7 @@ def _with_snapshot(
         recorded_milliseconds=snapshot.recorded_milliseconds,
         gap_milliseconds=snapshot.gap_milliseconds + running,
         pending_milliseconds=snapshot.pending_milliseconds,
+        volume_free_bytes=snapshot.volume_free_bytes,
         gap_count=snapshot.gap_count + (1 if pause else 0),
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         in_channel=snapshot.in_channel,
@@ -128,7 +129,7 @@ def _with_snapshot(
     newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
     # An old part that still uploads has no participants; who is there is told by the part that captures.
     people = {}
-    if part.number == status.parts[-1].number:
+    if part.number == status.parts[-1].number and part.state not in parts.RESCUED:
         people = {
             "participants": tuple({one.uid: _participant_of(one) for one in snapshot.participants}.values()),
             "participant_count": snapshot.participant_count,

@@ -26,6 +26,7 @@ from cloud_recording.api.status import (
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.api.wire import MP4Record, MP4State, Summary
+from cloud_recording.common.volume_room import lasting_seconds
 from cloud_recording.domain import names
 from cloud_recording.domain.wire_time import optional_time
 
@@ -72,6 +73,15 @@ def captures(part: Part) -> bool:
 def is_backed_up(part: Part) -> bool:
     """Whether any file of the part is in the backup store and not in the bucket."""
     return bool(part.slices.backed_up) or part.backup_playlist is not None
+
+
+def volume_lasts_seconds(part: Part) -> int | None:
+    """How many seconds of media have room on the part's work volume; None where nobody said how much is free."""
+    return lasting_seconds(
+        free_bytes=part.volume_free_bytes,
+        written_bytes=part.bytes.written,
+        recorded_milliseconds=part.recorded_milliseconds,
+    )
 
 
 def was_lost(part: Part) -> bool:

@@ -7,8 +7,14 @@ from typing import Final
 
 from cloud_recording.api.status import CloudRecordingStatus, Part
 
-_OF_A_STATUS: Final = ("progress_percent", "slices", "bytes", "last_durable_slice_time", "recorded_seconds")
-_OF_A_PART: Final = ("sequence", "heard_time", "slices", "bytes", "recorded_milliseconds", "pending_milliseconds")
+_OF_A_STATUS: Final = (
+    *("progress_percent", "slices", "bytes", "last_durable_slice_time", "recorded_seconds"),
+    *("pending_seconds", "volume_free_bytes", "volume_lasts_seconds"),
+)
+_OF_A_PART: Final = (
+    *("sequence", "heard_time", "slices", "bytes", "recorded_milliseconds"),
+    *("pending_milliseconds", "volume_free_bytes"),
+)
 
 
 def only_progressed(before: CloudRecordingStatus, after: CloudRecordingStatus) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from cloud_recording.api.phrases import roughly
 from cloud_recording.api.reasons import FINAL_FAILURES, STORAGE_REASONS, Reason, reason_facts
 from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError, Part, PartStorage
 from cloud_recording.api.wire import StorageRecord, UploaderFailure
@@ -73,14 +74,15 @@ def storage_condition(
     """What the condition StorageReady says, and since when; None while no part has tried its store."""
     tried = [part for part in status.parts if part.storage is not None and part.storage.ready is not None]
     failing = [part for part in tried if _needs_store(part) and part.storage is not None and not part.storage.ready]
-    newest = failing or tried
-    health = newest[-1].storage if newest else None
-    if health is None:
+    part = next(reversed(failing or tried), None)
+    health = part.storage if part is not None else None
+    if part is None or health is None:
         return None
     if health.ready:
         return ConditionStatus.TRUE, Reason.WRITABLE, "", health.time
     reason = health.reason or Reason.STORAGE_FAILED
-    return ConditionStatus.FALSE, reason, _with_way_out(status, health), health.time
+    message = " ".join(filter(None, (_with_way_out(status, health), _room(part))))
+    return ConditionStatus.FALSE, reason, message, health.time
 
 
 def _needs_store(part: Part) -> bool:
@@ -93,6 +95,14 @@ def _with_way_out(status: CloudRecordingStatus, health: PartStorage) -> str:
     if health.reason is None:
         return ""
     return f"{health.message or ''}. {_way_out(status, health, health.reason)}".strip(". ") + "."
+
+
+def _room(part: Part) -> str:
+    """How long there is to mend it before recording pauses; nothing where nothing is recorded, or it has paused."""
+    lasts = parts.volume_lasts_seconds(part)
+    if lasts is None or part.pause is not None or not parts.captures(part):
+        return ""
+    return f"The work volume has room for {roughly(lasts)} of recording."
 
 
 def _way_out(status: CloudRecordingStatus, storage: PartStorage | None, reason: Reason) -> str:

@@ -15,13 +15,12 @@ from cloud_recording.api.status import (
     CloudRecordingStatus,
     ConditionStatus,
     Outcome,
-    Participant,
-    ParticipantState,
     PartState,
 )
 from cloud_recording.domain import totals
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, is_true
+from cloud_recording.domain.people import with_nobody_there
 from cloud_recording.domain.playlist_url import backup_playlists_of, playlists_of
 from cloud_recording.domain.ready_reason import (
     ReadyReason,
@@ -91,10 +90,9 @@ def completed(
     status = status.model_copy(
         update={
             "completion_time": max(ends, default=now.replace(microsecond=0)),
-            "participant_count": None if status.participant_count is None else 0,
-            "participants": tuple(map(_left, status.participants)),
         }
     )
+    status = with_nobody_there(status)
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
     good = _TRUE if completion.succeeded else _FALSE
     conditions.set(ConditionType.READY, good, completion.reason, completion.message)
@@ -141,13 +139,6 @@ def _display(conditions: Conditions) -> str:
     if storage is not None and storage.status is _FALSE and (over is None or over.status is not _TRUE):
         words.append(storage.reason)
     return ",".join(words)
-
-
-def _left(participant: Participant) -> Participant:
-    """Nobody is in a channel that nobody looks at any more, and nothing arrives from there."""
-    joined = participant.state is ParticipantState.JOINED
-    state = ParticipantState.LEFT if joined else participant.state
-    return participant.model_copy(update={"state": state, "audio": False, "video": False})
 
 
 def _set_progressing(

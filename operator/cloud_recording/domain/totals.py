@@ -24,6 +24,7 @@ def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
             "slices": slices,
             "bytes": size,
             "recorded_seconds": recorded // 1000,
+            **_waiting(status),
             "gap_seconds": (earlier.gap_milliseconds + gap) // 1000,
             "gap_count": earlier.gap_count + sum(part.gap_count for part in status.parts) + len(between),
             "start_time": status.start_time or min(starts, default=None),
@@ -31,6 +32,18 @@ def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
             "progress_percent": _percent(status, slices),
         }
     )
+
+
+def _waiting(status: CloudRecordingStatus) -> dict[str, int | None]:
+    """What waits on work volumes, and for how long the newest has room, while something is recorded there."""
+    pending = sum(part.pending_milliseconds for part in status.parts)
+    part = status.parts[-1]
+    records = parts.captures(part)
+    return {
+        "pending_seconds": pending // 1000 if any(one.engine_extended for one in status.parts) else None,
+        "volume_free_bytes": part.volume_free_bytes if records else None,
+        "volume_lasts_seconds": parts.volume_lasts_seconds(part) if records else None,
+    }
 
 
 def somebody_joined(status: CloudRecordingStatus) -> bool:

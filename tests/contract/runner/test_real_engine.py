@@ -20,7 +20,7 @@ from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import MP4State, Snapshot
 from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
 from tests.support.livekit import API_KEY, API_SECRET, livekit_library, livekit_server, publisher
-from tests.support.monitoring import DASHBOARD, Exposition, panels
+from tests.support.monitoring import DASHBOARD, OF_RECORDERS, Exposition, alerts_of, panels, rendered
 from tests.support.participants import participant
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
@@ -104,6 +104,7 @@ async def test_a_live_channel_is_recorded_uploaded_and_told_truthfully(
     assert (await stage.pod.answers("/readyz"))[0] == 200
     _, told = await stage.pod.answers("/metrics")
     assert missing_on_the_dashboard(told) == {}
+    assert missing_for_alerts(told) == {}
     stage.want(generation=2, state="Stopped")
     assert await stage.pod.ended(seconds=120) == 0
     summary = stage.pod.summary()
@@ -123,10 +124,20 @@ def missing_on_the_dashboard(told: str) -> dict[str, list[str]]:
         panel["title"]: exposition.lacks(target["expr"], legend=target["legendFormat"])
         for panel in panels(json.loads(DASHBOARD.read_text()))
         for target in panel["targets"]
-        if "cloudrecording_runner_" in target["expr"]
+        if OF_RECORDERS in target["expr"]
     }
     assert asked
     return {title: missing for title, missing in asked.items() if missing}
+
+
+def missing_for_alerts(told: str) -> dict[str, list[str]]:
+    """What the chart's alerts ask recorders for that this one does not tell, by alert."""
+    exposition = Exposition(told)
+    asked = {
+        one["alert"]: exposition.lacks(one["expr"]) for one in alerts_of(rendered()) if OF_RECORDERS in one["expr"]
+    }
+    assert asked
+    return {alert: missing for alert, missing in asked.items() if missing}
 
 
 async def test_an_mp4_is_in_the_bucket_and_told_where_one_was_asked_for(

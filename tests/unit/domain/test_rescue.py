@@ -11,7 +11,16 @@ import pytest
 
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import Amounts, CloudRecordingStatus, Gap, Outcome, Part, PartState
+from cloud_recording.api.status import (
+    Amounts,
+    CloudRecordingStatus,
+    Gap,
+    Outcome,
+    Part,
+    Participant,
+    ParticipantState,
+    PartState,
+)
 from cloud_recording.domain import conditions, names, parts, rescue
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
@@ -130,6 +139,19 @@ def test_a_claim_is_waited_for_until_kubernetes_has_ended_its_pod() -> None:
     assert (gone.status.parts[0].pod, gone.status.parts[0].pod_uid) == (RESCUER, None)
     assert [type(action).__name__ for action in gone.actions] == ["CreatePod"]
     assert recording_document(waiting, gone.status.parts[0], SETTINGS).part.rescue
+
+
+def test_nobody_is_said_to_be_in_a_channel_that_nobody_records_any_more() -> None:
+    joined = Participant(uid=1, state=ParticipantState.JOINED, audio=True)
+    status = CloudRecordingStatus(parts=(a_part(**LOST),), participants=(joined,), participant_count=1)
+    recording = a_recording().spec(work=CLAIM).stopped().status(status).build()
+    rescued_status = look(recording).status
+    assert [(one.state, one.audio) for one in rescued_status.participants] == [(ParticipantState.LEFT, False)]
+    known = a_snapshot(participants=[{"uid": 1, "state": "Joined", "audio": True}], participantCount=1)
+    told = apply_callbacks(
+        rescued_status, number=0, callbacks=[a_callback("Snapshot", 1, snapshot=known)], received_at=SOON
+    )
+    assert (told.participant_count, told.participants[0].state) == (0, ParticipantState.LEFT)
 
 
 def test_another_part_records_while_one_is_rescued() -> None:

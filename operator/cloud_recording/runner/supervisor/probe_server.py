@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cloud_recording.common.probe_periods import LIVENESS_PERIOD_SECONDS, READINESS_PERIOD_SECONDS
+from cloud_recording.common.volume_room import lasting_seconds
 from cloud_recording.runner.supervisor.part_state import State
 from cloud_recording.runner.supervisor.quiet_end import seconds_until_quiet
 from cloud_recording.runner.supervisor.readiness import Readiness
@@ -60,9 +61,26 @@ def _engine_figures(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
     seconds = {"recorded": "recordedMilliseconds", "gap": "gapMilliseconds", "position": "positionMilliseconds"}
     for name, field in seconds.items():
         yield _gauge(f"{name}_seconds", f"The recording's {name} time.", snapshot.get(field, 0) / 1000)
+    yield from _work_volume(snapshot)
     lateness = snapshot.get("tickLatenessMicroseconds") or {}
     yield _gauge("tick_lateness_p99_seconds", "How late the composer's tick is.", lateness.get("p99", 0) / 1_000_000)
     yield _gauge("participants", "Participants joined now.", snapshot.get("participantCount", 0))
+
+
+def _work_volume(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
+    pending = snapshot.get("pendingMilliseconds", 0) / 1000
+    yield _gauge("pending_seconds", "Media that is on the work volume alone.", pending)
+    free = snapshot.get("volumeFreeBytes")
+    if free is None:
+        return
+    yield _gauge("volume_free_bytes", "What may still be written on the work volume before recording pauses.", free)
+    lasts = lasting_seconds(
+        free_bytes=free,
+        written_bytes=snapshot.get("bytes", {}).get("written", 0),
+        recorded_milliseconds=snapshot.get("recordedMilliseconds", 0),
+    )
+    if lasts is not None:
+        yield _gauge("volume_lasts_seconds", "For how long that lasts if no store takes anything meanwhile.", lasts)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:
