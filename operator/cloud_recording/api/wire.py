@@ -204,6 +204,8 @@ class FileFigures(RecordModel):
     last_durable_slice_time: Milliseconds | None = None
     recorded_milliseconds: Milliseconds = 0
     pending_milliseconds: Milliseconds = 0
+    volume_free_bytes: Count | None = None
+    """None where nothing is recorded that would need room."""
     gap_milliseconds: Milliseconds = 0
     gap_count: Count = 0
     gaps: Tail[GapRecord] = ()
@@ -216,7 +218,6 @@ class Snapshot(FileFigures):
 
     state: EngineState
     recording_id: RecordingId
-    volume_free_bytes: Count | None = None
     participants: Tail[ParticipantRecord] = ()
     participant_count: Count = 0
     somebody_joined: bool = False

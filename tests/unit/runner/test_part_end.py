@@ -13,6 +13,7 @@ from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret, RecordingDocument
 from cloud_recording.common.error_codes import RecordingErrorCode
+from cloud_recording.runner.control_protocol import Mode
 from cloud_recording.runner.supervisor.part_end import outcome_of, reopened, summarise
 from cloud_recording.runner.supervisor.part_state import Ending, Facts, Moment, Process, State
 from cloud_recording.runner.supervisor.readiness import readiness
@@ -106,6 +107,13 @@ def recording(state: str) -> State:
         pytest.param(replace(recording("Paused"), heartbeat_at=106.0), 6, True, id="paused"),
         pytest.param(replace(recording("Uploading"), heartbeat_at=106.0), 6, True, id="uploading"),
         pytest.param(recording("Failed"), 1, False, id="failed"),
+        pytest.param(
+            replace(recording("Recording"), mode=Mode.RESCUE, heartbeat_at=106.0),
+            6,
+            True,
+            id="a rescue records nothing",
+        ),
+        pytest.param(replace(recording("Failed"), mode=Mode.RESCUE), 1, True, id="it was another one that failed"),
         pytest.param(State(desired=DESIRED, concluded=True), 0, True, id="concluded"),
     ],
 )

@@ -404,12 +404,14 @@ def test_a_rescue_counts_what_it_finds_whatever_the_process_that_died_had_told()
         "state": "Uploaded",
         "slices": {"written": 2, "uploaded": 2, "backedUp": 0, "pending": 0},
         "recordedMilliseconds": 3900,
+        "volumeFreeBytes": None,
         "participants": [],
     }
     story.then(ProcessHeartbeat(snapshot=found), ProcessAnswered(answer="rescue"))
     known = story.state.facts.snapshot
     assert known is not None
     assert (known["slices"], known["recordedMilliseconds"]) == (found["slices"], 3900)
+    assert known["volumeFreeBytes"] is None, "nothing is recorded that would need room"
     assert [person["uid"] for person in known["participants"]] == [1], "who was there, the process that died knew"
 
 

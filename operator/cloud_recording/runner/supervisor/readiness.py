@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloud_recording.api.wire import EngineState
+from cloud_recording.runner.control_protocol import Mode
 from cloud_recording.runner.supervisor.part_state import Moment, Process, State
 
 READY_SECONDS: Final = 5.0
@@ -32,6 +33,9 @@ def readiness(state: State, now: Moment) -> Readiness:  # noqa: PLR0911 - one wa
         return Readiness(ready=False, reason="the recorder process is starting")
     if now.monotonic - state.heartbeat_at > READY_SECONDS:
         return Readiness(ready=False, reason="the recorder process is silent")
+    if state.mode is Mode.RESCUE:
+        # The engine's state is the last word of the process that died.
+        return Readiness(ready=True, reason="what is left is being delivered")
     if state.engine_state == EngineState.RECORDING and now.monotonic - state.position_at > READY_SECONDS:
         return Readiness(ready=False, reason="no media is written")
     known = state.engine_state or "the engine tells no state"
