@@ -1,27 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A work volume that an outage of the bucket has filled: nothing is thrown away, and the status says so."""
+"""A work volume that an outage of the bucket fills: a backup takes over before; without one nothing is thrown away."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from tests.testbed import pods
-from tests.testbed.scene import BUCKET, Resource, Scene, condition, slices
+from tests.testbed.scene import BUCKET, SPARE, Resource, Scene, condition, slices
 
 FULL = "WorkVolumeFull"
 KBPS = 8000
 
 
+def _record(scene: Scene, name: str, **spec: Any) -> None:
+    """Records a megabyte a second onto a small work volume, whose bucket does not exist."""
+    scene.target.kubectl.apply(pods.noise(name="noise", kbps=KBPS), namespace=scene.namespace)
+    scene.record(
+        name,
+        streams=[{"uid": 1, "name": "noise", "url": f"rtmp://rtmp:{pods.RTMP_PORT}/live/noise"}],
+        storage={"bucket": "nowhere"},
+        recording={"sliceSeconds": 2, "video": {"width": 640, "height": 360, "bitrateKbps": KBPS}},
+        work={"emptyDir": {"sizeLimit": "64Mi"}},
+        **spec,
+    )
+
+
+def test_before_the_work_volume_is_full_the_backup_takes_over_and_nothing_pauses(scene: Scene) -> None:
+    """Promise: whatever `backup.afterSeconds` says; the status tells what waits, and for how long there is room."""
+    _record(scene, "spilt", backup={**scene.place(SPARE), "afterSeconds": 86_400})
+    waits = scene.until("spilt", lambda seen: bool(seen["status"].get("volumeLastsSeconds")), "something waits")
+    status = waits["status"]
+    assert (status["pendingSeconds"] > 0, slices(waits, "backedUp")) == (True, 0)
+    assert status["volumeFreeBytes"] < 52 << 20
+    assert status["volumeLastsSeconds"] < 120
+    assert "The work volume has room for" in condition(waits, "StorageReady")["message"]
+    # More than ever has room at once.
+    scene.until("spilt", lambda seen: seen["status"]["bytes"]["written"] > 100 << 20, "the backup makes room")
+    scene.patch("spilt", storage={"bucket": BUCKET})
+    scene.stop("spilt")
+    ended = scene.finished("spilt")
+    assert condition(ended, "Uploaded")["status"] == "True"
+    assert (ended["status"]["gapCount"], ended["status"]["pendingSeconds"]) == (0, 0)
+    assert FULL not in {event["reason"] for event in scene.events_of("spilt")}
+    with scene.bucket() as address:
+        kept = scene.opened_bucket(address, SPARE).objects(of=ended["status"]["recordingId"])
+    assert [name for name in kept if name.endswith(".ts")]
+
+
 def test_a_full_work_volume_is_told_as_what_it_is_and_capture_goes_on_once_there_is_room(scene: Scene) -> None:
     """Promise (A1): Ready and Recording are False, the gap runs, the remedy is its own, and it ends by itself."""
-    scene.target.kubectl.apply(pods.noise(name="noise", kbps=KBPS), namespace=scene.namespace)
-    stream = {"uid": 1, "name": "noise", "url": f"rtmp://rtmp:{pods.RTMP_PORT}/live/noise"}
-    picture = {"width": 640, "height": 360, "bitrateKbps": KBPS}
-    scene.record(
-        "full",
-        streams=[stream],
-        storage={"bucket": "nowhere"},
-        recording={"sliceSeconds": 2, "video": picture},
-        work={"emptyDir": {"sizeLimit": "64Mi"}},
-    )
+    _record(scene, "full")
     full = scene.until_condition("full", "Ready", "False", reason=FULL)
     assert full["status"]["display"] == f"{FULL},NoSuchBucket"
     assert (condition(full, "Recording")["status"], condition(full, "Recording")["reason"]) == ("False", FULL)
