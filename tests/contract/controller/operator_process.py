@@ -37,6 +37,8 @@ class OperatorProcess:
     callback_port: int = 0
     http_port: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    runner: dict[str, Any] = field(default_factory=dict)
+    """Settings of recorders."""
     environment: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -125,7 +127,7 @@ class OperatorProcess:
     def _config(self) -> dict[str, Any]:
         renew = self.lease_seconds - 2
         return {
-            "runner": {"image": "cloud-recording:test"},
+            "runner": {"image": "cloud-recording:test", **self.runner},
             "callbacks": {"url": self.url, "port": self.callback_port, "caSecretName": "callback-ca"},
             "http": {"port": self.http_port},
             "watchNamespaces": [self.namespace],

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from cloud_recording.api.settings import RunnerSettings
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.exit_status import EXIT_FAILED
 from tests.cluster.bare import BareControlPlane
@@ -36,7 +35,8 @@ Json = dict[str, Any]
 ETCD, API_SERVER = "etcd", "kube-apiserver"
 OFF_SECONDS = 600
 """How much a clock is off."""
-NODE_LOST_SECONDS = RunnerSettings.model_fields["node_lost_seconds"].default
+NODE_LOST_SECONDS = 30
+"""The least that may be set: by the API server's clock, the recorder must have been silent for so long, too."""
 OUTLASTED_SECONDS = 40
 """Of the Lease, where the operator is to live through the fault."""
 SHORT_SECONDS = 6
@@ -226,7 +226,7 @@ async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
     """A node that has just fallen silent is not lost, one that was silent for long enough is, and times are true."""
     clock = SetClock(tmp_path)
     clock.set(seconds)
-    operator = new_operator(environment=clock.environment)
+    operator = new_operator(environment=clock.environment, runner={"nodeLostSeconds": NODE_LOST_SECONDS})
     runner = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
     async with kept_running(operator) as ended, runner as recorder:
         recording = await stage.until(lambda seen: is_true(seen, "Recording"))

@@ -121,7 +121,7 @@ def missing_on_the_dashboard(told: str) -> dict[str, list[str]]:
     """What the chart's dashboard asks recorders for that this one does not tell, by panel."""
     exposition = Exposition(told)
     asked = {
-        panel["title"]: exposition.lacks(target["expr"], legend=target["legendFormat"])
+        f"{panel['title']}: {target['expr']}": exposition.lacks(target["expr"], legend=target["legendFormat"])
         for panel in panels(json.loads(DASHBOARD.read_text()))
         for target in panel["targets"]
         if OF_RECORDERS in target["expr"]
