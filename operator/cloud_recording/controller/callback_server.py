@@ -47,10 +47,11 @@ logger = logging.getLogger(__name__)
 LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""
 
-MOST_UNDER_WAY: Final = 64
+MOST_UNDER_WAY: Final = 32
 """How many requests are applied at a time; of the API server's connections, which are a hundred, passes have the rest.
 
-More at a time would be no more in a second: each would only wait for longer, until its client gives it up.
+More at a time would be no more in a second: each would only wait for longer, until its client gives it up. And so would
+passes, whose writes stand behind them in the API server: a stop is two of those.
 """
 
 ATTEMPTS: Final = 8
@@ -115,7 +116,8 @@ class CallbackServer:
             if batch.pod_uid != caller.pod.uid:
                 raise web.HTTPForbidden(text="the token was issued to another pod")
             acknowledged = await self._apply(caller, batch)
-            told = CallbackResponse(acknowledged=acknowledged, figures_seconds=round(self._pacing.seconds, 1) or None)
+            pause = self._pacing.pause(spread=random.random())  # noqa: S311
+            told = CallbackResponse(acknowledged=acknowledged, figures_seconds=round(pause, 1) or None)
             answer = web.json_response(told.model_dump(by_alias=True, exclude_none=True))
         except _BusyError:
             answer = busy()

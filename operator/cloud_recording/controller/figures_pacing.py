@@ -13,7 +13,8 @@ MOST_SECONDS: Final = 40.0
 
 BUSY_SHARE: Final = 0.5
 QUIET_SHARE: Final = 0.125
-RELIEF: Final = 0.8
+RELIEF: Final = 0.95
+"""What is left of the pause after each second with little to do, which there also is while recorders hold figures."""
 
 
 class FiguresPacing:
@@ -37,3 +38,10 @@ class FiguresPacing:
             self.seconds = min(MOST_SECONDS, max(FIRST_SECONDS, self.seconds * 2))
         elif share <= QUIET_SHARE:
             self.seconds = self.seconds * RELIEF if self.seconds * RELIEF >= 1 else 0.0
+
+    def pause(self, *, spread: float) -> float:
+        """What one recorder is asked; `spread` from 0 to 1 takes off up to half.
+
+        The pause grows shorter while recorders wait: all that were asked for the whole of it would come back together.
+        """
+        return self.seconds * (1.0 - spread / 2.0)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+
+from pydantic_core import from_json, to_json
 
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.recently_seen import RecentlySeen
@@ -29,7 +30,7 @@ class KnownRecordings:
         text = self._known.of(key)
         if text is None:
             return None
-        body: Json = json.loads(text)
+        body: Json = from_json(text)
         return body
 
     def forget(self, key: RecordingKey) -> None:
@@ -79,7 +80,7 @@ class KnownRecordings:
 def compact(body: Json) -> bytes:
     """A recording as it is remembered: text takes a tenth of what objects take, and managed fields are half of it."""
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return json.dumps({**body, "metadata": metadata}, separators=(",", ":")).encode()
+    return to_json({**body, "metadata": metadata})
 
 
 def _version(body: Json) -> str:

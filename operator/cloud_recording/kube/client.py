@@ -6,7 +6,6 @@ Every request has a deadline, because a request that hangs would keep its key ou
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -17,6 +16,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client import Configuration as Configuration  # noqa: PLC0414 - for users of this module
+from pydantic_core import from_json
 
 from cloud_recording.common.json_types import Json
 from cloud_recording.kube.cluster_clock import ClusterClock
@@ -110,16 +110,16 @@ class KubeClient:
         asked_at = time.monotonic()
         try:
             response = await self._api.call_api(method, full_url, headers, body, _request_timeout=self._timeout)
-            text = (await response.read()).decode()  # type: ignore[no-untyped-call]
+            text: bytes = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._answered(method, 0, time.monotonic() - asked_at)
             raise Unavailable(f"{method} {url}: {error or type(error).__name__}", status=0) from error
         self._answered(method, response.status, time.monotonic() - asked_at)
-        failed = None if 200 <= response.status <= 299 else error_from(response.status, text)
+        failed = None if 200 <= response.status <= 299 else error_from(response.status, text.decode())
         # What is no answer of the API server's own has another clock's date.
         if self._clock is not None and not isinstance(failed, Unavailable):
             self._clock.answered(response.headers.get("Date", ""), asked_at=asked_at)
         if failed is not None:
             raise failed
-        parsed: Json = json.loads(text)
+        parsed: Json = from_json(text)
         return parsed

@@ -2,7 +2,8 @@
 """`python -m tests.bench.operator N …` measures the operator with N recordings and writes build/bench/operator.json.
 
 API server, operator and the runners share the machine: compare figures within a row, and CPU rather than wall time.
-etcd keeps its files in memory, as it would be its disk that is measured otherwise.
+etcd keeps its files in memory, as it would be its disk that is measured otherwise. With `--simulate` nothing runs:
+recorders, replicas and API server are simulated.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kubernetes.aio.client import Configuration
 from cloud_recording.kube.client import KubeClient
 from tests.bench.native.measure import WORK
 from tests.bench.operator.scenario import Scenario
+from tests.bench.operator.simulation import Machines, Simulation
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
 from tests.cluster.layout import REPOSITORY
@@ -30,7 +32,7 @@ from tests.contract.controller.stage import Stage
 
 CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
 NAMESPACE = "bench"
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has it
+IN_MEMORY = Path("/dev/shm")
 
 
 def measure(recordings: int) -> dict[str, Any]:
@@ -68,7 +70,16 @@ async def _run(kubeconfig: Path, operator: OperatorProcess, recordings: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.operator")
     parser.add_argument("counts", nargs="+", type=int, metavar="N", help="how many recordings")
-    counts = parser.parse_args().counts
+    parser.add_argument("--simulate", action="store_true", help="in virtual time, with the costs that were measured")
+    parser.add_argument("--replicas", type=int, default=1, help="of the operator, where it is simulated")
+    parser.add_argument("--api-processors", type=int, default=8, help="of the API server, where it is simulated")
+    options = parser.parse_args()
+    counts = options.counts
+    if options.simulate:
+        machines = Machines(replicas=options.replicas, api_processors=options.api_processors)
+        for count in counts:
+            print(json.dumps(Simulation(count, machines).run(), indent=2), flush=True)
+        return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     WORK.mkdir(parents=True, exist_ok=True)

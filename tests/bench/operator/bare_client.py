@@ -2,8 +2,9 @@
 """`python -m tests.bench.operator.bare_client`: makes writes and nothing else, to compare the operator's cost with.
 
 Standard input: JSON with the kubeconfig, and either `writes` (of each kind a body, and how many for one recording) to
-be made for so many `recordings`, or a `status` to write again and again for `seconds`. `{recording}` in a URL stands
-for the name of each recording. Standard output: JSON with processor seconds, the writes, and how many a second.
+be made for so many `recordings`, or a `status` to write again and again for `seconds`, at a `rate` if there is one.
+`{recording}` in a URL stands for the name of each recording. Standard output: JSON with processor seconds, the writes,
+how many a second, and at a rate how long they took.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import statistics
 import sys
 import time
 from typing import Any
@@ -32,8 +34,14 @@ async def main(request: dict[str, Any]) -> dict[str, float]:
     )
     async with KubeClient(configuration, user_agent="floor") as client:
         cpu, begun = time.process_time(), time.monotonic()
-        made = await (_write_all(client, request) if "writes" in request else _write_statuses(client, request))
+        waits: list[float] = []
+        if "rate" in request:
+            waits = await _write_at_rate(client, request)
+            made = len(waits)
+        else:
+            made = await (_write_all(client, request) if "writes" in request else _write_statuses(client, request))
         return {
+            **_percentiles(waits),
             "cpuSeconds": time.process_time() - cpu,
             "writesPerSecond": made / (time.monotonic() - begun),
             "writes": made,
@@ -79,6 +87,30 @@ async def _write_statuses(client: KubeClient, request: dict[str, Any]) -> int:
 
     await asyncio.gather(*(work(first) for first in range(AT_ONCE)))
     return made
+
+
+async def _write_at_rate(client: KubeClient, request: dict[str, Any]) -> list[float]:
+    """Seconds of each write, from when it was due."""
+    begun, waits = time.monotonic(), []
+
+    async def write(number: int, due: float) -> None:
+        url = _url(request["statusUrl"], number % request["recordings"])
+        await client.patch(url, _changed({"status": request["status"]}, number))
+        waits.append(time.monotonic() - due)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(request["rate"] * request["seconds"])):
+            due = begun + number / request["rate"]
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            group.create_task(write(number, due))
+    return waits
+
+
+def _percentiles(waits: list[float]) -> dict[str, float]:
+    if not waits:
+        return {}
+    cuts = statistics.quantiles(waits, n=100)
+    return {f"p{percent}Milliseconds": 1000 * cuts[percent - 1] for percent in (50, 95)}
 
 
 def _url(url: str, number: int) -> str:

@@ -61,6 +61,12 @@ class Floor:
         await self._prepare()
         return await self._run({"status": like["status"], "recordings": FLOOR_RECORDINGS, "seconds": seconds})
 
+    async def latency(self, like: dict[str, Any], *, rate: float, seconds: float) -> dict[str, float]:
+        """How long it takes to write such a status at that rate."""
+        await self._prepare()
+        asked = {"status": like["status"], "recordings": FLOOR_RECORDINGS, "seconds": seconds, "rate": rate}
+        return await self._run(asked)
+
     async def _prepare(self) -> None:
         if not self._prepared:
             await self._stage.prepare()

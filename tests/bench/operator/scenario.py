@@ -148,11 +148,16 @@ class Scenario:
         self.row["floor_rate"] = round(floor["writesPerSecond"], 1)
 
     async def _latency(self) -> None:
-        seen = await self._offer(0.8 * self.row["best_rate"])
+        rate = 0.8 * self.row["best_rate"]
+        seen = await self._offer(rate)
         waits = sorted(1000 * wait for status, wait in seen if status == 200)
         cuts = statistics.quantiles(waits, n=100)
         for percent in (50, 95, 99):
             self.row[f"callback_p{percent}_ms"] = round(cuts[percent - 1], 1)
+        like = (await self._bodies("cloudrecordings"))[0]
+        floor = await self._floor.latency(like, rate=rate, seconds=CALLBACK_SECONDS)
+        for percent in (50, 95):
+            self.row[f"floor_p{percent}_ms"] = round(floor[f"p{percent}Milliseconds"], 1)
 
     async def _overload(self) -> None:
         offered = 2 * self.row["best_rate"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from cloud_recording.kube.client import KubeClient
+from cloud_recording.kube.errors import KubeError
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
+from tests.contract.controller.newer_release import newer
 from tests.contract.controller.operator_process import REPOSITORY, OperatorProcess
 from tests.contract.controller.stage import Stage
 
@@ -88,3 +91,17 @@ def operator(new_operator: Callable[..., OperatorProcess]) -> OperatorProcess:
     process.start()
     process.await_serving()
     return process
+
+
+@pytest_asyncio.fixture
+async def newer_definition(api_server: Path, stage: Stage) -> None:
+    """Returns when the API server goes by the newer definition; it takes everything that the older one takes."""
+    Kubectl(api_server).apply(newer(yaml.safe_load(CRD.read_text())))
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await stage.apply("probe", desiredState="Stopped", recording={"video": {"layout": "FromTheFuture"}})
+            except KubeError:
+                await asyncio.sleep(0.1)
+            else:
+                return

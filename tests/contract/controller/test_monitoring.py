@@ -56,7 +56,9 @@ async def test_alerts_and_dashboard_ask_for_what_the_operator_tells(
     for panel in panels(dashboard):
         for target in panel["targets"]:
             if OF_RECORDERS not in target["expr"]:
-                missing[f"{panel['title']}: {target['legendFormat']}"] = told.lacks(target["expr"], legend=target["legendFormat"])
+                missing[f"{panel['title']}: {target['legendFormat']}"] = told.lacks(
+                    target["expr"], legend=target["legendFormat"]
+                )
     assert {title: names for title, names in missing.items() if names} == {}
     assert len(missing) > len(alerts)
 

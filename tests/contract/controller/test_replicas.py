@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,11 +30,16 @@ LEASE_SECONDS = 8
 HELD = "lease held"
 
 
-def pair_behind(service: TCPProxy, new_operator: Callable[..., OperatorProcess]) -> list[OperatorProcess]:
-    """Two replicas that run, each of which tells recorders the Service's URL."""
+def pair_behind(
+    service: TCPProxy,
+    new_operator: Callable[..., OperatorProcess],
+    *,
+    environment: Sequence[dict[str, str]] = ({}, {}),
+) -> list[OperatorProcess]:
+    """Two replicas that run, each of which tells recorders the Service's URL; the first acts."""
     replicas = []
-    for number in range(2):
-        replica = new_operator(name=f"operator-{number}", lease_seconds=LEASE_SECONDS)
+    for number, variables in enumerate(environment):
+        replica = new_operator(name=f"operator-{number}", lease_seconds=LEASE_SECONDS, environment=variables)
         callbacks = {
             "url": f"https://localhost:{service.port}",
             "port": replica.callback_port,

@@ -6,61 +6,18 @@ The definition stays the newer one: an older one would have the API server prune
 
 from __future__ import annotations
 
-import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-import yaml
 
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.kube.errors import Conflict, KubeError
-from tests.cluster.client import Kubectl
-from tests.contract.controller.conftest import CRD
+from cloud_recording.kube.errors import Conflict
 from tests.contract.controller.operator_process import OperatorProcess
 from tests.contract.controller.stage import Stage, is_true, reason
 from tests.contract.controller.test_recordings import summary
 
 Json = dict[str, Any]
-
-WORD = {"type": "string", "maxLength": 64}
-
-
-def newer(definition: Json) -> Json:
-    """The definition with more words and fields than this release knows."""
-
-    def more(schema: Json, name: str) -> None:
-        if "enum" in schema and name in {"state", "reason", "outcome", "type", "layout"}:
-            schema["enum"] = [*schema["enum"], "FromTheFuture"]
-        for child, below in (schema.get("properties") or {}).items():
-            more(below, child)
-        if "items" in schema:
-            more(schema["items"], name)
-
-    (version,) = definition["spec"]["versions"]
-    schema = version["schema"]["openAPIV3Schema"]["properties"]
-    more(schema["spec"], "spec")
-    more(schema["status"], "status")
-    schema["spec"]["properties"]["novelty"] = WORD
-    schema["status"]["properties"]["novelty"] = WORD
-    schema["status"]["properties"]["parts"]["items"]["properties"]["novelty"] = WORD
-    return definition
-
-
-@pytest_asyncio.fixture
-async def newer_definition(api_server: Path, stage: Stage) -> None:
-    """Returns when the API server goes by the newer definition; it takes everything that the older one takes."""
-    Kubectl(api_server).apply(newer(yaml.safe_load(CRD.read_text())))
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await stage.apply("probe", desiredState="Stopped", recording={"video": {"layout": "FromTheFuture"}})
-            except KubeError:
-                await asyncio.sleep(0.1)
-            else:
-                return
 
 
 async def written_by_a_newer_one(stage: Stage, name: str = "stand-up") -> None:

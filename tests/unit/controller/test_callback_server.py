@@ -148,4 +148,6 @@ async def test_more_than_can_be_served_are_turned_away_at_once_and_the_others_se
 async def test_recorders_are_asked_to_keep_figures_to_themselves_while_there_is_too_much_to_serve() -> None:
     callbacks = served_by(ApiServer())
     callbacks._pacing.seconds = 8.0
-    assert json.loads((await tell(callbacks, 1)).text or "") == {"acknowledged": 1, "figuresSeconds": 8.0}
+    told = json.loads((await tell(callbacks, 1)).text or "")
+    assert told["acknowledged"] == 1
+    assert 4 <= told["figuresSeconds"] <= 8
