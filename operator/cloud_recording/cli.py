@@ -23,6 +23,7 @@ class SubCommand(NamedTuple):
 SUB_COMMANDS = {
     "operator": SubCommand("cloud_recording.controller.main", "give each CloudRecording a pod (in the cluster)"),
     "runner": SubCommand("cloud_recording.runner.supervisor.main", "record one part and report (in a recording's pod)"),
+    "probe": SubCommand("cloud_recording.runner.probe.main", "try whether a store takes files (in a pod of its own)"),
     "recorder": SubCommand("cloud_recording.runner.recorder.main", "hold the native library (started by the runner)"),
     "run": SubCommand(
         "cloud_recording.runner.local.main", "record URLs or a manifest on this machine, without a cluster"

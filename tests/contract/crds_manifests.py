@@ -36,6 +36,22 @@ def a_recording(changes: Mapping[str, object] | None = None) -> Manifest:
     return changed(manifest, changes or {})
 
 
+def a_storage(changes: Mapping[str, object] | None = None) -> Manifest:
+    """The same of a RecordingStorage."""
+    manifest: Manifest = {
+        "apiVersion": "cloudrecording.dev/v1alpha1",
+        "kind": "RecordingStorage",
+        "metadata": {"name": f"test-{secrets.token_hex(4)}", "namespace": "default"},
+        "spec": {
+            "endpoint": "https://s3.example.com",
+            "bucket": "recordings",
+            "prefix": "2026",
+            "credentials": {"secretRef": {"name": "bucket-credentials"}},
+        },
+    }
+    return changed(manifest, changes or {})
+
+
 def changed(manifest: Manifest, changes: Mapping[str, object]) -> Manifest:
     """A copy with each value put at its dotted path below `spec`; a number in a path is an index."""
     result = copy.deepcopy(manifest)

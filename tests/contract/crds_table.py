@@ -38,6 +38,8 @@ _PLACE: Final = {
     "credentials": {"secretRef": {"name": "bucket-credentials"}},
 }
 _CLAIM: Final = {"claimName": "films"}
+_REF: Final = {"name": "films"}
+_ONE_STORE: Final = "must have exactly one of `bucket`, `directory` and `ref`"
 _BACKUP: Final = {**_PLACE, "bucket": "spare"}
 
 CREATION_MISTAKES: Final = (
@@ -390,14 +392,27 @@ CREATION_MISTAKES: Final = (
     ),
     Mistake("slices of no length", {"recording.sliceSeconds": 0}, "spec.recording.sliceSeconds", "equal to 2"),
     Mistake("no storage", {"storage": REMOVED}, "spec.storage", "Required value"),
+    Mistake("no store", {"storage.bucket": REMOVED}, "spec.storage", _ONE_STORE),
+    Mistake("a bucket and a directory", {"storage.directory": _CLAIM}, "spec.storage", _ONE_STORE),
+    Mistake("a bucket and a reference", {"storage.ref": _REF}, "spec.storage", _ONE_STORE),
+    Mistake("a reference to nothing", {"storage": {"ref": {}}}, "spec.storage.ref.name", "Required value"),
     Mistake(
-        "no store", {"storage.bucket": REMOVED}, "spec.storage", "must have exactly one of `bucket` and `directory`"
+        "capitals in a reference",
+        {"storage": {"ref": {"name": "Films"}}},
+        "spec.storage.ref.name",
+        "name of a RecordingStorage",
+    ),
+    *(
+        Mistake(
+            f"a reference's {field}", {"storage": {"ref": _REF, field: value}}, "spec.storage", "nothing of a store"
+        )
+        for field, value in (("prefix", "a"), ("endpoint", "https://s3.example.com"), ("region", "eu-north-1"))
     ),
     Mistake(
-        "a bucket and a directory",
-        {"storage.directory": _CLAIM},
-        "spec.storage",
-        "exactly one of `bucket` and `directory`",
+        "the same reference as backup",
+        {"storage": {"ref": _REF}, "backup": {"ref": _REF}},
+        "spec.backup",
+        "another place than `storage`",
     ),
     Mistake(
         "a directory of no claim", {"storage": {"directory": {}}}, "spec.storage.directory.claimName", "Required value"
@@ -538,6 +553,7 @@ UPDATE_MISTAKES: Final = (
     Mistake("another time to come", {"recording.maxWaitSeconds": 60}, "spec.recording.maxWaitSeconds", _FIXED),
     Mistake("another slice length", {"recording.sliceSeconds": 10}, "spec.recording.sliceSeconds", _FIXED),
     Mistake("a directory", {"storage": {"directory": _CLAIM}}, "spec.storage.directory", _FIXED),
+    Mistake("a reference", {"storage": {"ref": _REF}}, "spec.storage.ref", _FIXED),
     Mistake("another vendor", {"storage.vendor": "AWS"}, "spec.storage.vendor", _FIXED),
     Mistake("a prefix that was not there", {"storage.prefix": "a"}, "spec.storage.prefix", _FIXED),
     Mistake(
@@ -582,6 +598,10 @@ ALLOWED_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
 
 VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "the least": {},
+    "a reference": {"storage": {"ref": _REF}},
+    "a reference, and another as backup": {"storage": {"ref": _REF}, "backup": {"ref": {"name": "spare"}}},
+    "a reference beside a backup": {"storage": {"ref": _REF}, "backup": _BACKUP},
+    "a reference as backup, after a while": {"backup": {"ref": _REF, "afterSeconds": 5}},
     "a channel name in any script": {"channel.name": "会议 №1 / 🎥?#%"},
     "the largest uid": {"channel.uid": 2**32 - 1},
     "seventeen participants": {"channel.streams": [a_stream(uid) for uid in range(1, 18)]},
@@ -667,4 +687,33 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
             {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
         ]
     },
+}
+
+
+_FIXED_OF_STORAGE: Final = "create another RecordingStorage instead"
+
+STORAGE_MISTAKES: Final = (
+    Mistake("no store", {"bucket": REMOVED}, "spec", "must have exactly one of `bucket` and `directory`"),
+    Mistake("a bucket and a directory", {"directory": _CLAIM}, "spec", "exactly one of `bucket` and `directory`"),
+    Mistake("a reference to another", {"ref": _REF}, "spec.ref", "unknown field"),
+    Mistake("no keys", {"credentials": REMOVED}, "spec", "must have `credentials` beside `bucket`"),
+    Mistake("no endpoint", {"endpoint": REMOVED}, "spec", "must have `endpoint`"),
+    Mistake("a way to the metadata service", {"endpoint": "http://169.254.169.254"}, "spec.endpoint", "link-local"),
+)
+"""Wrong RecordingStorages."""
+
+STORAGE_UPDATE_MISTAKES: Final = (
+    Mistake("another bucket", {"bucket": "elsewhere"}, "spec.bucket", _FIXED_OF_STORAGE),
+    Mistake("another prefix", {"prefix": "2027"}, "spec.prefix", _FIXED_OF_STORAGE),
+    Mistake("no prefix", {"prefix": REMOVED}, "spec.prefix", _FIXED_OF_STORAGE),
+    Mistake("a vendor", {"vendor": "AWS", "region": "eu-north-1"}, "spec.vendor", _FIXED_OF_STORAGE),
+)
+"""Changes to a RecordingStorage that exists, which it must not take."""
+
+ALLOWED_STORAGE_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
+    "another endpoint": {"endpoint": "https://s3.example.org"},
+    "a region": {"region": "eu-north-1"},
+    "another Secret": {"credentials.secretRef.name": "other"},
+    "authorities": {"caSecretRef": {"name": "authorities", "key": "ca.crt"}},
+    "another addressing": {"addressing": "VirtualHosted"},
 }

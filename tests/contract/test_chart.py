@@ -174,8 +174,9 @@ def test_the_dashboard_is_made_when_asked_for_where_the_sidecar_looks(render: Re
     assert made["metadata"]["annotations"] == wanted["annotations"]
 
 
-def test_the_definitions_are_those_of_crds_and_stay(render: Render) -> None:
-    name = "cloudrecordings.cloudrecording.dev"
+@pytest.mark.parametrize("kind", ["cloudrecordings", "recordingstorages"])
+def test_the_definitions_are_those_of_crds_and_stay(render: Render, kind: str) -> None:
+    name = f"{kind}.cloudrecording.dev"
     applied = yaml.safe_load((REPOSITORY / "crds" / f"{name}.yaml").read_text(encoding="utf-8"))
     in_chart = _only(render(), "CustomResourceDefinition", name)
     assert in_chart["spec"] == applied["spec"]
@@ -234,7 +235,8 @@ def installed(helm: Helm, control_plane: BareControlPlane) -> Iterator[Kubectl]:
     helm(*install)
     yield kubectl
     helm("uninstall", "cloud-recording", f"--namespace={NAMESPACE}", "--ignore-not-found")
-    kubectl("delete", "crd", "cloudrecordings.cloudrecording.dev", "--ignore-not-found")
+    for kind in ("cloudrecordings", "recordingstorages"):
+        kubectl("delete", "crd", f"{kind}.cloudrecording.dev", "--ignore-not-found")
 
 
 OPERATOR: Final = f"system:serviceaccount:{NAMESPACE}:cloud-recording"
@@ -254,6 +256,8 @@ def _may(kubectl: Kubectl, verb: str, resource: str, *, namespace: str, subresou
     ("verb", "resource", "subresource"),
     [
         ("watch", "cloudrecordings.cloudrecording.dev", ""),
+        ("watch", "recordingstorages.cloudrecording.dev", ""),
+        ("update", "recordingstorages.cloudrecording.dev", "status"),
         ("update", "cloudrecordings.cloudrecording.dev", "status"),
         ("create", "pods", ""),
         ("patch", "pods", ""),

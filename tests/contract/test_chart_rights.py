@@ -18,7 +18,7 @@ import yaml
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Helm, Kubectl
 from tests.cluster.layout import REPOSITORY
-from tests.contract.crds_manifests import a_recording
+from tests.contract.crds_manifests import a_recording, a_storage
 from tests.support.ports import free_port
 
 NAMESPACE: Final = "cloud-recording-system"
@@ -37,7 +37,8 @@ def plane(request: pytest.FixtureRequest, control_plane: BareControlPlane) -> It
     )
     yield kubectl
     helm("uninstall", "cloud-recording", f"--namespace={NAMESPACE}")
-    kubectl("delete", "crd", "cloudrecordings.cloudrecording.dev")
+    for kind in ("cloudrecordings", "recordingstorages"):
+        kubectl("delete", "crd", f"{kind}.cloudrecording.dev")
 
 
 def _settings(kubectl: Kubectl) -> dict[str, Any]:
@@ -74,6 +75,17 @@ def _operator(kubectl: Kubectl, *, administrator: Path, directory: Path) -> Iter
             process.wait(timeout=30)
 
 
+def _storage_lives(kubectl: Kubectl, here: str) -> None:
+    """A RecordingStorage is tried by a pod, and deleted."""
+    storage = a_storage()
+    storage["metadata"]["namespace"] = WATCHED
+    name = f"recordingstorage/{storage['metadata']['name']}"
+    kubectl("create", "--filename=-", stdin=json.dumps(storage))
+    kubectl("wait", here, name, "--for=jsonpath={.status.display}=Probing", DEADLINE)
+    kubectl("wait", here, "pod", "--selector=cloudrecording.dev/storage", "--for=create", DEADLINE)
+    kubectl("delete", here, name, DEADLINE)
+
+
 def test_the_rights_are_enough_for_the_whole_life_of_a_recording(
     plane: Kubectl, control_plane: BareControlPlane, tmp_path: Path
 ) -> None:
@@ -88,6 +100,7 @@ def test_the_rights_are_enough_for_the_whole_life_of_a_recording(
             plane("wait", here, name, "--for=jsonpath={.status.parts[0].podUID}", DEADLINE)
             (pod,) = plane.list("pods", namespace=WATCHED)
             assert plane.list("persistentvolumeclaims", namespace=WATCHED)
+            _storage_lives(plane, here)
             edit = json.dumps({"spec": {"recording": {"video": {"layout": "BestFit"}}}})
             plane("patch", here, name, "--type=merge", f"--patch={edit}")
             desired = r"--for=jsonpath={.metadata.annotations.cloudrecording\.dev/desired}"

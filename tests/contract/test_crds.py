@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cloud_recording.api.base import camel_case
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
+from cloud_recording.api.recording_storage import RecordingStorage, RecordingStorageStatus
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import CommandFailedError, Kubectl
 from tests.cluster.layout import REPOSITORY
-from tests.contract.crds_manifests import Manifest, a_recording, a_stream, changed
+from tests.contract.crds_manifests import Manifest, a_recording, a_storage, a_stream, changed
 from tests.contract.crds_table import (
+    ALLOWED_STORAGE_UPDATES,
     ALLOWED_UPDATES,
     CREATION_MISTAKES,
+    STORAGE_MISTAKES,
+    STORAGE_UPDATE_MISTAKES,
     STORED_MISTAKES,
     UPDATE_MISTAKES,
     VALID,
@@ -34,6 +39,7 @@ def kubectl(control_plane: BareControlPlane) -> Iterator[Kubectl]:
     kubectl = Kubectl(control_plane.kubeconfig)
     kubectl("apply", f"--filename={REPOSITORY / 'crds'}")
     kubectl.until_established("cloudrecordings.cloudrecording.dev")
+    kubectl.until_established("recordingstorages.cloudrecording.dev")
     yield kubectl
     kubectl("delete", f"--filename={REPOSITORY / 'crds'}")
 
@@ -183,3 +189,50 @@ def test_the_examples_are_valid(kubectl: Kubectl, path: Path) -> None:
     for namespace in {document["metadata"].get("namespace", "default") for document in documents}:
         kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     kubectl("apply", DRY_RUN, "--validate=strict", f"--filename={path}")
+
+
+@pytest.fixture(scope="module")
+def storage(kubectl: Kubectl) -> Iterator[Manifest]:
+    """A RecordingStorage that exists."""
+    manifest = a_storage()
+    kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+    yield manifest
+    kubectl("delete", "rstore", manifest["metadata"]["name"])
+
+
+@pytest.mark.parametrize("mistake", STORAGE_MISTAKES, ids=lambda mistake: mistake.called)
+def test_a_wrong_storage_is_refused_with_field_and_rule(kubectl: Kubectl, mistake: Mistake) -> None:
+    refusal = _refusal(kubectl, "create", DRY_RUN, manifest=a_storage(mistake.changes))
+    _assert_says(refusal, mistake)
+
+
+@pytest.mark.parametrize("mistake", STORAGE_UPDATE_MISTAKES, ids=lambda mistake: mistake.called)
+def test_which_store_a_storage_is_cannot_change(kubectl: Kubectl, storage: Manifest, mistake: Mistake) -> None:
+    refusal = _refusal(kubectl, "replace", DRY_RUN, manifest=changed(storage, mistake.changes))
+    _assert_says(refusal, mistake)
+
+
+@pytest.mark.parametrize("changes", ALLOWED_STORAGE_UPDATES.values(), ids=ALLOWED_STORAGE_UPDATES)
+def test_the_way_to_a_storage_may_change(kubectl: Kubectl, storage: Manifest, changes: dict[str, object]) -> None:
+    kubectl("apply", DRY_RUN, "--filename=-", stdin=json.dumps(changed(storage, changes)))
+
+
+def test_the_status_of_a_storage_is_kept_whole(kubectl: Kubectl, storage: Manifest) -> None:
+    """Promise: the API server prunes nothing of what the operator writes."""
+    condition = {"type": "Ready", "status": "True", "observedGeneration": 1, "reason": "Writable", "message": ""}
+    status = {
+        "observedGeneration": 1,
+        "display": "Writable",
+        "conditions": [{**condition, "lastTransitionTime": "2026-05-04T12:00:00Z"}],
+        "probedGeneration": 1,
+        "probeTime": "2026-05-04T12:00:00Z",
+        "probeObject": "0_probe.m3u8",
+        "rights": {"put": "Allowed", "get": "Refused", "delete": "Unknown"},
+    }
+    assert set(status) == set(map(camel_case, RecordingStorageStatus.model_fields))
+    name = storage["metadata"]["name"]
+    patch = json.dumps({"status": status})
+    kubectl("patch", "rstore", name, "--subresource=status", "--type=merge", f"--patch={patch}")
+    kept = kubectl.get("rstore", name, namespace="default")
+    assert kept["status"] == status
+    assert RecordingStorage.model_validate(kept).status.display == "Writable"

@@ -16,7 +16,7 @@ from cloud_recording.api.reasons import REASONS, Remedy
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
 from tests.cluster.layout import REPOSITORY
-from tests.contract.crds_manifests import Manifest, a_recording, changed
+from tests.contract.crds_manifests import Manifest, a_recording, a_storage, changed
 
 DRY_RUN = "--dry-run=server"
 SAMPLES = {
@@ -27,6 +27,9 @@ SAMPLES = {
 }
 """A value to change each field to that a remedy asks to change; one that is missing fails its test."""
 
+STORAGE_SAMPLES = {"spec.endpoint": "https://another.example.com", "spec.region": "eu-north-1"}
+"""The same of a RecordingStorage."""
+
 WITH_A_NODE = ("kubectl cp", "kubectl logs")
 CASES = [
     pytest.param(remedy, stored, id=f"{reason}{'-once-stored' * stored}")
@@ -35,13 +38,20 @@ CASES = [
     if remedy is not None and (remedy.changes or remedy.commands)
 ]
 
+OF_STORAGES = [
+    pytest.param(remedy, id=str(reason))
+    for reason, facts in REASONS.items()
+    if (remedy := facts.remedy_of_storage) is not None and (remedy.changes or remedy.commands)
+]
+
 
 @pytest.fixture(scope="module")
 def kubectl(control_plane: BareControlPlane) -> Iterator[Kubectl]:
     kubectl = Kubectl(control_plane.kubeconfig)
     kubectl("apply", f"--filename={REPOSITORY / 'crds'}")
     established = '{.status.conditions[?(@.type=="Established")].status}'
-    kubectl("wait", f"--for=jsonpath={established}=True", "crd/cloudrecordings.cloudrecording.dev", "--timeout=60s")
+    for kind in ("cloudrecordings", "recordingstorages"):
+        kubectl("wait", f"--for=jsonpath={established}=True", f"crd/{kind}.cloudrecording.dev", "--timeout=60s")
     yield kubectl
     kubectl("delete", f"--filename={REPOSITORY / 'crds'}")
 
@@ -88,4 +98,22 @@ def test_a_remedy_can_be_followed(
             continue
         name = recording["metadata"]["name"]
         _, *words = shlex.split(command.replace("NAME", name).replace("POD", pod))
+        kubectl(*words)
+
+
+@pytest.fixture(scope="module")
+def storage(kubectl: Kubectl) -> Manifest:
+    """A RecordingStorage that recordings use."""
+    manifest = a_storage()
+    kubectl("create", "--filename=-", stdin=json.dumps(manifest))
+    return manifest
+
+
+@pytest.mark.parametrize("remedy", OF_STORAGES)
+def test_a_remedy_of_a_storage_can_be_followed(kubectl: Kubectl, storage: Manifest, remedy: Remedy) -> None:
+    for field in remedy.changes:
+        edited = changed(storage, {field.removeprefix("spec."): STORAGE_SAMPLES[field]})
+        kubectl("replace", DRY_RUN, "--filename=-", stdin=json.dumps(edited))
+    for command in remedy.commands:
+        _, *words = shlex.split(command)
         kubectl(*words)

@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CustomResourceDefinition around the models' schemas: names, columns, sub-resources."""
+"""The CustomResourceDefinitions around the models' schemas: names, columns, sub-resources."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import KIND, PLURAL, CloudRecordingSpec
-from cloud_recording.api.schema import FIXED_ONCE_STORED_MESSAGE, Schema, structural_schema
+from cloud_recording.api.recording_storage import (
+    STORAGE_KIND,
+    STORAGE_PLURAL,
+    RecordingStorageSpec,
+    RecordingStorageStatus,
+)
+from cloud_recording.api.schema import (
+    FIXED_OF_STORAGE_MESSAGE,
+    FIXED_ONCE_STORED_MESSAGE,
+    Schema,
+    structural_schema,
+)
 from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage import Storage, StoragePlace
 
@@ -16,6 +29,12 @@ _READY: Final = '.status.conditions[?(@.type=="Ready")]'
 _DESCRIPTION: Final = (
     "A CloudRecording records one channel: one pod joins it, cuts what it hears and sees into slices, and uploads them "
     "to a bucket, or puts them into a directory, while it records. The status tells what is really there."
+)
+
+_STORAGE_DESCRIPTION: Final = (
+    "A RecordingStorage is a store, a bucket or a directory, that is described once and used by many recordings of its "
+    "namespace. Whether it takes files is tried by a pod that is made as recordings' pods are; recordings wait until "
+    "it does."
 )
 
 
@@ -46,6 +65,17 @@ _COLUMNS: Final = [
     _column("Recording ID", "string", ".status.recordingId", "ID that every file's name contains.", wide=True),
 ]
 
+_STORAGE_COLUMNS: Final = [
+    _column("Ready", "string", f"{_READY}.status", "Whether recordings can be stored there."),
+    _column("Status", "string", ".status.display", "Why it is ready, or not."),
+    _column("Bucket", "string", ".spec.bucket", "Name of the bucket, if it is one."),
+    _column("Claim", "string", ".spec.directory.claimName", "Claim of the directory, if it is one."),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the resource was created."),
+    _column("Prefix", "string", ".spec.prefix", "What every object's key begins with.", wide=True),
+    _column("Endpoint", "string", ".spec.endpoint", "URL of the storage server.", wide=True),
+    _column("Probed", "date", ".status.probeTime", "Time since the newest probe ended.", wide=True),
+]
+
 
 _NOTHING_STORED: Final = (
     "!has(self.status) || !has(self.status.slices) || !has(self.status.slices.uploaded) || "
@@ -73,37 +103,73 @@ def _fixed_once_stored_rules() -> list[Schema]:
     return rules
 
 
-def _object_schema() -> Schema:
+def _recording_schema() -> Schema:
+    schema = _object_schema(
+        _DESCRIPTION,
+        spec=structural_schema(CloudRecordingSpec, with_defaults=True),
+        status=structural_schema(CloudRecordingStatus, with_defaults=False),
+    )
+    return {**schema, "x-kubernetes-validations": _fixed_once_stored_rules()}
+
+
+def _storage_schema() -> Schema:
+    return _object_schema(
+        _STORAGE_DESCRIPTION,
+        spec=structural_schema(RecordingStorageSpec, with_defaults=True, fixed_message=FIXED_OF_STORAGE_MESSAGE),
+        status=structural_schema(RecordingStorageStatus, with_defaults=False),
+    )
+
+
+def _object_schema(description: str, *, spec: Schema, status: Schema) -> Schema:
     return {
         "type": "object",
-        "description": _DESCRIPTION,
+        "description": description,
         "required": ["spec"],
-        "x-kubernetes-validations": _fixed_once_stored_rules(),
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this representation of the object."},
             "kind": {"type": "string", "description": "Kind of the object."},
             "metadata": {"type": "object"},
-            "spec": structural_schema(CloudRecordingSpec, with_defaults=True),
-            "status": structural_schema(CloudRecordingStatus, with_defaults=False),
+            "spec": spec,
+            "status": status,
         },
     }
 
 
 def cloud_recording_crd() -> dict[str, Any]:
     """The definition to apply; the same on every machine, so that a difference means that somebody changed a model."""
+    selectable = [{"jsonPath": ".spec.channel.name"}, {"jsonPath": ".spec.desiredState"}]
+    return _crd(
+        KIND, PLURAL, short="crec", columns=_COLUMNS, schema=_recording_schema(), more={"selectableFields": selectable}
+    )
+
+
+def recording_storage_crd() -> dict[str, Any]:
+    """The same of stores that recordings share."""
+    return _crd(STORAGE_KIND, STORAGE_PLURAL, short="rstore", columns=_STORAGE_COLUMNS, schema=_storage_schema())
+
+
+def _crd(
+    kind: str,
+    plural: str,
+    *,
+    short: str,
+    columns: list[dict[str, Any]],
+    schema: Schema,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": ["crec"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
                 "categories": ["recording"],
             },
             "versions": [
@@ -112,9 +178,9 @@ def cloud_recording_crd() -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": _COLUMNS,
-                    "selectableFields": [{"jsonPath": ".spec.channel.name"}, {"jsonPath": ".spec.desiredState"}],
-                    "schema": {"openAPIV3Schema": _object_schema()},
+                    "additionalPrinterColumns": columns,
+                    **more,
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },

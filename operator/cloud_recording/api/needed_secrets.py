@@ -35,9 +35,9 @@ def needed_keys(spec: CloudRecordingSpec) -> Iterator[NeededKey]:
         yield from _of_room(channel.livekit, "spec.channel.livekit")
     if channel.decryption:
         yield NeededKey("spec.channel.decryption.secretRef", channel.decryption.secret_ref)
-    yield from _of_storage(spec.storage, "spec.storage")
+    yield from keys_of_storage(spec.storage, "spec.storage")
     if spec.backup:
-        yield from _of_storage(spec.backup, "spec.backup")
+        yield from keys_of_storage(spec.backup, "spec.backup")
 
 
 def _of_stream(stream: Stream, field: str) -> Iterator[NeededKey]:
@@ -57,7 +57,8 @@ def _of_room(room: LiveKit, field: str) -> Iterator[NeededKey]:
             yield NeededKey(f"{field}.apiKeySecretRef", SecretKeyRef(name=server.name, key=key))
 
 
-def _of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:
+def keys_of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:
+    """Every key of a Secret that the storage, which this field has, names."""
     if storage.ca_secret_ref:
         yield NeededKey(f"{field}.caSecretRef", storage.ca_secret_ref)
     if storage.credentials is None:

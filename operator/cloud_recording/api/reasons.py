@@ -59,6 +59,7 @@ class Reason(OpenEnum):
 
     PENDING = "Pending"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
+    WAITING_FOR_STORAGE = "WaitingForStorage"
     SECRET_UNUSABLE = "SecretUnusable"  # noqa: S105 - likewise
     STREAMS_REFUSED = "StreamsRefused"
     ROOM_REFUSED = "RoomRefused"
@@ -117,6 +118,9 @@ class Reason(OpenEnum):
     RECORDER_EXIT = "RecorderExit"
     GENERAL_ERROR = "GeneralError"
     WRITABLE = "Writable"
+    PROBING = "Probing"
+    PROBE_FAILED = "ProbeFailed"
+    IN_USE = "InUse"
     NO_SUCH_BUCKET = "NoSuchBucket"
     NO_SUCH_DIRECTORY = "NoSuchDirectory"
     ACCESS_DENIED = "AccessDenied"
@@ -185,6 +189,11 @@ class ReasonFacts:
     """What instead, when a slice is in the store already and the storage's place cannot change any more."""
     remedy_of_directory: Remedy | None = None
     """What instead, where the store is a directory."""
+    remedy_of_storage: Remedy | None = None
+    """What instead, where it is the reason of a RecordingStorage; one without it is none there. `changes` are fields of
+    that one's spec."""
+    of_storages_alone: bool = False
+    """It is a reason of RecordingStorages, and never one of recordings."""
     remedy_while_recording: Remedy | None = None
     """What instead, when it befalls a part that has begun to record."""
     as_asked: bool = False
@@ -208,12 +217,20 @@ class ReasonFacts:
     is_final: bool = False
     """The engine tells it by this word, as the cause of an upload's failure that is not tried again."""
 
-    def remedy_text(self, *, stored: bool = False, directory: bool = False) -> str:
-        """What to do about it, in words for a status, depending on whether a slice is in the store already, and on
-        whether that is a directory."""
+    def remedy_text(self, *, stored: bool = False, directory: bool = False, named: str | None = None) -> str:
+        """What to do about it, in words for a status, depending on whether a slice is in the store already, on whether
+        that is a directory, and on whether it is from a RecordingStorage of this name."""
         if directory and self.remedy_of_directory:
             return self.remedy_of_directory.text
+        if named is not None:
+            return f"RecordingStorage '{named}': {self._text_of_storage(stored=stored)}"
         return self.remedy_once_stored.text if stored and self.remedy_once_stored else self.remedy.text
+
+    def _text_of_storage(self, *, stored: bool) -> str:
+        if self.remedy_of_storage is not None and not stored:
+            return self.remedy_of_storage.text
+        remedy = self.remedy_once_stored or self.remedy
+        return remedy.text.replace("`spec.storage.", "`spec.")
 
 
 def _of_code(code: RecordingErrorCode, *, resolved_by: ResolvedBy = ResolvedBy.NOTHING) -> ReasonFacts:
@@ -238,12 +255,21 @@ _STREAMS: Final = Remedy(
 )
 
 
+def _of_storage(mend: str, *fields: str) -> Remedy:
+    """What ends a RecordingStorage's trouble, by these fields of its spec, too."""
+    correct = f", or correct {' or '.join(f'`{field}`' for field in fields)}" if fields else ""
+    return Remedy(f"{mend}{correct}; it is tried again by itself.", changes=fields)
+
+
 def _wrong_place(meaning: str, mend: str, *fields: str) -> ReasonFacts:
     """A trouble that another place ends while nothing is stored, and that only the bucket's owner ends afterwards."""
     named = " or ".join(f"`{field}`" for field in fields)
     return ReasonFacts(
         meaning,
-        Remedy(f"{mend}, or correct {named}: it may change while no slice is stored.", changes=fields),
+        remedy_of_storage=_of_storage(
+            mend, *(field.replace("spec.storage.", "spec.") for field in fields if field != _BUCKET)
+        ),
+        remedy=Remedy(f"{mend}, or correct {named}: it may change while no slice is stored.", changes=fields),
         remedy_once_stored=Remedy(
             f"{mend}. Its place can change no more, as slices are there; {_RESCUE}.", commands=(_COPY,)
         ),
@@ -252,13 +278,20 @@ def _wrong_place(meaning: str, mend: str, *fields: str) -> ReasonFacts:
 
 def _wrong_key(meaning: str, mend: str) -> ReasonFacts:
     where = "in the Secret that `spec.storage.credentials.secretRef` names"
-    return ReasonFacts(meaning, Remedy(f"{mend} {where}; the next attempt uses it."))
+    of_storage = _of_storage(f"{mend} in the Secret that `spec.credentials.secretRef` names")
+    return ReasonFacts(meaning, Remedy(f"{mend} {where}; the next attempt uses it."), remedy_of_storage=of_storage)
 
 
 def _passing(meaning: str, mend: str, *, of_directory: str | None = None) -> ReasonFacts:
     """A trouble that ends where it is; `of_directory` is what ends it there, if that is something else."""
     directory = None if of_directory is None else _until(of_directory)
-    return ReasonFacts(meaning, _until(mend), remedy_of_directory=directory)
+    return ReasonFacts(
+        meaning, _until(mend), remedy_of_directory=directory, remedy_of_storage=_of_storage(_either(mend, of_directory))
+    )
+
+
+def _either(mend: str, of_directory: str | None) -> str:
+    return mend if of_directory is None else f"{mend}. In a directory: {of_directory[0].lower()}{of_directory[1:]}"
 
 
 def _until(mend: str) -> Remedy:
@@ -268,6 +301,10 @@ def _until(mend: str) -> Remedy:
 _BUCKET: Final = "spec.storage.bucket"
 _ENDPOINT: Final = "spec.storage.endpoint"
 _REGION: Final = "spec.storage.region"
+
+_LET_WRITE: Final = (
+    "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
+)
 
 _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.NO_SUCH_BUCKET: _wrong_place(
@@ -282,8 +319,10 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
             "Let the key put objects (`s3:PutObject`) under `spec.storage.prefix`, or put another key into the Secret "
             "that `spec.storage.credentials.secretRef` names."
         ),
-        remedy_of_directory=_until(
-            "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
+        remedy_of_directory=_until(_LET_WRITE),
+        remedy_of_storage=_of_storage(
+            "Let the key put objects (`s3:PutObject`) under `spec.prefix`, or put another key into the Secret that "
+            f"`spec.credentials.secretRef` names. In a directory: {_LET_WRITE[0].lower()}{_LET_WRITE[1:]}"
         ),
     ),
     Reason.INVALID_ACCESS_KEY: _wrong_key("The server does not know the access key.", "Correct the access key"),
@@ -334,6 +373,11 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
             f"or give the server a certificate that is trusted; {_RESCUE}.",
             commands=(_COPY,),
         ),
+        remedy_of_storage=_of_storage(
+            "Have the certificate's authority in the Secret that `spec.caSecretRef` names, or give the server a "
+            "certificate that is trusted",
+            "spec.endpoint",
+        ),
     ),
     Reason.STORAGE_TIMEOUT: replace(
         _wrong_place(
@@ -364,12 +408,23 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.WAITING_FOR_SECRET: ReasonFacts(
             "A Secret, or a key in it, that the spec names is not there or is empty; the message says which.",
             Remedy("Create it; the recording goes on by itself."),
+            remedy_of_storage=_of_storage("Create it"),
             remedy_while_recording=Remedy(
                 "Bring it back. To throw away what is not uploaded, delete the recording and set its annotation "
                 '`cloudrecording.dev/discard: "true"`.'
             ),
             warns=True,
             resolved_by=ResolvedBy.SECRETS,
+        ),
+        Reason.WAITING_FOR_STORAGE: ReasonFacts(
+            "The RecordingStorage that `spec.storage.ref` or `spec.backup.ref` names is not there, is being deleted, "
+            "or is not ready; the message says which, and why, in its words.",
+            Remedy(
+                "Create or mend the RecordingStorage, as its own message says: `kubectl describe rstore`; the "
+                "recording goes on by itself once it is ready.",
+                commands=("kubectl describe rstore",),
+            ),
+            warns=True,
         ),
         Reason.SECRET_UNUSABLE: ReasonFacts(
             "What a Secret holds cannot be used, for every participant: a URL that is none, or one that is not "
@@ -418,6 +473,11 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "pvc`; the recording goes on by itself.",
                 commands=("kubectl describe pvc",),
             ),
+            remedy_of_storage=Remedy(
+                "Create the claim that the message names, or see what keeps it without a volume: `kubectl describe "
+                "pvc`; it is tried again by itself.",
+                commands=("kubectl describe pvc",),
+            ),
             warns=True,
         ),
         Reason.UNSCHEDULABLE: ReasonFacts(
@@ -427,23 +487,30 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "`spec.pod.nodeSelector`.",
                 creates=("spec.pod.resources", "spec.pod.nodeSelector"),
             ),
+            remedy_of_storage=_of_storage("Make room"),
             warns=True,
         ),
         Reason.QUOTA_EXCEEDED: ReasonFacts(
             "The namespace's ResourceQuota refuses the pod; the message is the API server's.",
             Remedy("Raise the quota or wait for other pods to end; the recording goes on by itself."),
+            remedy_of_storage=_of_storage("Raise the quota or wait for other pods to end"),
             warns=True,
         ),
         Reason.POD_REJECTED: ReasonFacts(
             "The API server or an admission policy refuses the pod or a change of it, or an admission webhook does not "
             "answer; the message is the API server's own.",
             Remedy("Change what the message names; the operator tries again by itself."),
+            remedy_of_storage=_of_storage("Change what the message names"),
             warns=True,
         ),
         Reason.IMAGE_PULL_FAILED: ReasonFacts(
             "The node cannot get the recorder's image.",
             Remedy(
                 "Check the chart's `image`, `runner.image` and `runner.imagePullSecrets`.",
+                values=("image", "runner.image", "runner.imagePullSecrets"),
+            ),
+            remedy_of_storage=Remedy(
+                "Check the chart's `image`, `runner.image` and `runner.imagePullSecrets`; it is tried again by itself.",
                 values=("image", "runner.image", "runner.imagePullSecrets"),
             ),
             warns=True,
@@ -454,6 +521,10 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             Remedy(
                 "Create the recording again without it, or have the chart's `allowed` or `engines` allow it.",
                 values=("allowed", "engines"),
+            ),
+            remedy_of_storage=Remedy(
+                "Create another RecordingStorage without it, or have the chart's `allowed` allow it.",
+                values=("allowed",),
             ),
             warns=True,
             stalls=True,
@@ -661,7 +732,27 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         ),
         Reason.RECORDER_EXIT: _of_code(RecordingErrorCode.RECORDER_EXIT, resolved_by=ResolvedBy.CAPTURE),
         Reason.GENERAL_ERROR: _of_code(RecordingErrorCode.GENERAL_ERROR),
-        Reason.WRITABLE: ReasonFacts("The store refuses nothing that is put, verified by its own answers."),
+        Reason.WRITABLE: ReasonFacts(
+            "The store refuses nothing that is put, verified by its own answers.", remedy_of_storage=NOTHING_TO_DO
+        ),
+        Reason.PROBING: ReasonFacts(
+            "The store is being tried by a pod that is made as recordings' pods are.",
+            remedy_of_storage=NOTHING_TO_DO,
+            of_storages_alone=True,
+        ),
+        Reason.PROBE_FAILED: ReasonFacts(
+            "The pod that was to try the store ended without an answer; the message says how.",
+            remedy_of_storage=_of_storage("Check what the message names, and the nodes"),
+            of_storages_alone=True,
+        ),
+        Reason.IN_USE: ReasonFacts(
+            "The RecordingStorage was deleted, and recordings that are not over name it; the message says which.",
+            remedy_of_storage=Remedy(
+                "Wait until they are over, or stop or delete them: `kubectl get crec` lists them.",
+                commands=("kubectl get crec",),
+            ),
+            of_storages_alone=True,
+        ),
         **{reason: replace(facts, resolved_by=ResolvedBy.UPLOADS) for reason, facts in _STORAGE_FACTS.items()},
     }
 )

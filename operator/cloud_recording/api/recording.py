@@ -137,7 +137,8 @@ class CloudRecordingSpec(SpecModel):
             ),
             Rule(
                 f"!has(self.backup) || {_differs('vendor', absent='S3')} || {_differs('bucket')} || "
-                f"{_differs('endpoint')} || {_differs('prefix')} || {_differs('directory', '.claimName')}",
+                f"{_differs('endpoint')} || {_differs('prefix')} || {_differs('directory', '.claimName')} || "
+                f"{_differs('ref', '.name')}",
                 "must be another place than `storage`",
                 lambda spec: spec.backup is None or not spec.backup.is_same_place(spec.storage),
                 field=".backup",
@@ -201,6 +202,11 @@ class CloudRecordingSpec(SpecModel):
         description="Metadata, resources and placement of the recorder's pods.",
         json_schema_extra=kubernetes(fixed=True),
     )
+
+    @property
+    def has_unresolved_store(self) -> bool:
+        """Whether nothing is known of one of its stores but the name of a RecordingStorage."""
+        return self.storage.is_unresolved or (self.backup is not None and self.backup.is_unresolved)
 
 
 class ObjectMeta(RecordModel):

@@ -16,6 +16,10 @@ from pydantic import BaseModel
 Schema = dict[str, Any]
 
 FIXED_MESSAGE: Final = "must not change after creation; create a new recording instead"
+FIXED_OF_STORAGE_MESSAGE: Final = (
+    "must not change after creation, as recordings have their files there; create another RecordingStorage instead"
+)
+FIXED_MESSAGES: Final = (FIXED_MESSAGE, FIXED_OF_STORAGE_MESSAGE)
 FIXED_ONCE_STORED_MESSAGE: Final = (
     "must not change once a slice is in the store, as a recording's files stay together; create a new recording instead"
 )
@@ -41,15 +45,17 @@ _KEPT_KEYS: Final = (
 )
 
 
-def structural_schema(model: type[BaseModel], *, with_defaults: bool) -> Schema:
+def structural_schema(model: type[BaseModel], *, with_defaults: bool, fixed_message: str = FIXED_MESSAGE) -> Schema:
     """The model as a structural schema; a status has no defaults, since only the operator writes it."""
     raw = model.model_json_schema(by_alias=True)
-    return _Converter(definitions=raw.get("$defs", {}), with_defaults=with_defaults).convert(raw)
+    converter = _Converter(definitions=raw.get("$defs", {}), with_defaults=with_defaults, fixed_message=fixed_message)
+    return converter.convert(raw)
 
 
 class _Converter:
-    def __init__(self, *, definitions: Mapping[str, Schema], with_defaults: bool) -> None:
+    def __init__(self, *, definitions: Mapping[str, Schema], with_defaults: bool, fixed_message: str) -> None:
         self._definitions = definitions
+        self._fixed_message = fixed_message
         self._with_defaults = with_defaults
 
     def convert(self, raw: Schema) -> Schema:
@@ -94,9 +100,11 @@ class _Converter:
                 continue
             if name in required or "default" in properties[name]:
                 properties[name].setdefault("x-kubernetes-validations", [])
-                properties[name]["x-kubernetes-validations"] += [{"rule": "self == oldSelf", "message": FIXED_MESSAGE}]
+                properties[name]["x-kubernetes-validations"] += [
+                    {"rule": "self == oldSelf", "message": self._fixed_message}
+                ]
             else:
-                rules.append(_fixed_optional(name))
+                rules.append(_fixed_optional(name, self._fixed_message))
         schema["properties"] = properties
         if required:
             schema["required"] = list(required)
@@ -119,10 +127,10 @@ def _merged(target: Schema, beside: Schema) -> Schema:
     return {**target, **beside, **({"x-kubernetes-validations": rules} if rules else {})}
 
 
-def _fixed_optional(name: str) -> Schema:
+def _fixed_optional(name: str, message: str) -> Schema:
     return {
         "rule": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
-        "message": FIXED_MESSAGE,
+        "message": message,
         "fieldPath": f".{name}",
     }
 

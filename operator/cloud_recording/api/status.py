@@ -29,7 +29,7 @@ class ConditionStatus(OpenEnum):
 
 
 class Condition(KeptModel):
-    """One aspect of the recording's state."""
+    """One aspect of the state."""
 
     type: ConditionType = Field(description="Which aspect.")
     status: ConditionStatus = Field(description="Whether it holds.")
@@ -117,6 +117,9 @@ class PartStorage(KeptModel):
     place: StoragePlace | None = Field(default=None, description="Where they go, if that is a bucket.")
     claim_name: ObjectName | None = Field(
         default=None, description="Claim that they go to, if `spec.storage` is a directory."
+    )
+    storage_name: ObjectName | None = Field(
+        default=None, description="RecordingStorage that the store is from, if `spec.storage` names one."
     )
     ready: bool | None = Field(
         default=None, description="Whether the store refuses nothing that is put; absent if untried."

@@ -39,7 +39,16 @@ class BucketSecretRef(SpecModel):
     secret_key_key: SecretKey = Field(default="secretKey", description="Key in the Secret that holds the secret key.")
 
 
-class StorageCredentials(SpecModel):
+class BucketCredentials(SpecModel):
+    """Who writes to the bucket."""
+
+    secret_ref: BucketSecretRef = Field(
+        description="Secret that holds the bucket's keys. Its content may change at any time: the next upload uses it, "
+        "of recordings under way too. Another Secret is used by pods that begin after the next successful probe.",
+    )
+
+
+class StorageCredentials(BucketCredentials):
     """Who writes to the bucket."""
 
     secret_ref: BucketSecretRef = Field(
@@ -81,7 +90,7 @@ Bucket = Annotated[
         ),
     ),
 ]
-_ENDPOINT_RULES: Final = of_field(
+ENDPOINT_RULES: Final = of_field(
     "endpoint",
     Rule(
         "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",
@@ -139,12 +148,22 @@ Region = Annotated[
 
 _OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", "credentials")
 """What a directory has none of; nothing of that is dropped unseen."""
-_STORAGE_RULES = (
-    Rule(
-        "has(self.bucket) != has(self.directory)",
-        "must have exactly one of `bucket` and `directory`",
-        lambda storage: (storage.bucket is None) != (storage.directory is None),
-    ),
+ONE_STORE: Final = Rule(
+    "has(self.bucket) != has(self.directory)",
+    "must have exactly one of `bucket` and `directory`",
+    lambda storage: (storage.bucket is None) != (storage.directory is None),
+)
+_ONE_STORE_OR_REF: Final = Rule(
+    "[has(self.bucket), has(self.directory), has(self.ref)].exists_one(given, given)",
+    "must have exactly one of `bucket`, `directory` and `ref`",
+    lambda storage: [storage.bucket, storage.directory, storage.ref].count(None) == 2,
+)
+_REF_ALONE: Final = Rule(
+    f"!has(self.ref) || !({' || '.join(f'has(self.{camel_case(name)})' for name in (*_OF_BUCKETS, 'prefix'))})",
+    "must have nothing of a store beside `ref`: the RecordingStorage has it all",
+    lambda storage: storage.ref is None or all(getattr(storage, name) is None for name in (*_OF_BUCKETS, "prefix")),
+)
+STORE_RULES: Final = (
     Rule(
         "!has(self.bucket) || has(self.credentials)",
         "must have `credentials` beside `bucket`",
@@ -194,10 +213,8 @@ class StoragePlace(KeptModel):
     )
 
 
-class Storage(SpecModel):
+class Store(SpecModel):
     """A bucket and the way to it, or a directory."""
-
-    model_config = ConfigDict(json_schema_extra=kubernetes(*_STORAGE_RULES, *_ENDPOINT_RULES))
 
     vendor: StorageVendor | None = Field(
         default=None,
@@ -211,7 +228,7 @@ class Storage(SpecModel):
         "the name that requests are signed with, 'us-east-1' if left out.",
     )
     bucket: Bucket | None = Field(
-        default=None, description="Name of the bucket. Exactly one of `bucket` and `directory` is given."
+        default=None, description="Name of the bucket. Exactly one of `bucket`, `directory` and `ref` is given."
     )
     directory: ClaimDirectory | None = Field(
         default=None,
@@ -234,22 +251,15 @@ class Storage(SpecModel):
         default=None,
         description="Whether the bucket is named in the URL's path or in its host. If left out: Path with `vendor` S3, "
         "VirtualHosted for the others.",
-        json_schema_extra=kubernetes(fixed=True),
     )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None,
         description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
         "system's own.",
-        json_schema_extra=kubernetes(fixed=True),
     )
-    credentials: StorageCredentials | None = Field(
+    credentials: BucketCredentials | None = Field(
         default=None, description="What opens the bucket; required beside `bucket`."
     )
-
-    def is_same_place(self, other: Storage) -> bool:
-        """Whether both have their files under the same keys of the same bucket, or names of the same directory."""
-        names = ("effective_vendor", "endpoint", "bucket", "directory", "prefix")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
     def effective_vendor(self) -> StorageVendor:
@@ -262,6 +272,58 @@ class Storage(SpecModel):
         if self.addressing is not None:
             return self.addressing
         return Addressing.PATH if self.effective_vendor is StorageVendor.S3 else Addressing.VIRTUAL_HOSTED
+
+
+class StorageRef(SpecModel):
+    """A RecordingStorage, which many recordings share."""
+
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=253, json_schema_extra=kubernetes(object_name("RecordingStorage"))),
+    ] = Field(
+        description="Name of a RecordingStorage in the namespace of the recording. Where it is not there or not ready, "
+        "the recording waits for it (`WaitingForStorage`).",
+    )
+
+
+class Storage(Store):
+    """A bucket and the way to it, or a directory, or the name of a RecordingStorage that has them."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(_ONE_STORE_OR_REF, _REF_ALONE, *STORE_RULES, *ENDPOINT_RULES)
+    )
+
+    addressing: Addressing | None = Field(
+        default=None,
+        description="Whether the bucket is named in the URL's path or in its host. If left out: Path with `vendor` S3, "
+        "VirtualHosted for the others.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
+        "system's own.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    credentials: StorageCredentials | None = Field(
+        default=None, description="What opens the bucket; required beside `bucket`."
+    )
+    ref: StorageRef | None = Field(
+        default=None,
+        description="The RecordingStorage to use, instead of a store that is written out here. Nothing of a store is "
+        "beside it.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether nothing is known of it but the name of a RecordingStorage."""
+        return self.ref is not None and self.bucket is None and self.directory is None
+
+    def is_same_place(self, other: Storage) -> bool:
+        """Whether both have their files under the same keys of the same bucket, or names of the same directory."""
+        names = ("effective_vendor", "endpoint", "bucket", "directory", "prefix", "ref")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 class BackupStorage(Storage):

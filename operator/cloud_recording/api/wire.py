@@ -72,6 +72,10 @@ class RecordingDocument(RecordModel):
     """Where the directory of `storage` is mounted, if that is one."""
     backup_directory: str | None = None
     """The same of the spec's `backup`."""
+    storage_name: str | None = None
+    """Name of the RecordingStorage that `storage` is from, if it is from one."""
+    backup_name: str | None = None
+    """The same of the spec's `backup`."""
     callback_url: str
     engine: EngineLibrary
     protocols: tuple[str, ...]

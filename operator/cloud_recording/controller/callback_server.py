@@ -13,14 +13,15 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from cloud_recording.api.recording_storage import RecordingStorage
 from cloud_recording.api.status import CloudRecordingStatus, PartState
 from cloud_recording.api.wire import CALLBACK, CALLBACK_PATH, Callback, CallbackRequest, CallbackResponse
 from cloud_recording.common.backoff import Backoff
@@ -30,6 +31,7 @@ from cloud_recording.controller.caller_identities import Caller, CallerIdentitie
 from cloud_recording.controller.figures_pacing import FiguresPacing
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.recording_key import RecordingKey
@@ -39,10 +41,13 @@ from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import summary
 from cloud_recording.domain.invalid_spec import ParsedRecording, parse, with_invalid_spec
 from cloud_recording.domain.observed_state import OperatorContext
+from cloud_recording.domain.store_refs import names_in, resolved
 from cloud_recording.domain.totals import with_totals
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
+
+Storages = Mapping[str, RecordingStorage]
 
 LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """A hundred callbacks, each with a snapshot full to its bounds, in bytes with room to spare."""
@@ -84,6 +89,7 @@ class CallbackServer:
         *,
         identities: CallerIdentities,
         recordings: KnownRecordings,
+        storages: KnownStorages,
         statuses: StatusWriter,
         locks: KeyedLocks[RecordingKey],
         metrics: Metrics,
@@ -94,6 +100,7 @@ class CallbackServer:
         self._body_seconds = body_seconds
         self._identities = identities
         self._recordings = recordings
+        self._storages = storages
         self._statuses = statuses
         self._locks = locks
         self._metrics = metrics
@@ -187,7 +194,7 @@ class CallbackServer:
         remembered = self._recordings.remembered(key)
         if remembered is not None:
             with contextlib.suppress(GoneError):
-                applied = self._applied(caller, remembered, batch)
+                applied = self._applied(caller, remembered, batch, await self._named_by(remembered))
                 # An answer without a write would rest on what may be out of date.
                 if applied.after != applied.before:
                     return await self._write(applied)
@@ -195,13 +202,16 @@ class CallbackServer:
             body = await self._recordings.read(key)
         except NotFound:
             raise GoneError from None
-        return await self._write(self._applied(caller, body, batch))
+        return await self._write(self._applied(caller, body, batch, await self._named_by(body)))
+
+    async def _named_by(self, body: Json) -> Storages:
+        return await self._storages.named(body["metadata"]["namespace"], names_in(body))
 
     async def _write(self, applied: _Applied) -> int:
         await self._statuses.write(applied.body, before=applied.before, after=applied.after)
         return applied.acknowledged
 
-    def _applied(self, caller: Caller, body: Json, batch: CallbackRequest) -> _Applied:
+    def _applied(self, caller: Caller, body: Json, batch: CallbackRequest, storages: Storages) -> _Applied:
         """What becomes of the recording; raises GoneError where the pod has no say in it."""
         if body["metadata"]["uid"] != caller.recording_uid:
             raise GoneError
@@ -217,17 +227,24 @@ class CallbackServer:
             # A backup of the API server's store was restored. What lies between must not be skipped.
             return _Applied(body=body, before=status, after=status, acknowledged=part.sequence)
         known = parts.changed(part, pod_uid=caller.pod.uid)
-        after = self._after(parsed, parts.replaced(status, known), part.number, batch.callbacks)
+        after = self._after(parsed, parts.replaced(status, known), part.number, batch.callbacks, storages)
         return _Applied(body=body, before=status, after=after, acknowledged=highest)
 
     def _after(
-        self, parsed: ParsedRecording, status: CloudRecordingStatus, number: int, callbacks: Sequence[Callback]
+        self,
+        parsed: ParsedRecording,
+        status: CloudRecordingStatus,
+        number: int,
+        callbacks: Sequence[Callback],
+        storages: Storages,
     ) -> CloudRecordingStatus:
         recording, now = parsed.recording, self._clock()
         applied = apply_callbacks(status, number=number, callbacks=callbacks, received_at=now)
         if parsed.spec_error is not None and recording.metadata.deletion_timestamp is None:
             return with_invalid_spec(recording, with_totals(applied), parsed.spec_error, now=now)
-        return summary(recording, applied, now=now, context=self._context())
+        stores = resolved(recording.model_copy(update={"status": applied}), storages)
+        context = replace(self._context(), store_wait=stores.waits)
+        return summary(stores.recording, applied, now=now, context=context)
 
 
 class _BusyError(Exception):

@@ -14,6 +14,7 @@ from cloud_recording.api.settings import LogFormat, LoggingSettings
 from cloud_recording.common.json_logging import JsonLines, RedactingFilter, extra_fields, utc_text
 from cloud_recording.common.log_limit import LineLimit
 from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.storage_key import StorageKey
 
 _CHATTY: Final = ("kopf", "aiohttp.access", "asyncio")
 
@@ -38,6 +39,10 @@ class RecordingFields(logging.Filter):
         key = getattr(record, "key", None)
         if isinstance(key, RecordingKey):
             del vars(record)["key"]
+        elif isinstance(key, StorageKey):
+            del vars(record)["key"]
+            record.namespace, record.storage = key.namespace, key.name
+            key = None
         else:
             key = _RECORDING.get()
         if key is not None:

@@ -34,11 +34,14 @@ from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
+from cloud_recording.controller.reconcile_storage import StorageReconciler
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import ReconciledVersions, StatusWriter
-from cloud_recording.controller.watch import SeenPod, SeenRecording
+from cloud_recording.controller.storage_key import StorageKey
+from cloud_recording.controller.watch import SeenPod, SeenProbe, SeenRecording, SeenStorage
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.observed_state import OperatorContext
@@ -48,10 +51,13 @@ from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
 from cloud_recording.kube.own_secret import OwnSecret
-from cloud_recording.kube.recordings import Recordings
+from cloud_recording.kube.pods import Pods
+from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from cloud_recording.kube.tokens import TokenReviews
 
 logger = logging.getLogger(__name__)
+
+Key = RecordingKey | StorageKey
 
 NAME: Final = "cloud-recording"
 STUCK_SECONDS: Final = 300.0
@@ -97,6 +103,15 @@ async def _until_available(work: Callable[[], Awaitable[None]]) -> None:
             return
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What remembers what the watch tells."""
+
+    recordings: KnownRecordings
+    pods: KnownPods
+    storages: KnownStorages
+
+
 class Operator:
     """One replica, from its start to its end."""
 
@@ -121,7 +136,13 @@ class Operator:
             )
             pods, locks = KnownPods(client, clock=time.monotonic), KeyedLocks[RecordingKey]()
             recordings = KnownRecordings(Recordings(client), clock=time.monotonic)
-            statuses = StatusWriter(recordings, self._events(client))
+            storages = KnownStorages(
+                RecordingStorages(client),
+                clock=time.monotonic,
+                freed=lambda key: queue.add(key, cause="recording"),
+            )
+            events = self._events(client)
+            statuses = StatusWriter(recordings, events)
             authority = CallbackAuthority(
                 OwnSecret(client, namespace=self._replica.namespace, name=self._settings.callbacks.ca_secret_name),
                 hosts=[urlsplit(self._settings.callbacks.url).hostname or ""],
@@ -130,6 +151,7 @@ class Operator:
             )
             reconciler = Reconciler(
                 recordings=recordings,
+                storages=storages,
                 pods=pods,
                 statuses=statuses,
                 context=lambda: self._context(authority),
@@ -137,10 +159,25 @@ class Operator:
                 locks=locks,
                 clock=self._clock.now,
             )
-            queue = WorkQueue(reconciler.reconcile, concurrency=self._settings.concurrency, metrics=self._metrics)
+            storage_reconciler = StorageReconciler(
+                storages=storages,
+                recordings=Recordings(client),
+                pods=Pods(client),
+                events=events,
+                context=lambda: self._context(authority),
+                clock=self._clock.now,
+            )
+
+            async def look(key: Key) -> float | None:
+                if isinstance(key, StorageKey):
+                    return await storage_reconciler.reconcile(key)
+                return await reconciler.reconcile(key)
+
+            queue = WorkQueue(look, concurrency=self._settings.concurrency, metrics=self._metrics)
             callbacks = CallbackServer(
                 identities=CallerIdentities(TokenReviews(client), pods, clock=time.monotonic, utc=self._clock.now),
                 recordings=recordings,
+                storages=storages,
                 statuses=statuses,
                 locks=locks,
                 metrics=self._metrics,
@@ -171,7 +208,9 @@ class Operator:
             # What was heard while another replica decided may lack what that one did last.
             recordings.forget_all()
             pods.forget_all()
-            watching = self._watch(reconciler, queue, statuses.versions, recordings, pods)
+            storages.forget_all()
+            seen = _Known(recordings=recordings, pods=pods, storages=storages)
+            watching = self._watch(reconciler, queue, statuses.versions, seen)
             watching.start()
             stack.push_async_callback(watching.stop)
             await self._unless_stopped(queue.run())
@@ -186,7 +225,10 @@ class Operator:
         )
 
     async def _open_probes(
-        self, stack: contextlib.AsyncExitStack, authority: CallbackAuthority, queue: WorkQueue[RecordingKey]
+        self,
+        stack: contextlib.AsyncExitStack,
+        authority: CallbackAuthority,
+        queue: WorkQueue[Key],
     ) -> None:
         """Opens the server of probes and metrics; like the one for callbacks it closes when the stack does."""
 
@@ -242,38 +284,51 @@ class Operator:
     def _watch(
         self,
         reconciler: Reconciler,
-        queue: WorkQueue[RecordingKey],
+        queue: WorkQueue[Key],
         versions: ReconciledVersions,
-        recordings: KnownRecordings,
-        pods: KnownPods,
+        known: _Known,
     ) -> WatchThread:
-        """What is seen of recordings and pods becomes keys in the queue; that the watch ends ends the operator."""
+        """What is seen of objects becomes keys in the queue; that the watch ends ends the operator."""
 
         def recording_seen(seen: SeenRecording) -> None:
             if seen.text is None:
                 queue.forget(seen.key)
                 reconciler.forget(seen.key)
             else:
-                recordings.seen(seen.key, seen.version, seen.text)
+                known.recordings.seen(seen.key, seen.version, seen.text)
                 versions.unless_reconciled(seen.key, seen.version, lambda: queue.add(seen.key, cause="recording"))
 
         def pod_seen(seen: SeenPod) -> None:
             key, pod = seen.recording, seen.pod
             self._finalizers.note(key, pod.name, has_finalizer=pod.has_finalizer and not seen.gone)
             if seen.gone:
-                pods.forget(namespace=key.namespace, name=pod.name)
+                known.pods.forget(namespace=key.namespace, name=pod.name)
             else:
-                pods.seen(key.namespace, pod)
+                known.pods.seen(key.namespace, pod)
             queue.add(key, cause="pod")
+
+        def storage_seen(seen: SeenStorage) -> None:
+            if seen.body is None:
+                known.storages.forget(seen.key)
+                queue.forget(seen.key)
+            else:
+                known.storages.seen(seen.body)
+                queue.add(seen.key, cause="storage")
+            queue.add_all(known.storages.users.of(seen.key), cause="storage")
+
+        def probe_seen(seen: SeenProbe) -> None:
+            queue.add(seen.storage, cause="pod")
 
         return WatchThread(
             namespaces=self._settings.watch_namespaces,
             recording_seen=recording_seen,
             pod_seen=pod_seen,
+            storage_seen=storage_seen,
+            probe_seen=probe_seen,
             ended=self._fail,
         )
 
-    async def _queue_left_behind(self, reconciler: Reconciler, queue: WorkQueue[RecordingKey]) -> None:
+    async def _queue_left_behind(self, reconciler: Reconciler, queue: WorkQueue[Key]) -> None:
         """Looks at recordings that went while nobody watched: the watch does not tell of them."""
         for namespace in self._settings.watch_namespaces or (None,):
             async for key in reconciler.left_behind(namespace):

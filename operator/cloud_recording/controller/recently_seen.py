@@ -16,7 +16,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 REMEMBERED_SECONDS: Final = 450.0
-"""How long an object is remembered of which nothing is heard; shorter than a resync, which is to read it."""
+"""How long usually an object is remembered of which nothing is heard; shorter than a resync, which is to read it."""
 
 REMEMBERED_WRITES: Final = 8
 """How many versions of our own a late watch may still tell of."""
@@ -33,8 +33,10 @@ class _Entry(Generic[Value]):
 class RecentlySeen(Generic[Key, Value]):
     """The newest version that was seen of each object, by reading, by writing or by the watch."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Callable[[], float], seconds: float = REMEMBERED_SECONDS) -> None:
+        """`seconds` is how long an object is remembered of which nothing is heard."""
         self._clock = clock
+        self._seconds = seconds
         self._entries: OrderedDict[Key, _Entry[Value]] = OrderedDict()
 
     def seen(self, key: Key, version: str, value: Value) -> None:
@@ -83,7 +85,7 @@ class RecentlySeen(Generic[Key, Value]):
         self._entries.move_to_end(key)
 
     def _drop_old(self) -> None:
-        oldest = self._clock() - REMEMBERED_SECONDS
+        oldest = self._clock() - self._seconds
         while self._entries:
             key, entry = next(iter(self._entries.items()))
             if entry.at > oldest:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +24,7 @@ from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.pod_templates import PodTemplates
 from cloud_recording.controller.recording_key import RecordingKey
@@ -34,6 +36,7 @@ from cloud_recording.domain.decision import Decision
 from cloud_recording.domain.invalid_spec import parse, with_invalid_spec
 from cloud_recording.domain.observed_state import OperatorContext
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.store_refs import names_in, resolved
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound
 
@@ -51,10 +54,11 @@ class _UncertainError(Exception):
 class Reconciler:
     """Brings recordings and their pods to where their specs want them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a pass needs
         self,
         *,
         recordings: KnownRecordings,
+        storages: KnownStorages,
         pods: KnownPods,
         statuses: StatusWriter,
         context: Callable[[], OperatorContext],
@@ -63,6 +67,7 @@ class Reconciler:
         clock: Callable[[], datetime],
     ) -> None:
         self._recordings = recordings
+        self._storages = storages
         self._pods = pods
         self._statuses = statuses
         self._context = context
@@ -86,6 +91,7 @@ class Reconciler:
         self._statuses.versions.forget(key)
         self._recordings.forget(key)
         self._actions.forget(key)
+        self._storages.users.forget(key)
         self.unfinished.discard(key)
 
     def left_behind(self, namespace: str | None) -> AsyncIterator[RecordingKey]:
@@ -127,25 +133,39 @@ class Reconciler:
         if parsed.spec_error is not None and not over:
             await self._refuse(body, recording, parsed.spec_error)
             return None
+        names = names_in(body)
+        self._storages.users.note(key, names)
+        stores = resolved(recording, await self._storages.named(key.namespace, names))
+        recording = stores.recording
         pods = await self._pods_of(key, recording, live=live)
-        decision = decide(recording, pods, now=self._clock(), context=self._context())
+        context = replace(self._context(), store_wait=stores.waits)
+        decision = decide(recording, pods, now=self._clock(), context=context)
         # A write under the version that is remembered fails where that is not the newest.
         writes = decision.add_finalizer or decision.status != recording.status
         if not live and (pods or not writes) and cannot_be_undone(recording.status, decision):
             raise _UncertainError
-        return self._requeue_after(key, await self._act(body, recording, pods, decision))
+        return self._requeue_after(key, await self._act(body, recording, pods, decision, context=context))
 
     async def _act(
-        self, body: Json, recording: CloudRecording, pods: Mapping[str, PodView], decision: Decision
+        self,
+        body: Json,
+        recording: CloudRecording,
+        pods: Mapping[str, PodView],
+        decision: Decision,
+        *,
+        context: OperatorContext,
     ) -> Decision:
         """Writes and acts; where a pod is refused, decides once more, so that the status says so."""
         finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER] if decision.add_finalizer else None
         body = await self._written(body, recording, decision, finalizers=finalizers)
+        spec = recording.spec
         recording = parse(body).recording if finalizers else with_status(recording, decision.status)
+        # With its stores written out, as they were for the decision.
+        recording = recording.model_copy(update={"spec": spec})
         refusal = await self._actions.execute(body, recording, decision.actions)
         if refusal is None:
             return decision
-        decision = decide(recording, pods, now=self._clock(), context=self._context(), refusal=refusal)
+        decision = decide(recording, pods, now=self._clock(), context=context, refusal=refusal)
         await self._written(body, recording, decision)
         return decision
 

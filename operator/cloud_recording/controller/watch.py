@@ -20,10 +20,12 @@ from kopf._core.engines.peering import Identity  # the one type of its signature
 
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import PLURAL
+from cloud_recording.api.recording_storage import STORAGE_PLURAL
 from cloud_recording.controller.known_recordings import compact
 from cloud_recording.controller.recording_key import RecordingKey
+from cloud_recording.controller.storage_key import StorageKey
 from cloud_recording.domain import names
-from cloud_recording.domain.pod_view import PodView, recording_of
+from cloud_recording.domain.pod_view import PodView, recording_of, storage_of
 
 CREDENTIALS_LAST: Final = timedelta(minutes=10)
 """How long Kopf uses one reading of the service account's token; the kubelet replaces the file in time for it."""
@@ -57,6 +59,24 @@ class SeenPod:
     gone: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeenStorage:
+    """What the watch told of a RecordingStorage."""
+
+    key: StorageKey
+    body: dict[str, Any] | None
+    """None means that it is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenProbe:
+    """A pod that tries this RecordingStorage has changed."""
+
+    storage: StorageKey
+
+
+StorageSeen = Callable[[SeenStorage], None]
+ProbeSeen = Callable[[SeenProbe], None]
 RecordingSeen = Callable[[SeenRecording], None]
 PodSeen = Callable[[SeenPod], None]
 
@@ -66,12 +86,16 @@ async def watch(
     namespaces: Sequence[str],
     recording_seen: RecordingSeen,
     pod_seen: PodSeen,
+    storage_seen: StorageSeen,
+    probe_seen: ProbeSeen,
     stop: asyncio.Event | threading.Event | None = None,
     ready: asyncio.Event | threading.Event | None = None,
 ) -> None:
     """Watches until told to stop; it ends by itself only when it cannot go on, and then so must the process."""
     await kopf.operator(
-        registry=_registry(recording_seen=recording_seen, pod_seen=pod_seen),
+        registry=_registry(
+            recording_seen=recording_seen, pod_seen=pod_seen, storage_seen=storage_seen, probe_seen=probe_seen
+        ),
         settings=_settings(namespaced=bool(namespaces)),
         # By default Kopf asks who runs it, and ends where that is a number without a name.
         identity=Identity(PLURAL),
@@ -110,7 +134,9 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         pass
 
 
-def _registry(*, recording_seen: RecordingSeen, pod_seen: PodSeen) -> kopf.OperatorRegistry:
+def _registry(
+    *, recording_seen: RecordingSeen, pod_seen: PodSeen, storage_seen: StorageSeen, probe_seen: ProbeSeen
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -126,11 +152,19 @@ def _registry(*, recording_seen: RecordingSeen, pod_seen: PodSeen) -> kopf.Opera
         version = str(body["metadata"]["resourceVersion"])
         recording_seen(SeenRecording(key=RecordingKey.of_body(body), version=version, text=text))
 
+    @kopf.on.event(GROUP, VERSION, STORAGE_PLURAL, registry=registry)
+    async def storage_event(event: kopf.RawEvent, **_: object) -> None:
+        body: dict[str, Any] = dict(event["object"])
+        gone = event["type"] == "DELETED"
+        storage_seen(SeenStorage(key=StorageKey.of_body(body), body=None if gone else body))
+
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def pod_event(event: kopf.RawEvent, **_: object) -> None:
         body: dict[str, Any] = dict(event["object"])
-        name = recording_of(body)
-        if name is not None:
+        name, storage = recording_of(body), storage_of(body)
+        if storage is not None:
+            probe_seen(SeenProbe(storage=StorageKey(body["metadata"]["namespace"], storage)))
+        elif name is not None:
             key = RecordingKey(body["metadata"]["namespace"], name)
             pod_seen(SeenPod(recording=key, pod=PodView.of(body), gone=event["type"] == "DELETED"))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from cloud_recording.controller.watch import PodSeen, RecordingSeen, watch
+from cloud_recording.controller.watch import PodSeen, ProbeSeen, RecordingSeen, StorageSeen, watch
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ class WatchThread:
         namespaces: Sequence[str],
         recording_seen: RecordingSeen,
         pod_seen: PodSeen,
+        storage_seen: StorageSeen,
+        probe_seen: ProbeSeen,
         ended: Callable[[], None],
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -43,6 +45,8 @@ class WatchThread:
             namespaces=namespaces,
             recording_seen=lambda seen: _tell(loop, recording_seen, seen),
             pod_seen=lambda seen: _tell(loop, pod_seen, seen),
+            storage_seen=lambda seen: _tell(loop, storage_seen, seen),
+            probe_seen=lambda seen: _tell(loop, probe_seen, seen),
             stop=self._stop,
         )
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from cloud_recording.api.host_patterns import is_listed
-from cloud_recording.api.needed_secrets import needed_keys
+from cloud_recording.api.needed_secrets import keys_of_storage, needed_keys
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
@@ -16,7 +16,7 @@ from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage import Storage
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.domain import parts, playlist_url
-from cloud_recording.domain.ready_reason import ReadyReason
+from cloud_recording.domain.conditions import ReadyReason
 
 
 def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
@@ -29,13 +29,19 @@ def storage_denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str 
     return next(_storage_denials(spec, settings.allowed), None)
 
 
+def shared_storage_denial(storage: Storage, settings: OperatorSettings) -> str | None:
+    """The same of a RecordingStorage."""
+    return next(_shared_denials(storage, settings.allowed), None)
+
+
 def denied_storage_change(
     recording: CloudRecording, status: CloudRecordingStatus, settings: OperatorSettings
 ) -> ReadyReason | None:
     """Why the files of a recording under way stay where they go: the administrator does not allow where its spec wants
     them now. None where that is allowed, or nothing changed."""
     part = parts.newest(status)
-    if part is None or part.storage is None or part.storage.place == place_of(recording.spec.storage):
+    storage = recording.spec.storage
+    if part is None or part.storage is None or storage.is_unresolved or part.storage.place == place_of(storage):
         return None
     forbidden = storage_denial(recording.spec, settings)
     return ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden) if forbidden is not None else None
@@ -74,6 +80,13 @@ def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iter
     """Without these, whoever may make recordings could have any Secret of the namespace sent to a server of theirs."""
     yield from _store_denials("spec.storage", spec.storage, allowed)
     for name in sorted({needed.ref.name for needed in needed_keys(spec)}):
+        if not _matches(name, allowed.secrets):
+            yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
+
+
+def _shared_denials(storage: Storage, allowed: AllowedSettings) -> Iterator[str]:
+    yield from _store_denials("spec", storage, allowed)
+    for name in sorted({needed.ref.name for needed in keys_of_storage(storage, "spec")}):
         if not _matches(name, allowed.secrets):
             yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
 

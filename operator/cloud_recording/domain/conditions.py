@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.status import CloudRecordingStatus, Condition, ConditionStatus
 
 _ORDER = {kind: position for position, kind in enumerate(ConditionType)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyReason:
+    """Where the recording is: the reason and message of Ready, and so of the STATUS column."""
+
+    reason: Reason
+    message: str = ""
 
 
 def get(status: CloudRecordingStatus, kind: ConditionType) -> Condition | None:

@@ -17,6 +17,7 @@ from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.domain import parts
 from cloud_recording.domain.admission import denial, denied_storage_change
 from cloud_recording.domain.completion import completion
+from cloud_recording.domain.conditions import ReadyReason
 from cloud_recording.domain.decision import Complete, Decision, DeleteRecording, Proceed
 from cloud_recording.domain.deletion import give_up
 from cloud_recording.domain.desired_state import stop_cause
@@ -24,7 +25,6 @@ from cloud_recording.domain.observe_pods import observe_pods, record_refusal
 from cloud_recording.domain.observed_state import ObservedState, OperatorContext, PodRefusal
 from cloud_recording.domain.pod_actions import finished_actions, unfinished_actions
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.domain.ready_reason import ReadyReason
 from cloud_recording.domain.requeue import requeue_after
 from cloud_recording.domain.rescue import with_rescues
 from cloud_recording.domain.restart_policy import AwaitSummary, EndRecording, NextPart, follow_up
@@ -95,10 +95,13 @@ def _choose_step(  # noqa: PLR0911 - one way out for each thing that may come ne
 def _while_capturing(state: ObservedState, part: Part) -> Complete | Proceed:
     if state.stopping and part.state is PartState.PLANNED and state.pod_of(part) is None:
         return _end(state.with_status(parts.withdrawn(state.status, part, now=state.now)), _nothing_recorded())
-    return Proceed(status=state.status)
+    has_pod = part.state is not PartState.PLANNED or state.pod_of(part) is not None
+    return Proceed(status=state.status, blocked_by=None if has_pod else state.context.store_wait)
 
 
 def _begin_part(state: ObservedState) -> Proceed:
+    if state.context.store_wait is not None:
+        return Proceed(status=state.status, blocked_by=state.context.store_wait)
     forbidden = denial(state.recording.spec, state.settings)
     if forbidden is not None:
         return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden))

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from cloud_recording.api.status import CloudRecordingStatus, Part
 from cloud_recording.domain.completion import Completion
+from cloud_recording.domain.conditions import ReadyReason
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.domain.ready_reason import ReadyReason
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,12 +27,20 @@ LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_RECORDING: Final = f"{GROUP}/recording"
 LABEL_RECORDING_UID: Final = f"{GROUP}/recording-uid"
 LABEL_PART: Final = f"{GROUP}/part"
+LABEL_STORAGE: Final = f"{GROUP}/storage"
 POD_SELECTOR: Final = f"{LABEL_RECORDING_UID},{LABEL_PART}"
-"""Pods with both of these labels: a policy that writes labels of others' domains takes no pod from our sight."""
+"""Pods with both of these labels: a policy that writes labels of others' domains takes no pod from our sight. A probe's
+pod has them, too, with the RecordingStorage's UID, as a watch has one selector."""
 
 TEMPLATE_SELECTOR: Final = f"{LABEL_RECORDING_UID},!{LABEL_PART}"
 RECORDING_NAME_ANNOTATION: Final = f"{GROUP}/recording-name"
 """The recording's name, whole: a label holds no more than 63 characters of it."""
+
+STORAGE_NAME_ANNOTATION: Final = f"{GROUP}/storage-name"
+"""The same of the RecordingStorage that a probe's pod was made for."""
+
+STORAGE_GENERATION_ANNOTATION: Final = f"{GROUP}/storage-generation"
+"""Which generation of its spec the probe was made of."""
 
 LABEL_LENGTH: Final = 63
 
@@ -66,6 +74,23 @@ def pod_name(*, recording: str, uid: str, part: int, rescue: int = 0) -> str:
 def claim_name(*, recording: str, uid: str, part: int) -> str:
     """The name of a part's claim, whichever pod mounts it: that of the part's first pod."""
     return pod_name(recording=recording, uid=uid, part=part)
+
+
+def probe_pod_name(*, storage: str, uid: str) -> str:
+    """The name of the pod that tries a RecordingStorage; there is one at a time."""
+    return _hashed(storage, suffix=f"-{_short_hash(f'{uid}/probe')}-probe")
+
+
+def probe_pod_labels(*, storage: str, uid: str) -> dict[str, str]:
+    """The labels of a probe's pod: those of recordings' pods, by which policies of networks and admission go."""
+    return {
+        LABEL_NAME: MANAGED_BY,
+        LABEL_MANAGED_BY: MANAGED_BY,
+        LABEL_COMPONENT: COMPONENT,
+        LABEL_RECORDING_UID: uid,
+        LABEL_PART: "probe",
+        LABEL_STORAGE: label_value(storage),
+    }
 
 
 def template_name(*, recording: str, uid: str) -> str:

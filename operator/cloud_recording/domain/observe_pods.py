@@ -86,7 +86,7 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
     if concluded is not None:
         return concluded
     if pod.over:
-        reason, message = _silent_end(pod)
+        reason, message = silent_end(pod)
         return _lost(status, part, reason, message, now=now)
     if node_lost_at is not None and now >= node_lost_at:
         message = f"nothing was heard any more of node '{pod.node}' and the recorder on it"
@@ -142,7 +142,7 @@ def _seen(
         state=PartState.PENDING if part.state is PartState.PLANNED else part.state,
     )
     if part.state is PartState.PENDING:
-        reason, message = _why_waiting(pod, claims)
+        reason, message = why_waiting(pod, claims)
         part = parts.changed(part, reason=reason, message=message)
     elif part.state is PartState.RESCUING:
         part = parts.changed(part, rescue_message=_why_rescue_waits(part, pod, claims))
@@ -159,13 +159,14 @@ def _claims(spec: CloudRecordingSpec) -> list[str]:
 
 def _why_rescue_waits(part: Part, pod: PodView, claims: Sequence[str]) -> str | None:
     """What keeps the pod that delivers from running; None while nothing does."""
-    reason, message = _why_waiting(pod, claims)
+    reason, message = why_waiting(pod, claims)
     if pod.running_since is not None or reason is None:
         return None
     return f"pod '{pod.name}', which is to deliver what is left of part {part.number}, waits: {message or reason}"
 
 
-def _why_waiting(pod: PodView, claims: Sequence[str]) -> tuple[Reason | None, str | None]:
+def why_waiting(pod: PodView, claims: Sequence[str]) -> tuple[Reason | None, str | None]:
+    """Why a pod that mounts these claims does not run yet, as far as it has words for it."""
     if pod.deleted_at is not None:
         return Reason.POD_ENDED, _why_deleted(pod)
     if pod.unscheduled is not None:
@@ -197,7 +198,7 @@ def _why_deleted(pod: PodView) -> str:
     return pod.disruption.message if pod.disruption and pod.disruption.message else "the pod was told to end"
 
 
-def _silent_end(pod: PodView) -> tuple[Reason, str]:
+def silent_end(pod: PodView) -> tuple[Reason, str]:
     """Why a pod is over that left no summary."""
     ended = pod.terminated or pod.last_terminated
     if pod.reason == _EVICTED:

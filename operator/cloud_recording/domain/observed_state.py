@@ -11,6 +11,7 @@ from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.domain.conditions import ReadyReason
 from cloud_recording.domain.desired_state import desired_state
 from cloud_recording.domain.pod_view import PodView
 
@@ -24,6 +25,8 @@ class OperatorContext:
     """The authorities that pods are to trust, in PEM."""
     listening_since: datetime | None = None
     """Since when this operator hears callbacks; None where it always has."""
+    store_wait: ReadyReason | None = None
+    """What the recording at hand waits for before its next pod, of a RecordingStorage that it names."""
 
 
 @dataclass(frozen=True, kw_only=True)

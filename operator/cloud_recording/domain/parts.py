@@ -272,7 +272,8 @@ def begun(recording: CloudRecording, status: CloudRecordingStatus, *, now: datet
 def _untried_storage(recording: CloudRecording, status: CloudRecordingStatus) -> PartStorage:
     storage = recording.spec.storage
     claim = storage.directory.claim_name if storage.directory is not None else None
-    return PartStorage(place=stored_place(status) or place_of(storage), claim_name=claim)
+    name = storage.ref.name if storage.ref is not None else None
+    return PartStorage(place=stored_place(status) or place_of(storage), claim_name=claim, storage_name=name)
 
 
 def _offset(former: Part | None, *, now: datetime) -> int:

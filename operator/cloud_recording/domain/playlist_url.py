@@ -37,6 +37,9 @@ def playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tup
     known = {one.part: one for one in status.playlists}
     for part in status.parts:
         if part.playlist is not None and totals.in_bucket(part):
+            if recording.spec.storage.is_unresolved:
+                # The RecordingStorage is gone, and with it where its files are: what is known of it stays.
+                continue
             storage = at_place(recording.spec.storage, part.storage.place if part.storage else None)
             known[part.number] = Playlist(
                 part=part.number,
@@ -55,7 +58,7 @@ def backup_playlists_of(recording: CloudRecording, status: CloudRecordingStatus)
     known = {one.part: one for one in status.backup_playlists if one.part not in listed}
     for part in status.parts:
         if part.backup_playlist is not None:
-            where = url(backup, part.backup_playlist) if backup is not None else None
+            where = url(backup, part.backup_playlist) if backup is not None and not backup.is_unresolved else None
             known[part.number] = BackupPlaylist(part=part.number, name=part.backup_playlist, url=where)
     return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
 

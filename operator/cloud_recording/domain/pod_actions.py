@@ -57,7 +57,8 @@ def _work_on(state: ObservedState, part: Part, pod: PodView | None) -> list[Acti
     if pod is None:
         if part.state is PartState.RESCUING and part.pod_uid is None:
             return [CreatePod(part=part)]
-        return [*_outdated(state.status), CreatePod(part=part)] if part.state is PartState.PLANNED else []
+        begins = part.state is PartState.PLANNED and state.context.store_wait is None
+        return [*_outdated(state.status), CreatePod(part=part)] if begins else []
     if state.stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.
         return [] if pod.deleted_at is not None else [DeletePod(pod=pod)]

@@ -9,6 +9,7 @@ from datetime import datetime
 from cloud_recording.api.channel import URL_SCHEMES
 from cloud_recording.api.host_patterns import is_listed
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
+from cloud_recording.api.recording_storage import AnyStorage
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.api.storage import StoragePlace
@@ -21,7 +22,7 @@ from cloud_recording.domain.desired_state import desired_state, duration_left
 def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
     """What the part's pod is to record. It names Secrets and holds none."""
     metadata, spec = recording.metadata, recording.spec
-    storage = at_place(spec.storage, part.storage.place if part.storage else None)
+    storage = _unnamed(at_place(spec.storage, part.storage.place if part.storage else None))
     return RecordingDocument(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -33,8 +34,10 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
             rescue=part.state is PartState.RESCUING,
             from_backup=part.state is PartState.RESCUING and parts.is_backed_up(part),
         ),
-        spec=spec.model_copy(update={"pod": None, "storage": storage}),
+        spec=spec.model_copy(update={"pod": None, "storage": storage, "backup": spec.backup and _unnamed(spec.backup)}),
         storage=storage,
+        storage_name=spec.storage.ref and spec.storage.ref.name,
+        backup_name=spec.backup and spec.backup.ref and spec.backup.ref.name,
         directory=None if spec.storage.directory is None else names.STORAGE_PATH,
         backup_directory=None if spec.backup is None or spec.backup.directory is None else names.BACKUP_PATH,
         callback_url=settings.callbacks.url,
@@ -60,16 +63,25 @@ def desired_state_document(
     state = desired_state(recording, status, now=now) if may_record else DesiredRecordingState.STOPPED
     place = parts.stored_place(status) or _refused_place(recording, part, settings)
     by_spec = DesiredState.of_spec(spec, generation=recording.metadata.generation, state=state)
-    by_status = {"max_duration_seconds": duration_left(recording, part), "storage": at_place(spec.storage, place)}
+    # Of a RecordingStorage that is gone nothing is known: the part goes on with what its pod was made with.
+    storage = None if spec.storage.is_unresolved else _unnamed(at_place(spec.storage, place))
+    by_status = {"max_duration_seconds": duration_left(recording, part), "storage": storage}
     return by_spec.model_copy(update=by_status)
 
 
 def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSettings) -> StoragePlace | None:
     """Where the part's files go on going, as the administrator does not allow where the spec wants them now."""
     place = part.storage.place if part.storage is not None else None
-    if place is None or is_listed(playlist_url.host(recording.spec.storage), settings.allowed.endpoints):
+    if place is None or recording.spec.storage.is_unresolved:
+        return None
+    if is_listed(playlist_url.host(recording.spec.storage), settings.allowed.endpoints):
         return None
     return place
+
+
+def _unnamed(storage: AnyStorage) -> AnyStorage:
+    """The store as a pod is told of it, which knows no RecordingStorages."""
+    return storage.model_copy(update={"ref": None})
 
 
 def compact_json(document: object) -> str:

@@ -147,6 +147,15 @@ def recording_of(body: Json) -> str | None:
     return name
 
 
+def storage_of(body: Json) -> str | None:
+    """The name of the RecordingStorage that a pod tries; None when it does not."""
+    metadata = body["metadata"]
+    if names.LABEL_RECORDING_UID not in (metadata.get("labels") or {}):
+        return None
+    name: str | None = (metadata.get("annotations") or {}).get(names.STORAGE_NAME_ANNOTATION)
+    return name
+
+
 def recording_uid_of(body: Json) -> str | None:
     """The UID of the recording that a pod or PodTemplate was made for."""
     uid: str | None = (body["metadata"].get("labels") or {}).get(names.LABEL_RECORDING_UID)

@@ -9,7 +9,6 @@ report may be, and what the pod's probes say meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -26,7 +25,7 @@ from cloud_recording.api.status import (
     PartState,
 )
 from cloud_recording.domain import parts, rescue
-from cloud_recording.domain.conditions import get
+from cloud_recording.domain.conditions import ReadyReason, get
 from cloud_recording.domain.desired_state import desired_state, max_duration_message, stop_cause
 
 FIRST_PROBE: Final = timedelta(seconds=15)
@@ -37,14 +36,6 @@ FIRST_REPORT_TIMEOUT: Final = timedelta(seconds=60)
 
 REPORT_TIMEOUT: Final = timedelta(seconds=90)
 """A recorder at work reports every 30 seconds, whatever happens."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadyReason:
-    """Where the recording is: the reason and message of Ready, and so of the STATUS column."""
-
-    reason: Reason
-    message: str = ""
 
 
 def find_ready_reason(

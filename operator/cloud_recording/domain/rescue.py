@@ -96,6 +96,9 @@ def _begun(state: ObservedState, part: Part) -> Part:
     pod = state.pod_of(part)
     if pod is not None and _has_claim(state.recording):
         return parts.changed(part, rescue_message=_waits_for(part, pod))
+    missing = state.context.store_wait
+    if missing is not None and state.recording.spec.has_unresolved_store:
+        return parts.changed(part, rescue_message=f"what is left of part {part.number} waits: {missing.message}")
     due = due_at(part)
     if due is not None and state.now < due:
         return parts.changed(part, rescue_message=f"what is left of part {part.number} is tried again after a pause")

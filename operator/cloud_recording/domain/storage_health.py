@@ -108,4 +108,5 @@ def _room(part: Part) -> str:
 def _way_out(status: CloudRecordingStatus, storage: PartStorage | None, reason: Reason) -> str:
     """What to do about the reason, as it stands with these files and this kind of store."""
     directory = storage is not None and storage.claim_name is not None
-    return reason_facts(reason).remedy_text(stored=parts.is_stored(status), directory=directory)
+    named = storage.storage_name if storage is not None else None
+    return reason_facts(reason).remedy_text(stored=parts.is_stored(status), directory=directory, named=named)

@@ -19,11 +19,10 @@ from cloud_recording.api.status import (
 )
 from cloud_recording.domain import totals
 from cloud_recording.domain.completion import Completion
-from cloud_recording.domain.conditions import Conditions, is_true
+from cloud_recording.domain.conditions import Conditions, ReadyReason, is_true
 from cloud_recording.domain.people import with_nobody_there
 from cloud_recording.domain.playlist_url import backup_playlists_of, playlists_of
 from cloud_recording.domain.ready_reason import (
-    ReadyReason,
     backed_up_message,
     find_ready_reason,
     pending_message,

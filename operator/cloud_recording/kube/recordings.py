@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CloudRecordings in the API server: read live, status written under the version it was made from, finalizers."""
+"""CloudRecordings and RecordingStorages in the API server: read live, and written under the version that was read."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+from urllib.parse import urlencode
+
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import PLURAL
+from cloud_recording.api.recording_storage import STORAGE_PLURAL
 from cloud_recording.common.json_types import Json
 from cloud_recording.kube.client import KubeClient, path
+
+LIST_LIMIT: Final = 500
+"""Objects per page of a list."""
 
 
 class Recordings:
     """Reads and writes of CloudRecordings."""
+
+    _plural: ClassVar[str] = PLURAL
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
@@ -40,6 +50,23 @@ class Recordings:
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         await self._client.delete(self._path(namespace, name), options)
 
-    @staticmethod
-    def _path(namespace: str, name: str) -> str:
-        return path("apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name)
+    async def listed(self, *, namespace: str) -> AsyncIterator[Json]:
+        """Every one in the namespace, page by page."""
+        more = ""
+        while True:
+            query = urlencode({"limit": LIST_LIMIT, "continue": more})
+            answer = await self._client.get(f"{self._path(namespace)}?{query}")
+            for item in answer["items"]:
+                yield item
+            more = answer["metadata"].get("continue", "")
+            if not more:
+                return
+
+    def _path(self, namespace: str, *name: str) -> str:
+        return path("apis", GROUP, VERSION, "namespaces", namespace, self._plural, *name)
+
+
+class RecordingStorages(Recordings):
+    """The same of RecordingStorages."""
+
+    _plural: ClassVar[str] = STORAGE_PLURAL

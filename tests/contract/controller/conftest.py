@@ -22,7 +22,15 @@ from tests.contract.controller.newer_release import newer
 from tests.contract.controller.operator_process import REPOSITORY, OperatorProcess
 from tests.contract.controller.stage import Stage
 
+CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
 CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
+
+
+def apply_crds(kubectl: Kubectl) -> None:
+    """Returns once the API server knows our kinds."""
+    for crd in CRDS:
+        kubectl.apply(*yaml.safe_load_all(crd.read_text()))
+        kubectl.until_established(crd.name.removesuffix(".yaml"))
 
 
 @pytest.fixture(scope="package")
@@ -36,8 +44,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         plane.up(garbage_collector=True)
         kubectl = Kubectl(plane.kubeconfig)
-        kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
-        kubectl.until_established("cloudrecordings.cloudrecording.dev")
+        apply_crds(kubectl)
         yield plane.kubeconfig
     finally:
         plane.down()

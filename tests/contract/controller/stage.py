@@ -19,6 +19,7 @@ from typing import Any, Final
 import aiohttp
 
 from cloud_recording.api.wire import CALLBACK_AUDIENCE, CALLBACK_CA_ANNOTATION, CALLBACK_PATH
+from cloud_recording.domain.names import probe_pod_name
 from cloud_recording.kube.client import KubeClient, path
 from cloud_recording.kube.errors import NotFound
 
@@ -66,6 +67,54 @@ class Stage:
     async def delete(self, name: str = "stand-up", *, propagation: str | None = None) -> None:
         options = {} if propagation is None else {"propagationPolicy": propagation}
         await self.client.delete(self.recordings(name), options)
+
+    async def apply_storage(self, name: str, **spec: Any) -> Json:
+        """Creates a RecordingStorage, as a person does."""
+        body = {
+            "apiVersion": "cloudrecording.dev/v1alpha1",
+            "kind": "RecordingStorage",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {**SPEC["storage"], "bucket": "films", **spec},
+        }
+        return await self.client.post(self.storages(), body)
+
+    async def edit_storage(self, name: str, **spec: Any) -> None:
+        await self.client.patch(self.storages(name), {"spec": spec})
+
+    async def delete_storage(self, name: str) -> None:
+        await self.client.delete(self.storages(name), {})
+
+    async def until_storage(self, name: str, holds: Callable[[Json], Any]) -> Json:
+        """The RecordingStorage as soon as this holds of it."""
+        seen: Json | None = None
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while True:
+                    seen = await self.found(self.storages(name))
+                    if seen is not None and holds(seen):
+                        return seen
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"it did not come to it: {seen}") from None
+
+    async def until_storage_gone(self, name: str) -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await self.found(self.storages(name)) is not None:  # noqa: ASYNC110 - the API server is waited for
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def new_probe(self, name: str, *, generation: int = 1) -> Json:
+        """The pod that tries this generation of the RecordingStorage."""
+        storage = await self.client.get(self.storages(name))
+        pod = await self.until_pod(
+            probe_pod_name(storage=name, uid=storage["metadata"]["uid"]),
+            lambda seen: (
+                seen
+                and not seen["metadata"].get("deletionTimestamp")
+                and seen["metadata"]["annotations"]["cloudrecording.dev/storage-generation"] == str(generation)
+            ),
+        )
+        assert pod is not None
+        return pod
 
     async def recording(self, name: str = "stand-up") -> Json | None:
         return await self.found(self.recordings(name))
@@ -199,6 +248,9 @@ class Stage:
 
     def recordings(self, *name: str) -> str:
         return path("apis", "cloudrecording.dev", "v1alpha1", "namespaces", self.namespace, "cloudrecordings", *name)
+
+    def storages(self, *name: str) -> str:
+        return path("apis", "cloudrecording.dev", "v1alpha1", "namespaces", self.namespace, "recordingstorages", *name)
 
     def core(self, *segments: str) -> str:
         return path("api", "v1", "namespaces", self.namespace, *segments)

@@ -22,7 +22,7 @@ from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.exit_status import EXIT_FAILED
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
-from tests.contract.controller.conftest import CRD
+from tests.contract.controller.conftest import apply_crds
 from tests.contract.controller.delivering_runner import DeliveringRunner
 from tests.contract.controller.fleet import Fleet
 from tests.contract.controller.operator_process import OperatorProcess
@@ -67,8 +67,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BareControlPlane
     try:
         made.up()
         kubectl = Kubectl(made.kubeconfig)
-        kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
-        kubectl.until_established("cloudrecordings.cloudrecording.dev")
+        apply_crds(kubectl)
         yield made
     finally:
         made.down()

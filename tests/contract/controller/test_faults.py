@@ -20,6 +20,7 @@ from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
@@ -30,7 +31,7 @@ from cloud_recording.domain.names import POD_SELECTOR
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
-from cloud_recording.kube.recordings import Recordings
+from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from tests.unit.domain.builders import RecordingBuilder, a_pod, a_recording, context, pod_name
 
 Json = dict[str, Any]
@@ -114,6 +115,8 @@ async def test_the_watch_tells_of_recordings_and_of_our_pods_and_writes_nothing(
             namespaces=namespaces,
             recording_seen=note,
             pod_seen=note,
+            storage_seen=lambda _: None,
+            probe_seen=lambda _: None,
             stop=stop,
             ready=ready,
         )
@@ -197,6 +200,7 @@ def queue_over(client: KubeClient, *, done: asyncio.Event) -> WorkQueue[Recordin
     recordings = KnownRecordings(Recordings(client), clock=clock)
     reconciler = Reconciler(
         recordings=recordings,
+        storages=KnownStorages(RecordingStorages(client), clock=clock),
         pods=KnownPods(client, clock=clock),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         context=context,

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from cloud_recording.api.crd import cloud_recording_crd
+from cloud_recording.api.crd import cloud_recording_crd, recording_storage_crd
 from cloud_recording.api.error_facts import ERRORS
 from cloud_recording.api.reasons import (
     FINAL_FAILURES,
@@ -30,6 +30,11 @@ REMEDIES = [
     for when in ("remedy", "remedy_once_stored", "remedy_of_directory", "remedy_while_recording")
     if (remedy := getattr(facts, when)) is not None and remedy.text
 ]
+OF_STORAGES = [
+    pytest.param(reason, facts.remedy_of_storage, id=str(reason))
+    for reason, facts in REASONS.items()
+    if facts.remedy_of_storage is not None and facts.remedy_of_storage.text
+]
 ELSEWHERE = re.compile('s3:PutObject|status[.](parts|lastError)|cloudrecording.dev/discard: "true"')
 """What a remedy speaks of that is neither the spec's, nor the chart's, nor a command."""
 
@@ -38,8 +43,8 @@ def quoted(text: str) -> Iterator[str]:
     yield from re.findall("`([^`]+)`", text)
 
 
-def schema_of(path: str) -> dict[str, Any] | None:
-    (version,) = cloud_recording_crd()["spec"]["versions"]
+def schema_of(path: str, crd: Callable[[], dict[str, Any]] = cloud_recording_crd) -> dict[str, Any] | None:
+    (version,) = crd()["spec"]["versions"]
     found: dict[str, Any] | None = version["schema"]["openAPIV3Schema"]
     for name in path.split("."):
         found = (found or {}).get("properties", {}).get(name)
@@ -53,6 +58,22 @@ def chart_has(path: str) -> bool:
             return False
         found = found[name]
     return True
+
+
+@pytest.mark.parametrize(("reason", "remedy"), OF_STORAGES)
+def test_a_remedy_of_a_storage_names_what_that_has(reason: Reason, remedy: Remedy) -> None:
+    """Promise: nobody is sent to a field that a RecordingStorage has not, or that is fixed there."""
+    named = {*remedy.changes, *remedy.values, *remedy.commands}
+    assert "spec.bucket" not in remedy.changes
+    for word in quoted(remedy.text):
+        known = word in named or ELSEWHERE.fullmatch(word)
+        there = word.startswith("spec.") and schema_of(word, recording_storage_crd) is not None
+        assert known or there, f"{reason} says `{word}`"
+    assert all(chart_has(path) for path in remedy.values)
+
+
+def test_what_refuses_a_recordings_files_has_a_way_out_in_a_storage_too() -> None:
+    assert all(REASONS[reason].remedy_of_storage is not None for reason in STORAGE_REASONS)
 
 
 def test_every_reason_is_explained() -> None:

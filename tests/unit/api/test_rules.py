@@ -67,6 +67,9 @@ def test_what_the_api_server_takes_is_taken_without_one(tmp_path: Path, changes:
     said = refusal(tmp_path, changes)
     if "directory" in changes.get("backup", {}):  # type: ignore[operator] # as the manifest has it
         assert said == ["spec.backup.directory: is a claim of a cluster; leave `backup` out here, or name a bucket"]
+    elif "ref" in changes.get("backup", {}):  # type: ignore[operator] # as above
+        (line,) = said
+        assert line.startswith("spec.backup.ref: is a RecordingStorage of a cluster")
     else:
         assert said == []
 

@@ -19,11 +19,12 @@ from cloud_recording.controller.caller_identities import CallerIdentities
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.events import EventRecorder
-from cloud_recording.kube.recordings import Recordings
+from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from cloud_recording.kube.tokens import TokenReviews
 from tests.unit.domain.builders import NOW, a_part, a_pod, a_recording, context, pod_name, pod_uid
 
@@ -72,6 +73,7 @@ def served_by(server: ApiServer) -> CallbackServer:
     return CallbackServer(
         identities=CallerIdentities(TokenReviews(client), KnownPods(client, clock=clock), clock=clock, utc=lambda: NOW),
         recordings=recordings,
+        storages=KnownStorages(RecordingStorages(client), clock=clock),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         locks=KeyedLocks(),
         metrics=Metrics(),

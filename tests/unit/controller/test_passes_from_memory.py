@@ -14,6 +14,7 @@ from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings, compact
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
@@ -21,7 +22,7 @@ from cloud_recording.domain.pod_view import PodView
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import Conflict, NotFound
 from cloud_recording.kube.events import EventRecorder
-from cloud_recording.kube.recordings import Recordings
+from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from tests.unit.domain.builders import NOW, RecordingBuilder, a_part, a_pod, a_recording, context, pod_name
 
 KEY = RecordingKey("meetings", "stand-up")
@@ -90,6 +91,7 @@ class Operator:
         self._pods = KnownPods(client, clock=clock)
         self._reconciler = Reconciler(
             recordings=self._recordings,
+            storages=KnownStorages(RecordingStorages(client), clock=clock),
             pods=self._pods,
             statuses=StatusWriter(self._recordings, EventRecorder(client, controller="test", instance="test")),
             context=context,

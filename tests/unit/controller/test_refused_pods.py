@@ -16,6 +16,7 @@ from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
@@ -24,7 +25,7 @@ from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import NotFound, Refused
 from cloud_recording.kube.events import EventRecorder
-from cloud_recording.kube.recordings import Recordings
+from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from tests.unit.domain.builders import NOW, SETTINGS, a_recording, context, time
 
 RECORDINGS = 60
@@ -99,6 +100,7 @@ async def test_recordings_over_a_quota_ask_more_and_more_rarely_and_never_all_at
     began = loop.time()
     reconciler = Reconciler(
         recordings=recordings,
+        storages=KnownStorages(RecordingStorages(client), clock=loop.time),
         pods=KnownPods(client, clock=loop.time),
         statuses=StatusWriter(recordings, EventRecorder(client, controller="test", instance="test")),
         context=context,

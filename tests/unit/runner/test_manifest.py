@@ -115,6 +115,14 @@ def put(path: str, value: object) -> Callable[[Json], None]:
             put("backup", {"directory": {"claimName": "films"}}),
             "spec.backup.directory: is a claim of a cluster; leave `backup` out here, or name a bucket",
         ),
+        (
+            put("storage", {"ref": {"name": "films"}}),
+            "spec.storage.ref: is a RecordingStorage of a cluster; write the store out here, or say with -o DIRECTORY",
+        ),
+        (
+            put("backup", {"ref": {"name": "films"}}),
+            "spec.backup.ref: is a RecordingStorage of a cluster; write the store out here, or leave `backup` out",
+        ),
         (put("desiredState", "Stopped"), "spec.desiredState: is Stopped"),
     ],
 )

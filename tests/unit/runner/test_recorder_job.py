@@ -399,3 +399,14 @@ def test_participants_whom_the_pod_cannot_reach_are_refused_with_the_field(tmp_p
     assert "`spec.channel.streams[0].url` must not lead to 'elsewhere.example.org'" in streams_refusal(
         elsewhere, told, secrets
     )
+
+
+def test_a_missing_key_of_a_shared_store_is_named_where_that_is_described(tmp_path: Path) -> None:
+    """Promise: nobody looks in a recording for a field that its RecordingStorage has."""
+    told = {**document(backup={**storage(), "bucket": "spare"}), "storageName": "films", "backupName": "spare"}
+    secrets = MountedSecrets(RecordingDocument.model_validate(told), tmp_path)
+    fields = {need.field for need in secrets.needed() if need.name == "bucket"}
+    assert fields == {
+        "RecordingStorage/films spec.credentials.secretRef",
+        "RecordingStorage/spare spec.credentials.secretRef",
+    }

@@ -97,7 +97,14 @@ def _checked(recording: _Recording, secrets: Secrets, *, begun: bool, directory:
 
 
 def _claims(spec: CloudRecordingSpec, directory: Path | None) -> Iterator[str]:
-    """Claims, which only a cluster has."""
+    """Claims and RecordingStorages, which only a cluster has."""
+    if spec.storage.ref is not None and directory is None:
+        yield (
+            "spec.storage.ref: is a RecordingStorage of a cluster; write the store out here, or say with -o DIRECTORY "
+            "where the files go"
+        )
+    if spec.backup is not None and spec.backup.ref is not None:
+        yield "spec.backup.ref: is a RecordingStorage of a cluster; write the store out here, or leave `backup` out"
     if spec.storage.directory is not None and directory is None:
         yield "spec.storage.directory: is a claim of a cluster; say with -o DIRECTORY where the files go here"
     if spec.backup is not None and spec.backup.directory is not None:

@@ -78,10 +78,17 @@ class MountedSecrets:
             yield NeededSecret(
                 name=ref.name,
                 key=ref.key,
-                field=field,
+                field=self._field(field),
                 path=self.path(ref),
                 participant=participant(stream.uid, stream.name) if stream else "",
             )
+
+    def _field(self, field: str) -> str:
+        """The field as people find it: of what a RecordingStorage has, in that."""
+        for name, own in (("spec.storage.", self._document.storage_name), ("spec.backup.", self._document.backup_name)):
+            if own is not None and field.startswith(name):
+                return f"RecordingStorage/{own} spec.{field.removeprefix(name)}"
+        return field
 
     def missing(self) -> tuple[MissingSecret, ...]:
         """The needed secrets that are not to be had, each key once; else, if no participant has a URL that can be

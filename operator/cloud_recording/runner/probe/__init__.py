@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cloud-recording probe`: whether a RecordingStorage takes files, tried as a recording would."""

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What else the key may do with the object that the engine has put: get it, and delete it.
+
+The engine neither gets from a store nor says whether it could delete. Whatever is no clear answer is left unknown: only
+the engine's own word decides whether recordings can be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from cloud_recording.api.recording_storage import Right, StorageRights
+from cloud_recording.api.regions import region_name
+from cloud_recording.api.secret_refs import SecretKeyRef
+from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
+
+logger = logging.getLogger(__name__)
+
+_SECONDS: Final = 15.0
+_MOST_BYTES: Final = 65536
+_USUAL_REGION: Final = "us-east-1"
+_NO_BODY: Final = hashlib.sha256(b"").hexdigest()
+_DENIED: Final = b"<Code>AccessDenied</Code>"
+"""Other refusals say nothing of rights, such as that of a signature."""
+
+_ASKED: Final = (StorageVendor.S3, StorageVendor.AWS)
+"""Of other vendors the engine alone knows what their regions are called in signatures."""
+
+
+async def rights_of(document: RecordingDocument, secrets: MountedSecrets, name: str) -> StorageRights:
+    """What may be done with the object of this name, which was put; it is gone afterwards, if that is allowed."""
+    storage = document.storage
+    key = f"{storage.prefix}/{name}" if storage.prefix else name
+    if storage.credentials is None:
+        return await asyncio.to_thread(_of_file, Path(document.directory or "") / key)
+    if storage.effective_vendor not in _ASKED:
+        return StorageRights(put=Right.ALLOWED)
+    try:
+        return await _Bucket.of(storage, secrets).rights(key)
+    except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning(
+            "the object that was put cannot be asked for", extra={"error": str(error) or type(error).__name__}
+        )
+        return StorageRights(put=Right.ALLOWED)
+
+
+def _of_file(path: Path) -> StorageRights:
+    def right(act: Callable[[], object]) -> Right:
+        try:
+            act()
+        except PermissionError:
+            return Right.REFUSED
+        except OSError:
+            return Right.UNKNOWN
+        return Right.ALLOWED
+
+    return StorageRights(put=Right.ALLOWED, get=right(path.read_bytes), delete=right(path.unlink))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bucket:
+    """A bucket, by requests that are signed as S3 has it (Signature Version 4)."""
+
+    base: str
+    region: str
+    access_key: str
+    secret_key: str
+    authorities: str
+
+    @classmethod
+    def of(cls, storage: Storage, secrets: MountedSecrets) -> _Bucket:
+        if storage.credentials is None:
+            raise ValueError("a directory has no keys")
+        ref, ca = storage.credentials.secret_ref, storage.ca_secret_ref
+        return cls(
+            base=_base(storage),
+            region=_region(storage),
+            access_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.access_key_key))),
+            secret_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.secret_key_key))),
+            authorities=_text(secrets.path(ca)) if ca else "",
+        )
+
+    async def rights(self, key: str) -> StorageRights:
+        context = ssl.create_default_context()
+        if self.authorities:
+            context.load_verify_locations(cadata=self.authorities)
+        connector, timeout = aiohttp.TCPConnector(ssl=context), aiohttp.ClientTimeout(total=_SECONDS)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
+            got = await self._asked(session, "GET", key)
+            deleted = await self._asked(session, "DELETE", key)
+        return StorageRights(put=Right.ALLOWED, get=got, delete=deleted)
+
+    async def _asked(self, session: aiohttp.ClientSession, method: str, key: str) -> Right:
+        url = f"{self.base}/{quote(key)}"
+        async with session.request(method, url, headers=self._signed(method, url), allow_redirects=False) as answer:
+            body = await answer.content.read(_MOST_BYTES)
+        if answer.status == HTTPStatus.FORBIDDEN and _DENIED in body:
+            return Right.REFUSED
+        return Right.ALLOWED if answer.ok and answer.status < HTTPStatus.MULTIPLE_CHOICES else Right.UNKNOWN
+
+    def _signed(self, method: str, url: str) -> dict[str, str]:
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        parts = urlsplit(url)
+        headers = {"host": parts.netloc, "x-amz-content-sha256": _NO_BODY, "x-amz-date": moment}
+        names = ";".join(headers)
+        listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        request = f"{method}\n{parts.path}\n\n{listed}\n{names}\n{_NO_BODY}"
+        scope = f"{moment[:8]}/{self.region}/s3/aws4_request"
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        signature = _mac(self._signing_key(moment[:8]), f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}").hex()
+        credential = f"Credential={self.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+        return {**headers, "authorization": f"AWS4-HMAC-SHA256 {credential}"}
+
+    def _signing_key(self, day: str) -> bytes:
+        key = f"AWS4{self.secret_key}".encode()
+        for text in (day, self.region, "s3", "aws4_request"):
+            key = _mac(key, text)
+        return key
+
+
+def _mac(key: bytes, text: str) -> bytes:
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _region(storage: Storage) -> str:
+    return _USUAL_REGION if storage.region is None else region_name(storage.effective_vendor, storage.region)
+
+
+def _base(storage: Storage) -> str:
+    """The bucket's URL."""
+    region = _region(storage)
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    scheme, host, *_ = urlsplit(storage.endpoint or f"https://s3.{region}.{domain}")
+    if storage.effective_addressing is Addressing.VIRTUAL_HOSTED:
+        return f"{scheme}://{storage.bucket}.{host}"
+    return f"{scheme}://{host}/{storage.bucket}"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cloud-recording probe` in the files of its pod, with the real library and a real store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_recording.api.recording_storage import RecordingStorage, StorageProbe
+from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.domain.probe_pod import build_probe_pod, probe_object
+from tests.cluster.layout import REPOSITORY
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
+
+Json = dict[str, Any]
+
+LIBRARY = REPOSITORY / "build" / "lib" / "libagora-cloud-recording-client.so"
+SECONDS = 180
+DOCUMENTS = {"recording.json": "cloudrecording.dev/recording", "desired.json": "cloudrecording.dev/desired"}
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    with s3_server(tmp_path / "s3") as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    return s3.bucket("films")
+
+
+@dataclass
+class Pod:
+    """What the kubelet makes of the pod that the operator asks for."""
+
+    storage: RecordingStorage
+    directory: Path
+
+    def lay_out(self) -> None:
+        settings = OperatorSettings.model_validate(
+            {
+                "runner": {"image": "cloud-recording:test"},
+                "callbacks": {"url": "https://operator.test:8443", "caSecretName": "callback-ca"},
+                "leaderElection": {"leaseName": "cloud-recording"},
+                "engines": {"default": str(LIBRARY)},
+            }
+        )
+        annotations = build_probe_pod(self.storage, settings)["metadata"]["annotations"]
+        for name in ("pod", "work", "secrets"):
+            (self.directory / name).mkdir(parents=True)
+        for file, annotation in DOCUMENTS.items():
+            (self.directory / "pod" / file).write_text(annotations[annotation])
+
+    def mount(self, access: str, secret: str) -> None:
+        keys = self.directory / "secrets" / "keys"
+        keys.mkdir(exist_ok=True)
+        (keys / "accessKey").write_text(access)
+        (keys / "secretKey").write_text(secret)
+
+    def run(self) -> StorageProbe:
+        """The termination message of one run."""
+        message = self.directory / "message"
+        command = [
+            *(sys.executable, "-m", "cloud_recording", "probe"),
+            *("--pod-directory", str(self.directory / "pod")),
+            *("--secrets-directory", str(self.directory / "secrets")),
+            *("--work-directory", str(self.directory / "work")),
+            *("--termination-message", str(message)),
+        ]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert ended.returncode == 0, ended.stderr
+        print(ended.stderr)
+        return StorageProbe.model_validate_json(message.read_text())
+
+
+@pytest.fixture
+def pod(bucket: Bucket, tmp_path: Path) -> Pod:
+    storage = a_storage(endpoint=bucket.server.endpoint, bucket=bucket.name)
+    made = Pod(storage=storage, directory=tmp_path / "probe")
+    made.lay_out()
+    return made
+
+
+def a_storage(**spec: Any) -> RecordingStorage:
+    metadata = {"name": "films", "namespace": "meetings", "uid": "11111111-2222-3333-4444-555555555555"}
+    return RecordingStorage.model_validate(
+        {
+            "metadata": {**metadata, "creationTimestamp": "2026-05-04T12:00:00Z"},
+            "spec": {"prefix": "2026", "credentials": {"secretRef": {"name": "keys"}}, **spec},
+        }
+    )
+
+
+def rights(answer: StorageProbe) -> tuple[str, ...]:
+    return answer.rights.put, answer.rights.get, answer.rights.delete
+
+
+def test_a_store_that_takes_files_is_ready_and_keeps_nothing(pod: Pod, bucket: Bucket) -> None:
+    """Promise: what was put is verified, and removed again."""
+    pod.mount(ACCESS_KEY, SECRET_KEY)
+    answer = pod.run()
+    assert (answer.ready, *rights(answer)) == (True, "Allowed", "Allowed", "Allowed"), answer
+    assert bucket.objects() == []
+
+
+def test_a_key_that_may_only_put_is_enough_and_the_one_object_stays(pod: Pod, bucket: Bucket) -> None:
+    """Promise: however often it is tried, one object of a fixed name is all that is left."""
+    pod.mount(*bucket.key_that_only_puts())
+    for _ in range(2):
+        answer = pod.run()
+        assert (answer.ready, *rights(answer)) == (True, "Allowed", "Refused", "Refused"), answer
+    assert bucket.objects() == [f"2026/{probe_object(pod.storage)}"]
+
+
+def test_a_wrong_key_is_named_by_the_stores_own_word(pod: Pod) -> None:
+    pod.mount(ACCESS_KEY, "not-the-secret")
+    answer = pod.run()
+    assert (answer.ready, answer.cause) == (False, "SignatureDoesNotMatch"), answer
+
+
+def test_a_missing_secret_is_named_with_the_field_of_the_storage(pod: Pod) -> None:
+    answer = pod.run()
+    assert (answer.ready, answer.cause) == (False, "WaitingForSecret")
+    assert (
+        "Secret 'keys' with the key 'accessKey', named by `spec.credentials.secretRef`, is not there" in answer.message
+    )
