@@ -56,6 +56,7 @@ class LiveKitServer:
 
     directory: Path
     auto_create: bool = True
+    ice_lite: bool = False
     port: int = field(default_factory=free_port)
     udp_port: int = field(default_factory=free_udp_port)
     _process: subprocess.Popen[bytes] | None = None
@@ -73,7 +74,7 @@ class LiveKitServer:
     def start(self) -> None:
         """Returns once the server answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        rtc = {**CONFIGURATION["rtc"], "udp_port": self.udp_port}  # type: ignore[dict-item]
+        rtc = {**CONFIGURATION["rtc"], "udp_port": self.udp_port, "use_ice_lite": self.ice_lite}  # type: ignore[dict-item]
         room = {"auto_create": self.auto_create}
         document = {**CONFIGURATION, "port": self.port, "rtc": rtc, "room": room}
         file = self.directory / "livekit.yaml"
@@ -120,9 +121,9 @@ class LiveKitServer:
 
 
 @contextlib.contextmanager
-def livekit_server(directory: Path, *, auto_create: bool = True) -> Iterator[LiveKitServer]:
+def livekit_server(directory: Path, *, auto_create: bool = True, ice_lite: bool = False) -> Iterator[LiveKitServer]:
     """A running server for the time of the block."""
-    server = LiveKitServer(directory, auto_create)
+    server = LiveKitServer(directory, auto_create, ice_lite)
     server.start()
     try:
         yield server

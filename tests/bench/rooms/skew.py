@@ -22,7 +22,7 @@ BELONGS_SECONDS = 0.5
 def milliseconds(file: Path) -> list[float]:
     """For each flash, in milliseconds, how much later it is seen than its beep is heard.
 
-    A recording's pictures are 67 ms apart, so what is shown at the next of them is seen 33 ms late on average.
+    A recording's pictures are 67 ms apart, so what is shown at the nearest of them is seen up to 33 ms early or late.
     """
     beeps = _beeps(file)
     gaps = [[flash - beep for beep in beeps if abs(flash - beep) < BELONGS_SECONDS] for flash in _flashes(file)]

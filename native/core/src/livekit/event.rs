@@ -121,6 +121,7 @@ pub struct RoomPicture {
     info: VideoBufferInfo,
     /// When it is to be shown, in microseconds of the machine's monotonic clock.
     pub shown_at: i64,
+    pub came: Instant,
     pub rotation: VideoRotation,
 }
 
@@ -308,6 +309,7 @@ fn picture(frame: VideoFrameReceived) -> Option<RoomPicture> {
         _handle: handle,
         info,
         shown_at: frame.timestamp_us,
+        came: Instant::now(),
         rotation,
     })
 }

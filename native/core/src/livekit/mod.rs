@@ -14,4 +14,4 @@ mod wire;
 
 pub use event::{Attendee, Publication, RoomEvent, RoomNews, RoomPicture, RoomSound, SubscribedTrack};
 pub use library::{ClientLibrary, LibraryAbsent};
-pub use wire::{DisconnectReason, EncryptionState, ParticipantKind, TrackSource, VideoRotation};
+pub use wire::{DisconnectReason, EncryptionState, InboundRtpStreamStats, ParticipantKind, TrackSource, VideoRotation};

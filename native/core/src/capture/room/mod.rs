@@ -5,7 +5,9 @@
 //! connection is made again, is LiveKit's own library's affair (`livekit`).
 
 mod decryption;
+mod held_back;
 mod liveness;
+mod picture_clock;
 mod seating;
 mod selection;
 mod sound_clock;

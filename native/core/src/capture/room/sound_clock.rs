@@ -6,10 +6,14 @@
 //! back by is known from the client library's figures, and is taken off. Blocks that come late for want of processor time say
 //! nothing of when they were spoken; so the earliest of a while decides.
 
+use super::held_back::{HeldBack, Lately};
 use crate::capture::clock::{Nanos, MILLISECOND, SECOND};
 
-/// What the buffer can be believed to hold.
-pub const MOST_HELD: Nanos = 300 * MILLISECOND;
+/// How much sound is sent at once: it comes when the last of it was spoken.
+const PACKET: Nanos = 20 * MILLISECOND;
+
+/// What the library's buffer holds as long as the network is quiet.
+const USUAL: Nanos = 30 * MILLISECOND;
 
 /// Further from its line, sound begins anew.
 const JUMP: Nanos = 150 * MILLISECOND;
@@ -17,19 +21,23 @@ const JUMP: Nanos = 150 * MILLISECOND;
 /// How long the earliest block is looked for.
 const WINDOW: Nanos = 2 * SECOND;
 
-/// How far the line, or what the buffer is taken to hold, moves at a time.
+/// How far the line moves at a time.
 const STEP: Nanos = 5 * MILLISECOND;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SoundClock {
     /// When the next block is expected to come.
     next: Option<Nanos>,
     /// By how much the earliest block of the window was late, and since when it is looked for.
     earliest: Option<(Nanos, Nanos)>,
-    /// What the buffer is taken to hold.
-    held: Nanos,
-    /// Total of what it held until the last figures: seconds times samples, samples.
-    totals: Option<(f64, u64)>,
+    held: HeldBack,
+    waited: Lately,
+}
+
+impl Default for SoundClock {
+    fn default() -> Self {
+        Self { next: None, earliest: None, held: HeldBack::new(USUAL), waited: Lately::default() }
+    }
 }
 
 impl SoundClock {
@@ -49,21 +57,14 @@ impl SoundClock {
             self.earliest = Some((least, since));
         }
         self.next = Some(line + length);
-        line - self.held
+        line - self.held.get() - PACKET
     }
 
     /// The client library says how long the samples that were played so far were held back, in sum, and how many they were.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // seconds that sound is held back are few
-    pub fn figures(&mut self, delay: f64, emitted: u64) {
-        let before = self.totals.replace((delay, emitted));
-        let Some((earlier, count)) = before.filter(|(earlier, count)| emitted > *count && delay >= *earlier) else {
-            return;
-        };
-        let held = (delay - earlier) / (emitted - count) as f64 * SECOND as f64;
-        let wanted = (held as Nanos).clamp(0, MOST_HELD);
-        // The first of it is heard before anything is told, and may jump.
-        let far = (wanted - self.held).abs() > JUMP;
-        self.held += if far { wanted - self.held } else { (wanted - self.held).clamp(-STEP, STEP) };
+    pub fn figures(&mut self, waited: f64, emitted: u64) {
+        if let Some(held) = self.waited.of(waited, emitted) {
+            self.held.note(held);
+        }
     }
 }
 
@@ -77,7 +78,9 @@ mod tests {
     fn spoken(late: impl Iterator<Item = Nanos>) -> Vec<Nanos> {
         let mut clock = SoundClock::default();
         late.zip(0..)
-            .map(|(late, index)| clock.spoken(index * BLOCK + late * MILLISECOND, BLOCK) - index * BLOCK)
+            .map(|(late, index)| {
+                clock.spoken(index * BLOCK + late * MILLISECOND, BLOCK) - index * BLOCK + USUAL + PACKET
+            })
             .collect()
     }
 
@@ -102,18 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_buffer_held_is_taken_off_slowly() {
+    fn what_was_held_back_is_taken_off_and_the_length_of_a_packet() {
         let mut clock = SoundClock::default();
-        clock.figures(1000.0, 48_000);
-        let mut at = 0;
-        let mut held = Vec::new();
-        for second in 1..=10_u32 {
-            clock.figures(1000.0 + f64::from(second) * 48_000.0 * 0.03, 48_000 + u64::from(second) * 48_000);
-            held.push((at - clock.spoken(at, BLOCK)) / MILLISECOND);
-            at += BLOCK;
-        }
-        assert_eq!(held, [5, 10, 15, 20, 25, 30, 30, 30, 30, 30]);
-        clock.figures(f64::MAX, 10_000_000);
-        assert_eq!(at - clock.spoken(at, BLOCK), MOST_HELD, "nonsense is bounded");
+        clock.figures(0.08 * 48_000.0, 48_000);
+        assert_eq!(clock.spoken(SECOND, BLOCK), 900 * MILLISECOND);
     }
 }

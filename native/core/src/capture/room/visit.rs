@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decryption::{Arrival, Decrypted, Decryption, Undecrypted};
+use super::held_back::MOST_HELD;
 use super::liveness::{is_gone, Received, TrackPulse};
+use super::picture_clock::PictureClock;
 use super::seating::{Offer, SeatKey, Tracks, MOST_SEATS, SCREEN};
-use super::sound_clock::{SoundClock, MOST_HELD};
+use super::sound_clock::SoundClock;
 use super::trouble::RoomTrouble;
 use super::RoomAttendance;
 use crate::capture::api::{CaptureEvent, SharedKey, TrackKind, VideoStream};
@@ -19,12 +21,12 @@ use crate::capture::feed::SAMPLE_RATE;
 use crate::capture::intake::{ParticipantIntake, TrackFailure};
 use crate::livekit::client::{self, Attendees, RoomClient, TrackStream};
 use crate::livekit::{
-    Attendee, DisconnectReason, ParticipantKind, Publication, RoomEvent, RoomNews, RoomPicture, RoomSound,
-    SubscribedTrack, VideoRotation,
+    Attendee, DisconnectReason, InboundRtpStreamStats, ParticipantKind, Publication, RoomEvent, RoomNews, RoomPicture,
+    RoomSound, SubscribedTrack, VideoRotation,
 };
 
-/// How long after it was spoken sound is due, and after it was to be shown a picture: what the buffer against the network's
-/// jitter holds of the sound, and a little for a busy machine.
+/// How long after they came sound and pictures are due: what the buffers against the network's jitter hold, and a little for
+/// a busy machine.
 const DELAY: Nanos = MOST_HELD + 100 * MILLISECOND;
 
 /// How long those who are there first are waited for: what they send, they are going to send soon.
@@ -80,7 +82,8 @@ struct StreamState {
     stream: TrackStream,
     seat: SeatKey,
     track: String,
-    clock: SoundClock,
+    sound: SoundClock,
+    pictures: PictureClock,
     received: Received,
     encrypted: bool,
     opened: Nanos,
@@ -94,6 +97,19 @@ struct Seat {
     opened: Instant,
     /// Nothing comes any more of somebody whom the server still takes to be there.
     silent: bool,
+}
+
+impl StreamState {
+    /// What the client library says of how it holds the track's media back.
+    fn heed(&mut self, inbound: &InboundRtpStreamStats) {
+        let emitted = inbound.jitter_buffer_emitted_count;
+        if self.stream.is_video() {
+            let decoded = (inbound.total_decode_time, inbound.frames_decoded.into());
+            self.pictures.figures((inbound.jitter_buffer_delay, emitted), decoded);
+        } else {
+            self.sound.figures(inbound.jitter_buffer_delay, emitted);
+        }
+    }
 }
 
 impl<'a> Visit<'a> {
@@ -168,9 +184,7 @@ impl<'a> Visit<'a> {
                 let stream = self.questions.remove(&answer).and_then(|stream| self.streams.get_mut(&stream));
                 if let Some((state, inbound)) = stream.zip(inbound) {
                     state.received.note(inbound.bytes_received, self.attendance.intake.clock().now());
-                    if !state.stream.is_video() {
-                        state.clock.figures(inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count);
-                    }
+                    state.heed(&inbound);
                 }
             }
             RoomEvent::News(news) => return self.hear(news),
@@ -404,12 +418,21 @@ impl<'a> Visit<'a> {
             return;
         };
         let number = stream.number();
-        let (clock, received) = (SoundClock::default(), Received::default());
         let encrypted = self.offered.iter().any(|each| each.publication.track == name && each.publication.encrypted);
         let opened = self.attendance.intake.clock().now();
         self.streams.insert(
             number,
-            StreamState { stream, seat, track: name, clock, received, encrypted, opened, size: (0, 0) },
+            StreamState {
+                stream,
+                seat,
+                track: name,
+                sound: SoundClock::default(),
+                pictures: PictureClock::default(),
+                received: Received::default(),
+                encrypted,
+                opened,
+                size: (0, 0),
+            },
         );
     }
 
@@ -446,10 +469,17 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// When it was, by the recording's clock.
+    fn came(&self, at: Instant) -> Nanos {
+        self.attendance.intake.clock().now() - nanos(at.elapsed())
+    }
+
     fn show(&mut self, stream: u64, picture: RoomPicture) {
         let shown_at = Duration::from_micros(u64::try_from(picture.shown_at).unwrap_or(0));
-        let due = self.attendance.intake.at_monotonic(shown_at) + DELAY;
+        let shown_at = self.attendance.intake.at_monotonic(shown_at);
+        let came = self.came(picture.came);
         let Some((state, who)) = self.whose(stream) else { return };
+        let due = state.pictures.sent(shown_at, came) + DELAY;
         let turn = turn(picture.rotation);
         let (width, height) = picture.size();
         if std::mem::replace(&mut state.size, (width, height)) != (width, height) {
@@ -464,13 +494,13 @@ impl<'a> Visit<'a> {
     }
 
     fn play(&mut self, stream: u64, sound: &RoomSound) {
-        let came = self.attendance.intake.clock().now() - nanos(sound.came.elapsed());
+        let came = self.came(sound.came);
         let Some((state, who)) = self.whose(stream) else { return };
         let (samples, channels) = (sound.samples(), sound.channels());
         let Some(count) = samples.len().checked_div(channels).and_then(|count| i64::try_from(count).ok()) else {
             return;
         };
-        let due = state.clock.spoken(came, rescaled(count, SECOND, SAMPLE_RATE)) + DELAY;
+        let due = state.sound.spoken(came, rescaled(count, SECOND, SAMPLE_RATE)) + DELAY;
         if let Ok(frame) = Frame::pcm(samples, channels, client::SAMPLE_RATE) {
             who.samples(frame, Some(due));
         }
