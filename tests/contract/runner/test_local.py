@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -163,6 +164,22 @@ async def test_ctrl_c_stops_in_order_and_everything_is_in_the_bucket(
     assert running.lines[-1].startswith("recorded: ")
     objects = await asyncio.to_thread(bucket.objects)
     assert any(key.endswith("_room.m3u8") for key in objects)
+
+
+async def test_ctrl_c_is_nothing_to_a_recording_that_is_over(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:
+    """Promise: whoever presses it once too often gets the same status, and no traceback."""
+    async with run(recording(bucket, rtmp.url("alice")), keys()) as running:
+        await running.until("slices 1/1 uploaded")
+        running.process.send_signal(signal.SIGINT)
+        await running.until("recorded: ")
+        ended = asyncio.create_task(running.ended())
+        while not ended.done():
+            # `send_signal` would take the exit status before whoever waits for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(running.process.pid, signal.SIGINT)
+            await asyncio.sleep(0)
+        assert await ended == 0
+    assert running.lines[-1].startswith("recorded: "), running.lines
 
 
 async def test_an_edited_manifest_is_followed_when_it_is_told_to(

@@ -138,6 +138,9 @@ class LocalRun:
         try:
             return await supervisor.run()
         finally:
+            # Nothing is left that they could end; after the loop, which handles them, they would be tracebacks.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+            self._supervisor = None
             shown.cancel()
             self._terminal.show(supervisor.facts.snapshot)
             await self._terminal.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_recording.common.exit_status import EXIT_INVALID
-from cloud_recording.runner.local.exit_statuses import EXIT_STATUSES
+from cloud_recording.runner.local.exit_statuses import EXIT_NOTHING, EXIT_STATUSES
 from cloud_recording.runner.local.local_run import LocalHost, LocalRun, ResumeError
 from cloud_recording.runner.local.manifest import ManifestError, load
 from cloud_recording.runner.local.urls import of_urls
@@ -114,8 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ManifestError, ResumeError) as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID
+    except KeyboardInterrupt:
+        # Before anything began: later it is a wish to stop.
+        return EXIT_NOTHING
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())
