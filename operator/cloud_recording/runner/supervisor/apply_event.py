@@ -10,7 +10,7 @@ the better try; before that, what is closed on the volume is uploaded by a rescu
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -65,7 +65,7 @@ def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901,
             spawn_at = min(state.spawn_at, now.monotonic) if state.refused else state.spawn_at
             return replace(state, missing=event.missing, spawn_at=spawn_at), ()
         case DesiredSeen():
-            return _after_desired(state, event.desired), ()
+            return _after_desired(state, event.desired), tuple(_unread(state, event))
         case Terminate():
             return terminated(state, now), ()
         case ProcessLoaded():
@@ -91,6 +91,26 @@ def _after_desired(state: State, desired: DesiredState) -> State:
     state = replace(state, desired=desired)
     # Before anything was recorded there is nobody to refuse them.
     return with_streams(state, desired.streams) if desired.streams and not state.facts.captured else state
+
+
+_SPEC_FIELDS: Final = {
+    "state": "spec.desiredState",
+    "layout": "spec.recording.video.layout",
+    "maxResolutionUid": "spec.recording.video.maxResolutionUid",
+    "maxResolutionIdentity": "spec.recording.video.maxResolutionIdentity",
+    "streams": "spec.channel.streams",
+    "storage": "spec.storage",
+}
+
+
+def _unread(state: State, event: DesiredSeen) -> Iterator[EmitCallback]:
+    """What this release has no words for is told once for each edit; nobody would know that it is not followed."""
+    if event.desired.generation <= state.desired.generation:
+        return
+    for name in event.unread:
+        message = "this part's recorder is of another release than the operator, and cannot read it"
+        payload = {"field": _SPEC_FIELDS.get(name, name), "message": message}
+        yield EmitCallback(type=CallbackName.EDIT_REFUSED, payload=payload)
 
 
 def with_streams(state: State, streams: tuple[Stream, ...]) -> State:

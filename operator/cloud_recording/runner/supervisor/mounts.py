@@ -8,7 +8,6 @@ which a user has 128 by default, and all recorders of a node run as the same use
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,14 @@ class UnreadableMount(ProcessFault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDesired:
+    """The desired state, and which of its fields could not be read: there what was desired before holds on."""
+
+    state: DesiredState
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mounts:
     """Where things are mounted."""
 
@@ -45,14 +52,14 @@ class Mounts:
         """What to record; it does not change while the pod lives."""
         return _read(self.pod / "recording.json", RecordingDocument)
 
-    def desired(self, *, known: DesiredState | None = None) -> DesiredState:
+    def desired(self, *, known: DesiredState | None = None) -> ReadDesired:
         """What is desired now; of what cannot be read of it the `known` holds on, if there is any.
 
         A newer operator may have words for a layout that this release has not: a stop beside it must be heard all the
         same.
         """
         try:
-            return _read(self.desired_path, DesiredState)
+            return ReadDesired(state=_read(self.desired_path, DesiredState))
         except UnreadableMount:
             if known is None:
                 raise
@@ -66,7 +73,8 @@ class Mounts:
 
 def _read(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate_json(path.read_bytes())
+        # Operators of a newer release write fields of the spec that this one does not know, with their defaults.
+        return model.model_validate_json(path.read_bytes(), extra="ignore")
     except OSError as error:
         raise UnreadableMount(f"{path}: {error.strerror}") from error
     except ValidationError as error:
@@ -75,7 +83,7 @@ def _read(path: Path, model: type[Model]) -> Model:
         raise UnreadableMount(f"{path}: {where}: {first['msg']}") from error
 
 
-def _renewed(known: DesiredState, path: Path) -> DesiredState:
+def _renewed(known: DesiredState, path: Path) -> ReadDesired:
     """The known state with each field of the document that can be read."""
     try:
         document = json.loads(path.read_bytes())
@@ -84,11 +92,15 @@ def _renewed(known: DesiredState, path: Path) -> DesiredState:
     if not isinstance(document, dict):
         raise UnreadableMount(f"{path}: must be an object")
     state = known.model_dump(mode="json", by_alias=True)
+    unread = []
     for name, value in document.items():
-        with contextlib.suppress(ValidationError):
-            DesiredState.model_validate({**state, name: value})
+        try:
+            DesiredState.model_validate({**state, name: value}, extra="ignore")
+        except ValidationError:
+            unread.append(name)
+        else:
             state[name] = value
-    return DesiredState.model_validate(state)
+    return ReadDesired(state=DesiredState.model_validate(state, extra="ignore"), unread=tuple(unread))
 
 
 class WatchedFile:

@@ -24,9 +24,10 @@ class SecretsSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredSeen:
-    """The desired state was read."""
+    """The desired state was read, but for the fields of these names."""
 
     desired: DesiredState
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ class Supervisor:
             self._store.write(facts)
         concluded = facts.summary is not None
         self._state = State(
-            desired=pod.mounts.desired(),
+            desired=pod.mounts.desired().state,
             streams=_streams(facts) or self._document.spec.channel.listed_streams,
             patient=patient,
             passes_through=self._document.spec.recording.video.passthrough is not None,
@@ -202,9 +202,11 @@ class Supervisor:
     def _read_desired(self) -> None:
         """A document that cannot be read changes nothing: the recording goes on as it was last desired."""
         try:
-            self._events.put_nowait(DesiredSeen(desired=self._pod.mounts.desired(known=self._state.desired)))
+            read = self._pod.mounts.desired(known=self._state.desired)
         except UnreadableMount as error:
             logger.warning("the desired state cannot be read", extra={"error": str(error)})
+        else:
+            self._events.put_nowait(DesiredSeen(desired=read.state, unread=read.unread))
 
     async def _listen(self) -> None:
         """Reads the outbox whenever the recorder process has put callbacks into it."""
