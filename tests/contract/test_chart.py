@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from cloud_recording.api.settings import OperatorSettings
 from tests.cluster.bare import BareControlPlane
@@ -67,6 +68,21 @@ def test_the_defaults_are_settings_that_the_operator_takes(render: Render) -> No
             "leaderElection": {"leaseName": "cloud-recording"},
         }
     )
+
+
+def _unset(settings: BaseModel, path: str = "") -> Iterator[str]:
+    """The fields that nothing was said of."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if name not in settings.model_fields_set:
+            yield path + name
+        elif isinstance(value, BaseModel) and name != "resources":  # handed on as they are, and empty
+            yield from _unset(value, f"{path}{name}.")
+
+
+def test_the_chart_says_something_of_every_setting(render: Render) -> None:
+    """Promise: no value of the chart is without effect because its template does not hand it on."""
+    assert list(_unset(_settings(render()))) == []
 
 
 def test_every_value_for_the_operator_reaches_it(render: Render) -> None:

@@ -29,7 +29,7 @@ const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
 const WAIT_SECONDS: std::ops::RangeInclusive<u32> = 1..=2_592_000;
 const LONGEST_SLICE_SECONDS: u32 = 120;
 /// How long after its asked length a slice waits for a key frame, if nothing else is said.
-const KEY_FRAME_SECONDS: u32 = 15;
+const AWAITS_KEY_FRAME_SECONDS: u32 = 15;
 const RECONNECT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
 const SILENCE_SECONDS: std::ops::RangeInclusive<u32> = 3..=600;
 const LONGEST_FILE_PREFIX: usize = 32;
@@ -277,7 +277,7 @@ impl Document {
     #[must_use]
     pub fn longest_slice_seconds(&self, channel: &Channel) -> u32 {
         channel.passthrough.map_or(self.slice_seconds, |passthrough| {
-            passthrough.longest_slice_seconds.unwrap_or(self.slice_seconds + KEY_FRAME_SECONDS)
+            passthrough.longest_slice_seconds.unwrap_or(self.slice_seconds + AWAITS_KEY_FRAME_SECONDS)
         })
     }
 

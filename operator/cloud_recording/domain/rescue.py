@@ -13,6 +13,7 @@ from typing import Final
 from cloud_recording.api.reasons import reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.api.storage_place import place_of
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.domain import names, parts
 from cloud_recording.domain.observed_state import ObservedState
@@ -54,7 +55,7 @@ def is_needed(recording: CloudRecording, part: Part) -> bool:
     if not _has_claim(recording):
         # Only what was concluded in the backup store has a journal there, by which it comes home without its disk; and
         # only of a bucket can be told that this is where it says it goes.
-        goes_home = recording.spec.backup is not None and recording.spec.storage.bucket is not None
+        goes_home = recording.spec.backup is not None and place_of(recording.spec.storage) is not None
         return goes_home and part.backup_playlist is not None
     if recording.spec.backup is not None and parts.is_backed_up(part):
         return True

@@ -113,6 +113,11 @@ pub fn retry(store: &str, failure: &StoreError, pause: Duration) {
     warn!(store, cause = failure.cause.word(), detail = failure.detail, "not stored; tried again in {seconds:.1} s");
 }
 
+/// A rescue has nobody to call back.
+pub fn given_up(cause: &'static str, error: &Error) {
+    warn!(cause, code = error.code as i32, "{error}");
+}
+
 /// What the stores do not have yet stays, and this is how to deliver it.
 pub fn left_on_disk(ledger: &Ledger, directory: &Path) {
     let (slices, _) = ledger.counts();

@@ -112,7 +112,12 @@ impl Reporter {
             UploadEvent::BucketFails { cause, fact } => {
                 self.bucket_health.fails(cause, fact, Utc::now().timestamp_millis());
             }
-            _ => return Ok(()),
+            UploadEvent::GivenUp { cause, error } => recording_log::given_up(cause, &error),
+            UploadEvent::Answered
+            | UploadEvent::Moved
+            | UploadEvent::BackupRecovered
+            | UploadEvent::Concluded { .. }
+            | UploadEvent::Broken(_) => return Ok(()),
         }
         if let Some(shown) = &self.shown {
             shown.show_health(&self.bucket_health);

@@ -46,7 +46,9 @@ async def _probe(options: argparse.Namespace, redactor: Redactor) -> None:
     mounts = Mounts(pod=options.pod_directory, secrets=options.secrets_directory, token=Path(os.devnull))
     document = mounts.recording()
     redactor.learn(need.path for need in MountedSecrets(document, mounts.secrets).needed())
-    pod = ProbePod(document=document, desired=mounts.desired(), secrets=mounts.secrets, work=options.work_directory)
+    pod = ProbePod(
+        document=document, desired=mounts.desired().state, secrets=mounts.secrets, work=options.work_directory
+    )
     answer = await probe(pod)
     text = redactor.redact(answer.model_dump_json(by_alias=True, exclude_none=True))
     options.termination_message.write_text(text, encoding="utf-8")

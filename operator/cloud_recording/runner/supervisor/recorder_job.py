@@ -12,7 +12,7 @@ from cloud_recording.api.channel import Channel, Stream
 from cloud_recording.api.regions import region_number
 from cloud_recording.api.secret_refs import SecretKeyRef
 from cloud_recording.api.storage import Storage, StoragePlace
-from cloud_recording.api.storage_place import at_place
+from cloud_recording.api.storage_place import at_place, place_of
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.runner.control_protocol import Job, Mode, SecretText
 from cloud_recording.runner.supervisor.engine_configuration import EngineConfiguration, place_json
@@ -67,8 +67,8 @@ class JobBuilder:
         )
 
     def _rescued_to(self, mode: Mode, storage: Storage) -> dict[str, Any]:
-        """A rescue takes from the journal where files go, unless nothing is stored there; a directory stays."""
-        if mode is not Mode.RESCUE or storage.bucket is None:
+        """A rescue takes from the journal where files go, unless nothing is stored there; what has no place stays."""
+        if mode is not Mode.RESCUE or place_of(storage) is None:
             return {}
         return {"place": place_json(storage), **({"fromBackup": True} if self._document.part.from_backup else {})}
 
