@@ -133,7 +133,8 @@ class Reconciler:
         if parsed.spec_error is not None and not over:
             await self._refuse(body, recording, parsed.spec_error)
             return None
-        names = names_in(body)
+        # One that is over uses no store: nobody asks thousands of times for what may be gone.
+        names = frozenset() if finished(recording.status) else names_in(body)
         self._storages.users.note(key, names)
         stores = resolved(recording, await self._storages.named(key.namespace, names))
         recording = stores.recording

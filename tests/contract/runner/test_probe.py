@@ -14,6 +14,7 @@ import pytest
 
 from cloud_recording.api.recording_storage import RecordingStorage, StorageProbe
 from cloud_recording.api.settings import OperatorSettings
+from cloud_recording.domain.names import STORAGE_PATH
 from cloud_recording.domain.probe_pod import build_probe_pod, probe_object
 from tests.cluster.layout import REPOSITORY
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
@@ -43,7 +44,8 @@ class Pod:
     storage: RecordingStorage
     directory: Path
 
-    def lay_out(self) -> None:
+    def lay_out(self, *, directory: Path | None = None) -> None:
+        """Lays the pod's files out; `directory` stands for where its claim is mounted."""
         settings = OperatorSettings.model_validate(
             {
                 "runner": {"image": "cloud-recording:test"},
@@ -56,13 +58,21 @@ class Pod:
         for name in ("pod", "work", "secrets"):
             (self.directory / name).mkdir(parents=True)
         for file, annotation in DOCUMENTS.items():
-            (self.directory / "pod" / file).write_text(annotations[annotation])
+            text = annotations[annotation]
+            if directory is not None:
+                text = text.replace(STORAGE_PATH, str(directory))
+            (self.directory / "pod" / file).write_text(text)
 
     def mount(self, access: str, secret: str) -> None:
         keys = self.directory / "secrets" / "keys"
         keys.mkdir(exist_ok=True)
         (keys / "accessKey").write_text(access)
         (keys / "secretKey").write_text(secret)
+
+    def mount_authority(self, certificate: Path) -> None:
+        authority = self.directory / "secrets" / "ca"
+        authority.mkdir()
+        (authority / "pem").write_bytes(certificate.read_bytes())
 
     def run(self) -> StorageProbe:
         """The termination message of one run."""
@@ -131,3 +141,45 @@ def test_a_missing_secret_is_named_with_the_field_of_the_storage(pod: Pod) -> No
     assert (
         "Secret 'keys' with the key 'accessKey', named by `spec.credentials.secretRef`, is not there" in answer.message
     )
+
+
+def test_a_directory_that_takes_files_is_ready_and_one_that_does_not_says_why(tmp_path: Path) -> None:
+    """Promise: a claim is tried as a bucket is, below its prefix, and kept as it was."""
+    films = tmp_path / "films"
+    storage = a_storage(credentials=None, directory={"claimName": "films"})
+    pod = Pod(storage=storage, directory=tmp_path / "probe")
+    pod.lay_out(directory=films)
+    missing = pod.run()
+    assert (missing.ready, missing.cause) == (False, "NoSuchDirectory"), missing
+    films.mkdir()
+    answer = pod.run()
+    assert (answer.ready, *rights(answer)) == (True, "Allowed", "Allowed", "Allowed"), answer
+    assert [path for path in films.rglob("*") if path.is_file()] == []
+
+
+def test_a_store_behind_an_authority_of_its_own_is_ready_with_that_alone(tmp_path: Path) -> None:
+    """Promise: the certificate is checked by the Secret that the storage names, as recordings check it."""
+    certificate, key = self_signed(tmp_path)
+    with s3_server(tmp_path / "s3", tls=(certificate, key)) as server:
+        bucket = server.bucket("films")
+        trusting: Json = {"caSecretRef": {"name": "ca", "key": "pem"}}
+        for named, cause in (({}, "StorageCertificateUntrusted"), (trusting, "")):
+            pod = Pod(
+                storage=a_storage(endpoint=server.endpoint, bucket=bucket.name, **named),
+                directory=tmp_path / f"probe-{len(named)}",
+            )
+            pod.lay_out()
+            pod.mount(ACCESS_KEY, SECRET_KEY)
+            pod.mount_authority(certificate)
+            answer = pod.run()
+            assert (answer.ready, answer.cause) == (not cause, cause), answer
+        assert rights(answer) == ("Allowed", "Allowed", "Allowed")
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """A certificate for this machine that nobody else has signed, and its key."""
+    certificate, key = directory / "tls.pem", directory / "tls.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return certificate, key
