@@ -13,6 +13,7 @@ from tests.cluster.client import Kubectl
 _RESOURCES = frozenset({"cloudrecordings", "pods", "podtemplates", "persistentvolumeclaims", "events", "tokenreviews"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE"})
 _COUNTED = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<count>\S+)$", re.MULTILINE)
+_CPU = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -42,6 +43,12 @@ class ApiCalls:
     def own(self, verb: str, resource: str, subresource: str = "", *, count: int = 1) -> None:
         """The measurement makes such calls itself."""
         self._own[Call(verb, resource, subresource)] += count
+
+    def server_cpu_seconds(self) -> float:
+        """Processor time of the API server since its start."""
+        told = _CPU.search(self._kubectl("get", "--raw", "/metrics"))
+        assert told is not None
+        return float(told[1])
 
     def now(self) -> Counter[Call]:
         """All calls so far but the measurement's own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cloud_recording.api.wire import CALLBACK_PATH
+from cloud_recording.runner.supervisor.callback_delivery import BACKOFF
 from tests.contract.controller.stage import now
 
 BEAT_SECONDS = 25.0
@@ -35,6 +37,10 @@ class Runner:
     acknowledged: int = 0
     records: bool = False
     heard_at: float = 0.0
+    held_seconds: float = 0.0
+    """For how long the operator asked it to keep figures to itself."""
+    failures: int = 0
+    tried_at: float = 0.0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, repr=False)
 
@@ -77,8 +83,10 @@ class Runner:
         return "Snapshot", {"snapshot": {"state": "Recording", "recordingId": "0" * 32, "slices": slices}}
 
     def is_due(self) -> bool:
-        """Whether it records and has been silent for as long as it may be."""
-        return self.records and time.monotonic() - self.heard_at > BEAT_SECONDS
+        """Whether it records and has been silent for as long as it may be, or as it was asked to be."""
+        pause = BACKOFF.after(self.failures, spread=random.random()) if self.failures else 0.0  # noqa: S311
+        silent = time.monotonic() - self.heard_at > max(BEAT_SECONDS, self.held_seconds)
+        return self.records and silent and time.monotonic() - self.tried_at >= pause
 
     async def _offer(self, callbacks: Sequence[tuple[str, dict[str, Any]]]) -> int:
         batch = [
@@ -96,6 +104,8 @@ class Runner:
             raise
         if status == 0:
             self.close()
+        self.tried_at = time.monotonic()
+        self.failures = 0 if status == 200 else self.failures + 1
         if status == 200:
             self.acknowledged += len(batch)
             self.heard_at = time.monotonic()
@@ -117,10 +127,13 @@ class Runner:
         length = next(
             (line for line in answer.split("\r\n") if line.startswith("content-length:")), "content-length: 0"
         )
-        await reader.readexactly(int(length.partition(":")[2]))
+        told = await reader.readexactly(int(length.partition(":")[2]))
         if "connection: close" in answer:
             self.close()
-        return int(answer.split()[1])
+        status = int(answer.split()[1])
+        if status == 200:
+            self.held_seconds = json.loads(told).get("figuresSeconds", 0.0)
+        return status
 
 
 class Heartbeats:

@@ -144,13 +144,19 @@ class Scenario:
         served += self._beats.served
         self.row["best_rate"] = round(served / CALLBACK_SECONDS, 1)
         await self._settle()
+        cpu, beats = self._calls.server_cpu_seconds(), self._beats.served
         floor = await self._floor.rate((await self._bodies("cloudrecordings"))[0], seconds=CALLBACK_SECONDS)
+        writes = floor["writes"] + self._beats.served - beats
+        self.row["api_write_cpu_ms"] = round(1000 * (self._calls.server_cpu_seconds() - cpu) / writes, 1)
         self.row["floor_rate"] = round(floor["writesPerSecond"], 1)
 
     async def _latency(self) -> None:
         rate = 0.8 * self.row["best_rate"]
+        cpu, beats = process.cpu_seconds(self._operator.pid), self._beats.served
         seen = await self._offer(rate)
+        spent, beats = process.cpu_seconds(self._operator.pid) - cpu, self._beats.served - beats
         waits = sorted(1000 * wait for status, wait in seen if status == 200)
+        self.row["callback_cpu_ms"] = round(1000 * spent / (len(waits) + beats), 1)
         cuts = statistics.quantiles(waits, n=100)
         for percent in (50, 95, 99):
             self.row[f"callback_p{percent}_ms"] = round(cuts[percent - 1], 1)
