@@ -30,7 +30,7 @@ from tests.cluster.layout import REPOSITORY
 from tests.contract.controller.operator_process import OperatorProcess
 from tests.contract.controller.stage import Stage
 
-CRD = REPOSITORY / "crds" / "cloudrecordings.cloudrecording.dev.yaml"
+CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
 NAMESPACE = "bench"
 IN_MEMORY = Path("/dev/shm")
 
@@ -46,8 +46,9 @@ def measure(recordings: int) -> dict[str, Any]:
         try:
             plane.up()
             kubectl = Kubectl(plane.kubeconfig)
-            kubectl.apply(*yaml.safe_load_all(CRD.read_text()))
-            kubectl.until_established("cloudrecordings.cloudrecording.dev")
+            for crd in CRDS:
+                kubectl.apply(*yaml.safe_load_all(crd.read_text()))
+                kubectl.until_established(crd.name.removesuffix(".yaml"))
             return asyncio.run(_run(plane.kubeconfig, operator, recordings))
         finally:
             operator.end()

@@ -100,7 +100,7 @@ class _Bucket:
         if self.authorities:
             context.load_verify_locations(cadata=self.authorities)
         connector, timeout = aiohttp.TCPConnector(ssl=context), aiohttp.ClientTimeout(total=_SECONDS)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             got = await self._asked(session, "GET", key)
             deleted = await self._asked(session, "DELETE", key)
         return StorageRights(put=Right.ALLOWED, get=got, delete=deleted)
