@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import media
-from tests.support.livekit import LiveKitServer, livekit_server, publisher
+from tests.support.livekit import LiveKitServer, livekit_server, publisher, token
 from tests.support.recorder import Recorder, recorder
 from tests.support.room_recordings import RIGHT, Film, gap_seconds, of_room, recorded, seconds
 from tests.support.s3 import Bucket
@@ -75,6 +75,21 @@ def test_a_room_that_nobody_makes_is_asked_for_until_nobody_is_waited_for_any_mo
     assert missing.startswith("430 the recorder is not in the channel: the room does not exist, and the LiveKit server")
     assert nobody.startswith("434 nobody came to the channel within 4 s: ")
     assert "the room does not exist" in nobody
+    assert not [key for key in bucket.objects() if key.endswith(".ts")]
+
+
+def test_a_token_that_expires_while_the_room_is_waited_for_is_told(
+    document: Document, record: Callable[..., Any], room: str, running: LiveKitServer, bucket: Bucket
+) -> None:
+    """Promise: who can no longer be let in hears that it is the token, and not that there is no room."""
+    made = document(maxWaitSeconds=60)
+    made["channels"][0]["livekit"] = {"url": running.url, "token": token(room, "recorder", seconds=4)}
+    with record(made, channel=room) as recorder:
+        recorder.await_line("fatal")
+        recorder.wait()
+    assert any("the channel refuses the recorder: the token has expired" in line for line in recorder.log())
+    assert "the room does not exist" in failures(recorder)[0]
+    assert not any("nobody came" in told for told in failures(recorder))
     assert not [key for key in bucket.objects() if key.endswith(".ts")]
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support import media
 from tests.support.livekit import LiveKitServer, publisher
 from tests.support.recorder import Recorder
-from tests.support.room_recordings import WHOLE, Film, of_room, recorded
+from tests.support.room_recordings import LEFT, RIGHT, WHOLE, Film, of_room, recorded
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
@@ -21,6 +21,12 @@ TOP = media.Region(0.3, 0.01, 0.4, 0.08)
 """What a picture of 16:9 that is seen whole leaves of a canvas of 4:3."""
 SMALL = media.Region(0.04, 0.8, 0.18, 0.14)
 """Float's first small region."""
+UPPER, LOWER = media.Region(0.45, 0.1, 0.1, 0.3), media.Region(0.45, 0.6, 0.1, 0.3)
+"""What a picture that stands upright fills, too."""
+SMALLEST = "320x180"
+"""Of the pictures of 960x540 that come in several sizes."""
+LOW = "1"
+"""The video stream type, as the published interface numbers it."""
 
 
 def of_part(document: dict[str, Any], livekit: LiveKitServer, **fields: Any) -> dict[str, Any]:
@@ -80,3 +86,69 @@ def test_what_is_not_wanted_is_not_asked_for_and_a_screen_leads_and_is_seen_whol
     assert film.colours(2, TOP, media.Region(0.3, 0.3, 0.4, 0.4), SMALL) == ["black", "blue", "red"]
     assert film.colours(film.length - 0.5, TOP, WHOLE) == ["red", "red"]
     assert film.hears(1, 440, 880) == [False, False]
+
+
+@pytest.mark.parametrize("codec", ["VP8", "VP9", "H264", "AV1"])
+def test_pictures_of_every_codec_are_recorded(
+    codec: str,
+    livekit: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: whatever people's clients send is seen as it was sent."""
+    log = tmp_path / "publishers.log"
+    with publisher(livekit, "room", "alice", log=log, colour="red/blue", codec=codec):
+        with record(of_room(configuration(), livekit)) as recorder:
+            recorder.await_line("started")
+            bucket.await_keys(".ts", 1)
+            recorder.stop()
+            assert recorder.wait() == 0
+        people = livekit.ask("ListParticipants", "room")["participants"]
+        assert f"video/{codec}" in {track["mime_type"] for who in people for track in who["tracks"]}
+    film = Film(recorded(bucket, tmp_path / "bucket")[0])
+    assert film.colours(film.length - 1, LEFT, RIGHT) == ["red", "blue"]
+
+
+def test_a_phone_that_is_turned_is_seen_upright(
+    livekit: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: pictures are turned as they say that they are to be."""
+    log = tmp_path / "publishers.log"
+    with (
+        publisher(livekit, "room", "alice", log=log, colour="red/blue", rotation=90),
+        record(of_room(configuration(), livekit)) as recorder,
+    ):
+        recorder.await_line("started")
+        bucket.await_keys(".ts", 1)
+        recorder.stop()
+        assert recorder.wait() == 0
+    film = Film(recorded(bucket, tmp_path / "bucket")[0])
+    assert film.colours(film.length - 1, UPPER, LOWER) == ["red", "blue"]
+
+
+def test_of_several_sizes_the_smallest_is_sent_where_that_is_asked_for(
+    livekit: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: `videoStream: Low` costs no more than the smallest pictures, however large they are shown."""
+    document = of_room(configuration(log={"level": "Debug"}), livekit)
+    with (
+        publisher(livekit, "room", "alice", log=tmp_path / "publishers.log", simulcast=True),
+        record(document, **{"video-stream": LOW}) as recorder,
+    ):
+        recorder.await_line("started")
+        bucket.await_keys(".ts", 2)
+        assert sizes(recorder)[-1:] == [SMALLEST]
+        recorder.stop()
+        assert recorder.wait() == 0
+    film = Film(recorded(bucket, tmp_path / "bucket")[0])
+    assert film.colours(film.length - 1) == ["red"]

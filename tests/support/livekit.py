@@ -199,13 +199,15 @@ def publisher(
     tone: int = 440,
     shared_key: str = "",
     simulcast: bool = False,
+    **more: str | int,
 ) -> Iterator[Publisher]:
     """Somebody who shows a colour and plays a tone (Hz; 0 is none) for the time of the block, and is there already.
 
-    With a shared key both are encrypted end to end.
+    With a shared key both are encrypted end to end. What more there is to say, `tests.support.livekit_publisher` knows.
     """
     options = {"--url": server.url, "--token": token(room, identity), "--colour": colour, "--tone": str(tone)}
     options["--shared-key"] = shared_key
+    options |= {f"--{name.replace('_', '-')}": str(value) for name, value in more.items()}
     command = [
         sys.executable,
         "-m",

@@ -23,11 +23,18 @@ from PIL import Image, ImageColor
 WIDTH, HEIGHT, FRAMES_PER_SECOND = 640, 360, 15
 BLOCK_SIZE, BLOCK_STEP = 64, 11
 SAMPLE_RATE, BLOCK = 48_000, 480
+ROTATIONS = dict(zip((0, 90, 180, 270), rtc.VideoRotation.values(), strict=True))
+"""By how many degrees a picture is to be turned clockwise."""
 
 
 def picture(colour: str, width: int = WIDTH, height: int = HEIGHT, *, block_at: int | None = None) -> rtc.VideoFrame:
-    """A picture of nothing but the colour, or with a white block whose left edge is so many pixels from its own."""
-    image = Image.new("RGBA", (width, height), ImageColor.getrgb(colour))
+    """A picture of nothing but the colour, or with a white block whose left edge is so many pixels from its own.
+
+    Of `LEFT/RIGHT` each half has its colour.
+    """
+    left, _, right = colour.partition("/")
+    image = Image.new("RGBA", (width, height), ImageColor.getrgb(left))
+    image.paste(ImageColor.getrgb(right or left), (width // 2, 0, width, height))
     if block_at is not None:
         image.paste(
             "white", (block_at, height // 2 - BLOCK_SIZE // 2, block_at + BLOCK_SIZE, height // 2 + BLOCK_SIZE // 2)
@@ -89,7 +96,7 @@ class Publisher:
     async def show(self, kind: str, source: rtc.VideoSource) -> None:
         """Shows the track's picture again and again."""
         while True:
-            source.capture_frame(next(self.pictures[kind]))
+            source.capture_frame(next(self.pictures[kind]), rotation=ROTATIONS[self.arguments.rotation])
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
 
     async def play(self, source: rtc.AudioSource, tone: int) -> None:
@@ -105,7 +112,9 @@ class Publisher:
         source = rtc.VideoSource(*size)
         self.tracks[kind] = rtc.LocalVideoTrack.create_video_track(kind, source)
         options = rtc.TrackPublishOptions(
-            source=source_kind, simulcast=kind == "video" and self.arguments.simulcast, video_codec=rtc.VideoCodec.VP8
+            source=source_kind,
+            simulcast=kind == "video" and self.arguments.simulcast,
+            video_codec=rtc.VideoCodec.Value(self.arguments.codec),
         )
         publication = await self.room.local_participant.publish_track(self.tracks[kind], options)
         self.published[kind] = publication.sid
@@ -154,6 +163,8 @@ async def main() -> None:
     for option in ("--url", "--token", "--colour"):
         parser.add_argument(option, required=True)
     parser.add_argument("--tone", type=int, required=True)
+    parser.add_argument("--codec", default="VP8", help="of the pictures: VP8, VP9, H264, AV1")
+    parser.add_argument("--rotation", type=int, default=0, help="how the pictures are to be turned")
     parser.add_argument("--shared-key", default="", help="encrypts end to end with it")
     parser.add_argument("--moving", action="store_true", help="a block moves through the pictures")
     parser.add_argument("--simulcast", action="store_true", help="the camera's pictures come in several sizes")

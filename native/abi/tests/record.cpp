@@ -105,10 +105,12 @@ class Printer : public ICloudRecorderObserver {
 
 std::map<std::string, std::string> Options(int argc, char **argv) {
   std::map<std::string, std::string> options = {
-      {"--app", "app"},  {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},      {"--region", "0"},
-      {"--vendor", "1"}, {"--seconds", "0"},    {"--idle", "30"},        {"--width", "640"},    {"--height", "360"},
-      {"--fps", "15"},   {"--bitrate", "500"},  {"--layout", "1"},       {"--streams", "2"},    {"--profile", "0"},
-      {"--status", "0"}, {"--edit", ""},        {"--token", ""},         {"--decryption", "0"}, {"--secret", ""},
+      {"--app", "app"},        {"--channel", "room"}, {"--uid", "4294967295"}, {"--bucket", ""},
+      {"--region", "0"},       {"--vendor", "1"},     {"--seconds", "0"},      {"--idle", "30"},
+      {"--width", "640"},      {"--height", "360"},   {"--fps", "15"},         {"--bitrate", "500"},
+      {"--layout", "1"},       {"--streams", "2"},    {"--profile", "0"},      {"--status", "0"},
+      {"--edit", ""},          {"--token", ""},       {"--decryption", "0"},   {"--secret", ""},
+      {"--video-stream", "0"},
   };
   for (int index = 1; index + 1 < argc; index += 2) {
     if (options.count(argv[index]) == 0) {
@@ -131,6 +133,7 @@ int Start(ICloudRecorder *recorder, std::map<std::string, std::string> &options)
   RecordingConfig recording;
   recording.recording_stream_types =
       static_cast<agora::cloud_recording::RecordingStreamType>(Number(options["--streams"]));
+  recording.video_stream_type = static_cast<agora::cloud_recording::VideoStreamType>(Number(options["--video-stream"]));
   recording.audio_profile = static_cast<agora::cloud_recording::AudioProfile>(Number(options["--profile"]));
   std::string secret = options["--secret"];
   recording.decryption_mode = static_cast<agora::cloud_recording::DecryptionMode>(Number(options["--decryption"]));
