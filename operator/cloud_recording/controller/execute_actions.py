@@ -31,7 +31,7 @@ from cloud_recording.domain.decision import (
     ReleaseRecording,
 )
 from cloud_recording.domain.names import claim_name
-from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
+from cloud_recording.domain.observed_state import OperatorContext, PodRefusal, refusal_reason
 from cloud_recording.domain.pod_builder import build_claim, build_pod
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.pod_view import PodView
@@ -172,8 +172,7 @@ class ActionExecutor:
     def _refused(self, key: RecordingKey, part: Part, message: str, backoff: Backoff) -> PodRefusal:
         failures = self._refusals[key] = self._refusals.get(key, 0) + 1
         seconds = backoff.after(failures, spread=random.random())  # noqa: S311
-        # Admission answers 403 for everything it refuses, and tells a quota by its words only.
-        reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REJECTED
+        reason = refusal_reason(message)
         fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
         logger.warning("pod refused by the API server, asking again", extra=fields)
         return PodRefusal(part=part.number, reason=reason, message=message, retry_after=timedelta(seconds=seconds))

@@ -24,7 +24,7 @@ from cloud_recording.domain.decide_storage import (
     StorageState,
     decide_storage,
 )
-from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
+from cloud_recording.domain.observed_state import OperatorContext, PodRefusal, refusal_reason
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.probe_pod import build_probe_pod
 from cloud_recording.domain.store_refs import names_in
@@ -172,6 +172,4 @@ def _over(body: Json) -> bool:
 
 
 def _refusal(message: str) -> PodRefusal:
-    # Admission answers 403 for everything it refuses, and tells a quota by its words only.
-    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REJECTED
-    return PodRefusal(part=0, reason=reason, message=message, retry_after=REFUSED_PAUSE)
+    return PodRefusal(part=0, reason=refusal_reason(message), message=message, retry_after=REFUSED_PAUSE)

@@ -23,7 +23,6 @@ from cloud_recording.api.status import (
     Participant,
     ParticipantState,
     PartState,
-    PartStorage,
     Pause,
 )
 from cloud_recording.api.wire import (
@@ -212,7 +211,7 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
             status = status.model_copy(update={"acknowledged_generation": acknowledged})
             return parts.replaced(status, applied)
         case StorageChanged(place=place):
-            return parts.replaced(status, parts.changed(part, storage=PartStorage(place=place)))
+            return parts.replaced(status, parts.changed(part, storage=parts.untried_at(place, part.storage)))
         case EditRefused():
             message = f"`{callback.field}` was not changed: {callback.message}"
             return with_error(status, error_of_code(RecordingErrorCode.INVALID_OPERATION, message, time=time))

@@ -205,7 +205,7 @@ def _answered(state: StorageState, probe: PodView) -> RecordingStorageStatus:
         return _not_ready(state, status, Reason.PROBE_FAILED, message)
     status = status.model_copy(update={"rights": answer.rights})
     if answer.ready:
-        message = _without_right(answer.rights)
+        message = _without_right(answer.rights, of_bucket=state.storage.spec.directory is None)
         return _with_ready(state, status, ConditionStatus.TRUE, Reason.WRITABLE, message)
     reason = Reason(answer.cause)
     known = reason.known and reason_facts(reason).remedy_of_storage is not None
@@ -221,11 +221,12 @@ def _answer(probe: PodView) -> StorageProbe | None:
         return None
 
 
-def _without_right(rights: StorageRights) -> str:
+def _without_right(rights: StorageRights, *, of_bucket: bool) -> str:
     """Which rights are missing, where all that recordings need of a `storage` are there."""
+    who, what, tried = ("the key", "objects", "object") if of_bucket else ("the recorder's user", "files", "file")
     words = (
-        (rights.get, "the key may not get objects, so it is none for a `backup`"),
-        (rights.delete, "the key may not delete objects, so the object that it is tried with stays"),
+        (rights.get, f"{who} may not get {what}, so it is none for a `backup`"),
+        (rights.delete, f"{who} may not delete {what}, so the {tried} that it is tried with stays"),
     )
     return "; ".join(text for right, text in words if right is Right.REFUSED)
 

@@ -29,6 +29,11 @@ class OperatorContext:
     """What the recording at hand waits for before its next pod, of a RecordingStorage that it names."""
 
 
+def refusal_reason(message: str) -> Reason:
+    """Why the API server refused a pod: admission answers 403 for all it refuses, and tells a quota by words only."""
+    return Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REJECTED
+
+
 @dataclass(frozen=True, kw_only=True)
 class PodRefusal:
     """The API server refused the part's pod."""

@@ -276,6 +276,11 @@ def _untried_storage(recording: CloudRecording, status: CloudRecordingStatus) ->
     return PartStorage(place=stored_place(status) or place_of(storage), claim_name=claim, storage_name=name)
 
 
+def untried_at(place: StoragePlace, known: PartStorage | None) -> PartStorage:
+    """A part's storage whose files go to another place from now on: it is nobody else's, and what was told is over."""
+    return PartStorage(place=place, storage_name=known.storage_name if known is not None else None)
+
+
 def _offset(former: Part | None, *, now: datetime) -> int:
     """How much of the recording's time is over when a part begins after this one, in seconds."""
     if former is None or (former.start_time is None and not former.offset_seconds):

@@ -49,7 +49,7 @@ def probe_object(storage: RecordingStorage) -> str:
 
 def build_probe_pod(storage: RecordingStorage, settings: OperatorSettings) -> Json:
     """The pod that tries the RecordingStorage as it is now."""
-    metadata = storage.metadata
+    metadata, settings = storage.metadata, _settings_of(settings)
     recording, part = _stand_in(storage), Part(number=0, pod=_name(storage))
     pod = build_pod(
         recording,
@@ -77,6 +77,11 @@ def _document(recording: CloudRecording, part: Part, settings: OperatorSettings)
     document = recording_document(recording, part, settings)
     # What participants' URLs may be is no matter here: the only one leads to the probe itself.
     return document.model_copy(update={"protocols": ("rtmp",), "stream_hosts": (ANY_HOST,)})
+
+
+def _settings_of(settings: OperatorSettings) -> OperatorSettings:
+    """What a probe takes is its own, and nothing of what administrators give recorders, such as a GPU."""
+    return settings.model_copy(update={"runner": settings.runner.model_copy(update={"resources": Resources()})})
 
 
 def _name(storage: RecordingStorage) -> str:

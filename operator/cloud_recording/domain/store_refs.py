@@ -107,6 +107,8 @@ def _wait(field: str, name: str, storage: RecordingStorage | None) -> ReadyReaso
         return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=message)
     rights = storage.status.rights
     if field == "spec.backup.ref" and rights is not None and rights.get is Right.REFUSED:
-        message = f"{named} has a key that may not get objects, which a backup's must: let it (`s3:GetObject`)"
+        of_bucket = "has a key that may not get objects, which a backup's must: let it (`s3:GetObject`)"
+        of_directory = "has files that the recorder's user may not read, as it must a backup's: let it"
+        message = f"{named} {of_bucket if storage.spec.directory is None else of_directory}"
         return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=message)
     return None

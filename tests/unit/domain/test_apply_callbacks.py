@@ -18,6 +18,7 @@ from cloud_recording.api.status import (
     Participant,
     ParticipantState,
     PartState,
+    PartStorage,
 )
 from cloud_recording.api.wire import Callback
 from cloud_recording.common.error_codes import RecordingErrorCode
@@ -323,6 +324,14 @@ def test_a_concluded_part_hears_no_more() -> None:
     )
     assert status.parts[0].state is PartState.CONCLUDED
     assert apply_callbacks(status, number=0, callbacks=[a_callback("RecordingStarted", 3)], received_at=NOW) == status
+
+
+def test_files_that_go_to_another_place_are_of_the_same_storage_still() -> None:
+    """Promise: who is to mend it is sent to the RecordingStorage, which has the fields that the recording has not."""
+    known = a_part(state=PartState.RECORDING, storage=PartStorage(storage_name="films"))
+    storage = folded(a_callback("StorageChanged", place={"bucket": "films"}), part=known).parts[0].storage
+    assert storage is not None
+    assert (storage.storage_name, storage.ready) == ("films", None)
 
 
 @pytest.mark.parametrize(

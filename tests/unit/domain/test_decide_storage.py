@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloud_recording.api.pod_options import Resources
 from cloud_recording.api.recording_storage import IN_USE_FINALIZER, RecordingStorage
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Condition
@@ -146,6 +147,25 @@ def test_a_missing_right_that_no_recording_needs_is_told_of_a_store_that_is_read
     told = ready(decided(a_storage(), a_probe(a_storage(), answer={**READY, "rights": {"get": "Refused"}})))
     assert told.status == "True"
     assert "may not get objects, so it is none for a `backup`" in told.message
+
+
+def test_a_directory_is_not_told_of_a_key() -> None:
+    spec = {"spec": {"directory": {"claimName": "films"}}}
+    known = a_storage().model_dump(mode="json", by_alias=True, exclude_none=True)
+    storage = RecordingStorage.model_validate({**known, **spec})
+    told = ready(
+        decided(storage, a_probe(storage, answer={**READY, "rights": {"get": "Refused", "delete": "Refused"}}))
+    )
+    assert told.message.startswith("the recorder's user may not get files, so it is none for a `backup`; ")
+    assert "key" not in told.message
+
+
+def test_a_probe_takes_nothing_that_recorders_are_given() -> None:
+    """Promise: a store is not called unready because a GPU's quota is used up."""
+    given = {"requests": {"nvidia.com/gpu": "1"}, "limits": {"nvidia.com/gpu": "1"}}
+    runner = SETTINGS.runner.model_copy(update={"resources": Resources.model_validate(given)})
+    pod = build_probe_pod(a_storage(), SETTINGS.model_copy(update={"runner": runner}))
+    assert "nvidia.com/gpu" not in json.dumps(pod["spec"]["containers"][0]["resources"])
 
 
 def test_what_is_refused_is_tried_again_in_growing_pauses() -> None:

@@ -107,11 +107,18 @@ def test_a_backup_keeps_what_is_beside_its_name() -> None:
     assert (found.bucket, found.after_seconds) == ("spare", 5)
 
 
+def a_directory(name: str, *, get: str) -> RecordingStorage:
+    directory = {"spec": {"directory": {"claimName": "films"}}}
+    found = a_storage(name, get=get).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return RecordingStorage.model_validate({**found, **directory})
+
+
 @pytest.mark.parametrize(
     ("spare", "reason", "words"),
     [
         (a_storage("spare"), "InvalidSpec", "must be another place than `spec.storage`"),
         (a_storage("spare", bucket="spare", get="Refused"), "WaitingForStorage", "may not get objects"),
+        (a_directory("spare", get="Refused"), "WaitingForStorage", "the recorder's user may not read"),
         (a_storage("spare", bucket="spare", reason="AccessDenied"), "WaitingForStorage", "`spec.backup.ref`"),
     ],
 )

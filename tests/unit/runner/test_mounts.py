@@ -11,6 +11,8 @@ import pytest
 
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
+from cloud_recording.api.wire import DesiredState
+from cloud_recording.runner.supervisor.apply_event import SPEC_FIELDS
 from cloud_recording.runner.supervisor.mounts import Mounts, UnreadableMount
 from tests.unit.runner.documents import document, storage
 
@@ -52,3 +54,8 @@ def test_a_first_document_that_cannot_be_read_is_an_error_that_names_the_field(m
     wanted(mounts, layout="FromTheFuture")
     with pytest.raises(UnreadableMount, match="layout"):
         mounts.desired()
+
+
+def test_every_field_that_cannot_be_read_has_a_name_for_people() -> None:
+    names = {field.alias for field in DesiredState.model_fields.values()} - {"generation"}
+    assert set(SPEC_FIELDS) == names

@@ -46,9 +46,9 @@ async def rights_of(document: RecordingDocument, secrets: MountedSecrets, name: 
     """What may be done with the object of this name, which was put; it is gone afterwards, if that is allowed."""
     storage = document.storage
     key = f"{storage.prefix}/{name}" if storage.prefix else name
-    if storage.credentials is None:
-        return await asyncio.to_thread(_of_file, Path(document.directory or "") / key)
-    if storage.effective_vendor not in _ASKED:
+    if document.directory is not None:
+        return await asyncio.to_thread(_of_file, Path(document.directory) / key)
+    if storage.bucket is None or storage.effective_vendor not in _ASKED:
         return StorageRights(put=Right.ALLOWED)
     try:
         return await _Bucket.of(storage, secrets).rights(key)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TextIO, TypeVar
+from typing import Any, Final, TextIO, TypeVar, assert_never
 
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.common.json_logging import Redactor
@@ -116,22 +116,27 @@ class RecorderProcess:
         engine, recorder = self._engine, self._recorder
         if engine is None or recorder is None:
             raise EngineError("nothing is being recorded")
-        if command is Command.STOP:
-            await self._call(recorder.stop)
-        elif command is Command.PAUSE:
-            paused = bool(message["paused"])
-            await self._call(lambda: engine.set_paused(self._recording_id, paused=paused))
-        elif command is Command.LAYOUT:
-            layout, identity = int(message["layout"]), message.get("maxResolutionIdentity")
-            large = int(message["maxResolutionUid"]) if identity is None else str(identity)
-            await self._call(lambda: engine.set_layout(self._recording_id, layout=layout, max_resolution=large))
-        elif command is Command.STORAGE:
-            place = json.dumps(message["place"])
-            await self._call(lambda: engine.set_storage(self._recording_id, place=place))
-        elif command is Command.STREAMS:
-            self._redactor.learn(files_of_streams(message["streams"]))
-            streams = json.dumps({"streams": message["streams"]})
-            await self._call(lambda: engine.set_streams(self._recording_id, streams=streams))
+        match command:
+            case Command.STOP:
+                await self._call(recorder.stop)
+            case Command.PAUSE:
+                paused = bool(message["paused"])
+                await self._call(lambda: engine.set_paused(self._recording_id, paused=paused))
+            case Command.LAYOUT:
+                layout, identity = int(message["layout"]), message.get("maxResolutionIdentity")
+                large = int(message["maxResolutionUid"]) if identity is None else str(identity)
+                await self._call(lambda: engine.set_layout(self._recording_id, layout=layout, max_resolution=large))
+            case Command.STORAGE:
+                place = json.dumps(message["place"])
+                await self._call(lambda: engine.set_storage(self._recording_id, place=place))
+            case Command.STREAMS:
+                self._redactor.learn(files_of_streams(message["streams"]))
+                streams = json.dumps({"streams": message["streams"]})
+                await self._call(lambda: engine.set_streams(self._recording_id, streams=streams))
+            case Command.BEGIN:
+                raise EngineError("a recorder process is begun once")
+            case _:
+                assert_never(command)
 
     async def _record(self, job: Job) -> None:
         engine = self._loaded

@@ -93,14 +93,18 @@ def _after_desired(state: State, desired: DesiredState) -> State:
     return with_streams(state, desired.streams) if desired.streams and not state.facts.captured else state
 
 
-_SPEC_FIELDS: Final = {
+SPEC_FIELDS: Final = {
     "state": "spec.desiredState",
     "layout": "spec.recording.video.layout",
     "maxResolutionUid": "spec.recording.video.maxResolutionUid",
     "maxResolutionIdentity": "spec.recording.video.maxResolutionIdentity",
+    "maxDurationSeconds": "spec.maxDurationSeconds",
+    "uploadGraceSeconds": "spec.uploadGraceSeconds",
+    "credentialsGeneration": "spec.storage.credentials",
     "streams": "spec.channel.streams",
     "storage": "spec.storage",
 }
+"""What people call the fields of the desired state."""
 
 
 def _unread(state: State, event: DesiredSeen) -> Iterator[EmitCallback]:
@@ -109,7 +113,7 @@ def _unread(state: State, event: DesiredSeen) -> Iterator[EmitCallback]:
         return
     for name in event.unread:
         message = "this part's recorder is of another release than the operator, and cannot read it"
-        payload = {"field": _SPEC_FIELDS.get(name, name), "message": message}
+        payload = {"field": SPEC_FIELDS.get(name, name), "message": message}
         yield EmitCallback(type=CallbackName.EDIT_REFUSED, payload=payload)
 
 
