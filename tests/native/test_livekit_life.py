@@ -118,7 +118,7 @@ def test_a_room_that_the_server_closes_behind_the_last_one_counts_as_empty(
     with record(document(), channel=room, idle="8") as recorder:
         with people("alice") as alice:
             recorder.await_line("started")
-            time.sleep(2)
+            bucket.await_keys(".ts", 1)
             alice.tell("leave")
             left = time.monotonic()
         assert recorder.wait() == 0
@@ -183,7 +183,7 @@ def test_a_recorder_that_is_thrown_out_ends_and_does_not_come_back(  # noqa: PLR
     running.ask("CreateRoom", room)
     with people("alice"), record(document(), channel=room) as recorder:
         recorder.await_line("started")
-        time.sleep(2)
+        bucket.await_keys(".ts", 1)
         (identity,) = set(running.identities(room)) - {"alice"}
         if cause == "a double":
             with people(identity, colour="none", tone=0):
