@@ -35,7 +35,8 @@ pub fn for_backup(ledger: &Ledger) -> Vec<CompleteSlice> {
     beyond(ledger, 0)
 }
 
-/// The oldest slices that no store has, behind those that a bucket which takes what it is given is about to get.
+/// The oldest slices that no store has, behind those that a bucket which takes what it is given is about to get. Those
+/// may be in the backup store: the bucket gets the oldest first, wherever it is, and what waits behind these waits long.
 #[must_use]
 pub fn behind_the_bucket(ledger: &Ledger) -> Vec<CompleteSlice> {
     beyond(ledger, MOST_AT_ONCE)
@@ -44,10 +45,9 @@ pub fn behind_the_bucket(ledger: &Ledger) -> Vec<CompleteSlice> {
 fn beyond(ledger: &Ledger, others: usize) -> Vec<CompleteSlice> {
     let mut others = others;
     some(ledger, MOST_AT_ONCE, |_, complete| {
-        let waits = !complete.delivered && !complete.backed_up;
-        let is_others = waits && others > 0;
+        let is_others = !complete.delivered && others > 0;
         others -= usize::from(is_others);
-        waits && !is_others
+        !complete.delivered && !complete.backed_up && !is_others
     })
 }
 
@@ -118,7 +118,21 @@ mod tests {
         assert_eq!(files(behind_the_bucket(&catalog)), ["e", "f"]);
         catalog.apply(Record::BackedUp { file: "e".into() });
         assert_eq!(files(behind_the_bucket(&catalog)), ["f"]);
-        catalog.apply(delivered("b"));
+        catalog.apply(Record::BackedUp { file: "f".into() });
         assert_eq!(files(behind_the_bucket(&catalog)), [""; 0]);
+    }
+
+    /// Files leave the disk only up to the first that no store has: none may wait behind all that was backed up before.
+    #[test]
+    fn where_room_is_scarce_again_nothing_waits_behind_what_is_backed_up() {
+        let all = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        let mut catalog = ledger(all.iter().zip(0..).flat_map(|(file, at)| slice(file, at * 1000, 1000)));
+        for file in ["d", "e", "f"] {
+            catalog.apply(Record::BackedUp { file: file.into() });
+        }
+        catalog.apply(delivered("a"));
+        catalog.apply(delivered("b"));
+        assert_eq!(files(for_bucket(&catalog, |_| true, MOST_AT_ONCE)), ["c", "d", "e"]);
+        assert_eq!(files(behind_the_bucket(&catalog)), ["g", "h", "i"]);
     }
 }
