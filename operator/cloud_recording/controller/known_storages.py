@@ -6,6 +6,7 @@ That one is not there is never remembered: it is a fact only when the API server
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.storage_key import StorageKey
 from cloud_recording.kube.errors import KubeError, NotFound
 from cloud_recording.kube.recordings import RecordingStorages
+
+logger = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS: Final = 30.0
 """How long one is remembered of which nothing is heard: replicas that watch nothing answer callbacks, too."""
@@ -49,11 +52,15 @@ class KnownStorages:
         self._known: RecentlySeen[StorageKey, RecordingStorage] = RecentlySeen(clock=clock, seconds=REMEMBERED_SECONDS)
 
     async def named(self, namespace: str, names: Iterable[str]) -> Mapping[str, RecordingStorage]:
-        """Those of these names that are there."""
+        """Those of these names that are there and that this release can read."""
         found = {}
         for name in names:
             key = StorageKey(namespace, name)
-            storage = self._known.of(key) or await self._read(key)
+            try:
+                storage = self._known.of(key) or await self._read(key)
+            except UnreadableStorageError as error:
+                logger.warning("a RecordingStorage cannot be read", extra={"storage": name, "error": error.message})
+                continue
             if storage is not None:
                 found[name] = storage
         return found
@@ -62,8 +69,8 @@ class KnownStorages:
         """Takes in what the watch told."""
         key = StorageKey.of_body(body)
         try:
-            self._known.seen(key, _version(body), RecordingStorage.model_validate(body))
-        except ValidationError:
+            self._known.seen(key, _version(body), parsed(body))
+        except UnreadableStorageError:
             self._known.forget(key)
 
     def forget(self, key: StorageKey) -> None:
@@ -135,9 +142,9 @@ class StorageUsers:
 
 
 def parsed(body: Json) -> RecordingStorage:
-    """The RecordingStorage of an API object; raises UnreadableStorageError."""
+    """The RecordingStorage of an API object, without fields of a newer release; raises UnreadableStorageError."""
     try:
-        return RecordingStorage.model_validate(body)
+        return RecordingStorage.model_validate(body, extra="ignore")
     except ValidationError as error:
         raise UnreadableStorageError(StorageKey.of_body(body), error) from None
 

@@ -17,6 +17,7 @@ from cloud_recording.api.storage import Storage
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.domain import parts, playlist_url
 from cloud_recording.domain.conditions import ReadyReason
+from cloud_recording.domain.observed_state import ObservedState
 
 
 def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
@@ -24,9 +25,23 @@ def denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
     return next(_denials(spec, settings), None)
 
 
+def why_not_begun(state: ObservedState) -> ReadyReason | None:
+    """Why no pod may be made that records: its stores are awaited, or something of the spec is not allowed, as spec,
+    RecordingStorages and settings are by now."""
+    if state.context.store_wait is not None:
+        return state.context.store_wait
+    forbidden = denial(state.recording.spec, state.settings)
+    return ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden) if forbidden is not None else None
+
+
 def storage_denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
     """The same of where its files go."""
     return next(_storage_denials(spec, settings.allowed), None)
+
+
+def stores_denial(spec: CloudRecordingSpec, settings: OperatorSettings) -> str | None:
+    """The same of all that a pod which only delivers has to do with: every store, and every Secret."""
+    return next(_stores_denials(spec, settings.allowed), None)
 
 
 def shared_storage_denial(storage: Storage, settings: OperatorSettings) -> str | None:
@@ -56,9 +71,7 @@ def _denials(spec: CloudRecordingSpec, settings: OperatorSettings) -> Iterator[s
             yield from _url_denials(f"spec.channel.streams[{index}].url", stream.url, settings.allowed)
     if spec.channel.livekit is not None:
         yield from _url_denials("spec.channel.livekit.url", spec.channel.livekit.url, settings.allowed)
-    yield from _storage_denials(spec, settings.allowed)
-    if spec.backup is not None:
-        yield from _store_denials("spec.backup", spec.backup, settings.allowed)
+    yield from _stores_denials(spec, settings.allowed)
     if spec.pod is not None:
         yield from _pod_denials(spec.pod, settings.allowed)
 
@@ -74,6 +87,12 @@ def _url_denials(field: str, url: str, allowed: AllowedSettings) -> Iterator[str
         yield f"`{field}` must not use '{scheme}': the administrator does not allow it"
     elif not is_listed(host or "", allowed.stream_hosts):
         yield f"`{field}` must not lead to '{host}': the administrator does not allow it"
+
+
+def _stores_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
+    yield from _storage_denials(spec, allowed)
+    if spec.backup is not None:
+        yield from _store_denials("spec.backup", spec.backup, allowed)
 
 
 def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:

@@ -15,7 +15,7 @@ from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.domain import parts
-from cloud_recording.domain.admission import denial, denied_storage_change
+from cloud_recording.domain.admission import denied_storage_change, why_not_begun
 from cloud_recording.domain.completion import completion
 from cloud_recording.domain.conditions import ReadyReason
 from cloud_recording.domain.decision import Complete, Decision, DeleteRecording, Proceed
@@ -96,15 +96,13 @@ def _while_capturing(state: ObservedState, part: Part) -> Complete | Proceed:
     if state.stopping and part.state is PartState.PLANNED and state.pod_of(part) is None:
         return _end(state.with_status(parts.withdrawn(state.status, part, now=state.now)), _nothing_recorded())
     has_pod = part.state is not PartState.PLANNED or state.pod_of(part) is not None
-    return Proceed(status=state.status, blocked_by=None if has_pod else state.context.store_wait)
+    return Proceed(status=state.status, blocked_by=None if has_pod else why_not_begun(state))
 
 
 def _begin_part(state: ObservedState) -> Proceed:
-    if state.context.store_wait is not None:
-        return Proceed(status=state.status, blocked_by=state.context.store_wait)
-    forbidden = denial(state.recording.spec, state.settings)
-    if forbidden is not None:
-        return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.NOT_ALLOWED, message=forbidden))
+    blocked_by = why_not_begun(state)
+    if blocked_by is not None:
+        return Proceed(status=state.status, blocked_by=blocked_by)
     if len(parts.unfinished(state.status)) >= parts.MOST_UNFINISHED:
         message = f"{parts.MOST_UNFINISHED} parts are still to be delivered; the next one begins when one of them is"
         return Proceed(status=state.status, blocked_by=ReadyReason(reason=Reason.UPLOADING, message=message))

@@ -134,6 +134,9 @@ def _tried(state: StorageState) -> StorageDecision:
 
 
 def _without_probe(state: StorageState) -> StorageDecision:
+    if state.refusal is not None and _is_ready(state):
+        # A quota that is used up says nothing of the store.
+        return StorageDecision(status=_renewed(state, state.storage.status), requeue_after=state.refusal.retry_after)
     if state.refusal is not None:
         status = _not_ready(state, state.storage.status, state.refusal.reason, state.refusal.message)
         return StorageDecision(status=status, requeue_after=state.refusal.retry_after)
@@ -187,11 +190,10 @@ def _being_tried(state: StorageState) -> RecordingStorageStatus:
 
 
 def _answered(state: StorageState, probe: PodView) -> RecordingStorageStatus:
-    ended = probe.terminated.finished_at if probe.terminated is not None else None
     status = state.storage.status.model_copy(
         update={
             "probed_generation": state.generation,
-            "probe_time": (ended or state.now).replace(microsecond=0),
+            "probe_time": _ended_at(probe, now=state.now).replace(microsecond=0),
             "probe_object": probe_pod.probe_object(state.storage),
         }
     )
@@ -210,6 +212,12 @@ def _answered(state: StorageState, probe: PodView) -> RecordingStorageStatus:
     reason = Reason(answer.cause)
     known = reason.known and reason_facts(reason).remedy_of_storage is not None
     return _not_ready(state, status, reason if known else Reason.STORAGE_FAILED, answer.message)
+
+
+def _ended_at(probe: PodView, *, now: datetime) -> datetime:
+    """When the probe ended, by the cluster's clock, by which the next is due: the node's may be hours off."""
+    ended = probe.terminated.finished_at if probe.terminated is not None else None
+    return min(max(ended or now, probe.created_at or now), now)
 
 
 def _answer(probe: PodView) -> StorageProbe | None:

@@ -10,6 +10,7 @@ from cloud_recording.api.recording import DURABLE_FINALIZER
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
 from cloud_recording.domain import parts
+from cloud_recording.domain.admission import why_not_begun
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
@@ -23,6 +24,7 @@ from cloud_recording.domain.decision import (
 from cloud_recording.domain.observed_state import ObservedState
 from cloud_recording.domain.pod_documents import compact_json, desired_state_document
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.rescue import why_kept_back
 
 GIVEN_UP_GRACE_SECONDS: Final = 1
 """What a pod is given that is told to end at once: time for the kernel's signal, and none to upload."""
@@ -56,8 +58,8 @@ def _work_on(state: ObservedState, part: Part, pod: PodView | None) -> list[Acti
         return _make_way(pod)
     if pod is None:
         if part.state is PartState.RESCUING and part.pod_uid is None:
-            return [CreatePod(part=part)]
-        begins = part.state is PartState.PLANNED and state.context.store_wait is None
+            return [CreatePod(part=part)] if why_kept_back(state) is None else []
+        begins = part.state is PartState.PLANNED and why_not_begun(state) is None
         return [*_outdated(state.status), CreatePod(part=part)] if begins else []
     if state.stopping and part.state is PartState.PENDING and pod.running_since is None:
         # Its recorder never ran, so nobody is there to hear that it should stop.

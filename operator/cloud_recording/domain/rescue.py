@@ -16,6 +16,7 @@ from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, Part
 from cloud_recording.api.storage_place import place_of
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.domain import names, parts
+from cloud_recording.domain.admission import stores_denial
 from cloud_recording.domain.observed_state import ObservedState
 from cloud_recording.domain.people import with_nobody_there
 from cloud_recording.domain.pod_view import PodView
@@ -37,6 +38,8 @@ def with_rescues(state: ObservedState) -> ObservedState:
             part = parts.changed(part, state=PartState.AWAITING_RESCUE, lost=parts.was_lost(part), pod_ready=False)
         if part.state is PartState.AWAITING_RESCUE:
             part = _begun(state, part)
+        elif part.state is PartState.RESCUING and part.pod_uid is None and state.pod_of(part) is None:
+            part = _not_made_yet(state, part)
         elif part.state in parts.OVER and not _has_claim(state.recording) and part.pending_milliseconds:
             part = _with_loss(part, state.pod_of(part))
         if part != known:
@@ -97,9 +100,9 @@ def _begun(state: ObservedState, part: Part) -> Part:
     pod = state.pod_of(part)
     if pod is not None and _has_claim(state.recording):
         return parts.changed(part, rescue_message=_waits_for(part, pod))
-    missing = state.context.store_wait
-    if missing is not None and state.recording.spec.has_unresolved_store:
-        return parts.changed(part, rescue_message=f"what is left of part {part.number} waits: {missing.message}")
+    kept_back = why_kept_back(state)
+    if kept_back is not None:
+        return parts.changed(part, rescue_message=f"what is left of part {part.number} waits: {kept_back}")
     due = due_at(part)
     if due is not None and state.now < due:
         return parts.changed(part, rescue_message=f"what is left of part {part.number} is tried again after a pause")
@@ -120,6 +123,22 @@ def _begun(state: ObservedState, part: Part) -> Part:
         heard_time=None,
         desired_generation=None,
     )
+
+
+def why_kept_back(state: ObservedState) -> str | None:
+    """Why no pod may be made that delivers: a store is not described yet, or not allowed, as it is described by now."""
+    missing = state.context.store_wait
+    if missing is not None and state.recording.spec.has_unresolved_store:
+        return missing.message
+    return stores_denial(state.recording.spec, state.settings)
+
+
+def _not_made_yet(state: ObservedState, part: Part) -> Part:
+    """A part whose rescuing pod the API server refused, or that is kept back since."""
+    kept_back = why_kept_back(state)
+    if kept_back is None:
+        return part
+    return parts.changed(part, rescue_message=f"what is left of part {part.number} waits: {kept_back}")
 
 
 def _with_loss(part: Part, pod: PodView | None) -> Part:

@@ -45,7 +45,8 @@ def resolved(recording: CloudRecording, storages: Mapping[str, RecordingStorage]
         return Resolved(recording=recording, waits=None)
     storage = _followed(_written_out(spec.storage, storages), spec.storage, recording.status, storages)
     backup = spec.backup and _written_out(spec.backup, storages)
-    waits = next(filter(None, (_wait(field, name, storages.get(name)) for field, name in _references(spec))), None)
+    why = _wait if parts.newest(recording.status) is None else _wait_of_begun
+    waits = next(filter(None, (why(field, name, storages.get(name)) for field, name in _references(spec))), None)
     if waits is None and backup is not None and _unnamed(backup).is_same_place(_unnamed(storage)):
         message = "`spec.backup` must be another place than `spec.storage`, whatever names them"
         waits = ReadyReason(reason=Reason.INVALID_SPEC, message=message)
@@ -92,15 +93,32 @@ def _is_ready(storage: RecordingStorage) -> bool:
     return condition is not None and condition.status is ConditionStatus.TRUE
 
 
-def _wait(field: str, name: str, storage: RecordingStorage | None) -> ReadyReason | None:
-    """Why the recording cannot begin with this one yet."""
+def _wait_of_begun(field: str, name: str, storage: RecordingStorage | None) -> ReadyReason | None:
+    """Why a recording that has begun cannot go on in another part.
+
+    A store that refuses is no reason, as what is recorded meanwhile waits on the work volume, nor is one that is to be
+    deleted, which its recordings hold.
+    """
     named = f"RecordingStorage '{name}', which `{field}` names,"
     if storage is None:
-        return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=f"{named} is not there")
+        message = f"{named} is not there, or cannot be read by this release of the operator"
+        return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=message)
+    condition = ready_condition(storage)
+    if condition is None or condition.reason is Reason.PROBING:
+        return ReadyReason(reason=Reason.PENDING, message=f"{named} is being tried")
+    return None
+
+
+def _wait(field: str, name: str, storage: RecordingStorage | None) -> ReadyReason | None:
+    """Why the recording cannot begin with this one yet."""
+    waits = _wait_of_begun(field, name, storage)
+    if storage is None or waits is not None:
+        return waits
+    named = f"RecordingStorage '{name}', which `{field}` names,"
     if storage.metadata.deletion_timestamp is not None:
         return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=f"{named} is being deleted")
     condition = ready_condition(storage)
-    if condition is None or condition.reason is Reason.PROBING:
+    if condition is None:
         return ReadyReason(reason=Reason.PENDING, message=f"{named} is being tried")
     if condition.status is not ConditionStatus.TRUE:
         message = f"{named} is not ready ({condition.reason}): {condition.message}"

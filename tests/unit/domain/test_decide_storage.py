@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cloud_recording.api.pod_options import Resources
+from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording_storage import IN_USE_FINALIZER, RecordingStorage
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Condition
@@ -27,6 +28,7 @@ from cloud_recording.domain.decide_storage import (
     decide_storage,
 )
 from cloud_recording.domain.names import STORAGE_GENERATION_ANNOTATION
+from cloud_recording.domain.observed_state import PodRefusal
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.probe_pod import build_probe_pod
 from tests.unit.domain.builders import NOW, SETTINGS, UID, after, time
@@ -193,6 +195,26 @@ def test_what_is_ready_is_tried_again_after_an_hour_and_stays_ready_meanwhile() 
     assert ready(decided(storage, a_probe(storage, **running), now=NOW + AGAIN)).status == "True"
     lost = decided(storage, a_probe(storage, answer=DENIED, ended=NOW + AGAIN), now=NOW + AGAIN)
     assert ready(lost).reason == "AccessDenied"
+
+
+@pytest.mark.parametrize("off", [-7200, 7200])
+def test_a_nodes_clock_that_is_off_changes_no_pause(off: int) -> None:
+    storage = a_storage()
+    told = decided(storage, a_probe(storage, answer=READY, ended=after(off)), now=after(5)).status
+    assert told.probe_time is not None
+    assert NOW <= told.probe_time <= after(5)
+
+
+def test_a_quota_that_is_used_up_says_nothing_against_a_store_that_is_ready() -> None:
+    """Promise: the pods of recordings, which the quota counts, keep no others from their store."""
+    storage = a_storage()
+    storage = after_it(storage, decided(storage, a_probe(storage, answer=READY)))
+    minute = timedelta(minutes=1)
+    refusal = PodRefusal(part=0, reason=Reason.QUOTA_EXCEEDED, message="exceeded quota", retry_after=minute)
+    state = StorageState(storage=storage, probe=None, users=(), now=after(7200), settings=SETTINGS, refusal=refusal)
+    refused = decide_storage(state)
+    assert ready(refused).status == "True"
+    assert refused.requeue_after == minute
 
 
 def test_a_probe_without_an_answer_says_nothing_against_a_store_that_is_ready() -> None:

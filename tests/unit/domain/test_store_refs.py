@@ -12,13 +12,15 @@ from cloud_recording.api.needed_secrets import needed_keys
 from cloud_recording.api.reasons import STORAGE_REASONS, reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.recording_storage import RecordingStorage
+from cloud_recording.api.settings import AllowedSettings
+from cloud_recording.api.status import CloudRecordingStatus, Outcome, PartState
 from cloud_recording.api.wire import DESIRED_ANNOTATION
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import AnnotatePod, CreatePod
 from cloud_recording.domain.playlist_url import playlists_of
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.store_refs import names_in, resolved
-from tests.unit.domain.builders import NOW, SETTINGS, a_recording, context, time
+from tests.unit.domain.builders import NOW, SETTINGS, a_part, a_recording, context, time
 
 Json = dict[str, Any]
 
@@ -85,6 +87,53 @@ def test_a_recording_begins_no_part_before_its_storage_is_ready(
     (ready,) = [one for one in decision.status.conditions if one.type == "Ready"]
     assert ready.reason == reason
     assert words in ready.message
+
+
+DRAINED: dict[str, Any] = {
+    "state": PartState.CONCLUDED,
+    "outcome": Outcome.DRAINED,
+    "create_time": NOW,
+    "start_time": NOW,
+    "end_time": NOW,
+}
+
+
+@pytest.mark.parametrize(
+    ("storage", "parts"),
+    [
+        (a_storage(), 2),
+        (a_storage(reason="StorageUnreachable"), 2),
+        (a_storage(reason="AccessDenied", deleted=True), 2),
+        (a_storage(generation=2), 1),
+    ],
+)
+def test_a_recording_under_way_goes_on_in_another_part_whatever_its_store_takes(
+    storage: RecordingStorage, parts: int
+) -> None:
+    """Promise: an outage of the bucket loses nothing while the work volume has room, in a later part too."""
+    recording = by_name()
+    begun = recording.model_copy(update={"status": CloudRecordingStatus(parts=(a_part(**DRAINED),))})
+    assert len(passed(begun, storage).status.parts) == parts
+
+
+@pytest.mark.parametrize("state", [PartState.PLANNED, PartState.RESCUING])
+def test_no_pod_is_made_with_what_is_not_allowed_by_now(state: PartState) -> None:
+    """Promise: who may edit a RecordingStorage reaches no Secret and no host by it that the administrator denies."""
+    recording = by_name(work={"persistentVolumeClaim": {"size": "1Gi"}})
+    body = recording.model_copy(
+        update={"status": CloudRecordingStatus(parts=(a_part(state=state, create_time=NOW, pod_uid=None),))}
+    )
+    allowed = AllowedSettings(secrets=("films-key",))
+
+    def actions(storage: RecordingStorage) -> list[str]:
+        stores = resolved(body, {"films": storage})
+        known = context(SETTINGS.model_copy(update={"allowed": allowed}))
+        decision = decide(stores.recording, {}, now=NOW, context=replace(known, store_wait=stores.waits))
+        return [type(action).__name__ for action in decision.actions]
+
+    stolen = a_storage(generation=1, credentials={"secretRef": {"name": "somebody-elses"}})
+    assert "CreatePod" in actions(a_storage())
+    assert "CreatePod" not in actions(stolen)
 
 
 def test_it_is_made_as_if_the_store_was_written_out() -> None:
