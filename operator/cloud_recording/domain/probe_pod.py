@@ -26,8 +26,8 @@ from cloud_recording.domain.pod_builder import build_pod
 from cloud_recording.domain.pod_documents import recording_document
 
 CHANNEL: Final = "probe"
-DEADLINE_SECONDS: Final = 180
-"""After this the kubelet ends it: it has its answer, or none, long before."""
+DEADLINE_SECONDS: Final = 900
+"""After this the kubelet ends it: counted from when it has seen the pod, with the pull of the image on a cold node."""
 
 GRACE_SECONDS: Final = 5
 _RESOURCES: Final = Resources(

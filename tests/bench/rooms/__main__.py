@@ -67,6 +67,8 @@ def measure(case: Case, directory: Path, seconds: int) -> dict[str, Any]:
     presences = [presence for who in manifest["participants"] for presence in who["presences"]]
     joined = [datetime.fromisoformat(presence["joinTime"]).timestamp() - began for presence in presences]
     apart = skew.milliseconds(file)
+    if not apart:
+        raise SystemExit(f"{case.name}: no flash of the recording has a beep near it: {file}")
     return {
         "case": case.name,
         **figures,
