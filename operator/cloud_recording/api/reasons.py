@@ -67,6 +67,7 @@ class Reason(OpenEnum):
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_REJECTED = "PodRejected"
+    NAMESPACE_TERMINATING = "NamespaceTerminating"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     NOT_ALLOWED = "NotAllowed"
     CONNECTING = "Connecting"
@@ -502,6 +503,16 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             Remedy("Change what the message names; the operator tries again by itself."),
             remedy_of_storage=_of_storage("Change what the message names"),
             warns=True,
+        ),
+        Reason.NAMESPACE_TERMINATING: ReasonFacts(
+            "The namespace is being deleted, so that no pod can be made in it; what a pod that was there had not "
+            "uploaded within `spec.uploadGraceSeconds` is given up.",
+            Remedy(
+                "Nothing can be made in the namespace any more. Delete recordings before their namespace, which waits "
+                "for their uploads, or give them a longer `spec.uploadGraceSeconds`.",
+                creates=("spec.uploadGraceSeconds",),
+            ),
+            discards=True,
         ),
         Reason.IMAGE_PULL_FAILED: ReasonFacts(
             "The node cannot get the recorder's image.",

@@ -35,7 +35,7 @@ from cloud_recording.domain.observed_state import OperatorContext, PodRefusal, r
 from cloud_recording.domain.pod_builder import build_claim, build_pod
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.kube.errors import InternalError, Refused
+from cloud_recording.kube.errors import NAMESPACE_TERMINATING, InternalError, Refused
 from cloud_recording.kube.pods import ForeignObjectError, Pods
 
 logger = logging.getLogger(__name__)
@@ -149,9 +149,9 @@ class ActionExecutor:
                 await self._pods.create_claim(claim)
             await self._pods.create(self._pod(recording, part, template=template, context=context))
         except (Refused, ForeignObjectError) as error:
-            return self._refused(key, part, error.message, REFUSAL_BACKOFF)
+            return self._refused(key, part, error, REFUSAL_BACKOFF)
         except InternalError as error:
-            return self._refused(key, part, error.message, TROUBLE_BACKOFF)
+            return self._refused(key, part, error, TROUBLE_BACKOFF)
         self._refusals.pop(key, None)
         self._templates.forget(key)
         logger.info("pod created", extra={"pod": part.pod})
@@ -169,10 +169,12 @@ class ActionExecutor:
             settings=settings,
         )
 
-    def _refused(self, key: RecordingKey, part: Part, message: str, backoff: Backoff) -> PodRefusal:
+    def _refused(
+        self, key: RecordingKey, part: Part, error: Refused | InternalError | ForeignObjectError, backoff: Backoff
+    ) -> PodRefusal:
         failures = self._refusals[key] = self._refusals.get(key, 0) + 1
         seconds = backoff.after(failures, spread=random.random())  # noqa: S311
-        reason = refusal_reason(message)
+        reason, message = _refusal_reason(error), error.message
         fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
         logger.warning("pod refused by the API server, asking again", extra=fields)
         return PodRefusal(part=part.number, reason=reason, message=message, retry_after=timedelta(seconds=seconds))
@@ -191,6 +193,12 @@ class ActionExecutor:
 def rejection_of(action: Action) -> str:
     """The reason of the Event that says that this is refused."""
     return "ChangeRejected" if isinstance(action, ReleaseRecording | DeleteRecording) else Reason.POD_REJECTED.value
+
+
+def _refusal_reason(error: Refused | InternalError | ForeignObjectError) -> Reason:
+    if isinstance(error, Refused) and NAMESPACE_TERMINATING in error.causes:
+        return Reason.NAMESPACE_TERMINATING
+    return refusal_reason(error.message)
 
 
 def _words_of(action: Action) -> str:

@@ -167,7 +167,10 @@ class Reconciler:
         if refusal is None:
             return decision
         decision = decide(recording, pods, now=self._clock(), context=context, refusal=refusal)
-        await self._written(body, recording, decision)
+        body = await self._written(body, recording, decision)
+        if finished(decision.status):
+            # Nothing announces it: what is left to do is done now.
+            await self._actions.execute(body, with_status(recording, decision.status), decision.actions)
         return decision
 
     async def _written(

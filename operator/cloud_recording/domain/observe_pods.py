@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.phrases import counted
+from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
 from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts
 from cloud_recording.domain.last_error import error_of_code, error_of_reason, with_error
-from cloud_recording.domain.names import recording_id
+from cloud_recording.domain.names import claim_name, recording_id
 from cloud_recording.domain.observed_state import ObservedState
 from cloud_recording.domain.pod_view import PodView, Termination
 from cloud_recording.domain.totals import with_totals
@@ -55,6 +56,8 @@ def record_refusal(state: ObservedState) -> ObservedState:
     part = next((one for one in state.status.parts if refusal is not None and one.number == refusal.part), None)
     if refusal is None or part is None or part.state not in {PartState.PLANNED, PartState.RESCUING}:
         return state
+    if part.state is PartState.RESCUING and reason_facts(refusal.reason).discards:
+        return state.with_status(_given_up(state, part, refusal.reason))
     if part.state is PartState.RESCUING:
         refused = f"pod '{part.pod}', which is to deliver what is left of part {part.number}, is refused: "
         return state.with_status(
@@ -62,6 +65,28 @@ def record_refusal(state: ObservedState) -> ObservedState:
         )
     waiting = parts.changed(part, reason=refusal.reason, message=refusal.message)
     return state.with_status(parts.replaced(state.status, waiting))
+
+
+def _given_up(state: ObservedState, part: Part, reason: Reason) -> CloudRecordingStatus:
+    """The status after it turned out that no pod will ever deliver what is left of the part."""
+    metadata = state.recording.metadata
+    where = "it is in the backup store alone"
+    if state.recording.spec.work.persistent_volume_claim is not None:
+        claim = claim_name(recording=metadata.name, uid=metadata.uid, part=part.number)
+        where = f"claim '{claim}', which it is on, goes with the namespace"
+    message = (
+        f"namespace '{metadata.namespace}' is being deleted, so no pod can deliver what is left of part {part.number} "
+        f"({counted(part.slices.pending, 'slice')} in no store): {where}"
+    )
+    over = parts.changed(
+        part,
+        state=PartState.LOST,
+        reason=reason,
+        message=message,
+        rescue_message=None,
+        end_time=part.end_time or state.moment,
+    )
+    return parts.replaced(with_error(state.status, error_of_reason(reason, message, time=state.now)), over)
 
 
 def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
@@ -202,7 +227,7 @@ def silent_end(pod: PodView) -> tuple[Reason, str]:
     """Why a pod is over that left no summary."""
     ended = pod.terminated or pod.last_terminated
     if pod.reason == _EVICTED:
-        return Reason.EVICTED, pod.message or "the kubelet evicted the pod"
+        return Reason.EVICTED, pod.message.strip() or "the kubelet evicted the pod"
     if ended is not None and ended.reason == _OUT_OF_MEMORY:
         return Reason.OUT_OF_MEMORY, "the recorder's container was ended for using more memory than its limit"
     if pod.disruption is not None:

@@ -18,6 +18,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+NAMESPACE_TERMINATING: Final = "NamespaceTerminating"
+"""The cause of a refusal that holds for everything that is to be made in a namespace that is being deleted."""
+
 
 class KubeError(Exception):
     """The API server did not do what was asked; `message` is its own explanation."""
@@ -27,6 +30,12 @@ class KubeError(Exception):
         self.message = message
         self.status = status
         self.details = details or {}
+
+    @property
+    def causes(self) -> frozenset[str]:
+        """The reasons that the API server gives in words for machines, where it does."""
+        causes = (self.details.get("details") or {}).get("causes") or []
+        return frozenset(str(cause.get("reason")) for cause in causes)
 
 
 class NotFound(KubeError):  # noqa: N818

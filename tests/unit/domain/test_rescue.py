@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from cloud_recording.domain import conditions, names, parts, rescue
 from cloud_recording.domain.apply_callbacks import apply_callbacks
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import Decision
+from cloud_recording.domain.observed_state import PodRefusal
 from cloud_recording.domain.pod_documents import recording_document
 from cloud_recording.domain.pod_view import PodView
 from tests.unit.domain.builders import (
@@ -231,6 +232,50 @@ def test_a_rescue_is_given_up_by_the_deadline_or_the_annotation_alone(*, asked: 
     decision = look(recording, around, now=after(100))
     assert ready(decision.status)[0] is reason
     assert decision.status.parts[0].reason is reason
+
+
+def test_what_a_node_that_shuts_down_cut_short_is_rescued_and_its_words_are_kept() -> None:
+    """Its kubelet deletes no pod: it ends them within a time of its own, and fails those that it had to kill."""
+    words = "Pod was terminated in response to imminent node shutdown."
+    part = a_part(state=PartState.UPLOADING, **{**RECORDED, "end_time": None})
+    recording = a_recording().spec(work=CLAIM).parts(part).build()
+    seen = look(recording, pods(a_pod().ended(reason="Error", exit_code=137).disrupted(words))).status.parts[0]
+    assert (seen.state, seen.reason, seen.message) == (PartState.AWAITING_RESCUE, Reason.POD_LOST, words)
+
+
+@pytest.mark.parametrize(
+    ("spec", "part", "words", "reason"),
+    [
+        (
+            {"work": CLAIM},
+            {},
+            f"(3 slices in no store): claim '{pod_name()}', which it is on, goes with the namespace",
+            Reason.UPLOAD_INCOMPLETE,
+        ),
+        (
+            {"backup": SPARE},
+            {**BACKED_UP, "lost": False},
+            "(0 slices in no store): it is in the backup store alone",
+            Reason.BACKED_UP,
+        ),
+    ],
+)
+def test_a_namespace_that_ends_is_not_held_for_what_no_pod_can_deliver(
+    spec: dict[str, Any], part: dict[str, Any], words: str, reason: Reason
+) -> None:
+    known = {**part, "state": PartState.RESCUING, "pod_uid": None}
+    recording = a_recording().spec(**spec).deleted(NOW).parts(rescued(**known)).build()
+    why = Reason.NAMESPACE_TERMINATING
+    refusal = PodRefusal(part=0, reason=why, message="it is being terminated", retry_after=timedelta(seconds=15))
+    decision = decide(recording, {}, now=SOON, context=context(), refusal=refusal)
+    assert ready(decision.status)[0] is reason
+    assert "ReleaseRecording" in [type(action).__name__ for action in decision.actions]
+    error = decision.status.last_error
+    assert error is not None
+    assert error.message == (
+        f"namespace 'meetings' is being deleted, so no pod can deliver what is left of part 0 {words}"
+    )
+    assert decision.status.parts[0].message == error.message
 
 
 @pytest.mark.parametrize(("ended", "known"), [(LOST, " when it was last heard of"), (INCOMPLETE, "")])
