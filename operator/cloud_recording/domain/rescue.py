@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_recording.api.reasons import reason_facts
+from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
 from cloud_recording.api.storage_place import place_of
@@ -144,7 +144,9 @@ def _not_made_yet(state: ObservedState, part: Part) -> Part:
 def _with_loss(part: Part, pod: PodView | None) -> Part:
     """A part whose volume goes with its pod: what was in no store is not recorded, and the part says how much."""
     gone = min(part.pending_milliseconds, part.recorded_milliseconds)
-    back = f", unless node '{pod.node}' comes back" if pod is not None and not pod.over else ""
+    # A pod that still winds up has its recorder's last word already.
+    alive = part.reason is Reason.NODE_LOST and pod is not None and not pod.over
+    back = f", unless node '{pod.node}' comes back" if pod is not None and alive else ""
     known = " when it was last heard of" if part.lost else ""
     stated = f"{gone / 1000:.0f} s of media that were in no store{known} are gone with its work volume{back}"
     return parts.changed(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from cloud_recording.api.phrases import slices_are
 from cloud_recording.api.reasons import ConditionType, Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.status import (
@@ -174,10 +175,11 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
     everything = amounts.uploaded == amounts.written and not amounts.pending and not backed_up
     if clean and everything and (amounts.written or uploaded):
         conditions.set(ConditionType.UPLOADED, _TRUE, Reason.UPLOADED, "")
-    elif backed_up:
-        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP, pending_message(status))
     else:
-        conditions.set(ConditionType.UPLOADED, _FALSE, completion.reason, pending_message(status))
+        # Nobody is left to upload what is pending.
+        missing = f"{slices_are(amounts.pending)} in no store" if amounts.pending else ""
+        message = "; ".join(filter(None, (missing, backed_up_message(amounts))))
+        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP if backed_up else completion.reason, message)
 
 
 def _set_backed_up(

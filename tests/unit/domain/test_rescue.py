@@ -295,6 +295,15 @@ def test_an_empty_dir_is_not_said_to_be_gone_for_good_while_its_node_may_come_ba
     assert part.message.endswith("are gone with its work volume, unless node 'node-1' comes back")
 
 
+def test_an_empty_dir_is_gone_for_good_once_the_recorder_has_said_so_though_its_pod_winds_up() -> None:
+    part = a_part(**{**INCOMPLETE, "reason": Reason.UPLOAD_INCOMPLETE, "message": "3 of 4 slices"})
+    status = look(a_recording().stopped().parts(part).build(), pods(a_pod().running().deleted())).status
+    assert status.parts[0].message == "3 of 4 slices; 45 s of media that were in no store are gone with its work volume"
+    uploaded = conditions.get(status, ConditionType.UPLOADED)
+    assert uploaded is not None
+    assert (uploaded.status.value, uploaded.message) == ("False", "3 slices are in no store")
+
+
 def test_every_rescue_has_a_pod_of_its_own_and_all_of_them_one_claim() -> None:
     assert len({RESCUER, pod_name(), names.pod_name(recording="stand-up", uid=UID, part=0, rescue=2)}) == 3
     assert names.claim_name(recording="stand-up", uid=UID, part=0) == pod_name()
