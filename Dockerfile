@@ -93,4 +93,5 @@ ENV PATH=/opt/cloud-recording/bin:/usr/local/bin:/usr/bin:/bin \
 # By number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 WORKDIR /
-ENTRYPOINT ["cloud-recording"]
+# What ends a pod that has just begun waits for the recorder: process 1 loses a signal that it has no handler for.
+ENTRYPOINT ["env", "--block-signal=TERM", "--block-signal=INT", "cloud-recording"]

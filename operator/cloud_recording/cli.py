@@ -6,11 +6,14 @@ is a module path that is loaded only when it is the one that was asked for.
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from cloud_recording.common.exit_status import EXIT_INVALID, EXIT_OK
+
+ENDING_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class SubCommand(NamedTuple):
@@ -18,11 +21,17 @@ class SubCommand(NamedTuple):
 
     module: str
     purpose: str
+    holds_signals: bool = False
+    """Whether it takes the signals that end a process itself, once it can: until then the image has them wait."""
 
 
 SUB_COMMANDS = {
     "operator": SubCommand("cloud_recording.controller.main", "give each CloudRecording a pod (in the cluster)"),
-    "runner": SubCommand("cloud_recording.runner.supervisor.main", "record one part and report (in a recording's pod)"),
+    "runner": SubCommand(
+        "cloud_recording.runner.supervisor.main",
+        "record one part and report (in a recording's pod)",
+        holds_signals=True,
+    ),
     "probe": SubCommand("cloud_recording.runner.probe.main", "try whether a store takes files (in a pod of its own)"),
     "recorder": SubCommand("cloud_recording.runner.recorder.main", "hold the native library (started by the runner)"),
     "run": SubCommand(
@@ -48,5 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unknown = f"unknown command {given[0]!r}\n" if given else ""
         print(f"{unknown}{usage()}", file=sys.stderr)
         return EXIT_INVALID
-    entry = importlib.import_module(SUB_COMMANDS[given[0]].module).main
+    command = SUB_COMMANDS[given[0]]
+    if not command.holds_signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+    entry = importlib.import_module(command.module).main
     return int(entry(given[1:]) or EXIT_OK)

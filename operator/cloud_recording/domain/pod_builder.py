@@ -54,6 +54,10 @@ UNREADY_AFTER: Final = 3
 
 UNHEALTHY_AFTER: Final = 15
 
+SIGNAL_DELAY_SECONDS: Final = 1
+"""A pod that is told to end as it begins is sent its only signal some milliseconds after its container's start, and its
+first process loses what comes before the image's entry point has blocked it."""
+
 _POD_SECURITY: Final[Json] = {
     "runAsNonRoot": True,
     "runAsUser": RUN_AS,
@@ -252,6 +256,7 @@ def _container(spec: CloudRecordingSpec, options: PodOptions, *, settings: Opera
             "timeoutSeconds": LIVENESS_PERIOD_SECONDS,
             "failureThreshold": UNHEALTHY_AFTER,
         },
+        "lifecycle": {"preStop": {"sleep": {"seconds": SIGNAL_DELAY_SECONDS}}},
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "volumeMounts": [

@@ -120,8 +120,8 @@ def _spec(spec: Json) -> Json:
     }
 
 
-_OF_RECORDERS: Final = ("ports", "startupProbe", "readinessProbe", "livenessProbe")
-"""What the kubelet and Prometheus ask a recorder; a probe answers nobody."""
+_OF_RECORDERS: Final = ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+"""What the kubelet and Prometheus ask a recorder, and what its end waits for; a probe answers nobody."""
 
 
 def _without(body: Json, keys: tuple[str, ...]) -> dict[str, Any]:

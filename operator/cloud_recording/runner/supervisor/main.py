@@ -93,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.pod_uid:
         parser.error("the pod's UID is needed: set POD_UID or --pod-uid")
-    # Process 1 loses a signal that it has no handler for, and the kubelet sends but one: it waits for the handler.
+    # Process 1 loses a signal that it has no handler for, and the kubelet sends but one: it waits for the handler. The
+    # image's entry point has it wait from the first instruction on, as the imports take a second.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     redactor = Redactor()
     process_log.set_up(process="supervisor", redactor=redactor)
