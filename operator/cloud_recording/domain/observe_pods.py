@@ -33,6 +33,8 @@ _WANTS_VOLUME: Final = re.compile(r"persistentvolumeclaim|persistent volumes to 
 _CRASH_LOOP: Final = "CrashLoopBackOff"
 _OUT_OF_MEMORY: Final = "OOMKilled"
 _EVICTED: Final = "Evicted"
+_UNKNOWN: Final = "ContainerStatusUnknown"
+"""What a kubelet says of a container that it has not, for example as the pod was told to end before its start."""
 
 
 def observe_pods(state: ObservedState) -> ObservedState:
@@ -42,7 +44,7 @@ def observe_pods(state: ObservedState) -> ObservedState:
     stopping = state.stopping
     for part in parts.unfinished(status):
         pod = state.pod_of(part)
-        if stopping and part.state is PartState.PENDING and pod is not None and pod.over and pod.terminated is None:
+        if stopping and part.state is PartState.PENDING and pod is not None and pod.over and _never_ran(part, pod):
             status = parts.withdrawn(status, part, now=state.now)
         else:
             lost_at = node_deadline(state, part, pod)
@@ -120,6 +122,10 @@ def _observed(  # noqa: PLR0911 - one way out for each way a pod can be found
         message = f"the recorder's container ended {pod.restarts} times: {_how(pod.last_terminated)}"
         return _lost(status, part, Reason.RECORDER_EXIT, message, now=now)
     return status
+
+
+def _never_ran(part: Part, pod: PodView) -> bool:
+    return pod.terminated is None or (pod.terminated.reason == _UNKNOWN and part.running_time is None)
 
 
 def _with_last_word(

@@ -169,7 +169,12 @@ def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
 
 def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, completion: Completion) -> None:
     amounts = status.slices or Amounts()
-    clean = all(part.state is PartState.CONCLUDED and part.outcome is not Outcome.INCOMPLETE for part in status.parts)
+    clean = all(
+        part.outcome is not Outcome.INCOMPLETE
+        # A part that was lost before it began has nothing to upload.
+        and (part.state is PartState.CONCLUDED or part.start_time is None)
+        for part in status.parts
+    )
     uploaded = any(part.outcome is Outcome.UPLOADED for part in status.parts)
     backed_up = totals.is_backed_up(status)
     everything = amounts.uploaded == amounts.written and not amounts.pending and not backed_up

@@ -354,6 +354,18 @@ CASES = {
             finished=True,
         ),
     ),
+    "and so it is where its kubelet was told before it had started the recorder": (
+        a_recording().stopped().parts(a_part(state=PartState.PENDING)).build(),
+        pods(a_pod().ended(reason="ContainerStatusUnknown", exit_code=137).deleted()),
+        NOW,
+        Expected(
+            reason=Reason.NOTHING_RECORDED,
+            ready="True",
+            parts=[PartState.CONCLUDED],
+            actions=["ReleasePod", "ReleaseRecording"],
+            finished=True,
+        ),
+    ),
     "a part that uploads after the stop is waited for": (
         a_recording().stopped().parts(a_part(state=PartState.UPLOADING, start_time=NOW, stop_time=after(5))).build(),
         pods(a_pod().running()),

@@ -295,6 +295,13 @@ def test_an_empty_dir_is_not_said_to_be_gone_for_good_while_its_node_may_come_ba
     assert part.message.endswith("are gone with its work volume, unless node 'node-1' comes back")
 
 
+def test_a_part_that_was_lost_before_it_began_leaves_nothing_to_be_uploaded() -> None:
+    whole = {**INCOMPLETE, "outcome": Outcome.UPLOADED, "slices": Amounts(written=4, uploaded=4)}
+    never_began = {**NOTHING, "recorded_milliseconds": 0, "pending_milliseconds": 0, "stop_time": None}
+    recording = a_recording().stopped().parts(a_part(**whole), a_part(1, **never_began)).build()
+    assert conditions.is_true(look(recording).status, ConditionType.UPLOADED)
+
+
 def test_an_empty_dir_is_gone_for_good_once_the_recorder_has_said_so_though_its_pod_winds_up() -> None:
     part = a_part(**{**INCOMPLETE, "reason": Reason.UPLOAD_INCOMPLETE, "message": "3 of 4 slices"})
     status = look(a_recording().stopped().parts(part).build(), pods(a_pod().running().deleted())).status
