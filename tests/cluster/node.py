@@ -162,6 +162,8 @@ conf_dir = "{self._layout.configuration / "cni"}"
             "evictionHard": {"memory.available": "64Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
+            # A pod that takes more of the node's disk than it may is evicted in seconds, not after a minute.
+            "volumeStatsAggPeriod": "10s",
         }
 
     def _kube_proxy_configuration(self) -> dict[str, Any]:
