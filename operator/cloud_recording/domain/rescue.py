@@ -112,8 +112,8 @@ def _begun(state: ObservedState, part: Part) -> Part:
         state=PartState.RESCUING,
         pod=names.pod_name(recording=metadata.name, uid=metadata.uid, part=part.number, rescue=part.rescues + 1),
         pod_uid=None,
-        # The pod counts its callbacks anew.
-        sequence=0,
+        # A claim has the outbox on it, whose callbacks are counted on; a volume of the pod's own has a new one.
+        sequence=part.sequence if _has_claim(state.recording) else 0,
         rescues=part.rescues + 1,
         rescue_time=state.moment,
         rescue_message=None,

@@ -132,7 +132,15 @@ class Outbox:
     def begin_after(self, sequence: int) -> None:
         """Numbers callbacks from beyond a sequence: those of an outbox that cannot be read any more count as known."""
         with self._transaction():
-            self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('callbacks', ?)", (sequence,))
+            last = max(sequence, self.last_sequence())
+            self._connection.execute("DELETE FROM sqlite_sequence WHERE name = 'callbacks'")
+            self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('callbacks', ?)", (last,))
+
+    def forget(self, name: CallbackName) -> None:
+        """Has no callback of this name be told any more, nor again."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM callbacks WHERE type = ?", (name,))
+            self._connection.execute("DELETE FROM told WHERE type = ?", (name,))
 
     def append(self, callbacks: Sequence[NewCallback], *, facts: Mapping[str, str] | None = None) -> None:
         """Stores callbacks in order, with the facts that are true from then on."""

@@ -210,6 +210,21 @@ def test_what_a_rescue_tells_completes_the_part_and_leaves_how_it_ended() -> Non
     assert [one.state for one in goes_on.status.parts] == [PartState.CONCLUDED, PartState.PLANNED]
 
 
+def test_a_rescue_counts_on_from_what_the_outbox_on_the_claim_has_told() -> None:
+    """The pod mounts that outbox: what it told is known, and how the pod before ended is not how the rescue did."""
+    recording = a_recording().spec(work=CLAIM).stopped().parts(a_part(**{**INCOMPLETE, "sequence": 7})).build()
+    begun = look(recording).status
+    assert (begun.parts[0].state, begun.parts[0].sequence) == (PartState.RESCUING, 7)
+    old = a_callback("Finished", 7, summary=a_summary("Incomplete").model_dump(by_alias=True, mode="json"))
+    told = apply_callbacks(begun, number=0, callbacks=[old, a_callback("RecordingStopped", 8)], received_at=SOON)
+    assert (told.parts[0].state, told.parts[0].sequence) == (PartState.RESCUING, 8)
+
+
+def test_a_rescue_without_a_claim_has_an_outbox_of_its_own() -> None:
+    recording = a_recording().spec(backup=SPARE).stopped().parts(a_part(**{**BACKED_UP, "sequence": 7})).build()
+    assert look(recording).status.parts[0].sequence == 0
+
+
 def test_files_that_stay_in_the_backup_for_more_than_five_minutes_are_overdue() -> None:
     recording = a_recording().spec(backup=SPARE).stopped().parts(a_part(**BACKED_UP)).build()
     early = look(recording)

@@ -109,6 +109,26 @@ def test_what_another_pod_told_is_not_told_again(opened: OpenOutbox) -> None:
     assert (outbox.recall(0), outbox.acknowledged()) == (0, 0)
 
 
+def test_a_pod_that_goes_on_with_a_part_does_not_say_that_it_is_over(opened: OpenOutbox) -> None:
+    """Promise: what the pod before had not told any more is told, and nobody takes its end for this one's."""
+    outbox = opened(Writer.SUPERVISOR)
+    outbox.claim("one")
+    outbox.append([new_callback("RecordingStopped"), new_callback("Finished")])
+    outbox.acknowledge(2, now_ms=1)
+    outbox.append([new_callback("RecordingUploaded"), new_callback("Finished")])
+    outbox.claim("rescuer", takes_over=True)
+    outbox.forget(CallbackName.FINISHED)
+    outbox.begin_after(1_000)
+    outbox.append([new_callback("RunnerStarted")])
+    assert waiting(outbox) == [(3, "RecordingUploaded"), (1001, "RunnerStarted")]
+    assert outbox.acknowledged() == 2
+    outbox.recall(0)
+    assert waiting(outbox) == [(1, "RecordingStopped"), (3, "RecordingUploaded"), (1001, "RunnerStarted")]
+    outbox.begin_after(7)
+    outbox.append([new_callback("RecordingUploaded")])
+    assert outbox.last_sequence() == 1002
+
+
 def test_a_stored_callback_is_what_the_wire_knows(opened: OpenOutbox) -> None:
     outbox = opened(Writer.RECORDER)
     outbox.append([new_callback("UploaderFailure", code=439, message="会议")])

@@ -55,6 +55,14 @@ class PartStore:
         """Has every callback from now on follow those of an outbox that is not to be had any more."""
         self.outbox.begin_after(now().wall_ms)
 
+    def go_on(self) -> None:
+        """Has the part that another pod had come to an end with go on: all that it told stays so, but for the end.
+
+        The outbox may be older than the one by which the operator knows the part, or a new one.
+        """
+        self.outbox.forget(CallbackName.FINISHED)
+        self.begin()
+
     def write(self, facts: Facts, emitted: Sequence[EmitCallback] = ()) -> None:
         """Stores the facts, with the callbacks that tell of them."""
         callbacks = [self._new_callback(callback, facts) for callback in emitted]

@@ -102,6 +102,7 @@ class Supervisor:
         facts = reopened(remembered) if reopen else remembered
         if rescues and self._store.is_new:
             facts = handed_over(facts, from_backup=self._document.part.from_backup)
+            self._store.go_on()
             self._store.write(facts)
         concluded = facts.summary is not None
         self._state = State(
