@@ -167,7 +167,7 @@ def _seen(
         node=pod.node,
         pod_ready=ready,
         ready_time=known_ready or (now.replace(microsecond=0) if ready else None),
-        running_time=pod.running_since,
+        running_time=_running_time(part, pod),
         runner_restarts=max(part.runner_restarts, pod.restarts),
         create_time=part.create_time if part.rescues else pod.created_at,
         state=PartState.PENDING if part.state is PartState.PLANNED else part.state,
@@ -180,6 +180,13 @@ def _seen(
     elif pod.deleted_at is not None and part.reason is None:
         part = parts.changed(part, reason=Reason.POD_ENDED, message=_why_deleted(pod))
     return parts.replaced(status, part), part
+
+
+def _running_time(part: Part, pod: PodView) -> datetime | None:
+    """When the pod's container was started, which stays so of one that is over: then it has run."""
+    if not pod.over:
+        return pod.running_since
+    return (pod.terminated.started_at if pod.terminated else None) or part.running_time
 
 
 def _claims(spec: CloudRecordingSpec) -> list[str]:

@@ -19,6 +19,7 @@ class Termination:
     exit_code: int
     reason: str
     message: str
+    started_at: datetime | None
     finished_at: datetime | None
 
 
@@ -213,6 +214,7 @@ def _termination(source: Json | None) -> Termination | None:
         exit_code=source.get("exitCode", 0),
         reason=source.get("reason", ""),
         message=source.get("message", ""),
+        started_at=_time(source.get("startedAt")),
         finished_at=_time(source.get("finishedAt")),
     )
 

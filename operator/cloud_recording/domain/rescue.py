@@ -27,6 +27,9 @@ BACKOFF: Final = Backoff(first_seconds=10.0, most_seconds=300.0)
 OVERDUE_AFTER: Final = timedelta(minutes=5)
 """How long files may be in the backup store alone, after the part's end, until somebody should look."""
 
+MOST_UNHEARD: Final = 3
+"""So many pods are made for a part of which nothing was ever heard: what keeps them from it may keep any other, too."""
+
 _OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 
 
@@ -37,7 +40,7 @@ def with_rescues(state: ObservedState) -> ObservedState:
         if part.state in parts.OVER and is_needed(state.recording, part):
             part = parts.changed(part, state=PartState.AWAITING_RESCUE, lost=parts.was_lost(part), pod_ready=False)
         if part.state is PartState.AWAITING_RESCUE:
-            part = _begun(state, part)
+            part = _given_up(state, part) if _is_hopeless(part) else _begun(state, part)
         elif part.state is PartState.RESCUING and part.pod_uid is None and state.pod_of(part) is None:
             part = _not_made_yet(state, part)
         elif part.state in parts.OVER and not _has_claim(state.recording) and part.pending_milliseconds:
@@ -53,7 +56,7 @@ def with_rescues(state: ObservedState) -> ObservedState:
 def is_needed(recording: CloudRecording, part: Part) -> bool:
     """Whether a part that is over left something that another pod can get at."""
     given_up = part.reason is not None and reason_facts(part.reason).discards
-    if given_up or part.outcome is Outcome.DISCARDED or not part.engine_extended:
+    if given_up or part.outcome is Outcome.DISCARDED or part.engine_extended is False or _is_hopeless(part):
         return False
     if not _has_claim(recording):
         # Only what was concluded in the backup store has a journal there, by which it comes home without its disk; and
@@ -63,7 +66,9 @@ def is_needed(recording: CloudRecording, part: Part) -> bool:
     if recording.spec.backup is not None and parts.is_backed_up(part):
         return True
     if part.state is PartState.LOST:
-        return part.start_time is not None or bool(part.slices.written)
+        # Whatever was heard of it: what a recorder wrote while no operator listened is known to its journal alone.
+        has_run = part.running_time is not None or part.runner_restarts > 0
+        return has_run or part.start_time is not None or bool(part.slices.written)
     return part.outcome is Outcome.INCOMPLETE or bool(part.slices.pending)
 
 
@@ -94,6 +99,23 @@ def message(status: CloudRecordingStatus) -> str:
 
 def _has_claim(recording: CloudRecording) -> bool:
     return recording.spec.work.persistent_volume_claim is not None
+
+
+def _is_hopeless(part: Part) -> bool:
+    return part.engine_extended is None and part.rescues >= MOST_UNHEARD
+
+
+def _given_up(state: ObservedState, part: Part) -> Part:
+    """A part that is over as it was, as no pod that was to deliver what it left was heard of."""
+    metadata = state.recording.metadata
+    claim = names.claim_name(recording=metadata.name, uid=metadata.uid, part=part.number)
+    stated = f"its claim '{claim}' may hold media: nothing was heard of {part.rescues} pods that were to deliver it"
+    return parts.changed(
+        part,
+        state=PartState.LOST if part.lost else PartState.CONCLUDED,
+        rescue_message=None,
+        message="; ".join(filter(None, (part.message, stated))),
+    )
 
 
 def _begun(state: ObservedState, part: Part) -> Part:

@@ -239,6 +239,18 @@ async def test_another_pod_delivers_what_a_killed_one_left_on_its_claim(
     assert "#EXT-X-ENDLIST" in (await asyncio.to_thread(bucket.read, f"{RECORDING_ID}_room-1.m3u8")).decode()
 
 
+async def test_a_rescue_that_finds_nothing_on_the_claim_ends_well(stage: Stage, bucket: Bucket) -> None:
+    """Promise: a pod that ran and was never heard of costs one more pod, and not one after another."""
+    told = document(stage, bucket)
+    stage.pod.mount("recording.json", told | {"part": {**told["part"], "rescue": True}})
+    stage.pod.mount("desired.json", desired(generation=2, state="Stopped", grace=120))
+    await stage.pod.start(pod_uid=RESCUER)
+    assert await stage.pod.ended(seconds=120) == 0
+    summary = stage.pod.summary()
+    assert (summary.outcome, summary.slices.written, summary.nothing_left) == (Outcome.UPLOADED, 0, True)
+    assert stage.operator.of("UploaderFailure") == []
+
+
 async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket: Bucket, rtmp: RtmpServer) -> None:
     await start(stage, document(stage, bucket), url=rtmp.url("alice"))
     await until_uploaded(stage, slices=1)

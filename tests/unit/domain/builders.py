@@ -214,6 +214,7 @@ class PodBuilder:
                 "exitCode": exit_code,
                 "reason": reason,
                 "message": message,
+                "startedAt": time(NOW),
                 "finishedAt": time(after(60)),
             }
         }

@@ -70,6 +70,7 @@ BACKED_UP: dict[str, Any] = {
     "backup_playlist": "p.m3u8",
 }
 NOTHING: dict[str, Any] = {**LOST, "start_time": None, "slices": Amounts()}
+UNHEARD: dict[str, Any] = {**NOTHING, "engine_extended": None, "running_time": NOW, "pending_milliseconds": 0}
 SOON = after(61)
 RESCUER = names.pod_name(recording="stand-up", uid=UID, part=0, rescue=1)
 
@@ -105,6 +106,17 @@ def ready(status: CloudRecordingStatus) -> tuple[Reason, str]:
             id="but not what was never concluded there: its index went with the pod",
         ),
         pytest.param({"work": CLAIM}, NOTHING, PartState.LOST, id="nothing was recorded"),
+        pytest.param({"work": CLAIM}, UNHEARD, PartState.RESCUING, id="of what was never heard the journal knows"),
+        pytest.param(
+            {"work": CLAIM},
+            {**NOTHING, "running_time": NOW},
+            PartState.RESCUING,
+            id="and what one did that was heard of no more once it recorded",
+        ),
+        pytest.param({}, UNHEARD, PartState.LOST, id="unless that went with its pod"),
+        pytest.param(
+            {"work": CLAIM}, {**UNHEARD, "running_time": None}, PartState.LOST, id="a pod that never ran left nothing"
+        ),
         pytest.param({"work": CLAIM}, {**LOST, "reason": Reason.DISCARDED}, PartState.LOST, id="it was thrown away"),
         pytest.param({"work": CLAIM}, {**LOST, "engine_extended": False}, PartState.LOST, id="no such engine"),
         pytest.param(
@@ -218,6 +230,39 @@ def test_a_rescue_counts_on_from_what_the_outbox_on_the_claim_has_told() -> None
     old = a_callback("Finished", 7, summary=a_summary("Incomplete").model_dump(by_alias=True, mode="json"))
     told = apply_callbacks(begun, number=0, callbacks=[old, a_callback("RecordingStopped", 8)], received_at=SOON)
     assert (told.parts[0].state, told.parts[0].sequence) == (PartState.RESCUING, 8)
+
+
+def test_a_rescue_of_a_part_that_recorded_nothing_ends_well() -> None:
+    recording = a_recording().spec(work=CLAIM).stopped().parts(a_part(**UNHEARD)).build()
+    begun = look(recording).status
+    summary = a_summary("Uploaded", slices={}, recordedMilliseconds=0, startTime=None, stopTime=None, code=442)
+    finished = a_callback("Finished", 1, summary=summary.model_dump(by_alias=True, mode="json"))
+    over = apply_callbacks(begun, number=0, callbacks=[finished], received_at=after(70))
+    ended = look(a_recording().spec(work=CLAIM).stopped().status(over).build(), now=after(71))
+    assert ended.status.parts[0].state is PartState.CONCLUDED
+    assert ready(ended.status)[0] is Reason.NOTHING_RECORDED
+    assert conditions.is_true(ended.status, ConditionType.FINISHED)
+
+
+def test_a_part_that_no_pod_can_tell_of_is_given_up_with_the_name_of_its_claim() -> None:
+    """What keeps the recorder itself from a word keeps those from it that are to deliver what it left."""
+    builder = a_recording().spec(work=CLAIM).stopped()
+    tries = {**UNHEARD, "state": PartState.AWAITING_RESCUE, "rescues": rescue.MOST_UNHEARD, "message": "silence"}
+    given_up = look(builder.parts(a_part(**tries)).build()).status
+    part = given_up.parts[0]
+    assert (part.state, part.reason) == (PartState.LOST, Reason.NODE_LOST)
+    assert part.message is not None
+    assert part.message.startswith(f"silence; its claim '{pod_name()}' may hold media")
+    assert conditions.is_true(given_up, ConditionType.FINISHED)
+    assert look(builder.status(given_up).build()).status == given_up
+
+
+def test_that_a_pod_has_run_is_known_once_it_is_over() -> None:
+    """The operator may see it first then, after its own absence."""
+    waits = a_part(state=PartState.PENDING, create_time=NOW, engine_extended=None)
+    builder = a_recording().spec(work=CLAIM).stopped()
+    over = look(builder.parts(waits).build(), pods(a_pod().ended("", reason="Error", exit_code=137)))
+    assert (over.status.parts[0].state, over.status.parts[0].lost) == (PartState.AWAITING_RESCUE, True)
 
 
 def test_a_rescue_without_a_claim_has_an_outbox_of_its_own() -> None:

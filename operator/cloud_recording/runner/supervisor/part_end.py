@@ -150,15 +150,16 @@ def reopened(facts: Facts) -> Facts:
     return replace(facts, ending=facts.ending or Ending.TERMINATED)
 
 
-def handed_over(facts: Facts, *, from_backup: bool) -> Facts:
+def handed_over(facts: Facts, *, is_left: bool) -> Facts:
     """The facts from which another pod begins that is to deliver what the part's own left.
 
-    Capture is over, however it ended. Where the volume went with that pod, it is only known that something is left.
+    Capture is over, however it ended. `is_left` says that there is something, whatever these facts know of it.
     """
     cut_off = facts.started_at is not None and facts.stopped_at is None
     return replace(
         facts,
-        captured=facts.captured or from_backup,
+        # An engine that was told to record and never did has left what can be seen, or nothing.
+        captured=is_left or (facts.captured and facts.started_at is not None),
         ending=facts.ending or (Ending.TERMINATED if cut_off else None),
         stopped_at=facts.stopped_at or facts.started_at,
         summary=None,

@@ -101,7 +101,8 @@ class Supervisor:
         remembered = resumed(self._store.facts(), boot=boot_id(), now=now())
         facts = reopened(remembered) if reopen else remembered
         if rescues and self._store.is_new:
-            facts = handed_over(facts, from_backup=self._document.part.from_backup)
+            has_files = (pod.work / self._document.recording_id).exists()
+            facts = handed_over(facts, is_left=has_files or self._document.part.from_backup)
             self._store.go_on()
             self._store.write(facts)
         concluded = facts.summary is not None
