@@ -300,8 +300,9 @@ def test_what_was_concluded_in_the_backup_comes_home_although_its_disk_is_gone(
     home = {**document, "fromBackup": True, "place": {**place, "pathStyle": True}}
     home["channels"] = [{**document["channels"][0], "name": "room"}]
     home["storage"] = {"credentialFiles": document["backup"]["credentialFiles"]}
-    with pytest.raises(EngineError, match="the backup store: "):
+    with pytest.raises(EngineError, match="the backup store: has no journal 'bak0_") as absent:
         engine.rescue(json.dumps({**home, "filePrefix": "bak0_"}))
+    assert absent.value.code == 435
     with pytest.raises(EngineError) as refused:
         engine.rescue(json.dumps(home))
     assert refused.value.code == 439

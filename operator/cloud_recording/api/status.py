@@ -230,6 +230,11 @@ class Part(KeptModel):
         description="Name of the part's playlist in the backup store, while not all of its files are in "
         "`spec.storage`.",
     )
+    stays_in_backup: bool = Field(
+        default=False,
+        description="Whether what is in the backup store alone stays there, as there is no journal by which it could "
+        "come home.",
+    )
     slices: Amounts = Field(default=Amounts(), description="Slices of the part.")
     bytes: Amounts = Field(default=Amounts(), description="Bytes of the part's slices.")
     recorded_milliseconds: Count = Field(default=0, description="Length of the part's media.")

@@ -149,6 +149,8 @@ def mp4_of(part: Part, reported: MP4Record | None) -> dict[str, object]:
 
 def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now: datetime) -> CloudRecordingStatus:
     """The status with the part concluded by its own account, which comes as a callback and as termination message."""
+    if part.state in RESCUED and summary.slices.written < part.slices.written:
+        return replaced(status, _as_it_stands(part, summary))
     over = changed(
         part,
         state=PartState.CONCLUDED,
@@ -173,6 +175,20 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         pause=None,
     )
     return replaced(_with_gap_from(status, part, over), over)
+
+
+def _as_it_stands(part: Part, summary: Summary) -> Part:
+    """A part of whose slices its rescue knows less than was known: it did not come to the journal, or there is none."""
+    return changed(
+        part,
+        state=PartState.CONCLUDED,
+        outcome=part.outcome or summary.outcome,
+        stays_in_backup=part.stays_in_backup or summary.outcome is Outcome.BACKED_UP,
+        message=summary.message or part.message,
+        rescue_message=None,
+        sequence=max(part.sequence, summary.last_sequence),
+        pod_ready=False,
+    )
 
 
 def _end_of(part: Part, summary: Summary) -> dict[str, object]:

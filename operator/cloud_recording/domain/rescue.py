@@ -58,6 +58,8 @@ def is_needed(recording: CloudRecording, part: Part) -> bool:
     given_up = part.reason is not None and reason_facts(part.reason).discards
     if given_up or part.outcome is Outcome.DISCARDED or part.engine_extended is False or _is_hopeless(part):
         return False
+    if part.stays_in_backup:
+        return False
     if not _has_claim(recording):
         # Only what was concluded in the backup store has a journal there, by which it comes home without its disk; and
         # only of a bucket can be told that this is where it says it goes.

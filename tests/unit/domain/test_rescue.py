@@ -265,6 +265,37 @@ def test_that_a_pod_has_run_is_known_once_it_is_over() -> None:
     assert (over.status.parts[0].state, over.status.parts[0].lost) == (PartState.AWAITING_RESCUE, True)
 
 
+def test_what_has_no_journal_in_the_backup_stays_there_and_is_not_tried_again() -> None:
+    """Recorders of before put none there: the recording is over as it was concluded, and says why."""
+    builder = a_recording().spec(backup=SPARE).stopped()
+    begun = look(builder.parts(a_part(**BACKED_UP)).build()).status
+    over = ended_rescue(begun, "BackedUp", "the backup store: has no journal 'p_journal.jsonl'")
+    final = look(builder.status(over).build(), now=after(3600))
+    part = final.status.parts[0]
+    assert (part.state, part.outcome, part.backup_playlist) == (PartState.CONCLUDED, Outcome.BACKED_UP, "p.m3u8")
+    assert (part.slices, part.message) == (AWAY, "the backup store: has no journal 'p_journal.jsonl'")
+    assert ready(final.status)[0] is Reason.BACKED_UP
+    assert conditions.is_true(final.status, ConditionType.FINISHED)
+
+
+def test_a_rescue_that_did_not_come_to_the_journal_forgets_nothing_and_is_made_again() -> None:
+    builder = a_recording().spec(backup=SPARE).stopped()
+    begun = look(builder.parts(a_part(**BACKED_UP)).build()).status
+    over = ended_rescue(begun, "Incomplete", "an unknown number of slices could not be uploaded")
+    assert (over.parts[0].slices, over.parts[0].backup_playlist) == (AWAY, "p.m3u8")
+    again = look(builder.status(over).build(), now=after(3600)).status.parts[0]
+    assert (again.state, again.rescues) == (PartState.RESCUING, 2)
+
+
+def ended_rescue(status: CloudRecordingStatus, outcome: str, message: str) -> CloudRecordingStatus:
+    """The status after the end of a rescue that knows nothing of the part."""
+    known = a_summary(outcome, slices={}, recordedMilliseconds=0, message=message)
+    summary = known.model_dump(by_alias=True, mode="json")
+    return apply_callbacks(
+        status, number=0, callbacks=[a_callback("Finished", 1, summary=summary)], received_at=after(70)
+    )
+
+
 def test_a_rescue_without_a_claim_has_an_outbox_of_its_own() -> None:
     recording = a_recording().spec(backup=SPARE).stopped().parts(a_part(**{**BACKED_UP, "sequence": 7})).build()
     assert look(recording).status.parts[0].sequence == 0

@@ -433,6 +433,18 @@ def test_a_refused_rescue_is_repeated_only_where_that_can_help(code: int, *, aga
     assert story.orders() == ([Spawn()] if again else [])
 
 
+def test_what_has_no_journal_in_the_backup_is_left_there_and_not_tried_again() -> None:
+    """Recorders of before put none there: that is no failure of a store, and nothing that heals."""
+    why = "the backup store: has no journal 'p_journal.jsonl'"
+    story = Story(wanted=desired("Stopped"), facts=Facts(captured=True)).loaded()
+    refusal = ProcessAnswered(answer="rescue", refusal=why, code=RecordingErrorCode.NO_RECORDED_DATA)
+    story.then(refusal, ProcessEnded(drained=False), LEFT_IN_ORDER)
+    assert "UploaderFailure" not in story.tells()
+    assert Conclude() in story.orders()
+    summary = summarise(story.state.facts, RecordingDocument.model_validate(document()), last_sequence=9)
+    assert (summary.outcome, summary.message, summary.slices.written) == (Outcome.BACKED_UP, why, 0)
+
+
 def test_an_engine_without_the_extension_cannot_rescue_and_says_so() -> None:
     story = Story(extended=False).recording().then(DesiredSeen(desired=desired("Stopped", generation=2)))
     assert story.then(SIGKILLED).orders() == [Conclude()]

@@ -15,6 +15,7 @@ use crate::names;
 use crate::recorder::resume;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::upload::relocation;
+use crate::storage::failure::StoreCause;
 
 /// Where the journal is while nobody has looked at it.
 const FETCHED: &str = "fetched";
@@ -42,7 +43,10 @@ pub async fn restore(document: &Document, directory: &Path, backup: &BackupStore
     let (fetched, name) = (directory.join(FETCHED), names::journal(&stem));
     std::fs::create_dir_all(&fetched).map_err(failed)?;
     let got = async { backup.open()?.get_file(&name, 0, &fetched.join(&file)).await };
-    got.await.map_err(|failure| backup.error(&failure))?;
+    got.await.map_err(|failure| match failure.cause {
+        StoreCause::FileGone => absent(&name),
+        _ => backup.error(&failure),
+    })?;
     Catalog::open(&fetched, &document.file_prefix)
         .and_then(|catalog| check(&catalog.ledger(), &stem, document, backup))
         .map_err(|error| Error { message: format!("{name} in the backup store: {}", error.message), ..error })?;
@@ -52,6 +56,12 @@ pub async fn restore(document: &Document, directory: &Path, backup: &BackupStore
         .map_err(failed)?;
     tracing::info!("the journal was in the backup store alone, and is restored from there");
     Ok(())
+}
+
+/// Recorders of before put no journal there; without it nobody knows what there is to bring home.
+fn absent(name: &str) -> Error {
+    let message = format!("the backup store: has no journal '{name}', so that what is there stays there");
+    Error::new(Code::NoRecordedData, message)
 }
 
 fn stem(document: &Document) -> Option<String> {

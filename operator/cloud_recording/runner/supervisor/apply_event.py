@@ -256,6 +256,9 @@ def storage_changed(state: State, place: Mapping[str, Any]) -> Step:
 
 
 def _after_rescue(state: State, event: ProcessAnswered) -> Step:
+    if event.refusal and event.code == RecordingErrorCode.NO_RECORDED_DATA:
+        # Only the backup store has anything of it, and no journal by which it could come home.
+        return replace(state, facts=replace(state.facts, upload=Outcome.BACKED_UP, message=event.refusal)), ()
     if event.refusal:
         hopeless = not error_facts(event.code).heals
         facts = replace(state.facts, rescue_failure=event.refusal)
