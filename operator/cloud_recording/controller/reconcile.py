@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
+from cloud_recording.api.status import Part
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.execute_actions import ActionExecutor
 from cloud_recording.controller.finalizer_index import FinalizerIndex
@@ -29,7 +30,7 @@ from cloud_recording.controller.log_setup import logging_about
 from cloud_recording.controller.pod_templates import PodTemplates
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter, with_status
-from cloud_recording.domain import parts
+from cloud_recording.domain import parts, rescue
 from cloud_recording.domain.certainty import cannot_be_undone
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import Decision
@@ -181,14 +182,14 @@ class Reconciler:
         )
 
     async def _pods_of(self, key: RecordingKey, recording: CloudRecording | None, *, live: bool) -> dict[str, PodView]:
-        """Every pod of the recording that matters: those of unfinished parts, and those that we still hold.
+        """Every pod of the recording that matters: those of unfinished parts or that left something, and those we hold.
 
         A pod of a recording of this name that is gone is ended on the way. A recording goes before its pods only when
         somebody takes our finalizer off it by hand.
         """
-        unfinished = parts.unfinished(recording.status) if recording is not None else ()
+        of_parts = _that_matter(recording) if recording is not None else ()
         uid = recording.metadata.uid if recording is not None else None
-        pod_names = sorted({part.pod for part in unfinished} | self._finalizers.of(key))
+        pod_names = sorted({part.pod for part in of_parts} | self._finalizers.of(key))
         if not live:
             return self._recall_pods(key, pod_names, uid=uid)
         found = {}
@@ -226,3 +227,12 @@ class Reconciler:
         # Spread, so that ten thousand recordings that began together are not all looked at together for ever.
         resync = RESYNC.total_seconds() * random.uniform(0.75, 1.0)  # noqa: S311
         return resync if due is None else min(due, resync)
+
+
+def _that_matter(recording: CloudRecording) -> list[Part]:
+    """The parts whose pods decide what is done next: none is made for what another pod may still have open."""
+    if finished(recording.status):
+        return list(parts.unfinished(recording.status))
+    return [
+        part for part in recording.status.parts if part.state not in parts.OVER or rescue.is_needed(recording, part)
+    ]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from cloud_recording.api.status import CloudRecordingStatus, PartState
+from cloud_recording.api.status import CloudRecordingStatus, Outcome, PartState
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.keyed_locks import KeyedLocks
@@ -173,3 +173,16 @@ async def test_a_pod_that_ended_is_read_before_its_part_is_over() -> None:
     operator.sees_pod(ended)
     await operator.passes()
     assert [part.state for part in status_of(server).parts] == [PartState.RECORDING]
+
+
+async def test_no_pod_delivers_what_another_may_still_have_open() -> None:
+    """At the operator's start no watch has told of pods yet, and another replica may have heard the part's end."""
+    left: dict[str, Any] = {"state": PartState.CONCLUDED, "outcome": Outcome.INCOMPLETE, "engine_extended": True}
+    recording = a_recording().spec(work={"persistentVolumeClaim": {"size": "1Gi"}}).stopped()
+    server = ApiServer(recording.parts(a_part(**left, start_time=NOW, stop_time=NOW, end_time=NOW)))
+    server.pods[pod_name()] = a_pod().running().deleted().released().body()
+    operator = Operator(server)
+    assert "POST pods" not in await operator.passes()
+    assert status_of(server).parts[0].state is PartState.AWAITING_RESCUE
+    server.pods.clear()
+    assert "POST pods" in await operator.passes()
