@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.api.reasons import ConditionType
+from cloud_recording.api.status import CloudRecordingStatus, Condition, Part
+from cloud_recording.domain.storage_health import without_room
 
 _OF_A_STATUS: Final = (
     *("progress_percent", "slices", "bytes", "last_durable_slice_time", "recorded_seconds"),
@@ -24,7 +26,14 @@ def only_progressed(before: CloudRecordingStatus, after: CloudRecordingStatus) -
 
 def _without_progress(status: CloudRecordingStatus) -> CloudRecordingStatus:
     parts = tuple(_without_figures(part) for part in status.parts)
-    return status.model_copy(update={**dict.fromkeys(_OF_A_STATUS), "parts": parts})
+    conditions = tuple(map(_without_figures_in_words, status.conditions))
+    return status.model_copy(update={**dict.fromkeys(_OF_A_STATUS), "parts": parts, "conditions": conditions})
+
+
+def _without_figures_in_words(condition: Condition) -> Condition:
+    if condition.type is not ConditionType.STORAGE_READY:
+        return condition
+    return condition.model_copy(update={"message": without_room(condition.message)})
 
 
 def _without_figures(part: Part) -> tuple[Part, bool]:

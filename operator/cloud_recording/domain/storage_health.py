@@ -19,6 +19,7 @@ from cloud_recording.domain import parts
 from cloud_recording.domain.last_error import error_of_code, error_of_reason
 from cloud_recording.domain.wire_time import optional_time
 
+_ROOM: Final = "The work volume has room for "
 _TRIED_STATES: Final = frozenset({"Ready", "Failing"})
 """What the engine says of a store that was asked for something."""
 
@@ -102,7 +103,12 @@ def _room(part: Part) -> str:
     lasts = parts.volume_lasts_seconds(part)
     if lasts is None or part.pause is not None or not parts.captures(part):
         return ""
-    return f"The work volume has room for {roughly(lasts)} of recording."
+    return f"{_ROOM}{roughly(lasts)} of recording."
+
+
+def without_room(message: str) -> str:
+    """What the condition says but for how long there is to mend it, which is less with every minute."""
+    return message.partition(_ROOM)[0].rstrip()
 
 
 def _way_out(status: CloudRecordingStatus, storage: PartStorage | None, reason: Reason) -> str:

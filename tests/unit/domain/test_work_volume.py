@@ -101,6 +101,11 @@ def test_figures_of_the_volume_are_progress_and_no_event_follows_from_their_word
     before = told({**WAITS, "storage": FAILING, "volumeFreeBytes": 7300 * MEBIBYTE})
     fuller = told({**WAITS, "storage": FAILING, "volumeFreeBytes": 7250 * MEBIBYTE})
     assert only_progressed(before, fuller)
+    soon = told({**WAITS, "storage": FAILING, "volumeFreeBytes": 3000 * MEBIBYTE})
+    assert storage_message(soon).endswith(" The work volume has room for 50 minutes of recording.")
+    assert only_progressed(before, soon), "in an outage no recorder costs a pass a minute"
+    other = told({**WAITS, "storage": {**FAILING, "message": "another"}, "volumeFreeBytes": 3000 * MEBIBYTE})
+    assert not only_progressed(soon, other)
     scarce = told({**WAITS, "storage": FAILING, "volumeFreeBytes": 50 * MEBIBYTE})
     assert storage_message(scarce).endswith(" The work volume has room for less than a minute of recording.")
     assert transitions(before, scarce) == ()
