@@ -241,7 +241,8 @@ class Part(KeptModel):
     gap_milliseconds: Count = Field(default=0, description="Length of the part's gaps.")
     pending_milliseconds: Count = Field(default=0, description="Length of the media that is on the work volume alone.")
     volume_free_bytes: Count | None = Field(
-        default=None, description="What may still be written on the work volume before recording pauses."
+        default=None,
+        description="What may still be written on the work volume before recording pauses; 0 once it has for that.",
     )
     gap_count: Count = Field(default=0, description="Number of the part's gaps.")
     somebody_joined: bool = Field(
@@ -349,8 +350,8 @@ class CloudRecordingStatus(KeptModel):
     )
     volume_free_bytes: Count | None = Field(
         default=None,
-        description="What may still be written on the work volume before recording pauses; absent while nothing is "
-        "recorded.",
+        description="What may still be written on the work volume before recording pauses; 0 once it has for that, "
+        "absent while nothing is recorded.",
     )
     volume_lasts_seconds: Count | None = Field(
         default=None,

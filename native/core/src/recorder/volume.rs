@@ -85,7 +85,8 @@ pub struct FillLevel {
     pub full: bool,
     /// What is not needed should make room.
     pub tight: bool,
-    /// How many bytes may still be written before recording pauses; `None` where the volume cannot be asked.
+    /// How many bytes may still be written before recording pauses, none once it has; `None` where the volume cannot be
+    /// asked.
     pub bytes_left: Option<u64>,
 }
 
@@ -126,11 +127,10 @@ impl Volume {
         let rooms = self.directory.rooms();
         self.full.measure(&rooms);
         self.tight.measure(&rooms);
-        FillLevel {
-            full: self.full.are_reached(),
-            tight: self.tight.are_reached(),
-            bytes_left: self.full.bytes_left(&rooms),
-        }
+        let full = self.full.are_reached();
+        // What is free beyond the limit that it paused at is not written before as much is as lets it go on.
+        let bytes_left = self.full.bytes_left(&rooms).map(|left| if full { 0 } else { left });
+        FillLevel { full, tight: self.tight.are_reached(), bytes_left }
     }
 }
 
@@ -282,6 +282,23 @@ mod tests {
         // A pod that runs with less shows that the kubelet does not evict for that.
         assert_eq!(too_little(full(150), size, &[149, 111, 110].map(|free| free * GIB)), [false, false, true]);
         assert_eq!(too_little(full(100), size, &[99, 5, 4].map(|free| free * GIB)), [false, false, true]);
+    }
+
+    #[test]
+    fn while_recording_pauses_nothing_may_be_written_though_more_is_free_than_it_paused_at() {
+        let scratch = Scratch::new();
+        let slice = scratch.path().join("slice");
+        let (path, kind) = (scratch.path().to_owned(), WorkVolume::Dedicated);
+        let mut volume = Volume::new(WorkDirectory { path, kind, most_bytes: Some(1000) });
+        let mut with_used = |used| {
+            std::fs::write(&slice, vec![0; used]).unwrap();
+            let level = volume.measure();
+            (level.full, level.bytes_left)
+        };
+        assert_eq!(with_used(750), (false, Some(50)));
+        assert_eq!(with_used(850), (true, Some(0)));
+        assert_eq!(with_used(750), (true, Some(0)));
+        assert_eq!(with_used(650), (false, Some(150)));
     }
 
     #[test]

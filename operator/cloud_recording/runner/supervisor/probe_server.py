@@ -73,7 +73,7 @@ def _work_volume(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
     free = snapshot.get("volumeFreeBytes")
     if free is None:
         return
-    yield _gauge("volume_free_bytes", "What may still be written on the work volume before recording pauses.", free)
+    yield _gauge("volume_free_bytes", "What may still be written before recording pauses, 0 once it has.", free)
     lasts = lasting_seconds(
         free_bytes=free,
         written_bytes=snapshot.get("bytes", {}).get("written", 0),
