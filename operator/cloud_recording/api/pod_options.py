@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a recording may say about its own pod: metadata, resources and placement, never images, volumes or "
-"privileges."""
+"""What a recording may say about its own pod: metadata, resources and placement, never images, volumes or
+privileges."""
 
 from __future__ import annotations
 

@@ -387,6 +387,10 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
             _ENDPOINT,
         ),
         remedy_of_directory=_until("Check the disk of the claim's volume, or the network that it is on"),
+        remedy_of_storage=_of_storage(
+            "Mend the network, or ask who runs the server. In a directory: check the disk of the claim's volume, or "
+            "the network that it is on"
+        ),
     ),
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(
         "The bucket's keys cannot be read in the pod.", "Have both keys, not empty and of printable ASCII characters,"

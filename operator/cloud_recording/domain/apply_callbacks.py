@@ -351,11 +351,7 @@ def _recorder_failure(
 
 def _cause_of(callback: RecorderFailure) -> Reason | None:
     """The reason that says more than the code does, if there is one."""
-    if callback.cause is not None:
-        return Reason(callback.cause) if callback.cause in RECORDER_CAUSES else None
-    # An older recorder's, which tells no cause.
-    full = callback.snapshot is not None and callback.snapshot.work_volume_full
-    return Reason.WORK_VOLUME_FULL if full else None
+    return Reason(callback.cause) if callback.cause in RECORDER_CAUSES else None
 
 
 def _is_known(error: LastError | None, code: int) -> bool:

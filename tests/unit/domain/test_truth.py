@@ -258,8 +258,21 @@ def test_the_error_of_a_full_work_volume_has_its_own_remedy_and_is_over_with_it(
     pause = {"reason": "WorkVolumeFull", "since": milliseconds(after(10))}
     snapshot = a_snapshot(state="Paused", pause=pause, workVolumeFull=True)
     failure = a_callback(
-        "RecorderFailure", 3, at=after(10), code=RecordingErrorCode.RECORDER_FAILED, message="full", snapshot=snapshot
+        "RecorderFailure",
+        3,
+        at=after(10),
+        code=RecordingErrorCode.RECORDER_FAILED,
+        message="full",
+        cause="WorkVolumeFull",
+        snapshot=snapshot,
     )
+    # Told of a track meanwhile, which has no cause in a word.
+    track = a_callback(
+        "RecorderFailure", 4, at=after(11), code=RecordingErrorCode.RECORDER_FAILED, message="track", snapshot=snapshot
+    )
+    other = told(recording, status, failure, track).last_error
+    assert other is not None
+    assert (other.reason, other.message) == (Reason.RECORDER_FAILED, "track")
     full = told(recording, status, failure)
     assert full.last_error is not None
     assert (full.last_error.reason, full.last_error.code) == (

@@ -92,6 +92,12 @@ impl StoreError {
         Self { cause, detail: detail.into() }
     }
 
+    /// Whether the store has to be opened anew: whom it trusts is read then, and may be mended meanwhile.
+    #[must_use]
+    pub fn lasts_while_open(&self) -> bool {
+        self.cause == StoreCause::Tls
+    }
+
     /// The failure that an answer with an error status means.
     #[must_use]
     pub fn from_answer(status: StatusCode, body: &str) -> Self {

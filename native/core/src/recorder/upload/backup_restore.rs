@@ -80,6 +80,9 @@ impl BackupRestore {
                 if self.retry.is_new(&failure.cause) {
                     self.tell(slice_store, &failure);
                 }
+                if failure.lasts_while_open() {
+                    self.store = None;
+                }
                 self.retry_at = Some(Instant::now() + self.retry.pause());
                 None
             }

@@ -192,6 +192,9 @@ impl BackupUploader {
                     if retry.is_new(&failure.cause) {
                         self.slice_store.tell(UploadEvent::Failed(self.backup.error(&failure)));
                     }
+                    if failure.lasts_while_open() {
+                        self.store = None;
+                    }
                     let pause = retry.pause();
                     recording_log::retry("backup", &failure, pause);
                     tokio::time::sleep(pause).await;

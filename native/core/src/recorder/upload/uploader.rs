@@ -181,8 +181,7 @@ impl UploadLoop {
             let code = if self.store.is_some() { Code::UploaderFailed } else { Code::UploaderInit };
             self.slice_store.tell(UploadEvent::Failed(Error::new(code, failure.sentence(&self.target))));
         }
-        // Its authorities are read when it is opened, and may be mended meanwhile.
-        if failure.cause == StoreCause::Tls {
+        if failure.lasts_while_open() {
             self.store = None;
         }
     }
