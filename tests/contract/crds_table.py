@@ -382,6 +382,12 @@ CREATION_MISTAKES: Final = (
     Mistake("another container", {"recording.outputs": ["HLS", "MKV"]}, "spec.recording.outputs[1]", '"HLS", "MP4"'),
     Mistake("a backup in the same place", {"backup": _PLACE}, "spec.backup", "must be another place than `storage`"),
     Mistake(
+        "a backup in the same place, written otherwise",
+        {"backup": _PLACE | {"endpoint": "https://S3.example.com/"}},
+        "spec.backup",
+        "must be another place than `storage`",
+    ),
+    Mistake(
         "a backup without an endpoint", {"backup": {**_BACKUP, "vendor": "AWS", "endpoint": "s3"}}, "spec.backup", "URL"
     ),
     Mistake(

@@ -213,6 +213,8 @@ class ReasonFacts:
     """A part with it is waited for no longer: its pod is ended at once, whatever it has not uploaded."""
     resolved_by: ResolvedBy = ResolvedBy.NOTHING
     """What ends it as an error."""
+    of_pod: bool = False
+    """Though a store's files wait for it, it is the pod's own volume's trouble, or its node's."""
     is_recorder_cause: bool = False
     """The engine tells it by this word, as the cause of a recorder's failure whose code others have, too."""
     is_final: bool = False
@@ -223,7 +225,7 @@ class ReasonFacts:
         that is a directory, and on whether it is from a RecordingStorage of this name."""
         if directory and self.remedy_of_directory:
             return self.remedy_of_directory.text
-        if named is not None:
+        if named is not None and not self.of_pod:
             return f"RecordingStorage '{named}': {self._text_of_storage(stored=stored)}"
         return self.remedy_once_stored.text if stored and self.remedy_once_stored else self.remedy.text
 
@@ -331,7 +333,9 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         "The secret key does not belong to the access key.", "Correct the secret key"
     ),
     Reason.EXPIRED_TOKEN: _wrong_key("The credentials have expired.", "Renew the keys"),
-    Reason.CLOCK_SKEW: _passing("The node's clock and the server's are too far apart.", "Set the node's clock"),
+    Reason.CLOCK_SKEW: replace(
+        _passing("The node's clock and the server's are too far apart.", "Set the node's clock"), of_pod=True
+    ),
     Reason.WRONG_REGION: _wrong_place(
         "The bucket is in another region.", "Make the bucket answer in the region that is named", _REGION, _ENDPOINT
     ),
@@ -395,8 +399,8 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(
         "The bucket's keys cannot be read in the pod.", "Have both keys, not empty and of printable ASCII characters,"
     ),
-    Reason.WORK_VOLUME_UNREADABLE: _passing(
-        "A file on the work volume cannot be read.", "Check the volume and its node"
+    Reason.WORK_VOLUME_UNREADABLE: replace(
+        _passing("A file on the work volume cannot be read.", "Check the volume and its node"), of_pod=True
     ),
     Reason.STORAGE_CONFIGURATION_INVALID: _wrong_place(
         "The storage cannot be used as the spec configures it.", "Mend what the message names", _ENDPOINT, _REGION

@@ -16,7 +16,7 @@ from cloud_recording.api.media import Layout, RecordingOptions, StreamKinds
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.rules import Rule, always, kubernetes
 from cloud_recording.api.status import CloudRecordingStatus
-from cloud_recording.api.storage import BackupStorage, Storage
+from cloud_recording.api.storage import SAME_ENDPOINT, BackupStorage, Storage
 from cloud_recording.api.work_volume import EmptyDirWork, WorkVolume
 
 KIND: Final = "CloudRecording"
@@ -137,8 +137,8 @@ class CloudRecordingSpec(SpecModel):
             ),
             Rule(
                 f"!has(self.backup) || {_differs('vendor', absent='S3')} || {_differs('bucket')} || "
-                f"{_differs('endpoint')} || {_differs('prefix')} || {_differs('directory', '.claimName')} || "
-                f"{_differs('ref', '.name')}",
+                f"{_differs('endpoint', SAME_ENDPOINT)} || {_differs('prefix')} || "
+                f"{_differs('directory', '.claimName')} || {_differs('ref', '.name')}",
                 "must be another place than `storage`",
                 lambda spec: spec.backup is None or not spec.backup.is_same_place(spec.storage),
                 field=".backup",

@@ -322,8 +322,17 @@ class Storage(Store):
 
     def is_same_place(self, other: Storage) -> bool:
         """Whether both have their files under the same keys of the same bucket, or names of the same directory."""
-        names = ("effective_vendor", "endpoint", "bucket", "directory", "prefix", "ref")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        names = ("effective_vendor", "bucket", "directory", "prefix", "ref")
+        same = all(getattr(self, name) == getattr(other, name) for name in names)
+        return same and _bare(self.endpoint) == _bare(other.endpoint)
+
+
+SAME_ENDPOINT: Final = ".lowerAscii().replace('/', '')"
+"""In CEL, what two URLs of the same server have in common, as `_bare` has it."""
+
+
+def _bare(endpoint: str | None) -> str:
+    return (endpoint or "").lower().replace("/", "")
 
 
 class BackupStorage(Storage):

@@ -126,9 +126,11 @@ def _with_snapshot(
     status = parts.replaced(status, counted)
     durable = optional_time(snapshot.last_durable_slice_time)
     newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
-    # An old part that still uploads has no participants; who is there is told by the part that captures.
+    # An old part that still uploads has no participants; who is there is told by the part that captures. A process that
+    # only delivers what another left knows nobody.
     people = {}
-    if part.number == status.parts[-1].number and part.state not in parts.RESCUED:
+    knows = bool(snapshot.participants) or parts.captures(part)
+    if part.number == status.parts[-1].number and part.state not in parts.RESCUED and knows:
         people = {
             "participants": tuple({one.uid: _participant_of(one) for one in snapshot.participants}.values()),
             "participant_count": snapshot.participant_count,

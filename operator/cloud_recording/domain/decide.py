@@ -144,7 +144,8 @@ def _proceed(state: ObservedState, step: Proceed) -> Decision:
 
 def _summarized(state: ObservedState, *, blocked_by: ReadyReason | None) -> CloudRecordingStatus:
     recording, status = state.recording, state.status
-    blocked_by = blocked_by or denied_storage_change(recording, status, state.settings)
+    if blocked_by is None and not state.stopping:
+        blocked_by = denied_storage_change(recording, status, state.settings)
     listening = state.context.listening_since
     return summarized(recording, status, now=state.now, blocked_by=blocked_by, listening_since=listening)
 

@@ -7,7 +7,6 @@ import json
 from datetime import datetime
 
 from cloud_recording.api.channel import URL_SCHEMES
-from cloud_recording.api.host_patterns import is_listed
 from cloud_recording.api.recording import CloudRecording, DesiredRecordingState
 from cloud_recording.api.recording_storage import AnyStorage
 from cloud_recording.api.settings import OperatorSettings
@@ -15,7 +14,8 @@ from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.api.storage import StoragePlace
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
-from cloud_recording.domain import names, parts, playlist_url
+from cloud_recording.domain import names, parts
+from cloud_recording.domain.admission import storage_denial
 from cloud_recording.domain.desired_state import desired_state, duration_left
 
 
@@ -74,9 +74,7 @@ def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSett
     place = part.storage.place if part.storage is not None else None
     if place is None or recording.spec.storage.is_unresolved:
         return None
-    if is_listed(playlist_url.host(recording.spec.storage), settings.allowed.endpoints):
-        return None
-    return place
+    return place if storage_denial(recording.spec, settings) is not None else None
 
 
 def _unnamed(storage: AnyStorage) -> AnyStorage:

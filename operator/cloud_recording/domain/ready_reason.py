@@ -27,6 +27,7 @@ from cloud_recording.api.status import (
 from cloud_recording.domain import parts, rescue
 from cloud_recording.domain.conditions import ReadyReason, get
 from cloud_recording.domain.desired_state import desired_state, max_duration_message, stop_cause
+from cloud_recording.domain.restart_policy import EndRecording, follow_up
 
 FIRST_PROBE: Final = timedelta(seconds=15)
 """A container that began so recently may record before its pod is seen to be ready: its own report is newer."""
@@ -109,7 +110,8 @@ def _of_newest_part(  # noqa: C901, PLR0911, PLR0912 - one way out for each stat
         case (
             PartState.UPLOADING | PartState.AWAITING_RESCUE | PartState.RESCUING | PartState.CONCLUDED | PartState.LOST
         ):
-            return _between_parts(status, part, stopping=stopping, now=now)
+            ending = stopping or isinstance(follow_up(recording, status, part, now=now), EndRecording)
+            return _between_parts(status, part, ending=ending, now=now)
         case _:
             message = f"part {part.number} is '{part.state}', which this release of the operator does not know"
             return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=message)
@@ -204,18 +206,19 @@ def _paused(part: Part, *, asked: bool) -> ReadyReason:
     return ReadyReason(reason=Reason.WORK_VOLUME_FULL, message=message)
 
 
-def _between_parts(status: CloudRecordingStatus, part: Part, *, stopping: bool, now: datetime) -> ReadyReason:
+def _between_parts(status: CloudRecordingStatus, part: Part, *, ending: bool, now: datetime) -> ReadyReason:
+    """What is said of a part that captures no more: what it waits for where the recording is `ending`."""
     overdue = rescue.overdue_at(status)
-    if stopping and overdue is not None and not (status.slices and status.slices.pending):
+    if ending and overdue is not None and not (status.slices and status.slices.pending):
         reason = Reason.BACKED_UP if now < overdue else Reason.BACKUP_OVERDUE
         return ReadyReason(reason=reason, message=pending_message(status))
-    if stopping and any(one.state in parts.RESCUED for one in status.parts):
+    if ending and any(one.state in parts.RESCUED for one in status.parts):
         return ReadyReason(reason=Reason.RESCUING, message=pending_message(status))
-    if stopping or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
-        return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status))
     if part.reason is not None and reason_facts(part.reason).nobody_there:
         reason = Reason.UPLOADING if part.slices.pending else Reason.STOPPING
         return ReadyReason(reason=reason, message=part.message or "")
+    if ending or (part.error_code is None and part.reason is None and part.state is PartState.UPLOADING):
+        return ReadyReason(reason=Reason.UPLOADING, message=pending_message(status))
     return ReadyReason(reason=Reason.RESTARTING, message=parts.why_over(part))
 
 

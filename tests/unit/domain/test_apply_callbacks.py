@@ -326,6 +326,17 @@ def test_a_concluded_part_hears_no_more() -> None:
     assert apply_callbacks(status, number=0, callbacks=[a_callback("RecordingStarted", 3)], received_at=NOW) == status
 
 
+def test_who_was_there_is_known_still_when_another_process_delivers_the_rest() -> None:
+    """Promise: a recorder that died after the stop takes nobody with it; its successor has files and no people."""
+    alice = {"uid": 11, "state": "Left", "name": "alice"}
+    status = folded(
+        a_callback("RecordingStarted", snapshot=a_snapshot(participants=[alice], participantCount=1)),
+        a_callback("RecordingStopped", 2),
+        a_callback("Snapshot", 3, snapshot=a_snapshot(state="Uploading")),
+    )
+    assert [one.name for one in status.participants] == ["alice"]
+
+
 def test_files_that_go_to_another_place_are_of_the_same_storage_still() -> None:
     """Promise: who is to mend it is sent to the RecordingStorage, which has the fields that the recording has not."""
     known = a_part(state=PartState.RECORDING, storage=PartStorage(storage_name="films"))

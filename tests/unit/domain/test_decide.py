@@ -664,6 +664,18 @@ def test_failures_in_a_row_are_tried_more_and_more_rarely() -> None:
     assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
+@pytest.mark.parametrize(
+    ("restart", "reason"), [({"policy": "Never"}, Reason.UPLOADING), ({"policy": "OnFailure"}, Reason.RESTARTING)]
+)
+def test_a_part_that_none_follows_is_said_to_upload_and_no_other_to_start(
+    restart: dict[str, Any], reason: Reason
+) -> None:
+    waits = {**FAILED, "reason": Reason.RECORDER_FAILED, "slices": Amounts(written=4, uploaded=1, pending=3)}
+    recording = a_recording().spec(restart=restart).parts(a_part(**waits)).build()
+    decision = decide(recording, pods(a_pod().running()), now=after(70), context=context())
+    assert gist(decision).reason is reason
+
+
 def test_parts_beyond_the_list_are_kept_as_totals() -> None:
     status = CloudRecordingStatus()
     for number in range(25):

@@ -175,7 +175,10 @@ def _after_callback(state: State, callback: CallbackStored, now: Moment) -> Stat
         awaited[Awaited.RELEASE] = now.monotonic
     facts = _facts_after(state, callback, now)
     # A process that died told its last account of itself here and nowhere else.
-    facts = replace(facts, read_up_to=callback.sequence, snapshot=callback.snapshot or facts.snapshot)
+    snapshot = callback.snapshot or facts.snapshot
+    if callback.snapshot is not None and state.mode is Mode.RESCUE:
+        snapshot = _with_files_of(facts.snapshot, callback.snapshot)
+    facts = replace(facts, read_up_to=callback.sequence, snapshot=snapshot)
     backed_up_at = now.monotonic if comes_home else state.backed_up_at
     return replace(state, awaited=awaited, facts=facts, backed_up_at=backed_up_at)
 
