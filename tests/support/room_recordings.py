@@ -75,6 +75,10 @@ class Film:
             spectrum[np.abs(frequencies - tone) < 60] = 0
         return float(np.sqrt(np.mean(np.fft.irfft(spectrum) ** 2)))
 
+    def hears_last(self, tone: int) -> bool:
+        """Whether the tone is in the last second; the sound has no time of gaps."""
+        return media.hears(self._sound[-media.SAMPLE_RATE :], tone)
+
     def hears(self, at: float, *tones: int) -> list[bool]:
         begin = round(at * media.SAMPLE_RATE)
         return [media.hears(self._sound[begin : begin + media.SAMPLE_RATE], tone) for tone in tones]

@@ -77,6 +77,7 @@ impl RoomTrouble {
             DisconnectReason::RoomDeleted => Self::passing("the room was deleted"),
             DisconnectReason::RoomClosed => Self::passing("the room was closed, as nobody was in it"),
             DisconnectReason::ServerShutdown => Self::passing("the LiveKit server shuts down"),
+            DisconnectReason::UnknownReason => Self::interrupted(),
             other => Self::passing(format!("the connection to the LiveKit server broke ({})", other.as_str_name())),
         }
     }

@@ -329,6 +329,10 @@ impl<'a> Visit<'a> {
     }
 
     fn subscribe(&mut self) {
+        // What is asked for while the connection is being made again reaches nobody: it is asked once that is done.
+        if self.interrupted {
+            return;
+        }
         for offered in &mut self.offered {
             let track = Some(&offered.publication.track);
             let has = |seat: &Seat| seat.tracks.audio.as_ref() == track || seat.tracks.video.as_ref() == track;
@@ -346,7 +350,7 @@ impl<'a> Visit<'a> {
 
     /// Has no larger pictures sent than are shown, of those who send several sizes; where that changes, and only then.
     fn ask_for_sizes(&mut self) {
-        if self.attendance.video == VideoStream::Low {
+        if self.interrupted || self.attendance.video == VideoStream::Low {
             return;
         }
         for offered in self.offered.iter_mut().filter(|offered| offered.wanted && offered.publication.is_video) {
@@ -363,7 +367,11 @@ impl<'a> Visit<'a> {
 
     /// Says what each participant sends: tracks that are there, not muted, and not encrypted with what nobody here knows.
     fn announce(&mut self) {
-        self.announced = true;
+        self.announced = !self.interrupted;
+        // Who is in the room again before the recorder is, is not heard yet.
+        if self.interrupted {
+            return;
+        }
         let begun = self.attendance.intake.roster().first_due().is_some();
         let sent: BTreeMap<SeatKey, [Sent; 2]> =
             self.seats.iter().map(|(key, seat)| (key.clone(), self.sent(seat))).collect();
