@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
 
-from cloud_recording.api.recording_storage import RecordingStorage
+from cloud_recording.api.recording_storage import RecordingStorage, StorageRights
+from cloud_recording.api.status import Condition
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.recently_seen import RecentlySeen
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.storage_key import StorageKey
+from cloud_recording.domain.store_refs import ready_condition
 from cloud_recording.kube.errors import KubeError, NotFound
 from cloud_recording.kube.recordings import RecordingStorages
 
@@ -36,6 +39,16 @@ class UnreadableStorageError(Exception):
         super().__init__(self.message)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What recordings that name a RecordingStorage go by, as the watch told it last; None where it cannot be read."""
+
+    generation: int
+    leaving: bool
+    ready: Condition | None
+    rights: StorageRights | None
+
+
 class KnownStorages:
     """Reads and writes RecordingStorages, and remembers what came of it."""
 
@@ -48,7 +61,8 @@ class KnownStorages:
     ) -> None:
         """`freed` is told of one that a recording names no more."""
         self._storages = storages
-        self.users = StorageUsers(freed)
+        self.users = StorageUsers(lambda key: freed(key) if self._waits_for_users(key) else None)
+        self._told: dict[StorageKey, _Told | None] = {}
         self._known: RecentlySeen[StorageKey, RecordingStorage] = RecentlySeen(clock=clock, seconds=REMEMBERED_SECONDS)
 
     async def named(self, namespace: str, names: Iterable[str]) -> Mapping[str, RecordingStorage]:
@@ -65,21 +79,33 @@ class KnownStorages:
                 found[name] = storage
         return found
 
-    def seen(self, body: Json) -> None:
-        """Takes in what the watch told."""
+    def seen(self, body: Json) -> bool:
+        """Takes in what the watch told; whether anything is new to the recordings that name it.
+
+        Most that is told is when it was last tried, and thousands may name it.
+        """
         key = StorageKey.of_body(body)
         try:
-            self._known.seen(key, _version(body), parsed(body))
+            storage = parsed(body)
         except UnreadableStorageError:
             self._known.forget(key)
+            told = None
+        else:
+            self._known.seen(key, _version(body), storage)
+            told = _told(storage)
+        is_new = key not in self._told or self._told[key] != told
+        self._told[key] = told
+        return is_new
 
     def forget(self, key: StorageKey) -> None:
         """It is gone."""
         self._known.forget(key)
+        self._told.pop(key, None)
 
     def forget_all(self) -> None:
         """Others may have written everything since."""
         self._known.forget_all()
+        self._told.clear()
 
     async def read(self, key: StorageKey) -> Json | None:
         """It as it is now; None where it is gone."""
@@ -97,6 +123,11 @@ class KnownStorages:
     async def set_finalizers(self, body: Json, finalizers: list[str]) -> Json:
         """Replaces the finalizers of `body`; raises Conflict when it changed since it was read."""
         return await self._written(body, self._storages.set_finalizers(body, finalizers))
+
+    def _waits_for_users(self, key: StorageKey) -> bool:
+        """Whether it may be let go of once nobody names it."""
+        told = self._told.get(key)
+        return told is None or told.leaving
 
     async def _read(self, key: StorageKey) -> RecordingStorage | None:
         body = await self.read(key)
@@ -139,6 +170,15 @@ class StorageUsers:
         return [
             key for key, names in self._names.items() if key.namespace == storage.namespace and storage.name in names
         ]
+
+
+def _told(storage: RecordingStorage) -> _Told:
+    return _Told(
+        generation=storage.metadata.generation,
+        leaving=storage.metadata.deletion_timestamp is not None,
+        ready=ready_condition(storage),
+        rights=storage.status.rights,
+    )
 
 
 def parsed(body: Json) -> RecordingStorage:

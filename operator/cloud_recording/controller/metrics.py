@@ -16,7 +16,7 @@ SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 1.0, 2.
 WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Of the time before a pass: a stop is to be heard within 5 s, and ten thousand recordings take a minute at a start."""
 
-CAUSES = ("recording", "pod", "time", "retry", "start", "authority")
+CAUSES = ("recording", "pod", "storage", "time", "retry", "start", "authority")
 ANSWERS = ("200", "400", "401", "403", "410", "503")
 """What recorders are mostly told."""
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -312,9 +312,9 @@ class Operator:
                 known.storages.forget(seen.key)
                 queue.forget(seen.key)
             else:
-                known.storages.seen(seen.body)
                 queue.add(seen.key, cause="storage")
-            queue.add_all(known.storages.users.of(seen.key), cause="storage")
+            if seen.body is None or known.storages.seen(seen.body):
+                queue.add_all(known.storages.users.of(seen.key), cause="storage")
 
         def probe_seen(seen: SeenProbe) -> None:
             queue.add(seen.storage, cause="pod")
