@@ -11,9 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cloud_recording.common.ending_signals import ENDING_SIGNALS
 from cloud_recording.common.exit_status import EXIT_INVALID, EXIT_OK
-
-ENDING_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class SubCommand(NamedTuple):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_recording.cli import ENDING_SIGNALS, SUB_COMMANDS, main
+from cloud_recording.cli import SUB_COMMANDS, main
+from cloud_recording.common.ending_signals import ENDING_SIGNALS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -324,8 +324,11 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         ),
         remedy_of_directory=_until(_LET_WRITE),
         remedy_of_storage=_of_storage(
-            "Let the key put objects (`s3:PutObject`) under `spec.prefix`, or put another key into the Secret that "
-            f"`spec.credentials.secretRef` names. In a directory: {_LET_WRITE[0].lower()}{_LET_WRITE[1:]}"
+            _either(
+                "Let the key put objects (`s3:PutObject`) under `spec.prefix`, or put another key into the Secret that "
+                "`spec.credentials.secretRef` names",
+                _LET_WRITE,
+            )
         ),
     ),
     Reason.INVALID_ACCESS_KEY: _wrong_key("The server does not know the access key.", "Correct the access key"),
@@ -392,8 +395,10 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         ),
         remedy_of_directory=_until("Check the disk of the claim's volume, or the network that it is on"),
         remedy_of_storage=_of_storage(
-            "Mend the network, or ask who runs the server. In a directory: check the disk of the claim's volume, or "
-            "the network that it is on"
+            _either(
+                "Mend the network, or ask who runs the server",
+                "Check the disk of the claim's volume, or the network that it is on",
+            )
         ),
     ),
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(

@@ -14,7 +14,7 @@ from cloud_recording.api.status import Condition, ConditionStatus
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.known_storages import KnownStorages, parsed
 from cloud_recording.controller.storage_key import StorageKey
-from cloud_recording.domain import names
+from cloud_recording.domain import conditions, names
 from cloud_recording.domain.decide_storage import (
     CreateProbe,
     DeleteProbe,
@@ -147,7 +147,7 @@ class StorageReconciler:
         written = await self._storages.write_status(
             body, after.model_dump(mode="json", by_alias=True, exclude_none=True)
         )
-        ready, known = _ready(after), _ready(before)
+        ready, known = (conditions.get(status, ConditionType.READY) for status in (after, before))
         if ready is not None and (known is None or (ready.status, ready.reason) != (known.status, known.reason)):
             await self._tell(written, ready)
         return written
@@ -160,10 +160,6 @@ class StorageReconciler:
         await self._events.record(
             body, EventNote(warning=warning, reason=ready.reason.value, action="Probe", note=note)
         )
-
-
-def _ready(status: RecordingStorageStatus) -> Condition | None:
-    return next((one for one in status.conditions if one.type is ConditionType.READY), None)
 
 
 def _over(body: Json) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from cloud_recording.api.host_patterns import is_listed
-from cloud_recording.api.needed_secrets import keys_of_storage, needed_keys
+from cloud_recording.api.needed_secrets import NeededKey, keys_of_storage, needed_keys
 from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
@@ -98,14 +98,16 @@ def _stores_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Itera
 def _storage_denials(spec: CloudRecordingSpec, allowed: AllowedSettings) -> Iterator[str]:
     """Without these, whoever may make recordings could have any Secret of the namespace sent to a server of theirs."""
     yield from _store_denials("spec.storage", spec.storage, allowed)
-    for name in sorted({needed.ref.name for needed in needed_keys(spec)}):
-        if not _matches(name, allowed.secrets):
-            yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
+    yield from _secret_denials(needed_keys(spec), allowed)
 
 
 def _shared_denials(storage: Storage, allowed: AllowedSettings) -> Iterator[str]:
     yield from _store_denials("spec", storage, allowed)
-    for name in sorted({needed.ref.name for needed in keys_of_storage(storage, "spec")}):
+    yield from _secret_denials(keys_of_storage(storage, "spec"), allowed)
+
+
+def _secret_denials(needed: Iterable[NeededKey], allowed: AllowedSettings) -> Iterator[str]:
+    for name in sorted({one.ref.name for one in needed}):
         if not _matches(name, allowed.secrets):
             yield f"`spec` must not name the Secret '{name}': the administrator does not allow it"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cloud_recording.api.reasons import ConditionType, Reason
+from cloud_recording.api.recording_storage import RecordingStorageStatus
 from cloud_recording.api.status import CloudRecordingStatus, Condition, ConditionStatus
 
 _ORDER = {kind: position for position, kind in enumerate(ConditionType)}
@@ -20,7 +21,7 @@ class ReadyReason:
     message: str = ""
 
 
-def get(status: CloudRecordingStatus, kind: ConditionType) -> Condition | None:
+def get(status: CloudRecordingStatus | RecordingStorageStatus, kind: ConditionType) -> Condition | None:
     """The condition of this type, if there is one."""
     return next((condition for condition in status.conditions if condition.type is kind), None)
 

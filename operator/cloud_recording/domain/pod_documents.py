@@ -12,7 +12,7 @@ from cloud_recording.api.recording_storage import AnyStorage
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.api.storage import StoragePlace
-from cloud_recording.api.storage_place import at_place
+from cloud_recording.api.storage_place import at_place, place_of
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
 from cloud_recording.domain import names, parts
 from cloud_recording.domain.admission import storage_denial
@@ -72,7 +72,8 @@ def desired_state_document(
 def _refused_place(recording: CloudRecording, part: Part, settings: OperatorSettings) -> StoragePlace | None:
     """Where the part's files go on going, as the administrator does not allow where the spec wants them now."""
     place = part.storage.place if part.storage is not None else None
-    if place is None or recording.spec.storage.is_unresolved:
+    storage = recording.spec.storage
+    if place is None or storage.is_unresolved or place == place_of(storage):
         return None
     return place if storage_denial(recording.spec, settings) is not None else None
 

@@ -13,7 +13,7 @@ from cloud_recording.api.status import CloudRecordingStatus, Condition, Conditio
 from cloud_recording.api.storage import Storage
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.common.json_types import Json
-from cloud_recording.domain import parts
+from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.conditions import ReadyReason
 
 
@@ -33,20 +33,17 @@ def names_in(body: Json) -> frozenset[str]:
     return frozenset(ref["name"] for ref in refs if isinstance(ref, dict) and isinstance(ref.get("name"), str))
 
 
-def named_storages(spec: CloudRecordingSpec) -> frozenset[str]:
-    """The RecordingStorages that a spec refers to, by name."""
-    return frozenset(name for _, name in _references(spec))
-
-
 def resolved(recording: CloudRecording, storages: Mapping[str, RecordingStorage]) -> Resolved:
     """The recording with what these RecordingStorages have in place of their names."""
     spec = recording.spec
-    if not named_storages(spec):
+    references = tuple(_references(spec))
+    if not references:
         return Resolved(recording=recording, waits=None)
     storage = _followed(_written_out(spec.storage, storages), spec.storage, recording.status, storages)
     backup = spec.backup and _written_out(spec.backup, storages)
-    why = _wait if parts.newest(recording.status) is None else _wait_of_begun
-    waits = next(filter(None, (why(field, name, storages.get(name)) for field, name in _references(spec))), None)
+    begun = parts.newest(recording.status) is not None
+    each = (_wait(field, name, storages.get(name), begun=begun) for field, name in references)
+    waits = next(filter(None, each), None)
     if waits is None and backup is not None and _unnamed(backup).is_same_place(_unnamed(storage)):
         message = "`spec.backup` must be another place than `spec.storage`, whatever names them"
         waits = ReadyReason(reason=Reason.INVALID_SPEC, message=message)
@@ -56,7 +53,7 @@ def resolved(recording: CloudRecording, storages: Mapping[str, RecordingStorage]
 
 def ready_condition(storage: RecordingStorage) -> Condition | None:
     """What is said of a RecordingStorage, of its newest generation."""
-    found = next((one for one in storage.status.conditions if one.type is ConditionType.READY), None)
+    found = conditions.get(storage.status, ConditionType.READY)
     return found if found is not None and found.observed_generation >= storage.metadata.generation else None
 
 
@@ -93,11 +90,11 @@ def _is_ready(storage: RecordingStorage) -> bool:
     return condition is not None and condition.status is ConditionStatus.TRUE
 
 
-def _wait_of_begun(field: str, name: str, storage: RecordingStorage | None) -> ReadyReason | None:
-    """Why a recording that has begun cannot go on in another part.
+def _wait(field: str, name: str, storage: RecordingStorage | None, *, begun: bool) -> ReadyReason | None:
+    """Why the recording cannot begin with this one yet, or, where it has begun, not go on in another part.
 
-    A store that refuses is no reason, as what is recorded meanwhile waits on the work volume, nor is one that is to be
-    deleted, which its recordings hold.
+    Then a store that refuses is no reason, as what is recorded meanwhile waits on the work volume, nor is one that is
+    to be deleted, which its recordings hold.
     """
     named = f"RecordingStorage '{name}', which `{field}` names,"
     if storage is None:
@@ -106,27 +103,19 @@ def _wait_of_begun(field: str, name: str, storage: RecordingStorage | None) -> R
     condition = ready_condition(storage)
     if condition is None or condition.reason is Reason.PROBING:
         return ReadyReason(reason=Reason.PENDING, message=f"{named} is being tried")
-    return None
+    unfit = None if begun else _unfit(field, storage, condition)
+    return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=f"{named} {unfit}") if unfit is not None else None
 
 
-def _wait(field: str, name: str, storage: RecordingStorage | None) -> ReadyReason | None:
-    """Why the recording cannot begin with this one yet."""
-    waits = _wait_of_begun(field, name, storage)
-    if storage is None or waits is not None:
-        return waits
-    named = f"RecordingStorage '{name}', which `{field}` names,"
+def _unfit(field: str, storage: RecordingStorage, condition: Condition) -> str | None:
+    """What keeps a recording from beginning with this one, that was tried."""
     if storage.metadata.deletion_timestamp is not None:
-        return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=f"{named} is being deleted")
-    condition = ready_condition(storage)
-    if condition is None:
-        return ReadyReason(reason=Reason.PENDING, message=f"{named} is being tried")
+        return "is being deleted"
     if condition.status is not ConditionStatus.TRUE:
-        message = f"{named} is not ready ({condition.reason}): {condition.message}"
-        return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=message)
+        return f"is not ready ({condition.reason}): {condition.message}"
     rights = storage.status.rights
-    if field == "spec.backup.ref" and rights is not None and rights.get is Right.REFUSED:
-        of_bucket = "has a key that may not get objects, which a backup's must: let it (`s3:GetObject`)"
-        of_directory = "has files that the recorder's user may not read, as it must a backup's: let it"
-        message = f"{named} {of_bucket if storage.spec.directory is None else of_directory}"
-        return ReadyReason(reason=Reason.WAITING_FOR_STORAGE, message=message)
-    return None
+    if field != "spec.backup.ref" or rights is None or rights.get is not Right.REFUSED:
+        return None
+    if storage.spec.directory is None:
+        return "has a key that may not get objects, which a backup's must: let it (`s3:GetObject`)"
+    return "has files that the recorder's user may not read, as it must a backup's: let it"

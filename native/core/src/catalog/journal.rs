@@ -27,11 +27,17 @@ pub struct Journal {
     length: u64,
 }
 
+/// Its name.
+#[must_use]
+pub fn file(file_prefix: &str) -> String {
+    format!("{file_prefix}{FILE}")
+}
+
 impl Journal {
     /// The journal of the directory, both made if need be, with the facts it holds. A line that a dying process left
     /// unfinished was never acted upon, and is cut off.
     pub fn open(directory: &Path, file_prefix: &str) -> Result<(Self, Vec<Record>), Error> {
-        let path = directory.join(format!("{file_prefix}{FILE}"));
+        let path = directory.join(file(file_prefix));
         let failed = |error: std::io::Error| unusable(directory, &error);
         create_directories(directory).map_err(failed)?;
         let file =
@@ -55,7 +61,7 @@ impl Journal {
     /// The first fact, without taking the journal: it may be in use.
     #[must_use]
     pub fn first(directory: &Path, file_prefix: &str) -> Option<Record> {
-        let file = File::open(directory.join(format!("{file_prefix}{FILE}"))).ok()?;
+        let file = File::open(directory.join(file(file_prefix))).ok()?;
         let mut line = Vec::new();
         BufReader::new(file).read_until(b'\n', &mut line).ok()?;
         line.pop().filter(|last| *last == b'\n')?;

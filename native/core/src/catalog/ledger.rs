@@ -118,6 +118,12 @@ impl Complete {
         i64::try_from(self.ticks / TICKS_PER_MILLISECOND).unwrap_or(i64::MAX)
     }
 
+    /// In some store.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.delivered || self.backed_up
+    }
+
     /// In the backup store only.
     #[must_use]
     pub fn is_away(&self) -> bool {
@@ -337,7 +343,7 @@ impl Ledger {
     pub fn is_stored(&self, file: &str) -> bool {
         let slice = self.slices.iter().rev().find(|slice| slice.file == file).and_then(Slice::complete);
         let damaged = || self.damaged.iter().find(|damaged| damaged.aside == file).map(|damaged| &damaged.found);
-        slice.or_else(damaged).is_some_and(|complete| complete.delivered || complete.backed_up)
+        slice.or_else(damaged).is_some_and(Complete::is_stored)
     }
 
     /// The MP4, if one was asked for.
@@ -369,7 +375,7 @@ impl Ledger {
     /// How much media waits on the work volume alone.
     #[must_use]
     pub fn pending_milliseconds(&self) -> i64 {
-        let waits = |complete: &&Complete| !complete.delivered && !complete.backed_up;
+        let waits = |complete: &&Complete| !complete.is_stored();
         self.slices.iter().filter_map(Slice::complete).filter(waits).map(Complete::milliseconds).sum()
     }
 
@@ -386,8 +392,7 @@ impl Ledger {
 
     /// The slices in the backup store, up to the first that is in no store yet: what the playlist there may list.
     pub fn backed_up(&self) -> impl Iterator<Item = (&Slice, &Complete)> {
-        let stored = |complete: &Complete| complete.delivered || complete.backed_up;
-        let complete = self.slices.iter().take_while(move |slice| slice.is_settled(stored));
+        let complete = self.slices.iter().take_while(|slice| slice.is_settled(Complete::is_stored));
         complete.filter_map(|slice| Some((slice, slice.complete()?))).filter(|(_, complete)| complete.backed_up)
     }
 

@@ -22,7 +22,7 @@ const FETCHED: &str = "fetched";
 
 /// The journal's text with one more fact. A line that is just being written is left out.
 pub fn text(directory: &Path, file_prefix: &str, last: &Record) -> std::io::Result<Vec<u8>> {
-    let mut text = std::fs::read(directory.join(format!("{file_prefix}{}", journal::FILE)))?;
+    let mut text = std::fs::read(directory.join(journal::file(file_prefix)))?;
     text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
     text.extend_from_slice(Journal::line(last)?.as_bytes());
     Ok(text)
@@ -31,7 +31,7 @@ pub fn text(directory: &Path, file_prefix: &str, last: &Record) -> std::io::Resu
 /// Has the directory hold what the backup store knows of the recording that the document names, if it asks for that and
 /// nothing of the recording is here. The journal is in its place only once it has been looked at.
 pub async fn restore(document: &Document, directory: &Path, backup: &BackupStore) -> Result<(), Error> {
-    let file = format!("{}{}", document.file_prefix, journal::FILE);
+    let file = journal::file(&document.file_prefix);
     if !document.from_backup || directory.join(&file).exists() {
         return Ok(());
     }

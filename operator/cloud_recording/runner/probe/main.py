@@ -19,6 +19,7 @@ from cloud_recording.common.exit_status import EXIT_FAILED, EXIT_OK
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
 from cloud_recording.runner.faults import ProcessFault
+from cloud_recording.runner.pod_arguments import add_pod_arguments
 from cloud_recording.runner.probe.store_probe import ProbePod, probe
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.mounts import Mounts
@@ -31,14 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="cloud-recording probe",
         description="Tries whether a RecordingStorage takes files. Runs in a pod that the operator makes for it.",
     )
-    parser.add_argument("--pod-directory", type=Path, default=Path("/etc/cloud-recording/pod"))
-    parser.add_argument("--secrets-directory", type=Path, default=Path("/etc/cloud-recording/secrets"))
-    parser.add_argument(
-        "--work-directory",
-        type=Path,
-        default=Path(os.environ.get("CLOUD_RECORDING_WORK_DIR", "/var/lib/cloud-recording")),
-    )
-    parser.add_argument("--termination-message", type=Path, default=Path("/dev/termination-log"))
+    add_pod_arguments(parser)
     return parser
 
 

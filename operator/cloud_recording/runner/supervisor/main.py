@@ -16,13 +16,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from cloud_recording import __version__
+from cloud_recording.common.ending_signals import ENDING_SIGNALS
 from cloud_recording.common.exit_status import EXIT_FAILED, EXIT_OK
 from cloud_recording.common.json_logging import Redactor
 from cloud_recording.runner import process_log
 from cloud_recording.runner.faults import ProcessFault
+from cloud_recording.runner.pod_arguments import add_pod_arguments
 from cloud_recording.runner.supervisor.mounts import Mounts
 from cloud_recording.runner.supervisor.operator_receiver import OperatorAddress, OperatorReceiver
 from cloud_recording.runner.supervisor.outbox_recovery import recovered_supervisor
@@ -33,23 +34,14 @@ from cloud_recording.runner.supervisor.supervisor import PodContext
 
 logger = logging.getLogger(__name__)
 
-_ENDING_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cloud-recording runner",
         description="Records one part of a CloudRecording and reports to the operator. Runs in a recording's pod.",
     )
-    parser.add_argument("--pod-directory", type=Path, default=Path("/etc/cloud-recording/pod"))
-    parser.add_argument("--secrets-directory", type=Path, default=Path("/etc/cloud-recording/secrets"))
+    add_pod_arguments(parser)
     parser.add_argument("--token", type=Path, default=Path("/var/run/secrets/cloudrecording.dev/token"))
-    parser.add_argument(
-        "--work-directory",
-        type=Path,
-        default=Path(os.environ.get("CLOUD_RECORDING_WORK_DIR", "/var/lib/cloud-recording")),
-    )
-    parser.add_argument("--termination-message", type=Path, default=Path("/dev/termination-log"))
     parser.add_argument("--host", default=None, help="address of the probes; every address if left out")
     parser.add_argument("--port", type=int, default=8080, help="port of the probes; 0 takes a free one")
     parser.add_argument("--pod-uid", default=os.environ.get("POD_UID"), help="the pod's UID; POD_UID if left out")
@@ -76,9 +68,9 @@ async def _supervise(options: argparse.Namespace, redactor: Redactor) -> None:
     supervisor = recovered_supervisor(pod, receiver=OperatorReceiver(address), redactor=redactor)
     probes = ProbeServer(supervisor.probe_state)
     loop = asyncio.get_running_loop()
-    for number in _ENDING_SIGNALS:
+    for number in ENDING_SIGNALS:
         loop.add_signal_handler(number, supervisor.terminate)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     adopt_orphans(lambda: supervisor.child_pid)
     port = await probes.start(host=options.host, port=options.port)
     logger.info("supervising", extra={"probes": port, "version": __version__})
@@ -95,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("the pod's UID is needed: set POD_UID or --pod-uid")
     # Process 1 loses a signal that it has no handler for, and the kubelet sends but one: it waits for the handler. The
     # image's entry point has it wait from the first instruction on, as the imports take a second.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     redactor = Redactor()
     process_log.set_up(process="supervisor", redactor=redactor)
     redactor.learn([options.token])

@@ -6,6 +6,9 @@ use crate::capture::clock::{Nanos, MILLISECOND, SECOND};
 /// What a buffer against the network's jitter can be believed to hold.
 pub const MOST_HELD: Nanos = 300 * MILLISECOND;
 
+/// What is held as long as the network is quiet, which counts before anything is known.
+pub const USUAL: Nanos = 30 * MILLISECOND;
+
 /// Further off, what was taken to be held is plainly wrong.
 const JUMP: Nanos = 150 * MILLISECOND;
 
@@ -35,12 +38,13 @@ pub struct HeldBack {
     known: bool,
 }
 
-impl HeldBack {
-    /// `usual` is what counts before anything is known.
-    pub fn new(usual: Nanos) -> Self {
-        Self { held: usual, known: false }
+impl Default for HeldBack {
+    fn default() -> Self {
+        Self { held: USUAL, known: false }
     }
+}
 
+impl HeldBack {
     pub fn get(&self) -> Nanos {
         self.held
     }
@@ -58,7 +62,7 @@ mod tests {
 
     /// What is taken to be held back when so many milliseconds were, second after second.
     fn taken(found: impl IntoIterator<Item = Nanos>) -> Vec<Nanos> {
-        let mut held = HeldBack::new(40 * MILLISECOND);
+        let mut held = HeldBack::default();
         let second = |found: Nanos| {
             held.note(found * MILLISECOND);
             held.get() / MILLISECOND

@@ -8,24 +8,15 @@
 //! where the network was slower than it had thought.
 
 use super::held_back::{HeldBack, Lately};
-use crate::capture::clock::{Nanos, MILLISECOND};
+use crate::capture::clock::Nanos;
 
-/// What the library's buffer holds, and a screen takes, as long as the network is quiet.
-const USUAL: Nanos = 30 * MILLISECOND;
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PictureClock {
     held: HeldBack,
     waited: Lately,
     decoded: Lately,
     /// By how much the pictures since the last figures came before their time, in sum, and how many they were.
     early: (Nanos, Nanos),
-}
-
-impl Default for PictureClock {
-    fn default() -> Self {
-        Self { held: HeldBack::new(USUAL), waited: Lately::default(), decoded: Lately::default(), early: (0, 0) }
-    }
 }
 
 impl PictureClock {
@@ -50,6 +41,8 @@ impl PictureClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::clock::MILLISECOND;
+    use crate::capture::room::held_back::USUAL;
 
     /// By how many milliseconds the picture was sent before it is to be shown, when one of before that was held back and
     /// decoded for so long came so long before its time.

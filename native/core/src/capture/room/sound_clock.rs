@@ -12,9 +12,6 @@ use crate::capture::clock::{Nanos, MILLISECOND, SECOND};
 /// How much sound is sent at once: it comes when the last of it was spoken.
 const PACKET: Nanos = 20 * MILLISECOND;
 
-/// What the library's buffer holds as long as the network is quiet.
-const USUAL: Nanos = 30 * MILLISECOND;
-
 /// Further from its line, sound begins anew.
 const JUMP: Nanos = 150 * MILLISECOND;
 
@@ -24,7 +21,7 @@ const WINDOW: Nanos = 2 * SECOND;
 /// How far the line moves at a time.
 const STEP: Nanos = 5 * MILLISECOND;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SoundClock {
     /// When the next block is expected to come.
     next: Option<Nanos>,
@@ -32,12 +29,6 @@ pub struct SoundClock {
     earliest: Option<(Nanos, Nanos)>,
     held: HeldBack,
     waited: Lately,
-}
-
-impl Default for SoundClock {
-    fn default() -> Self {
-        Self { next: None, earliest: None, held: HeldBack::new(USUAL), waited: Lately::default() }
-    }
 }
 
 impl SoundClock {
@@ -71,6 +62,7 @@ impl SoundClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::room::held_back::USUAL;
 
     const BLOCK: Nanos = 10 * MILLISECOND;
 

@@ -42,12 +42,11 @@ pub fn behind_the_bucket(ledger: &Ledger) -> Vec<CompleteSlice> {
     beyond(ledger, MOST_AT_ONCE)
 }
 
-fn beyond(ledger: &Ledger, others: usize) -> Vec<CompleteSlice> {
-    let mut others = others;
+fn beyond(ledger: &Ledger, mut others: usize) -> Vec<CompleteSlice> {
     some(ledger, MOST_AT_ONCE, |_, complete| {
         let is_others = !complete.delivered && others > 0;
         others -= usize::from(is_others);
-        !complete.delivered && !complete.backed_up && !is_others
+        !complete.is_stored() && !is_others
     })
 }
 
