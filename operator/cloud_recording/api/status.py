@@ -141,6 +141,10 @@ class Pause(KeptModel):
         "recorder is in its room again."
     )
     start_time: Time = Field(description="Since when.")
+    milliseconds: Count | None = Field(
+        default=None,
+        description="How long it had lasted when the part was last heard of; it is no gap of the part's until it ends.",
+    )
 
 
 class Playlist(KeptModel):

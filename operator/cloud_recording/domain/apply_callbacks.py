@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from cloud_recording.api.base import LIST_TAIL
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import RECORDER_CAUSES, Reason
 from cloud_recording.api.status import (
@@ -104,21 +103,19 @@ def _with_snapshot(
     status: CloudRecordingStatus, part: Part, snapshot: Snapshot, *, time: datetime
 ) -> CloudRecordingStatus:
     """The status with the engine's account of the part in place of the one before."""
-    pause = _pause_of(snapshot) if part.state not in parts.OVER else None
-    running = max(0, round((time - pause.start_time).total_seconds() * 1000)) if pause else 0
     counted = parts.changed(
         part,
         playlist=snapshot.playlist or part.playlist,
         slices=snapshot.slices,
         bytes=snapshot.bytes,
         recorded_milliseconds=snapshot.recorded_milliseconds,
-        gap_milliseconds=snapshot.gap_milliseconds + running,
+        gap_milliseconds=snapshot.gap_milliseconds,
         pending_milliseconds=snapshot.pending_milliseconds,
         volume_free_bytes=snapshot.volume_free_bytes,
-        gap_count=snapshot.gap_count + (1 if pause else 0),
+        gap_count=snapshot.gap_count,
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         in_channel=snapshot.in_channel,
-        pause=pause,
+        pause=_pause_of(snapshot, time=time) if parts.captures(part) else None,
         storage=observed_storage(part, snapshot.storage),
         **parts.mp4_of(part, snapshot.mp4),
         engine_extended=True,
@@ -135,20 +132,17 @@ def _with_snapshot(
             "participants": tuple({one.uid: _participant_of(one) for one in snapshot.participants}.values()),
             "participant_count": snapshot.participant_count,
         }
-    lasting = (Gap(start_time=pause.start_time, reason=pause.reason),) if pause else ()
-    gaps = _merged_gaps(status.gaps, (*map(_gap_of, snapshot.gaps), *lasting))
+    gaps = totals.merged_gaps(status.gaps, map(_gap_of, snapshot.gaps))
     return status.model_copy(update={"last_durable_slice_time": newest, "gaps": gaps, **people})
 
 
-def _pause_of(snapshot: Snapshot) -> Pause | None:
+def _pause_of(snapshot: Snapshot, *, time: datetime) -> Pause | None:
     reported = snapshot.pause
-    return Pause(reason=reported.reason, start_time=time_of(reported.since)) if reported else None
-
-
-def _merged_gaps(known: tuple[Gap, ...], reported: tuple[Gap, ...]) -> tuple[Gap, ...]:
-    """The gaps in order; one that lasted is known no more once another account is reported."""
-    by_start = {gap.start_time: gap for gap in (*(one for one in known if one.stop_time is not None), *reported)}
-    return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-LIST_TAIL:]
+    if reported is None:
+        return None
+    since = time_of(reported.since)
+    lasted = max(0, round((time - since).total_seconds() * 1000))
+    return Pause(reason=reported.reason, start_time=since, milliseconds=lasted)
 
 
 def _gap_of(record: GapRecord) -> Gap:
@@ -315,7 +309,7 @@ def _with_gap_before(status: CloudRecordingStatus, part: Part, *, time: datetime
     if former is None or span is None:
         return status
     gap = Gap(start_time=span.start, stop_time=span.stop, reason=parts.why_over(former))
-    return status.model_copy(update={"gaps": _merged_gaps(status.gaps, (gap,))})
+    return status.model_copy(update={"gaps": totals.merged_gaps(status.gaps, (gap,))})
 
 
 def _stopped(part: Part, *, time: datetime) -> Part:

@@ -250,7 +250,7 @@ def over_at(part: Part, *, now: datetime) -> datetime:
 
 def elapsed(part: Part, *, now: datetime) -> timedelta:
     """How long after the recording's start the part stopped: its own count, which no clock that is set can change."""
-    counted = timedelta(milliseconds=part.recorded_milliseconds + part.gap_milliseconds)
+    counted = timedelta(milliseconds=part.recorded_milliseconds + not_recorded(part).milliseconds)
     if was_lost(part) and part.start_time is not None:
         # The last count that was heard is older than the loss.
         counted = max(counted, over_at(part, now=now) - max(part.start_time, part.create_time or part.start_time))
@@ -332,6 +332,21 @@ class Span:
     @property
     def milliseconds(self) -> int:
         return int((self.stop - self.start).total_seconds() * 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """How much a part has not recorded since it began to."""
+
+    milliseconds: int
+    count: int
+
+
+def not_recorded(part: Part) -> Gaps:
+    """The part's gaps, and the pause that lasts: one that its part's end cut off is time after the part."""
+    # An operator of an earlier release says nothing of how long it lasts, as it is among the part's gaps there.
+    running = part.pause.milliseconds if part.pause is not None else None
+    return Gaps(milliseconds=part.gap_milliseconds + (running or 0), count=part.gap_count + (running is not None))
 
 
 def between(former: Part, later: Part) -> Span | None:

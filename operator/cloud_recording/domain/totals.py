@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Part
+from collections.abc import Iterable
+
+from cloud_recording.api.base import LIST_TAIL
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, EarlierParts, Gap, Part
 from cloud_recording.domain import parts
 
 
@@ -17,7 +20,8 @@ def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
         slices, size = parts.added(slices, part.slices), parts.added(size, part.bytes)
     recorded = earlier.recorded_milliseconds + sum(part.recorded_milliseconds for part in status.parts)
     between = parts.gaps_between(status.parts)
-    gap = sum(part.gap_milliseconds for part in status.parts) + sum(span.milliseconds for span in between)
+    own = [parts.not_recorded(part) for part in status.parts]
+    gap = sum(gaps.milliseconds for gaps in own) + sum(span.milliseconds for span in between)
     starts = [part.start_time for part in status.parts if part.start_time is not None]
     return status.model_copy(
         update={
@@ -25,13 +29,21 @@ def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
             "bytes": size,
             "recorded_seconds": recorded // 1000,
             **_waiting(status),
+            "gaps": _gaps(status),
             "gap_seconds": (earlier.gap_milliseconds + gap) // 1000,
-            "gap_count": earlier.gap_count + sum(part.gap_count for part in status.parts) + len(between),
+            "gap_count": earlier.gap_count + sum(gaps.count for gaps in own) + len(between),
             "start_time": status.start_time or min(starts, default=None),
             "playlist": next((part.playlist for part in reversed(status.parts) if in_bucket(part)), status.playlist),
             "progress_percent": _percent(status, slices),
         }
     )
+
+
+def _gaps(status: CloudRecordingStatus) -> tuple[Gap, ...]:
+    """The newest gaps in order; without an end are those that a part is in now, and no others."""
+    ended = (gap for gap in status.gaps if gap.stop_time is not None)
+    lasting = (Gap(start_time=one.pause.start_time, reason=one.pause.reason) for one in status.parts if one.pause)
+    return merged_gaps(ended, lasting)
 
 
 def _waiting(status: CloudRecordingStatus) -> dict[str, int | None]:
@@ -44,6 +56,12 @@ def _waiting(status: CloudRecordingStatus) -> dict[str, int | None]:
         "volume_free_bytes": part.volume_free_bytes if records else None,
         "volume_lasts_seconds": parts.volume_lasts_seconds(part) if records else None,
     }
+
+
+def merged_gaps(known: Iterable[Gap], reported: Iterable[Gap]) -> tuple[Gap, ...]:
+    """The newest of the gaps, in order; of one that is told anew the newer account counts."""
+    by_start = {gap.start_time: gap for gap in (*known, *reported)}
+    return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-LIST_TAIL:]
 
 
 def somebody_joined(status: CloudRecordingStatus) -> bool:

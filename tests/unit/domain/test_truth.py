@@ -117,6 +117,69 @@ def test_a_full_work_volume_is_no_pause_that_somebody_asked_for() -> None:
     assert (after_it.gap_seconds, after_it.gap_count) == (35, 1)
 
 
+PAUSED = {"reason": "Paused", "since": milliseconds(after(10))}
+
+
+def _paused_since_ten(recording: CloudRecording, status: CloudRecordingStatus, *, at: int) -> CloudRecordingStatus:
+    """Its recorder began at once, paused after 10 s with all of them in the bucket, and was last heard of then."""
+    account = a_snapshot(
+        state="Paused",
+        pause=PAUSED,
+        recordedMilliseconds=10_000,
+        slices={"written": 1, "uploaded": 1},
+        lastDurableSliceTime=milliseconds(after(10)),
+    )
+    started = (RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    return told(recording, status, *started, a_callback("Snapshot", 3, at=after(at), snapshot=account), at=after(at))
+
+
+def test_the_pause_of_a_part_that_is_lost_is_time_between_parts_and_counted_once() -> None:
+    """The list said of the pause that it lasts, for ever, and `gapSeconds` had it both in the part and after it."""
+    recording = a_recording().build()
+    paused = _paused_since_ten(recording, begun(recording), at=40)
+    assert (paused.gaps, paused.gap_seconds, paused.gap_count) == (
+        (Gap(start_time=after(10), reason="Paused"),),
+        30,
+        1,
+    )
+    seen = paused.parts[0].model_copy(update={"pod_uid": "gone", "create_time": NOW, "running_time": NOW})
+    known = a_recording().status(paused.model_copy(update={"parts": (seen,)})).build()
+    lost = decide(known, {}, now=after(50), context=context()).status
+    assert (lost.gaps, lost.gap_seconds, lost.gap_count) == ((), 0, 0)
+    again = decide(a_recording().status(lost).build(), {}, now=after(70), context=context()).status
+    assert len(again.parts) == 2
+    again = told(recording, again, a_callback("RecordingStarted", at=after(80)), at=after(80))
+    (gap,) = again.gaps
+    assert (gap.start_time, gap.stop_time, again.gap_seconds, again.gap_count) == (after(10), after(80), 70, 1)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(("RecordingStopped", {}), id="stopped for it by its supervisor"),
+        pytest.param(("RecordingFatalError", {"code": 437, "message": "gone"}), id="failed"),
+    ],
+)
+def test_no_pause_outlives_the_recorder_that_paused(end: tuple[str, Any]) -> None:
+    """What a supervisor tells for a process that died has that one's last account beside it, in which it is paused."""
+    recording = a_recording().build()
+    status = _paused_since_ten(recording, begun(recording), at=40)
+    kind, fields = end
+    last = a_snapshot(state="Paused", pause=PAUSED, recordedMilliseconds=10_000)
+    status = told(recording, status, a_callback(kind, 4, at=after(60), snapshot=last, **fields), at=after(60))
+    status = told(recording, status, a_callback("RecorderExited", 5, at=after(70), restarts=1, snapshot=last))
+    assert (status.parts[0].pause, status.gaps, status.gap_seconds, status.gap_count) == (None, (), 0, 0)
+
+
+def test_no_rescue_has_the_pause_of_whom_it_rescues() -> None:
+    recording = a_recording().build()
+    part = a_part(state=PartState.RESCUING, lost=True, start_time=NOW, stop_time=after(10))
+    last = a_snapshot(state="Paused", pause=PAUSED, recordedMilliseconds=10_000)
+    status = a_recording().parts(part).build().status
+    status = told(recording, status, a_callback("UploaderFailure", at=after(90), code=439, message="no", snapshot=last))
+    assert (status.parts[0].pause, status.gaps, status.gap_seconds, status.gap_count) == (None, (), 0, 0)
+
+
 def test_a_disk_that_others_have_filled_is_told_as_the_nodes() -> None:
     pause = {"reason": "WorkVolumeFull", "since": milliseconds(after(10))}
     recording = a_recording().build()
