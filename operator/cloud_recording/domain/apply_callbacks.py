@@ -167,7 +167,7 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
     time = callback.time.astimezone(UTC).replace(microsecond=0)
     match callback:
         case RunnerStarted(engine_extended=extended):
-            return _with_state(status, parts.changed(part, engine_extended=extended), _after_runner_start(part))
+            return _runner_started(status, parts.changed(part, engine_extended=extended))
         case WaitingForSecret():
             return _waiting(status, part, callback)
         case SecretsComplete():
@@ -233,11 +233,12 @@ def _with_state(status: CloudRecordingStatus, part: Part, state: PartState) -> C
     return parts.replaced(status, parts.changed(part, state=state, reason=None, message=None))
 
 
-def _after_runner_start(part: Part) -> PartState:
+def _runner_started(status: CloudRecordingStatus, part: Part) -> CloudRecordingStatus:
     # A container that was started again finds its engine stopped, but what the part had come to stays true of it.
-    if part.state is PartState.UPLOADING:
-        return PartState.UPLOADING
-    return PartState.CONNECTING if part.start_time is not None else PartState.STARTING
+    if part.state in {PartState.STOPPING, PartState.UPLOADING} or parts.is_refused(part):
+        return parts.replaced(status, part)
+    state = PartState.CONNECTING if part.start_time is not None else PartState.STARTING
+    return _with_state(status, part, state)
 
 
 def _waiting(status: CloudRecordingStatus, part: Part, callback: WaitingForSecret) -> CloudRecordingStatus:
@@ -381,7 +382,7 @@ def _recorder_exited(
     exited = parts.changed(
         part,
         recorder_restarts=callback.restarts,
-        state=PartState.CONNECTING if part.state in parts.CAPTURING else part.state,
+        state=PartState.CONNECTING if part.state in parts.TO_GO_ON else part.state,
     )
     error = error_of_code(RecordingErrorCode.RECORDER_EXIT, message, time=time)
     return parts.replaced(with_error(status, error), exited)

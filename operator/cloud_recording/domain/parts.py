@@ -40,6 +40,9 @@ RESCUED: Final = frozenset({PartState.AWAITING_RESCUE, PartState.RESCUING})
 CAPTURING: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartState.PAUSED, PartState.STOPPING})
 """An engine works on the part, and is heard of."""
 
+TO_GO_ON: Final = CAPTURING - {PartState.STOPPING}
+"""The next recorder process goes on with the part where one dies; of one that was stopping it delivers what is left."""
+
 MOST_UNFINISHED: Final = 10
 """How many parts of a recording may be anything but over, uploading for example: each has a pod and a volume."""
 

@@ -148,6 +148,59 @@ FACTS = {
             "message": "everybody had left the channel",
         },
     ),
+    "a recorder that crashes as it leaves does not connect again": (
+        [
+            a_callback("RecordingConnecting"),
+            a_callback("RecorderFailure", 2, code=RecordingErrorCode.NO_USERS, message="nobody"),
+            a_callback("RecorderExited", 3, signal=11, restarts=1),
+        ],
+        {
+            "state": PartState.STOPPING,
+            "recorder_restarts": 1,
+            "error_code": RecordingErrorCode.NO_USERS,
+            "reason": Reason.NO_USERS,
+            "message": "nobody",
+        },
+    ),
+    "a container that is started again does not connect where its recorder was leaving": (
+        [
+            a_callback("RecordingConnecting"),
+            a_callback("RecorderFailure", 2, code=RecordingErrorCode.NO_USERS, message="nobody"),
+            a_callback("RunnerStarted", 3, runnerVersion="1", engineName="default", engineExtended=True),
+        ],
+        {
+            "state": PartState.STOPPING,
+            "engine_extended": True,
+            "error_code": RecordingErrorCode.NO_USERS,
+            "reason": Reason.NO_USERS,
+            "message": "nobody",
+        },
+    ),
+    "a container that is started again keeps why its part failed": (
+        [
+            a_callback("RecordingFatalError", code=RecordingErrorCode.CONNECT_ERROR, message="refused"),
+            a_callback("RunnerStarted", 2, runnerVersion="1", engineName="default", engineExtended=True),
+        ],
+        {
+            "state": PartState.UPLOADING,
+            "engine_extended": True,
+            "error_code": RecordingErrorCode.CONNECT_ERROR,
+            "reason": Reason.CONNECT_ERROR,
+            "message": "refused",
+        },
+    ),
+    "a container that is started again is let in no more than before until somebody is": (
+        [
+            a_callback("RecordingRefused", code=RecordingErrorCode.CONNECT_ERROR, message="refused"),
+            a_callback("RunnerStarted", 2, runnerVersion="1", engineName="default", engineExtended=True),
+        ],
+        {
+            "state": PartState.STARTING,
+            "engine_extended": True,
+            "reason": Reason.STREAMS_REFUSED,
+            "message": "refused",
+        },
+    ),
     "who joins a recording that is paused is not recorded": (
         [a_callback("RecordingStarted", snapshot=a_snapshot(state="Paused"))],
         {"state": PartState.PAUSED, "somebody_joined": True, "engine_extended": True},
