@@ -611,6 +611,29 @@ def test_the_longest_duration_is_kept_though_nobody_says_stop() -> None:
     assert story.outcome is Outcome.UPLOADED
 
 
+@pytest.mark.parametrize("account", ["heartbeat", "callback"])
+def test_the_longest_duration_runs_from_the_first_media_on_and_not_while_it_was_made_paused(account: str) -> None:
+    story = Story(wanted=desired("Paused", max_duration_seconds=5)).loaded()
+    joined = replace(told("RecordingStarted"), snapshot={"state": "Paused"})
+    story.then(ProcessAnswered(answer=Command.BEGIN), joined).then(snapshot("Paused"), after=15)
+    assert (is_stopping(story.state), story.state.facts.started_at) == (False, None)
+    records = snapshot(position=1)
+    first = replace(told("Snapshot"), time_ms=115_000, snapshot=records.snapshot)
+    story.then(
+        DesiredSeen(desired=desired(generation=2, max_duration_seconds=5)), ProcessAnswered(answer=Command.PAUSE)
+    )
+    story.then(records if account == "heartbeat" else first)
+    assert story.state.facts.started_at == 115_000
+    assert Send(command=Command.STOP) not in story.then(snapshot(position=2), after=4).orders()
+    assert Send(command=Command.STOP) in story.then(Tick(), after=1).orders()
+
+
+def test_who_joins_a_part_that_is_paused_ends_what_is_refused() -> None:
+    story = Story(facts=Facts(captured=True, refusals=2, message="refused")).loaded()
+    story.then(replace(told("RecordingStarted"), snapshot={"state": "Paused"}))
+    assert (story.state.facts.refusals, story.state.facts.message) == (0, "")
+
+
 def test_the_longest_duration_runs_on_while_a_supervisor_is_started_again() -> None:
     first = Story(wanted=desired(max_duration_seconds=3600)).recording()
     facts = Facts.from_json(replace(first.state.facts, boot="b", started_at=100_000).as_json())

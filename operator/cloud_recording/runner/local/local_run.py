@@ -15,7 +15,6 @@ import fcntl
 import logging
 import signal
 import sqlite3
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from cloud_recording.runner.local.exit_statuses import EXIT_INCOMPLETE, EXIT_REC
 from cloud_recording.runner.local.manifest import Manifest, ManifestError
 from cloud_recording.runner.local.pod_files import PodFiles
 from cloud_recording.runner.local.terminal import Terminal
+from cloud_recording.runner.supervisor.clock import now
 from cloud_recording.runner.supervisor.part_log import log_fields
 from cloud_recording.runner.supervisor.part_state import Facts
 from cloud_recording.runner.supervisor.part_store import OUTBOX
@@ -81,6 +81,7 @@ class LocalRun:
         self._supervisor: Supervisor | None = None
         self._interrupted = 0
         self._playlist: str | None = None
+        self._is_limited = False
 
     async def run(self) -> int:
         """Records until it is over and returns the exit status."""
@@ -93,7 +94,6 @@ class LocalRun:
             fields = log_fields(self._files.mounts.recording())
             process_log.set_up(process="supervisor", redactor=redactor, stream=log, fields=fields)
             self._supervisor = self._supervisor_of(redactor)
-            self._limit(self._supervisor.facts)
             summary = await self._supervise(self._supervisor)
             logging.shutdown()
         return self._conclude(summary)
@@ -148,20 +148,20 @@ class LocalRun:
     async def _show(self, supervisor: Supervisor) -> None:
         while True:
             self._terminal.show(supervisor.facts.snapshot)
+            self._limit(supervisor.facts)
             await asyncio.sleep(_SHOW_SECONDS)
 
     def _on_callback(self, callback: Mapping[str, Any]) -> None:
-        if callback["type"] == CallbackName.STARTED and self._supervisor is not None:
-            self._limit(self._supervisor.facts)
         if callback["type"] == CallbackName.UPLOADED:
             self._playlist = str(callback["fileName"])
 
     def _limit(self, facts: Facts) -> None:
-        """Does what the operator would do: counts the longest duration from the start, whichever process saw that."""
-        limit = self._manifest.spec.max_duration_seconds
-        if limit is None or facts.started_at is None or facts.stopped_at is not None:
+        """Does what the operator would do: counts the longest duration from the first media on."""
+        limit, since = self._manifest.spec.max_duration_seconds, facts.started_monotonic
+        if self._is_limited or limit is None or since is None or facts.stopped_at is not None:
             return
-        left = limit - (time.time() - facts.started_at / 1000)
+        self._is_limited = True
+        left = limit - (now().monotonic - since)
         asyncio.get_running_loop().call_later(max(left, 0), self._stop, "maxDurationSeconds is over; stopping")
 
     def _edit(self) -> None:

@@ -137,7 +137,8 @@ def _after_heartbeat(state: State, snapshot: Mapping[str, Any] | None, now: Mome
     )
     if position != state.position or not must_write:
         state = replace(state, position=position, position_at=now.monotonic)
-    return replace(state, facts=replace(state.facts, snapshot=snapshot))
+    facts = _with_first_media(state.facts, snapshot, time_ms=now.wall_ms, now=now)
+    return replace(state, facts=replace(facts, snapshot=snapshot))
 
 
 _OF_FILES: Final = tuple(field.alias or name for name, field in FileFigures.model_fields.items())
@@ -178,6 +179,8 @@ def _after_callback(state: State, callback: CallbackStored, now: Moment) -> Stat
     snapshot = callback.snapshot or facts.snapshot
     if callback.snapshot is not None and state.mode is Mode.RESCUE:
         snapshot = _with_files_of(facts.snapshot, callback.snapshot)
+    else:
+        facts = _with_first_media(facts, callback.snapshot, time_ms=callback.time_ms, now=now)
     facts = replace(facts, read_up_to=callback.sequence, snapshot=snapshot)
     backed_up_at = now.monotonic if comes_home else state.backed_up_at
     return replace(state, awaited=awaited, facts=facts, backed_up_at=backed_up_at)
@@ -189,9 +192,9 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
         case CallbackName.STARTED:
             if facts.started_at is not None:
                 return facts
-            ago = max(0.0, (now.wall_ms - callback.time_ms) / 1000)
-            since = now.monotonic - ago
-            return replace(facts, started_at=callback.time_ms, started_monotonic=since, refusals=0, message="")
+            joined = replace(facts, joined=True, refusals=0, message="")
+            paused = (callback.snapshot or {}).get("state") == EngineState.PAUSED
+            return joined if paused else _with_media(joined, time_ms=callback.time_ms, now=now)
         case CallbackName.STOPPED if not is_stopping(state):
             left = replace(facts, ending=Ending.LEFT, message=_why_left(callback.snapshot))
             return replace(left, stopped_at=callback.time_ms)
@@ -218,6 +221,17 @@ def _facts_after(state: State, callback: CallbackStored, now: Moment) -> Facts: 
             return _ended(facts, Ending.FATAL, callback.payload)
         case _:
             return facts
+
+
+def _with_first_media(facts: Facts, snapshot: Mapping[str, Any] | None, *, time_ms: int, now: Moment) -> Facts:
+    """The facts once media comes: who joined a part that was paused was not recorded yet."""
+    comes = facts.joined and facts.started_at is None and (snapshot or {}).get("state") == EngineState.RECORDING
+    return _with_media(facts, time_ms=time_ms, now=now) if comes else facts
+
+
+def _with_media(facts: Facts, *, time_ms: int, now: Moment) -> Facts:
+    ago = max(0.0, (now.wall_ms - time_ms) / 1000)
+    return replace(facts, started_at=time_ms, started_monotonic=now.monotonic - ago)
 
 
 def _why_left(snapshot: Mapping[str, Any] | None) -> str:

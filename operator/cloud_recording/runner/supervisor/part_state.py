@@ -73,10 +73,13 @@ class Facts:
     """The channel's participants as the engine last took them; None while those are the document's."""
     unwritable: bool = False
     """The work volume cannot be written, and what it holds is not known."""
+    joined: bool = False
+    """Somebody was in the channel: media is written from then on, unless the part is paused."""
     started_at: int | None = None
-    stopped_at: int | None = None
+    """When the first media came, in milliseconds of the wall clock."""
     started_monotonic: float | None = None
-    """When the part began to record, by the clock of `boot` that nobody sets."""
+    """The same by the clock of `boot`, which nobody sets."""
+    stopped_at: int | None = None
     boot: str = ""
     """The boot of the machine that monotonic moments are of."""
     ending: Ending | None = None
