@@ -50,6 +50,15 @@ def test_what_cannot_be_read_of_an_edit_is_named_and_the_rest_counts(mounts: Mou
     assert read.unread == ("layout", "streams")
 
 
+def test_a_field_that_only_a_newer_release_has_is_named_with_what_it_says(mounts: Mounts) -> None:
+    wanted(mounts, novelty=1, other=None)
+    assert mounts.desired().unknown == {"novelty": 1}
+    known = mounts.desired().state
+    wanted(mounts, novelty={"a": 1}, layout="FromTheFuture")
+    read = mounts.desired(known=known)
+    assert (read.unread, read.unknown) == (("layout",), {"novelty": {"a": 1}})
+
+
 def test_a_first_document_that_cannot_be_read_is_an_error_that_names_the_field(mounts: Mounts) -> None:
     wanted(mounts, layout="FromTheFuture")
     with pytest.raises(UnreadableMount, match="layout"):

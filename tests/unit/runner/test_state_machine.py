@@ -175,6 +175,29 @@ def test_a_refused_edit_names_the_field_and_is_not_asked_for_again() -> None:
     assert story.then(Tick()).actions == []
 
 
+def test_an_edit_in_a_field_that_only_a_newer_release_has_is_refused_when_it_is_made_and_not_again() -> None:
+    """It was acknowledged, as if it were followed."""
+    story = Story().recording()
+    edited = desired(generation=2)
+    assert story.then(DesiredSeen(desired=edited, unknown={"novelty": 1})).tells() == [
+        "EditRefused",
+        "DesiredStateApplied",
+    ]
+    (refused, _) = story.actions
+    assert isinstance(refused, EmitCallback)
+    assert refused.payload["field"] == "novelty"
+    later = DesiredSeen(desired=desired(generation=3), unknown={"novelty": 1})
+    assert story.then(later).tells() == ["DesiredStateApplied"]
+    again = DesiredSeen(desired=desired(generation=4), unknown={"novelty": 2})
+    assert story.then(again).tells() == ["EditRefused", "DesiredStateApplied"]
+
+
+def test_an_operator_that_was_upgraded_has_edited_nothing() -> None:
+    """Its documents have fields of its own for the same generation of the spec."""
+    story = Story().recording()
+    assert story.then(DesiredSeen(desired=desired(), unknown={"novelty": 1})).tells() == []
+
+
 def test_a_desired_stop_stops_once_and_concludes_when_the_upload_is_over() -> None:
     story = Story().recording()
     assert story.then(DesiredSeen(desired=desired("Stopped", generation=2))).orders() == [Send(command=Command.STOP)]

@@ -65,7 +65,8 @@ def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901,
             spawn_at = min(state.spawn_at, now.monotonic) if state.refused else state.spawn_at
             return replace(state, missing=event.missing, spawn_at=spawn_at), ()
         case DesiredSeen():
-            return _after_desired(state, event.desired), tuple(_unread(state, event))
+            seen = replace(_after_desired(state, event.desired), unknown=event.unknown)
+            return seen, tuple(_unread(state, event))
         case Terminate():
             return terminated(state, now), ()
         case ProcessLoaded():
@@ -111,7 +112,8 @@ def _unread(state: State, event: DesiredSeen) -> Iterator[EmitCallback]:
     """What this release has no words for is told once for each edit; nobody would know that it is not followed."""
     if event.desired.generation <= state.desired.generation:
         return
-    for name in event.unread:
+    new = (name for name, value in event.unknown.items() if state.unknown.get(name) != value)
+    for name in (*event.unread, *new):
         message = "this part's recorder is of another release than the operator, and cannot read it"
         payload = {"field": SPEC_FIELDS.get(name, name), "message": message}
         yield EmitCallback(type=CallbackName.EDIT_REFUSED, payload=payload)

@@ -9,9 +9,10 @@ which a user has 128 by default, and all recorders of a node run as the same use
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -33,6 +34,8 @@ class ReadDesired:
 
     state: DesiredState
     unread: tuple[str, ...] = ()
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """What it says in fields that this release does not have; null is no wish."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +62,12 @@ class Mounts:
         same.
         """
         try:
-            return ReadDesired(state=_read(self.desired_path, DesiredState))
+            state = _read(self.desired_path, DesiredState)
         except UnreadableMount:
             if known is None:
                 raise
             return _renewed(known, self.desired_path)
+        return ReadDesired(state=state, unknown=_unknown(_document(self.desired_path)))
 
     @property
     def desired_path(self) -> Path:
@@ -85,12 +89,7 @@ def _read(path: Path, model: type[Model]) -> Model:
 
 def _renewed(known: DesiredState, path: Path) -> ReadDesired:
     """The known state with each field of the document that can be read."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UnreadableMount(f"{path}: {error}") from error
-    if not isinstance(document, dict):
-        raise UnreadableMount(f"{path}: must be an object")
+    document = _document(path)
     state = known.model_dump(mode="json", by_alias=True)
     unread = []
     for name, value in document.items():
@@ -100,7 +99,25 @@ def _renewed(known: DesiredState, path: Path) -> ReadDesired:
             unread.append(name)
         else:
             state[name] = value
-    return ReadDesired(state=DesiredState.model_validate(state, extra="ignore"), unread=tuple(unread))
+    renewed = DesiredState.model_validate(state, extra="ignore")
+    return ReadDesired(state=renewed, unread=tuple(unread), unknown=_unknown(document))
+
+
+_FIELDS: Final = frozenset(known.alias or name for name, known in DesiredState.model_fields.items())
+
+
+def _unknown(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in _FIELDS and value is not None}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UnreadableMount(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise UnreadableMount(f"{path}: must be an object")
+    return document
 
 
 class WatchedFile:

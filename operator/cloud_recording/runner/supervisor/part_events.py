@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cloud_recording.api.wire import DesiredState, MissingSecret
@@ -28,6 +28,8 @@ class DesiredSeen:
 
     desired: DesiredState
     unread: tuple[str, ...] = ()
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """What it says in fields that this release does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,8 @@ class State:
     """Everything that is decided from."""
 
     desired: DesiredState
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """What the document of it says in fields that this release does not have."""
     streams: tuple[Stream, ...] = ()
     """The channel's participants: as the engine last took them, or is to begin with."""
     patient: bool = True

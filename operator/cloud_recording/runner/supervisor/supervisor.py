@@ -105,9 +105,10 @@ class Supervisor:
             facts = handed_over(facts, is_left=has_files or self._document.part.from_backup)
             self._store.go_on()
             self._store.write(facts)
-        concluded = facts.summary is not None
+        desired, concluded = pod.mounts.desired(), facts.summary is not None
         self._state = State(
-            desired=pod.mounts.desired().state,
+            desired=desired.state,
+            unknown=desired.unknown,
             streams=_streams(facts) or self._document.spec.channel.listed_streams,
             patient=patient,
             passes_through=self._document.spec.recording.video.passthrough is not None,
@@ -208,7 +209,7 @@ class Supervisor:
         except UnreadableMount as error:
             logger.warning("the desired state cannot be read", extra={"error": str(error)})
         else:
-            self._events.put_nowait(DesiredSeen(desired=read.state, unread=read.unread))
+            self._events.put_nowait(DesiredSeen(desired=read.state, unread=read.unread, unknown=read.unknown))
 
     async def _listen(self) -> None:
         """Reads the outbox whenever the recorder process has put callbacks into it."""
