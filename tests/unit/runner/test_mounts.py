@@ -12,8 +12,8 @@ import pytest
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.wire import DesiredState
-from cloud_recording.runner.supervisor.apply_event import SPEC_FIELDS
 from cloud_recording.runner.supervisor.mounts import Mounts, UnreadableMount
+from cloud_recording.runner.supervisor.part_actions import SPEC_FIELDS
 from tests.unit.runner.documents import document, storage
 
 STREAM = {"uid": 11, "url": "rtsp://example.com/a"}

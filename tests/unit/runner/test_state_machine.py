@@ -175,6 +175,24 @@ def test_a_refused_edit_names_the_field_and_is_not_asked_for_again() -> None:
     assert story.then(Tick()).actions == []
 
 
+@pytest.mark.parametrize(
+    ("edit", "fields"),
+    [
+        pytest.param({"max_resolution_uid": 9}, ["maxResolutionUid"], id="uid"),
+        pytest.param({"max_resolution_identity": "bob"}, ["maxResolutionIdentity"], id="identity"),
+        pytest.param({"layout": Layout.BEST_FIT}, ["layout"], id="layout"),
+        pytest.param({"layout": Layout.VERTICAL, "max_resolution_uid": 9}, ["maxResolutionUid", "layout"], id="both"),
+    ],
+)
+def test_a_refused_arrangement_names_what_was_edited_of_it(edit: dict[str, Any], fields: list[str]) -> None:
+    """Three fields are one command, and each refusal named `layout`."""
+    story = Story().recording().then(DesiredSeen(desired=desired(generation=2, **edit)))
+    story.then(ProcessAnswered(answer=Command.LAYOUT, refusal="a stream is passed through"))
+    told = [action for action in story.actions if isinstance(action, EmitCallback)]
+    refused = [action.payload["field"] for action in told if action.type is CallbackName.EDIT_REFUSED]
+    assert refused == [f"spec.recording.video.{field}" for field in fields]
+
+
 def test_an_edit_in_a_field_that_only_a_newer_release_has_is_refused_when_it_is_made_and_not_again() -> None:
     """It was acknowledged, as if it were followed."""
     story = Story().recording()

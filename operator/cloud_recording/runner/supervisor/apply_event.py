@@ -23,7 +23,7 @@ from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.callback_names import CallbackName, callback_facts
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
-from cloud_recording.runner.supervisor.part_actions import EDITS, EmitCallback, Step
+from cloud_recording.runner.supervisor.part_actions import EDITS, SPEC_FIELDS, EmitCallback, Step
 from cloud_recording.runner.supervisor.part_end import is_stopping, terminated
 from cloud_recording.runner.supervisor.part_events import (
     CallbackStored,
@@ -92,20 +92,6 @@ def _after_desired(state: State, desired: DesiredState) -> State:
     state = replace(state, desired=desired)
     # Before anything was recorded there is nobody to refuse them.
     return with_streams(state, desired.streams) if desired.streams and not state.facts.captured else state
-
-
-SPEC_FIELDS: Final = {
-    "state": "spec.desiredState",
-    "layout": "spec.recording.video.layout",
-    "maxResolutionUid": "spec.recording.video.maxResolutionUid",
-    "maxResolutionIdentity": "spec.recording.video.maxResolutionIdentity",
-    "maxDurationSeconds": "spec.maxDurationSeconds",
-    "uploadGraceSeconds": "spec.uploadGraceSeconds",
-    "credentialsGeneration": "spec.storage.credentials",
-    "streams": "spec.channel.streams",
-    "storage": "spec.storage",
-}
-"""What people call the fields of the desired state."""
 
 
 def _unread(state: State, event: DesiredSeen) -> Iterator[EmitCallback]:
@@ -255,9 +241,9 @@ def _after_answer(state: State, event: ProcessAnswered) -> Step:
         awaited={item: since for item, since in state.awaited.items() if item is not answered},
     )
     if event.refusal and event.answer in EDITS:
-        field = EDITS[Command(event.answer)].field
-        return state, (
-            EmitCallback(type=CallbackName.EDIT_REFUSED, payload={"field": field, "message": event.refusal}),
+        return state, tuple(
+            EmitCallback(type=CallbackName.EDIT_REFUSED, payload={"field": field, "message": event.refusal})
+            for field in state.edited.get(Command(event.answer), ())
         )
     if answered is Awaited.STREAMS and state.last_sent is not None and state.last_sent.streams is not None:
         return with_streams(state, state.last_sent.streams), ()

@@ -11,7 +11,7 @@ from cloud_recording.api.channel import Stream
 from cloud_recording.api.wire import DesiredState
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.control_protocol import Command, Mode
-from cloud_recording.runner.supervisor.part_state import Awaited, State
+from cloud_recording.runner.supervisor.part_state import Awaited, EngineSettings, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,19 +40,45 @@ class Send:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
+SPEC_FIELDS: Final = {
+    "state": "spec.desiredState",
+    "layout": "spec.recording.video.layout",
+    "maxResolutionUid": "spec.recording.video.maxResolutionUid",
+    "maxResolutionIdentity": "spec.recording.video.maxResolutionIdentity",
+    "maxDurationSeconds": "spec.maxDurationSeconds",
+    "uploadGraceSeconds": "spec.uploadGraceSeconds",
+    "credentialsGeneration": "spec.storage.credentials",
+    "streams": "spec.channel.streams",
+    "storage": "spec.storage",
+}
+"""What people call the fields of the desired state."""
+
+
 class Edit(NamedTuple):
     """An edit of the spec that a command passes on to a running recorder process."""
 
-    field: str
+    fields: Mapping[str, str]
+    """What people call each of the settings that it changes, the one that says most at last."""
     awaited: Awaited
     """What the process owes until it answered: one that owes it for too long is taken for stuck."""
 
+    def changed(self, before: EngineSettings, desired: EngineSettings) -> tuple[str, ...]:
+        """Which of the fields are others than before."""
+        return tuple(name for one, name in self.fields.items() if getattr(before, one) != getattr(desired, one))
+
 
 EDITS: Final[Mapping[Command, Edit]] = {
-    Command.PAUSE: Edit("spec.desiredState", Awaited.PAUSE),
-    Command.LAYOUT: Edit("spec.recording.video.layout", Awaited.LAYOUT),
-    Command.STORAGE: Edit("spec.storage", Awaited.STORAGE),
-    Command.STREAMS: Edit("spec.channel.streams", Awaited.STREAMS),
+    Command.PAUSE: Edit({"paused": SPEC_FIELDS["state"]}, Awaited.PAUSE),
+    Command.LAYOUT: Edit(
+        {
+            "max_resolution_identity": SPEC_FIELDS["maxResolutionIdentity"],
+            "max_resolution_uid": SPEC_FIELDS["maxResolutionUid"],
+            "layout": SPEC_FIELDS["layout"],
+        },
+        Awaited.LAYOUT,
+    ),
+    Command.STORAGE: Edit({"place": SPEC_FIELDS["storage"]}, Awaited.STORAGE),
+    Command.STREAMS: Edit({"streams": SPEC_FIELDS["streams"]}, Awaited.STREAMS),
 }
 
 

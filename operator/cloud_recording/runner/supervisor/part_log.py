@@ -11,7 +11,7 @@ from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.common.callback_names import Retention, callback_facts
 from cloud_recording.common.log_limit import LINE_KIND
 from cloud_recording.runner.control_protocol import Command
-from cloud_recording.runner.supervisor.part_actions import EDITS, Send
+from cloud_recording.runner.supervisor.part_actions import EDITS, SPEC_FIELDS, Send
 from cloud_recording.runner.supervisor.part_state import State
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _shown(send: Send) -> Mapping[str, Any]:
 
 def _ordered_by(command: Command, state: State) -> str:
     if command in EDITS:
-        return EDITS[command].field
+        return " and ".join(state.edited.get(command, ()))
     if state.terminated_at is not None:
         return "the pod's end"
-    return "spec.desiredState" if state.facts.ending is None else f"the part's end: {state.facts.ending}"
+    return SPEC_FIELDS["state"] if state.facts.ending is None else f"the part's end: {state.facts.ending}"

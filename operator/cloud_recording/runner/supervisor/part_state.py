@@ -16,7 +16,7 @@ from cloud_recording.api.channel import Stream
 from cloud_recording.api.media import Layout
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import DesiredState, MissingSecret
-from cloud_recording.runner.control_protocol import Mode
+from cloud_recording.runner.control_protocol import Command, Mode
 
 
 class Ending(StrEnum):
@@ -158,6 +158,8 @@ class State:
     """What the running process was told last."""
     awaited: Mapping[Awaited, float] = field(default_factory=dict)
     """What the process still has to do, and since when."""
+    edited: Mapping[Command, tuple[str, ...]] = field(default_factory=dict)
+    """Which fields of the spec each command is about that it was sent last."""
     stop_sent: bool = False
     backed_up_at: float | None = None
     """When the backup store had everything, while it is yet to come to the bucket."""

@@ -20,6 +20,7 @@ from cloud_recording.runner.control_protocol import Command, Mode
 from cloud_recording.runner.supervisor.apply_event import apply_event, storage_changed
 from cloud_recording.runner.supervisor.part_actions import (
     EDITS,
+    SPEC_FIELDS,
     Action,
     Begin,
     Conclude,
@@ -209,10 +210,11 @@ def _apply_desired(state: State, now: Moment) -> Step:
     actions: tuple[Action, ...] = edits
     if last_sent.credentials_generation != desired.credentials_generation and not state.extended:
         refusal = "this engine takes credentials only when it starts; they count from its next start on"
-        payload = {"field": "spec.storage.credentials", "message": refusal}
+        payload = {"field": SPEC_FIELDS["credentialsGeneration"], "message": refusal}
         actions += (EmitCallback(type=CallbackName.EDIT_REFUSED, payload=payload),)
     awaited = {**state.awaited, **{EDITS[edit.command].awaited: now.monotonic for edit in edits}}
-    return replace(state, last_sent=desired, awaited=awaited), actions
+    edited = {edit.command: EDITS[edit.command].changed(last_sent, desired) for edit in edits}
+    return replace(state, last_sent=desired, awaited=awaited, edited={**state.edited, **edited}), actions
 
 
 def _edits(before: EngineSettings, desired: EngineSettings) -> Iterator[Send]:
