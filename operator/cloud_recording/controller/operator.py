@@ -210,7 +210,7 @@ class Operator:
             pods.forget_all()
             storages.forget_all()
             seen = _Known(recordings=recordings, pods=pods, storages=storages)
-            watching = self._watch(reconciler, queue, statuses.versions, seen)
+            watching = self._watch(configuration, reconciler, queue, statuses.versions, seen)
             watching.start()
             stack.push_async_callback(watching.stop)
             await self._unless_stopped(queue.run())
@@ -283,6 +283,7 @@ class Operator:
 
     def _watch(
         self,
+        configuration: Configuration,
         reconciler: Reconciler,
         queue: WorkQueue[Key],
         versions: ReconciledVersions,
@@ -320,6 +321,7 @@ class Operator:
             queue.add(seen.storage, cause="pod")
 
         return WatchThread(
+            configuration=configuration,
             namespaces=self._settings.watch_namespaces,
             recording_seen=recording_seen,
             pod_seen=pod_seen,

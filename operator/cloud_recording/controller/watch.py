@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kopf, as a watcher: every event of a recording or of a recorder's pod becomes a key in the work-queue.
+"""The watch: every event of a recording, of its pods or of a RecordingStorage becomes a key in the work-queue.
+
+Kopf tells of RecordingStorages. Recordings and pods, of which there are thousands and five events for each that is
+created, are followed without it: all that they ask of it is the event, and of an event it makes a task, causes, loggers
+and a handler's arguments, at five times the cost of parsing the object.
 
 Handlers decide nothing and return nothing. Kopf neither retries nor reports what an event handler raises, and for
 each object that has a stateful handler it writes annotations; neither is any use to a level-triggered queue.
@@ -13,6 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, cast
 
 import kopf
@@ -21,23 +26,24 @@ from kopf._core.engines.peering import Identity  # the one type of its signature
 from cloud_recording.api.base import GROUP, VERSION
 from cloud_recording.api.recording import PLURAL
 from cloud_recording.api.recording_storage import STORAGE_PLURAL
+from cloud_recording.common.json_types import Json
 from cloud_recording.controller.known_recordings import compact
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.storage_key import StorageKey
 from cloud_recording.domain import names
 from cloud_recording.domain.pod_view import PodView, recording_of, storage_of
+from cloud_recording.kube.client import Configuration, KubeClient
+from cloud_recording.kube.following import WATCH_SECONDS, Collection, Follower
+from cloud_recording.kube.pods import pods_path
+from cloud_recording.kube.recordings import recordings_path
+
+USER_AGENT: Final = "cloud-recording-watch"
 
 CREDENTIALS_LAST: Final = timedelta(minutes=10)
 """How long Kopf uses one reading of the service account's token; the kubelet replaces the file in time for it."""
 
-CHUNK_SIZE: Final = 100
-"""Objects per page of the first list: a page is in memory as a whole, at some 60 KiB for each pod in it."""
-
-WATCH_SECONDS: Final = 600
-"""The API server ends each watch after this long: belt and braces to Kopf's own detection of silent ones."""
-
 IDLE_SECONDS: Final = 0.05
-"""How long Kopf keeps a task for an object of which nothing is seen: ten thousand that come at once have one each."""
+"""How long Kopf keeps a task for an object of which nothing is seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +87,9 @@ RecordingSeen = Callable[[SeenRecording], None]
 PodSeen = Callable[[SeenPod], None]
 
 
-async def watch(
+async def watch(  # noqa: PLR0913 - each kind has who hears of it
     *,
+    configuration: Configuration,
     namespaces: Sequence[str],
     recording_seen: RecordingSeen,
     pod_seen: PodSeen,
@@ -92,25 +99,35 @@ async def watch(
     ready: asyncio.Event | threading.Event | None = None,
 ) -> None:
     """Watches until told to stop; it ends by itself only when it cannot go on, and then so must the process."""
-    await kopf.operator(
-        registry=_registry(
-            recording_seen=recording_seen, pod_seen=pod_seen, storage_seen=storage_seen, probe_seen=probe_seen
-        ),
-        settings=_settings(namespaced=bool(namespaces)),
-        # By default Kopf asks who runs it, and ends where that is a number without a name.
-        identity=Identity(PLURAL),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        stop_flag=stop,
-        ready_flag=ready,
-    )
+    async with KubeClient(configuration, user_agent=USER_AGENT) as client, asyncio.TaskGroup() as group:
+        followers = [
+            group.create_task(Follower(client, collection, told).run())
+            for namespace in namespaces or (None,)
+            for collection, told in (
+                (Collection(url=recordings_path(namespace)), partial(_tell_recording, recording_seen)),
+                (
+                    Collection(url=pods_path(namespace), selector=names.POD_SELECTOR),
+                    partial(_tell_pod, pod_seen, probe_seen),
+                ),
+            )
+        ]
+        await kopf.operator(
+            registry=_registry(storage_seen),
+            settings=_settings(namespaced=bool(namespaces)),
+            # By default Kopf asks who runs it, and ends where that is a number without a name.
+            identity=Identity(PLURAL),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+        for follower in followers:
+            follower.cancel()
 
 
 def _settings(*, namespaced: bool) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.watching.label_selectors["v1", "pods"] = names.POD_SELECTOR
-    settings.watching.chunk_size = CHUNK_SIZE
     settings.watching.server_timeout = WATCH_SECONDS
     settings.networking.request_timeout = 30
     # Seeing namespaces and definitions come and go needs cluster-wide rights, which a namespaced operator has not.
@@ -134,9 +151,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         pass
 
 
-def _registry(
-    *, recording_seen: RecordingSeen, pod_seen: PodSeen, storage_seen: StorageSeen, probe_seen: ProbeSeen
-) -> kopf.OperatorRegistry:
+def _registry(storage_seen: StorageSeen) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -145,27 +160,24 @@ def _registry(
         found = kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
         return found and dataclasses.replace(found, expiration=datetime.now(UTC) + CREDENTIALS_LAST)
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def recording_event(event: kopf.RawEvent, **_: object) -> None:
-        body: dict[str, Any] = dict(event["object"])
-        text = None if event["type"] == "DELETED" else compact(body)
-        version = str(body["metadata"]["resourceVersion"])
-        recording_seen(SeenRecording(key=RecordingKey.of_body(body), version=version, text=text))
-
     @kopf.on.event(GROUP, VERSION, STORAGE_PLURAL, registry=registry)
     async def storage_event(event: kopf.RawEvent, **_: object) -> None:
         body: dict[str, Any] = dict(event["object"])
         gone = event["type"] == "DELETED"
         storage_seen(SeenStorage(key=StorageKey.of_body(body), body=None if gone else body))
 
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def pod_event(event: kopf.RawEvent, **_: object) -> None:
-        body: dict[str, Any] = dict(event["object"])
-        name, storage = recording_of(body), storage_of(body)
-        if storage is not None:
-            probe_seen(SeenProbe(storage=StorageKey(body["metadata"]["namespace"], storage)))
-        elif name is not None:
-            key = RecordingKey(body["metadata"]["namespace"], name)
-            pod_seen(SeenPod(recording=key, pod=PodView.of(body), gone=event["type"] == "DELETED"))
-
     return registry
+
+
+def _tell_recording(seen: RecordingSeen, body: Json, *, gone: bool) -> None:
+    version = str(body["metadata"].get("resourceVersion", ""))
+    seen(SeenRecording(key=RecordingKey.of_body(body), version=version, text=None if gone else compact(body)))
+
+
+def _tell_pod(pod_seen: PodSeen, probe_seen: ProbeSeen, body: Json, *, gone: bool) -> None:
+    name, storage = recording_of(body), storage_of(body)
+    if storage is not None:
+        probe_seen(SeenProbe(storage=StorageKey(body["metadata"]["namespace"], storage)))
+    elif name is not None:
+        key = RecordingKey(body["metadata"]["namespace"], name)
+        pod_seen(SeenPod(recording=key, pod=PodView.of(body), gone=gone))

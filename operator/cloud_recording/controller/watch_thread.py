@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from cloud_recording.controller.watch import PodSeen, ProbeSeen, RecordingSeen, StorageSeen, watch
+from cloud_recording.kube.client import Configuration
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class WatchThread:
     def __init__(
         self,
         *,
+        configuration: Configuration,
         namespaces: Sequence[str],
         recording_seen: RecordingSeen,
         pod_seen: PodSeen,
@@ -42,6 +44,7 @@ class WatchThread:
         self._ended = partial(loop.call_soon_threadsafe, ended)
         self._watch = partial(
             watch,
+            configuration=configuration,
             namespaces=namespaces,
             recording_seen=lambda seen: _tell(loop, recording_seen, seen),
             pod_seen=lambda seen: _tell(loop, pod_seen, seen),

@@ -20,6 +20,12 @@ LIST_LIMIT: Final = 500
 """Objects per page of a list."""
 
 
+def pods_path(namespace: str | None) -> str:
+    """Of the pods of one namespace, or of all."""
+    where = () if namespace is None else ("namespaces", namespace)
+    return path("api", "v1", *where, "pods")
+
+
 class ForeignObjectError(Exception):
     """An object of the name that we need exists and belongs to somebody else; `message` names it."""
 

@@ -17,6 +17,12 @@ LIST_LIMIT: Final = 500
 """Objects per page of a list."""
 
 
+def recordings_path(namespace: str | None) -> str:
+    """Of the recordings of one namespace, or of all."""
+    where = () if namespace is None else ("namespaces", namespace)
+    return path("apis", GROUP, VERSION, *where, PLURAL)
+
+
 class Recordings:
     """Reads and writes of CloudRecordings."""
 

@@ -112,6 +112,7 @@ async def test_the_watch_tells_of_recordings_and_of_our_pods_and_writes_nothing(
     stop, ready = asyncio.Event(), asyncio.Event()
     watching = asyncio.create_task(
         watch(
+            configuration=Configuration(host=str(kmock.url).rstrip("/")),
             namespaces=namespaces,
             recording_seen=note,
             pod_seen=note,
