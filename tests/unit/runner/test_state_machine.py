@@ -278,6 +278,25 @@ def test_an_error_of_the_bucket_is_not_taken_for_who_had_the_recorder_leave() ->
     assert (is_stopping(story.state), story.state.facts.message) == (True, "")
 
 
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        pytest.param(439, {"cause": "AccessDenied", "fact": "bucket denies access"}, id="the bucket"),
+        pytest.param(440, {}, id="the backup store"),
+        pytest.param(442, {}, id="the work directory"),
+    ],
+)
+def test_a_rescue_that_is_refused_says_why(code: int, cause: dict[str, str]) -> None:
+    """Promise: `status.lastError` names the very cause of each failure; without the word it had the code's remedy."""
+    story = Story(wanted=desired("Stopped"), facts=Facts(captured=True, started_at=1, stopped_at=2)).loaded()
+    account = {"state": "Failing", "since": 3, "cause": "AccessDenied", "message": "bucket denies access"}
+    story.then(ProcessHeartbeat(snapshot={"state": "Uploading", "storage": account}))
+    story.then(ProcessAnswered(answer="rescue", refusal="/work/id: bucket denies access; allow it", code=code))
+    (told_of,) = [action for action in story.actions if isinstance(action, EmitCallback)]
+    expected = {"code": code, "message": "/work/id: bucket denies access; allow it", **cause}
+    assert (told_of.type, told_of.payload) == (CallbackName.UPLOADER_FAILURE, expected)
+
+
 def test_a_rescue_that_was_refused_first_is_no_reason_why_the_part_ended() -> None:
     story = Story(wanted=desired(max_duration_seconds=5)).recording().then(Tick(), after=5.0)
     assert Send(command=Command.STOP) in story.actions

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import Summary
+from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.local.exit_statuses import EXIT_NOTHING, EXIT_RECORDED, exit_status_of
 from cloud_recording.runner.local.terminal import Terminal, comings_and_goings, sentence
 
@@ -63,6 +65,13 @@ def test_each_change_is_told_once_where_nothing_moves() -> None:
 def test_what_is_not_tried_again_is_not_said_to_be(cause: str | None, *, is_tried_again: bool) -> None:
     told = {"type": "UploaderFailure", "code": 439, "message": "words", "cause": cause}
     assert str(sentence(told)).endswith("it is tried again") is is_tried_again
+
+
+@pytest.mark.parametrize("code", sorted(set(RecordingErrorCode) - {RecordingErrorCode.OK}))
+def test_a_rescue_that_nothing_heals_is_not_said_to_be_tried_again(code: RecordingErrorCode) -> None:
+    """What the supervisor gives up is what the terminal says is given up."""
+    told = {"type": "UploaderFailure", "code": int(code), "message": "words"}
+    assert str(sentence(told)).endswith("it is tried again") is error_facts(code).heals
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import FINAL_FAILURES
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import StoredCallback
@@ -18,7 +19,8 @@ _CLEAR_LINE = "\r\x1b[K"
 
 def _uploader_failure(callback: Mapping[str, Any]) -> str:
     words = f"upload: {callback['message']} ({callback['code']})"
-    return words if callback.get("cause") in FINAL_FAILURES else f"{words}; it is tried again"
+    again = callback.get("cause") not in FINAL_FAILURES and error_facts(callback["code"]).heals
+    return f"{words}; it is tried again" if again else words
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

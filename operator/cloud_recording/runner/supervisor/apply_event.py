@@ -267,9 +267,8 @@ def _after_rescue(state: State, event: ProcessAnswered) -> Step:
     if event.refusal:
         hopeless = not error_facts(event.code).heals
         facts = replace(state.facts, rescue_failure=event.refusal)
-        failure = EmitCallback(
-            type=CallbackName.UPLOADER_FAILURE, payload={"code": event.code, "message": event.refusal}
-        )
+        payload = {"code": event.code, "message": event.refusal, **_cause_of_rescue(state, event.code)}
+        failure = EmitCallback(type=CallbackName.UPLOADER_FAILURE, payload=payload)
         known = event.refusal == state.facts.rescue_failure
         # Whatever becomes of a process that has answered, rescues do not die of what is left.
         state = replace(state, facts=facts, rescue_hopeless=hopeless, rescue_crashes=0)
@@ -279,6 +278,17 @@ def _after_rescue(state: State, event: ProcessAnswered) -> Step:
     playlist = (snapshot or {}).get("playlist")
     uploaded = (EmitCallback(type=CallbackName.UPLOADED, payload={"fileName": playlist}),) if playlist else ()
     return replace(state, facts=facts), uploaded
+
+
+_OF_THE_STORE: Final = frozenset({RecordingErrorCode.UPLOADER_FAILED, RecordingErrorCode.UPLOADER_INIT})
+
+
+def _cause_of_rescue(state: State, code: int) -> dict[str, str]:
+    """Why the store refused what a rescue put, as the engine's account says, which comes before its answer."""
+    storage = (state.facts.snapshot or {}).get("storage") or {}
+    if code not in _OF_THE_STORE or storage.get("state") != "Failing" or not storage.get("cause"):
+        return {}
+    return {"cause": storage["cause"], "fact": storage.get("message", "")}
 
 
 def _all_uploaded(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
