@@ -525,6 +525,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
                 "for their uploads, or give them a longer `spec.uploadGraceSeconds`.",
                 creates=("spec.uploadGraceSeconds",),
             ),
+            remedy_of_storage=NOTHING_TO_DO,
             discards=True,
         ),
         Reason.IMAGE_PULL_FAILED: ReasonFacts(

@@ -174,7 +174,7 @@ class ActionExecutor:
     ) -> PodRefusal:
         failures = self._refusals[key] = self._refusals.get(key, 0) + 1
         seconds = backoff.after(failures, spread=random.random())  # noqa: S311
-        reason, message = _refusal_reason(error), error.message
+        reason, message = reason_of_refusal(error), error.message
         fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
         logger.warning("pod refused by the API server, asking again", extra=fields)
         return PodRefusal(part=part.number, reason=reason, message=message, retry_after=timedelta(seconds=seconds))
@@ -195,7 +195,8 @@ def rejection_of(action: Action) -> str:
     return "ChangeRejected" if isinstance(action, ReleaseRecording | DeleteRecording) else Reason.POD_REJECTED.value
 
 
-def _refusal_reason(error: Refused | InternalError | ForeignObjectError) -> Reason:
+def reason_of_refusal(error: Refused | InternalError | ForeignObjectError) -> Reason:
+    """Why the API server takes no pod, of a recording or of a RecordingStorage."""
     if isinstance(error, Refused) and NAMESPACE_TERMINATING in error.causes:
         return Reason.NAMESPACE_TERMINATING
     return refusal_reason(error.message)

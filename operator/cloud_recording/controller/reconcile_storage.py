@@ -12,6 +12,7 @@ from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording_storage import IN_USE_FINALIZER, RecordingStorage, RecordingStorageStatus
 from cloud_recording.api.status import Condition, ConditionStatus
 from cloud_recording.common.json_types import Json
+from cloud_recording.controller.execute_actions import reason_of_refusal
 from cloud_recording.controller.known_storages import KnownStorages, parsed
 from cloud_recording.controller.storage_key import StorageKey
 from cloud_recording.domain import conditions, names
@@ -24,7 +25,7 @@ from cloud_recording.domain.decide_storage import (
     StorageState,
     decide_storage,
 )
-from cloud_recording.domain.observed_state import OperatorContext, PodRefusal, refusal_reason
+from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.probe_pod import build_probe_pod
 from cloud_recording.domain.store_refs import names_in
@@ -128,7 +129,7 @@ class StorageReconciler:
                     made = await self._pods.create(build_probe_pod(storage, self._context().settings))
                 except (Refused, ForeignObjectError, InternalError) as error:
                     logger.warning("probe refused by the API server", extra={**about, "error": error.message})
-                    return _refusal(error.message)
+                    return refusal_of(error)
                 logger.info("probe created", extra={**about, "pod": made["metadata"]["name"]})
             case DeleteProbe(pod=pod, at_once=at_once):
                 grace = 0 if at_once else None
@@ -167,5 +168,6 @@ def _over(body: Json) -> bool:
     return any(one["type"] == ConditionType.FINISHED.value and one["status"] == "True" for one in conditions)
 
 
-def _refusal(message: str) -> PodRefusal:
-    return PodRefusal(part=0, reason=refusal_reason(message), message=message, retry_after=REFUSED_PAUSE)
+def refusal_of(error: Refused | InternalError | ForeignObjectError) -> PodRefusal:
+    """What the API server says of a probe that it refuses."""
+    return PodRefusal(part=0, reason=reason_of_refusal(error), message=error.message, retry_after=REFUSED_PAUSE)

@@ -177,15 +177,15 @@ def _waiting(state: StorageState, probe: PodView) -> RecordingStorageStatus:
     reason, message = why_waiting(probe, [claim] if claim is not None else [])
     tried = state.storage.status.probed_generation == state.generation
     if tried or reason is None or reason_facts(reason).remedy_of_storage is None:
-        return _awaiting(state) if probe.running_since is None else _being_tried(state)
+        return _being_tried(state, waits=f"pod '{probe.name}' waits: {message}" if message else "")
     return _not_ready(state, state.storage.status, reason, message or "")
 
 
-def _being_tried(state: StorageState) -> RecordingStorageStatus:
+def _being_tried(state: StorageState, *, waits: str) -> RecordingStorageStatus:
     status = state.storage.status
     if status.probed_generation == state.generation:
         return _renewed(state, status)
-    message = f"generation {state.generation} of the spec is being tried"
+    message = "; ".join(filter(None, (f"generation {state.generation} of the spec is being tried", waits)))
     return _with_ready(state, status, ConditionStatus.FALSE, Reason.PROBING, message)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloud_recording.api.pod_options import Resources
-from cloud_recording.api.reasons import Reason
+from cloud_recording.api.reasons import REASONS, Reason
 from cloud_recording.api.recording_storage import IN_USE_FINALIZER, RecordingStorage
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Condition
@@ -215,6 +215,34 @@ def test_a_quota_that_is_used_up_says_nothing_against_a_store_that_is_ready() ->
     refused = decide_storage(state)
     assert ready(refused).status == "True"
     assert refused.requeue_after == minute
+
+
+def test_a_probe_says_what_it_waits_for_and_no_longer_than_it_does() -> None:
+    """The kubelet's words for a container that it cannot begin were told of recordings' pods alone."""
+    storage = a_storage()
+
+    def waiting(reason: str, message: str = "") -> PodView:
+        state = {"waiting": {"reason": reason, "message": message}}
+        return a_probe(storage, phase="Pending", containerStatuses=[{"name": "recorder", "state": state}])
+
+    stuck = decided(storage, waiting("CreateContainerError", "no such device"))
+    assert ready(stuck).reason == "Probing"
+    told = ready(stuck).message
+    assert told.startswith("generation 1 of the spec is being tried; pod 'films-")
+    assert told.endswith("-probe' waits: no such device")
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node has room"}
+    full = decided(storage, a_probe(storage, phase="Pending", conditions=[unscheduled]))
+    assert ready(full).reason == "Unschedulable"
+    begins = ready(decided(after_it(storage, full), waiting("ContainerCreating")))
+    assert (begins.reason, begins.message) == ("Probing", "generation 1 of the spec is being tried")
+
+
+@pytest.mark.parametrize("reason", [Reason.QUOTA_EXCEEDED, Reason.POD_REJECTED, Reason.NAMESPACE_TERMINATING])
+def test_a_pod_that_is_refused_is_told_in_words_that_a_storage_has(reason: Reason) -> None:
+    refusal = PodRefusal(part=0, reason=reason, message="not now", retry_after=timedelta(minutes=1))
+    state = StorageState(storage=a_storage(), probe=None, users=(), now=NOW, settings=SETTINGS, refusal=refusal)
+    assert ready(decide_storage(state)).reason == reason
+    assert REASONS[reason].remedy_of_storage is not None
 
 
 def test_a_probe_without_an_answer_says_nothing_against_a_store_that_is_ready() -> None:
