@@ -101,6 +101,7 @@ def test_every_value_for_the_operator_reaches_it(render: Render) -> None:
         "log": {"level": "debug", "format": "text"},
         "leaderElection": {"leaseSeconds": 30, "renewSeconds": 20, "retrySeconds": 5},
         "concurrency": 8,
+        "shards": 4,
         "engines": {"other": "/opt/other.so"},
         "allowed": {"protocols": ["rtmp"], "linkLocal": True, "labels": [], "affinity": False},
     }
@@ -113,6 +114,7 @@ def test_every_value_for_the_operator_reaches_it(render: Render) -> None:
     assert settings["logging"] == values["log"]
     assert settings["leaderElection"] == {"leaseName": "cloud-recording"} | values["leaderElection"]
     assert settings["concurrency"] == values["concurrency"]
+    assert settings["shards"] == values["shards"]
     assert settings["engines"] == {"default": "libagora-cloud-recording-client.so", "other": "/opt/other.so"}
     assert settings["allowed"].items() >= values["allowed"].items()
 

@@ -107,6 +107,8 @@ class OperatorSettings(SpecModel):
     watch_namespaces: tuple[Name, ...] = ()
     logging: LoggingSettings = LoggingSettings()
     leader_election: LeaderElectionSettings
+    shards: Annotated[int, Field(ge=1, le=64)] = 1
+    """Into how many parts recordings are divided, each of which one replica decides about."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
     engines: Annotated[dict[str, str], Field(min_length=1)] = Field(
         default_factory=lambda: {DEFAULT_ENGINE: "libagora-cloud-recording-client.so"}

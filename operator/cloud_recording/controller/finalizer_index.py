@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cloud_recording.controller.recording_key import RecordingKey
 
 
@@ -24,6 +26,11 @@ class FinalizerIndex:
         else:
             known.discard(name)
         if not known:
+            del self._names[key]
+
+    def forget(self, unwanted: Callable[[RecordingKey], bool]) -> None:
+        """Drops what was seen of these recordings' objects."""
+        for key in [key for key in self._names if unwanted(key)]:
             del self._names[key]
 
     def of(self, key: RecordingKey) -> frozenset[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic_core import from_json, to_json
 
@@ -59,10 +59,12 @@ class KnownRecordings:
             self._known.forget(RecordingKey.of_body(body))
             raise
 
-    async def set_finalizers(self, body: Json, finalizers: list[str]) -> Json:
-        """Replaces the finalizers of `body`; raises Conflict when it changed since it was seen."""
+    async def set_finalizers(
+        self, body: Json, finalizers: list[str], *, labels: Mapping[str, str] | None = None
+    ) -> Json:
+        """Replaces the finalizers of `body` and sets labels; raises Conflict when it changed since it was seen."""
         try:
-            return self._wrote(await self._recordings.set_finalizers(body, finalizers))
+            return self._wrote(await self._recordings.set_finalizers(body, finalizers, labels=labels))
         except KubeError:
             self._known.forget(RecordingKey.of_body(body))
             raise

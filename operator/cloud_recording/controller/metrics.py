@@ -27,7 +27,8 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, *, shards: int = 1) -> None:
+        self._shards = range(shards)
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -92,6 +93,12 @@ class Metrics:
         self._leader = Gauge(
             "cloudrecording_leader", "1 while this replica holds the Lease and decides.", registry=self._registry
         )
+        self._held = Gauge(
+            "cloudrecording_shard_held",
+            "1 while this replica decides about the recordings of the shard.",
+            ["shard"],
+            registry=self._registry,
+        )
         self._unfinished = Gauge(
             "cloudrecording_unfinished_recordings", "Recordings that are not over.", registry=self._registry
         )
@@ -108,6 +115,7 @@ class Metrics:
             self._callbacks.labels(status=answer)
         for verb in VERBS:
             self._api_seconds.labels(verb=verb)
+        self.shards_held(frozenset())
 
     def queue_depth(self, waiting: int) -> None:
         """How many keys wait in the queue."""
@@ -148,9 +156,11 @@ class Metrics:
         self._api_requests.labels(verb=verb, answer=str(status) if status else "none").inc()
         self._api_seconds.labels(verb=verb).observe(seconds)
 
-    def leading(self, *, leads: bool) -> None:
-        """Whether this replica decides."""
-        self._leader.set(1 if leads else 0)
+    def shards_held(self, shards: frozenset[int]) -> None:
+        """This replica decides about these, and no others."""
+        self._leader.set(1 if shards else 0)
+        for shard in self._shards:
+            self._held.labels(shard=str(shard)).set(1 if shard in shards else 0)
 
     def count_unfinished(self, count: Callable[[], int]) -> None:
         """Has the number of recordings that are not over asked for at each exposition."""

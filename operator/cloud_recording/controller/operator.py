@@ -2,7 +2,8 @@
 """The operator's parts put together, brought up and taken down in order.
 
 First what every replica does: the authority, the callback server, the probes. Then the Lease; and only with it the
-watch and the queue. On the way down the callback server goes last, so that no report is turned away in between.
+watch and the queue, of what is in the shards that are this replica's. On the way down the callback server goes last,
+so that no report is turned away in between.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -31,6 +33,7 @@ from cloud_recording.controller.callback_listener import CallbackListener, Limit
 from cloud_recording.controller.callback_server import LARGEST_REQUEST, CallbackServer
 from cloud_recording.controller.caller_identities import CallerIdentities
 from cloud_recording.controller.finalizer_index import FinalizerIndex
+from cloud_recording.controller.held_shards import ALL, HeldShards
 from cloud_recording.controller.keyed_locks import KeyedLocks
 from cloud_recording.controller.known_pods import KnownPods
 from cloud_recording.controller.known_recordings import KnownRecordings
@@ -39,9 +42,10 @@ from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.reconcile_storage import StorageReconciler
 from cloud_recording.controller.recording_key import RecordingKey
-from cloud_recording.controller.status_writer import ReconciledVersions, StatusWriter
+from cloud_recording.controller.sharing import Sharing
+from cloud_recording.controller.sightings import Sightings
+from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.controller.storage_key import StorageKey
-from cloud_recording.controller.watch import SeenPod, SeenProbe, SeenRecording, SeenStorage
 from cloud_recording.controller.watch_thread import WatchThread
 from cloud_recording.controller.work_queue import WorkQueue
 from cloud_recording.domain.observed_state import OperatorContext
@@ -53,6 +57,7 @@ from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
 from cloud_recording.kube.own_secret import OwnSecret
 from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings, RecordingStorages
+from cloud_recording.kube.shared_lease import SharedLease
 from cloud_recording.kube.tokens import TokenReviews
 
 logger = logging.getLogger(__name__)
@@ -103,23 +108,15 @@ async def _until_available(work: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What remembers what the watch tells."""
-
-    recordings: KnownRecordings
-    pods: KnownPods
-    storages: KnownStorages
-
-
 class Operator:
     """One replica, from its start to its end."""
 
     def __init__(self, settings: OperatorSettings, replica: ReplicaIdentity) -> None:
         self._settings = settings
         self._replica = replica
-        self._metrics = Metrics()
+        self._metrics = Metrics(shards=settings.shards)
         self._finalizers = FinalizerIndex()
+        self._held = HeldShards(settings.shards)
         self._stop = asyncio.Event()
         self._exit_status = EXIT_OK
         self._clock = ClusterClock()
@@ -169,6 +166,10 @@ class Operator:
             )
 
             async def look(key: Key) -> float | None:
+                if not self._held.owns(key):
+                    if isinstance(key, RecordingKey):
+                        await reconciler.label(key)
+                    return None
                 if isinstance(key, StorageKey):
                     return await storage_reconciler.reconcile(key)
                 return await reconciler.reconcile(key)
@@ -195,25 +196,35 @@ class Operator:
             await self._open_callbacks(stack, callbacks, authority)
             stack.push_async_callback(_cancel, asyncio.create_task(authority.keep(), name="authority"))
 
-            # One of them decides: the one that holds the Lease.
-            lease = self._lease(configuration)
+            # One of them decides about a recording: the one that holds the Lease, or this part of it.
+            seen = Sightings(
+                queue=queue,
+                reconciler=reconciler,
+                versions=statuses.versions,
+                finalizers=self._finalizers,
+                recordings=recordings,
+                pods=pods,
+                storages=storages,
+                held=self._held,
+            )
+            sharing = Sharing(
+                held=self._held,
+                queue=queue,
+                memory=seen,
+                look_behind=lambda: _until_available(lambda: self._queue_left_behind(reconciler, queue)),
+                new_watch=partial(self._watch, configuration, seen),
+                changed=self._shards_changed,
+            )
+            lease, dropped = self._lease(configuration, sharing)
             stack.push_async_callback(lease.release)
             if not await self._unless_stopped(lease.acquire()):
                 return self._exit_status
             logger.info("lease held")
-            self._metrics.leading(leads=True)
-            stack.callback(self._metrics.leading, leads=False)
-            if not await self._unless_stopped(_until_available(lambda: self._queue_left_behind(reconciler, queue))):
-                return self._exit_status
-            # What was heard while another replica decided may lack what that one did last.
-            recordings.forget_all()
-            pods.forget_all()
-            storages.forget_all()
-            seen = _Known(recordings=recordings, pods=pods, storages=storages)
-            watching = self._watch(configuration, reconciler, queue, statuses.versions, seen)
-            watching.start()
-            stack.push_async_callback(watching.stop)
-            await self._unless_stopped(queue.run())
+            if self._settings.shards == 1:
+                sharing.assign(ALL)
+            stack.callback(self._metrics.shards_held, frozenset[int]())
+            stack.push_async_callback(sharing.stop)
+            await self._unless_stopped(_together(queue.run(), sharing.follow(dropped)))
         return self._exit_status
 
     def _events(self, client: KubeClient) -> EventRecorder:
@@ -264,76 +275,56 @@ class Operator:
         self._listening_since = self._clock.now()
         logger.info("servers opened", extra={"callbacks": self._settings.callbacks.port})
 
-    def _lease(self, configuration: Configuration) -> LeaseHolder:
+    def _lease(
+        self, configuration: Configuration, sharing: Sharing
+    ) -> tuple[LeaseHolder, Callable[[frozenset[int]], None]]:
+        """The Lease, and whom to tell of shards that others may have."""
         loop = asyncio.get_running_loop()
         election = self._settings.leader_election
-        return LeaseHolder(
-            configuration,
-            namespace=self._replica.namespace,
-            name=election.lease_name,
-            identity=f"{self._replica.pod}_{self._replica.pod_uid}",
-            lost=lambda: loop.call_soon_threadsafe(self._fail),
-            clock=self._clock.now,
-            timing=LeaseTiming(
+        common: dict[str, Any] = {
+            "namespace": self._replica.namespace,
+            "name": election.lease_name,
+            "identity": f"{self._replica.pod}_{self._replica.pod_uid}",
+            "lost": lambda: loop.call_soon_threadsafe(self._fail),
+            "clock": self._clock.now,
+            "timing": LeaseTiming(
                 duration_seconds=election.lease_seconds,
                 renew_deadline_seconds=election.renew_seconds,
                 retry_seconds=election.retry_seconds,
             ),
+        }
+        if self._settings.shards == 1:
+            return LeaseHolder(configuration, **common), lambda _: None
+        shared = SharedLease(
+            configuration,
+            **common,
+            shards=self._settings.shards,
+            assigned=lambda shards: loop.call_soon_threadsafe(sharing.assign, shards),
         )
+        return shared, shared.dropped
 
-    def _watch(
-        self,
-        configuration: Configuration,
-        reconciler: Reconciler,
-        queue: WorkQueue[Key],
-        versions: ReconciledVersions,
-        known: _Known,
-    ) -> WatchThread:
-        """What is seen of objects becomes keys in the queue; that the watch ends ends the operator."""
+    def _shards_changed(self, shards: frozenset[int]) -> None:
+        self._metrics.shards_held(shards)
+        if self._settings.shards > 1:
+            logger.info("shards held", extra={"shards": sorted(shards)})
 
-        def recording_seen(seen: SeenRecording) -> None:
-            if seen.text is None:
-                queue.forget(seen.key)
-                reconciler.forget(seen.key)
-            else:
-                known.recordings.seen(seen.key, seen.version, seen.text)
-                versions.unless_reconciled(seen.key, seen.version, lambda: queue.add(seen.key, cause="recording"))
-
-        def pod_seen(seen: SeenPod) -> None:
-            key, pod = seen.recording, seen.pod
-            self._finalizers.note(key, pod.name, has_finalizer=pod.has_finalizer and not seen.gone)
-            if seen.gone:
-                known.pods.forget(namespace=key.namespace, name=pod.name)
-            else:
-                known.pods.seen(key.namespace, pod)
-            queue.add(key, cause="pod")
-
-        def storage_seen(seen: SeenStorage) -> None:
-            if seen.body is None:
-                known.storages.forget(seen.key)
-                queue.forget(seen.key)
-            else:
-                queue.add(seen.key, cause="storage")
-            if seen.body is None or known.storages.seen(seen.body):
-                queue.add_all(known.storages.users.of(seen.key), cause="storage")
-
-        def probe_seen(seen: SeenProbe) -> None:
-            queue.add(seen.storage, cause="pod")
-
+    def _watch(self, configuration: Configuration, seen: Sightings, selector: str) -> WatchThread:
+        """That the watch ends ends the operator."""
         return WatchThread(
             configuration=configuration,
             namespaces=self._settings.watch_namespaces,
-            recording_seen=recording_seen,
-            pod_seen=pod_seen,
-            storage_seen=storage_seen,
-            probe_seen=probe_seen,
+            selector=selector,
+            recording_seen=seen.recording,
+            pod_seen=seen.pod,
+            storage_seen=seen.storage,
+            probe_seen=seen.probe,
             ended=self._fail,
         )
 
     async def _queue_left_behind(self, reconciler: Reconciler, queue: WorkQueue[Key]) -> None:
         """Looks at recordings that went while nobody watched: the watch does not tell of them."""
         for namespace in self._settings.watch_namespaces or (None,):
-            async for key in reconciler.left_behind(namespace):
+            async for key in reconciler.left_behind(namespace, owns=self._held.owns):
                 queue.add(key, cause="start")
 
     def _stop_on_signals(self) -> None:
@@ -358,6 +349,16 @@ class Operator:
     def _fail(self) -> None:
         self._exit_status = EXIT_FAILED
         self._stop.set()
+
+
+async def _together(*works: Coroutine[Any, Any, None]) -> None:
+    """Does all of it; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
 from cloud_recording.api.settings import OperatorSettings
@@ -31,7 +31,7 @@ class PodTemplates:
         if template is None or recording_uid_of(template) != recording.metadata.uid:
             template = await self._pods.create_template(build_template(recording, settings))
             self._made[key] = template
-            self._note(template)
+            self._note(key, template)
         return template
 
     def forget(self, key: RecordingKey) -> None:
@@ -53,18 +53,28 @@ class PodTemplates:
             await self._pods.delete_template(namespace=key.namespace, name=name, finalizer=DURABLE_FINALIZER)
             self._finalizers.note(key, name, has_finalizer=False)
 
-    async def left_behind(self, namespace: str | None) -> AsyncIterator[RecordingKey]:
-        """The recordings for which something is held: the watch does not tell of one that went in the meantime."""
+    def forget_lost(self, lost: Callable[[RecordingKey], bool]) -> None:
+        """Drops what was seen of these: another replica decides about them."""
+        self._finalizers.forget(lost)
+
+    async def left_behind(
+        self, namespace: str | None, *, owns: Callable[[RecordingKey], bool]
+    ) -> AsyncIterator[RecordingKey]:
+        """Of these recordings those for which something is held: no watch tells of one that went in the meantime."""
         async for template in self._pods.templates(namespace=namespace, selector=names.TEMPLATE_SELECTOR):
-            key = self._note(template)
-            if key is not None:
+            key = _held_for(template)
+            if key is not None and owns(key):
+                self._note(key, template)
                 yield key
 
-    def _note(self, template: Json) -> RecordingKey | None:
-        metadata = template["metadata"]
-        recording = recording_of(template)
-        if recording is None or DURABLE_FINALIZER not in metadata.get("finalizers", []):
-            return None
-        key = RecordingKey(metadata["namespace"], recording)
-        self._finalizers.note(key, metadata["name"], has_finalizer=True)
-        return key
+    def _note(self, key: RecordingKey, template: Json) -> None:
+        self._finalizers.note(key, template["metadata"]["name"], has_finalizer=_held_for(template) is not None)
+
+
+def _held_for(template: Json) -> RecordingKey | None:
+    """The recording for which our finalizer holds the PodTemplate."""
+    metadata = template["metadata"]
+    recording = recording_of(template)
+    if recording is None or DURABLE_FINALIZER not in metadata.get("finalizers", []):
+        return None
+    return RecordingKey(metadata["namespace"], recording)

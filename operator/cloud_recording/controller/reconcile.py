@@ -35,8 +35,10 @@ from cloud_recording.domain.certainty import cannot_be_undone
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import Decision
 from cloud_recording.domain.invalid_spec import parse, with_invalid_spec
+from cloud_recording.domain.names import LABEL_BUCKET
 from cloud_recording.domain.observed_state import OperatorContext
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.shards import label_due
 from cloud_recording.domain.store_refs import names_in, resolved
 from cloud_recording.domain.summarize import finished
 from cloud_recording.kube.errors import Conflict, NotFound
@@ -95,9 +97,30 @@ class Reconciler:
         self._storages.users.forget(key)
         self.unfinished.discard(key)
 
-    def left_behind(self, namespace: str | None) -> AsyncIterator[RecordingKey]:
-        """The recordings for which something is held: the watch does not tell of one that went in the meantime."""
-        return self._templates.left_behind(namespace)
+    def forget_lost(self, lost: Callable[[RecordingKey], bool]) -> None:
+        """Drops what is remembered of those that another replica decides about from now on."""
+        for key in [key for key in self.unfinished if lost(key)]:
+            self.forget(key)
+        self._finalizers.forget(lost)
+        self._templates.forget_lost(lost)
+        self._statuses.versions.forget_lost(lost)
+
+    def left_behind(
+        self, namespace: str | None, *, owns: Callable[[RecordingKey], bool]
+    ) -> AsyncIterator[RecordingKey]:
+        """Of these recordings those for which something is held: no watch tells of one that went in the meantime."""
+        return self._templates.left_behind(namespace, owns=owns)
+
+    async def label(self, key: RecordingKey) -> None:
+        """Has whoever decides about this recording see it, which has another one's label."""
+        try:
+            body = await self._recordings.read(key)
+        except NotFound:
+            return
+        label = label_due(body["metadata"], shards=self._context().settings.shards, over=True)
+        if label is not None:
+            finalizers = body["metadata"].get("finalizers") or []
+            await self._recordings.set_finalizers(body, finalizers, labels={LABEL_BUCKET: label})
 
     async def reconcile(self, key: RecordingKey) -> float | None:
         """Makes one pass; returns after how many seconds the next is due though nothing changes."""
@@ -143,10 +166,11 @@ class Reconciler:
         context = replace(self._context(), store_wait=stores.waits)
         decision = decide(recording, pods, now=self._clock(), context=context)
         # A write under the version that is remembered fails where that is not the newest.
-        writes = decision.add_finalizer or decision.status != recording.status
+        label = label_due(body["metadata"], shards=context.settings.shards, over=finished(recording.status))
+        writes = decision.add_finalizer or label is not None or decision.status != recording.status
         if not live and (pods or not writes) and cannot_be_undone(recording.status, decision):
             raise _UncertainError
-        return self._requeue_after(key, await self._act(body, recording, pods, decision, context=context))
+        return self._requeue_after(key, await self._act(body, recording, pods, decision, context=context, label=label))
 
     async def _act(
         self,
@@ -156,12 +180,17 @@ class Reconciler:
         decision: Decision,
         *,
         context: OperatorContext,
+        label: str | None,
     ) -> Decision:
         """Writes and acts; where a pod is refused, decides once more, so that the status says so."""
-        finalizers = [*body["metadata"].get("finalizers", []), DURABLE_FINALIZER] if decision.add_finalizer else None
-        body = await self._written(body, recording, decision, finalizers=finalizers)
+        finalizers = None
+        if decision.add_finalizer or label is not None:
+            added = [DURABLE_FINALIZER] if decision.add_finalizer else []
+            finalizers = [*(body["metadata"].get("finalizers") or []), *added]
+        labels = {LABEL_BUCKET: label} if label is not None else None
+        body = await self._written(body, recording, decision, finalizers=finalizers, labels=labels)
         spec = recording.spec
-        recording = parse(body).recording if finalizers else with_status(recording, decision.status)
+        recording = parse(body).recording if finalizers is not None else with_status(recording, decision.status)
         # With its stores written out, as they were for the decision.
         recording = recording.model_copy(update={"spec": spec})
         refusal = await self._actions.execute(body, recording, decision.actions)
@@ -175,10 +204,16 @@ class Reconciler:
         return decision
 
     async def _written(
-        self, body: Json, recording: CloudRecording, decision: Decision, *, finalizers: list[str] | None = None
+        self,
+        body: Json,
+        recording: CloudRecording,
+        decision: Decision,
+        *,
+        finalizers: list[str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Json:
         return await self._statuses.write(
-            body, before=recording.status, after=decision.status, by_pass=True, finalizers=finalizers
+            body, before=recording.status, after=decision.status, by_pass=True, finalizers=finalizers, labels=labels
         )
 
     async def _pods_of(self, key: RecordingKey, recording: CloudRecording | None, *, live: bool) -> dict[str, PodView]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from cloud_recording.api.recording import CloudRecording
@@ -73,6 +73,11 @@ class ReconciledVersions:
         """The recording is over or gone."""
         self._versions.pop(key, None)
 
+    def forget_lost(self, lost: Callable[[RecordingKey], bool]) -> None:
+        """Others look at these from now on, and remember when they are due again."""
+        for key in [key for key in self._versions if lost(key)]:
+            del self._versions[key]
+
     def _add(self, key: RecordingKey, known: tuple[str, ...], *more: str) -> None:
         self._versions[key] = tuple(dict.fromkeys((*known, *more)))[-LATE_VERSIONS:]
 
@@ -93,15 +98,16 @@ class StatusWriter:
         after: CloudRecordingStatus,
         by_pass: bool = False,
         finalizers: list[str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Json:
         """Returns the recording as it is now in the API server; raises Conflict when `body` is out of date.
 
-        The finalizers that it is to have are written before.
+        The finalizers that it is to have, and labels with them, are written before.
         """
         key, read = RecordingKey.of_body(body), _version(body)
         with self.versions.writing(key):
             if finalizers is not None:
-                body = await self._recordings.set_finalizers(body, finalizers)
+                body = await self._recordings.set_finalizers(body, finalizers, labels=labels)
             held, written = _version(body), body
             if after != before or not body.get("status"):
                 dumped = after.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -53,7 +53,9 @@ class SeenRecording:
     key: RecordingKey
     version: str
     text: bytes | None
-    """The recording as `known_recordings.compact` has it; None means that it is gone."""
+    """The recording as `known_recordings.compact` has it; None means that it is gone, or has another label now."""
+    bucket: str | None = None
+    """Its label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,7 @@ async def watch(  # noqa: PLR0913 - each kind has who hears of it
     *,
     configuration: Configuration,
     namespaces: Sequence[str],
+    selector: str = "",
     recording_seen: RecordingSeen,
     pod_seen: PodSeen,
     storage_seen: StorageSeen,
@@ -98,15 +101,22 @@ async def watch(  # noqa: PLR0913 - each kind has who hears of it
     stop: asyncio.Event | threading.Event | None = None,
     ready: asyncio.Event | threading.Event | None = None,
 ) -> None:
-    """Watches until told to stop; it ends by itself only when it cannot go on, and then so must the process."""
+    """Watches until told to stop; it ends by itself only when it cannot go on, and then so must the process.
+
+    Of recordings and their pods it sees those whose labels the selector is about; all where that is empty.
+    """
+    pod_selector = f"{names.POD_SELECTOR},{selector}" if selector else names.POD_SELECTOR
     async with KubeClient(configuration, user_agent=USER_AGENT) as client, asyncio.TaskGroup() as group:
         followers = [
             group.create_task(Follower(client, collection, told).run())
             for namespace in namespaces or (None,)
             for collection, told in (
-                (Collection(url=recordings_path(namespace)), partial(_tell_recording, recording_seen)),
                 (
-                    Collection(url=pods_path(namespace), selector=names.POD_SELECTOR),
+                    Collection(url=recordings_path(namespace), selector=selector),
+                    partial(_tell_recording, recording_seen),
+                ),
+                (
+                    Collection(url=pods_path(namespace), selector=pod_selector),
                     partial(_tell_pod, pod_seen, probe_seen),
                 ),
             )
@@ -171,7 +181,9 @@ def _registry(storage_seen: StorageSeen) -> kopf.OperatorRegistry:
 
 def _tell_recording(seen: RecordingSeen, body: Json, *, gone: bool) -> None:
     version = str(body["metadata"].get("resourceVersion", ""))
-    seen(SeenRecording(key=RecordingKey.of_body(body), version=version, text=None if gone else compact(body)))
+    bucket = (body["metadata"].get("labels") or {}).get(names.LABEL_BUCKET)
+    text = None if gone else compact(body)
+    seen(SeenRecording(key=RecordingKey.of_body(body), version=version, text=text, bucket=bucket))
 
 
 def _tell_pod(pod_seen: PodSeen, probe_seen: ProbeSeen, body: Json, *, gone: bool) -> None:

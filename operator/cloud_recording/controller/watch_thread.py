@@ -27,11 +27,12 @@ Seen = TypeVar("Seen")
 class WatchThread:
     """Runs the watch beside the loop it was made in; everything seen is told in that loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a watch needs, and who hears of its end
         self,
         *,
         configuration: Configuration,
         namespaces: Sequence[str],
+        selector: str,
         recording_seen: RecordingSeen,
         pod_seen: PodSeen,
         storage_seen: StorageSeen,
@@ -46,6 +47,7 @@ class WatchThread:
             watch,
             configuration=configuration,
             namespaces=namespaces,
+            selector=selector,
             recording_seen=lambda seen: _tell(loop, recording_seen, seen),
             pod_seen=lambda seen: _tell(loop, pod_seen, seen),
             storage_seen=lambda seen: _tell(loop, storage_seen, seen),

@@ -56,6 +56,7 @@ class WorkQueue(Generic[Key]):
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self._timers_changed = asyncio.Event()
+        self._out_of_work = asyncio.Event()
 
     def add(self, key: Key, *, cause: str = "event") -> None:
         """Has the key worked as soon as there is a free worker; the first of several causes is the one that counts."""
@@ -86,6 +87,20 @@ class WorkQueue(Generic[Key]):
         """Drops what is remembered of a key that exists no more."""
         self._due.pop(key, None)
         self._failures.pop(key, None)
+
+    def drop(self, unwanted: Callable[[Key], bool]) -> None:
+        """Drops what waits of these keys, now or until later; what is in work goes on."""
+        self._ready = deque(key for key in self._ready if not unwanted(key))
+        for known in (self._waiting, self._due, self._failures):
+            for key in [key for key in known if unwanted(key)]:
+                del known[key]
+        self._metrics.queue_depth(len(self._waiting))
+
+    async def until_none_in_work(self, which: Callable[[Key], bool]) -> None:
+        """Returns when none of these keys is in work."""
+        while any(which(key) for key in self._in_work):
+            self._out_of_work.clear()
+            await self._out_of_work.wait()
 
     def oldest_seconds(self) -> float:
         """For how long the key that has waited longest has."""
@@ -120,6 +135,7 @@ class WorkQueue(Generic[Key]):
                 await self._attempt(key, wait.cause)
             finally:
                 del self._in_work[key]
+                self._out_of_work.set()
                 if key in self._waiting:
                     self._ready.append(key)
                     self._wake.set()

@@ -28,6 +28,9 @@ LABEL_RECORDING: Final = f"{GROUP}/recording"
 LABEL_RECORDING_UID: Final = f"{GROUP}/recording-uid"
 LABEL_PART: Final = f"{GROUP}/part"
 LABEL_STORAGE: Final = f"{GROUP}/storage"
+LABEL_BUCKET: Final = f"{GROUP}/bucket"
+"""Of recordings and their pods, where several replicas decide: each watches those of its own."""
+
 POD_SELECTOR: Final = f"{LABEL_RECORDING_UID},{LABEL_PART}"
 """Pods with both of these labels: a policy that writes labels of others' domains takes no pod from our sight. A probe's
 pod has them, too, with the RecordingStorage's UID, as a watch has one selector."""

@@ -32,6 +32,7 @@ from cloud_recording.common.json_types import Json
 from cloud_recording.common.probe_periods import LIVENESS_PERIOD_SECONDS, READINESS_PERIOD_SECONDS
 from cloud_recording.domain import names
 from cloud_recording.domain.pod_documents import compact_json
+from cloud_recording.domain.shards import bucket_of
 from cloud_recording.domain.sizing import TMP_MEBIBYTES, default_resources
 
 RUN_AS: Final = 65532
@@ -105,6 +106,7 @@ def build_pod(
                 **runner.pod_labels,
                 **options.labels,
                 **_labels(recording, part),
+                **_bucket_label(recording, settings),
             },
             "annotations": {
                 **runner.pod_annotations,
@@ -278,6 +280,12 @@ def _claim_name(recording: CloudRecording, part: Part) -> str:
 def _labels(recording: CloudRecording, part: Part) -> dict[str, str]:
     metadata = recording.metadata
     return names.pod_labels(recording=metadata.name, uid=metadata.uid, part=part.number)
+
+
+def _bucket_label(recording: CloudRecording, settings: OperatorSettings) -> dict[str, str]:
+    """Where several replicas decide, each watches the pods of its own recordings by it."""
+    metadata = recording.metadata
+    return {} if settings.shards == 1 else {names.LABEL_BUCKET: str(bucket_of(metadata.namespace, metadata.name))}
 
 
 def _controller(template: Json) -> Json:

@@ -214,8 +214,11 @@ class LeaseHolder:
         except NotFound:
             return None
 
+    def _now(self) -> str:
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
     def _body(self, spec: Json, *, metadata: Json) -> Json:
-        now = self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = self._now()
         ours = spec.get("holderIdentity") == self._identity
         transitions = spec.get("leaseTransitions") or 0
         return {

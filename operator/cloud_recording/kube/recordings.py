@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import ClassVar, Final
 from urllib.parse import urlencode
 
@@ -41,15 +41,19 @@ class Recordings:
         replacement = {**body, "status": status}
         return await self._client.put(self._path(metadata["namespace"], metadata["name"]) + "/status", replacement)
 
-    async def set_finalizers(self, body: Json, finalizers: list[str]) -> Json:
-        """Replaces the finalizers of `body`; raises Conflict when it changed since it was read.
+    async def set_finalizers(
+        self, body: Json, finalizers: list[str], *, labels: Mapping[str, str] | None = None
+    ) -> Json:
+        """Replaces the finalizers of `body` and sets labels; raises Conflict when it changed since it was read.
 
         The version travels with the patch because the list is replaced as a whole: a finalizer that somebody else put
         there in the meantime must not vanish.
         """
         metadata = body["metadata"]
-        patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
-        return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), patch)
+        wanted: Json = {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}
+        if labels:
+            wanted["labels"] = dict(labels)
+        return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), {"metadata": wanted})
 
     async def delete(self, *, namespace: str, name: str, uid: str) -> None:
         """Deletes this very recording, and not a newer one of the same name."""

@@ -73,11 +73,12 @@ def main() -> None:
     parser.add_argument("counts", nargs="+", type=int, metavar="N", help="how many recordings")
     parser.add_argument("--simulate", action="store_true", help="in virtual time, with the costs that were measured")
     parser.add_argument("--replicas", type=int, default=1, help="of the operator, where it is simulated")
+    parser.add_argument("--shards", type=int, default=1, help="that these share, where they are simulated")
     parser.add_argument("--api-processors", type=int, default=8, help="of the API server, where it is simulated")
     options = parser.parse_args()
     counts = options.counts
     if options.simulate:
-        machines = Machines(replicas=options.replicas, api_processors=options.api_processors)
+        machines = Machines(replicas=options.replicas, shards=options.shards, api_processors=options.api_processors)
         for count in counts:
             print(json.dumps(Simulation(count, machines).run(), indent=2), flush=True)
         return

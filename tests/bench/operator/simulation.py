@@ -34,8 +34,16 @@ class Machines:
 
     replicas: int
     api_processors: int
+    shards: int = 1
     callback_ms: float = 5.0
-    """Processor time of a replica for a callback that is served; it has one thread."""
+    """Processor time of a replica for a callback that is served; it has one thread.
+
+    That is where one replica serves and decides, so `watch_ms` is in it.
+    """
+    watch_ms: float = 0.2
+    """Of whoever decides about the recording, to hear of the write."""
+    pass_ms: float = 1.0
+    """The same for the pass that follows where another replica wrote."""
     shed_ms: float = 1.0
     """For one that is turned away."""
     write_ms: float = 15.0
@@ -67,6 +75,8 @@ class _Replica:
 @dataclass(slots=True)
 class _Recorder:
     replica: _Replica
+    decides: _Replica
+    """Whichever has its shard."""
     heard_at: float
     news_at: float | None = None
     """Since when there is something that the operator does not have."""
@@ -94,7 +104,9 @@ class Simulation:
         self._replicas = [_Replica(lambda: self._now) for _ in range(self.machines.replicas)]
         self._api = _Processors(self.machines.api_processors)
         for number in range(self.recordings):
-            recorder = _Recorder(self._replicas[number % len(self._replicas)], heard_at=0.0)
+            replica = chance.choice(self._replicas)
+            decides = self._replicas[number % self.machines.shards % len(self._replicas)]
+            recorder = _Recorder(replica, decides, heard_at=0.0)
             self._at(chance.uniform(0, SLICE_SECONDS), partial(self._slice, recorder))
         self._go_on_until(WARM_SECONDS)
         busy = [replica.thread.busy for replica in self._replicas], self._api.busy
@@ -104,6 +116,7 @@ class Simulation:
         return {
             "n": self.recordings,
             "replicas": len(self._replicas),
+            "shards": self.machines.shards,
             "api_processors": self.machines.api_processors,
             "served_rate": round(len(self._waits) / MEASURED_SECONDS, 1),
             "shed_rate": round(self._shed / MEASURED_SECONDS, 1),
@@ -153,7 +166,7 @@ class Simulation:
             self._at(answered + pause, partial(self._ask, recorder))
             return
         replica.under_way += 1
-        computed = replica.thread.done_at(self._now, machines.callback_ms / 1000)
+        computed = replica.thread.done_at(self._now, (machines.callback_ms - machines.watch_ms) / 1000)
         self._at(computed, partial(self._write, recorder))
 
     def _write(self, recorder: _Recorder) -> None:
@@ -161,6 +174,9 @@ class Simulation:
         self._at(written, partial(self._served, recorder))
 
     def _served(self, recorder: _Recorder) -> None:
+        machines = self.machines
+        passes = machines.pass_ms if recorder.decides is not recorder.replica else 0.0
+        recorder.decides.thread.done_at(self._now, (machines.watch_ms + passes) / 1000)
         recorder.replica.under_way -= 1
         recorder.failures = 0
         recorder.is_asking = False

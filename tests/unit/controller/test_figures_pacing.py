@@ -48,6 +48,6 @@ def test_recorders_that_were_asked_together_do_not_come_back_together() -> None:
 def test_one_replica_serves_five_thousand_recorders_and_two_serve_ten() -> None:
     """Simulated with measured costs: what is too much at first settles, and nobody is waited for in vain."""
     for recordings, replicas in ((5000, 1), (10_000, 2)):
-        row = Simulation(recordings, Machines(replicas=replicas, api_processors=8)).run()
+        row = Simulation(recordings, Machines(replicas=replicas, shards=replicas, api_processors=8)).run()
         assert (row["not_heard_share"], row["shed_rate"]) == (0, 0), row
         assert row["wait_p95_s"] < 0.25, row

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Outcome, PartState
 from cloud_recording.common.json_types import Json
 from cloud_recording.controller.finalizer_index import FinalizerIndex
@@ -18,12 +19,14 @@ from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.status_writer import StatusWriter
+from cloud_recording.domain.names import LABEL_BUCKET
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.shards import BUCKETS, bucket_of
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import Conflict, NotFound
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.recordings import Recordings, RecordingStorages
-from tests.unit.domain.builders import NOW, RecordingBuilder, a_part, a_pod, a_recording, context, pod_name
+from tests.unit.domain.builders import NOW, SETTINGS, RecordingBuilder, a_part, a_pod, a_recording, context, pod_name
 
 KEY = RecordingKey("meetings", "stand-up")
 
@@ -84,7 +87,7 @@ class ApiServer:
 class Operator:
     """The part of it that makes passes."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: ApiServer, settings: OperatorSettings = SETTINGS) -> None:
         self._server = server
         client, clock = cast("KubeClient", server), asyncio.get_running_loop().time
         self._recordings = KnownRecordings(Recordings(client), clock=clock)
@@ -94,7 +97,7 @@ class Operator:
             storages=KnownStorages(RecordingStorages(client), clock=clock),
             pods=self._pods,
             statuses=StatusWriter(self._recordings, EventRecorder(client, controller="test", instance="test")),
-            context=context,
+            context=lambda: context(settings),
             finalizers=FinalizerIndex(),
             locks=KeyedLocks(),
             clock=lambda: NOW,
@@ -106,6 +109,10 @@ class Operator:
 
     def sees_pod(self, body: Json) -> None:
         self._pods.seen(KEY.namespace, PodView.of(body))
+
+    async def labels(self) -> None:
+        """Sees a recording that is another replica's, by a wrong label."""
+        await self._reconciler.label(KEY)
 
     async def passes(self) -> list[str]:
         """Makes a pass; returns what it asked for."""
@@ -186,3 +193,50 @@ async def test_no_pod_delivers_what_another_may_still_have_open() -> None:
     assert status_of(server).parts[0].state is PartState.AWAITING_RESCUE
     server.pods.clear()
     assert "POST pods" in await operator.passes()
+
+
+SHARED = SETTINGS.model_copy(update={"shards": 4})
+BUCKET = str(bucket_of(*KEY))
+
+
+def label_of(body: Json) -> str | None:
+    label: str | None = (body["metadata"].get("labels") or {}).get(LABEL_BUCKET)
+    return label
+
+
+async def test_where_several_replicas_decide_what_is_written_anyway_has_the_label() -> None:
+    """Promise: that each watches its own costs no request."""
+    server = ApiServer(a_recording().unheld())
+    operator = Operator(server, SHARED)
+    operator.sees_recording()
+    assert await operator.passes() == ["PATCH finalizers", "PUT status", "POST podtemplates", "POST pods"]
+    assert label_of(server.recording) == BUCKET
+    assert [label_of(pod) for pod in server.pods.values()] == [BUCKET]
+
+
+async def test_where_one_decides_nothing_is_labelled() -> None:
+    server = ApiServer(a_recording().unheld())
+    await Operator(server).passes()
+    assert label_of(server.recording) is None
+    assert [label_of(pod) for pod in server.pods.values()] == [None]
+
+
+async def test_a_recording_from_before_there_were_shards_is_labelled_and_its_pod_is_not() -> None:
+    server = ApiServer(a_recording().parts(a_part(state=PartState.RECORDING, start_time=NOW)))
+    server.pods[pod_name()] = a_pod().running().body()
+    operator = Operator(server, SHARED)
+    await operator.passes()
+    assert label_of(server.recording) == BUCKET
+    assert server.recording["metadata"]["finalizers"] == ["cloudrecording.dev/durable"]
+    assert [label_of(pod) for pod in server.pods.values()] == [None]
+
+
+@pytest.mark.parametrize("owner", [True, False])
+async def test_a_label_that_a_copied_manifest_brought_along_is_corrected(owner: bool) -> None:  # noqa: FBT001
+    """By whoever sees it: else those alone who do nothing about the recording would."""
+    server = ApiServer(a_recording().unheld())
+    server.recording["metadata"]["labels"] = {LABEL_BUCKET: str((int(BUCKET) + 1) % BUCKETS)}
+    operator = Operator(server, SHARED)
+    await (operator.passes() if owner else operator.labels())
+    assert label_of(server.recording) == BUCKET
+    assert bool(server.pods) == owner
