@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from cloud_recording.api.base import SpecModel
 from cloud_recording.api.crd import cloud_recording_crd
 from cloud_recording.api.generate import generated_files, main
+from cloud_recording.api.media import Video
 from cloud_recording.api.reasons import REASONS
+from cloud_recording.api.recording_storage import RecordingStorageSpec
 from cloud_recording.api.rules import kubernetes
 from cloud_recording.api.schema import FIXED_MESSAGE, structural_schema
 from tests.cluster.layout import REPOSITORY
@@ -151,3 +154,25 @@ def test_the_reference_names_every_field_and_every_reason() -> None:
     for reason, facts in REASONS.items():
         assert (f"| `{reason}` |" in page) is not facts.of_storages_alone, reason
         assert (f"| `{reason}` |" in of_storages) is (facts.remedy_of_storage is not None), reason
+
+
+def _fixed(model: type[BaseModel]) -> dict[str, bool]:
+    """Each field of a model by the name that people give it, and whether it may never change."""
+    extras = {field.alias or name: field.json_schema_extra for name, field in model.model_fields.items()}
+    return {name: isinstance(extra, dict) and "x-fixed" in extra for name, extra in extras.items()}
+
+
+@pytest.mark.parametrize(
+    ("example", "model", "claim", "is_fixed"),
+    [
+        ("full.yaml", Video, " may be changed while it records", False),
+        ("storage.yaml", RecordingStorageSpec, " never change; all else may", True),
+    ],
+)
+def test_the_examples_say_what_may_change_and_what_may_not(
+    example: str, model: type[BaseModel], claim: str, *, is_fixed: bool
+) -> None:
+    text = (REPOSITORY / "docs" / "examples" / example).read_text("utf-8")
+    (sentence,) = re.findall(rf"([^.#]*){claim}", text)
+    expected = {name for name, fixed in _fixed(model).items() if fixed is is_fixed}
+    assert set(re.findall("`([^`]+)`", sentence)) == expected
