@@ -112,22 +112,20 @@ class Outbox:
         """Gives the file back."""
         self._connection.close()
 
-    def claim(self, owner: str, *, takes_over: bool = False) -> bool:
+    def claim(self, owner: str, *, takes_over: bool = False) -> None:
         """Makes the outbox that of the pod `owner`: what another pod left cannot be sent with this one's identity.
 
         `takes_over` keeps it: nothing is sent then, and who does it knows whose part it is, as of a copy of a volume.
 
         What it would have told is in the engine's own index, and so in this pod's snapshots. It is written in any case,
-        so that a volume that takes nothing is found out at once. Returns whether it was another's, or nobody's.
+        so that a volume that takes nothing is found out at once.
         """
         with self._transaction():
-            is_new = self._fact("owner") != owner
-            if is_new and not takes_over:
+            if self._fact("owner") != owner and not takes_over:
                 self._connection.execute("DELETE FROM callbacks")
                 self._connection.execute("DELETE FROM told")
                 self._connection.execute("DELETE FROM facts")
             self._remember("owner", owner)
-        return is_new
 
     def begin_after(self, sequence: int) -> None:
         """Numbers callbacks from beyond a sequence: those of an outbox that cannot be read any more count as known."""

@@ -31,11 +31,16 @@ def recovered_supervisor(pod: PodContext, *, receiver: Receiver, redactor: Redac
     """The part's supervisor, with the outbox that there is, or a new one."""
     elsewhere = Path(tempfile.gettempdir()) / "cloud-recording" / OUTBOX
     if elsewhere.exists():
-        return Supervisor(pod, receiver=receiver, redactor=redactor, outbox=elsewhere)
-    try:
-        return Supervisor(pod, receiver=receiver, redactor=redactor)
-    except (OSError, sqlite3.Error) as error:
-        return _with_new_outbox(pod, error, elsewhere, receiver=receiver, redactor=redactor)
+        supervisor = Supervisor(pod, receiver=receiver, redactor=redactor, outbox=elsewhere)
+    else:
+        try:
+            supervisor = Supervisor(pod, receiver=receiver, redactor=redactor)
+        except (OSError, sqlite3.Error) as error:
+            return _with_new_outbox(pod, error, elsewhere, receiver=receiver, redactor=redactor)
+    if supervisor.has_blank_outbox and (elsewhere.exists() or _has_put_aside(pod.work)):
+        # A supervisor that died here had begun another, and not got to say so.
+        supervisor.begin_with_new_outbox()
+    return supervisor
 
 
 def _with_new_outbox(
@@ -73,9 +78,16 @@ def _is_damaged(error: sqlite3.Error) -> bool:
     return name.removeprefix("SQLITE_").partition("_")[0] not in _WITHOUT_FAULT
 
 
+_BROKEN: Final = ".broken-"
+
+
+def _has_put_aside(work: Path) -> bool:
+    return any(work.glob(f"{OUTBOX}{_BROKEN}*"))
+
+
 def _put_aside(path: Path, *, now_ms: int) -> Path:
     """Moves a broken outbox out of the way, with what SQLite keeps beside it; returns its new path."""
-    aside = path.with_name(f"{path.name}.broken-{now_ms}")
+    aside = path.with_name(f"{path.name}{_BROKEN}{now_ms}")
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 OUTBOX: Final = "outbox.sqlite3"
 FACTS: Final = "facts"
+_HANDED_OVER: Final = "handed over"
 _READ_AT_ONCE: Final = 200
 
 
@@ -36,8 +37,15 @@ class PartStore:
         self.path = path
         self.outbox = Outbox(path, writer=Writer.SUPERVISOR)
         self._document = document
-        self.is_new = self.outbox.claim(owner, takes_over=takes_over)
-        """Whether this owner has not had it before."""
+        self._owner = owner
+        self.outbox.claim(owner, takes_over=takes_over)
+        self.is_blank = self.outbox.fact(FACTS) is None
+        """Whether it had nothing to say of the part when it was opened."""
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the part that another pod had come to an end with goes on in this one."""
+        return self.outbox.fact(_HANDED_OVER) == self._owner
 
     def facts(self) -> Facts:
         """What is known of the part from before."""
@@ -55,18 +63,20 @@ class PartStore:
         """Has every callback from now on follow those of an outbox that is not to be had any more."""
         self.outbox.begin_after(now().wall_ms)
 
-    def go_on(self) -> None:
+    def hand_over(self, facts: Facts) -> None:
         """Has the part that another pod had come to an end with go on: all that it told stays so, but for the end.
 
-        The outbox may be older than the one by which the operator knows the part, or a new one.
+        The outbox may be older than the one by which the operator knows the part, or a new one. It is handed over once
+        all of it is stored: a supervisor that dies before begins with it again.
         """
         self.outbox.forget(CallbackName.FINISHED)
         self.begin()
+        self.outbox.append([], facts={FACTS: _encoded(facts), _HANDED_OVER: self._owner})
 
     def write(self, facts: Facts, emitted: Sequence[EmitCallback] = ()) -> None:
         """Stores the facts, with the callbacks that tell of them."""
         callbacks = [self._new_callback(callback, facts) for callback in emitted]
-        self.outbox.append(callbacks, facts={FACTS: json.dumps(facts.as_json())})
+        self.outbox.append(callbacks, facts={FACTS: _encoded(facts)})
 
     def unread(self, *, after: int, up_to: int) -> list[CallbackStored]:
         """The next callbacks that a recorder process stored, as many as are read at once."""
@@ -85,6 +95,10 @@ class PartStore:
 def lasting(facts: Facts) -> Facts:
     """Facts but for the snapshot, which changes every second and comes again by itself."""
     return replace(facts, snapshot=None)
+
+
+def _encoded(facts: Facts) -> str:
+    return json.dumps(facts.as_json())
 
 
 def _event(stored: StoredCallback) -> CallbackStored:

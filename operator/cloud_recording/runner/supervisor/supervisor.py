@@ -100,11 +100,10 @@ class Supervisor:
         self._outbox = self._store.outbox
         remembered = resumed(self._store.facts(), boot=boot_id(), now=now())
         facts = reopened(remembered) if reopen else remembered
-        if rescues and self._store.is_new:
+        if rescues and not self._store.is_handed_over:
             has_files = (pod.work / self._document.recording_id).exists()
             facts = handed_over(facts, is_left=has_files or self._document.part.from_backup)
-            self._store.go_on()
-            self._store.write(facts)
+            self._store.hand_over(facts)
         desired, concluded = pod.mounts.desired(), facts.summary is not None
         self._state = State(
             desired=desired.state,
@@ -142,6 +141,11 @@ class Supervisor:
             callbacks_waiting=self._outbox.waiting() if self._left_waiting is None else self._left_waiting,
             callbacks_delivered=self._delivery.sent,
         )
+
+    @property
+    def has_blank_outbox(self) -> bool:
+        """Whether the outbox had nothing to say of the part when it was opened."""
+        return self._store.is_blank
 
     def begin_with_new_outbox(self) -> None:
         """Begins without the outbox that knew what the part had come to, before anything else has begun.
