@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -95,8 +96,10 @@ class CallbackServer:
         metrics: Metrics,
         context: Callable[[], OperatorContext],
         clock: Callable[[], datetime],
+        turned_away: Callable[[], None],
         body_seconds: float,
     ) -> None:
+        """`turned_away` is told of each request that is to come again later."""
         self._body_seconds = body_seconds
         self._identities = identities
         self._recordings = recordings
@@ -106,6 +109,7 @@ class CallbackServer:
         self._metrics = metrics
         self._context = context
         self._clock = clock
+        self._turned_away = turned_away
         self._under_way = 0
         self._pacing = FiguresPacing(most_under_way=MOST_UNDER_WAY, clock=time.monotonic)
 
@@ -144,6 +148,8 @@ class CallbackServer:
             logger.warning("callbacks not applied", extra={**named, "error": error.message})
             headers = {"Retry-After": str(RETRY_SECONDS)}
             answer = web.json_response({"message": "the API server cannot answer now"}, status=503, headers=headers)
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._turned_away()
         self._metrics.callbacks_answered(outcome=str(answer.status), count=count, seconds=time.monotonic() - started)
         return answer
 

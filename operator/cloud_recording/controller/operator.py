@@ -121,6 +121,7 @@ class Operator:
         self._exit_status = EXIT_OK
         self._clock = ClusterClock()
         self._listening_since: datetime | None = None
+        self._turned_away_at: datetime | None = None
 
     async def run(self) -> int:
         """Runs until told to stop, the Lease is lost or the watch ends; returns the exit status."""
@@ -184,6 +185,7 @@ class Operator:
                 metrics=self._metrics,
                 context=lambda: self._context(authority),
                 clock=self._clock.now,
+                turned_away=self._turned_away,
                 body_seconds=LIMITS.body_seconds,
             )
             self._metrics.ask_oldest(queue.oldest_seconds)
@@ -232,8 +234,23 @@ class Operator:
 
     def _context(self, authority: CallbackAuthority) -> OperatorContext:
         return OperatorContext(
-            settings=self._settings, callback_ca=authority.bundle, listening_since=self._listening_since
+            settings=self._settings,
+            callback_ca=authority.bundle,
+            listening_since=self._listening_since,
+            turned_away_at=self._turned_away_at,
         )
+
+    def _turned_away(self) -> None:
+        """Some recorder is heard later than it wanted to be; to ask which would take what serves it."""
+        self._turned_away_at = self._clock.now()
+
+    def _shed(self) -> None:
+        self._metrics.request_shed()
+        self._turned_away()
+
+    def _refused(self) -> None:
+        self._metrics.connection_refused()
+        self._turned_away()
 
     async def _open_probes(
         self,
@@ -266,8 +283,8 @@ class Operator:
             callbacks.handle,
             largest_request=LARGEST_REQUEST,
             limits=LIMITS,
-            shed=self._metrics.request_shed,
-            refused=self._metrics.connection_refused,
+            shed=self._shed,
+            refused=self._refused,
         )
         self._metrics.ask_connections(listener.connections)
         stack.push_async_callback(listener.close, patience_seconds=STOP_SECONDS)

@@ -146,7 +146,7 @@ def _summarized(state: ObservedState, *, blocked_by: ReadyReason | None) -> Clou
     recording, status = state.recording, state.status
     if blocked_by is None and not state.stopping:
         blocked_by = denied_storage_change(recording, status, state.settings)
-    listening = state.context.listening_since
+    listening = state.context.hears_all_since
     return summarized(recording, status, now=state.now, blocked_by=blocked_by, listening_since=listening)
 
 

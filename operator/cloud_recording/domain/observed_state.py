@@ -25,8 +25,15 @@ class OperatorContext:
     """The authorities that pods are to trust, in PEM."""
     listening_since: datetime | None = None
     """Since when this operator hears callbacks; None where it always has."""
+    turned_away_at: datetime | None = None
+    """When it last turned away somebody with callbacks, whoever that was; None where it never has."""
     store_wait: ReadyReason | None = None
     """What the recording at hand waits for before its next pod, of a RecordingStorage that it names."""
+
+    @property
+    def hears_all_since(self) -> datetime | None:
+        """Since when whoever reports is heard: who was turned away is silent for the operator's sake."""
+        return max(filter(None, (self.listening_since, self.turned_away_at)), default=None)
 
 
 def refusal_reason(message: str) -> Reason:

@@ -22,7 +22,7 @@ def requeue_after(state: ObservedState, *, next_part_at: datetime | None) -> tim
         *(node_deadline(state, part, state.pod_of(part)) for part in parts.unfinished(state.status)),
         *map(rescue.due_at, state.status.parts),
         rescue.overdue_at(state.status),
-        *report_deadlines(state.status, listening_since=state.context.listening_since),
+        *report_deadlines(state.status, listening_since=state.context.hears_all_since),
     ]
     left = [deadline - state.now for deadline in deadlines if deadline is not None and deadline > state.now]
     if state.refusal is not None:

@@ -62,7 +62,7 @@ def summarized(
     """The status with totals and conditions renewed from its facts.
 
     `blocked_by` is what keeps the next part from being made, as far as the status does not know it by itself.
-    `listening_since` is since when somebody hears what recorders report.
+    `listening_since` is since when somebody hears what recorders report, and turns nobody away.
     """
     status = totals.with_totals(status)
     if finished(status):

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Callable
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.metrics import Metrics
 from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.kube.client import KubeClient
+from cloud_recording.kube.errors import Unavailable
 from cloud_recording.kube.events import EventRecorder
 from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from cloud_recording.kube.tokens import TokenReviews
@@ -67,7 +69,7 @@ class ApiServer:
         return self.recording
 
 
-def served_by(server: ApiServer) -> CallbackServer:
+def served_by(server: ApiServer, *, turned_away: Callable[[], None] = lambda: None) -> CallbackServer:
     client, clock = cast("KubeClient", server), asyncio.get_running_loop().time
     recordings = KnownRecordings(Recordings(client), clock=clock)
     return CallbackServer(
@@ -79,6 +81,7 @@ def served_by(server: ApiServer) -> CallbackServer:
         metrics=Metrics(),
         context=context,
         clock=lambda: NOW,
+        turned_away=turned_away,
         body_seconds=5,
     )
 
@@ -131,8 +134,8 @@ async def test_a_status_that_was_put_back_takes_nothing_that_follows_what_it_for
 
 
 async def test_more_than_can_be_served_are_turned_away_at_once_and_the_others_served() -> None:
-    server = ApiServer()
-    callbacks = served_by(server)
+    server, told_so = ApiServer(), Mock()
+    callbacks = served_by(server, turned_away=told_so)
     await tell(callbacks, 1)
     server.released.clear()
     waiting = [asyncio.create_task(tell(callbacks, number + 2)) for number in range(MOST_UNDER_WAY)]
@@ -145,6 +148,15 @@ async def test_more_than_can_be_served_are_turned_away_at_once_and_the_others_se
     assert not server.asked
     server.released.set()
     assert {(await one).status for one in waiting} == {200}
+    told_so.assert_called_once_with()
+
+
+async def test_who_cannot_be_served_as_the_api_server_is_away_is_turned_away_too() -> None:
+    server, told_so = ApiServer(), Mock()
+    callbacks = served_by(server, turned_away=told_so)
+    server.put = AsyncMock(side_effect=Unavailable("etcd is slow", status=500))  # type: ignore[method-assign]
+    assert (await tell(callbacks, 1)).status == 503
+    told_so.assert_called_once_with()
 
 
 async def test_recorders_are_asked_to_keep_figures_to_themselves_while_there_is_too_much_to_serve() -> None:

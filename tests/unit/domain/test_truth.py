@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -754,6 +755,17 @@ def test_a_recorder_that_falls_silent_is_not_known_to_record() -> None:
     assert "last heard of at 2026-05-04T12:00:00Z" in message.message
     heard = told(a_recording().status(silent).build(), silent, a_callback("Snapshot", 9, snapshot=a_snapshot()))
     assert condition(heard, ConditionType.RECORDING) == ("True", Reason.RECORDING)
+
+
+def test_a_recorder_that_may_have_been_turned_away_is_not_said_to_be_silent() -> None:
+    """An overloaded operator said of recorders which it answered 503 that nothing was heard of them."""
+    recording = a_recording().parts(recording_part(heard_time=NOW, ready_time=NOW)).build()
+    overloaded = replace(context(), listening_since=NOW, turned_away_at=after(80))
+    seen = decide(recording, pods(a_pod().running()), now=NOW + REPORT_TIMEOUT, context=overloaded)
+    assert condition(seen.status, ConditionType.RECORDING) == ("True", Reason.RECORDING)
+    assert seen.requeue_after == after(80) - NOW
+    later = decide(recording, pods(a_pod().running()), now=after(80) + REPORT_TIMEOUT, context=overloaded).status
+    assert condition(later, ConditionType.READY) == ("False", Reason.NOT_HEARD)
 
 
 def test_silence_while_no_operator_listened_says_nothing() -> None:
