@@ -37,6 +37,8 @@ _PLACE: Final = {
     "bucket": "recordings",
     "credentials": {"secretRef": {"name": "bucket-credentials"}},
 }
+_OPENED: Final = "must have exactly one of `credentials`, `serviceAccountName` and `instanceIdentity` beside `bucket`"
+_BY_ACCOUNT: Final = {"storage.credentials": REMOVED, "storage.serviceAccountName": "recorder"}
 _CLAIM: Final = {"claimName": "films"}
 _REF: Final = {"name": "films"}
 _ONE_STORE: Final = "must have exactly one of `bucket`, `directory` and `ref`"
@@ -440,6 +442,8 @@ CREATION_MISTAKES: Final = (
             ("addressing", "Path"),
             ("caSecretRef", {"name": "ca", "key": "pem"}),
             ("credentials", {"secretRef": {"name": "bucket-credentials"}}),
+            ("serviceAccountName", "recorder"),
+            ("instanceIdentity", True),
         )
     ),
     Mistake(
@@ -449,7 +453,37 @@ CREATION_MISTAKES: Final = (
         "must be another place than `storage`",
     ),
     Mistake("capitals in a bucket's name", {"storage.bucket": "Recordings"}, "spec.storage.bucket", "bucket's name"),
-    Mistake("no credentials", {"storage.credentials": REMOVED}, "spec.storage", "must have `credentials` beside"),
+    Mistake("no credentials", {"storage.credentials": REMOVED}, "spec.storage", _OPENED),
+    Mistake("a key and an identity", {"storage.serviceAccountName": "recorder"}, "spec.storage", _OPENED),
+    Mistake("two identities", {**_BY_ACCOUNT, "storage.instanceIdentity": True}, "spec.storage", _OPENED),
+    Mistake(
+        "no instance's identity",
+        {"storage.credentials": REMOVED, "storage.instanceIdentity": False},
+        "spec.storage.instanceIdentity",
+        "must be true, or be left out",
+    ),
+    Mistake(
+        "an account with capitals",
+        {"storage.credentials": REMOVED, "storage.serviceAccountName": "Recorder"},
+        "spec.storage.serviceAccountName",
+        "name of a ServiceAccount",
+    ),
+    Mistake(
+        "an identity for a vendor that knows none",
+        {**_BY_ACCOUNT, "storage.vendor": "Aliyun", "storage.region": "hangzhou"},
+        "spec.storage",
+        "must have `credentials` with this `vendor`",
+    ),
+    Mistake("two accounts", {**_BY_ACCOUNT, "pod": {"serviceAccountName": "other"}}, "spec", "must name one Service"),
+    Mistake(
+        "another account for the backup",
+        {
+            **_BY_ACCOUNT,
+            "backup": {"endpoint": _PLACE["endpoint"], "bucket": "spare", "serviceAccountName": "other"},
+        },
+        "spec",
+        "must name one ServiceAccount",
+    ),
     Mistake("S3 without an endpoint", {"storage.endpoint": REMOVED}, "spec.storage", "must have `endpoint` when"),
     Mistake(
         "AWS without a region",
@@ -565,6 +599,7 @@ UPDATE_MISTAKES: Final = (
     Mistake(
         "another Secret", {"storage.credentials.secretRef.name": "other"}, "spec.storage.credentials.secretRef", _FIXED
     ),
+    Mistake("an account for the key", _BY_ACCOUNT, "spec.storage.serviceAccountName", _FIXED),
     Mistake("another work volume", {"work": {"persistentVolumeClaim": {"size": "1Gi"}}}, "spec.work", _FIXED),
     Mistake("another engine", {"engine.name": "other"}, "spec.engine.name", _FIXED),
     Mistake("pod options that were not there", {"pod": {"labels": {"a": "b"}}}, "spec.pod", _FIXED),
@@ -681,6 +716,12 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "AWS by the SDK's number": {"storage.vendor": "AWS", "storage.region": 7, "storage.endpoint": REMOVED},
     "Aliyun by name": {"storage.vendor": "Aliyun", "storage.region": "hangzhou", "storage.endpoint": REMOVED},
     "a region with S3": {"storage.region": "eu-north-1"},
+    "a key with a session token": {"storage.credentials.secretRef.sessionTokenKey": "token"},
+    "an identity": {**_BY_ACCOUNT, "pod": {"serviceAccountName": "recorder"}},
+    "the node's identity": {"storage.credentials": REMOVED, "storage.instanceIdentity": True},
+    "an identity for the backup": {
+        "backup": {"endpoint": _PLACE["endpoint"], "bucket": "spare", "serviceAccountName": "recorder"}
+    },
     "a directory": {"storage": {"directory": _CLAIM, "prefix": "a/b"}},
     "a backup in another directory of the claim": {
         "storage": {"directory": _CLAIM},
@@ -702,7 +743,8 @@ STORAGE_MISTAKES: Final = (
     Mistake("no store", {"bucket": REMOVED}, "spec", "must have exactly one of `bucket` and `directory`"),
     Mistake("a bucket and a directory", {"directory": _CLAIM}, "spec", "exactly one of `bucket` and `directory`"),
     Mistake("a reference to another", {"ref": _REF}, "spec.ref", "unknown field"),
-    Mistake("no keys", {"credentials": REMOVED}, "spec", "must have `credentials` beside `bucket`"),
+    Mistake("no keys", {"credentials": REMOVED}, "spec", _OPENED),
+    Mistake("keys and an identity", {"instanceIdentity": True}, "spec", _OPENED),
     Mistake("no endpoint", {"endpoint": REMOVED}, "spec", "must have `endpoint`"),
     Mistake("a way to the metadata service", {"endpoint": "http://169.254.169.254"}, "spec.endpoint", "link-local"),
 )
@@ -722,4 +764,6 @@ ALLOWED_STORAGE_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "another Secret": {"credentials.secretRef.name": "other"},
     "authorities": {"caSecretRef": {"name": "authorities", "key": "ca.crt"}},
     "another addressing": {"addressing": "VirtualHosted"},
+    "an identity for the keys": {"credentials": REMOVED, "serviceAccountName": "recorder"},
+    "the node's identity for the keys": {"credentials": REMOVED, "instanceIdentity": True},
 }

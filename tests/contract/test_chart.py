@@ -103,7 +103,13 @@ def test_every_value_for_the_operator_reaches_it(render: Render) -> None:
         "concurrency": 8,
         "shards": 4,
         "engines": {"other": "/opt/other.so"},
-        "allowed": {"protocols": ["rtmp"], "linkLocal": True, "labels": [], "affinity": False},
+        "allowed": {
+            "protocols": ["rtmp"],
+            "linkLocal": True,
+            "labels": [],
+            "affinity": False,
+            "instanceIdentity": True,
+        },
     }
     settings = _settings(render(values)).model_dump(mode="json", by_alias=True)
     assert settings["runner"] == values["runner"] | {

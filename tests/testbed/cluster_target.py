@@ -13,6 +13,8 @@ from tests.cluster.target import Target, uses_current_cluster
 CHART = REPOSITORY / "charts" / "cloud-recording"
 OPERATOR_NAMESPACE = "cloud-recording-system"
 RELEASE = "cloud-recording"
+ALLOWED_ACCOUNT = "recorder"
+"""The ServiceAccount whose identity recordings may use, in whatever namespace."""
 
 
 def start() -> Target:
@@ -37,6 +39,7 @@ def install(target: Target) -> None:
     target.helm(
         *("upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"),
         *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+        *("--set", f"allowed.serviceAccounts={{{ALLOWED_ACCOUNT}}}"),
         *("--wait", "--timeout", "3m"),
     )
     report(f"the chart is installed in {OPERATOR_NAMESPACE}")

@@ -24,6 +24,7 @@ RTMP_PORT = 1935
 LIVEKIT_PORT = 7880
 LIVEKIT_UDP_PORT = 7882
 FILES_PORT = 8000
+IDENTITY_PORT = 8080
 
 
 def namespace(name: str) -> Manifest:
@@ -47,6 +48,44 @@ def s3_server(*, buckets: Sequence[str], credentials: str = "bucket-credentials"
     ]
     container = _container("s3", ["s3-server", *buckets], port=S3_PORT, env=env, writable="/data")
     return [_deployment("s3", container, writable=True), _service("s3", S3_PORT)]
+
+
+def identity_server(program: str, *, trusted: str, credentials: str) -> list[Manifest]:
+    """Returns a server `identity:8080` that gives keys to whoever shows a token of the account `trusted`, and lets
+    those with such keys to the S3 server, whose own are in the Secret `credentials`. `program` is its Python source.
+
+    It asks the API server about tokens, as the account that `token_reviewer` gives the right to.
+    """
+    keys = {"ROOT_ACCESS_KEY": "accessKey", "ROOT_SECRET_KEY": "secretKey"}
+    env: list[Manifest] = [
+        {"name": "UPSTREAM", "value": f"s3:{S3_PORT}"},
+        {"name": "PORT", "value": str(IDENTITY_PORT)},
+        {"name": "TRUSTED_ACCOUNT", "value": trusted},
+        *(
+            {"name": variable, "valueFrom": {"secretKeyRef": {"name": credentials, "key": key}}}
+            for variable, key in keys.items()
+        ),
+    ]
+    container = _container("identity", ["python3", "-c", program], port=IDENTITY_PORT, env=env)
+    deployment = _deployment("identity", container)
+    own = {"serviceAccountName": "identity", "automountServiceAccountToken": True}
+    deployment["spec"]["template"]["spec"].update(own)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "identity"}}
+    return [account, deployment, _service("identity", IDENTITY_PORT)]
+
+
+def token_reviewer(namespace: str) -> list[Manifest]:
+    """Returns what lets the namespace's account `identity` ask whose a token is."""
+    api = "rbac.authorization.k8s.io"
+    return [
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"identity-{namespace}"},
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "system:auth-delegator"},
+            "subjects": [{"kind": "ServiceAccount", "name": "identity", "namespace": namespace}],
+        }
+    ]
 
 
 def rtmp_server() -> list[Manifest]:

@@ -152,7 +152,22 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
         (backup(r#""bucket": "b", "endpoint": "http://h", "prefix": "/""#), "backup.prefix: must be"),
         (backup(r#""bucket": "b", "endpoint": "http://h", "afterSeconds": 86401"#), "backup.afterSeconds: must be"),
         (backup(r#""bucket": "b", "colour": 1"#), "backup.colour: unknown field"),
-        (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: missing field `credentialFiles`"),
+        (r#"{"backup": {"bucket": "b"}}"#.into(), "backup: missing field `credentialFiles` or `identity`"),
+        (r#"{"storage": {"identity": "Pod"}}"#.into(), "storage.identity: must be `Environment` or `Instance`"),
+        (
+            r#"{"storage": {"directory": "/d", "identity": "Instance"}}"#.into(),
+            "storage.identity: a directory has none",
+        ),
+        (backup(r#""bucket": "b", "identity": "Instance""#), "backup: identity: is instead of credentialFiles"),
+        (
+            r#"{"storage": {"identity": "Instance", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}}}"#
+                .into(),
+            "storage.identity: is instead of credentialFiles; leave one of them out",
+        ),
+        (
+            r#"{"backup": {"bucket": "b", "vendor": "Aliyun", "region": "beijing", "identity": "Environment"}}"#.into(),
+            "backup.identity: Alibaba OSS has none; name credentialFiles",
+        ),
     ]);
 }
 

@@ -63,6 +63,5 @@ def keys_of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:
         yield NeededKey(f"{field}.caSecretRef", storage.ca_secret_ref)
     if storage.credentials is None:
         return
-    bucket = storage.credentials.secret_ref
-    for key in (bucket.access_key_key, bucket.secret_key_key):
-        yield NeededKey(f"{field}.credentials.secretRef", SecretKeyRef(name=bucket.name, key=key))
+    for key in storage.credentials.secret_ref.keys:
+        yield NeededKey(f"{field}.credentials.secretRef", key)

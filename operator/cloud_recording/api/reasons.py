@@ -141,6 +141,9 @@ class Reason(OpenEnum):
     STORAGE_CERTIFICATE_UNTRUSTED = "StorageCertificateUntrusted"
     STORAGE_TIMEOUT = "StorageTimeout"
     CREDENTIALS_UNREADABLE = "CredentialsUnreadable"
+    IDENTITY_MISSING = "IdentityMissing"
+    IDENTITY_REFUSED = "IdentityRefused"
+    IDENTITY_UNREACHABLE = "IdentityUnreachable"
     WORK_VOLUME_UNREADABLE = "WorkVolumeUnreadable"
     STORAGE_CONFIGURATION_INVALID = "StorageConfigurationInvalid"
     STORAGE_FAILED = "StorageFailed"
@@ -305,6 +308,8 @@ _BUCKET: Final = "spec.storage.bucket"
 _ENDPOINT: Final = "spec.storage.endpoint"
 _REGION: Final = "spec.storage.region"
 
+_BIND: Final = "Bind the ServiceAccount"
+_WITHOUT_KEYS: Final = "'Without keys' in the operations guide"
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
 )
@@ -317,16 +322,16 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         "The directory that takes the files is not there.", "Create it, or mount what is to be there"
     ),
     Reason.ACCESS_DENIED: ReasonFacts(
-        "The access key, or the recorder's user in a directory, may not put files there.",
+        "The access key or role, or the recorder's user in a directory, may not put files there.",
         Remedy(
-            "Let the key put objects (`s3:PutObject`) under `spec.storage.prefix`, or put another key into the Secret "
-            "that `spec.storage.credentials.secretRef` names."
+            "Let the key, or the identity's role, put objects (`s3:PutObject`) under `spec.storage.prefix`, or put "
+            "another key into the Secret that `spec.storage.credentials.secretRef` names."
         ),
         remedy_of_directory=_until(_LET_WRITE),
         remedy_of_storage=_of_storage(
             _either(
-                "Let the key put objects (`s3:PutObject`) under `spec.prefix`, or put another key into the Secret that "
-                "`spec.credentials.secretRef` names",
+                "Let the key, or the identity's role, put objects (`s3:PutObject`) under `spec.prefix`, or put another "
+                "key into the Secret that `spec.credentials.secretRef` names",
                 _LET_WRITE,
             )
         ),
@@ -403,6 +408,30 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     ),
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(
         "The bucket's keys cannot be read in the pod.", "Have both keys, not empty and of printable ASCII characters,"
+    ),
+    Reason.IDENTITY_MISSING: ReasonFacts(
+        "Nothing gives the pod an identity that opens the bucket: when it began its ServiceAccount was bound to no "
+        "role, or the identity's token is not there.",
+        Remedy(
+            f"{_BIND} that `spec.storage.serviceAccountName` names to a role ({_WITHOUT_KEYS}), and create the "
+            "recording again: a pod has its identity from its beginning.",
+        ),
+        remedy_once_stored=Remedy(
+            f"{_BIND} that `spec.storage.serviceAccountName` names to a role ({_WITHOUT_KEYS}): the next pod has it; "
+            f"{_RESCUE}.",
+            commands=(_COPY,),
+        ),
+        remedy_of_storage=_of_storage(f"{_BIND} that `spec.serviceAccountName` names to a role ({_WITHOUT_KEYS})"),
+    ),
+    Reason.IDENTITY_REFUSED: _passing(
+        "Whoever gives out keys for the pod's identity refuses them, so that the bucket was not asked; the message has "
+        "their words.",
+        f"Have the role that the message names trust the ServiceAccount ({_WITHOUT_KEYS}), or give the node an "
+        "instance profile",
+    ),
+    Reason.IDENTITY_UNREACHABLE: _passing(
+        "Whoever gives out keys for the pod's identity does not answer, so that the bucket was not asked.",
+        "Mend the network, or the policy, between the pod and the address that the message names",
     ),
     Reason.WORK_VOLUME_UNREADABLE: replace(
         _passing("A file on the work volume cannot be read.", "Check the volume and its node"), of_pod=True

@@ -19,6 +19,11 @@ from cloud_recording.api.status import CloudRecordingStatus
 from cloud_recording.api.storage import SAME_ENDPOINT, BackupStorage, Storage
 from cloud_recording.api.work_volume import EmptyDirWork, WorkVolume
 
+ONE_ACCOUNT: Final = (
+    "must name one ServiceAccount in `storage`, `backup` and `pod`: a pod runs as one, whose identity opens its stores"
+)
+"""What two different names of accounts are told."""
+
 KIND: Final = "CloudRecording"
 PLURAL: Final = "cloudrecordings"
 
@@ -76,6 +81,15 @@ def _differs(name: str, inner: str = "", *, absent: str = "") -> str:
         f"(has(self.{store}.{name}) ? self.{store}.{name}{inner} : '{absent}')" for store in ("backup", "storage")
     )
     return f"{backup} != {storage}"
+
+
+def _account(owner: str) -> str:
+    """In CEL, the ServiceAccount that this optional field of the spec names, or nothing."""
+    name = f"self.{owner}.serviceAccountName"
+    return f"has(self.{owner}) && has({name}) ? {name} : ''"
+
+
+_ACCOUNTS: Final = f"[{', '.join(_account(owner) for owner in ('storage', 'backup', 'pod'))}]"
 
 
 class CloudRecordingSpec(SpecModel):
@@ -143,6 +157,11 @@ class CloudRecordingSpec(SpecModel):
                 lambda spec: spec.backup is None or not spec.backup.is_same_place(spec.storage),
                 field=".backup",
             ),
+            Rule(
+                f"{_ACCOUNTS}.all(one, one == '' || {_ACCOUNTS}.all(other, other == '' || other == one))",
+                ONE_ACCOUNT,
+                lambda spec: len(spec.service_accounts) <= 1,
+            ),
         )
     )
 
@@ -202,6 +221,12 @@ class CloudRecordingSpec(SpecModel):
         description="Metadata, resources and placement of the recorder's pods.",
         json_schema_extra=kubernetes(fixed=True),
     )
+
+    @property
+    def service_accounts(self) -> frozenset[str]:
+        """The ServiceAccounts that its pods are to run as: more than one is none that a pod can have."""
+        named = [owner.service_account_name for owner in (self.storage, self.backup, self.pod) if owner is not None]
+        return frozenset(name for name in named if name is not None)
 
     @property
     def has_unresolved_store(self) -> bool:

@@ -90,6 +90,7 @@ class AllowedSettings(SpecModel):
     secrets: tuple[str, ...] = ("*",)
     claims: tuple[str, ...] = ("*",)
     service_accounts: tuple[Name, ...] = ()
+    instance_identity: bool = False
     priority_classes: tuple[Name, ...] = ()
     labels: tuple[str, ...] = ("*",)
     annotations: tuple[str, ...] = ()

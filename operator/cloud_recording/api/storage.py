@@ -37,6 +37,17 @@ class BucketSecretRef(SpecModel):
         default="accessKey", description="Key in the Secret that holds the access key (ID)."
     )
     secret_key_key: SecretKey = Field(default="secretKey", description="Key in the Secret that holds the secret key.")
+    session_token_key: SecretKey | None = Field(
+        default=None,
+        description="Key in the Secret that holds the session token, of keys that are good for a while; none if left "
+        "out. Whoever renews them writes all three at once.",
+    )
+
+    @property
+    def keys(self) -> tuple[SecretKeyRef, ...]:
+        """Every key of the Secret that is needed."""
+        named = (self.access_key_key, self.secret_key_key, self.session_token_key)
+        return tuple(SecretKeyRef(name=self.name, key=key) for key in named if key is not None)
 
 
 class BucketCredentials(SpecModel):
@@ -64,6 +75,12 @@ ClaimName = Annotated[
         max_length=253,
         json_schema_extra=kubernetes(object_name("PersistentVolumeClaim")),
     ),
+]
+
+
+ServiceAccountName = Annotated[
+    str,
+    Field(min_length=1, max_length=253, json_schema_extra=kubernetes(object_name("ServiceAccount"))),
 ]
 
 
@@ -146,7 +163,14 @@ Region = Annotated[
     ),
 ]
 
-_OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", "credentials")
+InstanceIdentity = Annotated[
+    bool,
+    Field(json_schema_extra=kubernetes(Rule("self", "must be true, or be left out", lambda value: value))),
+]
+
+_OPENED_BY = ("credentials", "service_account_name", "instance_identity")
+"""What a bucket can be opened by."""
+_OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", *_OPENED_BY)
 """What a directory has none of; nothing of that is dropped unseen."""
 ONE_STORE: Final = Rule(
     "has(self.bucket) != has(self.directory)",
@@ -165,9 +189,16 @@ _REF_ALONE: Final = Rule(
 )
 STORE_RULES: Final = (
     Rule(
-        "!has(self.bucket) || has(self.credentials)",
-        "must have `credentials` beside `bucket`",
-        lambda storage: storage.bucket is None or storage.credentials is not None,
+        f"!has(self.bucket) || [{', '.join(f'has(self.{camel_case(name)})' for name in _OPENED_BY)}]"
+        ".exists_one(given, given)",
+        "must have exactly one of `credentials`, `serviceAccountName` and `instanceIdentity` beside `bucket`",
+        lambda storage: storage.bucket is None or sum(getattr(storage, name) is not None for name in _OPENED_BY) == 1,
+    ),
+    Rule(
+        "!(has(self.serviceAccountName) || has(self.instanceIdentity)) || !has(self.vendor) || "
+        "self.vendor in ['AWS', 'S3']",
+        "must have `credentials` with this `vendor`: only 'AWS' and 'S3' know a pod by its identity",
+        lambda storage: not storage.has_identity or storage.effective_vendor in (StorageVendor.AWS, StorageVendor.S3),
     ),
     Rule(
         f"!has(self.directory) || !({' || '.join(f'has(self.{camel_case(name)})' for name in _OF_BUCKETS)})",
@@ -258,8 +289,26 @@ class Store(SpecModel):
         "system's own.",
     )
     credentials: BucketCredentials | None = Field(
-        default=None, description="What opens the bucket; required beside `bucket`."
+        default=None,
+        description="Keys that open the bucket. Beside `bucket` there is exactly one of `credentials`, "
+        "`serviceAccountName` and `instanceIdentity`.",
     )
+    service_account_name: ServiceAccountName | None = Field(
+        default=None,
+        description="ServiceAccount whose identity opens the bucket, instead of keys: the recorder's pods run as it, "
+        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity). "
+        "The administrator decides which may be named.",
+    )
+    instance_identity: InstanceIdentity | None = Field(
+        default=None,
+        description="True has the identity of the node, its instance profile, open the bucket, instead of keys. The "
+        "administrator decides whether that is allowed.",
+    )
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether an identity opens it, instead of keys."""
+        return self.service_account_name is not None or self.instance_identity is not None
 
     @property
     def effective_vendor(self) -> StorageVendor:
@@ -306,7 +355,22 @@ class Storage(Store):
         json_schema_extra=kubernetes(fixed=True),
     )
     credentials: StorageCredentials | None = Field(
-        default=None, description="What opens the bucket; required beside `bucket`."
+        default=None,
+        description="Keys that open the bucket. Beside `bucket` there is exactly one of `credentials`, "
+        "`serviceAccountName` and `instanceIdentity`.",
+    )
+    service_account_name: ServiceAccountName | None = Field(
+        default=None,
+        description="ServiceAccount whose identity opens the bucket, instead of keys: the recorder's pods run as it, "
+        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity). "
+        "The administrator decides which may be named.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    instance_identity: InstanceIdentity | None = Field(
+        default=None,
+        description="True has the identity of the node, its instance profile, open the bucket, instead of keys. The "
+        "administrator decides whether that is allowed.",
+        json_schema_extra=kubernetes(fixed=True),
     )
     ref: StorageRef | None = Field(
         default=None,
@@ -340,8 +404,9 @@ class BackupStorage(Storage):
 
     credentials: StorageCredentials | None = Field(
         default=None,
-        description="What opens the backup's bucket: keys that put objects and get them (`s3:PutObject`, "
-        "`s3:GetObject`); required beside `bucket`.",
+        description="Keys that open the backup's bucket: they put objects and get them (`s3:PutObject`, "
+        "`s3:GetObject`). Beside `bucket` there is exactly one of `credentials`, `serviceAccountName` and "
+        "`instanceIdentity`.",
     )
     after_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=60,

@@ -121,6 +121,11 @@ def _store_denials(field: str, storage: Storage, allowed: AllowedSettings) -> It
     host = playlist_url.host(storage)
     if not is_listed(host, allowed.endpoints):
         yield f"`{field}` must not lead to '{host}': the administrator does not allow it"
+    account = storage.service_account_name
+    if account is not None and account not in allowed.service_accounts:
+        yield f"`{field}.serviceAccountName` must not be '{account}': the administrator does not allow it"
+    if storage.instance_identity and not allowed.instance_identity:
+        yield f"`{field}.instanceIdentity` must not be used: the administrator does not allow it"
 
 
 def _pod_denials(pod: PodOptions, allowed: AllowedSettings) -> Iterator[str]:

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from cloud_recording.api.base import GROUP
+from cloud_recording.api.storage import Store
 
 NAME_LENGTH: Final = 63
 """A pod's name is its host name too, and that is a DNS label."""
@@ -30,6 +31,10 @@ LABEL_PART: Final = f"{GROUP}/part"
 LABEL_STORAGE: Final = f"{GROUP}/storage"
 LABEL_BUCKET: Final = f"{GROUP}/bucket"
 """Of recordings and their pods, where several replicas decide: each watches those of its own."""
+LABEL_POD_IDENTITY: Final = f"{GROUP}/pod-identity"
+LABEL_INSTANCE_IDENTITY: Final = f"{GROUP}/instance-identity"
+"""Of pods that open a bucket by the identity of their ServiceAccount, or of their node: policies let these alone reach
+the link-local addresses where keys are given out."""
 
 POD_SELECTOR: Final = f"{LABEL_RECORDING_UID},{LABEL_PART}"
 """Pods with both of these labels: a policy that writes labels of others' domains takes no pod from our sight. A probe's
@@ -94,6 +99,15 @@ def probe_pod_labels(*, storage: str, uid: str) -> dict[str, str]:
         LABEL_PART: "probe",
         LABEL_STORAGE: label_value(storage),
     }
+
+
+def identity_labels(*stores: Store | None) -> dict[str, str]:
+    """The labels of a pod by the identities that open its stores."""
+    labels = {
+        LABEL_POD_IDENTITY: any(store and store.service_account_name for store in stores),
+        LABEL_INSTANCE_IDENTITY: any(store and store.instance_identity for store in stores),
+    }
+    return {name: "true" for name, wanted in labels.items() if wanted}
 
 
 def template_name(*, recording: str, uid: str) -> str:

@@ -45,7 +45,8 @@ LEAST_TOLERATION_SECONDS: Final = 300
 """What Kubernetes itself gives a pod whose node is silent."""
 
 DEFAULT_ACCOUNT: Final = "default"
-"""Whom the callback token speaks for, when nobody else is named; it has no rights and gets none."""
+"""Whom the callback token speaks for, when nobody else is named; it has no rights and gets none. What another's
+identity opens a bucket with is added to the pod by the cluster, on EKS by its admission webhook."""
 
 START_LIMIT_SECONDS: Final = 120
 FIRST_PROBE_SECONDS: Final = 2
@@ -107,6 +108,7 @@ def build_pod(
                 **options.labels,
                 **_labels(recording, part),
                 **_bucket_label(recording, settings),
+                **names.identity_labels(spec.storage, spec.backup),
             },
             "annotations": {
                 **runner.pod_annotations,
@@ -126,7 +128,7 @@ def build_pod(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "shareProcessNamespace": False,
-            "serviceAccountName": options.service_account_name or DEFAULT_ACCOUNT,
+            "serviceAccountName": next(iter(spec.service_accounts), DEFAULT_ACCOUNT),
             **_given("priorityClassName", options.priority_class_name),
             **_given("nodeSelector", dict(options.node_selector)),
             **_given("affinity", _dump(options.affinity) if options.affinity else None),

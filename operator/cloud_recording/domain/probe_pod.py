@@ -103,6 +103,7 @@ def _metadata(storage: RecordingStorage, pod: Json, settings: OperatorSettings) 
         "labels": {
             **settings.runner.pod_labels,
             **names.probe_pod_labels(storage=metadata.name, uid=metadata.uid),
+            **names.identity_labels(storage.spec),
         },
         "annotations": own,
         "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": False}],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cloud_recording.api.reasons import ConditionType, Reason
-from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
+from cloud_recording.api.recording import ONE_ACCOUNT, CloudRecording, CloudRecordingSpec
 from cloud_recording.api.recording_storage import AnyStorage, RecordingStorage, Right, as_inline
 from cloud_recording.api.status import CloudRecordingStatus, Condition, ConditionStatus
 from cloud_recording.api.storage import Storage
@@ -48,6 +48,8 @@ def resolved(recording: CloudRecording, storages: Mapping[str, RecordingStorage]
         message = "`spec.backup` must be another place than `spec.storage`, whatever names them"
         waits = ReadyReason(reason=Reason.INVALID_SPEC, message=message)
     written_out = spec.model_copy(update={"storage": storage, "backup": backup})
+    if waits is None and len(written_out.service_accounts) > 1:
+        waits = ReadyReason(reason=Reason.INVALID_SPEC, message=f"`spec` {ONE_ACCOUNT}, whatever names them")
     return Resolved(recording=recording.model_copy(update={"spec": written_out}), waits=waits)
 
 

@@ -10,6 +10,8 @@ from tests.unit.domain.builders import SETTINGS, a_recording
 
 KEYS = {"secretRef": {"name": "team-a-bucket"}}
 OWN = {"endpoint": "https://s3.example.com", "bucket": "recordings", "credentials": KEYS}
+BY_ACCOUNT = {"endpoint": "https://s3.example.com", "bucket": "films", "serviceAccountName": "films"}
+BY_NODE = {"endpoint": "https://s3.example.com", "bucket": "films", "instanceIdentity": True}
 DIRECTORY = {"directory": {"claimName": "films-a"}}
 ROOM = {
     "name": "room-1",
@@ -56,6 +58,19 @@ STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
             {"storage": OWN, "backup": DIRECTORY},
             "`spec.backup.directory` must not be on the claim 'films-a'",
         ),
+        (
+            {},
+            {"storage": BY_ACCOUNT},
+            "`spec.storage.serviceAccountName` must not be 'films': the administrator does not allow it",
+        ),
+        ({"service_accounts": ("films",), "secrets": ()}, {"storage": BY_ACCOUNT}, None),
+        ({"service_accounts": ("film",)}, {"storage": OWN, "backup": BY_ACCOUNT}, "`spec.backup.serviceAccountName`"),
+        (
+            {"service_accounts": ("films",)},
+            {"storage": BY_NODE},
+            "`spec.storage.instanceIdentity` must not be used: the administrator does not allow it",
+        ),
+        ({"instance_identity": True, "secrets": ()}, {"storage": BY_NODE}, None),
         ({"secrets": ("team-a-*",)}, {"storage": OWN}, None),
         ({"secrets": ("recording-*",)}, {"storage": OWN}, "must not name the Secret 'team-a-bucket'"),
         (

@@ -132,7 +132,11 @@ def test_a_good_answer_makes_it_ready_and_ends_the_pod() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason", "words"),
     [
-        (DENIED, "AccessDenied", "the key may not put. Let the key put objects (`s3:PutObject`) under `spec.prefix`"),
+        (
+            DENIED,
+            "AccessDenied",
+            "the key may not put. Let the key, or the identity's role, put objects (`s3:PutObject`)",
+        ),
         ({**DENIED, "cause": "FromTheFuture"}, "StorageFailed", "the key may not put. Mend what the message names"),
         ({**DENIED, "cause": "Completed"}, "StorageFailed", "the key may not put. Mend what the message names"),
         ({**DENIED, "cause": "WaitingForSecret"}, "WaitingForSecret", "the key may not put. Create it"),

@@ -47,6 +47,20 @@ RECORDINGS = {
         .build(),
         0,
     ),
+    "identities": (
+        a_recording()
+        .spec(
+            storage={
+                "vendor": "AWS",
+                "region": "eu-central-1",
+                "bucket": "films",
+                "serviceAccountName": "films-recorder",
+            },
+            backup={"vendor": "AWS", "region": "eu-west-1", "bucket": "spare", "instanceIdentity": True},
+        )
+        .build(),
+        0,
+    ),
     "every-option": (
         a_recording()
         .spec(

@@ -234,3 +234,24 @@ def test_what_a_store_refuses_is_mended_where_the_store_is_described() -> None:
             of_store = reason not in {Reason.WORK_VOLUME_UNREADABLE, Reason.CLOCK_SKEW}
             assert text.startswith("RecordingStorage 'films': ") is of_store, reason
             assert "spec.storage" not in text
+
+
+def test_two_stores_that_name_two_accounts_have_no_pod() -> None:
+    """Promise: a pod runs as one account, and which one is never left to chance."""
+
+    def waits(*, spare: str) -> Any:
+        recording = by_name(backup={"ref": {"name": "spare"}})
+        by_account: dict[str, Any] = {"credentials": None, "serviceAccountName": "films"}
+        films = a_storage(**by_account)
+        return resolved(
+            recording,
+            {
+                "films": films,
+                "spare": a_storage("spare", **{**by_account, "serviceAccountName": spare, "bucket": "spare"}),
+            },
+        ).waits
+
+    assert waits(spare="films") is None
+    refused = waits(spare="other")
+    assert refused.reason == "InvalidSpec"
+    assert "`spec` must name one ServiceAccount in `storage`, `backup` and `pod`" in refused.message

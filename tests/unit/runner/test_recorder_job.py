@@ -189,6 +189,33 @@ def test_the_backup_is_told_with_its_own_keys(tmp_path: Path) -> None:
     assert {tmp_path / "spare" / key for key in ("accessKey", "secretKey")} <= set(secret_files(job)), "no log has them"
 
 
+def test_keys_for_a_while_have_their_session_token_beside_them(tmp_path: Path) -> None:
+    keys = {"secretRef": {"name": "bucket", "accessKeyKey": "a", "secretKeyKey": "s", "sessionTokenKey": "t"}}
+    told = document(bucket=storage(credentials=keys))
+    job = builder(told, tmp_path).job(Mode.RECORD, DESIRED)
+    files = {name: tmp_path / "bucket" / key for name, key in (("accessKey", "a"), ("secretKey", "s"))}
+    files["sessionToken"] = tmp_path / "bucket" / "t"
+    assert job.configuration["storage"]["credentialFiles"] == {name: str(path) for name, path in files.items()}
+    assert set(files.values()) <= set(secret_files(job)), "no log has them"
+    assert files["sessionToken"] in {need.path for need in mounted(told, tmp_path).needed()}
+
+
+@pytest.mark.parametrize(
+    ("by", "identity"),
+    [({"serviceAccountName": "films"}, "Environment"), ({"instanceIdentity": True}, "Instance")],
+)
+def test_a_bucket_that_an_identity_opens_has_no_keys(tmp_path: Path, by: dict[str, Any], identity: str) -> None:
+    bucket = {name: value for name, value in storage(**by).items() if name != "credentials"}
+    told = document(bucket=bucket, backup={**bucket, "bucket": "spare"})
+    job = builder(told, tmp_path).job(Mode.RECORD, DESIRED)
+    assert (job.access_key, job.secret_key) == (SecretText(value=""), SecretText(value=""))
+    for store in ("storage", "backup"):
+        assert job.configuration[store]["identity"] == identity
+        assert "credentialFiles" not in job.configuration[store]
+        assert "directory" not in job.configuration[store]
+    assert not {need.name for need in mounted(told, tmp_path).needed()} & {"bucket", "spare"}
+
+
 @pytest.mark.parametrize("asked", [{}, {"longestSliceSeconds": 40}])
 def test_the_only_stream_is_passed_through_where_that_is_asked_for(tmp_path: Path, asked: dict[str, Any]) -> None:
     told = document(recording={"video": {"passthrough": asked}})

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{explain, invalid};
 use crate::error::Error;
+use crate::storage::identity::Identity;
 use crate::storage::request_text::{is_header_value, is_name};
 use crate::storage::vendor::Vendor;
 
@@ -31,6 +32,8 @@ pub struct Storage {
     pub tags: BTreeMap<String, String>,
     pub storage_class: Option<String>,
     pub credential_files: Option<CredentialFiles>,
+    /// Whose keys open the bucket, instead of any that are named.
+    pub identity: Option<Identity>,
     /// A directory that is the store, instead of a bucket.
     pub directory: Option<PathBuf>,
     /// Of the backup store alone, as are the next two: the interface's call names the bucket.
@@ -130,6 +133,9 @@ impl Storage {
             )));
         }
         self.check_directory(field)?;
+        if self.identity.is_some() && self.credential_files.is_some() {
+            return Err(invalid(&format!("{field}.identity: is instead of credentialFiles; leave one of them out")));
+        }
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(&format!("{field}."), endpoint)?;
         }
@@ -169,6 +175,7 @@ impl Storage {
             ("tags", !self.tags.is_empty()),
             ("storageClass", self.storage_class.is_some()),
             ("credentialFiles", self.credential_files.is_some()),
+            ("identity", self.identity.is_some()),
         ];
         match of_buckets.iter().find(|(_, is_given)| *is_given) {
             Some((name, _)) => Err(invalid(&format!("{field}.{name}: a directory has none; leave it out"))),
@@ -244,8 +251,10 @@ impl TryFrom<Storage> for BackupSettings {
         if is_bucket && storage.bucket.is_none() {
             return Err("missing field `bucket`");
         }
-        if is_bucket && storage.credential_files.is_none() {
-            return Err("missing field `credentialFiles`");
+        match (is_bucket, &storage.credential_files, storage.identity) {
+            (true, None, None) => return Err("missing field `credentialFiles` or `identity`"),
+            (true, Some(_), Some(_)) => return Err("identity: is instead of credentialFiles; leave one of them out"),
+            _ => {}
         }
         if !is_bucket && storage.vendor.is_some() {
             return Err("vendor: a directory has none; leave it out");
@@ -272,6 +281,10 @@ impl BackupSettings {
             self.check_of_directory()?;
         } else {
             check_location("backup.", &self.bucket, self.vendor, endpoint.as_deref(), region.as_deref())?;
+        }
+        let stranger = self.vendor.filter(|vendor| !vendor.knows_identities());
+        if let (Some(_), Some(vendor)) = (self.storage.identity, stranger) {
+            return Err(invalid(&format!("backup.identity: {vendor} has none; name credentialFiles")));
         }
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));

@@ -36,11 +36,9 @@ pub fn rescue(document: &Document) -> Result<(), Error> {
 
 fn rescue_here(document: &Document) -> Result<(), Error> {
     let storage = &document.storage;
-    let credentials = match (&storage.credential_files, &storage.directory) {
-        (Some(files), _) => Credentials::in_files(files.clone()),
-        (None, Some(_)) => Credentials::None,
-        (None, None) => return Err(Error::new(Code::InvalidParameter, "storage.credentialFiles: is required")),
-    };
+    let credentials = Credentials::of_document(storage.credential_files.as_ref(), storage).ok_or_else(|| {
+        Error::new(Code::InvalidParameter, "storage.credentialFiles: is required, unless there is storage.identity")
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

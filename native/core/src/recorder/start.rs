@@ -167,6 +167,9 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
     let vendor = Vendor::from_number(request.vendor).map_err(|largest| {
         invalid(&format!("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to {largest}"))
     })?;
+    if document.storage.identity.is_some() && !vendor.knows_identities() {
+        return Err(invalid(&format!("storage.identity: {vendor} has none; give access key and secret key")));
+    }
     let bucket = required("CloudStorageConfig.bucket", request.bucket)?;
     check_name("CloudStorageConfig.bucket", bucket)?;
     let region = vendor
@@ -179,9 +182,14 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
 fn no_bucket(request: &Request) -> Result<(), Error> {
     let of_buckets =
         [("bucket", request.bucket), ("access_key", request.access_key), ("secret_key", request.secret_key)];
-    let given = of_buckets.iter().find(|(_, text)| text.is_some_and(|text| !text.is_empty()));
+    none_given("directory", &of_buckets)
+}
+
+/// What the document has instead of these.
+fn none_given(instead: &str, fields: &[(&str, Option<&str>)]) -> Result<(), Error> {
+    let given = fields.iter().find(|(_, text)| text.is_some_and(|text| !text.is_empty()));
     given.map_or(Ok(()), |(name, _)| {
-        Err(invalid(&format!("CloudStorageConfig.{name}: must be empty where the document has storage.directory")))
+        Err(invalid(&format!("CloudStorageConfig.{name}: must be empty where the document has storage.{instead}")))
     })
 }
 
@@ -195,11 +203,11 @@ fn backup(document: &Document, bucket: &Target) -> Result<Option<BackupStore>, E
 }
 
 fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Error> {
-    if let Some(files) = &storage.credential_files {
-        return Ok(Credentials::in_files(files.clone()));
+    if storage.identity.is_some() {
+        none_given("identity", &[("access_key", request.access_key), ("secret_key", request.secret_key)])?;
     }
-    if storage.directory.is_some() {
-        return Ok(Credentials::None);
+    if let Some(credentials) = Credentials::of_document(storage.credential_files.as_ref(), storage) {
+        return Ok(credentials);
     }
     let access_key = required("CloudStorageConfig.access_key", request.access_key)?;
     if !is_header_value(access_key) {

@@ -151,6 +151,25 @@ fn a_directory_is_chosen_by_the_document_and_beside_it_the_call_names_no_bucket(
 }
 
 #[test]
+fn an_identity_is_chosen_by_the_document_and_beside_it_the_call_has_no_keys() {
+    let text = r#"{"workDir": "/w", "storage": {"identity": "Environment"},
+        "channels": [{"streams": [{"uid": 1, "url": "srt://127.0.0.1:9"}]}]}"#;
+    let document = Document::parse(text).unwrap();
+    let none = Request { access_key: Some(""), secret_key: None, ..request() };
+    let plan = Plan::new(ID, &document, &none).unwrap();
+    assert_eq!(format!("{:?}", plan.credentials), "Identity(Environment)");
+    let refused = |request: Request| Plan::new(ID, &document, &request).unwrap_err().message;
+    assert_eq!(
+        refused(Request { access_key: Some("hunter2"), ..none }),
+        "CloudStorageConfig.access_key: must be empty where the document has storage.identity"
+    );
+    assert_eq!(
+        refused(Request { vendor: 2, ..none }),
+        "storage.identity: Alibaba OSS has none; give access key and secret key"
+    );
+}
+
+#[test]
 fn a_backup_store_is_another_than_the_bucket() {
     let document = |backup: &str| {
         let keys = r#""credentialFiles": {"accessKey": "/a", "secretKey": "/s"}"#;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::StatusCode;
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
@@ -37,17 +38,35 @@ pub async fn with_headers<T>(request: impl Future<Output = T>) -> (T, ObjectHead
         .await
 }
 
+/// Whether a server is asked through the proxies that the environment names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxies {
+    OfEnvironment,
+    /// It is this machine's own, which no proxy reaches.
+    None,
+}
+
 /// A client that trusts the system's certificate authorities and those in the file.
 pub fn connector(ca_file: Option<&Path>) -> Result<Connector, StoreError> {
-    let client = reqwest::Client::builder()
+    Ok(Connector { client: client(ca_file, Proxies::OfEnvironment)?, answered: StoreError::from_answer })
+}
+
+/// The same for whoever gives out keys.
+pub fn connector_to_giver(ca_file: Option<&Path>, proxies: Proxies) -> Result<Connector, StoreError> {
+    Ok(Connector { client: client(ca_file, proxies)?, answered: StoreError::from_words })
+}
+
+fn client(ca_file: Option<&Path>, proxies: Proxies) -> Result<reqwest::Client, StoreError> {
+    let client = reqwest::Client::builder();
+    let client = if proxies == Proxies::None { client.no_proxy() } else { client };
+    client
         .tls_backend_preconfigured(trusting(ca_file)?)
         .dns_resolver(Arc::new(SystemResolver))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("cloud-recording/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))?;
-    Ok(Connector(client))
+        .map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))
 }
 
 fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
@@ -59,14 +78,20 @@ fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
     tls::config(roots).map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))
 }
 
+/// What an answer with an error status means, by its body.
+type Answered = fn(StatusCode, &str) -> StoreError;
+
 #[derive(Debug, Clone)]
-pub struct Connector(reqwest::Client);
+pub struct Connector {
+    client: reqwest::Client,
+    answered: Answered,
+}
 
 impl Connector {
     /// The client itself, for what the storage library has no call for.
     #[must_use]
     pub fn client(&self) -> HttpClient {
-        HttpClient::new(CheckedClient(self.0.clone()))
+        HttpClient::new(CheckedClient(self.clone()))
     }
 }
 
@@ -78,12 +103,12 @@ impl HttpConnector for Connector {
 
 /// Turns every answer that is not what was hoped for into a `StoreError`.
 #[derive(Debug)]
-struct CheckedClient(reqwest::Client);
+struct CheckedClient(Connector);
 
 #[async_trait]
 impl HttpService for CheckedClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = HttpService::call(&self.0, request).await?;
+        let answer = HttpService::call(&self.0.client, request).await?;
         if answer.status().is_success() {
             // Nobody listens where it makes no difference.
             let _ = HEADERS.try_with(|headers| headers.replace(ObjectHeaders::by(answer.headers())));
@@ -91,7 +116,7 @@ impl HttpService for CheckedClient {
         }
         let status = answer.status();
         let body = answer.into_body().bytes().await?;
-        Err(failed(StoreError::from_answer(status, &String::from_utf8_lossy(&body))))
+        Err(failed((self.0.answered)(status, &String::from_utf8_lossy(&body))))
     }
 }
 

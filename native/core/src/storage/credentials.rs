@@ -7,12 +7,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use object_store::aws::AwsCredential;
+use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use object_store::CredentialProvider;
 
-use crate::config::CredentialFiles;
+use crate::config::{self, CredentialFiles};
 use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::identity::Identity;
 use crate::storage::request_text::not_in_a_header;
+use crate::storage::target::BucketTarget;
 
 #[derive(Clone)]
 pub enum Credentials {
@@ -21,6 +23,8 @@ pub enum Credentials {
         secret_key: String,
     },
     Files(KeyFiles),
+    /// Keys that are given out to this identity.
+    Identity(Identity),
     /// Of a store that has none.
     None,
 }
@@ -65,13 +69,32 @@ impl Credentials {
         Self::Files(KeyFiles { files, last: Arc::default() })
     }
 
+    /// What the document has of them; None where the bucket's keys are named elsewhere.
+    #[must_use]
+    pub fn of_document(files: Option<&CredentialFiles>, storage: &config::Storage) -> Option<Self> {
+        match (files, storage.identity, &storage.directory) {
+            (Some(files), ..) => Some(Self::in_files(files.clone())),
+            (None, Some(identity), _) => Some(Self::Identity(identity)),
+            (None, None, Some(_)) => Some(Self::None),
+            (None, None, None) => None,
+        }
+    }
+
+    /// The keys for each request to this bucket.
+    pub fn keys(self, target: &BucketTarget) -> Result<AwsCredentialProvider, StoreError> {
+        match self {
+            Self::Identity(identity) => identity.keys(target),
+            keys => Ok(Arc::new(keys)),
+        }
+    }
+
     fn read(&self) -> Result<AwsCredential, StoreError> {
         match self {
             Self::Given { access_key, secret_key } => {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
             }
             Self::Files(files) => files.read(),
-            Self::None => Err(StoreError::new(StoreCause::Credentials, "no keys are configured")),
+            Self::Identity(_) | Self::None => Err(StoreError::new(StoreCause::Credentials, "no keys are configured")),
         }
     }
 }
@@ -91,6 +114,7 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given { .. } => f.write_str("Given"),
+            Self::Identity(identity) => f.debug_tuple("Identity").field(identity).finish(),
             Self::None => f.write_str("None"),
             Self::Files(files) => f.debug_tuple("Files").field(&files.files).finish(),
         }

@@ -11,6 +11,9 @@ use quick_xml::events::Event;
 
 use crate::storage::target::Target;
 
+/// So many characters of an answer in words are quoted.
+const QUOTED: usize = 300;
+
 /// The cause; two errors with the same cause are told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreCause {
@@ -39,6 +42,11 @@ pub enum StoreCause {
     Timeout,
     /// The bucket's keys cannot be read.
     Credentials,
+    /// Nothing gives this process an identity that opens the bucket.
+    IdentityMissing,
+    /// Whoever gives out keys does not give them to this identity.
+    IdentityRefused,
+    IdentityUnreachable,
     /// The file to upload cannot be read.
     LocalFile,
     /// The file to upload is not what was written.
@@ -72,6 +80,9 @@ impl StoreCause {
             Self::Tls => "StorageCertificateUntrusted",
             Self::Timeout => "StorageTimeout",
             Self::Credentials => "CredentialsUnreadable",
+            Self::IdentityMissing => "IdentityMissing",
+            Self::IdentityRefused => "IdentityRefused",
+            Self::IdentityUnreachable => "IdentityUnreachable",
             Self::LocalFile | Self::Damaged => "WorkVolumeUnreadable",
             Self::Setup => "StorageConfigurationInvalid",
             Self::Other => "StorageFailed",
@@ -92,10 +103,17 @@ impl StoreError {
         Self { cause, detail: detail.into() }
     }
 
-    /// Whether the store has to be opened anew: whom it trusts is read then, and may be mended meanwhile.
+    /// Whether the store has to be opened anew: whom it trusts is read then, and may be mended meanwhile, and keys that
+    /// are given out are asked for anew.
     #[must_use]
     pub fn lasts_while_open(&self) -> bool {
-        self.cause == StoreCause::Tls
+        let refused = [
+            StoreCause::ExpiredToken,
+            StoreCause::InvalidAccessKeyId,
+            StoreCause::IdentityUnreachable,
+            StoreCause::Tls,
+        ];
+        refused.contains(&self.cause)
     }
 
     /// The failure that an answer with an error status means.
@@ -131,6 +149,18 @@ impl StoreError {
             (code, words) => format!("{code}: {}", words.trim_end_matches('.')),
         };
         Self { cause, detail }
+    }
+
+    /// The same of a server that may answer in words alone, which are quoted.
+    #[must_use]
+    pub fn from_words(status: StatusCode, body: &str) -> Self {
+        let failure = Self::from_answer(status, body);
+        let words = body.split_whitespace().collect::<Vec<_>>().join(" ");
+        if failure.detail != status.to_string() || words.is_empty() {
+            return failure;
+        }
+        let quoted: String = words.chars().take(QUOTED).collect();
+        Self { detail: format!("{status}: {}", quoted.trim_end_matches('.')), ..failure }
     }
 
     /// The failure inside an error of the storage library, whichever layer it came from.
@@ -190,7 +220,7 @@ impl StoreError {
             StoreCause::FileGone => ("does not hold a file that was put there", "put it back"),
             StoreCause::AccessDenied => (
                 "denies access",
-                "let the access key put objects (s3:PutObject; in a backup store s3:GetObject, too), or use another key",
+                "let the access key or role put objects (s3:PutObject; in a backup store s3:GetObject, too), or use another",
             ),
             StoreCause::InvalidAccessKeyId => ("does not know the access key", "correct the access key"),
             StoreCause::SignatureDoesNotMatch => {
@@ -213,6 +243,16 @@ impl StoreError {
             }
             StoreCause::Timeout => ("does not answer in time", "mend the network, or ask who runs it"),
             StoreCause::Credentials => ("cannot be opened: its keys cannot be read", "provide the credential files"),
+            StoreCause::IdentityMissing => {
+                ("cannot be opened: this process has no identity", "run it with the variables of a role's identity")
+            }
+            StoreCause::IdentityRefused => {
+                ("cannot be opened: this process' identity is given no keys", "let it assume the role")
+            }
+            StoreCause::IdentityUnreachable => (
+                "cannot be opened: whoever gives out its keys cannot be reached",
+                "mend the network, or the policy, on the way there",
+            ),
             StoreCause::LocalFile => ("waits for a file that cannot be read here", "mend the work volume"),
             StoreCause::Damaged => ("does not get a file that is damaged here", "mend the work volume"),
             StoreCause::Setup => ("cannot be used as configured", "correct the storage configuration"),

@@ -7,6 +7,7 @@
 //! - `vendor`: the vendors of the interface: regions, and where their buckets answer.
 //! - `target`: where a recording's files go: the store and how it is reached, without keys.
 //! - `credentials`: the bucket's keys, read anew for every request.
+//! - `identity`: keys that are given out to whoever this process is.
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
 //! - `multipart`: a large file into a bucket, in parts.
 //! - `local_file`: the file that is put.
@@ -18,6 +19,7 @@ pub mod client;
 pub mod credentials;
 pub mod directory;
 pub mod failure;
+pub mod identity;
 pub mod local_file;
 pub mod multipart;
 pub mod proof;

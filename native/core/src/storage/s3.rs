@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,7 +50,7 @@ impl S3Store {
             .with_allow_http(true)
             .with_checksum_algorithm(Checksum::SHA256)
             .with_retry(once)
-            .with_credentials(Arc::new(credentials))
+            .with_credentials(credentials.keys(&target)?)
             .with_http_connector(connector);
         builder = match &target.encryption {
             Some(Encryption::Bucket {}) => builder.with_config(encryption_key()?, "AES256"),

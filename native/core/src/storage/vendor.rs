@@ -144,6 +144,12 @@ impl Vendor {
         VendorEndpoint { region: code.to_owned(), endpoint: (facts.endpoint)(code) }
     }
 
+    /// Whether it gives out keys to whoever has an identity; a server of the user's own, which goes by AWS' name, may.
+    #[must_use]
+    pub fn knows_identities(self) -> bool {
+        self == Self::Aws
+    }
+
     fn facts(self) -> &'static VendorFacts {
         &VENDORS[self as usize]
     }

@@ -48,7 +48,7 @@ async def rights_of(document: RecordingDocument, secrets: MountedSecrets, name: 
     key = f"{storage.prefix}/{name}" if storage.prefix else name
     if document.directory is not None:
         return await asyncio.to_thread(_of_file, Path(document.directory) / key)
-    if storage.bucket is None or storage.effective_vendor not in _ASKED:
+    if storage.credentials is None or storage.effective_vendor not in _ASKED:
         return StorageRights(put=Right.ALLOWED)
     try:
         return await _Bucket.of(storage, secrets).rights(key)
@@ -80,6 +80,7 @@ class _Bucket:
     region: str
     access_key: str
     secret_key: str
+    session_token: str
     authorities: str
 
     @classmethod
@@ -92,6 +93,7 @@ class _Bucket:
             region=_region(storage),
             access_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.access_key_key))),
             secret_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.secret_key_key))),
+            session_token=_text(secrets.path(ref.keys[2])) if ref.session_token_key else "",
             authorities=_text(secrets.path(ca)) if ca else "",
         )
 
@@ -117,6 +119,7 @@ class _Bucket:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         parts = urlsplit(url)
         headers = {"host": parts.netloc, "x-amz-content-sha256": _NO_BODY, "x-amz-date": moment}
+        headers |= {"x-amz-security-token": self.session_token} if self.session_token else {}
         names = ";".join(headers)
         listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
         request = f"{method}\n{parts.path}\n\n{listed}\n{names}\n{_NO_BODY}"

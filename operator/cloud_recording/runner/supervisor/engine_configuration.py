@@ -17,6 +17,8 @@ from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 
 _USUAL_REGION: Final = "us-east-1"
 """What requests to a server of one's own are signed with when nobody says otherwise."""
+_CREDENTIAL_FILES: Final = ("accessKey", "secretKey", "sessionToken")
+"""In the order of the Secret's keys, of which the last may be missing."""
 _OF_A_POD: Final[Mapping[str, Any]] = {
     # The operator's deadlines hold.
     "finalUploadSeconds": None,
@@ -138,10 +140,9 @@ class EngineConfiguration:
 
     def _storage(self, storage: Storage, directory: str | None) -> dict[str, Any]:
         """The store; `directory` is where that of the spec is mounted."""
-        if storage.credentials is None:
+        if storage.bucket is None:
             prefix = {"prefix": storage.prefix} if storage.prefix else {}
             return {"directory": directory, **prefix}
-        bucket = storage.credentials.secret_ref
         optional = {
             "endpoint": storage.endpoint,
             "region": _region(storage),
@@ -151,11 +152,14 @@ class EngineConfiguration:
         return {
             **{name: value for name, value in optional.items() if value is not None},
             "pathStyle": storage.effective_addressing is Addressing.PATH,
-            "credentialFiles": {
-                "accessKey": str(self._secrets.path(SecretKeyRef(name=bucket.name, key=bucket.access_key_key))),
-                "secretKey": str(self._secrets.path(SecretKeyRef(name=bucket.name, key=bucket.secret_key_key))),
-            },
+            **self._opened_by(storage),
         }
+
+    def _opened_by(self, storage: Storage) -> dict[str, Any]:
+        if storage.credentials is None:
+            return {"identity": "Instance" if storage.instance_identity else "Environment"}
+        files = (str(self._secrets.path(key)) for key in storage.credentials.secret_ref.keys)
+        return {"credentialFiles": dict(zip(_CREDENTIAL_FILES, files, strict=False))}
 
 
 def place_json(storage: Storage) -> dict[str, Any]:

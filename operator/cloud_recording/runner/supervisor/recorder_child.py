@@ -23,6 +23,7 @@ from cloud_recording.runner.supervisor.part_events import (
     ProcessHeartbeat,
     ProcessLoaded,
 )
+from cloud_recording.runner.supervisor.pod_identity import IDENTITY_VARIABLES
 from cloud_recording.runner.supervisor.recorder_output import log_output
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ _CANNOT_START: Final = 127
 _INHERITED: Final = (
     *("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TZ"),
     "CLOUD_RECORDING_LIVEKIT_LIBRARY",
+    *IDENTITY_VARIABLES,
 )
 """What a recorder process gets of the environment: nothing that anybody could have put a secret into."""
 
@@ -107,10 +109,15 @@ class RecorderChild:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(control.fileno(),),
-            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            env=inherited(os.environ),
             # A terminal's Ctrl-C is for the supervisor, which then stops the recording in order.
             start_new_session=True,
         )
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of the supervisor's environment a recorder process gets."""
+    return {name: environment[name] for name in _INHERITED if name in environment}
 
 
 async def _logged(output: asyncio.StreamReader | None) -> None:

@@ -102,7 +102,7 @@ class JobBuilder:
         }
 
     def _key(self, storage: Storage, which: Literal["access_key_key", "secret_key_key"]) -> SecretText:
-        """A key of the bucket's; a directory has none."""
+        """A key of the bucket's; a directory has none, nor has a bucket that an identity opens."""
         if storage.credentials is None:
             return SecretText(value="")
         secret = storage.credentials.secret_ref

@@ -45,7 +45,8 @@ impl BackupStore {
     pub fn new(backup: &config::BackupSettings) -> Self {
         Self {
             target: Target::of_backup(backup),
-            credentials: backup.credential_files.clone().map_or(Credentials::None, Credentials::in_files),
+            credentials: Credentials::of_document(backup.credential_files.as_ref(), &backup.storage)
+                .unwrap_or(Credentials::None),
             after: backup.after(),
         }
     }
