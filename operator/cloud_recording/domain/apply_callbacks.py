@@ -115,12 +115,13 @@ def _with_snapshot(
         gap_count=snapshot.gap_count,
         somebody_joined=part.somebody_joined or snapshot.somebody_joined,
         in_channel=snapshot.in_channel,
-        pause=_pause_of(snapshot, time=time) if parts.captures(part) else None,
+        pause=_pause_of(snapshot, time=time),
         storage=observed_storage(part, snapshot.storage),
         **parts.mp4_of(part, snapshot.mp4),
         engine_extended=True,
     )
-    status = parts.replaced(status, counted)
+    # A supervisor tells the last account of a process that died with what comes of its end.
+    status = parts.replaced(status, counted if parts.captures(part) else parts.left_channel(counted))
     durable = optional_time(snapshot.last_durable_slice_time)
     newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
     # An old part that still uploads has no participants; who is there is told by the part that captures. A process that
@@ -314,7 +315,7 @@ def _with_gap_before(status: CloudRecordingStatus, part: Part, *, time: datetime
 
 
 def _stopped(part: Part, *, time: datetime) -> Part:
-    return parts.changed(part, state=PartState.UPLOADING, stop_time=time, pause=None)
+    return parts.left_channel(parts.changed(part, state=PartState.UPLOADING, stop_time=time))
 
 
 def _recorder_failure(
@@ -369,9 +370,8 @@ def _fatal(
         reason=error.reason,
         message=error.message,
         stop_time=part.stop_time or (time if part.start_time else None),
-        pause=None,
     )
-    return parts.replaced(with_error(status, error), failed)
+    return parts.replaced(with_error(status, error), parts.left_channel(failed))
 
 
 def _recorder_exited(

@@ -47,8 +47,10 @@ def give_up(state: ObservedState) -> Complete | None:
             reason=completion.reason,
             end_time=state.moment,
             pod_ready=False,
+            missing_secrets=None,
+            rescue_message=None,
         )
-        status = parts.replaced(status, lost)
+        status = parts.replaced(status, parts.left_channel(lost))
     return Complete(status=status, completion=completion)
 
 

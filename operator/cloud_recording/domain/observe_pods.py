@@ -279,11 +279,11 @@ def _lost(
         reason=reason,
         message=message,
         pod_ready=False,
-        pause=None,
         end_time=moment,
         stop_time=part.stop_time or _last_known(status, part, moment),
     )
-    return parts.replaced(with_error(status, error_of_reason(reason, message, time=now)), lost)
+    error = error_of_reason(reason, message, time=now)
+    return parts.replaced(with_error(status, error), parts.left_channel(lost))
 
 
 def _last_known(status: CloudRecordingStatus, part: Part, moment: datetime) -> datetime | None:

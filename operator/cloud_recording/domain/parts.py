@@ -117,6 +117,11 @@ def changed(part: Part, **changes: object) -> Part:
     return part.model_copy(update=changes)
 
 
+def left_channel(part: Part) -> Part:
+    """A part that captures no more: its recorder is in no room, and there is nothing that it could pause."""
+    return changed(part, pause=None, in_channel=None if part.in_channel is None else False)
+
+
 def replaced(status: CloudRecordingStatus, part: Part) -> CloudRecordingStatus:
     """The status with the part of the same number replaced by this one."""
     parts = tuple(part if known.number == part.number else known for known in status.parts)
@@ -174,10 +179,8 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         **mp4_of(part, summary.mp4),
         nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,
-        in_channel=None if part.in_channel is None else False,
-        pause=None,
     )
-    return replaced(_with_gap_from(status, part, over), over)
+    return replaced(_with_gap_from(status, part, over), left_channel(over))
 
 
 def _as_it_stands(part: Part, summary: Summary) -> Part:

@@ -18,7 +18,6 @@ from cloud_recording.common.backoff import Backoff
 from cloud_recording.domain import names, parts
 from cloud_recording.domain.admission import stores_denial
 from cloud_recording.domain.observed_state import ObservedState
-from cloud_recording.domain.people import with_nobody_there
 from cloud_recording.domain.pod_view import PodView
 
 BACKOFF: Final = Backoff(first_seconds=10.0, most_seconds=300.0)
@@ -47,9 +46,6 @@ def with_rescues(state: ObservedState) -> ObservedState:
             part = _with_loss(part, state.pod_of(part))
         if part != known:
             state = state.with_status(parts.replaced(state.status, part))
-    newest = parts.newest(state.status)
-    if newest is not None and newest.state in parts.RESCUED:
-        state = state.with_status(with_nobody_there(state.status))
     return state
 
 

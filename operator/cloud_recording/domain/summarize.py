@@ -18,7 +18,7 @@ from cloud_recording.api.status import (
     Outcome,
     PartState,
 )
-from cloud_recording.domain import totals
+from cloud_recording.domain import parts, totals
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import Conditions, ReadyReason, is_true
 from cloud_recording.domain.people import with_nobody_there
@@ -67,6 +67,9 @@ def summarized(
     status = totals.with_totals(status)
     if finished(status):
         return status
+    newest = parts.newest(status)
+    if newest is not None and not parts.captures(newest):
+        status = with_nobody_there(status)
     ready_reason = blocked_by or find_ready_reason(recording, status, now=now, listening_since=listening_since)
     conditions = Conditions(status.conditions, generation=recording.metadata.generation, now=now)
     ready = reason_facts(ready_reason.reason).as_asked

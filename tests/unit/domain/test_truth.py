@@ -181,6 +181,46 @@ def test_no_rescue_has_the_pause_of_whom_it_rescues() -> None:
     assert (status.parts[0].pause, status.gaps, status.gap_seconds, status.gap_count) == (None, (), 0, 0)
 
 
+ROOM_ACCOUNT = {
+    "inChannel": True,
+    "participants": [{"uid": 1, "name": "alice", "state": "Joined", "audio": True, "video": True}],
+    "participantCount": 1,
+    "pause": {"reason": "WorkVolumeFull", "since": milliseconds(NOW)},
+}
+
+
+def _nobody_is_there(status: CloudRecordingStatus) -> bool:
+    (part,) = status.parts
+    people = [(one.state, one.audio, one.video) for one in status.participants]
+    empty = people == [(ParticipantState.LEFT, False, False)] and status.participant_count == 0
+    return empty and (part.in_channel, part.pause, status.gaps) == (False, None, ())
+
+
+@pytest.mark.parametrize("how", ["lost", "failed", "stopped", "given up"])
+def test_nobody_is_said_to_be_in_a_room_whose_recorder_is_gone(how: str) -> None:
+    """What a recorder that died had told of itself stood until the next part, or for good."""
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    account = a_snapshot(state="Paused", **ROOM_ACCOUNT)
+    status = told(recording, status, a_callback("Snapshot", 3, at=after(30), snapshot=account), at=after(30))
+    seen = parts.changed(status.parts[0], pod_uid="gone", create_time=NOW, running_time=NOW)
+    status = parts.replaced(status, seen)
+    assert status.parts[0].in_channel is True
+    known = a_recording().spec(restart={"policy": "Never"}).status(status)
+    match how:
+        case "lost":
+            status = decide(known.build(), {}, now=after(60), context=context()).status
+        case "failed":
+            failed = a_callback("RecordingFatalError", 4, at=after(60), code=441, message="died", snapshot=account)
+            status = told(known.build(), status, failed, at=after(60))
+        case "stopped":
+            stopped = a_callback("RecordingStopped", 4, at=after(60), snapshot=account)
+            status = told(known.build(), status, stopped, at=after(60))
+        case _:
+            status = decide(known.deleted().discarded().build(), {}, now=after(60), context=context()).status
+    assert _nobody_is_there(status)
+
+
 def test_a_disk_that_others_have_filled_is_told_as_the_nodes() -> None:
     pause = {"reason": "WorkVolumeFull", "since": milliseconds(after(10))}
     recording = a_recording().build()
