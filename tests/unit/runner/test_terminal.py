@@ -67,6 +67,14 @@ def test_what_is_not_tried_again_is_not_said_to_be(cause: str | None, *, is_trie
     assert str(sentence(told)).endswith("it is tried again") is is_tried_again
 
 
+@pytest.mark.parametrize(
+    ("state", "words"), [("Recording", "recording"), ("Paused", "recording is paused"), (None, "recording")]
+)
+def test_who_joins_a_recording_that_is_paused_is_not_said_to_be_recorded(state: str | None, words: str) -> None:
+    told = {"type": "RecordingStarted", **({"snapshot": {"state": state}} if state else {})}
+    assert sentence(told) == f"somebody is in the channel: {words}"
+
+
 @pytest.mark.parametrize("code", sorted(set(RecordingErrorCode) - {RecordingErrorCode.OK}))
 def test_a_rescue_that_nothing_heals_is_not_said_to_be_tried_again(code: RecordingErrorCode) -> None:
     """What the supervisor gives up is what the terminal says is given up."""

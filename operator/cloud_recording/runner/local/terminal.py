@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from cloud_recording.api.error_facts import error_facts
 from cloud_recording.api.reasons import FINAL_FAILURES
+from cloud_recording.api.wire import EngineState
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import StoredCallback
 from cloud_recording.runner.supervisor.callback_delivery import Taken
@@ -23,9 +24,14 @@ def _uploader_failure(callback: Mapping[str, Any]) -> str:
     return f"{words}; it is tried again" if again else words
 
 
+def _started(callback: Mapping[str, Any]) -> str:
+    paused = (callback.get("snapshot") or {}).get("state") == EngineState.PAUSED
+    return "somebody is in the channel: recording" + (" is paused" if paused else "")
+
+
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     CallbackName.CONNECTING: lambda _: "connecting to the channel",
-    CallbackName.STARTED: lambda _: "somebody is in the channel: recording",
+    CallbackName.STARTED: _started,
     CallbackName.STOPPED: lambda _: "recording has stopped; uploading what is left",
     CallbackName.UPLOADED: lambda it: f"everything is stored: {it['fileName']}",
     CallbackName.BACKED_UP: lambda it: (
