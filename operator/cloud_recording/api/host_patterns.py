@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Final
 
@@ -31,10 +31,12 @@ A host that is a name is matched by names alone and an address by addresses alon
 """
 
 
-def is_listed(host: str, patterns: Iterable[str]) -> bool:
+def is_listed(host: str, patterns: Collection[str]) -> bool:
     """Whether a URL's host, without port and brackets, is one of the listed."""
+    if ANY_HOST in patterns:
+        return True
     address = _address(host)
-    return any(pattern == ANY_HOST or _matches(host, address, pattern) for pattern in patterns)
+    return any(_matches(host, address, pattern) for pattern in patterns)
 
 
 def _matches(host: str, address: IPv4Address | IPv6Address | None, pattern: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
@@ -51,7 +52,12 @@ async def load_configuration() -> Configuration:
 
 def path(*segments: str) -> str:
     """A URL path of these segments; nothing in a name can reach outside its segment."""
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+    return "/" + "/".join(map(_quoted, segments))
+
+
+@lru_cache(maxsize=4096)
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")
 
 
 class KubeClient:

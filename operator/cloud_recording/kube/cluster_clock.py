@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 logger = logging.getLogger(__name__)
@@ -38,11 +39,12 @@ class ClusterClock:
         # By how many seconds the API server's time is ahead of the monotonic clock, at least and at most.
         self._bounds: tuple[float, float] | None = None
         self._is_off = False
+        self._date = ""
 
     def answered(self, date: str, *, asked_at: float) -> None:
         """Takes in the `Date` of an answer to what was asked at that moment of the monotonic clock."""
         try:
-            told = parsedate_to_datetime(date).timestamp()
+            told = _seconds_of(date)
         except ValueError:
             return
         least, most = told - self._monotonic(), told + _RESOLUTION_SECONDS - asked_at
@@ -50,7 +52,9 @@ class ClusterClock:
         # Where they contradict what is known, that clock was set, or this one stood still.
         contradicted = known is None or least > known[1] or most < known[0]
         self._bounds = (least, most) if known is None or contradicted else (max(least, known[0]), min(most, known[1]))
-        self._compare()
+        if date != self._date:
+            self._date = date
+            self._compare()
 
     def now(self) -> datetime:
         """Never before a date that was told, and at most a second late."""
@@ -67,3 +71,9 @@ class ClusterClock:
                 extra={"seconds_ahead": round(ahead)},
             )
         self._is_off = is_off
+
+
+@lru_cache(maxsize=4)
+def _seconds_of(date: str) -> float:
+    """All answers of a second have the same; raises ValueError where it is none."""
+    return parsedate_to_datetime(date).timestamp()

@@ -38,7 +38,9 @@ class Recordings:
     async def write_status(self, body: Json, status: Json) -> Json:
         """Replaces the status of `body`, which must be as it was read; raises Conflict when it changed since."""
         metadata = body["metadata"]
-        replacement = {**body, "status": status}
+        # Of the rest the API server keeps what there is; who sends none has none of it read and compared.
+        sent = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")}
+        replacement = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": sent, "status": status}
         return await self._client.put(self._path(metadata["namespace"], metadata["name"]) + "/status", replacement)
 
     async def set_finalizers(

@@ -65,7 +65,8 @@ class ApiServer:
         self.asked.append("PUT status")
         await self.released.wait()
         version = str(int(self.recording["metadata"]["resourceVersion"]) + 1)
-        self.recording = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+        metadata = {**self.recording["metadata"], "resourceVersion": version}
+        self.recording = {**self.recording, "status": body["status"], "metadata": metadata}
         return self.recording
 
 
