@@ -63,6 +63,15 @@ int cr_wait_drained(uint32_t timeout_ms);
  * in err, a line for each recording. */
 int cr_rescue(const char *json, char *err, size_t n);
 
+/* Puts one playlist and one manifest over several parts of a recording into its store, beside what the parts have
+ * there: the configuration document names the recording, its channel, in "parts" the "filePrefix" of each in their
+ * order (and its "playlist", where that has another name than usual), and the store: "storage" with the files of the
+ * keys and "place" as for cr_set_storage, or the directory. Reads each part's playlist, and its manifest where there is
+ * one; the same parts make the same files. Returns 0 or an error code; answer holds JSON, cut to n bytes with its
+ * terminating NUL: "playlist", "manifest", "slices" and "recordedMilliseconds", or else "cause" (one word, a store's as
+ * in the snapshot's "storage") and "message". */
+int cr_merge(const char *json, char *answer, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -22,6 +22,7 @@ def test_nothing_is_visible_but_the_interface(built: Path) -> None:
         "_ZN5agora15cloud_recording27CreateCloudRecorderInstanceEPNS0_22ICloudRecorderObserverE",
         "cr_api_version",
         "cr_configure_next",
+        "cr_merge",
         "cr_rescue",
         "cr_set_layout",
         "cr_set_layout_by_identity",

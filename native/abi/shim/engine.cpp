@@ -41,6 +41,7 @@ int load_extended(void *library, shim_engine *engine, shim_error *error) {
                         find(library, "cr_wait_drained", &api.wait_drained) && find(library, "cr_rescue", &api.rescue);
   find(library, "cr_set_streams", &api.set_streams);
   find(library, "cr_set_layout_by_identity", &api.set_layout_by_identity);
+  find(library, "cr_merge", &api.merge);
   return complete ? SHIM_OK : shim::fail(error, SHIM_LOAD_FAILED, "the engine's extended API is not complete");
 }
 
@@ -170,5 +171,16 @@ int shim_engine_rescue(const shim_engine *engine, const char *configuration, shi
     char reason[sizeof error->text] = "";
     const int code = engine->extended.rescue(configuration, reason, sizeof reason);
     return engine_answer(code, error, reason);
+  });
+}
+
+int shim_engine_merge(const shim_engine *engine, const char *configuration, char *answer, size_t size,
+                      shim_error *error) {
+  if (engine->extended.merge == nullptr) {
+    return shim::fail(error, SHIM_UNSUPPORTED, "this engine makes no playlist over several parts");
+  }
+  return shim::guarded(error, [&] {
+    const int code = engine->extended.merge(configuration, answer, size);
+    return engine_answer(code, error, "the parts were not merged");
   });
 }

@@ -23,6 +23,7 @@ struct ExtendedApi {
   decltype(&cr_set_streams) set_streams = nullptr;
   decltype(&cr_wait_drained) wait_drained = nullptr;
   decltype(&cr_rescue) rescue = nullptr;
+  decltype(&cr_merge) merge = nullptr;
 };
 
 }  // namespace shim

@@ -124,6 +124,9 @@ int shim_engine_set_streams(const shim_engine *engine, const char *recording_id,
 int shim_engine_wait_drained(const shim_engine *engine, uint32_t timeout_ms, shim_error *error);
 /* Uploads what a dead process left behind; blocks until that is done or hopeless. */
 int shim_engine_rescue(const shim_engine *engine, const char *configuration, shim_error *error);
+/* Puts one playlist over several parts into their store; the engine's answer is JSON, also where it refuses. */
+int shim_engine_merge(const shim_engine *engine, const char *configuration, char *answer, size_t size,
+                      shim_error *error);
 
 /* An instance of the engine. `configuration` is for engines with the extended API; NULL leaves the engine's own
  * defaults. */

@@ -165,6 +165,8 @@ void TryFunctions(Input *input) {
       if (cr_configure_next(input->Rest().c_str(), nullptr, 0) != 0) {
         CHECK(cr_rescue(input->Rest().c_str(), buffer.bytes.get(), buffer.size) != 0);
         CHECK(buffer.terminated());
+        CHECK(cr_merge(input->Rest().c_str(), buffer.bytes.get(), buffer.size) != 0);
+        CHECK(buffer.terminated());
       }
   }
 }

@@ -97,6 +97,9 @@ void CallsThatAreWrongAreAnswered(shim_engine *engine, const std::string &docume
   CHECK(shim_engine_set_storage(engine, nullptr, nullptr, error) == SHIM_REFUSED && error->engine_code == 432);
   CHECK(shim_engine_set_streams(engine, nullptr, nullptr, error) == SHIM_REFUSED && error->engine_code == 432);
   CHECK(shim_engine_rescue(engine, nullptr, error) == SHIM_REFUSED);
+  char answer[256];
+  CHECK(shim_engine_merge(engine, "{}", answer, sizeof answer, error) == SHIM_REFUSED && error->engine_code == 432);
+  CHECK(std::strstr(answer, "\"cause\":\"InvalidDocument\"") != nullptr);
   char few[4];
   CHECK(shim_recorder_id(recorder, few, sizeof few) == 32 && std::strlen(few) == 3);
   CHECK(shim_recorder_id(recorder, nullptr, 0) == 32);

@@ -6,4 +6,6 @@ pub const DECRYPTION_FAILED: &str = "DecryptionFailed";
 pub const FILE_DAMAGED: &str = "FileDamaged";
 pub const FILE_LOST: &str = "FileLost";
 pub const MP4_NOT_MADE: &str = "MP4NotMade";
+pub const NO_READ_RIGHT: &str = "NoReadRight";
+pub const PART_UNREADABLE: &str = "PartUnreadable";
 pub const WORK_VOLUME_FULL: &str = "WorkVolumeFull";

@@ -24,6 +24,9 @@ pub use storage::{check_name, BackupSettings, BucketLocation, CredentialFiles, E
 /// As many as the layouts have regions for.
 pub const MOST_STREAMS: usize = 17;
 
+/// As many parts as one playlist is made over.
+const MOST_PARTS: usize = 1000;
+
 const PROTOCOLS: &[&str] = &["rtmp", "rtmps", "rtsp", "rtsps", "srt", "http", "https", "udp", "rtp", "tcp", "file"];
 const SLICE_SECONDS: std::ops::RangeInclusive<u32> = 2..=60;
 const WAIT_SECONDS: std::ops::RangeInclusive<u32> = 1..=2_592_000;
@@ -74,6 +77,9 @@ pub struct Document {
     /// For a rescue: what was concluded in the backup store comes from there, where the disk that had it is gone.
     #[serde(default)]
     pub from_backup: bool,
+    /// For a merge: the parts of the recording, in their order.
+    #[serde(default)]
+    pub parts: Vec<PartFiles>,
     #[serde(default)]
     pub channels: Vec<Channel>,
     /// How long after the stop the stores may take nothing before that is fatal; null is for ever.
@@ -134,6 +140,16 @@ pub enum OutputFormat {
     /// One file of all slices, after the stop.
     #[serde(rename = "MP4")]
     Mp4,
+}
+
+/// What a recording left that one process of it made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PartFiles {
+    #[serde(default)]
+    pub file_prefix: String,
+    /// The name of its playlist, where that is not the usual one.
+    pub playlist: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -285,12 +301,8 @@ impl Document {
         if self.recording_id.as_deref().is_some_and(|id| !names::is_recording_id(id)) {
             return Err(invalid("recordingId: must be 32 lower-case hexadecimal digits"));
         }
-        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if self.file_prefix.len() > LONGEST_FILE_PREFIX || !self.file_prefix.bytes().all(safe) {
-            return Err(invalid(&format!(
-                "filePrefix: must be at most {LONGEST_FILE_PREFIX} of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
-            )));
-        }
+        check_file_prefix("filePrefix", &self.file_prefix)?;
+        check_parts(&self.parts)?;
         within(self.slice_seconds, &SLICE_SECONDS, || "sliceSeconds".to_owned())?;
         self.max_wait_seconds
             .map_or(Ok(()), |seconds| within(seconds, &WAIT_SECONDS, || "maxWaitSeconds".to_owned()))?;
@@ -386,6 +398,30 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+fn check_file_prefix(field: &str, prefix: &str) -> Result<(), Error> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if prefix.len() <= LONGEST_FILE_PREFIX && prefix.bytes().all(safe) {
+        return Ok(());
+    }
+    Err(invalid(&format!(
+        "{field}: must be at most {LONGEST_FILE_PREFIX} of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
+    )))
+}
+
+fn check_parts(parts: &[PartFiles]) -> Result<(), Error> {
+    if parts.len() > MOST_PARTS {
+        return Err(invalid(&format!("parts: must be at most {MOST_PARTS}")));
+    }
+    let mut seen = HashSet::new();
+    for (index, part) in parts.iter().enumerate() {
+        check_file_prefix(&format!("parts[{index}].filePrefix"), &part.file_prefix)?;
+        if !seen.insert(&part.file_prefix) {
+            return Err(invalid(&format!("parts[{index}].filePrefix: another part has it already")));
+        }
+    }
+    Ok(())
 }
 
 fn within(value: u32, range: &std::ops::RangeInclusive<u32>, field: impl FnOnce() -> String) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use crate::recorder::callbacks::{Notify, Observer};
 use crate::recorder::capturing::Capturing;
 use crate::recorder::shared::{Control, Shared};
 use crate::recorder::start::other_streams;
-use crate::recorder::{recording_log, registry, rescue, rescued, Recorder};
+use crate::recorder::{merge, recording_log, registry, rescue, rescued, Recorder};
 
 const API_VERSION: u32 = 1;
 
@@ -184,6 +184,19 @@ pub unsafe extern "C" fn cr_rescue(json: *const c_char, err: *mut c_char, n: usi
     // SAFETY: likewise.
     let explain = |message: &str| unsafe { copy(message, err, n) };
     explained(|| rescue::rescue(&document(text)?), explain)
+}
+
+/// # Safety
+/// `json` is null or C text; `answer` is null or has room for `n` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn cr_merge(json: *const c_char, answer: *mut c_char, n: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    let text = unsafe { text(json) };
+    let merged = catch_unwind(|| merge::merge(&document(text)?));
+    let (code, told) = merge::answer(&merged.unwrap_or_else(|_| Err(Error::unexpected().into())));
+    // SAFETY: the caller's promise.
+    unsafe { copy(&told, answer, n) };
+    code
 }
 
 fn start_capture(

@@ -65,6 +65,12 @@ pub fn mp4(stem: &str) -> String {
     format!("{stem}.mp4")
 }
 
+/// What the names of the playlist and the manifest over all parts begin with; the stem is that of the first part.
+#[must_use]
+pub fn merged(stem: &str) -> String {
+    format!("{stem}_merged")
+}
+
 /// The journal's name in the backup store.
 #[must_use]
 pub fn journal(stem: &str) -> String {

@@ -55,3 +55,8 @@ fn sources() {
 fn remains_of_a_crash() {
     replay("remains", targets::remains::run);
 }
+
+#[test]
+fn parts_of_a_recording() {
+    replay("parts", targets::parts::run);
+}

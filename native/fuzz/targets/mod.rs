@@ -3,6 +3,7 @@
 //! A target fails by a panic.
 
 pub mod configuration;
+pub mod parts;
 pub mod remains;
 pub mod source;
 pub mod url;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The manifest: every file of a recording with its size, digest and time, who was there, and every gap with its reason.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::capture::api::UtcMillis;
 use crate::catalog::ledger::{self, Ledger, Mp4State, Slice};
@@ -10,95 +12,117 @@ use crate::names;
 /// The name of the manifest in the recording's directory, after the file prefix.
 pub const FILE: &str = "manifest.json";
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Manifest<'a> {
-    version: u32,
-    recording_id: &'a str,
-    channel: &'a str,
-    start_time: Option<String>,
-    stop_time: Option<String>,
-    recorded_milliseconds: u64,
-    gap_milliseconds: i64,
-    files: Vec<ManifestFile<'a>>,
-    gaps: Vec<ManifestGap>,
-    participants: Vec<ManifestParticipant<'a>>,
+pub(super) struct Manifest<'a> {
+    pub version: u32,
+    pub recording_id: Cow<'a, str>,
+    pub channel: Cow<'a, str>,
+    pub start_time: Option<String>,
+    pub stop_time: Option<String>,
+    pub recorded_milliseconds: u64,
+    pub gap_milliseconds: i64,
+    pub files: Vec<ManifestFile<'a>>,
+    pub gaps: Vec<ManifestGap>,
+    pub participants: Vec<ManifestParticipant<'a>>,
     /// What was found in the place of slices; no playlist lists it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    damaged: Vec<ManifestDamage<'a>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<ManifestDamage<'a>>,
     /// Files that were asked for and could not be made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    missing: Vec<Missing<'a>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing<'a>>,
+    /// Of whose files this is the manifest, where that is several parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<ManifestPart>,
 }
 
-#[derive(Serialize)]
+/// The version that this release writes, and reads.
+pub(super) const VERSION: u32 = 1;
+
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ManifestDamage<'a> {
-    name: &'a str,
+pub(super) struct ManifestPart {
+    pub file_prefix: String,
+    pub playlist: String,
+    /// None of a part that ended without one.
+    pub manifest: Option<String>,
+    pub start_time: Option<String>,
+    pub stop_time: Option<String>,
+    pub recorded_milliseconds: u64,
+    pub slices: usize,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ManifestDamage<'a> {
+    name: Cow<'a, str>,
     /// The slice that it was to be.
-    slice: &'a str,
+    slice: Cow<'a, str>,
     size: u64,
-    sha256: &'a str,
+    sha256: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<&'static str>,
+    store: Option<Cow<'a, str>>,
 }
 
-#[derive(Serialize)]
-struct Missing<'a> {
-    name: &'a str,
-    reason: &'a str,
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Missing<'a> {
+    name: Cow<'a, str>,
+    reason: Cow<'a, str>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ManifestFile<'a> {
-    name: &'a str,
-    size: u64,
-    sha256: &'a str,
+pub(super) struct ManifestFile<'a> {
+    pub name: Cow<'a, str>,
+    /// None, as is the digest, of a file that no manifest tells of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    start_time: Option<String>,
+    pub size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    duration_seconds: Option<f64>,
+    pub sha256: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<f64>,
     /// Where the file is, if not in the bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<&'static str>,
+    pub store: Option<Cow<'a, str>>,
     /// False where the store proved nothing of what it holds, and did not let the key look.
     #[serde(skip_serializing_if = "Option::is_none")]
-    verified: Option<bool>,
+    pub verified: Option<bool>,
 }
 
-const BACKUP: &str = "backup";
+pub(super) const BACKUP: &str = "backup";
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ManifestGap {
-    start_time: String,
-    stop_time: String,
-    reason: String,
+pub(super) struct ManifestGap {
+    pub start_time: String,
+    pub stop_time: String,
+    pub reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ManifestParticipant<'a> {
-    uid: u32,
+pub(super) struct ManifestParticipant<'a> {
+    pub uid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
+    pub name: Option<Cow<'a, str>>,
     /// What the channel itself calls the participant by, where that is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<&'a str>,
-    presences: Vec<ManifestPresence>,
+    pub identity: Option<Cow<'a, str>>,
+    pub presences: Vec<ManifestPresence>,
     /// Presences that are not listed, as there were too many.
-    #[serde(skip_serializing_if = "is_zero")]
-    presences_left_out: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub presences_left_out: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ManifestPresence {
+pub(super) struct ManifestPresence {
     join_time: String,
     leave_time: Option<String>,
     /// How often the participant was away for less than a minute meanwhile.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     returns: u64,
 }
 
@@ -122,18 +146,18 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
     let time = |at: i64| names::utc_rfc3339(UtcMillis(at));
     let gaps = ledger.gaps();
     let list = ManifestFile {
-        name: playlist.name,
-        size: playlist.size,
-        sha256: playlist.sha256,
+        name: playlist.name.into(),
+        size: Some(playlist.size),
+        sha256: Some(playlist.sha256.into()),
         start_time: None,
         duration_seconds: None,
-        store: playlist.in_backup.then_some(BACKUP),
+        store: playlist.in_backup.then_some(BACKUP.into()),
         verified: None,
     };
     let manifest = Manifest {
-        version: 1,
-        recording_id: &begun.recording_id,
-        channel: &begun.channel,
+        version: VERSION,
+        recording_id: begun.recording_id.as_str().into(),
+        channel: begun.channel.as_str().into(),
         start_time: ledger.start().map(time),
         stop_time: ledger.stop().map(time),
         recorded_milliseconds: ledger.recorded_milliseconds(),
@@ -148,8 +172,8 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
             .iter()
             .map(|expected| ManifestParticipant {
                 uid: expected.uid,
-                name: expected.name.as_deref(),
-                identity: expected.identity.as_deref(),
+                name: expected.name.as_deref().map(Cow::from),
+                identity: expected.identity.as_deref().map(Cow::from),
                 presences: ledger
                     .presences()
                     .iter()
@@ -165,18 +189,25 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
             .collect(),
         damaged: damaged(ledger),
         missing: missing(ledger),
+        parts: vec![],
     };
-    serde_json::to_string_pretty(&manifest).ok().map(|text| text + "\n")
+    manifest.text()
+}
+
+impl Manifest<'_> {
+    pub(super) fn text(&self) -> Option<String> {
+        serde_json::to_string_pretty(self).ok().map(|text| text + "\n")
+    }
 }
 
 fn damaged(ledger: &Ledger) -> Vec<ManifestDamage<'_>> {
     fn describe(damaged: &ledger::DamagedSlice) -> ManifestDamage<'_> {
         ManifestDamage {
-            name: &damaged.aside,
-            slice: &damaged.file,
+            name: damaged.aside.as_str().into(),
+            slice: damaged.file.as_str().into(),
             size: damaged.found.bytes,
-            sha256: &damaged.found.sha256,
-            store: damaged.found.is_away().then_some(BACKUP),
+            sha256: damaged.found.sha256.as_str().into(),
+            store: damaged.found.is_away().then_some(BACKUP.into()),
         }
     }
     ledger.damaged().iter().map(describe).collect()
@@ -186,9 +217,9 @@ fn damaged(ledger: &Ledger) -> Vec<ManifestDamage<'_>> {
 fn mp4(ledger: &Ledger) -> Option<ManifestFile<'_>> {
     let Some(Mp4State::Delivered { file, bytes, sha256 }) = ledger.mp4() else { return None };
     Some(ManifestFile {
-        name: file,
-        size: *bytes,
-        sha256,
+        name: file.as_str().into(),
+        size: Some(*bytes),
+        sha256: Some(sha256.as_str().into()),
         start_time: ledger.start().map(|at| names::utc_rfc3339(UtcMillis(at))),
         duration_seconds: Some(ledger.recorded_milliseconds() as f64 / 1000.0),
         store: None,
@@ -198,7 +229,9 @@ fn mp4(ledger: &Ledger) -> Option<ManifestFile<'_>> {
 
 fn missing(ledger: &Ledger) -> Vec<Missing<'_>> {
     match ledger.mp4() {
-        Some(Mp4State::GivenUp { file, reason }) => vec![Missing { name: file, reason }],
+        Some(Mp4State::GivenUp { file, reason }) => {
+            vec![Missing { name: file.as_str().into(), reason: reason.as_str().into() }]
+        }
         _ => vec![],
     }
 }
@@ -207,12 +240,12 @@ fn missing(ledger: &Ledger) -> Vec<Missing<'_>> {
 fn file(slice: &Slice) -> Option<ManifestFile<'_>> {
     let complete = slice.complete()?;
     Some(ManifestFile {
-        name: &slice.file,
-        size: complete.bytes,
-        sha256: &complete.sha256,
+        name: slice.file.as_str().into(),
+        size: Some(complete.bytes),
+        sha256: Some(complete.sha256.as_str().into()),
         start_time: Some(names::utc_rfc3339(UtcMillis(slice.start))),
         duration_seconds: Some((complete.ticks * 100 / 9) as f64 / 1_000_000.0),
-        store: complete.is_away().then_some(BACKUP),
+        store: complete.is_away().then_some(BACKUP.into()),
         verified: complete.unproved.then_some(false),
     })
 }

@@ -8,11 +8,14 @@
 //! - `gaps`: what is missing between slices, and why.
 //! - `playlist`: the HLS playlist, live and final.
 //! - `manifest`: the JSON beside it, which says what was recorded.
+//! - `part_playlist`, `merge`: playlists of several parts read back, and one playlist and one manifest over all of them.
 
 pub mod gaps;
 pub mod journal;
 pub mod ledger;
 pub mod manifest;
+pub mod merge;
+pub mod part_playlist;
 pub mod playlist;
 pub mod record;
 

@@ -16,6 +16,7 @@
 //! - `backup_journal`: the journal in the backup store, for what was concluded there by a process whose disk is gone.
 //! - `takeover`, `rescue`: what such processes left, looked for at the next start and by `cr_rescue`.
 //! - `rescued`: what `cr_status` says of those, meanwhile and after.
+//! - `merge`: a playlist and a manifest over several parts that stores have already.
 //! - `delivery`: uploads one recording of theirs.
 //! - `registry`: the recorders of the process, and what released ones left to upload.
 //! - `directory_cleanup`: when a recording's directory is removed.
@@ -31,6 +32,7 @@ pub mod capturing;
 pub mod delivery;
 pub mod directory_cleanup;
 pub mod machine;
+pub mod merge;
 pub mod participants;
 mod pauses;
 pub mod recording_log;

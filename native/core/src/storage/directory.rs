@@ -19,7 +19,7 @@ use crate::log;
 use crate::names;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
-use crate::storage::store::{in_time, ObjectKind, Proof, Put, Store};
+use crate::storage::store::{in_time, too_large, ObjectKind, Proof, Put, Store};
 use crate::storage::target::DirectoryTarget;
 
 /// What is in memory of a file at once.
@@ -79,19 +79,28 @@ impl Store for DirectoryStore {
         Ok(Put { bytes, sha256, proof: Proof::Compared })
     }
 
+    async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        let (from, root, named) = (self.directory.join(name), self.root.clone(), name.to_owned());
+        let get = blocking(move || {
+            is_there(&root)?;
+            let source = File::open(&from).map_err(|error| unopened(&from, &error))?;
+            let mut taken = Vec::new();
+            source.take(most + 1).read_to_end(&mut taken).map_err(|error| failed(&from, &error))?;
+            if taken.len() as u64 > most {
+                return Err(too_large(&named, most));
+            }
+            Ok(taken)
+        });
+        in_time(most, get).await
+    }
+
     async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
         let (from, to, root) = (self.directory.join(name), path.to_owned(), self.root.clone());
         let get = blocking(move || {
             is_there(&root)?;
-            let missing = |error: io::Error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    StoreError::new(StoreCause::FileGone, format!("{}: {error}", from.display()))
-                }
-                _ => failed(&from, &error),
-            };
             let unwritable =
                 |error: io::Error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", to.display()));
-            let mut source = File::open(&from).map_err(missing)?;
+            let mut source = File::open(&from).map_err(|error| unopened(&from, &error))?;
             let mut copy = File::create(&to).map_err(unwritable)?;
             let mut sha256 = Sha256::new();
             let mut piece = vec![0; PIECE];
@@ -235,6 +244,14 @@ fn sync_entries(directory: Option<&Path>) -> io::Result<()> {
     match durable::sync_directory(directory) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         outcome => outcome,
+    }
+}
+
+/// Why a file that is to be there cannot be read.
+fn unopened(path: &Path, error: &io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreError::new(StoreCause::FileGone, format!("{}: {error}", path.display())),
+        _ => failed(path, error),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::multipart::{self, Unfinished};
 use crate::storage::proof::{compare, ObjectHeaders, SentContent, Verdict};
-use crate::storage::store::{in_time, ObjectKind, Proof, Put, Store};
+use crate::storage::store::{in_time, too_large, ObjectKind, Proof, Put, Store};
 use crate::storage::target::BucketTarget;
 
 pub struct S3Store {
@@ -145,6 +145,22 @@ impl Store for S3Store {
         let bytes = content.len() as u64;
         let proof = self.put(name, kind, content).await?;
         Ok(Put { bytes, sha256: found, proof })
+    }
+
+    async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        let failed = |error: object_store::Error| StoreError::from_error(&error);
+        let get = async {
+            let mut content = self.bucket.get(&self.key(name)?).await.map_err(failed)?.into_stream();
+            let mut taken = Vec::new();
+            while let Some(piece) = content.next().await {
+                taken.extend_from_slice(&piece.map_err(failed)?);
+                if taken.len() as u64 > most {
+                    return Err(too_large(name, most));
+                }
+            }
+            Ok(taken)
+        };
+        in_time(most, get).await
     }
 
     async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {

@@ -71,6 +71,9 @@ pub trait Store: Send + Sync {
     /// `StoreCause::Damaged`.
     async fn put_file(&self, name: &str, kind: ObjectKind, file: LocalFile<'_>) -> Result<Put, StoreError>;
 
+    /// The content that the store has under this name; more than `most` bytes are refused.
+    async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError>;
+
     /// Writes the file of so many bytes that the store has under this name into a new one. Returns its SHA-256, in
     /// hexadecimal digits.
     async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError>;
@@ -101,6 +104,10 @@ impl<S: Store> Store for Contained<S> {
         attempt(self.0.put_file(name, kind, file)).await
     }
 
+    async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        attempt(self.0.get(name, most)).await
+    }
+
     async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
         attempt(self.0.get_file(name, bytes, path)).await
     }
@@ -113,6 +120,11 @@ impl<S: Store> Store for Contained<S> {
 async fn attempt<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let unexpected = |panic| StoreError::new(StoreCause::Other, format!("an internal error, worth reporting: {panic}"));
     contained_async(work).await.map_err(unexpected)?
+}
+
+/// A file that is larger than whoever asks for it takes.
+pub(super) fn too_large(name: &str, most: u64) -> StoreError {
+    StoreError::new(StoreCause::Other, format!("{name} is larger than the {most} bytes that are taken"))
 }
 
 /// The attempt's outcome, or that it took too long for so many bytes.
@@ -144,6 +156,10 @@ mod tests {
         }
 
         async fn put_file(&self, _: &str, _: ObjectKind, _: LocalFile<'_>) -> Result<Put, StoreError> {
+            panic!()
+        }
+
+        async fn get(&self, _: &str, _: u64) -> Result<Vec<u8>, StoreError> {
             panic!()
         }
 

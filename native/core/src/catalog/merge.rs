@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Several parts of a recording as one: a playlist and a manifest over all of them, from what their own say.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use chrono::DateTime;
+use sha2::{Digest, Sha256};
+
+use crate::capture::api::UtcMillis;
+use crate::catalog::gaps::ROUNDING;
+use crate::catalog::manifest::{
+    Manifest, ManifestFile, ManifestGap, ManifestPart, ManifestParticipant, BACKUP, VERSION,
+};
+use crate::catalog::part_playlist::{ListedSlice, PartPlaylist};
+use crate::names;
+
+/// Why nothing is recorded after one part's end and before the next one's start.
+const BETWEEN_PARTS: &str = "BetweenParts";
+/// The same between two slices of a part that ended without a manifest.
+const NOT_RECORDED: &str = "NotRecorded";
+
+/// Whose parts they are.
+pub struct WholeRecording<'a> {
+    pub recording_id: &'a str,
+    pub channel: &'a str,
+}
+
+/// One part, as its playlist and its manifest have it.
+pub struct ReadPart {
+    pub file_prefix: String,
+    pub playlist_name: String,
+    playlist: PartPlaylist,
+    /// As a file of the manifest to be.
+    playlist_file: ManifestFile<'static>,
+    manifest: Option<(String, Manifest<'static>)>,
+}
+
+/// What parts are together.
+pub struct MergedFiles {
+    pub playlist: String,
+    pub manifest: String,
+    pub slices: usize,
+    pub milliseconds: u64,
+}
+
+impl ReadPart {
+    /// `stem` is what the names of the part's files begin with. The error says what is wrong with the playlist.
+    pub fn new(file_prefix: &str, stem: &str, playlist_name: &str, text: &str) -> Result<Self, String> {
+        Ok(Self {
+            file_prefix: file_prefix.to_owned(),
+            playlist_name: playlist_name.to_owned(),
+            playlist: PartPlaylist::parse(text, stem)?,
+            playlist_file: described(playlist_name.to_owned(), text),
+            manifest: None,
+        })
+    }
+
+    /// With the part's manifest: it must be of this recording and this part. The error says what is wrong with it.
+    pub fn with_manifest(
+        mut self,
+        whole: &WholeRecording,
+        stem: &str,
+        name: &str,
+        text: &[u8],
+    ) -> Result<Self, String> {
+        let manifest: Manifest<'static> =
+            serde_json::from_slice(text).map_err(|error| format!("is no manifest: {error}"))?;
+        if manifest.version != VERSION {
+            return Err(format!("is a manifest of version {}, and this release reads {VERSION}", manifest.version));
+        }
+        if (manifest.recording_id.as_ref(), manifest.channel.as_ref()) != (whole.recording_id, whole.channel) {
+            return Err("is the manifest of another recording".to_owned());
+        }
+        let is_own = |file: &ManifestFile| file.name.starts_with(stem) && !file.name.contains('/');
+        if !manifest.files.iter().all(is_own) {
+            return Err("names a file that is none of this part".to_owned());
+        }
+        let listed: HashSet<&str> = self.playlist.slices.iter().map(|slice| slice.file.as_str()).collect();
+        let mut away = manifest.files.iter().filter(|file| file.store.as_deref() == Some(BACKUP));
+        if let Some(file) = away.find(|file| listed.contains(file.name.as_ref())) {
+            return Err(format!("says that {} is in the backup store", file.name));
+        }
+        self.manifest = Some((name.to_owned(), manifest));
+        Ok(self)
+    }
+
+    fn start(&self) -> Option<i64> {
+        let stated = self.manifest.as_ref().and_then(|(_, manifest)| millis(manifest.start_time.as_deref()));
+        stated.or_else(|| self.playlist.slices.first().map(|slice| slice.start))
+    }
+
+    fn stop(&self) -> Option<i64> {
+        let stated = self.manifest.as_ref().and_then(|(_, manifest)| millis(manifest.stop_time.as_deref()));
+        stated.or_else(|| self.playlist.slices.last().map(ListedSlice::stop))
+    }
+
+    fn listed_milliseconds(&self) -> u64 {
+        self.playlist.slices.iter().map(|slice| slice.microseconds).sum::<u64>() / 1000
+    }
+
+    fn recorded_milliseconds(&self) -> u64 {
+        let stated = self.manifest.as_ref().map(|(_, manifest)| manifest.recorded_milliseconds);
+        stated.unwrap_or_else(|| self.listed_milliseconds())
+    }
+
+    /// Its files: of a part without a manifest those that its playlist lists, which nobody told more of.
+    fn files(&self) -> Vec<ManifestFile<'static>> {
+        match &self.manifest {
+            Some((_, manifest)) => manifest.files.clone(),
+            None => {
+                std::iter::once(&self.playlist_file).cloned().chain(self.playlist.slices.iter().map(untold)).collect()
+            }
+        }
+    }
+
+    fn gaps(&self) -> Vec<ManifestGap> {
+        if let Some((_, manifest)) = &self.manifest {
+            return manifest.gaps.clone();
+        }
+        let slices = &self.playlist.slices;
+        let pairs = slices.iter().zip(slices.iter().skip(1));
+        let between = |(former, later): (&ListedSlice, &ListedSlice)| {
+            gap(former.stop() + ROUNDING, former.stop(), later.start, NOT_RECORDED)
+        };
+        pairs.filter_map(between).collect()
+    }
+
+    fn described(&self) -> ManifestPart {
+        ManifestPart {
+            file_prefix: self.file_prefix.clone(),
+            playlist: self.playlist_name.clone(),
+            manifest: self.manifest.as_ref().map(|(name, _)| name.clone()),
+            start_time: self.start().map(time),
+            stop_time: self.stop().map(time),
+            recorded_milliseconds: self.recorded_milliseconds(),
+            slices: self.playlist.slices.len(),
+        }
+    }
+}
+
+/// The parts as one, in their order; `name` is the playlist's. None where not one of them has a slice.
+#[must_use]
+pub fn merge(whole: &WholeRecording, parts: &[ReadPart], name: &str) -> Option<MergedFiles> {
+    let playlist = playlist(parts)?;
+    let manifest = manifest(whole, parts, described(name.to_owned(), &playlist)).text()?;
+    let slices = parts.iter().map(|part| part.playlist.slices.len()).sum();
+    Some(MergedFiles {
+        playlist,
+        manifest,
+        slices,
+        milliseconds: parts.iter().map(ReadPart::listed_milliseconds).sum(),
+    })
+}
+
+fn playlist(parts: &[ReadPart]) -> Option<String> {
+    let listed = || parts.iter().flat_map(|part| &part.playlist.slices);
+    let rounded = listed().map(|slice| (slice.microseconds + 500_000) / 1_000_000).max()?;
+    let declared = parts.iter().map(|part| u64::from(part.playlist.target_seconds)).max()?;
+    let mut text = format!(
+        "#EXTM3U\n\
+         #EXT-X-VERSION:3\n\
+         #EXT-X-PLAYLIST-TYPE:VOD\n\
+         #EXT-X-MEDIA-SEQUENCE:0\n\
+         #EXT-X-ALLOW-CACHE:YES\n\
+         #EXT-X-TARGETDURATION:{}\n",
+        rounded.max(declared)
+    );
+    let mut is_first = true;
+    for part in parts {
+        for (index, slice) in part.playlist.slices.iter().enumerate() {
+            let begins_part = index == 0;
+            // Writing to a String cannot fail.
+            let _ = segment(&mut text, slice, begins_part, is_first);
+            is_first = false;
+        }
+    }
+    text.push_str("#EXT-X-ENDLIST\n");
+    Some(text)
+}
+
+/// A slice as its own playlist has it; one that begins a part never runs on from the one before.
+fn segment(text: &mut String, slice: &ListedSlice, begins_part: bool, is_first: bool) -> std::fmt::Result {
+    if (begins_part || slice.discontinuity) && !is_first {
+        writeln!(text, "#EXT-X-DISCONTINUITY")?;
+    }
+    if begins_part || slice.discontinuity || slice.dated {
+        writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", time(slice.start))?;
+    }
+    for event in &slice.tracks {
+        writeln!(text, "#EXT-X-AGORA-TRACK-EVENT:{event}")?;
+    }
+    writeln!(text, "#EXTINF:{}.{:06},", slice.microseconds / 1_000_000, slice.microseconds % 1_000_000)?;
+    writeln!(text, "{}", slice.file)
+}
+
+fn manifest(whole: &WholeRecording, parts: &[ReadPart], playlist: ManifestFile<'static>) -> Manifest<'static> {
+    let gaps = gaps(parts);
+    let of = |gap: &ManifestGap| Some(millis(Some(&gap.stop_time))?.saturating_sub(millis(Some(&gap.start_time))?));
+    let own = || parts.iter().filter_map(|part| part.manifest.as_ref().map(|(_, manifest)| manifest));
+    Manifest {
+        version: VERSION,
+        recording_id: whole.recording_id.to_owned().into(),
+        channel: whole.channel.to_owned().into(),
+        start_time: parts.iter().filter_map(ReadPart::start).min().map(time),
+        stop_time: parts.iter().filter_map(ReadPart::stop).max().map(time),
+        recorded_milliseconds: parts.iter().map(ReadPart::recorded_milliseconds).fold(0, u64::saturating_add),
+        gap_milliseconds: gaps.iter().filter_map(of).fold(0, i64::saturating_add),
+        files: std::iter::once(playlist).chain(parts.iter().flat_map(ReadPart::files)).collect(),
+        gaps,
+        participants: participants(own()),
+        damaged: own().flat_map(|manifest| manifest.damaged.clone()).collect(),
+        missing: own().flat_map(|manifest| manifest.missing.clone()).collect(),
+        parts: parts.iter().map(ReadPart::described).collect(),
+    }
+}
+
+/// The gaps of each part, and those between them.
+fn gaps(parts: &[ReadPart]) -> Vec<ManifestGap> {
+    let mut gaps = Vec::new();
+    let mut end = None;
+    for part in parts {
+        if let (Some(end), Some(start)) = (end, part.start()) {
+            gaps.extend(gap(end, end, start, BETWEEN_PARTS));
+        }
+        gaps.extend(part.gaps());
+        end = end.max(part.stop());
+    }
+    gaps
+}
+
+/// What is missing from `start` to `stop`, if anything is after `least`.
+fn gap(least: i64, start: i64, stop: i64, reason: &str) -> Option<ManifestGap> {
+    let stated = || ManifestGap { start_time: time(start), stop_time: time(stop), reason: reason.to_owned() };
+    (stop > least).then(stated)
+}
+
+/// Who was there in any part, each once: in a room by identity, else by uid.
+fn participants<'a>(manifests: impl Iterator<Item = &'a Manifest<'static>>) -> Vec<ManifestParticipant<'static>> {
+    let mut all: Vec<ManifestParticipant<'static>> = Vec::new();
+    let mut places = HashMap::new();
+    for participant in manifests.flat_map(|manifest| &manifest.participants) {
+        let who = participant.identity.as_deref().ok_or(participant.uid);
+        let place = *places.entry(who).or_insert(all.len());
+        let Some(known) = all.get_mut(place) else {
+            all.push(participant.clone());
+            continue;
+        };
+        known.name = participant.name.clone().or(known.name.take());
+        known.presences.extend(participant.presences.iter().cloned());
+        known.presences_left_out = known.presences_left_out.saturating_add(participant.presences_left_out);
+    }
+    all
+}
+
+fn described(name: String, text: &str) -> ManifestFile<'static> {
+    ManifestFile {
+        size: Some(text.len() as u64),
+        sha256: Some(names::hex(&Sha256::digest(text)).into()),
+        ..named(name.into())
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // a slice's microseconds stay far below 2^52
+fn untold(slice: &ListedSlice) -> ManifestFile<'static> {
+    ManifestFile {
+        start_time: Some(time(slice.start)),
+        duration_seconds: Some(slice.microseconds as f64 / 1_000_000.0),
+        ..named(slice.file.clone().into())
+    }
+}
+
+fn named(name: Cow<'static, str>) -> ManifestFile<'static> {
+    ManifestFile {
+        name,
+        size: None,
+        sha256: None,
+        start_time: None,
+        duration_seconds: None,
+        store: None,
+        verified: None,
+    }
+}
+
+fn time(at: i64) -> String {
+    names::utc_rfc3339(UtcMillis(at))
+}
+
+fn millis(text: Option<&str>) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text?).ok().map(|time| time.timestamp_millis())
+}
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;
