@@ -32,6 +32,9 @@ SUB_COMMANDS = {
         holds_signals=True,
     ),
     "probe": SubCommand("cloud_recording.runner.probe.main", "try whether a store takes files (in a pod of its own)"),
+    "merge": SubCommand(
+        "cloud_recording.runner.merge.main", "put one playlist over a recording's parts (in a pod of its own)"
+    ),
     "recorder": SubCommand("cloud_recording.runner.recorder.main", "hold the native library (started by the runner)"),
     "run": SubCommand(
         "cloud_recording.runner.local.main", "record URLs or a manifest on this machine, without a cluster"

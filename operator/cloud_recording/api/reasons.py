@@ -23,6 +23,7 @@ class ConditionType(OpenEnum):
     STORAGE_READY = "StorageReady"
     UPLOADED = "Uploaded"
     BACKED_UP = "BackedUp"
+    PLAYLIST_MERGED = "PlaylistMerged"
     SUCCEEDED = "Succeeded"
     FINISHED = "Finished"
 
@@ -47,6 +48,9 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
         "own answer.",
         ConditionType.BACKED_UP: "True when at least one file had to go to the backup store and is not in "
         "`spec.storage`; False while there is none. Absent where `spec.backup` asks for no backup.",
+        ConditionType.PLAYLIST_MERGED: "True once one playlist over all parts is in `spec.storage`, which "
+        "`status.playlist` then names; False while it is being made, and where there is none, with the reason: then "
+        "`status.playlists` lists those of the parts. Absent of a recording with one part.",
         ConditionType.SUCCEEDED: "Unknown while the recording runs, then True or False for good.",
         ConditionType.FINISHED: "True once the recording is over and nothing more will happen, whether it succeeded or "
         "not: made for `kubectl wait --for=condition=Finished`.",
@@ -87,6 +91,12 @@ class Reason(OpenEnum):
     BACKED_UP = "BackedUp"
     BACKUP_OVERDUE = "BackupOverdue"
     RESCUING = "Rescuing"
+    MERGING = "Merging"
+    MERGED = "Merged"
+    NO_READ_RIGHT = "NoReadRight"
+    PART_UNREADABLE = "PartUnreadable"
+    MERGE_UNSUPPORTED = "MergeUnsupported"
+    MERGE_FAILED = "MergeFailed"
     COMPLETED = "Completed"
     MAX_DURATION_REACHED = "MaxDurationReached"
     DELETED = "Deleted"
@@ -220,6 +230,8 @@ class ReasonFacts:
     """Though a store's files wait for it, it is the pod's own volume's trouble, or its node's."""
     is_recorder_cause: bool = False
     """The engine tells it by this word, as the cause of a recorder's failure whose code others have, too."""
+    ends_merge: bool = False
+    """The engine tells it by this word, as why there is no playlist over all parts; another try would not change it."""
     is_final: bool = False
     """The engine tells it by this word, as the cause of an upload's failure that is not tried again."""
 
@@ -681,6 +693,34 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             ),
             warns=True,
         ),
+        Reason.MERGING: ReasonFacts(
+            "Everything that was recorded is where it belongs, and a pod puts one playlist over all parts beside it."
+        ),
+        Reason.MERGED: ReasonFacts("One playlist over all parts is in `spec.storage`."),
+        Reason.NO_READ_RIGHT: ReasonFacts(
+            "There is no playlist over all parts, as the access key, or the recorder's user in a directory, may put "
+            "files and not read them.",
+            Remedy(
+                "Play `status.playlists` one after the other. Next time, let the key get objects (`s3:GetObject`) "
+                "under `spec.storage.prefix`."
+            ),
+            ends_merge=True,
+        ),
+        Reason.PART_UNREADABLE: ReasonFacts(
+            "There is no playlist over all parts, as what the store has in the place of a part's playlist or manifest "
+            "is not what its recorder put there; the message names it.",
+            Remedy("Look at the object that the message names, and play `status.playlists` one after the other."),
+            ends_merge=True,
+        ),
+        Reason.MERGE_UNSUPPORTED: ReasonFacts(
+            "There is no playlist over all parts, as the recorder's library makes none, or there are more parts than "
+            "`status.playlists` lists.",
+            Remedy("Play `status.playlists` one after the other."),
+        ),
+        Reason.MERGE_FAILED: ReasonFacts(
+            "There is no playlist over all parts, as the pods that were to make it could not; the message says why.",
+            Remedy("Mend what the message names, for the next recording; play `status.playlists` one after the other."),
+        ),
         Reason.COMPLETED: ReasonFacts("The recording was stopped as desired and every file is durable."),
         Reason.MAX_DURATION_REACHED: ReasonFacts(
             "The recording ended as `spec.maxDurationSeconds` was over, and every file is durable."
@@ -813,6 +853,7 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
 
 
 RECORDER_CAUSES: Final = frozenset(reason for reason, facts in REASONS.items() if facts.is_recorder_cause)
+MERGE_CAUSES: Final = frozenset(reason for reason, facts in REASONS.items() if facts.ends_merge)
 FINAL_FAILURES: Final = frozenset(reason for reason, facts in REASONS.items() if facts.is_final)
 
 

@@ -147,6 +147,36 @@ class Pause(KeptModel):
     )
 
 
+class MergeState(OpenEnum):
+    MERGING = "Merging"
+    MERGED = "Merged"
+    GIVEN_UP = "GivenUp"
+
+
+class Merge(KeptModel):
+    """One playlist over all parts: how far it is."""
+
+    state: MergeState = Field(
+        description="Merging: a pod is to put it, or does. Merged: it is in the store. GivenUp: there will be none."
+    )
+    newest_part: Ordinal = Field(description="Number of the newest part that it is over.")
+    pods: Ordinal = Field(default=0, description="How many pods were made for it.")
+    tries: Ordinal = Field(default=0, description="How many of them ended without it, since the newest part was over.")
+    pod: ObjectName | None = Field(default=None, description="Name of the pod that makes it, if one is to be there.")
+    pod_uid: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="UID of that pod, once it was seen."
+    )
+    begin_time: Time = Field(description="When it was begun.")
+    try_time: Time | None = Field(default=None, description="When the newest of the pods that failed was seen to.")
+    playlist: FileName | None = Field(default=None, description="Name of the playlist, without the storage's prefix.")
+    playlist_url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="URL of the playlist; reading it may need credentials. None in a directory."
+    )
+    manifest: FileName | None = Field(default=None, description="Name of the manifest over all parts beside it.")
+    reason: Reason | None = Field(default=None, description="Why it is not there, in one word.")
+    message: Message | None = Field(default=None, description="The same in a sentence.")
+
+
 class Playlist(KeptModel):
     """A playlist that is in `spec.storage`."""
 
@@ -158,6 +188,9 @@ class Playlist(KeptModel):
     )
     mp4: FileName | None = Field(default=None, description="Name of the part's MP4, once it is in the store.")
     mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(default=None, description="URL of that MP4.")
+    slices: Count | None = Field(
+        default=None, description="How many slices of the part are in the store; absent where nobody counts them."
+    )
 
 
 class BackupPlaylist(KeptModel):
@@ -317,8 +350,8 @@ class CloudRecordingStatus(KeptModel):
     )
     playlist: FileName | None = Field(
         default=None,
-        description="Name of the newest part's playlist, without the storage's prefix, once it is in the store with a "
-        "slice in it.",
+        description="Name of the playlist to play, without the storage's prefix: that of the newest part, once it is "
+        "in the store with a slice in it, and in the end the one over all parts, where that could be made.",
     )
     playlist_url: Annotated[str, Field(max_length=2048)] | None = Field(
         default=None,
@@ -330,6 +363,10 @@ class CloudRecordingStatus(KeptModel):
         description="Every part's playlist, in order: played one after the other they are the whole recording. Of more "
         "than 100 the newest.",
         json_schema_extra=kubernetes(list_map_keys=("part",)),
+    )
+    merge: Merge | None = Field(
+        default=None,
+        description="One playlist over all parts: how far it is. Absent while the recording goes on, and of one part.",
     )
     backup_playlists: Annotated[tuple[BackupPlaylist, ...], Field(max_length=MOST_PLAYLISTS)] = Field(
         default=(),

@@ -50,6 +50,25 @@ class PartIdentity(RecordModel):
     """Whether that may be in the backup store alone, the journal included."""
 
 
+class PartFiles(RecordModel):
+    """What a part has in the store."""
+
+    file_prefix: str = ""
+    playlist: FileName
+
+
+class MergeAnswer(RecordModel):
+    """What a pod that makes one playlist over all parts says at its end, as its termination message."""
+
+    playlist: FileName | None = None
+    manifest: FileName | None = None
+    slices: Count = 0
+    recorded_milliseconds: Milliseconds = 0
+    cause: str = ""
+    """Why there is none, in the engine's word or one of the operator's reasons."""
+    message: Message = ""
+
+
 class EngineLibrary(RecordModel):
     """The shared library that the recorder process loads."""
 
@@ -82,6 +101,8 @@ class RecordingDocument(RecordModel):
     allow_link_local: bool = False
     stream_hosts: tuple[str, ...] = (ANY_HOST,)
     """Where URLs of participants may lead, redirects too: one in a Secret is seen by the runner alone."""
+    parts: tuple[PartFiles, ...] | None = None
+    """Over what one playlist is to be made, in their order, where that is what the pod is for."""
     max_wait_seconds: Count | None = None
     """How long to wait for the first participant; left out where somebody has been in the channel already."""
 

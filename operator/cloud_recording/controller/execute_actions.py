@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.recording import DURABLE_FINALIZER, CloudRecording
-from cloud_recording.api.status import Part
+from cloud_recording.api.status import Merge, Part
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, SUMMARY_FINALIZER
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.json_types import Json
@@ -22,6 +22,7 @@ from cloud_recording.controller.status_writer import StatusWriter
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
+    CreateMergePod,
     CreatePod,
     DeleteClaim,
     DeleteEndedPod,
@@ -30,6 +31,7 @@ from cloud_recording.domain.decision import (
     ReleasePod,
     ReleaseRecording,
 )
+from cloud_recording.domain.merge_pod import build_merge_pod
 from cloud_recording.domain.names import claim_name
 from cloud_recording.domain.observed_state import OperatorContext, PodRefusal, refusal_reason
 from cloud_recording.domain.pod_builder import build_claim, build_pod
@@ -102,8 +104,8 @@ class ActionExecutor:
         metadata = recording.metadata
         namespace = metadata.namespace
         match action:
-            case CreatePod(part=part):
-                return await self._create(recording, part)
+            case CreatePod() | CreateMergePod():
+                return await self._create_for(recording, action)
             case AnnotatePod(pod=pod, annotations=annotations):
                 await self._look_for_another(body, pod, annotations.get(CALLBACK_CA_ANNOTATION))
                 await self._pods.annotate(namespace=namespace, name=pod.name, uid=pod.uid, annotations=annotations)
@@ -140,6 +142,11 @@ class ActionExecutor:
         if live is not None and live["metadata"]["uid"] == pod.uid:
             await self._pods.remove_finalizer(pod=live, finalizer=SUMMARY_FINALIZER)
 
+    async def _create_for(self, recording: CloudRecording, action: CreatePod | CreateMergePod) -> PodRefusal | None:
+        if isinstance(action, CreatePod):
+            return await self._create(recording, action.part)
+        return await self._create_merge(recording, action.merge)
+
     async def _create(self, recording: CloudRecording, part: Part) -> PodRefusal | None:
         context, key = self._context(), RecordingKey.of(recording)
         try:
@@ -149,12 +156,24 @@ class ActionExecutor:
                 await self._pods.create_claim(claim)
             await self._pods.create(self._pod(recording, part, template=template, context=context))
         except (Refused, ForeignObjectError) as error:
-            return self._refused(key, part, error, REFUSAL_BACKOFF)
+            return self._refused(key, part.number, part.pod, error, REFUSAL_BACKOFF)
         except InternalError as error:
-            return self._refused(key, part, error, TROUBLE_BACKOFF)
+            return self._refused(key, part.number, part.pod, error, TROUBLE_BACKOFF)
         self._refusals.pop(key, None)
         self._templates.forget(key)
         logger.info("pod created", extra={"pod": part.pod})
+        return None
+
+    async def _create_merge(self, recording: CloudRecording, merge: Merge) -> PodRefusal | None:
+        settings = self._context().settings
+        try:
+            template = await self._templates.of(recording, settings)
+            await self._pods.create(build_merge_pod(recording, merge, settings, template=template))
+        except (Refused, ForeignObjectError, InternalError) as error:
+            backoff = TROUBLE_BACKOFF if isinstance(error, InternalError) else REFUSAL_BACKOFF
+            return self._refused(RecordingKey.of(recording), None, merge.pod or "", error, backoff)
+        self._refusals.pop(RecordingKey.of(recording), None)
+        logger.info("pod created", extra={"pod": merge.pod})
         return None
 
     def _pod(self, recording: CloudRecording, part: Part, *, template: Json, context: OperatorContext) -> Json:
@@ -170,14 +189,19 @@ class ActionExecutor:
         )
 
     def _refused(
-        self, key: RecordingKey, part: Part, error: Refused | InternalError | ForeignObjectError, backoff: Backoff
+        self,
+        key: RecordingKey,
+        part: int | None,
+        pod: str,
+        error: Refused | InternalError | ForeignObjectError,
+        backoff: Backoff,
     ) -> PodRefusal:
         failures = self._refusals[key] = self._refusals.get(key, 0) + 1
         seconds = backoff.after(failures, spread=random.random())  # noqa: S311
         reason, message = reason_of_refusal(error), error.message
-        fields = {"pod": part.pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
+        fields = {"pod": pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
         logger.warning("pod refused by the API server, asking again", extra=fields)
-        return PodRefusal(part=part.number, reason=reason, message=message, retry_after=timedelta(seconds=seconds))
+        return PodRefusal(part=part, reason=reason, message=message, retry_after=timedelta(seconds=seconds))
 
     async def _look_for_another(self, body: Json, pod: PodView, authority: str | None) -> None:
         """Raises where somebody took away what this operator had written on the pod: only another operator does."""
@@ -210,6 +234,8 @@ def _words_of(action: Action) -> str:
             return f"the end of pod '{pod.name}'"
         case ReleasePod(pod=pod):
             return f"to let go of pod '{pod.name}'"
+        case CreateMergePod(merge=merge):
+            return f"what is to be done about pod '{merge.pod}'"
         case CreatePod(part=part) | DeleteEndedPod(part=part) | DeleteClaim(part=part):
             return f"what is to be done about pod '{part.pod}'"
         case ReleaseRecording() | DeleteRecording():

@@ -224,7 +224,9 @@ class Reconciler:
         """
         of_parts = _that_matter(recording) if recording is not None else ()
         uid = recording.metadata.uid if recording is not None else None
-        pod_names = sorted({part.pod for part in of_parts} | self._finalizers.of(key))
+        merge = parts.merge_of(recording.status) if recording is not None else None
+        of_merge = {merge.pod} if merge is not None and merge.pod is not None else set()
+        pod_names = sorted({part.pod for part in of_parts} | of_merge | self._finalizers.of(key))
         if not live:
             return self._recall_pods(key, pod_names, uid=uid)
         found = {}

@@ -14,6 +14,8 @@ def cannot_be_undone(before: CloudRecordingStatus, decision: Decision) -> bool:
     return bool(decision.actions) or _ends(before) != _ends(decision.status)
 
 
-def _ends(status: CloudRecordingStatus) -> tuple[bool, list[tuple[int, bool]]]:
-    """What never becomes otherwise again: which parts there are, and what is over."""
-    return finished(status), [(part.number, part.state in parts.OVER) for part in status.parts]
+def _ends(status: CloudRecordingStatus) -> tuple[bool, list[tuple[int, bool]], object]:
+    """What never becomes otherwise again: which parts there are, what is over, and what became of one playlist."""
+    merge = status.merge
+    merged = merge and (merge.state, merge.newest_part, merge.pods, merge.tries)
+    return finished(status), [(part.number, part.state in parts.OVER) for part in status.parts], merged

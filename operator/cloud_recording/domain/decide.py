@@ -21,6 +21,7 @@ from cloud_recording.domain.conditions import ReadyReason
 from cloud_recording.domain.decision import Complete, Decision, DeleteRecording, Proceed
 from cloud_recording.domain.deletion import give_up
 from cloud_recording.domain.desired_state import stop_cause
+from cloud_recording.domain.merging import with_merge
 from cloud_recording.domain.observe_pods import observe_pods, record_refusal
 from cloud_recording.domain.observed_state import ObservedState, OperatorContext, PodRefusal
 from cloud_recording.domain.pod_actions import finished_actions, unfinished_actions
@@ -110,8 +111,11 @@ def _begin_part(state: ObservedState) -> Proceed:
 
 
 def _end(state: ObservedState, end: EndRecording) -> Complete | Proceed:
-    """The end, once nothing uploads any more."""
+    """The end, once nothing uploads any more, and the parts are one where they can be."""
     if parts.unfinished(state.status):
+        return Proceed(status=state.status)
+    state = with_merge(state)
+    if parts.is_merging(state.status):
         return Proceed(status=state.status)
     return Complete(status=state.status, completion=completion(state.status, end))
 

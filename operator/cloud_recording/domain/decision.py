@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cloud_recording.api.status import CloudRecordingStatus, Part
+from cloud_recording.api.status import CloudRecordingStatus, Merge, Part
 from cloud_recording.domain.completion import Completion
 from cloud_recording.domain.conditions import ReadyReason
 from cloud_recording.domain.pod_view import PodView
@@ -40,6 +40,13 @@ class CreatePod:
     """The part's pod is to be there."""
 
     part: Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateMergePod:
+    """The pod that makes one playlist over all parts is to be there."""
+
+    merge: Merge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,15 @@ class DeleteRecording:
 
 
 Action = (
-    CreatePod | AnnotatePod | DeletePod | DeleteEndedPod | DeleteClaim | ReleasePod | ReleaseRecording | DeleteRecording
+    CreatePod
+    | CreateMergePod
+    | AnnotatePod
+    | DeletePod
+    | DeleteEndedPod
+    | DeleteClaim
+    | ReleasePod
+    | ReleaseRecording
+    | DeleteRecording
 )
 
 

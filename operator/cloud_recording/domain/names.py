@@ -84,6 +84,16 @@ def claim_name(*, recording: str, uid: str, part: int) -> str:
     return pod_name(recording=recording, uid=uid, part=part)
 
 
+def merge_pod_name(*, recording: str, uid: str, number: int) -> str:
+    """The name of the n-th pod that makes one playlist over a recording's parts."""
+    return _hashed(recording, suffix=f"-{_short_hash(f'{uid}/merge')}-m{number}")
+
+
+def merge_pod_labels(*, recording: str, uid: str) -> dict[str, str]:
+    """The labels of such a pod: those of the recording's other pods, by which policies of networks and admission go."""
+    return {**recording_labels(recording=recording, uid=uid), LABEL_PART: "merge"}
+
+
 def probe_pod_name(*, storage: str, uid: str) -> str:
     """The name of the pod that tries a RecordingStorage; there is one at a time."""
     return _hashed(storage, suffix=f"-{_short_hash(f'{uid}/probe')}-probe")

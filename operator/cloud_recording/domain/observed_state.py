@@ -43,9 +43,10 @@ def refusal_reason(message: str) -> Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class PodRefusal:
-    """The API server refused the part's pod."""
+    """The API server refused a pod."""
 
-    part: int
+    part: int | None
+    """Whose it was; None of one that makes one playlist over all parts."""
     reason: Reason
     message: str
     retry_after: timedelta

@@ -18,6 +18,8 @@ from cloud_recording.api.status import (
     Amounts,
     CloudRecordingStatus,
     EarlierParts,
+    Merge,
+    MergeState,
     Outcome,
     Part,
     PartState,
@@ -101,6 +103,26 @@ def find(status: CloudRecordingStatus, *, pod_name: str, pod_uid: str) -> Part |
     """The part that this very pod makes; a part whose pod was not seen yet is known by the pod's name."""
     matching = (part for part in status.parts if part.pod == pod_name and part.pod_uid in {None, pod_uid})
     return next(matching, None)
+
+
+def merge_of(status: CloudRecordingStatus) -> Merge | None:
+    """The one playlist over all parts; None where there is none of these parts."""
+    merge, part = status.merge, newest(status)
+    return merge if merge is not None and part is not None and merge.newest_part == part.number else None
+
+
+def is_merging(status: CloudRecordingStatus) -> bool:
+    """Whether it is being made."""
+    merge = merge_of(status)
+    return merge is not None and merge.state is MergeState.MERGING
+
+
+def merging_message(status: CloudRecordingStatus) -> str:
+    """What is done about it, or why not yet; nothing where it is not being made."""
+    merge = merge_of(status)
+    if merge is None or merge.state is not MergeState.MERGING:
+        return ""
+    return merge.message or f"pod '{merge.pod}' puts one playlist over all parts into the store"
 
 
 def count(status: CloudRecordingStatus) -> int:

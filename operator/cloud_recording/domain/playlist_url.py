@@ -47,6 +47,7 @@ def playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tup
                 url=url(storage, part.playlist),
                 mp4=part.mp4,
                 mp4_url=url(storage, part.mp4) if part.mp4 else None,
+                slices=part.slices.uploaded if part.engine_extended else None,
             )
     return tuple(known[number] for number in sorted(known))[-MOST_PLAYLISTS:]
 

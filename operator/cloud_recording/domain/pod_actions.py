@@ -7,13 +7,14 @@ from typing import Final
 
 from cloud_recording.api.reasons import reason_facts
 from cloud_recording.api.recording import DURABLE_FINALIZER
-from cloud_recording.api.status import CloudRecordingStatus, Outcome, Part, PartState
+from cloud_recording.api.status import CloudRecordingStatus, MergeState, Outcome, Part, PartState
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION, DESIRED_ANNOTATION
 from cloud_recording.domain import parts
 from cloud_recording.domain.admission import why_not_begun
 from cloud_recording.domain.decision import (
     Action,
     AnnotatePod,
+    CreateMergePod,
     CreatePod,
     DeleteClaim,
     DeleteEndedPod,
@@ -36,7 +37,7 @@ def unfinished_actions(state: ObservedState) -> tuple[Action, ...]:
     for part in state.status.parts:
         pod = state.pod_of(part)
         actions += _let_go(state, part, pod) if part.state in parts.OVER else _work_on(state, part, pod)
-    return (*actions, *_release_strays(state))
+    return (*actions, *_merge_parts(state), *_release_strays(state))
 
 
 def finished_actions(state: ObservedState) -> tuple[Action, ...]:
@@ -114,8 +115,24 @@ def _release(pod: PodView, *, lost: bool) -> list[Action]:
 
 def _release_strays(state: ObservedState) -> list[Action]:
     """Pods of parts that the status no longer lists: nothing holds them any more."""
-    listed = {part.pod for part in state.status.parts}
+    listed = {part.pod for part in state.status.parts} | _pod_that_merges(state.status)
     return [action for name, pod in state.pods.items() if name not in listed for action in _release(pod, lost=True)]
+
+
+def _merge_parts(state: ObservedState) -> list[Action]:
+    """The pod that makes one playlist over all parts, once it is decided on."""
+    merge = parts.merge_of(state.status)
+    if merge is None or merge.state is not MergeState.MERGING or merge.pod is None or merge.pod_uid is not None:
+        return []
+    return [] if merge.pod in state.pods else [CreateMergePod(merge=merge)]
+
+
+def _pod_that_merges(status: CloudRecordingStatus) -> set[str]:
+    """The pod that is at work on that; of any other nothing more is to be learnt."""
+    merge = parts.merge_of(status)
+    if merge is None or merge.state is not MergeState.MERGING or merge.pod is None:
+        return set()
+    return {merge.pod}
 
 
 def _was_given_up(part: Part, pod: PodView) -> bool:

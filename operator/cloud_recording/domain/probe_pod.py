@@ -7,13 +7,13 @@ in what it needs, and in whom it belongs to.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from cloud_recording.api.base import API_VERSION
 from cloud_recording.api.channel import Channel, Stream
 from cloud_recording.api.host_patterns import ANY_HOST
 from cloud_recording.api.media import RecordingOptions, StreamKinds
-from cloud_recording.api.pod_options import PodOptions, Resources
+from cloud_recording.api.pod_options import PodOptions
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec, DesiredRecordingState
 from cloud_recording.api.recording_storage import STORAGE_KIND, RecordingStorage, as_inline
 from cloud_recording.api.settings import OperatorSettings
@@ -22,6 +22,7 @@ from cloud_recording.api.storage import Storage
 from cloud_recording.api.wire import DesiredState, RecordingDocument
 from cloud_recording.common.json_types import Json
 from cloud_recording.domain import names
+from cloud_recording.domain.one_shot_pod import ONE_SHOT_RESOURCES, one_shot_spec, without_usual_resources
 from cloud_recording.domain.pod_builder import build_pod
 from cloud_recording.domain.pod_documents import recording_document
 
@@ -29,10 +30,6 @@ CHANNEL: Final = "probe"
 DEADLINE_SECONDS: Final = 900
 """After this the kubelet ends it: counted from when it has seen the pod, with the pull of the image on a cold node."""
 
-GRACE_SECONDS: Final = 5
-_RESOURCES: Final = Resources(
-    requests={"cpu": "50m", "memory": "128Mi"}, limits={"memory": "512Mi", "ephemeral-storage": "128Mi"}
-)
 _NOBODY: Final = Stream(uid=1, url="rtmp://127.0.0.1/probe")
 """The probe connects its engine to itself: nobody is recorded."""
 
@@ -49,7 +46,7 @@ def probe_object(storage: RecordingStorage) -> str:
 
 def build_probe_pod(storage: RecordingStorage, settings: OperatorSettings) -> Json:
     """The pod that tries the RecordingStorage as it is now."""
-    metadata, settings = storage.metadata, _settings_of(settings)
+    metadata, settings = storage.metadata, without_usual_resources(settings)
     recording, part = _stand_in(storage), Part(number=0, pod=_name(storage))
     pod = build_pod(
         recording,
@@ -60,7 +57,8 @@ def build_probe_pod(storage: RecordingStorage, settings: OperatorSettings) -> Js
         callback_ca="",
         settings=settings,
     )
-    return {**pod, "metadata": _metadata(storage, pod, settings), "spec": _spec(pod["spec"])}
+    spec = one_shot_spec(pod["spec"], command="probe", deadline_seconds=DEADLINE_SECONDS)
+    return {**pod, "metadata": _metadata(storage, pod, settings), "spec": spec}
 
 
 def _stand_in(storage: RecordingStorage) -> CloudRecording:
@@ -68,7 +66,7 @@ def _stand_in(storage: RecordingStorage) -> CloudRecording:
         channel=Channel(name=CHANNEL, uid=1000, streams=(_NOBODY,)),
         recording=RecordingOptions(streams=StreamKinds.AUDIO_ONLY),
         storage=storage_of(storage),
-        pod=PodOptions(resources=_RESOURCES),
+        pod=PodOptions(resources=ONE_SHOT_RESOURCES),
     )
     return CloudRecording(metadata=storage.metadata, spec=spec)
 
@@ -77,11 +75,6 @@ def _document(recording: CloudRecording, part: Part, settings: OperatorSettings)
     document = recording_document(recording, part, settings)
     # What participants' URLs may be is no matter here: the only one leads to the probe itself.
     return document.model_copy(update={"protocols": ("rtmp",), "stream_hosts": (ANY_HOST,)})
-
-
-def _settings_of(settings: OperatorSettings) -> OperatorSettings:
-    """What a probe takes is its own, and nothing of what administrators give recorders, such as a GPU."""
-    return settings.model_copy(update={"runner": settings.runner.model_copy(update={"resources": Resources()})})
 
 
 def _name(storage: RecordingStorage) -> str:
@@ -108,22 +101,3 @@ def _metadata(storage: RecordingStorage, pod: Json, settings: OperatorSettings) 
         "annotations": own,
         "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": False}],
     }
-
-
-def _spec(spec: Json) -> Json:
-    (container,) = spec["containers"]
-    return {
-        **spec,
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": DEADLINE_SECONDS,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "containers": [{**_without(container, _OF_RECORDERS), "args": ["probe"]}],
-    }
-
-
-_OF_RECORDERS: Final = ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
-"""What the kubelet and Prometheus ask a recorder, and what its end waits for; a probe answers nobody."""
-
-
-def _without(body: Json, keys: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if name not in keys}

@@ -80,6 +80,8 @@ def _of_newest_part(  # noqa: C901, PLR0911, PLR0912 - one way out for each stat
         return ReadyReason(reason=Reason.DELETING, message=_awaited_by_deletion(status))
     if part is None:
         return ReadyReason(reason=Reason.PENDING)
+    if parts.is_merging(status):
+        return ReadyReason(reason=Reason.MERGING, message=parts.merging_message(status))
     desired = desired_state(recording, status, now=now)
     stopping = desired is DesiredRecordingState.STOPPED
     why = stop_cause(recording, status, now=now).message if stopping else ""
@@ -226,7 +228,7 @@ def _awaited_by_deletion(status: CloudRecordingStatus) -> str:
     """What a deleted recording waits for."""
     gone = "; ".join(dict.fromkeys(part.missing_secrets for part in status.parts if part.missing_secrets))
     way_out = f'bring it back, or set the annotation `{DISCARD_ANNOTATION}: "true"`' if gone else ""
-    return "; ".join(filter(None, (pending_message(status), gone, way_out)))
+    return "; ".join(filter(None, (pending_message(status), parts.merging_message(status), gone, way_out)))
 
 
 def pending_message(status: CloudRecordingStatus) -> str:

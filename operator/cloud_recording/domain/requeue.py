@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from cloud_recording.domain import parts, rescue
+from cloud_recording.domain import merging, parts, rescue
 from cloud_recording.domain.deletion import deletion_deadline
 from cloud_recording.domain.desired_state import duration_limit
 from cloud_recording.domain.observe_pods import node_deadline
@@ -22,6 +22,7 @@ def requeue_after(state: ObservedState, *, next_part_at: datetime | None) -> tim
         *(node_deadline(state, part, state.pod_of(part)) for part in parts.unfinished(state.status)),
         *map(rescue.due_at, state.status.parts),
         rescue.overdue_at(state.status),
+        merging.due_at(state.status),
         *report_deadlines(state.status, listening_since=state.context.hears_all_since),
     ]
     left = [deadline - state.now for deadline in deadlines if deadline is not None and deadline > state.now]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud_recording.api.reasons import SEE_ERROR, ConditionType, Reason, reason_facts
-from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError
+from cloud_recording.api.status import CloudRecordingStatus, ConditionStatus, LastError, MergeState
 from cloud_recording.domain import conditions, parts
 
 
@@ -27,7 +27,7 @@ class Transition:
 def transitions(before: CloudRecordingStatus, after: CloudRecordingStatus) -> tuple[Transition, ...]:
     """What happened between two written statuses, in the order in which it is to be told, each thing once."""
     by_reason: dict[Reason, Transition] = {}
-    for what in (_error, _storage, _part, _ready_reason):
+    for what in (_error, _storage, _part, _merge, _ready_reason):
         one = what(before, after)
         if one is not None:
             by_reason.setdefault(one.reason, one)
@@ -89,6 +89,18 @@ def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Trans
         return None
     message = f"the store takes files again; {old.reason} is over"
     return Transition(warning=False, reason=new.reason, action="Upload", message=message)
+
+
+def _merge(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
+    """The Event that there will be no playlist over all parts; that there is one is told by the recording's end."""
+    merge = parts.merge_of(after)
+    if merge is None or merge.state is not MergeState.GIVEN_UP or merge == before.merge:
+        return None
+    reason = merge.reason or Reason.MERGE_FAILED
+    message = f"there is no playlist over all parts: {merge.message or ''}"
+    return Transition(
+        warning=True, reason=reason, action="Merge", message=_with_remedy(message, _remedy(after, reason))
+    )
 
 
 def _part(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:

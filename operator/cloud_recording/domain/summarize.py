@@ -15,6 +15,7 @@ from cloud_recording.api.status import (
     Amounts,
     CloudRecordingStatus,
     ConditionStatus,
+    MergeState,
     Outcome,
     PartState,
 )
@@ -77,8 +78,12 @@ def summarized(
     _set_progressing(conditions, recording, status, ready_reason)
     conditions.set(ConditionType.RECORDING, *recording_condition(status, ready_reason, now=now))
     _set_storage(conditions, status)
-    conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, pending_message(status))
+    if parts.is_merging(status):
+        _set_uploaded_at_last(conditions, status, Reason.MERGING)
+    else:
+        conditions.set(ConditionType.UPLOADED, _FALSE, ready_reason.reason, pending_message(status))
     _set_backed_up(conditions, recording, status, ready_reason.reason)
+    _set_merged(conditions, status)
     conditions.set(ConditionType.SUCCEEDED, _UNKNOWN, ready_reason.reason, "")
     conditions.set(ConditionType.FINISHED, _FALSE, ready_reason.reason, "")
     return _with_conditions(recording, status, conditions)
@@ -106,10 +111,11 @@ def completed(
         conditions.remove(ConditionType.STALLED)
     conditions.set(ConditionType.RECORDING, _FALSE, completion.reason, "")
     _set_storage(conditions, status)
-    _set_uploaded_at_last(conditions, status, completion)
+    _set_uploaded_at_last(conditions, status, completion.reason)
     uploaded = conditions.get(ConditionType.UPLOADED)
     everything = uploaded is not None and uploaded.status is _TRUE
     _set_backed_up(conditions, recording, status, Reason.UPLOADED if everything else completion.reason)
+    _set_merged(conditions, status)
     conditions.set(ConditionType.SUCCEEDED, good, completion.reason, completion.message)
     conditions.set(ConditionType.FINISHED, _TRUE, completion.reason, "")
     return _with_conditions(recording, status, conditions)
@@ -119,13 +125,15 @@ def _with_conditions(
     recording: CloudRecording, status: CloudRecordingStatus, conditions: Conditions
 ) -> CloudRecordingStatus:
     playlists = playlists_of(recording, status)
-    newest = next((one for one in reversed(playlists) if one.name == status.playlist), None)
+    merge = parts.merge_of(status)
+    is_merged = merge is not None and merge.playlist == status.playlist
+    newest = next((one for one in reversed(playlists) if is_merged or one.name == status.playlist), None)
     return status.model_copy(
         update={
             "display": _display(conditions),
             "conditions": conditions.as_tuple(),
             "observed_generation": recording.metadata.generation,
-            "playlist_url": newest.url if newest else None,
+            "playlist_url": merge.playlist_url if merge and is_merged else newest.url if newest else None,
             "backup_playlists": backup_playlists_of(recording, status),
             "mp4": newest.mp4 if newest else None,
             "mp4_url": newest.mp4_url if newest else None,
@@ -170,7 +178,8 @@ def _set_storage(conditions: Conditions, status: CloudRecordingStatus) -> None:
         conditions.set(ConditionType.STORAGE_READY, good, reason, message, since=since)
 
 
-def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, completion: Completion) -> None:
+def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, reason: Reason) -> None:
+    """Said once every part is over; `reason` is why something is in no store, where that is so."""
     amounts = status.slices or Amounts()
     clean = all(
         part.outcome is not Outcome.INCOMPLETE
@@ -187,7 +196,19 @@ def _set_uploaded_at_last(conditions: Conditions, status: CloudRecordingStatus, 
         # Nobody is left to upload what is pending.
         missing = f"{slices_are(amounts.pending)} in no store" if amounts.pending else ""
         message = "; ".join(filter(None, (missing, backed_up_message(amounts))))
-        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP if backed_up else completion.reason, message)
+        conditions.set(ConditionType.UPLOADED, _FALSE, Reason.BACKED_UP if backed_up else reason, message)
+
+
+def _set_merged(conditions: Conditions, status: CloudRecordingStatus) -> None:
+    """Of one part there is nothing to say."""
+    merge = parts.merge_of(status)
+    if merge is None:
+        conditions.remove(ConditionType.PLAYLIST_MERGED)
+    elif merge.state is MergeState.MERGED:
+        conditions.set(ConditionType.PLAYLIST_MERGED, _TRUE, Reason.MERGED, "")
+    else:
+        reason = merge.reason or (Reason.MERGING if merge.state is MergeState.MERGING else Reason.MERGE_FAILED)
+        conditions.set(ConditionType.PLAYLIST_MERGED, _FALSE, reason, merge.message or parts.merging_message(status))
 
 
 def _set_backed_up(

@@ -33,7 +33,7 @@ def with_totals(status: CloudRecordingStatus) -> CloudRecordingStatus:
             "gap_seconds": (earlier.gap_milliseconds + gap) // 1000,
             "gap_count": earlier.gap_count + sum(gaps.count for gaps in own) + len(between),
             "start_time": status.start_time or min(starts, default=None),
-            "playlist": next((part.playlist for part in reversed(status.parts) if in_bucket(part)), status.playlist),
+            "playlist": _playlist(status),
             "progress_percent": _percent(status, slices),
         }
     )
@@ -62,6 +62,14 @@ def merged_gaps(known: Iterable[Gap], reported: Iterable[Gap]) -> tuple[Gap, ...
     """The newest of the gaps, in order; of one that is told anew the newer account counts."""
     by_start = {gap.start_time: gap for gap in (*known, *reported)}
     return tuple(sorted(by_start.values(), key=lambda gap: gap.start_time))[-LIST_TAIL:]
+
+
+def _playlist(status: CloudRecordingStatus) -> str | None:
+    """The one to play: over all parts where that is there, else the newest part's."""
+    merge = parts.merge_of(status)
+    if merge is not None and merge.playlist is not None:
+        return merge.playlist
+    return next((part.playlist for part in reversed(status.parts) if in_bucket(part)), status.playlist)
 
 
 def somebody_joined(status: CloudRecordingStatus) -> bool:

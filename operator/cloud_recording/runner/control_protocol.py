@@ -25,6 +25,7 @@ class Mode(StrEnum):
 
     RECORD = "record"
     RESCUE = "rescue"
+    MERGE = "merge"
 
 
 class Command(StrEnum):
@@ -44,6 +45,7 @@ class Answer(StrEnum):
 
     RELEASE = "release"
     RESCUE = "rescue"
+    MERGE = "merge"
 
 
 class Report(StrEnum):
@@ -72,7 +74,7 @@ class SecretText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Everything a recorder process needs to record, or to rescue, one part."""
+    """Everything a recorder process needs to record, or to rescue, one part, or to make one playlist over several."""
 
     mode: Mode
     work_directory: str

@@ -15,6 +15,7 @@ from cloud_recording.api.crd import cloud_recording_crd, recording_storage_crd
 from cloud_recording.api.error_facts import ERRORS
 from cloud_recording.api.reasons import (
     FINAL_FAILURES,
+    MERGE_CAUSES,
     REASONS,
     RECORDER_CAUSES,
     STORAGE_REASONS,
@@ -35,7 +36,7 @@ OF_STORAGES = [
     for reason, facts in REASONS.items()
     if facts.remedy_of_storage is not None and facts.remedy_of_storage.text
 ]
-ELSEWHERE = re.compile('s3:PutObject|status[.](parts|lastError)|cloudrecording.dev/discard: "true"')
+ELSEWHERE = re.compile('s3:(Put|Get)Object|status[.](parts|playlists|lastError)|cloudrecording.dev/discard: "true"')
 """What a remedy speaks of that is neither the spec's, nor the chart's, nor a command."""
 
 
@@ -109,7 +110,7 @@ def test_the_engines_words_for_a_failing_bucket_are_reasons() -> None:
 def test_the_recorders_words_for_other_causes_are_reasons() -> None:
     """Promise: what the library tells by a word of its own is told by that reason, and is not taken for its code's."""
     source = (ROOT / "native" / "core" / "src" / "causes.rs").read_text()
-    assert set(re.findall('&str = "([A-Za-z0-9]+)"', source)) == RECORDER_CAUSES | FINAL_FAILURES
+    assert set(re.findall('&str = "([A-Za-z0-9]+)"', source)) == RECORDER_CAUSES | FINAL_FAILURES | MERGE_CAUSES
 
 
 def test_what_follows_from_a_reason_is_said_in_its_row_alone() -> None:

@@ -18,6 +18,7 @@ from cloud_recording.runner.recorder._native import ffi, lib
 CData: TypeAlias = Any
 _ID_BYTES = 256
 _STATUS_BYTES = 16_384
+_ANSWER_BYTES = 16_384
 
 
 class Result(IntEnum):
@@ -202,6 +203,15 @@ class Engine:
         """Uploads what a dead process left in the work directory; blocks until that is done."""
         error = ffi.new("shim_error *")
         _check(lib.shim_engine_rescue(self._handle, configuration.encode(), error), error)
+
+    def merge(self, configuration: str) -> str:
+        """Puts one playlist over several parts into their store; what the engine says of it (JSON), refusals too."""
+        error = ffi.new("shim_error *")
+        answer = ffi.new("char[]", _ANSWER_BYTES)
+        result = lib.shim_engine_merge(self._handle, configuration.encode(), answer, _ANSWER_BYTES, error)
+        if result != Result.REFUSED:
+            _check(result, error)
+        return str(ffi.string(answer).decode("utf-8", errors="replace"))
 
 
 class Recorder:

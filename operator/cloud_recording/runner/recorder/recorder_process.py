@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drives one engine: loads it, has it record or rescue, and carries the supervisor's commands out.
+"""Drives one engine: loads it, has it record, rescue or merge, and carries the supervisor's commands out.
 
 It decides nothing about the recording's fate.
 """
@@ -75,13 +75,15 @@ class RecorderProcess:
         return True
 
     async def run(self, job: Job) -> None:
-        """Records or rescues until there is nothing more to do here."""
+        """Records, rescues or merges until there is nothing more to do here."""
         self._redactor.learn(secret_files(job))
         async with asyncio.TaskGroup() as tasks:
             heartbeats = tasks.create_task(self._send_heartbeats())
             self._lock = await self._call(lambda: _lock(Path(job.work_directory)))
             if job.mode is Mode.RESCUE:
                 await self._rescue(job)
+            elif job.mode is Mode.MERGE:
+                await self._merge(job)
             else:
                 await self._record(job)
             self._report(Report.HEARTBEAT, snapshot=self._read_status())
@@ -199,6 +201,16 @@ class RecorderProcess:
             self._refuse(Answer.RESCUE, error)
         else:
             self._done(Answer.RESCUE)
+
+    async def _merge(self, job: Job) -> None:
+        engine, configuration = self._loaded, json.dumps(job.configuration)
+        try:
+            told = await self._call(lambda: engine.merge(configuration))
+        except EngineError as error:
+            self._refuse(Answer.MERGE, error)
+        else:
+            told = self._redactor.redact(told)
+            self._report(Report.ANSWER, answer=Answer.MERGE, refusal="", code=0, told=told)
 
     def _take_all_callbacks(self) -> None:
         while self._take_callbacks():

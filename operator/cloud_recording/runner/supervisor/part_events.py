@@ -69,6 +69,8 @@ class ProcessAnswered:
     answer: str
     refusal: str = ""
     code: int = 0
+    told: str = ""
+    """What the engine said beside that, where it says more: JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,7 +162,8 @@ def _event(report: Report, message: Mapping[str, Any]) -> Event:
         case Report.HEARTBEAT:
             return ProcessHeartbeat(snapshot=message["snapshot"])
         case Report.ANSWER:
-            return ProcessAnswered(answer=message["answer"], refusal=message["refusal"], code=message["code"])
+            answer, refusal, code = message["answer"], message["refusal"], message["code"]
+            return ProcessAnswered(answer=answer, refusal=refusal, code=code, told=message.get("told", ""))
         case Report.ENDED:
             return ProcessEnded(drained=message["drained"])
         case Report.CALLBACKS:

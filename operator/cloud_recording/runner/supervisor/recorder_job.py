@@ -63,14 +63,20 @@ class JobBuilder:
             configuration=self._configuration.as_json(
                 storage, streams or channel.listed_streams, desired.max_resolution_identity
             )
-            | self._rescued_to(mode, storage),
+            | self._delivered_to(mode, storage),
         )
 
-    def _rescued_to(self, mode: Mode, storage: Storage) -> dict[str, Any]:
-        """A rescue takes from the journal where files go, unless nothing is stored there; what has no place stays."""
-        if mode is not Mode.RESCUE or place_of(storage) is None:
+    def _delivered_to(self, mode: Mode, storage: Storage) -> dict[str, Any]:
+        """A rescue takes from the journal where files go, unless nothing is stored there; what has no place stays.
+
+        A merge has no journal.
+        """
+        if mode is Mode.RECORD:
             return {}
-        return {"place": place_json(storage), **({"fromBackup": True} if self._document.part.from_backup else {})}
+        place = {"place": place_json(storage)} if place_of(storage) is not None else {}
+        if mode is Mode.MERGE:
+            return {**place, "parts": [part.model_dump(by_alias=True) for part in self._document.parts or ()]}
+        return {**place, **({"fromBackup": True} if place and self._document.part.from_backup else {})}
 
     def streams_change(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
         """What an engine is told to have these participants."""
