@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whoever dies while a recording runs, it goes on, and the status stays true."""
 
+from pathlib import Path
+
+import m3u8
+import pytest
+
+from tests.support.media import SAMPLE_RATE, sound
 from tests.testbed.cluster_target import OPERATOR_NAMESPACE
 from tests.testbed.scene import ALICE, Resource, Scene, condition, slices
 
@@ -45,7 +51,8 @@ def test_a_killed_recorder_records_again_in_the_same_pod(scene: Scene) -> None:
     assert finished["status"]["slices"]["uploaded"] == len(in_bucket)
 
 
-def test_a_deleted_pod_is_followed_by_a_second_part(scene: Scene) -> None:
+def test_a_deleted_pod_is_followed_by_a_second_part_and_both_become_one(scene: Scene, tmp_path: Path) -> None:
+    """Promise: one playlist over both parts plays to the end, and the status names it as the one to play."""
     scene.join(ALICE)
     scene.record("pod-deleted", streams=[ALICE.stream()])
     scene.until("pod-deleted", lambda seen: slices(seen) >= 1, "a slice is uploaded")
@@ -63,10 +70,21 @@ def test_a_deleted_pod_is_followed_by_a_second_part(scene: Scene) -> None:
     assert [part["filePrefix"] for part in _parts(finished)] == ["", "bak0_"]
     with scene.bucket() as address:
         recorded = finished["status"]["recordingId"]
-        names = [key for key in scene.opened_bucket(address).objects(of=recorded) if key.endswith(".ts")]
+        bucket = scene.opened_bucket(address)
+        names = [key for key in bucket.objects(of=recorded) if key.endswith(".ts")]
+        for key in bucket.objects(of=recorded):
+            (tmp_path / key).write_bytes(bucket.read(key))
     assert any(name.startswith("bak0_") for name in names)
     assert any(name.startswith(recorded) for name in names)
     assert finished["status"]["slices"]["uploaded"] == len(names)
+    assert condition(finished, "PlaylistMerged")["status"] == "True"
+    whole = tmp_path / finished["status"]["playlist"]
+    assert whole.name.endswith("_merged.m3u8")
+    segments = m3u8.loads(whole.read_text()).segments
+    assert sorted(segment.uri for segment in segments) == sorted(names)
+    assert sum(segment.discontinuity for segment in segments) == 1
+    played = len(sound(whole)) / SAMPLE_RATE
+    assert played == pytest.approx(sum(segment.duration for segment in segments), abs=1.0)
 
 
 def test_a_drained_node_is_left_in_order_and_recording_goes_on_elsewhere(scene: Scene) -> None:
