@@ -94,11 +94,13 @@ def _fixed_once_stored_rules() -> list[Schema]:
         same = f"{field} == {field.replace('self', 'oldSelf', 1)}"
         if not Storage.model_fields[name].is_required():
             here, before = f"has({field})", f"has({field.replace('self', 'oldSelf', 1)})"
-            same = f"{here} == {before} && (!{here} || {same})"
+            same = f"({here} ? {before} && {same} : !{before})"
         place = "part.storage.place"
         there = f"has(part.storage) && has({place}) && has({place}.{name}) && {place}.{name} == {field}"
         back = f"has({field}) && has(self.status.parts) && self.status.parts.exists(part, {there})"
-        rule = f"{_NOTHING_STORED} || ({same}) || ({back})"
+        # What holds with each write of a status comes first: to read a field the API server copies the schemas of all
+        # of its neighbours, of which the status has the most.
+        rule = f"{same} || {_NOTHING_STORED} || ({back})"
         rules.append({"rule": rule, "message": FIXED_ONCE_STORED_MESSAGE, "fieldPath": f".spec.storage.{name}"})
     return rules
 

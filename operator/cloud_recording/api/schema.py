@@ -129,7 +129,7 @@ def _merged(target: Schema, beside: Schema) -> Schema:
 
 def _fixed_optional(name: str, message: str) -> Schema:
     return {
-        "rule": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+        "rule": f"has(self.{name}) ? has(oldSelf.{name}) && self.{name} == oldSelf.{name} : !has(oldSelf.{name})",
         "message": message,
         "fieldPath": f".{name}",
     }

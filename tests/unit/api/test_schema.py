@@ -122,7 +122,7 @@ def test_a_fixed_field_that_may_be_absent_is_held_by_its_parent() -> None:
         "required": ["must"],
         "x-kubernetes-validations": [
             {
-                "rule": "has(self.may) == has(oldSelf.may) && (!has(self.may) || self.may == oldSelf.may)",
+                "rule": "has(self.may) ? has(oldSelf.may) && self.may == oldSelf.may : !has(oldSelf.may)",
                 "message": FIXED_MESSAGE,
                 "fieldPath": ".may",
             }
