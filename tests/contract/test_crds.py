@@ -214,7 +214,7 @@ def test_which_store_a_storage_is_cannot_change(kubectl: Kubectl, storage: Manif
 
 @pytest.mark.parametrize("changes", ALLOWED_STORAGE_UPDATES.values(), ids=ALLOWED_STORAGE_UPDATES)
 def test_the_way_to_a_storage_may_change(kubectl: Kubectl, storage: Manifest, changes: dict[str, object]) -> None:
-    kubectl("apply", DRY_RUN, "--filename=-", stdin=json.dumps(changed(storage, changes)))
+    kubectl("replace", DRY_RUN, "--filename=-", stdin=json.dumps(changed(storage, changes)))
 
 
 def test_the_status_of_a_storage_is_kept_whole(kubectl: Kubectl, storage: Manifest) -> None:
