@@ -2,7 +2,6 @@
 """Rooms that are encrypted end to end: in clear with the right key, by name without it, and never as noise."""
 
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,14 @@ QUIET = 0.003
 """Less than codecs and the beginning of a tone leave beside it; what is not decrypted is ten times as loud."""
 
 
-def last_status(recorder: Recorder) -> dict[str, Any]:
-    """What the library knew last, of a recorder that prints its status."""
-    lines = [line for line in recorder.lines if line.startswith("status ")]
-    status: dict[str, Any] = json.loads(lines[-1].split(" ", 2)[2]) if lines else {}
-    return status
-
-
 def messages(recorder: Recorder) -> dict[str, str]:
     """What is wrong with whom, by identity."""
-    return {who["identity"]: who["message"] for who in last_status(recorder).get("participants", ())}
+    return {who["identity"]: who["message"] for who in recorder.statuses()[-1]["participants"]}
+
+
+def causes(recorder: Recorder) -> dict[str, str | None]:
+    """Why somebody is not recorded, in one word, by identity."""
+    return {who["identity"]: who.get("cause") for who in recorder.statuses()[-1]["participants"]}
 
 
 def test_who_has_another_key_is_told_by_name_and_recorded_once_the_key_is_mended(
@@ -58,16 +55,18 @@ def test_who_has_another_key_is_told_by_name_and_recorded_once_the_key_is_mended
         bucket.await_keys(".ts", 1)
         assert OTHER_KEY in messages(recorder)["alice"]
         assert messages(recorder)["bob"] == ""
+        assert causes(recorder) == {"alice": "DecryptionFailed", "bob": None}
         key.write_text("right\n")
         await_true(lambda: messages(recorder)["alice"] == "")
-        assert last_status(recorder)["lastError"] is None
+        assert causes(recorder) == {"alice": None, "bob": None}
+        assert recorder.statuses()[-1]["lastError"] is None
         bucket.await_keys(".ts", len(bucket.await_keys(".ts", 1)) + 2)
         recorder.stop()
         assert recorder.wait() == 0
     told = [line for line in recorder.lines if line.startswith("recorder-failure")]
     assert len(told) == 2
     assert all("437" in line and "(alice): the " in line and OTHER_KEY in line for line in told)
-    assert {cause["cause"] for cause in last_status(recorder)["failureCauses"]} == {"DecryptionFailed"}
+    assert {cause["cause"] for cause in recorder.statuses()[-1]["failureCauses"]} == {"DecryptionFailed"}
     file, manifest = recorded(bucket, tmp_path / "bucket")
     film = Film(file)
     assert seconds(manifest, "alice")[1] < 3, "who cannot be decrypted is in the room all the same"

@@ -49,6 +49,29 @@ class Recorder:
                 raise AssertionError(f"no {start!r} among {self.lines}")
             return found()[occurrence - 1]
 
+    def statuses(self) -> list[dict[str, Any]]:
+        """What the library knew of itself, once a second: of a recorder that was started with `status="1"`."""
+        return [json.loads(line.split(" ", 2)[2]) for line in self.lines if line.startswith("status ")]
+
+    def await_status(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Returns the first status from now on of which it holds."""
+        seen = len(self.statuses())
+
+        def found() -> dict[str, Any] | None:
+            return next((status for status in self.statuses()[seen:] if holds(status)), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() is not None or self._ended, timeout=PATIENCE_SECONDS)
+            status = found()
+        if status is None:
+            raise AssertionError(f"not so in {self.statuses()[-1:]}")
+        return status
+
+    def await_recorded(self, seconds: float = 0) -> float:
+        """Returns once so much more was recorded than there is now: how much there is then, in seconds."""
+        first = position(self.await_status(lambda _: True))
+        return position(self.await_status(lambda status: position(status) >= first + seconds)) if seconds else first
+
     def log(self) -> list[str]:
         """The lines of the recording's log, without their time."""
         file = self.directory / "cloud_recording_log" / f"{self.recording_id}.log"
@@ -122,6 +145,12 @@ def recorder(
         reader.join()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def position(status: Mapping[str, Any]) -> float:
+    """How much is recorded by then, in seconds."""
+    milliseconds: float = status["positionMilliseconds"]
+    return milliseconds / 1000
 
 
 def _brief(line: str) -> str:

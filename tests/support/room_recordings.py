@@ -2,6 +2,7 @@
 """What a recording of a LiveKit room is started with, and what became of it: its film, and who was in it when."""
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ def recorded(bucket: Bucket, directory: Path, *, recording_id: str = "") -> tupl
     manifest = json.loads(manifests[0].read_text())
     slices = [directory / file["name"] for file in manifest["files"] if file["name"].endswith(".ts")]
     return media.joined(slices, directory / "all.ts"), manifest
+
+
+def person(status: Mapping[str, Any], identity: str) -> dict[str, Any]:
+    """Whom the library's status lists by this identity; nothing where it lists nobody."""
+    return next((who for who in status["participants"] if who.get("identity") == identity), {})
+
+
+def joined(identity: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a status has somebody there, with sound or picture."""
+    return lambda status: person(status, identity).get("state") == "Joined"
+
+
+def left(identity: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a status has somebody gone who was there."""
+    return lambda status: person(status, identity).get("state") == "Left"
 
 
 def seconds(manifest: dict[str, Any], identity: str) -> tuple[int, float, float]:

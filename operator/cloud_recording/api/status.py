@@ -81,6 +81,10 @@ class Participant(KeptModel):
     video: bool = Field(default=False, description="Whether video arrives.")
     join_time: Time | None = Field(default=None, description="When the first media of the latest stay arrived.")
     leave_time: Time | None = Field(default=None, description="When the latest stay ended.")
+    reason: Reason | None = Field(
+        default=None,
+        description="Why sound or picture of the participant is not recorded, where there is one word for it.",
+    )
     message: Message | None = Field(default=None, description="What is wrong, if anything is.")
 
 

@@ -171,6 +171,8 @@ class ParticipantRecord(RecordModel):
     join_time: Milliseconds | None = None
     leave_time: Milliseconds | None = None
     message: Message | None = None
+    cause: str | None = None
+    """Why sound or picture is not recorded, in one of the engine's words."""
 
 
 class StorageRecord(RecordModel):

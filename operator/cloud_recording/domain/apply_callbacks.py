@@ -160,6 +160,7 @@ def _participant_of(record: ParticipantRecord) -> Participant:
         video=record.video,
         join_time=optional_time(record.join_time),
         leave_time=optional_time(record.leave_time),
+        reason=_reason_of(record.cause),
         message=record.message or None,
     )
 
@@ -341,15 +342,15 @@ def _recorder_failure(
         case RecordingErrorCode.NO_RECORDED_DATA:
             # Told of a recording that was stopped before; its end says so.
             return status
-        case RecordingErrorCode.RECORDER_FAILED if reason := _cause_of(callback):
+        case RecordingErrorCode.RECORDER_FAILED if reason := _reason_of(callback.cause):
             return with_error(status, error_of_reason(reason, callback.message, time=time, code=callback.code))
         case _:
             return with_error(status, error_of_code(callback.code, callback.message, time=time))
 
 
-def _cause_of(callback: RecorderFailure) -> Reason | None:
-    """The reason that says more than the code does, if there is one."""
-    return Reason(callback.cause) if callback.cause in RECORDER_CAUSES else None
+def _reason_of(cause: str | None) -> Reason | None:
+    """The reason for a recorder's cause in the engine's words, if there is one: it says more than a code does."""
+    return Reason(cause) if cause in RECORDER_CAUSES else None
 
 
 def _is_known(error: LastError | None, code: int) -> bool:

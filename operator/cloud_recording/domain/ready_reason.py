@@ -8,7 +8,7 @@ report may be, and what the pod's probes say meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,6 +21,7 @@ from cloud_recording.api.status import (
     CloudRecordingStatus,
     ConditionStatus,
     Part,
+    Participant,
     ParticipantState,
     PartState,
 )
@@ -177,22 +178,29 @@ def _standing_error(status: CloudRecordingStatus, reason: Reason) -> str:
 
 
 def _participant_messages(status: CloudRecordingStatus) -> str:
-    messages = [
-        f"{participant(one.uid, one.name or one.identity)}: {one.message}" for one in status.participants if one.message
-    ]
-    return "; ".join(messages)
+    return _messages_of(status.participants)
+
+
+def _messages_of(participants: Iterable[Participant]) -> str:
+    return "; ".join(
+        f"{participant(one.uid, one.name or one.identity)}: {one.message}" for one in participants if one.message
+    )
 
 
 def _recording(status: CloudRecordingStatus, part: Part, *, now: datetime) -> ReadyReason:
     if _is_unready(part, now=now):
         node = f" on node '{part.node}'" if part.node else ""
         return ReadyReason(reason=Reason.RECORDER_NOT_READY, message=f"pod '{part.pod}'{node} is not ready")
+    return _nobody_decrypted(status) or ReadyReason(reason=Reason.RECORDING)
+
+
+def _nobody_decrypted(status: CloudRecordingStatus) -> ReadyReason | None:
+    """Nothing of anybody is recorded, as those who send anything encrypt it with what the recorder does not have."""
     joined = [one for one in status.participants if one.state is ParticipantState.JOINED]
-    if joined and not any(one.audio or one.video for one in joined):
-        undecrypted = _standing_error(status, Reason.DECRYPTION_FAILED)
-        if undecrypted:
-            return ReadyReason(reason=Reason.DECRYPTION_FAILED, message=_participant_messages(status) or undecrypted)
-    return ReadyReason(reason=Reason.RECORDING)
+    encrypted = [one for one in joined if one.reason is Reason.DECRYPTION_FAILED]
+    if not encrypted or any(one.audio or one.video for one in joined):
+        return None
+    return ReadyReason(reason=Reason.DECRYPTION_FAILED, message=_messages_of(encrypted))
 
 
 def _paused(part: Part, *, asked: bool) -> ReadyReason:

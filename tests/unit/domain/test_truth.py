@@ -250,7 +250,7 @@ def test_who_cannot_be_decrypted_is_told_by_name_and_nothing_is_ready_while_nobo
     status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
     words = "the sound cannot be recorded: it is encrypted end to end with another key than the recorder's"
     code, message = RecordingErrorCode.RECORDER_FAILED, f"participant 7 (alice): {words}"
-    alice = {"uid": 7, "identity": "alice", "state": "Joined", "message": words}
+    alice = {"uid": 7, "identity": "alice", "state": "Joined", "message": words, "cause": "DecryptionFailed"}
     alone = _in_room(
         inside=True,
         state="Recording",
@@ -266,6 +266,7 @@ def test_who_cannot_be_decrypted_is_told_by_name_and_nothing_is_ready_while_nobo
     assert (dark.last_error.reason, dark.last_error.message) == (Reason.DECRYPTION_FAILED, message)
     assert dark.last_error.remedy == REASONS[Reason.DECRYPTION_FAILED].remedy.text
     assert condition(dark, ConditionType.READY) == ("False", Reason.DECRYPTION_FAILED)
+    assert [one.reason for one in dark.participants] == [Reason.DECRYPTION_FAILED]
     bob = {"uid": 8, "identity": "bob", "state": "Joined", "audio": True, "video": True}
     both = {**alone, "participants": [alice, bob], "participantCount": 2}
     heard = told(recording, dark, a_callback("Snapshot", 5, snapshot=both))
@@ -276,6 +277,27 @@ def test_who_cannot_be_decrypted_is_told_by_name_and_nothing_is_ready_while_nobo
     clear = told(recording, heard, a_callback("Snapshot", 6, at=after(30), snapshot=mended), at=after(30))
     assert clear.last_error is not None
     assert clear.last_error.resolved_time == after(30)
+
+
+def test_nothing_is_ready_while_nobody_is_decrypted_whatever_else_fails_meanwhile() -> None:
+    """Promise: Ready goes by who is not decrypted now, and neither by the last error nor by who has left."""
+    recording = a_recording().build()
+    status = told(recording, begun(recording), RUNNER_STARTED, a_callback("RecordingStarted", 2))
+    words = "the picture cannot be recorded: it is encrypted end to end, and the recorder was given no key"
+    alice = {"uid": 7, "identity": "alice", "state": "Joined", "message": words, "cause": "DecryptionFailed"}
+    muted = {"uid": 8, "identity": "bob", "state": "Joined"}
+    gone = {"uid": 9, "identity": "carol", "state": "Left", "message": "left the room"}
+    error = {"code": RecordingErrorCode.UPLOADER_FAILED, "message": "no such bucket"}
+    people: dict[str, Any] = {"participants": [alice, muted, gone], "participantCount": 2}
+    dark = a_callback("Snapshot", 4, snapshot=_in_room(inside=True, state="Recording", lastError=error, **people))
+    failing = a_callback("UploaderFailure", 3, code=error["code"], message=error["message"])
+    status = told(recording, status, failing, dark)
+    assert status.last_error is not None
+    assert status.last_error.reason is not Reason.DECRYPTION_FAILED
+    assert _ready(status) == (Reason.DECRYPTION_FAILED, f"participant 7 'alice': {words}")
+    left = {**people, "participants": [{**alice, "state": "Left", "message": "left", "cause": None}, muted]}
+    snapshot = _in_room(inside=True, state="Recording", lastError=error, **left)
+    assert _ready(told(recording, status, a_callback("Snapshot", 5, snapshot=snapshot)))[0] is Reason.RECORDING
 
 
 SPARE = {"endpoint": "https://spare.example.com", "bucket": "spare", "credentials": {"secretRef": {"name": "spare"}}}

@@ -590,7 +590,7 @@ impl Machine {
         is_news: bool,
     ) {
         let message = issue.message(reason);
-        if self.participants.set_issue(uid, issue, message.clone()) && is_news {
+        if self.participants.set_issue(uid, issue, message.clone(), cause) && is_news {
             let message = format!("participant {}: {message}", self.participants.name(uid));
             if let Some(cause) = cause {
                 self.note_cause(&message, cause, message.clone());

@@ -49,6 +49,13 @@ impl ParticipantIssue {
     }
 }
 
+/// What is told of an issue: in words, and in one word for programs where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trouble {
+    message: String,
+    cause: Option<&'static str>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
@@ -64,8 +71,11 @@ pub struct Participant {
     pub leave_time: Option<i64>,
     /// What stands of the issues.
     pub message: String,
+    /// Why sound or picture is not recorded, in one word for programs, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
     #[serde(skip)]
-    issues: BTreeMap<ParticipantIssue, String>,
+    issues: BTreeMap<ParticipantIssue, Trouble>,
     /// Is not to come any more.
     #[serde(skip)]
     dismissed: bool,
@@ -83,23 +93,34 @@ impl Participant {
             join_time: None,
             leave_time: None,
             message: String::new(),
+            cause: None,
             issues: BTreeMap::new(),
             dismissed: false,
         }
     }
 
-    fn set(&mut self, issue: ParticipantIssue, message: Option<String>) {
-        match message.filter(|message| !message.is_empty()) {
-            Some(message) => self.issues.insert(issue, message),
-            None => self.issues.remove(&issue),
-        };
-        self.message = self.issues.values().cloned().collect::<Vec<_>>().join("; ");
+    fn set(&mut self, issue: ParticipantIssue, message: String, cause: Option<&'static str>) {
+        if message.is_empty() {
+            return self.clear(issue);
+        }
+        self.issues.insert(issue, Trouble { message, cause });
+        self.sum_up();
+    }
+
+    fn clear(&mut self, issue: ParticipantIssue) {
+        self.issues.remove(&issue);
+        self.sum_up();
+    }
+
+    fn sum_up(&mut self) {
+        self.message = self.issues.values().map(|trouble| trouble.message.as_str()).collect::<Vec<_>>().join("; ");
+        self.cause = self.issues.values().find_map(|trouble| trouble.cause);
     }
 
     /// Of whom is not there, nothing else is known.
     fn away(&mut self, message: String) {
         self.issues.clear();
-        self.set(ParticipantIssue::Away, Some(message));
+        self.set(ParticipantIssue::Away, message, None);
     }
 }
 
@@ -158,8 +179,8 @@ impl Participants {
                 ..participant.clone()
             };
             // What was found of its media before anything of it was decoded stands.
-            participant.set(ParticipantIssue::Away, None);
-            participant.set(ParticipantIssue::Remark(Remark::AwaitsKeyPicture), None);
+            participant.clear(ParticipantIssue::Away);
+            participant.clear(ParticipantIssue::Remark(Remark::AwaitsKeyPicture));
         }
     }
 
@@ -174,9 +195,10 @@ impl Participants {
         if let Some(participant) = self.find(uid) {
             if matches!(participant.state, ParticipantState::Failed | ParticipantState::Refused) {
                 participant.state = ParticipantState::Connecting;
-                participant.set(ParticipantIssue::Away, None);
+                participant.clear(ParticipantIssue::Away);
             }
-            participant.set(ParticipantIssue::Remark(remark), holds.then(|| remark.words().to_owned()));
+            let words = if holds { remark.words() } else { "" };
+            participant.set(ParticipantIssue::Remark(remark), words.to_owned(), None);
         }
     }
 
@@ -202,20 +224,27 @@ impl Participants {
     }
 
     /// Notes what is wrong with a participant's media; false where that is known already.
-    pub fn set_issue(&mut self, uid: u32, issue: ParticipantIssue, message: String) -> bool {
-        let known = |participant: &&mut Participant| participant.issues.get(&issue) == Some(&message);
-        let Some(participant) = self.find(uid).filter(|participant| !known(participant)) else {
+    pub fn set_issue(
+        &mut self,
+        uid: u32,
+        issue: ParticipantIssue,
+        message: String,
+        cause: Option<&'static str>,
+    ) -> bool {
+        let known = |told: &Trouble| told.message == message && told.cause == cause;
+        let news = |participant: &&mut Participant| !participant.issues.get(&issue).is_some_and(known);
+        let Some(participant) = self.find(uid).filter(news) else {
             return false;
         };
-        participant.set(issue, Some(message));
+        participant.set(issue, message, cause);
         true
     }
 
     /// Nothing is wrong with the track any more.
     pub fn healed(&mut self, uid: u32, track: TrackKind) {
         if let Some(participant) = self.find(uid) {
-            participant.set(ParticipantIssue::Lost(track), None);
-            participant.set(ParticipantIssue::Damaged(track), None);
+            participant.clear(ParticipantIssue::Lost(track));
+            participant.clear(ParticipantIssue::Damaged(track));
         }
     }
 
@@ -268,6 +297,7 @@ impl Participants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::causes::DECRYPTION_FAILED;
 
     fn expected(uid: u32) -> Expected {
         Expected { uid, name: None, identity: None }
@@ -332,22 +362,44 @@ mod tests {
         let shown = |participants: &Participants| participants.listed()[0].message.clone();
         let lost = ParticipantIssue::Lost(TrackKind::Video);
         let complaint = lost.message("no decoder");
-        assert!(participants.set_issue(1, lost, complaint.clone()));
+        assert!(participants.set_issue(1, lost, complaint.clone(), None));
         participants.joined(1, 10, true, false);
         assert_eq!(shown(&participants), complaint, "it was found before the sound came");
         participants.remark(1, Remark::StandsStill, true);
         assert_eq!(shown(&participants), format!("{complaint}; {}", Remark::StandsStill.words()));
-        assert!(!participants.set_issue(1, lost, complaint.clone()));
+        assert!(!participants.set_issue(1, lost, complaint.clone(), None));
         participants.remark(1, Remark::StandsStill, false);
         assert_eq!(shown(&participants), complaint);
         participants.healed(1, TrackKind::Audio);
         assert_eq!(shown(&participants), complaint);
         participants.healed(1, TrackKind::Video);
         assert_eq!(shown(&participants), "");
-        participants.set_issue(1, lost, complaint);
+        participants.set_issue(1, lost, complaint, None);
         participants.left(1, 20, "gone".to_owned());
         participants.joined(1, 30, true, true);
         assert_eq!(shown(&participants), "", "another connection tells of itself");
+    }
+
+    #[test]
+    fn the_cause_of_a_lost_track_stands_beside_whatever_else_is_told_until_every_such_track_has_healed() {
+        let mut participants = Participants::new(&[expected(1)], false);
+        participants.joined(1, 10, false, false);
+        let shown = |participants: &Participants| participants.listed()[0].cause;
+        let [sound, picture] = [TrackKind::Audio, TrackKind::Video].map(ParticipantIssue::Lost);
+        assert!(participants.set_issue(1, sound, sound.message("no decoder"), None));
+        assert_eq!(shown(&participants), None);
+        assert!(participants.set_issue(1, sound, sound.message("a key"), Some(DECRYPTION_FAILED)));
+        assert!(participants.set_issue(1, picture, picture.message("a key"), Some(DECRYPTION_FAILED)));
+        participants.remark(1, Remark::StandsStill, true);
+        participants.healed(1, TrackKind::Audio);
+        assert_eq!(shown(&participants), Some(DECRYPTION_FAILED));
+        let snapshot = serde_json::to_value(participants.listed()).expect("JSON");
+        assert_eq!(snapshot[0]["cause"], DECRYPTION_FAILED);
+        participants.healed(1, TrackKind::Video);
+        assert_eq!(shown(&participants), None);
+        assert!(participants.set_issue(1, sound, sound.message("a key"), Some(DECRYPTION_FAILED)));
+        participants.left(1, 20, "gone".to_owned());
+        assert_eq!(shown(&participants), None, "of whom is not there, nothing else is known");
     }
 
     #[test]
