@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import media
-from tests.support.livekit import LiveKitServer, livekit_server, publisher, token
+from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_server, publisher, token
 from tests.support.recorder import Recorder, recorder
 from tests.support.room_recordings import RIGHT, Film, gap_seconds, of_room, recorded, seconds
 from tests.support.s3 import Bucket
@@ -366,6 +366,53 @@ def test_a_still_screen_and_silence_are_not_taken_for_a_broken_connection(
     with (
         people("alice", colour="none") as alice,
         people("bob", colour="none", tone=0) as bob,
+@pytest.mark.parametrize("kind", ["a token", "an API key"])
+def test_what_lets_the_recorder_in_may_expire_and_be_mended_while_the_server_is_away(  # noqa: PLR0917 # as above
+    kind: str,
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: an hour later a token has expired, or a key is another: told by name, and mended by the file alone."""
+    key, secret, ready = (tmp_path / name for name in ("key", "secret", "token"))
+    key.write_text(f"{API_KEY}\n")
+    secret.write_text(f"{API_SECRET}\n")
+    ready.write_text(token(room, "recorder", seconds=20))
+    files = {"tokenFile": str(ready)} if kind == "a token" else {"apiKeyFile": str(key), "apiSecretFile": str(secret)}
+    made = document(reconnectSeconds=600)
+    made["channels"][0]["livekit"] = {"url": running.url, **files}
+    running.ask("CreateRoom", room)
+    with record(made, channel=room) as recorder:
+        with people("alice"):
+            bucket.await_keys(".ts", 1)
+            running.kill()
+        # The client library tries for half a minute, with a token that the server renewed.
+        away = {"a token": "the token has expired", "an API key": "the LiveKit server cannot be reached"}
+        await_true(lambda: any(away[kind] in told for told in failures(recorder)))
+        secret.write_text("not-the-secret-of-this-key-at-all\n")
+        running.start()
+        running.ask("CreateRoom", room)
+        said = {"a token": "the token has expired", "an API key": "does not accept the API key with this secret (401)"}
+        await_true(lambda: any(said[kind] in told for told in failures(recorder)))
+        with people("alice", colour="blue"):
+            secret.write_text(f"{API_SECRET}\n")
+            ready.write_text(token(room, "recorder"))
+            await_log(recorder, "reconnected")
+            await_slices(bucket, 2)
+            recorder.stop()
+            assert recorder.wait() == 0
+    assert recorder.callbacks().count("started") == 1
+    file, manifest = recorded(bucket, tmp_path / "bucket")
+    (gap,) = manifest["gaps"]
+    assert gap["reason"] == "NotInChannel"
+    film = Film(file)
+    assert (film.colours(1), film.colours(film.length - 1)) == (["red"], ["blue"])
+
+
         record(document(), channel=room) as recorder,
     ):
         recorder.await_line("started")

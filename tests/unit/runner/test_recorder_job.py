@@ -123,6 +123,7 @@ def test_a_room_is_joined_with_the_secret_as_a_file_and_the_key_as_app_id(tmp_pa
             "name": "room 1",
             "livekit": {
                 "url": "wss://livekit.example.com",
+                "apiKeyFile": str(tmp_path / "livekit" / "apiKey"),
                 "apiSecretFile": str(secret),
                 "room": "Room №1",
                 "identity": "recorder-1",
@@ -154,8 +155,10 @@ def test_who_is_large_in_a_room_is_the_one_that_is_desired_now(tmp_path: Path) -
 
 def test_a_room_is_joined_with_a_token(tmp_path: Path) -> None:
     job = a_room(tmp_path, token=True)
-    assert job.configuration["channels"][0]["livekit"] == {"url": "wss://livekit.example.com", "hidden": True}
-    assert (job.app_id.value, job.token) == ("streams", SecretText(path=str(tmp_path / "livekit" / "token")))
+    file = str(tmp_path / "livekit" / "token")
+    room = {"url": "wss://livekit.example.com", "tokenFile": file, "hidden": True}
+    assert job.configuration["channels"][0]["livekit"] == room
+    assert (job.app_id.value, job.token) == ("streams", SecretText(path=file))
 
 
 def test_a_part_that_somebody_was_there_before_waits_no_longer_than_for_idleness(tmp_path: Path) -> None:

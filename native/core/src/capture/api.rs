@@ -103,7 +103,7 @@ pub struct RoomSource {
     pub access: RoomAccess,
     pub selection: RoomSelection,
     /// Without it, what is encrypted is not recorded.
-    pub shared_key: Option<SharedKey>,
+    pub shared_key: Option<SecretText>,
     /// Who is to be seen large, instead of the uid of the configuration.
     pub max_resolution_identity: Option<String>,
     /// The recorder's own uid, which nobody else gets.
@@ -115,44 +115,44 @@ pub struct RoomSource {
 pub enum RoomAccess {
     /// With which tokens are made.
     Key {
-        key: String,
-        secret: String,
+        key: SecretText,
+        secret: SecretText,
     },
-    Token(String),
+    Token(SecretText),
 }
 
-/// What the people in a room encrypt their media with, end to end.
+/// What nobody is to see.
 #[derive(Clone, PartialEq, Eq)]
-pub enum SharedKey {
+pub enum SecretText {
     Given(String),
     /// The file's content, which may be another one later.
     InFile(PathBuf),
 }
 
-impl SharedKey {
-    /// The key as it is now, without the line's end that a file may have behind it.
+impl SecretText {
+    /// The text as it is now, without the line's end that a file may have behind it.
     ///
     /// # Errors
     /// When there is no such file, or it is empty or no text.
     pub fn read(&self) -> io::Result<String> {
         let path = match self {
-            Self::Given(key) => return Ok(key.clone()),
+            Self::Given(text) => return Ok(text.clone()),
             Self::InFile(path) => path,
         };
         let told = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), told(&error)))?;
-        let key = text.trim_end_matches(['\r', '\n']);
-        if key.is_empty() {
+        let line = text.trim_end_matches(['\r', '\n']);
+        if line.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, told(&"is empty")));
         }
-        Ok(key.to_owned())
+        Ok(line.to_owned())
     }
 }
 
 /// Without what is secret.
-impl fmt::Debug for SharedKey {
+impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedKey")
+        f.write_str("SecretText")
     }
 }
 

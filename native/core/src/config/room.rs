@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the document says of a LiveKit room.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::access::text;
 use super::invalid;
-use crate::capture::api::{RoomAccess, SharedKey};
+use crate::capture::api::{RoomAccess, SecretText};
 use crate::capture::{RoomMedia, RoomParticipants, RoomSelection};
 use crate::error::Error;
 
@@ -24,6 +23,7 @@ pub struct LiveKit {
     pub url: String,
     /// The call's `appId`, unless said.
     pub api_key: Option<String>,
+    pub api_key_file: Option<PathBuf>,
     pub api_secret: Option<String>,
     pub api_secret_file: Option<PathBuf>,
     /// A ready one, where there is no secret; the call's `token`, unless said.
@@ -64,21 +64,22 @@ impl LiveKit {
         if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
             return Err(invalid(&format!("{field}.url: must begin with one of {}, and ://", SCHEMES.join(", "))));
         }
-        if self.api_secret.is_some() && self.api_secret_file.is_some() {
-            return Err(invalid(&format!("{field}: must have either apiSecret or apiSecretFile")));
-        }
-        if self.token.is_some() && self.token_file.is_some() {
-            return Err(invalid(&format!("{field}: must have either token or tokenFile")));
+        for (name, given, file) in [
+            ("apiKey", &self.api_key, &self.api_key_file),
+            ("apiSecret", &self.api_secret, &self.api_secret_file),
+            ("token", &self.token, &self.token_file),
+            ("sharedKey", &self.shared_key, &self.shared_key_file),
+        ] {
+            if given.is_some() && file.is_some() {
+                return Err(invalid(&format!("{field}: must have either {name} or {name}File")));
+            }
         }
         let has_secret = self.api_secret.is_some() || self.api_secret_file.is_some();
         if has_secret && (self.token.is_some() || self.token_file.is_some()) {
             return Err(invalid(&format!("{field}: must have either a token or an API secret")));
         }
-        if self.api_key.is_some() && !has_secret {
+        if (self.api_key.is_some() || self.api_key_file.is_some()) && !has_secret {
             return Err(invalid(&format!("{field}.apiKey: is of no use without apiSecret or apiSecretFile")));
-        }
-        if self.shared_key.is_some() && self.shared_key_file.is_some() {
-            return Err(invalid(&format!("{field}: must have either sharedKey or sharedKeyFile")));
         }
         if self.shared_key.as_ref().is_some_and(String::is_empty) {
             return Err(invalid(&format!("{field}.sharedKey: must not be empty")));
@@ -100,18 +101,20 @@ impl LiveKit {
     }
 
     /// What lets the recorder in: what the document has, or what was handed to the call as App ID and token.
+    ///
+    /// # Errors
+    /// When there is nothing of the kind, or it is in a file that cannot be read.
     pub fn access(&self, app_id: &str, token: Option<&str>, field: &str) -> Result<RoomAccess, Error> {
-        let content = |value: &Option<String>, file: &Option<PathBuf>, name: &str| match (value, file) {
-            (None, Some(path)) => required(&text(path, &format!("{field}.{name}File"))?, path, field).map(Some),
-            (value, _) => Ok(value.clone()),
+        let of = |value: &Option<String>, file: &Option<PathBuf>, name: &str| {
+            secret_text(value.as_ref(), file.as_ref(), &format!("{field}.{name}File"))
         };
-        if let Some(secret) = content(&self.api_secret, &self.api_secret_file, "apiSecret")? {
-            let key = self.api_key.clone().unwrap_or_else(|| app_id.to_owned());
-            return Ok(RoomAccess::Key { key, secret });
+        if let Some(secret) = of(&self.api_secret, &self.api_secret_file, "apiSecret")? {
+            let key = of(&self.api_key, &self.api_key_file, "apiKey")?;
+            return Ok(RoomAccess::Key { key: key.unwrap_or_else(|| SecretText::Given(app_id.to_owned())), secret });
         }
-        let given = content(&self.token, &self.token_file, "token")?;
-        let given = given.or_else(|| token.filter(|token| !token.is_empty()).map(str::to_owned));
-        given.map(RoomAccess::Token).ok_or_else(|| {
+        let given = of(&self.token, &self.token_file, "token")?;
+        let called = token.filter(|token| !token.is_empty()).map(|token| SecretText::Given(token.to_owned()));
+        given.or(called).map(RoomAccess::Token).ok_or_else(|| {
             invalid(&format!("{field}: nothing lets the recorder in; give it apiSecret, or token, or the call a token"))
         })
     }
@@ -120,14 +123,10 @@ impl LiveKit {
     ///
     /// # Errors
     /// When it is in a file that cannot be read.
-    pub fn shared_key(&self, secret: Option<&str>, field: &str) -> Result<Option<SharedKey>, Error> {
-        let key = match (&self.shared_key, &self.shared_key_file) {
-            (Some(key), _) => SharedKey::Given(key.clone()),
-            (None, Some(file)) => SharedKey::InFile(file.clone()),
-            (None, None) => return Ok(secret.map(|secret| SharedKey::Given(secret.to_owned()))),
-        };
-        key.read().map_err(|error| invalid(&format!("{field}.sharedKeyFile: {error}")))?;
-        Ok(Some(key))
+    pub fn shared_key(&self, secret: Option<&str>, field: &str) -> Result<Option<SecretText>, Error> {
+        let key =
+            secret_text(self.shared_key.as_ref(), self.shared_key_file.as_ref(), &format!("{field}.sharedKeyFile"))?;
+        Ok(key.or_else(|| secret.map(|secret| SecretText::Given(secret.to_owned()))))
     }
 
     /// What of the room is recorded.
@@ -143,15 +142,21 @@ impl LiveKit {
     }
 }
 
-fn required(content: &str, path: &Path, field: &str) -> Result<String, Error> {
-    if content.is_empty() {
-        return Err(invalid(&format!("{field}: {} is empty", path.display())));
-    }
-    Ok(content.to_owned())
+/// What the document has, itself or in a file, which has to be there from the beginning.
+fn secret_text(value: Option<&String>, file: Option<&PathBuf>, field: &str) -> Result<Option<SecretText>, Error> {
+    let text = match (value, file) {
+        (Some(value), _) => SecretText::Given(value.clone()),
+        (None, Some(file)) => SecretText::InFile(file.clone()),
+        (None, None) => return Ok(None),
+    };
+    text.read().map_err(|error| invalid(&format!("{field}: {error}")))?;
+    Ok(Some(text))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Document;
 
@@ -164,8 +169,9 @@ mod tests {
 
     #[test]
     fn what_lets_the_recorder_in_comes_from_the_document_or_the_call() {
-        let key = |key: &str| Ok(RoomAccess::Key { key: key.to_owned(), secret: "s3cret".to_owned() });
-        let token = |token: &str| Ok(RoomAccess::Token(token.to_owned()));
+        let given = |text: &str| SecretText::Given(text.to_owned());
+        let key = |key: &str| Ok(RoomAccess::Key { key: given(key), secret: given("s3cret") });
+        let token = |token: &str| Ok(RoomAccess::Token(given(token)));
         for (fields, called, expected) in [
             (r#", "apiKey": "k", "apiSecret": "s3cret""#, Some("t"), key("k")),
             (r#", "apiSecret": "s3cret""#, None, key("app")),
@@ -175,6 +181,22 @@ mod tests {
             assert_eq!(parsed(fields).unwrap().access("app", called, "livekit"), expected, "{fields}");
         }
         assert!(parsed("").unwrap().access("app", Some(""), "livekit").is_err());
+        let directory = crate::test_support::Scratch::new();
+        let file = directory.path().join("one");
+        std::fs::write(&file, "one\n").unwrap();
+        let of_file = || SecretText::InFile(file.clone());
+        let place = file.display();
+        for (fields, expected) in [
+            (
+                format!(r#", "apiKeyFile": "{place}", "apiSecretFile": "{place}""#),
+                RoomAccess::Key { key: of_file(), secret: of_file() },
+            ),
+            (format!(r#", "tokenFile": "{place}""#), RoomAccess::Token(of_file())),
+        ] {
+            assert_eq!(parsed(&fields).unwrap().access("app", None, "livekit"), Ok(expected), "{fields}");
+        }
+        let none = parsed(r#", "tokenFile": "/none""#).unwrap().access("app", None, "livekit").unwrap_err();
+        assert!(none.message.starts_with("livekit.tokenFile: /none: No such file"), "{none}");
         assert_eq!(parsed("").unwrap().identity("ab"), "recorder-ab");
     }
 
@@ -205,6 +227,8 @@ mod tests {
     fn what_contradicts_itself_is_refused_by_name_and_without_its_value() {
         for (fields, expected) in [
             (r#", "apiKey": "s3cret""#, "channels[0].livekit.apiKey"),
+            (r#", "apiKeyFile": "/s3cret""#, "channels[0].livekit.apiKey"),
+            (r#", "apiKey": "k", "apiKeyFile": "/s3cret", "apiSecret": "s3cret""#, "either apiKey or apiKeyFile"),
             (r#", "apiSecret": "s3cret", "token": "s3cret""#, "either a token or an API secret"),
             (r#", "apiSecret": "s3cret", "apiSecretFile": "/s3cret""#, "apiSecretFile"),
             (r#", "sharedKey": "s3cret", "sharedKeyFile": "/s3cret""#, "either sharedKey or sharedKeyFile"),

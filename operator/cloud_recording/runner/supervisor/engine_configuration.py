@@ -92,13 +92,13 @@ class EngineConfiguration:
         return {"streams": self.streams(streams)} if room is None else {"livekit": self._room(room, large)}
 
     def _room(self, room: LiveKit, large: str | None) -> dict[str, Any]:
-        """The API key is the job's App ID, and a ready token the job's token."""
-        server = room.api_key_secret_ref
-        secret = SecretKeyRef(name=server.name, key=server.api_secret_key) if server else None
-        decryption = self._document.spec.channel.decryption
+        """What is secret is read at each join, as it is then: the job has the key and the token of its beginning."""
+        server, channel = room.api_key_secret_ref, self._document.spec.channel
         optional = {
-            "apiSecretFile": str(self._secrets.path(secret)) if secret else None,
-            "sharedKeyFile": str(self._secrets.path(decryption.secret_ref)) if decryption else None,
+            "apiKeyFile": self._file(SecretKeyRef(name=server.name, key=server.api_key_key) if server else None),
+            "apiSecretFile": self._file(SecretKeyRef(name=server.name, key=server.api_secret_key) if server else None),
+            "tokenFile": self._file(channel.token_secret_ref),
+            "sharedKeyFile": self._file(channel.decryption.secret_ref if channel.decryption else None),
             "room": room.room,
             "identity": room.identity,
             "maxResolutionIdentity": large,
@@ -107,6 +107,9 @@ class EngineConfiguration:
         }
         set_ones = {name: value for name, value in optional.items() if value is not None}
         return {"url": room.url, **set_ones, "hidden": room.hidden}
+
+    def _file(self, secret: SecretKeyRef | None) -> str | None:
+        return str(self._secrets.path(secret)) if secret else None
 
     def streams(self, streams: Sequence[Stream]) -> list[dict[str, Any]]:
         """Participants, as engines read them."""

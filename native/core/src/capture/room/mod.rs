@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::api::{CaptureConfig, CaptureEvent, RoomAccess, RoomSource, SharedKey, VideoStream};
+use super::api::{CaptureConfig, CaptureEvent, RoomAccess, RoomSource, SecretText, VideoStream};
 use super::fault::Fatal;
 use super::intake::{ChannelKind, Intake, MediaWarnings};
 use super::reconnect::ReconnectPauses;
@@ -106,8 +106,7 @@ impl RoomAttendance {
         self.guard.check(&self.source.url).map_err(|refusal| RoomTrouble::of_address(&refusal))?;
         let (token, pass) = self.token()?;
         let stop = Arc::clone(self.intake.stop());
-        let key = self.source.shared_key.as_ref().map(SharedKey::read).transpose();
-        let key = key.map_err(|error| RoomTrouble::of_key(&error))?;
+        let key = self.source.shared_key.as_ref().map(|key| read(key, "the shared key")).transpose()?;
         let at = (self.source.url.as_str(), token.as_str());
         let joined = RoomClient::join(library, at, key.as_deref(), JOIN, || !stop.is_raised());
         let (client, attendees) = joined.map_err(|failure| RoomTrouble::of_joining(&failure, pass))?;
@@ -115,14 +114,20 @@ impl RoomAttendance {
         Ok(Visit::new(client, attendees, self))
     }
 
-    /// A new token for each join, or the one that was given.
+    /// A new token for each join, or the one that was given; by what is in the files of either now.
     fn token(&self) -> Result<(String, Pass), RoomTrouble> {
         let now = SystemTime::now();
         match &self.source.access {
-            RoomAccess::Key { key, secret } => Ok((token::mint((key, secret), &self.source.admission, now), Pass::Key)),
-            RoomAccess::Token(token) => token::check(token, &self.source.admission.room, now)
-                .map(|()| (token.clone(), Pass::Token))
-                .map_err(|fault| RoomTrouble::refused(format!("the token {fault}"))),
+            RoomAccess::Key { key, secret } => {
+                let (key, secret) = (read(key, "the API key")?, read(secret, "the API key's secret")?);
+                Ok((token::mint((key.trim(), secret.trim()), &self.source.admission, now), Pass::Key))
+            }
+            RoomAccess::Token(token) => {
+                let token = read(token, "the token")?.trim().to_owned();
+                token::check(&token, &self.source.admission.room, now)
+                    .map(|()| (token, Pass::Token))
+                    .map_err(|fault| RoomTrouble::refused(format!("the token {fault}")))
+            }
         }
     }
 
@@ -143,4 +148,8 @@ impl RoomAttendance {
             self.told = Some(trouble);
         }
     }
+}
+
+fn read(secret: &SecretText, what: &str) -> Result<String, RoomTrouble> {
+    secret.read().map_err(|error| RoomTrouble::unreadable(what, &error))
 }

@@ -38,9 +38,9 @@ impl RoomTrouble {
         Self { refused: *refusal != Refusal::Unresolved, message: format!("the LiveKit server's URL: {refusal}") }
     }
 
-    /// The key is in a file that cannot be read now.
-    pub fn of_key(error: &std::io::Error) -> Self {
-        Self::passing(format!("the shared key cannot be read: {error}"))
+    /// It is in a file that cannot be read now.
+    pub fn unreadable(what: &str, error: &std::io::Error) -> Self {
+        Self::passing(format!("{what} cannot be read: {error}"))
     }
 
     pub fn of_joining(failure: &JoinFailure, pass: Pass) -> Self {

@@ -13,7 +13,7 @@ use super::seating::{Offer, SeatKey, Tracks, MOST_SEATS, SCREEN};
 use super::sound_clock::SoundClock;
 use super::trouble::RoomTrouble;
 use super::RoomAttendance;
-use crate::capture::api::{CaptureEvent, SharedKey, TrackKind, VideoStream};
+use crate::capture::api::{CaptureEvent, SecretText, TrackKind, VideoStream};
 use crate::capture::av::frame::{Frame, PictureBuffer, Plane};
 use crate::capture::av::turn::Turn;
 use crate::capture::clock::{nanos, rescaled, Nanos, MILLISECOND, SECOND};
@@ -470,7 +470,7 @@ impl<'a> Visit<'a> {
         if !self.decryption.is_failing() {
             return;
         }
-        match self.attendance.source.shared_key.as_ref().map(SharedKey::read) {
+        match self.attendance.source.shared_key.as_ref().map(SecretText::read) {
             Some(Ok(key)) => self.room.set_shared_key(&key),
             Some(Err(error)) => tracing::warn!("the shared key cannot be read again: {error}"),
             None => {}
