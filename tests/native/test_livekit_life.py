@@ -15,7 +15,7 @@ import pytest
 from tests.support import media
 from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_server, publisher, token
 from tests.support.recorder import Recorder, recorder
-from tests.support.room_recordings import RIGHT, Film, gap_seconds, of_room, recorded, seconds
+from tests.support.room_recordings import RIGHT, Film, gap_seconds, of_room, person, recorded, seconds
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
@@ -207,6 +207,33 @@ def test_a_recorder_that_is_thrown_out_ends_and_does_not_come_back(  # noqa: PLR
     assert [line.split()[0] for line in recorder.callbacks()[-2:]] == ["stopped", "uploaded"]
     file, _ = recorded(bucket, tmp_path / "bucket")
     assert Film(file).colours(1) == ["red"]
+
+
+def test_who_speaks_again_after_having_been_muted_was_there_all_the_time(
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: nothing comes of who is muted, and that is no broken connection when it ends."""
+    running.ask("CreateRoom", room)
+    with people("alice", colour="none") as alice, record(document(), channel=room, status="1") as recorder:
+        recorder.await_line("started")
+        recorder.await_recorded(1)
+        alice.tell("mute audio")
+        recorder.await_status(lambda status: not person(status, "alice")["audio"])
+        recorder.await_recorded(6)
+        alice.tell("unmute audio")
+        recorder.await_status(lambda status: person(status, "alice")["audio"])
+        recorder.await_recorded(3)
+        recorder.stop()
+        assert recorder.wait() == 0
+    assert not any("connection" in line for line in recorder.log())
+    (alice_s,) = recorded(bucket, tmp_path / "bucket")[1]["participants"]
+    assert [presence.get("returns", 0) for presence in alice_s["presences"]] == [0]
 
 
 def test_whoever_is_in_the_room_again_before_the_recorder_is_recorded(

@@ -22,6 +22,11 @@ impl Received {
         }
     }
 
+    /// From `now` on something should come: what did not before is no matter.
+    pub fn await_from(&mut self, now: Nanos) {
+        self.grown = self.grown.map(|_| now);
+    }
+
     /// When something came last, as far as is known.
     pub fn last(&self) -> Option<Nanos> {
         self.grown.filter(|_| self.bytes > 0)
@@ -54,6 +59,20 @@ pub fn is_gone<'a>(tracks: impl Iterator<Item = TrackPulse<'a>>, now: Nanos) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_muted_for_long_is_not_gone_at_once_when_that_ends() {
+        let mut received = Received::default();
+        received.note(100, SECOND);
+        let gone = |received: &Received, now| {
+            is_gone([TrackPulse { muted: false, may_be_still: false, received }].into_iter(), now)
+        };
+        assert!(gone(&received, 60 * SECOND));
+        received.await_from(60 * SECOND);
+        received.note(100, 61 * SECOND);
+        assert!(!gone(&received, 62 * SECOND));
+        assert!(gone(&received, 63 * SECOND));
+    }
 
     #[test]
     fn gone_is_of_whom_nothing_comes_that_is_not_muted() {

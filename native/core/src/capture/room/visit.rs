@@ -234,6 +234,10 @@ impl<'a> Visit<'a> {
                 self.announce();
             }
             RoomNews::Reconnecting => self.interrupted = true,
+                let now = self.attendance.intake.clock().now();
+                for state in self.streams.values_mut().filter(|state| state.track == track) {
+                    state.received.await_from(now);
+                }
             RoomNews::Reconnected => {
                 self.interrupted = false;
                 if self.attendance.told.is_some() {
