@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rooms of a real LiveKit server, with people who come, leave, and are gone from one moment to the next."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,27 @@ import pytest
 
 from tests.support import media
 from tests.support.livekit import API_KEY, LiveKitServer, publisher, token
-from tests.support.room_recordings import LEFT, RIGHT, WHOLE, Film, gap_seconds, of_room, recorded, seconds
+from tests.support.recorder import position
+from tests.support.room_recordings import (
+    LEFT,
+    RIGHT,
+    WHOLE,
+    Film,
+    gap_seconds,
+    joined,
+    left,
+    of_room,
+    person,
+    recorded,
+    seconds,
+)
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
 pytestmark = pytest.mark.usefixtures("livekit_client")
+
+STALE = 2
+"""Seconds: a status is a second old, or more on a busy machine."""
 
 
 def test_a_room_is_recorded_with_who_comes_late_who_leaves_and_who_is_killed(
@@ -27,33 +42,32 @@ def test_a_room_is_recorded_with_who_comes_late_who_leaves_and_who_is_killed(
     """Promise: a room is a channel like any other; nobody in it has to be named, and the dead are gone in 4 s."""
     log = tmp_path / "publishers.log"
     document = of_room(configuration(), livekit)
-    with publisher(livekit, "room", "alice", log=log), record(document) as recorder:
+    with publisher(livekit, "room", "alice", log=log), record(document, status="1") as recorder:
         recorder.await_line("started")
-        began = time.monotonic()
-        time.sleep(3)
+        alone = recorder.await_recorded(3)
         with publisher(livekit, "room", "7", log=log, colour="blue", tone=880) as bob:
-            bob_came = time.monotonic() - began
-            time.sleep(4)
+            bob_came = position(recorder.await_status(joined("7")))
+            bob_leaves = recorder.await_recorded(4)
             bob.tell("leave")
-            bob_left = time.monotonic() - began
+            bob_left = position(recorder.await_status(left("7")))
         with publisher(livekit, "room", "carol", log=log, colour="green", tone=1320) as carol:
-            time.sleep(3)
+            recorder.await_status(joined("carol"))
+            killed = recorder.await_recorded(3)
             carol.kill()
-            killed = time.monotonic() - began
-            time.sleep(6)
+            recorder.await_status(left("carol"))
         recorder.stop()
         assert recorder.wait() == 0
     callbacks = [line for line in recorder.callbacks() if not line.startswith("status ")]
     assert callbacks[:2] == ["connecting", "started"]
     assert callbacks[-1].startswith("uploaded")
     file, manifest = recorded(bucket, tmp_path / "bucket")
-    uid, came, left = seconds(manifest, "7")
+    uid, came, gone = seconds(manifest, "7")
     assert uid == 7
-    assert came == pytest.approx(bob_came, abs=4)
-    assert left == pytest.approx(bob_left, abs=2)
+    assert alone < came < bob_came + STALE
+    assert bob_leaves - STALE < gone < bob_left + STALE
     _, _, lost = seconds(manifest, "carol")
     assert 2 < lost - killed < 9
-    middle = (came + left) / 2
+    middle = (came + gone) / 2
     film = Film(file)
     assert film.colours(middle, LEFT, RIGHT) == ["red", "blue"]
     assert film.hears(middle - 0.5, 440, 880) == [True, True]
@@ -72,21 +86,26 @@ def test_what_is_muted_is_not_shown_and_a_shared_screen_is_a_participant(
     document = of_room(configuration(), livekit, identity="recorder", hidden=True)
     with (
         publisher(livekit, "talks", "alice", log=tmp_path / "publishers.log") as alice,
-        record(document, channel="talks", token=token("talks", "recorder", hidden=True)) as recorder,
+        record(document, channel="talks", token=token("talks", "recorder", hidden=True), status="1") as recorder,
     ):
         recorder.await_line("started")
-        began = time.monotonic()
-        moments = {}
-        for command in ("screen blue", "unshare", "mute video", "unmute video"):
-            time.sleep(2.5)
+        told, moments = {}, {}
+        for command, seen in {
+            "screen blue": joined("alice/screen"),
+            "unshare": left("alice/screen"),
+            "mute video": lambda status: not person(status, "alice")["video"],
+            "unmute video": lambda status: person(status, "alice")["video"],
+        }.items():
+            told[command] = recorder.await_recorded(1)
             alice.tell(command)
-            moments[command] = time.monotonic() - began + 1.5
-        time.sleep(3)
+            moments[command] = position(recorder.await_status(seen)) + 1
+            recorder.await_recorded(2)
         recorder.stop()
         assert recorder.wait() == 0
     file, manifest = recorded(bucket, tmp_path / "bucket")
-    _, came, left = seconds(manifest, "alice/screen")
-    assert (came, left) == pytest.approx((moments["screen blue"] - 1.5, moments["unshare"] - 1.5), abs=0.8)
+    _, came, gone = seconds(manifest, "alice/screen")
+    assert told["screen blue"] - STALE < came < moments["screen blue"]
+    assert told["unshare"] - STALE < gone < moments["unshare"]
     film = Film(file)
     assert film.colours(moments["screen blue"], LEFT, RIGHT) == ["red", "blue"]
     assert film.colours(moments["unshare"]) == ["red"]
@@ -133,14 +152,15 @@ def test_a_server_that_is_started_again_is_joined_again(
     with record(of_room(configuration(reconnectSeconds=120), livekit)) as recorder:
         with publisher(livekit, "room", "alice", log=log):
             recorder.await_line("started")
-            time.sleep(3)
+            bucket.await_keys(".ts", 1)
             livekit.kill()
         await_true(lambda: any("reconnecting" in line for line in recorder.log()))
         livekit.start()
         with publisher(livekit, "room", "bob", log=log, colour="blue", tone=880):
             await_true(lambda: any("reconnected" in line for line in recorder.log()))
             await_true(lambda: sum("joined" in line for line in recorder.log()) > 1)
-            time.sleep(5)
+            # The one that was open, and one in which bob alone is seen.
+            bucket.await_keys(".ts", 2 + len(bucket.await_keys(".ts", 1)))
             recorder.stop()
             assert recorder.wait() == 0
     _, manifest = recorded(bucket, tmp_path / "bucket")
@@ -160,7 +180,7 @@ def test_a_room_that_everybody_has_left_ends_the_recording(
     with record(of_room(configuration(), livekit), idle="3") as recorder:
         with publisher(livekit, "room", "alice", log=tmp_path / "publishers.log") as alice:
             recorder.await_line("started")
-            time.sleep(2)
+            bucket.await_keys(".ts", 1)
             alice.tell("leave")
         assert recorder.wait() == 0
     assert "recorder-failure 434" in recorder.callbacks()
@@ -192,15 +212,20 @@ def test_a_recorder_that_is_killed_is_back_in_the_room_with_the_same_participant
     record: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    """Promise: another process with the same ID goes on under the same identity, and nobody counts twice."""
+    """Promise: another process with the same ID goes on under the same identity, and nobody counts twice.
+
+    The room's name is longer than a channel's may be.
+    """
+    room = "Wöchentliche Runde " * 10
     document = {**of_room(configuration(), livekit), "recordingId": "0123456789abcdef" * 2}
-    with publisher(livekit, "room", "alice", log=tmp_path / "publishers.log"):
+    document["channels"][0]["livekit"]["room"] = room
+    with publisher(livekit, room, "alice", log=tmp_path / "publishers.log"):
         with record(document) as recorder:
             recorder.await_line("started")
             bucket.await_keys(".ts", 1)
         with record(document) as recorder:
             recorder.await_line("started")
-            time.sleep(2)
+            bucket.await_keys(".ts", 1 + len(bucket.await_keys(".ts", 1)))
             recorder.stop()
             assert recorder.wait() == 0
     _, manifest = recorded(bucket, tmp_path / "bucket")

@@ -15,7 +15,18 @@ import pytest
 from tests.support import media
 from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_server, publisher, token
 from tests.support.recorder import Recorder, recorder
-from tests.support.room_recordings import RIGHT, Film, gap_seconds, of_room, person, recorded, seconds
+from tests.support.room_recordings import (
+    LEFT,
+    RIGHT,
+    Film,
+    gap_seconds,
+    joined,
+    left,
+    of_room,
+    person,
+    recorded,
+    seconds,
+)
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
@@ -126,9 +137,9 @@ def test_a_room_that_the_server_closes_behind_the_last_one_counts_as_empty(
             recorder.await_line("started")
             bucket.await_keys(".ts", 1)
             alice.tell("leave")
-            left = time.monotonic()
+            empty = time.monotonic()
         assert recorder.wait() == 0
-        lasted = time.monotonic() - left
+        lasted = time.monotonic() - empty
     assert 7 < lasted < 20
     assert failures(recorder)[0].endswith("the room was closed, as nobody was in it")
     assert failures(recorder)[-1] == "434 nobody was in the channel for 8 s"
@@ -207,6 +218,50 @@ def test_a_recorder_that_is_thrown_out_ends_and_does_not_come_back(  # noqa: PLR
     assert [line.split()[0] for line in recorder.callbacks()[-2:]] == ["stopped", "uploaded"]
     file, _ = recorded(bucket, tmp_path / "bucket")
     assert Film(file).colours(1) == ["red"]
+
+
+def test_who_died_before_the_recorder_came_is_nobody(
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: the server lists the dead for twenty seconds; in the recording they have no place, and no entry."""
+    running.ask("CreateRoom", room)
+    with people("alice"), people("bob", colour="blue", tone=880) as bob:
+        running.await_tracks(room, "bob")
+        bob.kill()
+        with record(document(), channel=room, status="1") as recorder:
+            recorder.await_line("started")
+            recorder.await_recorded(3)
+            assert "bob" in running.identities(room), "the server has noticed already"
+            bucket.await_keys(".ts", 2)
+            recorder.stop()
+            assert recorder.wait() == 0
+    assert not any(joined("bob")(status) or left("bob")(status) for status in recorder.statuses())
+    file, manifest = recorded(bucket, tmp_path / "bucket")
+    assert [who["identity"] for who in manifest["participants"] if who["presences"]] == ["alice"]
+    film = Film(file)
+    for tenth in range(10, int(film.length * 10), 5):
+        assert film.colours(tenth / 10, LEFT, RIGHT) == ["red", "red"], tenth / 10
+
+
+def test_a_room_of_nobody_but_the_dead_is_empty(
+    document: Document, record: Callable[..., Any], people: Callable[..., Any], room: str, running: LiveKitServer
+) -> None:
+    """Promise: nothing is recorded, and nobody is said to have been there, as only the server believes in them."""
+    running.ask("CreateRoom", room)
+    with people("alice") as alice:
+        running.await_tracks(room, "alice")
+        alice.kill()
+        with record(document(maxWaitSeconds=6), channel=room) as recorder:
+            recorder.await_line("recorder-failure")
+            assert "alice" in running.identities(room), "the server has noticed already"
+            assert recorder.wait() == 0
+    assert failures(recorder) == ["434 nobody came to the channel within 6 s"]
 
 
 def test_who_speaks_again_after_having_been_muted_was_there_all_the_time(
@@ -311,88 +366,6 @@ def test_a_server_that_is_gone_for_longer_than_the_client_library_tries_is_joine
     assert film.colours(film.length - 1) == ["blue"]
 
 
-def test_those_who_flit_in_and_out_leave_whole_who_stays(
-    document: Document,
-    record: Callable[..., Any],
-    people: Callable[..., Any],
-    room: str,
-    running: LiveKitServer,
-    bucket: Bucket,
-    tmp_path: Path,
-) -> None:
-    """Promise: twenty joins and leaves in some ten seconds cost nobody else anything, and each is in the manifest."""
-    running.ask("CreateRoom", room)
-    with people("alice"), record(document(), channel=room) as recorder:
-        recorder.await_line("started")
-        with people("bob", colour="blue", tone=880) as bob, people("carol", colour="green", tone=1320) as carol:
-            for flitting in (bob, carol):
-                flitting.begin("flit 10")
-            for flitting in (bob, carol):
-                flitting.await_done()
-            time.sleep(2)
-            for flitting in (bob, carol):
-                flitting.tell("leave")
-        await_true(lambda: not {"bob", "carol"} & set(running.identities(room)))
-        time.sleep(3)
-        recorder.stop()
-        assert recorder.wait() == 0
-    file, manifest = recorded(bucket, tmp_path / "bucket")
-    assert {who["identity"] for who in manifest["participants"]} == {"alice", "bob", "carol"}
-    (alice,) = [who for who in manifest["participants"] if who["identity"] == "alice"]
-    assert len(alice["presences"]) == 1
-    assert not any("no place" in line for line in recorder.log())
-    assert manifest["gaps"] == []
-    film = Film(file)
-    assert film.colours(film.length - 1) == ["red"]
-    assert all(film.hears(at, 440)[0] for at in range(1, int(film.length) - 1))
-
-
-def test_a_camera_whose_pictures_change_their_size_each_second_is_shown_all_the_time(
-    document: Document,
-    record: Callable[..., Any],
-    people: Callable[..., Any],
-    room: str,
-    running: LiveKitServer,
-    bucket: Bucket,
-    tmp_path: Path,
-) -> None:
-    """Promise: a size is fitted into its region from its first picture on; and two recorders do not see each other."""
-    running.ask("CreateRoom", room)
-    other = tmp_path / "other"
-    other.mkdir()
-    second = document(workDir=str(other / "work"))
-    with people("alice") as alice, record(document(), channel=room) as first:
-        first.await_line("started")
-        options = {"--bucket": "films", "--channel": room}
-        with recorder(second, directory=other, options=options) as beside:
-            beside.await_line("started")
-            for width, height in [(320, 180), (360, 640), (1280, 720), (64, 48), (642, 358), (640, 360)]:
-                alice.tell(f"size {width} {height}")
-                time.sleep(1)
-            for each in (first, beside):
-                each.stop()
-                assert each.wait() == 0
-    for each in (first, beside):
-        file, manifest = recorded(bucket, tmp_path / "bucket", recording_id=each.recording_id)
-        assert [who["identity"] for who in manifest["participants"]] == ["alice"]
-        film = Film(file)
-        assert {film.colours(tenth / 10, MIDDLE)[0] for tenth in range(10, int(film.length * 10) - 5)} == {"red"}
-
-
-def test_a_still_screen_and_silence_are_not_taken_for_a_broken_connection(
-    document: Document,
-    record: Callable[..., Any],
-    people: Callable[..., Any],
-    room: str,
-    running: LiveKitServer,
-    bucket: Bucket,
-    tmp_path: Path,
-) -> None:
-    """Promise: gone is whose connection broke, not who has nothing to show or to say."""
-    running.ask("CreateRoom", room)
-    with (
-        people("alice", colour="none") as alice,
-        people("bob", colour="none", tone=0) as bob,
 @pytest.mark.parametrize("kind", ["a token", "an API key"])
 def test_what_lets_the_recorder_in_may_expire_and_be_mended_while_the_server_is_away(  # noqa: PLR0917 # as above
     kind: str,
@@ -440,14 +413,99 @@ def test_what_lets_the_recorder_in_may_expire_and_be_mended_while_the_server_is_
     assert (film.colours(1), film.colours(film.length - 1)) == (["red"], ["blue"])
 
 
-        record(document(), channel=room) as recorder,
+def test_those_who_flit_in_and_out_leave_whole_who_stays(
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: twenty joins and leaves in some ten seconds cost nobody else anything, and each is in the manifest."""
+    running.ask("CreateRoom", room)
+    with people("alice"), record(document(), channel=room, status="1") as recorder:
+        recorder.await_line("started")
+        with people("bob", colour="blue", tone=880) as bob, people("carol", colour="green", tone=1320) as carol:
+            for flitting in (bob, carol):
+                flitting.begin("flit 10")
+            for flitting in (bob, carol):
+                flitting.await_done()
+            for there in ("bob", "carol"):
+                recorder.await_status(joined(there))
+            for flitting in (bob, carol):
+                flitting.tell("leave")
+        for gone in ("bob", "carol"):
+            recorder.await_status(left(gone))
+        recorder.await_recorded(2)
+        recorder.stop()
+        assert recorder.wait() == 0
+    file, manifest = recorded(bucket, tmp_path / "bucket")
+    assert {who["identity"] for who in manifest["participants"]} == {"alice", "bob", "carol"}
+    (alice,) = [who for who in manifest["participants"] if who["identity"] == "alice"]
+    assert len(alice["presences"]) == 1
+    assert not any("no place" in line for line in recorder.log())
+    assert manifest["gaps"] == []
+    film = Film(file)
+    assert film.colours(film.length - 1) == ["red"]
+    assert all(film.hears(at, 440)[0] for at in range(1, int(film.length) - 1))
+
+
+def test_a_camera_whose_pictures_change_their_size_each_second_is_shown_all_the_time(
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: a size is fitted into its region from its first picture on; and two recorders do not see each other."""
+    running.ask("CreateRoom", room)
+    other = tmp_path / "other"
+    other.mkdir()
+    second = document(workDir=str(other / "work"))
+    with people("alice") as alice, record(document(), channel=room, status="1") as first:
+        first.await_line("started")
+        options = {"--bucket": "films", "--channel": room}
+        with recorder(second, directory=other, options=options) as beside:
+            beside.await_line("started")
+            for width, height in [(320, 180), (360, 640), (1280, 720), (64, 48), (642, 358), (640, 360)]:
+                alice.tell(f"size {width} {height}")
+                first.await_recorded(1)
+            for each in (first, beside):
+                each.stop()
+                assert each.wait() == 0
+    for each in (first, beside):
+        file, manifest = recorded(bucket, tmp_path / "bucket", recording_id=each.recording_id)
+        assert [who["identity"] for who in manifest["participants"]] == ["alice"]
+        film = Film(file)
+        assert {film.colours(tenth / 10, MIDDLE)[0] for tenth in range(10, int(film.length * 10) - 5)} == {"red"}
+
+
+def test_a_still_screen_and_silence_are_not_taken_for_a_broken_connection(
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
+    tmp_path: Path,
+) -> None:
+    """Promise: gone is whose connection broke, not who has nothing to show or to say."""
+    running.ask("CreateRoom", room)
+    with (
+        people("alice", colour="none") as alice,
+        people("bob", colour="none", tone=0) as bob,
+        record(document(), channel=room, status="1") as recorder,
     ):
         recorder.await_line("started")
         alice.tell("hush")
         bob.tell("screen blue")
-        time.sleep(1)
+        recorder.await_status(joined("bob/screen"))
+        recorder.await_recorded(1)
         bob.tell("still")
-        time.sleep(12)
+        recorder.await_recorded(12)
         recorder.stop()
         assert recorder.wait() == 0
     assert not any("nothing comes any more" in line for line in recorder.log())

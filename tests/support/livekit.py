@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.ports import await_listener, free_port, free_udp_port
+from tests.support.waiting import await_true
 
 REPOSITORY = Path(__file__).parents[2]
 LIVEKIT_SERVER = REPOSITORY / "build" / "bin" / "livekit-server"
@@ -118,6 +119,15 @@ class LiveKitServer:
         """Everybody whom the server has in the room, those too who are hidden from each other."""
         people = self.ask("ListParticipants", room).get("participants", [])
         return [person["identity"] for person in people]
+
+    def await_tracks(self, room: str, identity: str, count: int = 2) -> None:
+        """Returns once the server has so many tracks of somebody, which it has when media of them came."""
+
+        def tracks() -> int:
+            people = self.ask("ListParticipants", room).get("participants", [])
+            return sum(len(person["tracks"]) for person in people if person["identity"] == identity)
+
+        await_true(lambda: tracks() == count)
 
 
 @contextlib.contextmanager

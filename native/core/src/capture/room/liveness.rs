@@ -22,6 +22,11 @@ impl Received {
         }
     }
 
+    /// Nothing has come until `now`; that is not known before it was asked for.
+    pub fn note_nothing(&mut self, now: Nanos) {
+        self.grown.get_or_insert(now);
+    }
+
     /// From `now` on something should come: what did not before is no matter.
     pub fn await_from(&mut self, now: Nanos) {
         self.grown = self.grown.map(|_| now);
@@ -56,9 +61,51 @@ pub fn is_gone<'a>(tracks: impl Iterator<Item = TrackPulse<'a>>, now: Nanos) -> 
     missed
 }
 
+/// A track that somebody offers, wanted and not muted, of which nothing has come so far.
+#[derive(Debug, Clone, Copy)]
+pub struct DueTrack {
+    /// It was there before the recorder was.
+    pub found: bool,
+    /// As of a pulse.
+    pub may_be_still: bool,
+}
+
+/// Whether somebody with these tracks may have died before the recorder came: something should come, and nobody has done
+/// anything since that shows life.
+pub fn may_be_dead(tracks: impl Iterator<Item = DueTrack>) -> bool {
+    let mut missed = false;
+    for track in tracks {
+        if !track.found {
+            return false;
+        }
+        missed |= !track.may_be_still;
+    }
+    missed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// When it was asked for first of what never came.
+    const NEVER: Nanos = 99;
+
+    #[test]
+    fn dead_may_be_whoever_was_there_before_and_should_send_something() {
+        let (found, still) = (true, true);
+        for (tracks, expected) in [
+            (vec![], false),
+            (vec![(found, !still)], true),
+            (vec![(found, still)], false),
+            (vec![(found, still), (found, !still)], true),
+            (vec![(found, !still), (!found, !still)], false),
+            (vec![(!found, !still)], false),
+        ] {
+            let due =
+                tracks.iter().map(|(found, may_be_still)| DueTrack { found: *found, may_be_still: *may_be_still });
+            assert_eq!(may_be_dead(due), expected, "{tracks:?}");
+        }
+    }
 
     #[test]
     fn who_was_muted_for_long_is_not_gone_at_once_when_that_ends() {
@@ -78,9 +125,17 @@ mod tests {
     fn gone_is_of_whom_nothing_comes_that_is_not_muted() {
         let came = |at: Option<Nanos>| {
             let mut received = Received::default();
-            if let Some(at) = at {
-                received.note(100, at * SECOND);
-                received.note(100, 50 * SECOND);
+            match at {
+                Some(NEVER) => {
+                    received.note_nothing(NEVER * SECOND);
+                    received.note_nothing((NEVER + 1) * SECOND);
+                    assert_eq!(received.last(), None);
+                }
+                Some(at) => {
+                    received.note(100, at * SECOND);
+                    received.note(100, 50 * SECOND);
+                }
+                None => {}
             }
             received
         };
@@ -98,6 +153,8 @@ mod tests {
             (vec![(!muted, screen, Some(52)), (!muted, !screen, Some(50))], 54, false),
             (vec![(!muted, screen, Some(50)), (!muted, !screen, Some(50))], 53, true),
             (vec![(!muted, !screen, None)], 60, false),
+            (vec![(!muted, !screen, Some(NEVER))], NEVER + 2, false),
+            (vec![(!muted, !screen, Some(NEVER))], NEVER + 3, true),
         ] {
             let received: Vec<_> = tracks.iter().map(|(muted, screen, at)| (*muted, *screen, came(*at))).collect();
             let pulses = received.iter().map(|(muted, screen, received)| TrackPulse {

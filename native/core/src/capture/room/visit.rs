@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::decryption::{Arrival, Decrypted, Decryption, Undecrypted};
 use super::held_back::MOST_HELD;
-use super::liveness::{is_gone, Received, TrackPulse};
+use super::liveness::{is_gone, may_be_dead, DueTrack, Received, TrackPulse};
 use super::picture_clock::PictureClock;
 use super::seating::{Offer, SeatKey, Tracks, MOST_SEATS, SCREEN};
 use super::sound_clock::SoundClock;
@@ -22,7 +22,7 @@ use crate::capture::intake::{ParticipantIntake, TrackFailure};
 use crate::livekit::client::{self, Attendees, RoomClient, TrackStream};
 use crate::livekit::{
     Attendee, DisconnectReason, InboundRtpStreamStats, ParticipantKind, Publication, RoomEvent, RoomNews, RoomPicture,
-    RoomSound, SubscribedTrack, VideoRotation,
+    RoomSound, SubscribedTrack, TrackSource, VideoRotation,
 };
 
 /// How long after they came sound and pictures are due: what the buffers against the network's jitter hold, and a little for
@@ -63,6 +63,8 @@ pub struct Visit<'a> {
 struct OfferedTrack {
     identity: String,
     publication: Publication,
+    /// It was there before the recorder was.
+    found: bool,
     wanted: bool,
     /// How large its pictures are to be, as the server was told last.
     asked: Option<(u32, u32)>,
@@ -85,6 +87,8 @@ struct StreamState {
     sound: SoundClock,
     pictures: PictureClock,
     received: Received,
+    /// Its sound is not that of nothing.
+    heard: bool,
     encrypted: bool,
     opened: Nanos,
     /// Of the last picture.
@@ -131,7 +135,7 @@ impl<'a> Visit<'a> {
             let identity = attendee.identity.clone();
             visit.attendees.insert(identity.clone(), attendee);
             for publication in publications {
-                visit.offer(identity.clone(), publication);
+                visit.offer(identity.clone(), publication, true);
             }
         }
         visit.reseat();
@@ -182,9 +186,15 @@ impl<'a> Visit<'a> {
             RoomEvent::Figures { answer, inbound } => {
                 client::forget_question(answer);
                 let stream = self.questions.remove(&answer).and_then(|stream| self.streams.get_mut(&stream));
-                if let Some((state, inbound)) = stream.zip(inbound) {
-                    state.received.note(inbound.bytes_received, self.attendance.intake.clock().now());
-                    state.heed(&inbound);
+                let now = self.attendance.intake.clock().now();
+                match (stream, inbound) {
+                    (Some(state), Some(inbound)) => {
+                        state.received.note(inbound.bytes_received, now);
+                        state.heed(&inbound);
+                    }
+                    // There are no figures of what never came.
+                    (Some(state), None) => state.received.note_nothing(now),
+                    (None, _) => {}
                 }
             }
             RoomEvent::News(news) => return self.hear(news),
@@ -211,7 +221,7 @@ impl<'a> Visit<'a> {
                 self.rename(&identity);
             }
             RoomNews::Published { identity, publication } => {
-                self.offer(identity, publication);
+                self.offer(identity, publication, false);
                 self.reseat();
             }
             RoomNews::Unpublished { track } => {
@@ -224,6 +234,10 @@ impl<'a> Visit<'a> {
                 tracing::warn!(detail = why, "a track of {identity:?} ({track}) is not sent");
             }
             RoomNews::Muted { track, muted } => {
+                let now = self.attendance.intake.clock().now();
+                for state in self.streams.values_mut().filter(|state| state.track == track) {
+                    state.received.await_from(now);
+                }
                 if let Some(offered) = self.offered.iter_mut().find(|offered| offered.publication.track == track) {
                     offered.publication.muted = muted;
                 }
@@ -234,10 +248,6 @@ impl<'a> Visit<'a> {
                 self.announce();
             }
             RoomNews::Reconnecting => self.interrupted = true,
-                let now = self.attendance.intake.clock().now();
-                for state in self.streams.values_mut().filter(|state| state.track == track) {
-                    state.received.await_from(now);
-                }
             RoomNews::Reconnected => {
                 self.interrupted = false;
                 if self.attendance.told.is_some() {
@@ -263,11 +273,11 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn offer(&mut self, identity: String, publication: Publication) {
+    fn offer(&mut self, identity: String, publication: Publication, found: bool) {
         // What a room's recorders send is no part of what happens in it.
         let kind = self.attendees.get(&identity).map(|attendee| attendee.kind);
         if kind != Some(ParticipantKind::Egress) {
-            self.offered.push(OfferedTrack { identity, publication, wanted: false, asked: None });
+            self.offered.push(OfferedTrack { identity, publication, found, wanted: false, asked: None });
         }
     }
 
@@ -377,10 +387,17 @@ impl<'a> Visit<'a> {
             return;
         }
         let begun = self.attendance.intake.roster().first_due().is_some();
-        let sent: BTreeMap<SeatKey, [Sent; 2]> =
-            self.seats.iter().map(|(key, seat)| (key.clone(), self.sent(seat))).collect();
+        let sent: BTreeMap<SeatKey, ([Sent; 2], bool)> = self
+            .seats
+            .iter()
+            .map(|(key, seat)| (key.clone(), (self.sent(seat), self.is_doubtful(key, seat))))
+            .collect();
         for (key, seat) in &mut self.seats {
-            let (Some(who), Some(sent)) = (&mut seat.who, sent.get(key)) else { continue };
+            let (Some(who), Some((sent, is_doubtful))) = (&mut seat.who, sent.get(key)) else { continue };
+            if *is_doubtful {
+                self.announced = false;
+                continue;
+            }
             let awaited = sent.contains(&Sent::Soon);
             self.announced &= !awaited;
             // A recording that began before its first media came would begin with nothing.
@@ -396,6 +413,19 @@ impl<'a> Visit<'a> {
                 }
             }
         }
+    }
+
+    /// Whether somebody was there before the recorder was, and nothing has come of them since, though something should: the
+    /// server lists those who died for twenty seconds.
+    fn is_doubtful(&self, key: &SeatKey, seat: &Seat) -> bool {
+        let joined = seat.who.as_ref().is_some_and(ParticipantIntake::has_joined);
+        let heard = |state: &StreamState| state.seat.identity == key.identity && state.received.last().is_some();
+        if joined || self.streams.values().any(heard) {
+            return false;
+        }
+        let of_identity = self.offered.iter().filter(|offered| offered.identity == key.identity);
+        let due = of_identity.filter(|offered| offered.wanted && !offered.publication.muted);
+        may_be_dead(due.map(|offered| DueTrack { found: offered.found, may_be_still: may_be_still(offered) }))
     }
 
     /// Whether sound and pictures of a participant come.
@@ -441,6 +471,7 @@ impl<'a> Visit<'a> {
                 sound: SoundClock::default(),
                 pictures: PictureClock::default(),
                 received: Received::default(),
+                heard: false,
                 encrypted,
                 opened,
                 size: (0, 0),
@@ -509,6 +540,11 @@ impl<'a> Visit<'a> {
         let came = self.came(sound.came);
         let Some((state, who)) = self.whose(stream) else { return };
         let (samples, channels) = (sound.samples(), sound.channels());
+        // Of a track of which nothing has come so far the library hands on silence.
+        state.heard = state.heard || state.received.last().is_some() || samples.iter().any(|sample| *sample != 0);
+        if !state.heard {
+            return;
+        }
         let Some(count) = samples.len().checked_div(channels).and_then(|count| i64::try_from(count).ok()) else {
             return;
         };
@@ -571,6 +607,11 @@ impl<'a> Visit<'a> {
         }
         self.told_waiting = waiting;
     }
+}
+
+/// Of a screen on which nothing moves nothing is sent.
+fn may_be_still(offered: &OfferedTrack) -> bool {
+    offered.publication.is_video && offered.publication.source == TrackSource::SourceScreenshare
 }
 
 fn turn(rotation: VideoRotation) -> Turn {
