@@ -229,7 +229,7 @@ def test_who_died_before_the_recorder_came_is_nobody(
     bucket: Bucket,
     tmp_path: Path,
 ) -> None:
-    """Promise: the server lists the dead for twenty seconds; in the recording they have no place, and no entry."""
+    """Promise: the server lists the dead for twenty seconds; in the recording they have no place, and no time."""
     running.ask("CreateRoom", room)
     with people("alice"), people("bob", colour="blue", tone=880) as bob:
         running.await_tracks(room, "bob")
@@ -250,7 +250,12 @@ def test_who_died_before_the_recorder_came_is_nobody(
 
 
 def test_a_room_of_nobody_but_the_dead_is_empty(
-    document: Document, record: Callable[..., Any], people: Callable[..., Any], room: str, running: LiveKitServer
+    document: Document,
+    record: Callable[..., Any],
+    people: Callable[..., Any],
+    room: str,
+    running: LiveKitServer,
+    bucket: Bucket,
 ) -> None:
     """Promise: nothing is recorded, and nobody is said to have been there, as only the server believes in them."""
     running.ask("CreateRoom", room)
@@ -262,6 +267,7 @@ def test_a_room_of_nobody_but_the_dead_is_empty(
             assert "alice" in running.identities(room), "the server has noticed already"
             assert recorder.wait() == 0
     assert failures(recorder) == ["434 nobody came to the channel within 6 s"]
+    assert not [key for key in bucket.objects() if key.endswith(".ts")]
 
 
 def test_who_speaks_again_after_having_been_muted_was_there_all_the_time(

@@ -12,6 +12,7 @@ from tests.support.livekit import LiveKitServer, publisher
 from tests.support.recorder import Recorder
 from tests.support.room_recordings import LEFT, RIGHT, WHOLE, Film, of_room, recorded
 from tests.support.s3 import Bucket
+from tests.support.stereo_signalling import stereo_signalling
 from tests.support.waiting import await_true
 
 pytestmark = pytest.mark.usefixtures("livekit_client")
@@ -130,6 +131,43 @@ def test_a_phone_that_is_turned_is_seen_upright(
         assert recorder.wait() == 0
     film = Film(recorded(bucket, tmp_path / "bucket")[0])
     assert film.colours(film.length - 1, UPPER, LOWER) == ["red", "blue"]
+
+
+STEREO = "2"
+"""The audio profile of two channels, as the published interface numbers it."""
+
+
+def test_both_channels_of_a_microphone_are_heard_and_one_channel_on_both_sides(
+    livekit: LiveKitServer,
+    bucket: Bucket,
+    configuration: Callable[..., Any],
+    record: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """Promise: nobody is heard on one side alone, and of a stereo microphone neither side is lost.
+
+    This server has one connection for each direction, and then the client library asks for one channel.
+    """
+    log = tmp_path / "publishers.log"
+    with (
+        stereo_signalling(livekit) as url,
+        publisher(livekit, "room", "alice", log=log, colour="none", right_tone=880, url=url),
+        publisher(livekit, "room", "bob", log=log, colour="none", tone=1320),
+    ):
+        with record(of_room(configuration(), livekit), profile=STEREO) as recorder:
+            recorder.await_line("started")
+            bucket.await_keys(".ts", 2)
+            recorder.stop()
+            assert recorder.wait() == 0
+        people = livekit.ask("ListParticipants", "room")["participants"]
+        assert {who["identity"]: track.get("stereo", False) for who in people for track in who["tracks"]} == {
+            "alice": True,
+            "bob": False,
+        }
+    file, _ = recorded(bucket, tmp_path / "bucket")
+    heard = media.sound(file, channels=2)[-3 * media.SAMPLE_RATE :]
+    sides = [heard[:, [side]] for side in range(2)]
+    assert [[media.hears(side, tone) for tone in (440, 880, 1320)] for side in sides] == [[True] * 3] * 2
 
 
 def test_of_several_sizes_the_smallest_is_sent_where_that_is_asked_for(

@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ class Publisher:
             size = (960, 540) if self.arguments.simulcast else (WIDTH, HEIGHT)
             await self.video("video", self.arguments.colour, rtc.TrackSource.SOURCE_CAMERA, size)
         if self.arguments.tone:
-            await self.audio(self.arguments.tone)
+            right = self.arguments.right_tone
+            await self.audio([self.arguments.tone, right] if right else [self.arguments.tone])
 
     async def leave(self) -> None:
         """Ends what is published, and leaves."""
@@ -99,12 +100,13 @@ class Publisher:
             source.capture_frame(next(self.pictures[kind]), rotation=ROTATIONS[self.arguments.rotation])
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
 
-    async def play(self, source: rtc.AudioSource, tone: int) -> None:
-        """Plays the tone; the source's own queue keeps the pace."""
+    async def play(self, source: rtc.AudioSource, tones: Sequence[int]) -> None:
+        """Plays a tone in each channel; the source's own queue keeps the pace."""
         at = np.arange(BLOCK)
         while True:
-            wave = (np.sin(2 * np.pi * tone * at / SAMPLE_RATE) * self.loudness).astype(np.int16)
-            await source.capture_frame(rtc.AudioFrame(wave.tobytes(), SAMPLE_RATE, 1, BLOCK))
+            waves = [np.sin(2 * np.pi * tone * at / SAMPLE_RATE) * self.loudness for tone in tones]
+            samples = np.stack(waves, axis=1).astype(np.int16)
+            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE, len(tones), BLOCK))
             at = at + BLOCK
 
     async def video(self, kind: str, colour: str, source_kind: Any, size: tuple[int, int]) -> None:
@@ -121,14 +123,14 @@ class Publisher:
         self.pictures[kind] = pictures(colour, size, moving=self.arguments.moving)
         self.running[kind] = asyncio.create_task(self.show(kind, source))
 
-    async def audio(self, tone: int) -> None:
-        """Publishes the tone."""
-        source = rtc.AudioSource(SAMPLE_RATE, 1)
+    async def audio(self, tones: Sequence[int]) -> None:
+        """Publishes the tones, each in a channel of its own."""
+        source = rtc.AudioSource(SAMPLE_RATE, len(tones))
         self.tracks["audio"] = rtc.LocalAudioTrack.create_audio_track("audio", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         publication = await self.room.local_participant.publish_track(self.tracks["audio"], options)
         self.published["audio"] = publication.sid
-        self.running["audio"] = asyncio.create_task(self.play(source, tone))
+        self.running["audio"] = asyncio.create_task(self.play(source, tones))
 
     async def obey(self, words: list[str]) -> str:
         """Does what the words say, and returns the answer."""
@@ -163,6 +165,7 @@ async def main() -> None:
     for option in ("--url", "--token", "--colour"):
         parser.add_argument(option, required=True)
     parser.add_argument("--tone", type=int, required=True)
+    parser.add_argument("--right-tone", type=int, default=0, help="of a second channel; without it there is one")
     parser.add_argument("--codec", default="VP8", help="of the pictures: VP8, VP9, H264, AV1")
     parser.add_argument("--rotation", type=int, default=0, help="how the pictures are to be turned")
     parser.add_argument("--shared-key", default="", help="encrypts end to end with it")

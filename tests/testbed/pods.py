@@ -176,15 +176,23 @@ def participant(
 
 
 def room_participant(
-    *, name: str, token: str, colour: str, tone_hz: int, commands: Sequence[tuple[int, str]] = ()
+    *,
+    name: str,
+    token: str,
+    colour: str,
+    tone_hz: int,
+    shared_key: str = "",
+    commands: Sequence[tuple[int, str]] = (),
 ) -> Manifest:
     """Returns a pod that publishes a moving picture and a tone in a room of the LiveKit server.
 
-    Each of the commands, which tests/support/livekit_publisher.py knows, is given so many seconds after the one before.
+    With a shared key both are encrypted end to end. Each of the commands, which tests/support/livekit_publisher.py
+    knows, is given so many seconds after the one before.
     """
     words = [word for seconds, command in commands for word in (str(seconds), command)]
     url = f"ws://livekit:{LIVEKIT_PORT}"
-    container = _container("participant", ["room-participant", url, token, colour, str(tone_hz), *words])
+    key = [{"name": "SHARED_KEY", "value": shared_key}] if shared_key else []
+    container = _container("participant", ["room-participant", url, token, colour, str(tone_hz), *words], env=key)
     labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/component": "participant"}
     return {
         "apiVersion": "v1",

@@ -413,6 +413,31 @@ async def test_a_room_is_recorded_and_its_people_told_by_name_and_chosen_by_iden
     assert [media.colour(picture, LEFT) for picture in (first[0], later[-1])] == ["black", "red"]
 
 
+@pytest.mark.parametrize("key", ["right words", "wrong words"])
+async def test_an_encrypted_room_is_recorded_in_clear_and_a_wrong_key_is_named(
+    key: str, run: Starter, bucket: Bucket, livekit: LiveKitServer, tmp_path: Path
+) -> None:
+    """Promise: what the manifest's Secret holds decrypts the room, or it is said of whom it does not."""
+    documents = of_room(bucket, livekit.url, apiKey=API_KEY, apiSecret=API_SECRET)
+    by_key = {"mode": "SharedKey", "secretRef": {"name": "key", "key": "passphrase"}}
+    documents[0]["spec"]["channel"]["decryption"] = by_key
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"passphrase": key}}
+    clear = key == "right words"
+    with publisher(livekit, "room", "alice", log=tmp_path / "alice.log", shared_key="right words"):
+        async with run(*documents, secret) as running:
+            await running.until("alice (735577801) has joined")
+            if not clear:
+                await running.until("it is encrypted end to end with another key than the recorder's")
+            await asyncio.to_thread(bucket.await_keys, ".ts", 2)
+            running.process.send_signal(signal.SIGINT)
+            assert await running.ended() == 0
+    assert any("encrypted end to end" in line for line in running.lines) != clear
+    assert not any(key in line for line in running.lines)
+    slices = sorted(file for file in await asyncio.to_thread(bucket.download, tmp_path / "b") if file.suffix == ".ts")
+    picture = media.pictures(slices[1], per_second=5)[0]
+    assert media.colour(picture, LEFT) == ("red" if clear else "black")
+
+
 WRONG_SECRET = "not-the-secret-of-this-key-at-all"
 
 
