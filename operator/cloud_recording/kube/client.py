@@ -27,6 +27,7 @@ from cloud_recording.kube.cluster_clock import ClusterClock
 from cloud_recording.kube.errors import Unavailable, error_from
 
 MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 REQUEST_SECONDS: Final = 30.0
 """Longer than the API server's own slow answers; a request that takes longer is given up and tried again."""
 
@@ -116,6 +117,10 @@ class KubeClient:
     async def patch(self, url: str, body: Json) -> Json:
         return await self._request("PATCH", url, body=body, content_type=MERGE_PATCH)
 
+    async def json_patch(self, url: str, operations: list[Json]) -> Json:
+        """Raises Refused where a `test` among the operations fails."""
+        return await self._request("PATCH", url, body=operations, content_type=JSON_PATCH)
+
     async def delete(self, url: str, body: Json) -> Json:
         return await self._request("DELETE", url, body=body)
 
@@ -139,7 +144,7 @@ class KubeClient:
         method: str,
         url: str,
         *,
-        body: Json | None = None,
+        body: Json | list[Json] | None = None,
         content_type: str = "application/json",
     ) -> Json:
         asked_at = time.monotonic()

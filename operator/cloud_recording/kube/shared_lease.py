@@ -2,12 +2,15 @@
 """The same Lease held by several replicas together, each of which has some of the shards.
 
 Its holder is the number of shards, so that neither a replica with another number nor one that wants it for itself acts
-meanwhile; who has which shards is in an annotation. Each writes under the version that it read: two never take the
-same shard. One that does not write for the length of the Lease loses its shards to the others; it has ended by then.
+meanwhile; an annotation of each replica says which it has. Shards change hands under the version that was read: two
+never take the same one. A replica renews its annotation alone, if that is as it left it: many do not get into each
+other's way, and one whose shards went to others finds that out. That happens to one that does not renew for the length
+of the Lease; it has ended by then.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -23,8 +26,11 @@ from cloud_recording.kube.client import Configuration, KubeClient
 from cloud_recording.kube.errors import Conflict, KubeError
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming, logger
 
-REPLICAS_ANNOTATION: Final = f"{GROUP}/replicas"
-"""JSON: by replica, when it wrote last and which shards it has."""
+REPLICA_ANNOTATION: Final = f"replicas.{GROUP}/"
+"""With a hash of the replica's name after it. JSON: the replica, when it wrote last, and which shards it has."""
+
+RENEWALS: Final = 4
+"""How many times in its deadline a replica renews."""
 
 ATTEMPTS: Final = 5
 """How often an attempt starts over at once when another replica wrote in between."""
@@ -34,15 +40,25 @@ ATTEMPTS: Final = 5
 class _Replica:
     """What a replica says of itself."""
 
+    name: str
     renewed: str
     shards: frozenset[int]
 
     @classmethod
-    def of(cls, entry: Json) -> Self:
-        return cls(renewed=str(entry["renewed"]), shards=frozenset(entry["shards"]))
+    def of(cls, text: str) -> Self:
+        entry: Json = json.loads(text)
+        return cls(
+            name=str(entry["replica"]), renewed=str(entry["renewed"]), shards=frozenset(map(int, entry["shards"]))
+        )
 
-    def dumped(self) -> Json:
-        return {"renewed": self.renewed, "shards": sorted(self.shards)}
+    @property
+    def key(self) -> str:
+        """The annotation's: a pod's name may be longer than one can be."""
+        return REPLICA_ANNOTATION + hashlib.sha256(self.name.encode()).hexdigest()[:16]
+
+    @property
+    def text(self) -> str:
+        return json.dumps({"replica": self.name, "renewed": self.renewed, "shards": sorted(self.shards)})
 
 
 class SharedLease(LeaseHolder):
@@ -81,6 +97,7 @@ class SharedLease(LeaseHolder):
         self._giving: frozenset[int] = frozenset()
         self._dropped: frozenset[int] = frozenset()
         self._lock = threading.Lock()
+        self._written_at = 0.0
         self._heard: dict[str, tuple[str, float]] = {}
         """By replica: what it wrote last, and when that was first seen by our own clock."""
 
@@ -119,11 +136,34 @@ class SharedLease(LeaseHolder):
         living = self._living(known)
         claims = {name: replica.shards for name, replica in living.items()} | {self._replica: mine - dropped}
         share = share_of(self._replica, claims, shards=self._shards)
-        claimed = claims[self._replica] | share.take
-        metadata = lease["metadata"] if lease is not None else {}
-        await self._put(api, spec, metadata, living | {self._replica: _Replica(self._now(), claimed)})
-        self._took(claimed, dropped=dropped, give=share.give)
-        return True
+        us = _Replica(name=self._replica, renewed=self._now(), shards=claims[self._replica] | share.take)
+        known_as = {name: replica.shards for name, replica in known.items()}
+        wrote = True
+        if lease is None or us.name not in known or known_as != claims | {us.name: us.shards}:
+            await self._put(api, spec, lease["metadata"] if lease is not None else {}, living | {us.name: us})
+        elif time.monotonic() - self._written_at >= self._timing.renew_deadline_seconds / RENEWALS:
+            await self._renew(api, was=known[us.name], now=us)
+        else:
+            wrote = False
+        self._took(us.shards, dropped=dropped, give=share.give)
+        return wrote
+
+    async def _renew(self, api: KubeClient, *, was: _Replica, now: _Replica) -> None:
+        """Raises Refused where this replica has a part no more, or another one."""
+        place, spec = f"/metadata/annotations/{now.key.replace('/', '~1')}", "/spec"
+        begun = time.monotonic()
+        self._note(
+            await api.json_patch(
+                self._url(),
+                [
+                    {"op": "test", "path": f"{spec}/holderIdentity", "value": self._identity},
+                    {"op": "test", "path": place, "value": was.text},
+                    {"op": "replace", "path": place, "value": now.text},
+                    {"op": "replace", "path": f"{spec}/renewTime", "value": now.renewed},
+                ],
+            )
+        )
+        self._written_at = begun
 
     def _took(self, claimed: frozenset[int], *, dropped: frozenset[int], give: frozenset[int]) -> None:
         """What was written is so; the shards that are to go are still this replica's until they are dropped."""
@@ -172,8 +212,10 @@ class SharedLease(LeaseHolder):
         *,
         holder: str | None = None,
     ) -> None:
-        dumped = json.dumps({name: replica.dumped() for name, replica in sorted(replicas.items())})
-        annotations = {**(metadata.get("annotations") or {}), REPLICAS_ANNOTATION: dumped}
+        others = metadata.get("annotations") or {}
+        annotations = {key: value for key, value in others.items() if not key.startswith(REPLICA_ANNOTATION)}
+        annotations |= {replica.key: replica.text for replica in replicas.values()}
+        begun = time.monotonic()
         body = self._body(spec, metadata={**metadata, "annotations": annotations})
         if holder is not None:
             body["spec"]["holderIdentity"] = holder
@@ -181,15 +223,15 @@ class SharedLease(LeaseHolder):
             self._note(await api.put(self._url(), body))
         else:
             self._note(await api.post(self._collection(), body))
+        self._written_at = begun
 
 
 def _replicas(lease: Json | None) -> dict[str, _Replica]:
     """Who takes part; raises where that cannot be read, as whoever then went on might do what others do."""
     annotations = ((lease or {}).get("metadata") or {}).get("annotations") or {}
     try:
-        listed: dict[str, Json] = json.loads(annotations.get(REPLICAS_ANNOTATION) or "{}")
-        return {name: _Replica.of(entry) for name, entry in listed.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise RuntimeError(
-            f"the Lease's annotation '{REPLICAS_ANNOTATION}' is none of ours: delete the Lease"
-        ) from None
+        found = [_Replica.of(text) for key, text in annotations.items() if key.startswith(REPLICA_ANNOTATION)]
+    except (ValueError, TypeError, KeyError):
+        message = f"an annotation '{REPLICA_ANNOTATION}…' of the Lease is none of ours: delete the Lease"
+        raise RuntimeError(message) from None
+    return {replica.name: replica for replica in found}

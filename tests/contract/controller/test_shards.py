@@ -22,7 +22,7 @@ from tests.contract.controller.tcp_proxy import TCPProxy
 Json = dict[str, Any]
 
 RECORDINGS = 12
-LEASE_SECONDS = 8
+LEASE_SECONDS = 12
 PATIENCE_SECONDS = 90.0
 
 _HELD = re.compile(r"^(\S+) info +shards held shards=\[([\d, ]*)\]$", re.MULTILINE)
