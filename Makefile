@@ -84,9 +84,10 @@ tsan: packages ## the library's life cycle under the thread sanitizer
 
 .PHONY: soak
 SOAK_MINUTES ?= 60
-soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60, and measure the whole (build/soak)
+STORE ?= up
+soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60, and measure the whole; STORE=down: the store is away so long (build/soak)
 	$(MAKE) -C native programs
-	$(PYTHON) -m tests.soak --minutes $(SOAK_MINUTES)
+	$(PYTHON) -m tests.soak --minutes $(SOAK_MINUTES) --store $(STORE)
 
 .PHONY: faults
 SEED ?= 1

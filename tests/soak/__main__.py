@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records people whose clocks drift for as long as asked, and judges the whole: `make soak SOAK_MINUTES=60`.
 
+With `STORE=down` the store is away for that time, in the middle of the recording, which goes on until all is delivered.
 Writes `report.json` and `summary.txt` into build/soak, and ends with 1 where a promise was not kept.
 """
 
@@ -16,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tests.soak.measure import breaks, skews
+from tests.soak.outage import Outage, last_status
 from tests.soak.participants import PEOPLE, present
 from tests.soak.process import Sample, sample
 from tests.support.recorder import REPOSITORY, Recorder, recorder
@@ -29,19 +31,23 @@ SLICES_MEASURED = 24
 MOST_SKEW_MS = 100
 # What the allocator may keep from busy moments; a leak of a kilobyte a second is 3.6 MB in an hour.
 MOST_GROWTH_KB = 4096
+# "Within minutes" of the store's return.
+MOST_DELIVERY_SECONDS = 300
 
 
 def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--store", choices=("up", "down"), default="up", help="down: it is away for those minutes")
+    options = parser.parse_args()
+    outage = Outage() if options.store == "down" else None
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     DIRECTORY.mkdir(parents=True)
     with s3_server(DIRECTORY / "s3") as server:
         bucket = server.bucket("films")
-        samples, lines = _record(bucket, server.endpoint, minutes)
-        report = _report(bucket, samples, lines)
+        samples, lines = _record(bucket, options.minutes * 60, outage)
+        report = _report(bucket, samples, lines, outage)
     (DIRECTORY / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     summary = _summary(report)
     (DIRECTORY / "summary.txt").write_text(summary)
@@ -49,7 +55,7 @@ def main() -> int:
     return 1 if report["broken"] else 0
 
 
-def _record(bucket: Bucket, endpoint: str, minutes: float) -> tuple[list[Sample], list[str]]:
+def _record(bucket: Bucket, seconds: float, outage: Outage | None) -> tuple[list[Sample], list[str]]:
     """Records for so long; returns what the process held from time to time, and what it printed."""
     with contextlib.ExitStack() as stack:
         rtmp = stack.enter_context(rtmp_server(DIRECTORY / "rtmp"))
@@ -58,30 +64,36 @@ def _record(bucket: Bucket, endpoint: str, minutes: float) -> tuple[list[Sample]
         configuration = {
             "workDir": str(DIRECTORY / "work"),
             "sliceSeconds": SLICE_SECONDS,
-            "storage": {"endpoint": endpoint},
+            "storage": {"endpoint": bucket.server.endpoint},
             "channels": [{"streams": [{"uid": p.uid, "url": url} for p, url in zip(PEOPLE, urls, strict=True)]}],
         }
         options = {"--bucket": bucket.name, "--status": str(SAMPLE_SECONDS)}
         options |= {"--width": "320", "--height": "180", "--fps": "30", "--bitrate": "300"}
         running = stack.enter_context(recorder(configuration, directory=DIRECTORY, options=options))
         running.await_line("started")
-        samples = list(_watch(running, minutes * 60))
+        samples = list(_watch(running, bucket, seconds, outage))
         running.stop()
         if running.wait() != 0:
             raise SystemExit(f"the recording failed: {running.lines[-5:]}")
     return samples, running.lines
 
 
-def _watch(running: Recorder, seconds: float) -> Iterator[Sample]:
+def _watch(running: Recorder, bucket: Bucket, seconds: float, outage: Outage | None) -> Iterator[Sample]:
     begun = time.monotonic()
-    while (passed := time.monotonic() - begun) < seconds:
+    is_over = False
+    while not is_over:
         if running.process.poll() is not None:
             raise SystemExit(f"the recorder ended by itself: {running.lines[-5:]}")
+        passed = time.monotonic() - begun
         yield sample(running.process.pid, passed)
-        time.sleep(min(SAMPLE_SECONDS, seconds - passed))
+        if outage is None:
+            is_over = passed >= seconds
+        else:
+            is_over = outage.step(passed, seconds, bucket, last_status(running.lines))
+        time.sleep(SAMPLE_SECONDS if outage is not None else min(SAMPLE_SECONDS, max(0.0, seconds - passed)))
 
 
-def _report(bucket: Bucket, samples: Sequence[Sample], lines: Sequence[str]) -> dict[str, Any]:
+def _report(bucket: Bucket, samples: Sequence[Sample], lines: Sequence[str], outage: Outage | None) -> dict[str, Any]:
     files = {path.name: path for path in bucket.download(DIRECTORY / "bucket")}
     manifest = json.loads(next(path for name, path in files.items() if name.endswith("_manifest.json")).read_text())
     entries = [entry for entry in manifest["files"] if entry["name"].endswith(".ts")]
@@ -115,6 +127,8 @@ def _report(bucket: Bucket, samples: Sequence[Sample], lines: Sequence[str]) -> 
             (samples[-1].cpu_seconds - samples[0].cpu_seconds) * 60 / (samples[-1].seconds - samples[0].seconds), 2
         ),
     }
+    if outage is not None:
+        report["outage"] = outage.report(bucket, manifest, files)
     report["broken"] = [promise for promise, is_kept in _promises() if not is_kept(report)]
     return report
 
@@ -146,6 +160,22 @@ def _promises() -> list[tuple[str, Callable[[dict[str, Any]], bool]]]:
             "threads and descriptors do not grow",
             lambda report: report["growth"]["threads"] <= 0 and report["growth"]["descriptors"] <= 0,
         ),
+        *_promises_of_outage(),
+    ]
+
+
+def _promises_of_outage() -> list[tuple[str, Callable[[dict[str, Any]], bool]]]:
+    def holds(of: Callable[[dict[str, Any]], bool]) -> Callable[[dict[str, Any]], bool]:
+        return lambda report: "outage" not in report or of(report["outage"])
+
+    return [
+        ("every slice is stored as it was recorded", holds(lambda outage: not outage["damaged_or_missing"])),
+        ("what waited was delivered in order", holds(lambda outage: not outage["out_of_order"])),
+        ("the playlist named nothing before it was there", holds(lambda outage: not outage["listed_too_early"])),
+        (
+            f"what waited was delivered within {MOST_DELIVERY_SECONDS} s of the return",
+            holds(lambda outage: outage["delivered_after_s"] <= MOST_DELIVERY_SECONDS),
+        ),
     ]
 
 
@@ -161,6 +191,12 @@ def _summary(report: dict[str, Any]) -> str:
                 f"{person.protocol}, clock {person.drift_ppm:+d} ppm: flash minus beep {own[0]['mean_ms']:+.1f} ms "
                 f"at the beginning, {own[-1]['mean_ms']:+.1f} ms at the end; at most {worst:.1f} ms apart"
             )
+    if (outage := report.get("outage")) is not None:
+        lines.append(
+            f"store away for {outage['minutes']} minutes: {outage['most_pending_slices']} slices "
+            f"({outage['most_pending_ms'] / 60000:.1f} minutes) waited, "
+            f"delivered {outage['delivered_after_s']} s after its return"
+        )
     late, growth, last = report["tick_lateness_ms"], report["growth"], report["process"][-1]
     lines += [
         f"breaks: {len(report['breaks'])}, gaps: {len(report['gaps'])}, participants who left: {len(report['left'])}",
