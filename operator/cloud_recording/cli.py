@@ -39,6 +39,7 @@ SUB_COMMANDS = {
     "run": SubCommand(
         "cloud_recording.runner.local.main", "record URLs or a manifest on this machine, without a cluster"
     ),
+    "rescue": SubCommand("cloud_recording.runner.local.rescue", "upload what a recording left, and record nothing"),
 }
 
 

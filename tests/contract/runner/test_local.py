@@ -358,7 +358,7 @@ async def test_a_damaged_outbox_is_said_to_be_so_and_can_be_done_without(
     stopped = (recording(bucket, rtmp.url("alice"), desiredState="Stopped"), keys())
     async with run(*stopped, resume=killed.recording_id()) as unknowing:
         assert await unknowing.ended() == 2
-    assert "outbox.sqlite3 is gone; without `desiredState: Stopped` it records on" in unknowing.lines[-1]
+    assert "outbox.sqlite3 is gone, which knows what was recorded; `run --resume` records on" in unknowing.lines[-1]
     async with run(*documents, resume=killed.recording_id()) as again:
         await again.until("slices 3/3 uploaded")
         again.process.send_signal(signal.SIGINT)

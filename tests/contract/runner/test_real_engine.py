@@ -498,7 +498,7 @@ async def test_what_is_copied_out_of_a_pod_is_delivered_from_elsewhere(
     waiting = {path.name for path in (rescued / RECORDING_ID).glob("*.ts")}
     await asyncio.to_thread(bucket.server.start)
 
-    spec = {**told["spec"], "desiredState": "Stopped"}
+    spec = {**told["spec"]}
     spec["channel"] = {**spec["channel"], "streams": [{"uid": 11, "url": rtmp.url("alice")}]}
     metadata = {"name": "talk"}
     manifest = {
@@ -511,8 +511,8 @@ async def test_what_is_copied_out_of_a_pod_is_delivered_from_elsewhere(
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket"}, "stringData": keys}
     (tmp_path / "recording.yaml").write_text(yaml.safe_dump_all([manifest, secret]))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cloud_recording", "run", "-f", str(tmp_path / "recording.yaml")),
-        *("--engine", str(ENGINE), "--resume", RECORDING_ID, "--work-directory", str(tmp_path / "rescued")),
+        *(sys.executable, "-m", "cloud_recording", "rescue", RECORDING_ID, "-f", str(tmp_path / "recording.yaml")),
+        *("--engine", str(ENGINE), "--work-directory", str(tmp_path / "rescued")),
         env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

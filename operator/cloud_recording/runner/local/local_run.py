@@ -46,7 +46,7 @@ _EDITED_IN_PART: Final = (
 
 
 class ResumeError(Exception):
-    """What `--resume` names cannot be gone on with; the text says why, and the way out."""
+    """The recording cannot be gone on with; the text says why, and the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +67,14 @@ class LocalRun:
         *,
         mounted: Path,
         resumed: uuid.UUID | None = None,
+        rescues: bool = False,
         reread: Callable[[], Manifest] | None = None,
     ) -> None:
-        """`reread` reads the manifest again, which may have been edited."""
+        """`rescues`: nothing more is recorded. `reread` reads the manifest again, which may have been edited."""
         self._manifest = manifest
         self._reread = reread
         self._resumes = resumed is not None
+        self._rescues = rescues
         self._uid = resumed or uuid.uuid4()
         self._work = host.work / self._uid.hex
         self._host = host
@@ -100,10 +102,12 @@ class LocalRun:
 
     def _check_resumable(self) -> None:
         if not self._work.is_dir():
-            raise ResumeError(f"--resume: there is no recording {self._uid.hex} in {self._host.work}")
+            raise ResumeError(f"there is no recording {self._uid.hex} in {self._host.work}")
         if self._files.desired.state is DesiredRecordingState.STOPPED and not (self._work / OUTBOX).exists():
             # Nobody would know that there is something to upload.
-            raise ResumeError(f"--resume: {self._work}/{OUTBOX} is gone; without `desiredState: Stopped` it records on")
+            raise ResumeError(
+                f"{self._work}/{OUTBOX} is gone, which knows what was recorded; `run --resume` records on"
+            )
 
     def _supervisor_of(self, redactor: Redactor) -> Supervisor:
         pod = PodContext(mounts=self._files.mounts, work=self._work, termination_message=None, pod_uid=str(self._uid))
@@ -124,7 +128,7 @@ class LocalRun:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ResumeError(f"--resume: {self._uid.hex} is being recorded by another process") from None
+                raise ResumeError(f"{self._uid.hex} is being recorded by another process") from None
             yield
 
     async def _supervise(self, supervisor: Supervisor) -> Summary:
@@ -132,7 +136,7 @@ class LocalRun:
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, supervisor.terminate)
         loop.add_signal_handler(signal.SIGUSR1, self._edit)
-        does = "going on with" if self._resumes else "recording"
+        does = "rescuing" if self._rescues else "going on with" if self._resumes else "recording"
         self._terminal.say(f"{does} {self._manifest.name} as {self._uid.hex}; files and log: {self._work}")
         shown = asyncio.create_task(self._show(supervisor))
         try:
@@ -178,7 +182,10 @@ class LocalRun:
     def _interrupt(self) -> None:
         self._interrupted += 1
         if self._interrupted == 1:
-            self._stop("stopping; what is left is uploaded (Ctrl-C again gives that up)")
+            is_stopped = self._files.desired.state is DesiredRecordingState.STOPPED
+            does = "" if is_stopped else "stopping; "
+            self._terminal.say(f"{does}what is left is uploaded (Ctrl-C again gives that up)")
+            self._files.change_desired(state=DesiredRecordingState.STOPPED)
         elif self._supervisor is not None:
             self._terminal.say("giving up the upload")
             self._files.change_desired(upload_grace_seconds=0)
@@ -191,7 +198,8 @@ class LocalRun:
 
     def _conclude(self, summary: Summary) -> int:
         code, words = exit_status_of(summary)
-        kept = f"; it is kept in {self._work}, and --resume {self._uid.hex} tries again"
+        again = "the same command" if self._rescues else f"--resume {self._uid.hex}"
+        kept = f"; it is kept in {self._work}, and {again} tries again"
         self._terminal.say(words if code != EXIT_INCOMPLETE else words + kept)
         directory = self._manifest.directory
         if directory is not None and code == EXIT_RECORDED and self._playlist is not None:

@@ -5,40 +5,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from cloud_recording.common.exit_status import EXIT_INVALID
 from cloud_recording.runner.local.exit_statuses import EXIT_NOTHING, EXIT_STATUSES
-from cloud_recording.runner.local.local_run import LocalHost, LocalRun, ResumeError
+from cloud_recording.runner.local.local_run import LocalRun, ResumeError
 from cloud_recording.runner.local.manifest import ManifestError, load
+from cloud_recording.runner.local.options import add_manifest_options, host_of, made
 from cloud_recording.runner.local.urls import of_urls
-
-_LIBRARY: Final = "libagora-cloud-recording-client.so"
-
-
-def _engine() -> str:
-    """The engine of the source tree that this runs from, else the installed one."""
-    built = Path(__file__).resolve().parents[4] / "build" / "lib" / _LIBRARY
-    return str(built) if built.exists() else _LIBRARY
-
-
-def _work_directory() -> Path:
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "cloud-recording"
-
-
-def _made(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ManifestError(f"-o {directory}: {error.strerror}") from error
-    return directory.resolve()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,22 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="where the files go, made if need be; with a manifest in place of its `spec.storage`",
     )
-    parser.add_argument(
-        *("-f", "--filename"),
-        dest="files",
-        type=Path,
-        action="append",
-        default=[],
-        help="YAML with the CloudRecording and its Secrets; may be given several times",
-    )
-    parser.add_argument("--name", help="which recording, where the files hold several")
-    parser.add_argument("--engine", default=_engine(), help="path of the engine's library (default: %(default)s)")
-    parser.add_argument(
-        "--work-directory",
-        type=Path,
-        default=_work_directory(),
-        help="where files wait for their upload (default: %(default)s)",
-    )
+    add_manifest_options(parser)
     parser.add_argument(
         "--resume",
         type=uuid.UUID,
@@ -91,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give either URLs and -o DIRECTORY, or -f MANIFEST")
     if options.urls and options.output is None:
         parser.error("-o: is required beside URLs: it says where the recording goes")
-    host = LocalHost(engine=options.engine, work=options.work_directory.resolve())
+    host = host_of(options)
     try:
-        directory = _made(options.output) if options.output is not None else None
+        directory = made(options.output) if options.output is not None else None
         if directory is not None and options.urls:
             manifest = of_urls(options.urls, directory=directory)
         else:
@@ -110,8 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 else None,
             )
             return asyncio.run(run.run())
-    except (ManifestError, ResumeError) as error:
+    except ManifestError as error:
         print(error, file=sys.stderr)
+        return EXIT_INVALID
+    except ResumeError as error:
+        print(f"--resume: {error}", file=sys.stderr)
         return EXIT_INVALID
     except KeyboardInterrupt:
         # Before anything began: later it is a wish to stop.
