@@ -41,6 +41,11 @@ _OPENED: Final = "must have exactly one of `credentials`, `serviceAccountName` a
 _BY_ACCOUNT: Final = {"storage.credentials": REMOVED, "storage.serviceAccountName": "recorder"}
 _CLAIM: Final = {"claimName": "films"}
 _REF: Final = {"name": "films"}
+_GOOGLE: Final = {
+    "vendor": "GoogleCloudStorage",
+    "bucket": "google_recordings",
+    "credentials": {"serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
+}
 _ONE_STORE: Final = "must have exactly one of `bucket`, `directory` and `ref`"
 _BACKUP: Final = {**_PLACE, "bucket": "spare"}
 
@@ -489,7 +494,7 @@ CREATION_MISTAKES: Final = (
         "AWS without a region",
         {"storage.vendor": "AWS", "storage.endpoint": REMOVED},
         "spec.storage",
-        "`region` or `endpoint` for any other vendor",
+        "`region` or `endpoint` for AWS, Aliyun and Qiniu",
     ),
     Mistake(
         "an endpoint without a scheme",
@@ -521,6 +526,39 @@ CREATION_MISTAKES: Final = (
         {"storage.vendor": "Qiniu", "storage.region": 4},
         "spec.storage.region",
         "must be from 0 to 3 when `vendor` is 'Qiniu'",
+    ),
+    Mistake(
+        "Google without its key",
+        {"storage.vendor": "GoogleCloudStorage"},
+        "spec.storage",
+        "must have `credentials.serviceAccountKeySecretRef` when `vendor` is 'GoogleCloudStorage'",
+    ),
+    Mistake(
+        "S3 with Google's key",
+        {"storage.credentials": _GOOGLE["credentials"]},
+        "spec.storage",
+        "`credentials.secretRef`",
+    ),
+    Mistake(
+        "two kinds of keys",
+        {"storage.credentials.serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
+        "spec.storage.credentials",
+        "must have exactly one of `secretRef` and `serviceAccountKeySecretRef`",
+    ),
+    Mistake(
+        "no kind of keys",
+        {"storage.credentials": {}},
+        "spec.storage.credentials",
+        "must have exactly one of `secretRef`",
+    ),
+    *(
+        Mistake(
+            f"Google's {field}",
+            {"storage": {**_GOOGLE, field: value}},
+            f"spec.storage.{field}",
+            "must be left out when `vendor` is 'GoogleCloudStorage'",
+        )
+        for field, value in (("region", "europe-west1"), ("addressing", "VirtualHosted"))
     ),
     Mistake("an unknown vendor", {"storage.vendor": "aws"}, "spec.storage.vendor", '"Aliyun"'),
     Mistake(
@@ -722,6 +760,9 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "an identity for the backup": {
         "backup": {"endpoint": _PLACE["endpoint"], "bucket": "spare", "serviceAccountName": "recorder"}
     },
+    "a bucket of Google's": {"storage": {**_GOOGLE, "prefix": "a/b"}},
+    "a bucket of Google's at an endpoint": {"storage": {**_GOOGLE, "endpoint": "https://gcs.example.com"}},
+    "a backup of Google's": {"backup": {**_GOOGLE, "bucket": "spare"}},
     "a directory": {"storage": {"directory": _CLAIM, "prefix": "a/b"}},
     "a backup in another directory of the claim": {
         "storage": {"directory": _CLAIM},

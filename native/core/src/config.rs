@@ -19,7 +19,7 @@ use crate::error::{Code, Error};
 use crate::names;
 pub use access::Header;
 pub use room::LiveKit;
-pub use storage::{check_name, BackupSettings, BucketLocation, CredentialFiles, Encryption, Storage};
+pub use storage::{check_name, AccessKeyFiles, BackupSettings, BucketLocation, CredentialFiles, Encryption, Storage};
 
 /// As many as the layouts have regions for.
 pub const MOST_STREAMS: usize = 17;

@@ -32,7 +32,7 @@ fn a_full_document_is_taken() {
     assert_eq!(document.channel("room").unwrap().0, 0);
     assert_eq!(document.channel("other").unwrap().0, 1);
     let backup = document.backup.unwrap();
-    assert_eq!((backup.vendor, backup.after()), (Some(Vendor::Aliyun), Duration::ZERO));
+    assert_eq!((backup.vendor.vendor, backup.after()), (Some(Vendor::Aliyun), Duration::ZERO));
 }
 
 fn each_is_wrong(table: impl IntoIterator<Item = (String, &'static str)>) {
@@ -103,6 +103,7 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
         let bucket = if fields.is_empty() { r#""bucket": "", "endpoint": "http://h""# } else { fields };
         format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {bucket}}}}}"#)
     };
+    let google = |field: &str| format!(r#"{{"storage": {{"vendor": "GoogleCloudStorage", {field}}}}}"#);
     each_is_wrong([
         (r#"{"storage": {"bukkit": "b"}}"#.into(), "storage.bukkit: unknown field `bukkit`"),
         (r#"{"storage": {"bucket": "b"}}"#.into(), "storage.bucket: is a field of backup alone"),
@@ -167,6 +168,30 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
         (
             r#"{"backup": {"bucket": "b", "vendor": "Aliyun", "region": "beijing", "identity": "Environment"}}"#.into(),
             "backup.identity: Alibaba OSS has none; name credentialFiles",
+        ),
+        (google(r#""tags": {"a": "b"}"#), "storage.tags: vendor GoogleCloudStorage has none; leave it out"),
+        (google(r#""encryption": {"mode": "SSE-S3"}"#), "storage.encryption: vendor GoogleCloudStorage has none"),
+        (google(r#""identity": "Environment""#), "storage.identity: vendor GoogleCloudStorage has none"),
+        (google(r#""region": "x""#), "storage.region: vendor GoogleCloudStorage has none"),
+        (google(r#""pathStyle": true"#), "storage.pathStyle: vendor GoogleCloudStorage has none"),
+        (google(r#""directory": "/d""#), "storage.vendor: a directory has none"),
+        (
+            r#"{"storage": {"vendor": "GoogleCloudStorage", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}}}"#
+                .into(),
+            "storage.credentialFiles: must have serviceAccountKey of vendor GoogleCloudStorage",
+        ),
+        (
+            r#"{"storage": {"credentialFiles": {"serviceAccountKey": "/k"}}}"#.into(),
+            "storage.credentialFiles: must have accessKey and secretKey of vendor S3",
+        ),
+        (
+            r#"{"storage": {"credentialFiles": {"accessKey": "/a", "serviceAccountKey": "/k"}}}"#.into(),
+            "storage.credentialFiles: serviceAccountKey must be alone",
+        ),
+        (backup(r#""bucket": "b", "vendor": "GoogleCloudStorage""#), "backup.credentialFiles: must have serviceAccount"),
+        (
+            r#"{"place": {"vendor": "GoogleCloudStorage", "bucket": "b", "region": "x"}}"#.into(),
+            "place.region: vendor GoogleCloudStorage has none",
         ),
     ]);
 }

@@ -295,8 +295,8 @@ def _wrong_place(meaning: str, mend: str, *fields: str) -> ReasonFacts:
 
 
 def _wrong_key(meaning: str, mend: str) -> ReasonFacts:
-    where = "in the Secret that `spec.storage.credentials.secretRef` names"
-    of_storage = _of_storage(f"{mend} in the Secret that `spec.credentials.secretRef` names")
+    where = "in the Secret that `spec.storage.credentials` names"
+    of_storage = _of_storage(f"{mend} in the Secret that `spec.credentials` names")
     return ReasonFacts(meaning, Remedy(f"{mend} {where}; the next attempt uses it."), remedy_of_storage=of_storage)
 
 
@@ -322,6 +322,7 @@ _REGION: Final = "spec.storage.region"
 
 _BIND: Final = "Bind the ServiceAccount"
 _WITHOUT_KEYS: Final = "'Without keys' in the operations guide"
+_RIGHT_TO_PUT: Final = "`s3:PutObject`; of Google Cloud Storage the role Storage Object User"
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
 )
@@ -336,14 +337,14 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.ACCESS_DENIED: ReasonFacts(
         "The access key or role, or the recorder's user in a directory, may not put files there.",
         Remedy(
-            "Let the key, or the identity's role, put objects (`s3:PutObject`) under `spec.storage.prefix`, or put "
-            "another key into the Secret that `spec.storage.credentials.secretRef` names."
+            f"Let the key, or the identity's role, put objects ({_RIGHT_TO_PUT}) under `spec.storage.prefix`, or put "
+            "another key into the Secret that `spec.storage.credentials` names."
         ),
         remedy_of_directory=_until(_LET_WRITE),
         remedy_of_storage=_of_storage(
             _either(
-                "Let the key, or the identity's role, put objects (`s3:PutObject`) under `spec.prefix`, or put another "
-                "key into the Secret that `spec.credentials.secretRef` names",
+                f"Let the key, or the identity's role, put objects ({_RIGHT_TO_PUT}) under `spec.prefix`, or put "
+                "another key into the Secret that `spec.credentials` names",
                 _LET_WRITE,
             )
         ),
@@ -419,7 +420,8 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         ),
     ),
     Reason.CREDENTIALS_UNREADABLE: _wrong_key(
-        "The bucket's keys cannot be read in the pod.", "Have both keys, not empty and of printable ASCII characters,"
+        "The bucket's keys cannot be read in the pod.",
+        "Have the keys that are named, whole and as the store hands them out,",
     ),
     Reason.IDENTITY_MISSING: ReasonFacts(
         "Nothing gives the pod an identity that opens the bucket: when it began its ServiceAccount was bound to no "

@@ -114,5 +114,5 @@ class StorageProbe(RecordModel):
 def as_inline(reference: AnyStorage, spec: RecordingStorageSpec) -> AnyStorage:
     """The storage that names a RecordingStorage, with what that has beside the name."""
     fields = {name: getattr(spec, name) for name in Store.model_fields}
-    credentials = spec.credentials and StorageCredentials(secret_ref=spec.credentials.secret_ref)
+    credentials = spec.credentials and StorageCredentials.model_validate(dict(spec.credentials))
     return reference.model_copy(update={**fields, "credentials": credentials})

@@ -16,12 +16,21 @@ from cloud_recording.api.url_rules import NO_LINK_LOCAL, is_http_url, of_field
 
 
 class StorageVendor(StrEnum):
-    """The vendors of the interface by name, and any other server that speaks S3."""
+    """The vendors of the interface by name, any other server that speaks S3, and stores that do not."""
 
     QINIU = "Qiniu"
     AWS = "AWS"
     ALIYUN = "Aliyun"
     S3 = "S3"
+    GOOGLE_CLOUD_STORAGE = "GoogleCloudStorage"
+
+    @property
+    def speaks_s3(self) -> bool:
+        """Whether its buckets take requests as S3 has them."""
+        return self is not StorageVendor.GOOGLE_CLOUD_STORAGE
+
+
+GOOGLE_ENDPOINT: Final = "https://storage.googleapis.com"
 
 
 class Addressing(StrEnum):
@@ -50,20 +59,47 @@ class BucketSecretRef(SpecModel):
         return tuple(SecretKeyRef(name=self.name, key=key) for key in named if key is not None)
 
 
+_ANY_TIME: Final = "Its content may change at any time: the next upload uses it"
+_UNDER_WAY: Final = (
+    f"{_ANY_TIME}, of recordings under way too. Another Secret is used by pods that begin after the next successful "
+    "probe."
+)
+_SERVICE_ACCOUNT_KEY: Final = (
+    "With `vendor` GoogleCloudStorage: Secret key that holds a service account's key, the JSON document that Google "
+    "hands out."
+)
+_ONE_KIND_OF_KEYS: Final = Rule(
+    "has(self.secretRef) != has(self.serviceAccountKeySecretRef)",
+    "must have exactly one of `secretRef` and `serviceAccountKeySecretRef`",
+    lambda credentials: (credentials.secret_ref is None) != (credentials.service_account_key_secret_ref is None),
+)
+
+
 class BucketCredentials(SpecModel):
     """Who writes to the bucket."""
 
-    secret_ref: BucketSecretRef = Field(
-        description="Secret that holds the bucket's keys. Its content may change at any time: the next upload uses it, "
-        "of recordings under way too. Another Secret is used by pods that begin after the next successful probe.",
+    model_config = ConfigDict(json_schema_extra=kubernetes(_ONE_KIND_OF_KEYS))
+
+    secret_ref: BucketSecretRef | None = Field(
+        default=None, description=f"Secret that holds the access key and the secret key. {_UNDER_WAY}"
+    )
+    service_account_key_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description=f"{_SERVICE_ACCOUNT_KEY} {_UNDER_WAY}",
     )
 
 
 class StorageCredentials(BucketCredentials):
     """Who writes to the bucket."""
 
-    secret_ref: BucketSecretRef = Field(
-        description="Secret that holds the bucket's keys. Its content may change at any time: the next upload uses it.",
+    secret_ref: BucketSecretRef | None = Field(
+        default=None,
+        description=f"Secret that holds the access key and the secret key. {_ANY_TIME}.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    service_account_key_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description=f"{_SERVICE_ACCOUNT_KEY} {_ANY_TIME}.",
         json_schema_extra=kubernetes(fixed=True),
     )
 
@@ -101,8 +137,9 @@ Bucket = Annotated[
         max_length=63,
         json_schema_extra=kubernetes(
             matches(
-                "^[a-z0-9][a-z0-9.-]*[a-z0-9]$",
-                "must be a bucket's name: lower-case letters, digits, '-' and '.', a letter or digit first and last",
+                "^[a-z0-9][a-z0-9._-]*[a-z0-9]$",
+                "must be a bucket's name: lower-case letters, digits, '-', '_' and '.', a letter or digit first and "
+                "last",
             )
         ),
     ),
@@ -187,6 +224,7 @@ _REF_ALONE: Final = Rule(
     "must have nothing of a store beside `ref`: the RecordingStorage has it all",
     lambda storage: storage.ref is None or all(getattr(storage, name) is None for name in (*_OF_BUCKETS, "prefix")),
 )
+_OF_GOOGLE: Final = "has(self.vendor) && self.vendor == 'GoogleCloudStorage'"
 STORE_RULES: Final = (
     Rule(
         f"!has(self.bucket) || [{', '.join(f'has(self.{camel_case(name)})' for name in _OPENED_BY)}]"
@@ -206,13 +244,37 @@ STORE_RULES: Final = (
         lambda storage: storage.directory is None or all(getattr(storage, name) is None for name in _OF_BUCKETS),
     ),
     Rule(
-        "!has(self.bucket) || has(self.endpoint) || (has(self.vendor) && self.vendor != 'S3' && has(self.region))",
-        "must have `endpoint` when `vendor` is 'S3' or left out, and `region` or `endpoint` for any other vendor",
+        "!has(self.bucket) || has(self.endpoint) || (has(self.vendor) && (self.vendor == 'GoogleCloudStorage' || "
+        "(self.vendor != 'S3' && has(self.region))))",
+        "must have `endpoint` when `vendor` is 'S3' or left out, and `region` or `endpoint` for AWS, Aliyun and Qiniu",
         lambda storage: (
             storage.bucket is None
             or storage.endpoint is not None
+            or not storage.effective_vendor.speaks_s3
             or (storage.effective_vendor is not StorageVendor.S3 and storage.region is not None)
         ),
+    ),
+    Rule(
+        f"!has(self.credentials) || has(self.credentials.serviceAccountKeySecretRef) == ({_OF_GOOGLE})",
+        "must have `credentials.serviceAccountKeySecretRef` when `vendor` is 'GoogleCloudStorage', and "
+        "`credentials.secretRef` for any other vendor",
+        lambda storage: (
+            storage.credentials is None
+            or (storage.credentials.service_account_key_secret_ref is not None)
+            == (storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE)
+        ),
+    ),
+    Rule(
+        f"!has(self.region) || !({_OF_GOOGLE})",
+        "must be left out when `vendor` is 'GoogleCloudStorage': its buckets are found by their names",
+        lambda storage: storage.region is None or storage.vendor is not StorageVendor.GOOGLE_CLOUD_STORAGE,
+        field=".region",
+    ),
+    Rule(
+        f"!has(self.addressing) || !({_OF_GOOGLE})",
+        "must be left out when `vendor` is 'GoogleCloudStorage': its buckets are named in the URL's path",
+        lambda storage: storage.addressing is None or storage.vendor is not StorageVendor.GOOGLE_CLOUD_STORAGE,
+        field=".addressing",
     ),
     Rule(
         "!has(self.region) || type(self.region) != int || (has(self.vendor) && self.vendor != 'S3')",
@@ -250,7 +312,8 @@ class Store(SpecModel):
     vendor: StorageVendor | None = Field(
         default=None,
         description="Who runs the bucket. S3, if left out: any server that speaks the S3 protocol; it needs "
-        "`endpoint`.",
+        "`endpoint`. GoogleCloudStorage is opened by a service account's key, and has neither `region` nor "
+        "`addressing`.",
         json_schema_extra=kubernetes(fixed=True),
     )
     region: Region | None = Field(
@@ -270,7 +333,7 @@ class Store(SpecModel):
     endpoint: Endpoint | None = Field(
         default=None,
         description="URL of the storage server, such as 'https://s3.example.com'. Needed with `vendor` S3; for the "
-        "others it follows from `region`.",
+        "others it follows from `region`, and of Google Cloud Storage it is 'https://storage.googleapis.com'.",
     )
     prefix: Prefix | None = Field(
         default=None,
@@ -281,7 +344,7 @@ class Store(SpecModel):
     addressing: Addressing | None = Field(
         default=None,
         description="Whether the bucket is named in the URL's path or in its host. If left out: Path with `vendor` S3, "
-        "VirtualHosted for the others.",
+        "VirtualHosted for AWS, Aliyun and Qiniu.",
     )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None,
@@ -320,7 +383,8 @@ class Store(SpecModel):
         """The addressing that holds when the spec leaves it to the vendor."""
         if self.addressing is not None:
             return self.addressing
-        return Addressing.PATH if self.effective_vendor is StorageVendor.S3 else Addressing.VIRTUAL_HOSTED
+        in_path = (StorageVendor.S3, StorageVendor.GOOGLE_CLOUD_STORAGE)
+        return Addressing.PATH if self.effective_vendor in in_path else Addressing.VIRTUAL_HOSTED
 
 
 class StorageRef(SpecModel):
@@ -345,7 +409,7 @@ class Storage(Store):
     addressing: Addressing | None = Field(
         default=None,
         description="Whether the bucket is named in the URL's path or in its host. If left out: Path with `vendor` S3, "
-        "VirtualHosted for the others.",
+        "VirtualHosted for AWS, Aliyun and Qiniu.",
         json_schema_extra=kubernetes(fixed=True),
     )
     ca_secret_ref: SecretKeyRef | None = Field(
@@ -405,8 +469,8 @@ class BackupStorage(Storage):
     credentials: StorageCredentials | None = Field(
         default=None,
         description="Keys that open the backup's bucket: they put objects and get them (`s3:PutObject`, "
-        "`s3:GetObject`). Beside `bucket` there is exactly one of `credentials`, `serviceAccountName` and "
-        "`instanceIdentity`.",
+        "`s3:GetObject`; of Google Cloud Storage the role Storage Object User). Beside `bucket` there is exactly one "
+        "of `credentials`, `serviceAccountName` and `instanceIdentity`.",
     )
     after_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=60,

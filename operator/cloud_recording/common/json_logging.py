@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -107,10 +107,25 @@ class Redactor:
             except OSError:
                 continue
             self._files[file] = version
-            found.update(part for part in (content, *content.splitlines()) if len(part) >= _SHORTEST)
+            found.update(part for part in _parts(content) if len(part) >= _SHORTEST)
         if len(found) != len(self._secrets):
             # The longest first: a secret that contains another must go as a whole.
             self._secrets = tuple(sorted(found, key=len, reverse=True))
+
+
+def _parts(content: str) -> Iterator[str]:
+    """What of a secret may stand in a text: all of it, its lines, and the private key that it wraps in JSON."""
+    yield content
+    yield from content.splitlines()
+    if not content.startswith("{"):
+        return
+    try:
+        fields = json.loads(content)
+    except ValueError:
+        return
+    for key in fields.values():
+        if isinstance(key, str) and "PRIVATE KEY" in key:
+            yield from (key, json.dumps(key), *key.splitlines())
 
 
 def _version(file: Path) -> tuple[int, ...]:

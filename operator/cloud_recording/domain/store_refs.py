@@ -119,5 +119,6 @@ def _unfit(field: str, storage: RecordingStorage, condition: Condition) -> str |
     if field != "spec.backup.ref" or rights is None or rights.get is not Right.REFUSED:
         return None
     if storage.spec.directory is None:
-        return "has a key that may not get objects, which a backup's must: let it (`s3:GetObject`)"
+        right = "s3:GetObject" if storage.spec.effective_vendor.speaks_s3 else "storage.objects.get"
+        return f"has a key that may not get objects, which a backup's must: let it (`{right}`)"
     return "has files that the recorder's user may not read, as it must a backup's: let it"

@@ -17,6 +17,7 @@ from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.domain.names import STORAGE_PATH
 from cloud_recording.domain.probe_pod import build_probe_pod, probe_object
 from tests.cluster.layout import REPOSITORY
+from tests.support.google import DELETE, PUT, google_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 
 Json = dict[str, Any]
@@ -174,6 +175,35 @@ def test_a_store_behind_an_authority_of_its_own_is_ready_with_that_alone(tmp_pat
             answer = pod.run()
             assert (answer.ready, answer.cause) == (not cause, cause), answer
         assert rights(answer) == ("Allowed", "Allowed", "Allowed")
+
+
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [
+        ((), ("Allowed", "Allowed", "Allowed")),
+        ((PUT, DELETE), ("Allowed", "Refused", "Allowed")),
+        ((PUT,), ("Allowed", "Refused", "Refused")),
+    ],
+    ids=["all", "no reading", "putting alone"],
+)
+def test_what_a_service_account_may_do_is_found_out(
+    held: tuple[str, ...], found: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Promise: a bucket of Google's is tried as any is, by a key that no log and no message has."""
+    google = {
+        "vendor": "GoogleCloudStorage",
+        "credentials": {"serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
+    }
+    with google_server(tmp_path / "google") as server:
+        films = server.bucket("films")
+        storage = a_storage(endpoint=server.endpoint, bucket=films.name, **google)
+        pod = Pod(storage=storage, directory=tmp_path / "probe")
+        pod.lay_out()
+        (pod.directory / "secrets" / "account").mkdir()
+        (pod.directory / "secrets" / "account" / "key.json").write_text(server.account(*held).document())
+        answer = pod.run()
+        assert (answer.ready, *rights(answer)) == (True, *found), answer
+        assert films.objects() == ([] if found[2] == "Allowed" else [f"2026/{probe_object(storage)}"])
 
 
 def self_signed(directory: Path) -> tuple[Path, Path]:

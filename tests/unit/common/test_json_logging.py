@@ -64,6 +64,19 @@ def test_a_secret_is_hidden_in_message_fields_and_traceback(log: Log) -> None:
     assert "s3cr3t-key" not in json.dumps(told)
 
 
+def test_a_private_key_within_json_is_hidden_however_it_is_quoted(tmp_path: Path) -> None:
+    """Promise: a service account's key is hidden as a whole, line by line, and as JSON writes it; its e-mail is not."""
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\nAgEAAoIBAQC7\n-----END PRIVATE KEY-----\n"
+    document = json.dumps({"type": "service_account", "client_email": "r@p.iam", "private_key": key})
+    (tmp_path / "key.json").write_text(document)
+    log = Log(tmp_path / "key.json")
+    for text in (document, key, "MIIEvQIBADANBgkqhkiG", f"line AgEAAoIBAQC7 of {json.dumps(key)}"):
+        told = str(log.told(text)["message"])
+        assert "MIIE" not in told
+        assert "AgEA" not in told
+    assert log.told("r@p.iam, a service_account")["message"] == "r@p.iam, a service_account"
+
+
 def test_credentials_in_urls_are_hidden_by_their_form() -> None:
     told = Log().told("cannot reach %s", "rtmp://user:pass@host/live?token=abc")
     assert told["message"] == "cannot reach rtmp://[redacted]@host/live?[redacted]"

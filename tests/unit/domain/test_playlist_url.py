@@ -11,6 +11,9 @@ from cloud_recording.api.storage import Storage, StorageVendor
 from cloud_recording.domain import playlist_url
 
 CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
+KEYS = {
+    "GoogleCloudStorage": {"credentials": {"serviceAccountKeySecretRef": {"name": "bucket", "key": "key.json"}}},
+}
 
 
 @pytest.mark.parametrize(
@@ -37,15 +40,30 @@ CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
             id="the-sdks-number-of-a-region",
         ),
         pytest.param({"vendor": "Qiniu", "region": 0, "bucket": "films"}, None, id="a-host-only-the-engine-knows"),
+        pytest.param(
+            {"vendor": "GoogleCloudStorage", "bucket": "films", "prefix": "a/b"},
+            "https://storage.googleapis.com/films/a/b/sid_room%3D201.m3u8",
+            id="google",
+        ),
+        pytest.param(
+            {"vendor": "GoogleCloudStorage", "bucket": "films", "endpoint": "https://gcs.example.com"},
+            "https://gcs.example.com/films/sid_room%3D201.m3u8",
+            id="google-at-an-endpoint",
+        ),
         pytest.param({"directory": {"claimName": "films"}, "prefix": "a/b"}, None, id="a-directory-has-none"),
     ],
 )
 def test_url(storage: dict[str, Any], expected: str | None) -> None:
-    keys = {} if "directory" in storage else CREDENTIALS
+    keys = {} if "directory" in storage else KEYS.get(storage.get("vendor", ""), CREDENTIALS)
     assert playlist_url.url(Storage.model_validate({**storage, **keys}), "sid_room=201.m3u8") == expected
 
 
 @pytest.mark.parametrize("vendor", StorageVendor)
 def test_every_vendor_has_a_host_that_administrators_can_allow(vendor: StorageVendor) -> None:
-    where = {"endpoint": "https://s3.example.com"} if vendor is StorageVendor.S3 else {"vendor": vendor, "region": 0}
-    assert "." in playlist_url.host(Storage.model_validate({**where, "bucket": "films", **CREDENTIALS}))
+    where: dict[str, Any] = {"vendor": vendor}
+    if vendor is StorageVendor.S3:
+        where["endpoint"] = "https://s3.example.com"
+    elif vendor.speaks_s3:
+        where["region"] = 0
+    storage = {**where, "bucket": "films", **KEYS.get(vendor, CREDENTIALS)}
+    assert "." in playlist_url.host(Storage.model_validate(storage))

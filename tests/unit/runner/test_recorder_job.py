@@ -374,6 +374,24 @@ def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> No
     assert builder(document(), tmp_path).storage_change(place) == engines
 
 
+def test_a_bucket_of_googles_is_told_by_its_vendor_and_key_and_no_number_says_it(tmp_path: Path) -> None:
+    """Promise: what is not S3's reaches the engine whole, for the bucket, the backup, and another place."""
+    google = {
+        "vendor": "GoogleCloudStorage",
+        "bucket": "films",
+        "credentials": {"serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
+    }
+    jobs = builder(document(bucket=google, backup={**google, "bucket": "spare", "prefix": "a"}), tmp_path)
+    job = jobs.job(Mode.RECORD, DESIRED)
+    key = {"serviceAccountKey": str(tmp_path / "account" / "key.json")}
+    assert job.configuration["storage"] == {"vendor": "GoogleCloudStorage", "credentialFiles": key}
+    backup = {"vendor": "GoogleCloudStorage", "bucket": "spare", "prefix": "a", "afterSeconds": 60}
+    assert job.configuration["backup"] == {**backup, "credentialFiles": key}
+    assert (job.bucket, job.access_key, job.secret_key) == ("films", SecretText(value=""), SecretText(value=""))
+    moved = jobs.storage_change(StoragePlace(bucket="reels", endpoint="https://gcs.example.com"))
+    assert moved == {"bucket": "reels", "vendor": "GoogleCloudStorage", "endpoint": "https://gcs.example.com"}
+
+
 @pytest.mark.parametrize("mode", Mode)
 def test_directories_are_where_they_are_mounted_and_nothing_of_buckets_is_beside_them(
     tmp_path: Path, mode: Mode

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{explain, invalid};
 use crate::error::Error;
 use crate::storage::identity::Identity;
 use crate::storage::request_text::{is_header_value, is_name};
-use crate::storage::vendor::Vendor;
+use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
 
 const AFTER_SECONDS: u32 = 60;
 const MOST_AFTER_SECONDS: u32 = 24 * 3600;
@@ -36,15 +35,12 @@ pub struct Storage {
     pub identity: Option<Identity>,
     /// A directory that is the store, instead of a bucket.
     pub directory: Option<PathBuf>,
-    /// Of the backup store alone, as are the next two: the interface's call names the bucket.
-    pub bucket: Option<String>,
+    /// Who runs the bucket; one that the interface has a number for is named in its call, and here of the backup store.
     pub vendor: Option<NamedVendor>,
+    /// Of the backup store alone, as is the next one: the interface's call names the bucket.
+    pub bucket: Option<String>,
     pub after_seconds: Option<u32>,
 }
-
-/// A vendor as the document names it; None for any other server that speaks S3.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct NamedVendor(#[serde(deserialize_with = "vendor")] Option<Vendor>);
 
 /// The store that takes what the bucket does not.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,8 +48,7 @@ pub struct NamedVendor(#[serde(deserialize_with = "vendor")] Option<Vendor>);
 pub struct BackupSettings {
     /// Empty for a directory.
     pub bucket: String,
-    /// None for any other server that speaks S3.
-    pub vendor: Option<Vendor>,
+    pub vendor: NamedVendor,
     /// None for a directory.
     pub credential_files: Option<CredentialFiles>,
     /// How long the bucket may fail before slices go to the backup store.
@@ -67,9 +62,8 @@ pub struct BackupSettings {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BucketLocation {
     pub bucket: String,
-    /// None for any other server that speaks S3.
-    #[serde(default, deserialize_with = "vendor")]
-    pub vendor: Option<Vendor>,
+    #[serde(default)]
+    pub vendor: NamedVendor,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -96,35 +90,68 @@ impl Encryption {
     }
 }
 
-/// Files that hold the bucket's keys; read anew for every request, so that rotation needs no restart.
+/// Files that hold what opens the bucket; read anew for every request, so that rotation needs no restart.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CredentialFiles {
+#[serde(try_from = "NamedFiles")]
+pub enum CredentialFiles {
+    AccessKey(AccessKeyFiles),
+    /// A service account's key, as Google hands it out.
+    ServiceAccount(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKeyFiles {
     pub access_key: PathBuf,
     pub secret_key: PathBuf,
     pub session_token: Option<PathBuf>,
 }
 
-/// What any other server that speaks S3 has for a vendor.
-const OTHER_VENDOR: &str = "S3";
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NamedFiles {
+    access_key: Option<PathBuf>,
+    secret_key: Option<PathBuf>,
+    session_token: Option<PathBuf>,
+    service_account_key: Option<PathBuf>,
+}
 
-fn vendor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vendor>, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    if name == OTHER_VENDOR {
-        return Ok(None);
+impl TryFrom<NamedFiles> for CredentialFiles {
+    type Error = &'static str;
+
+    fn try_from(named: NamedFiles) -> Result<Self, Self::Error> {
+        let NamedFiles { access_key, secret_key, session_token, service_account_key } = named;
+        if let Some(key) = service_account_key {
+            return match (access_key, secret_key, session_token) {
+                (None, None, None) => Ok(Self::ServiceAccount(key)),
+                _ => Err("serviceAccountKey must be alone"),
+            };
+        }
+        Ok(Self::AccessKey(AccessKeyFiles {
+            access_key: access_key.ok_or("missing field `accessKey`")?,
+            secret_key: secret_key.ok_or("missing field `secretKey`")?,
+            session_token,
+        }))
     }
-    let unknown = || {
-        let names: Vec<_> = Vendor::names().chain([OTHER_VENDOR]).map(|name| format!("`{name}`")).collect();
-        D::Error::custom(format!("unknown variant `{name}`, expected one of {}", names.join(", ")))
-    };
-    Vendor::from_name(&name).map(Some).ok_or_else(unknown)
+}
+
+impl CredentialFiles {
+    fn check(&self, field: &str, kind: BucketKind) -> Result<(), Error> {
+        let is_of = |kind: BucketKind, names: &str| {
+            Err(invalid(&format!("{field}.credentialFiles: must have {names} of vendor {}", kind.name())))
+        };
+        match (kind, self) {
+            (BucketKind::S3, Self::AccessKey(_)) | (BucketKind::GoogleCloudStorage, Self::ServiceAccount(_)) => Ok(()),
+            (BucketKind::S3, _) => is_of(kind, "accessKey and secretKey"),
+            (BucketKind::GoogleCloudStorage, _) => is_of(kind, "serviceAccountKey"),
+        }
+    }
 }
 
 impl Storage {
     pub(super) fn check(&self, field: &str) -> Result<(), Error> {
         let of_backup = [
             ("bucket", self.bucket.is_some()),
-            ("vendor", self.vendor.is_some()),
+            ("vendor", self.vendor.is_some_and(|named| named.kind.is_s3())),
             ("afterSeconds", self.after_seconds.is_some()),
         ];
         if let Some((name, _)) = of_backup.iter().find(|(_, is_given)| *is_given) {
@@ -136,6 +163,7 @@ impl Storage {
         if self.identity.is_some() && self.credential_files.is_some() {
             return Err(invalid(&format!("{field}.identity: is instead of credentialFiles; leave one of them out")));
         }
+        self.check_kind(field)?;
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(&format!("{field}."), endpoint)?;
         }
@@ -160,6 +188,31 @@ impl Storage {
         }
     }
 
+    /// What the bucket speaks.
+    #[must_use]
+    pub fn kind(&self) -> BucketKind {
+        self.vendor.unwrap_or_default().kind
+    }
+
+    /// What is S3's alone is not dropped unseen.
+    fn check_kind(&self, field: &str) -> Result<(), Error> {
+        let kind = self.kind();
+        if let Some(files) = &self.credential_files {
+            files.check(field, kind)?;
+        }
+        let lacking = match kind {
+            BucketKind::S3 => &[][..],
+            BucketKind::GoogleCloudStorage => &[
+                ("identity", self.identity.is_some()),
+                ("region", self.region.is_some()),
+                ("pathStyle", self.path_style.is_some()),
+                ("encryption", self.encryption.is_some()),
+                ("tags", !self.tags.is_empty()),
+            ],
+        };
+        refuse_lacking(&format!("{field}."), kind, lacking)
+    }
+
     /// A directory has none of what buckets have; nothing of that is dropped unseen.
     fn check_directory(&self, field: &str) -> Result<(), Error> {
         let Some(directory) = &self.directory else { return Ok(()) };
@@ -167,6 +220,7 @@ impl Storage {
             return Err(invalid(&format!("{field}.directory: must be an absolute path")));
         }
         let of_buckets = [
+            ("vendor", self.vendor.is_some()),
             ("endpoint", self.endpoint.is_some()),
             ("region", self.region.is_some()),
             ("pathStyle", self.path_style.is_some()),
@@ -184,6 +238,14 @@ impl Storage {
     }
 }
 
+/// Refuses what is given of this and no bucket of the kind has.
+fn refuse_lacking(before: &str, kind: BucketKind, lacking: &[(&str, bool)]) -> Result<(), Error> {
+    match lacking.iter().find(|(_, is_given)| *is_given) {
+        Some((name, _)) => Err(invalid(&format!("{before}{name}: vendor {} has none; leave it out", kind.name()))),
+        None => Ok(()),
+    }
+}
+
 impl BucketLocation {
     /// The location in the text; an error names the field that is wrong.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -196,6 +258,10 @@ impl BucketLocation {
     }
 
     pub(super) fn check(&self, before: &str) -> Result<(), Error> {
+        let of_s3 = [("region", self.region.is_some()), ("pathStyle", self.path_style.is_some())];
+        if !self.vendor.kind.is_s3() {
+            refuse_lacking(before, self.vendor.kind, &of_s3)?;
+        }
         check_location(before, &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())
     }
 }
@@ -204,7 +270,7 @@ impl BucketLocation {
 fn check_location(
     before: &str,
     bucket: &str,
-    vendor: Option<Vendor>,
+    runner: NamedVendor,
     endpoint: Option<&str>,
     region: Option<&str>,
 ) -> Result<(), Error> {
@@ -213,13 +279,17 @@ fn check_location(
     }
     check_name(&format!("{before}bucket"), bucket)?;
     region.map_or(Ok(()), |region| check_name(&format!("{before}region"), region))?;
-    if vendor.is_none() && endpoint.is_none() {
-        let names: Vec<_> = Vendor::names().collect();
+    if !runner.kind.is_s3() {
+        return endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint));
+    }
+    if runner.vendor.is_none() && endpoint.is_none() {
+        let beyond = BucketKind::BEYOND_THE_INTERFACE.map(BucketKind::name);
+        let names: Vec<_> = Vendor::names().chain(beyond).collect();
         let (last, first) = names.split_last().unwrap_or((&"", &[]));
         let names = format!("{} or {last}", first.join(", "));
         return Err(invalid(&format!("{before}endpoint: is required, unless {before}vendor names {names}")));
     }
-    if vendor.is_some() && endpoint.is_none() && region.is_none() {
+    if runner.vendor.is_some() && endpoint.is_none() && region.is_none() {
         return Err(invalid(&format!("{before}region: is required where {before}endpoint is left out")));
     }
     endpoint.map_or(Ok(()), |endpoint| check_endpoint(before, endpoint))
@@ -259,9 +329,12 @@ impl TryFrom<Storage> for BackupSettings {
         if !is_bucket && storage.vendor.is_some() {
             return Err("vendor: a directory has none; leave it out");
         }
+        let vendor = storage.vendor.unwrap_or_default();
+        // What the bucket speaks stays there, as beside the bucket of the call.
+        storage.vendor = storage.vendor.filter(|named| !named.kind.is_s3());
         Ok(Self {
             bucket: storage.bucket.take().unwrap_or_default(),
-            vendor: storage.vendor.take().and_then(|named| named.0),
+            vendor,
             credential_files: storage.credential_files.take(),
             after_seconds: storage.after_seconds.take().unwrap_or(AFTER_SECONDS),
             storage,
@@ -282,9 +355,12 @@ impl BackupSettings {
         } else {
             check_location("backup.", &self.bucket, self.vendor, endpoint.as_deref(), region.as_deref())?;
         }
-        let stranger = self.vendor.filter(|vendor| !vendor.knows_identities());
+        let stranger = self.vendor.vendor.filter(|vendor| !vendor.knows_identities());
         if let (Some(_), Some(vendor)) = (self.storage.identity, stranger) {
             return Err(invalid(&format!("backup.identity: {vendor} has none; name credentialFiles")));
+        }
+        if let Some(files) = &self.credential_files {
+            files.check("backup", self.vendor.kind)?;
         }
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));

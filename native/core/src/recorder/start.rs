@@ -161,8 +161,14 @@ fn timeouts(document: &Document, request: &Request) -> Timeouts {
 
 fn target(document: &Document, request: &Request) -> Result<Target, Error> {
     if let Some(directory) = &document.storage.directory {
-        no_bucket(request)?;
+        let bucket = [("bucket", request.bucket)];
+        not_in_the_call(bucket.into_iter().chain(keys(request)), "storage.directory")?;
         return Ok(Target::directory(directory, &document.storage));
+    }
+    if !document.storage.kind().is_s3() {
+        // The interface has numbers neither for it nor for its regions.
+        not_in_the_call(keys(request), "storage.vendor")?;
+        return Ok(Target::new(Vendor::Aws, "", bucket(request)?, &document.storage));
     }
     let vendor = Vendor::from_number(request.vendor).map_err(|largest| {
         invalid(&format!("CloudStorageConfig.vendor: must be a CloudStorageVendor, 0 to {largest}"))
@@ -170,26 +176,31 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
     if document.storage.identity.is_some() && !vendor.knows_identities() {
         return Err(invalid(&format!("storage.identity: {vendor} has none; give access key and secret key")));
     }
-    let bucket = required("CloudStorageConfig.bucket", request.bucket)?;
-    check_name("CloudStorageConfig.bucket", bucket)?;
+    let bucket = bucket(request)?;
     let region = vendor
         .region(request.region)
         .map_err(|largest| invalid(&format!("CloudStorageConfig.region: {vendor} has regions 0 to {largest}")))?;
     Ok(Target::new(vendor, region, bucket, &document.storage))
 }
 
-/// What names a bucket in the call would be dropped; vendor and region have no number for none.
-fn no_bucket(request: &Request) -> Result<(), Error> {
-    let of_buckets =
-        [("bucket", request.bucket), ("access_key", request.access_key), ("secret_key", request.secret_key)];
-    none_given("directory", &of_buckets)
+fn bucket<'a>(request: &Request<'a>) -> Result<&'a str, Error> {
+    let bucket = required("CloudStorageConfig.bucket", request.bucket)?;
+    check_name("CloudStorageConfig.bucket", bucket)?;
+    Ok(bucket)
 }
 
-/// What the document has instead of these.
-fn none_given(instead: &str, fields: &[(&str, Option<&str>)]) -> Result<(), Error> {
-    let given = fields.iter().find(|(_, text)| text.is_some_and(|text| !text.is_empty()));
+fn keys<'a>(request: &Request<'a>) -> [(&'static str, Option<&'a str>); 2] {
+    [("access_key", request.access_key), ("secret_key", request.secret_key)]
+}
+
+/// What the call has for a store that the document's field replaces would be dropped.
+fn not_in_the_call<'a>(
+    fields: impl IntoIterator<Item = (&'static str, Option<&'a str>)>,
+    replacing: &str,
+) -> Result<(), Error> {
+    let given = fields.into_iter().find(|(_, text)| text.is_some_and(|text| !text.is_empty()));
     given.map_or(Ok(()), |(name, _)| {
-        Err(invalid(&format!("CloudStorageConfig.{name}: must be empty where the document has storage.{instead}")))
+        Err(invalid(&format!("CloudStorageConfig.{name}: must be empty where the document has {replacing}")))
     })
 }
 
@@ -204,10 +215,13 @@ fn backup(document: &Document, bucket: &Target) -> Result<Option<BackupStore>, E
 
 fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Error> {
     if storage.identity.is_some() {
-        none_given("identity", &[("access_key", request.access_key), ("secret_key", request.secret_key)])?;
+        not_in_the_call(keys(request), "storage.identity")?;
     }
     if let Some(credentials) = Credentials::of_document(storage.credential_files.as_ref(), storage) {
         return Ok(credentials);
+    }
+    if !storage.kind().is_s3() {
+        return Err(invalid("storage.credentialFiles: is required beside storage.vendor"));
     }
     let access_key = required("CloudStorageConfig.access_key", request.access_key)?;
     if !is_header_value(access_key) {

@@ -108,6 +108,28 @@ fn every_precondition_is_checked_and_named() {
 }
 
 #[test]
+fn a_bucket_of_googles_is_the_documents_whatever_numbers_the_call_has() {
+    let document = |storage: &str| {
+        let streams = r#"[{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}]"#;
+        let text = format!(r#"{{"workDir": "/w", "storage": {storage}, "channels": [{{"streams": {streams}}}]}}"#);
+        Document::parse(&text).unwrap()
+    };
+    let google = r#"{"vendor": "GoogleCloudStorage", "credentialFiles": {"serviceAccountKey": "/k"}}"#;
+    let keyless = Request { vendor: 9, region: 99, access_key: None, secret_key: Some(""), ..request() };
+    let plan = Plan::new(ID, &document(google), &keyless).unwrap();
+    assert_eq!(plan.begun.target.location(), r#"bucket "films" at https://storage.googleapis.com"#);
+    assert!(matches!(plan.credentials, Credentials::ServiceAccount(_)));
+    for (storage, request, expected) in [
+        (google, request(), "CloudStorageConfig.access_key: must be empty where the document has storage.vendor"),
+        (google, Request { bucket: None, ..keyless }, "CloudStorageConfig.bucket"),
+        (r#"{"vendor": "GoogleCloudStorage"}"#, keyless, "storage.credentialFiles: is required"),
+    ] {
+        let error = Plan::new(ID, &document(storage), &request).unwrap_err();
+        assert!(error.message.starts_with(expected), "{}", error.message);
+    }
+}
+
+#[test]
 fn passthrough_declares_its_bound_as_the_length_of_slices() {
     for (bound, seconds) in [("{}", 30), (r#"{"longestSliceSeconds": 20}"#, 20)] {
         let document = Document::parse(&format!(

@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use object_store::CredentialProvider;
 
-use crate::config::{self, CredentialFiles};
+use crate::config::{self, AccessKeyFiles, CredentialFiles};
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::identity::Identity;
 use crate::storage::request_text::not_in_a_header;
+use crate::storage::service_account::ServiceAccount;
 use crate::storage::target::BucketTarget;
 
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub enum Credentials {
     Files(KeyFiles),
     /// Keys that are given out to this identity.
     Identity(Identity),
+    ServiceAccount(ServiceAccount),
     /// Of a store that has none.
     None,
 }
@@ -32,7 +34,7 @@ pub enum Credentials {
 /// Files that hold keys, and the keys that were last in them; clones share these.
 #[derive(Clone)]
 pub struct KeyFiles {
-    files: CredentialFiles,
+    files: AccessKeyFiles,
     last: Arc<Mutex<Option<AwsCredential>>>,
 }
 
@@ -66,7 +68,10 @@ fn copy(keys: &AwsCredential) -> AwsCredential {
 impl Credentials {
     #[must_use]
     pub fn in_files(files: CredentialFiles) -> Self {
-        Self::Files(KeyFiles { files, last: Arc::default() })
+        match files {
+            CredentialFiles::AccessKey(files) => Self::Files(KeyFiles { files, last: Arc::default() }),
+            CredentialFiles::ServiceAccount(file) => Self::ServiceAccount(ServiceAccount::in_file(file)),
+        }
     }
 
     /// What the document has of them; None where the bucket's keys are named elsewhere.
@@ -94,7 +99,9 @@ impl Credentials {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
             }
             Self::Files(files) => files.read(),
-            Self::Identity(_) | Self::None => Err(StoreError::new(StoreCause::Credentials, "no keys are configured")),
+            Self::ServiceAccount(_) | Self::Identity(_) | Self::None => {
+                Err(StoreError::new(StoreCause::Credentials, "no access key is configured"))
+            }
         }
     }
 }
@@ -116,6 +123,7 @@ impl fmt::Debug for Credentials {
             Self::Given { .. } => f.write_str("Given"),
             Self::Identity(identity) => f.debug_tuple("Identity").field(identity).finish(),
             Self::None => f.write_str("None"),
+            Self::ServiceAccount(account) => account.fmt(f),
             Self::Files(files) => f.debug_tuple("Files").field(&files.files).finish(),
         }
     }
@@ -151,11 +159,11 @@ mod tests {
     fn files_are_read_anew_and_what_is_wrong_is_named() {
         let scratch = Scratch::new();
         let file = |name: &str| scratch.path().join(name);
-        let credentials = Credentials::in_files(CredentialFiles {
+        let credentials = Credentials::in_files(CredentialFiles::AccessKey(AccessKeyFiles {
             access_key: file("access"),
             secret_key: file("secret"),
             session_token: None,
-        });
+        }));
         std::fs::write(file("access"), "key\n").unwrap();
         let missing = credentials.read().unwrap_err();
         assert_eq!(missing.cause, StoreCause::Credentials);
@@ -182,8 +190,8 @@ mod tests {
     fn keys_that_are_gone_are_the_last_good_ones() {
         let scratch = Scratch::new();
         let file = |name: &str| scratch.path().join(name);
-        let files = CredentialFiles { access_key: file("access"), secret_key: file("secret"), session_token: None };
-        let credentials = Credentials::in_files(files);
+        let files = AccessKeyFiles { access_key: file("access"), secret_key: file("secret"), session_token: None };
+        let credentials = Credentials::in_files(CredentialFiles::AccessKey(files));
         for (access, secret) in [("a1", "s1"), ("a2", "s2")] {
             std::fs::write(file("access"), access).unwrap();
             std::fs::write(file("secret"), secret).unwrap();

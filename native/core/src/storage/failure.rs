@@ -10,6 +10,7 @@ use http::StatusCode;
 use quick_xml::events::Event;
 
 use crate::storage::target::Target;
+use crate::storage::vendor::BucketKind;
 
 /// So many characters of an answer in words are quoted.
 const QUOTED: usize = 300;
@@ -123,7 +124,9 @@ impl StoreError {
         let cause = match code.as_str() {
             "NoSuchBucket" => StoreCause::NoSuchBucket,
             "NoSuchKey" => StoreCause::FileGone,
-            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => StoreCause::AccessDenied,
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "UserProjectAccountProblem" => {
+                StoreCause::AccessDenied
+            }
             "InvalidAccessKeyId" => StoreCause::InvalidAccessKeyId,
             "SignatureDoesNotMatch" => StoreCause::SignatureDoesNotMatch,
             "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => StoreCause::ExpiredToken,
@@ -135,7 +138,7 @@ impl StoreError {
             "QuotaExceeded" | "XMinioStorageFull" | "ServiceQuotaExceeded" => StoreCause::QuotaExceeded,
             "SlowDown" | "InternalError" | "ServiceUnavailable" => StoreCause::Server(status.as_u16()),
             "" if status == StatusCode::FORBIDDEN => StoreCause::AccessDenied,
-            "" if status == StatusCode::UNAUTHORIZED => StoreCause::InvalidAccessKeyId,
+            _ if status == StatusCode::UNAUTHORIZED => StoreCause::InvalidAccessKeyId,
             "" if status.is_redirection() => StoreCause::WrongRegion,
             _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 StoreCause::Server(status.as_u16())
@@ -194,9 +197,30 @@ impl StoreError {
     /// What the store does, and the way out.
     fn words_of(&self, target: &Target) -> (&'static str, &'static str) {
         match target {
-            Target::Bucket(_) => self.words(),
-            Target::Directory(_) => self.words_of_directory().unwrap_or_else(|| self.words()),
+            Target::Bucket(bucket) => match bucket.kind {
+                BucketKind::S3 => None,
+                BucketKind::GoogleCloudStorage => self.words_of_google(),
+            },
+            Target::Directory(_) => self.words_of_directory(),
         }
+        .unwrap_or_else(|| self.words())
+    }
+
+    /// The same of Google Cloud Storage, where it differs.
+    fn words_of_google(&self) -> Option<(&'static str, &'static str)> {
+        Some(match &self.cause {
+            StoreCause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name or endpoint"),
+            StoreCause::AccessDenied => (
+                "denies access",
+                "let the service account put, replace and get objects (roles/storage.objectUser), or use another one",
+            ),
+            StoreCause::InvalidAccessKeyId | StoreCause::SignatureDoesNotMatch => (
+                "does not accept the service account's key",
+                "use a key that is there and enabled, and see that this machine's clock is right",
+            ),
+            StoreCause::HostUnknown => ("has a host name that does not resolve", "correct the endpoint, or mend DNS"),
+            _ => return None,
+        })
     }
 
     /// The same of a directory, where it differs.
@@ -359,6 +383,8 @@ mod tests {
             (400, "BadDigest", StoreCause::Refusal("BadDigest".into())),
             (403, "", StoreCause::AccessDenied),
             (401, "", StoreCause::InvalidAccessKeyId),
+            (401, "AuthenticationRequired", StoreCause::InvalidAccessKeyId),
+            (403, "UserProjectAccountProblem", StoreCause::AccessDenied),
             (307, "", StoreCause::WrongRegion),
             (502, "", StoreCause::Server(502)),
             (429, "", StoreCause::Server(429)),

@@ -2,12 +2,15 @@
 //! Stores: where they are, how they are opened, putting files into them verified, and what their refusals mean.
 //!
 //! - `store`: the trait that all have, and all that the rest of the recorder knows of one; opening the one of a target.
+//! - `bucket`: a bucket, whatever it speaks.
 //! - `s3`: a bucket that speaks S3.
+//! - `google`: a bucket of Google Cloud Storage.
 //! - `directory`: a directory of this machine's.
 //! - `vendor`: the vendors of the interface: regions, and where their buckets answer.
 //! - `target`: where a recording's files go: the store and how it is reached, without keys.
 //! - `credentials`: the bucket's keys, read anew for every request.
 //! - `identity`: keys that are given out to whoever this process is.
+//! - `service_account`: a Google service account's key, likewise.
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
 //! - `multipart`: a large file into a bucket, in parts.
 //! - `local_file`: the file that is put.
@@ -15,16 +18,19 @@
 //! - `proof`: what an answer proves of the content that a store holds.
 //! - `failure`: what an answer or an error means: its cause, and the sentences for people.
 
+pub mod bucket;
 pub mod client;
 pub mod credentials;
 pub mod directory;
 pub mod failure;
+pub mod google;
 pub mod identity;
 pub mod local_file;
 pub mod multipart;
 pub mod proof;
 pub mod request_text;
 pub mod s3;
+pub mod service_account;
 pub mod store;
 pub mod target;
 pub mod vendor;

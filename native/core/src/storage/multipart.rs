@@ -7,19 +7,19 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::multipart::{MultipartStore, PartId};
+use object_store::multipart::PartId;
 use object_store::path::Path as Key;
-use object_store::{MultipartId, PutMultipartOptions, PutOptions};
+use object_store::MultipartId;
 use sha2::{Digest, Sha256};
 
 use crate::locked::Locked;
 use crate::names;
+use crate::storage::bucket::{BucketStore, Protocol};
 use crate::storage::client;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::proof::{compare, PartDigests, SentContent, Verdict};
-use crate::storage::s3::S3Store;
-use crate::storage::store::{within, ObjectKind, Proof, Put};
+use crate::storage::store::{in_time, within, ObjectKind, Proof, Put};
 
 /// What fits into one request; stores want parts of at least 5 MiB.
 pub const PART: u64 = 8 << 20;
@@ -34,6 +34,7 @@ pub struct Unfinished(Mutex<HashMap<String, Upload>>);
 
 struct Upload {
     id: MultipartId,
+    kind: ObjectKind,
     bytes: u64,
     parts: Vec<PartId>,
     /// Digests of what is there.
@@ -43,7 +44,7 @@ struct Upload {
     proved: bool,
 }
 
-impl S3Store {
+impl<P: Protocol> BucketStore<P> {
     /// As `put_file`, for a file of so many bytes.
     pub(super) async fn put_in_parts(
         &self,
@@ -65,7 +66,8 @@ impl S3Store {
                 StoreCause::Refusal(code) if code == "NoSuchUpload" => {}
                 StoreCause::Damaged | StoreCause::Unverified => {
                     // A store that does not answer keeps the parts, until a rule of its own removes them.
-                    let _ = self.ask(0, self.bucket.abort_multipart(&key, &upload.id)).await;
+                    let parts = self.protocol.parts();
+                    let _ = self.ask(0, parts.abort_multipart(&key, &upload.id)).await;
                 }
                 _ => drop(self.unfinished.0.locked().insert(name.to_owned(), upload)),
             }
@@ -74,11 +76,9 @@ impl S3Store {
     }
 
     async fn begin(&self, key: &Key, kind: ObjectKind, bytes: u64) -> Result<Upload, StoreError> {
-        let PutOptions { attributes, tags, .. } = self.options(kind);
-        let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
-        let id = self.ask(0, self.bucket.create_multipart_opts(key, options)).await?;
-        let digests = PartDigests::default();
-        Ok(Upload { id, bytes, parts: Vec::new(), digests, sha256: Sha256::new(), proved: true })
+        let id = in_time(0, self.protocol.begin(key, self.options(kind))).await?;
+        let (parts, digests, sha256) = (Vec::new(), PartDigests::default(), Sha256::new());
+        Ok(Upload { id, kind, bytes, parts, digests, sha256, proved: true })
     }
 
     /// Puts the parts that the store does not have, and has it put them together.
@@ -101,7 +101,8 @@ impl S3Store {
 
     async fn put_part(&self, key: &Key, upload: &mut Upload, content: Bytes) -> Result<(), StoreError> {
         let sent = SentContent::of(&content);
-        let put = self.bucket.put_part(key, &upload.id, upload.parts.len(), content.clone().into());
+        let parts = self.protocol.parts();
+        let put = parts.put_part(key, &upload.id, upload.parts.len(), content.clone().into());
         let (part, headers) = client::with_headers(self.ask(sent.bytes, put)).await;
         let part = part?;
         match compare(&headers, &sent) {
@@ -117,13 +118,11 @@ impl S3Store {
 
     async fn complete(&self, key: &Key, upload: &Upload) -> Result<Proof, StoreError> {
         let sent = upload.digests.sent();
-        let complete = async {
-            let request = self.bucket.complete_multipart(key, &upload.id, upload.parts.clone());
-            request.await.map_err(|error| StoreError::from_error(&error))
-        };
-        let verdict = match within(COMPLETION, complete).await {
-            Ok(_) if upload.proved => Verdict::Proved,
-            Ok(_) => Verdict::Silent,
+        let options = self.options(upload.kind);
+        let complete = self.protocol.complete(key, &upload.id, upload.parts.clone(), options);
+        let (answer, headers) = client::with_headers(within(COMPLETION, complete)).await;
+        let verdict = match answer {
+            Ok(()) => of_the_whole(compare(&headers, &sent), upload.proved),
             // An answer that was lost on its way may have said that all is there.
             Err(failure) if failure.cause == StoreCause::Refusal("NoSuchUpload".to_owned()) => {
                 return match self.prove(key, Verdict::Silent, &sent).await {
@@ -134,6 +133,16 @@ impl S3Store {
             Err(failure) => return Err(failure),
         };
         self.prove(key, verdict, &sent).await
+    }
+}
+
+/// The verdict of an object whose parts were put together, by the answer to that and those to each part.
+fn of_the_whole(verdict: Verdict, parts_proved: bool) -> Verdict {
+    match verdict {
+        Verdict::Disproved(_) => verdict,
+        _ if parts_proved => Verdict::Proved,
+        Verdict::Proved => verdict,
+        Verdict::Doubtful(_) | Verdict::Silent => Verdict::Silent,
     }
 }
 

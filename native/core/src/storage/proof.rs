@@ -3,8 +3,11 @@
 //!
 //! A checksum of the content is believed first. An `ETag` is the content's MD5 only where nothing is encrypted with a key of
 //! its own: with SSE-KMS and SSE-C it has the form of one and is none, whoever asked for the encryption.
+//!
+//! Google states a CRC32C of any object, and an MD5 of one that was not made of parts.
 
 use base64::prelude::{Engine as _, BASE64_STANDARD};
+use crc_fast::CrcAlgorithm;
 use http::HeaderMap;
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -15,16 +18,62 @@ pub const CHECKSUM: &str = "x-amz-checksum-sha256";
 const ENCRYPTION: [&str; 2] = ["x-amz-server-side-encryption", "x-oss-server-side-encryption"];
 /// Encryption by the store, with keys of its own: an `ETag` stays what it is.
 const BY_THE_STORE: &str = "AES256";
+const GOOGLES: &str = "x-goog-hash";
 const CUSTOMERS_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
 
 /// What an answer's headers say of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectHeaders {
     checksum: Option<String>,
+    digests: Digests,
     e_tag: Option<String>,
     tag_is_opaque: bool,
     /// The object's size; of an answer to HEAD.
     pub bytes: Option<u64>,
+}
+
+/// Digests of an object's whole content, in Base64, as far as they are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Digests {
+    crc32c: Option<String>,
+    md5: Option<String>,
+}
+
+impl Digests {
+    /// Google's, be they in one header or in several.
+    fn by(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        let lines = headers.get_all(GOOGLES).into_iter().filter_map(|value| value.to_str().ok());
+        for (name, digest) in lines.flat_map(|line| line.split(',')).filter_map(|one| one.trim().split_once('=')) {
+            match name {
+                "crc32c" => found.crc32c = Some(digest.to_owned()),
+                "md5" => found.md5 = Some(digest.to_owned()),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// What both know and say alike or not; None where they know nothing in common.
+    fn compare(&self, sent: &Self) -> Option<Verdict> {
+        let pairs = [("CRC32C", &self.crc32c, &sent.crc32c), ("MD5", &self.md5, &sent.md5)];
+        let mut verdict = None;
+        for (name, stated, sent) in pairs {
+            let (Some(stated), Some(sent)) = (stated, sent) else { continue };
+            if stated != sent {
+                let why = format!("the store's {name} is {stated}, that of what was sent is {sent}");
+                return Some(Verdict::Disproved(why));
+            }
+            verdict = Some(Verdict::Proved);
+        }
+        verdict
+    }
+}
+
+/// As stores write it: in Base64, the first byte first.
+fn crc32c(sum: u64) -> String {
+    let bytes = sum.to_be_bytes();
+    BASE64_STANDARD.encode(&bytes[4..])
 }
 
 impl ObjectHeaders {
@@ -34,6 +83,7 @@ impl ObjectHeaders {
         let has_other_key = |name: &&str| text(name).is_some_and(|algorithm| algorithm != BY_THE_STORE);
         Self {
             checksum: text(CHECKSUM),
+            digests: Digests::by(headers),
             e_tag: text("etag").map(|tag| tag.trim_matches('"').to_owned()),
             tag_is_opaque: ENCRYPTION.iter().any(has_other_key) || headers.contains_key(CUSTOMERS_KEY),
             bytes: text("content-length").and_then(|bytes| bytes.parse().ok()),
@@ -46,27 +96,41 @@ impl ObjectHeaders {
 pub struct SentContent {
     pub bytes: u64,
     checksum: String,
+    digests: Digests,
     e_tag: String,
 }
 
 impl SentContent {
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
+        let md5 = Md5::digest(content);
         Self {
             bytes: content.len() as u64,
             checksum: BASE64_STANDARD.encode(Sha256::digest(content)),
-            e_tag: names::hex(&Md5::digest(content)),
+            digests: Digests {
+                crc32c: Some(crc32c(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content))),
+                md5: Some(BASE64_STANDARD.encode(md5)),
+            },
+            e_tag: names::hex(&md5),
         }
     }
 }
 
-/// The same of an object that is sent in parts: digests of the parts' digests.
-#[derive(Debug, Clone, Default)]
+/// The same of an object that is sent in parts: digests of the parts' digests, and what is stated of the whole.
+#[derive(Debug, Clone)]
 pub struct PartDigests {
     bytes: u64,
     sha256: Sha256,
     md5: Md5,
+    crc32c: crc_fast::Digest,
     count: usize,
+}
+
+impl Default for PartDigests {
+    fn default() -> Self {
+        let crc32c = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
+        Self { bytes: 0, sha256: Sha256::default(), md5: Md5::default(), crc32c, count: 0 }
+    }
 }
 
 impl PartDigests {
@@ -74,6 +138,7 @@ impl PartDigests {
         self.bytes += content.len() as u64;
         self.sha256.update(Sha256::digest(content));
         self.md5.update(Md5::digest(content));
+        self.crc32c.update(content);
         self.count += 1;
     }
 
@@ -82,6 +147,7 @@ impl PartDigests {
         SentContent {
             bytes: self.bytes,
             checksum: BASE64_STANDARD.encode(self.sha256.clone().finalize()),
+            digests: Digests { crc32c: Some(crc32c(self.crc32c.finalize())), md5: None },
             e_tag: format!("{}-{}", names::hex(&self.md5.clone().finalize()), self.count),
         }
     }
@@ -113,6 +179,9 @@ pub fn compare(headers: &ObjectHeaders, sent: &SentContent) -> Verdict {
                 sent.checksum
             ))
         };
+    }
+    if let Some(verdict) = headers.digests.compare(&sent.digests) {
+        return verdict;
     }
     let comparable = |tag: &&String| !headers.tag_is_opaque && has_form_of(tag, &sent.e_tag);
     match headers.e_tag.as_ref().filter(comparable) {
@@ -179,6 +248,34 @@ mod tests {
             assert_eq!(verdict(&[("etag", tag)]), Verdict::Silent, "{tag}");
         }
         assert_eq!(verdict(&[]), Verdict::Silent);
+    }
+
+    /// The CRC32C of "content" in Base64, reckoned elsewhere.
+    const CRC32C: &str = "Ya91Mw==";
+
+    #[test]
+    fn googles_digests_are_believed_before_any_tag() {
+        let md5 = BASE64_STANDARD.encode(Md5::digest(CONTENT));
+        let other = BASE64_STANDARD.encode(Md5::digest(b"other"));
+        for hash in
+            [format!("crc32c={CRC32C}"), format!("crc32c={CRC32C},md5={md5}"), format!("md5={md5}, crc32c={CRC32C}")]
+        {
+            assert_eq!(verdict(&[(GOOGLES, &hash), ("etag", OTHER)]), Verdict::Proved, "{hash}");
+        }
+        for hash in ["crc32c=AAAAAA==".to_owned(), format!("crc32c={CRC32C},md5={other}")] {
+            assert!(matches!(verdict(&[(GOOGLES, &hash), ("etag", MD5)]), Verdict::Disproved(_)), "{hash}");
+        }
+        assert_eq!(verdict(&[(GOOGLES, "sha3=x")]), Verdict::Silent);
+        let mut both = HeaderMap::new();
+        both.append(GOOGLES, format!("crc32c={CRC32C}").parse().unwrap());
+        both.append(GOOGLES, format!("md5={other}").parse().unwrap());
+        let both = compare(&ObjectHeaders::by(&both), &SentContent::of(CONTENT));
+        assert!(matches!(both, Verdict::Disproved(_)), "each in a header of its own");
+        let mut parts = PartDigests::default();
+        parts.add(b"con");
+        parts.add(b"tent");
+        let whole = headers(&[(GOOGLES, &format!("crc32c={CRC32C}"))]);
+        assert_eq!(compare(&ObjectHeaders::by(&whole), &parts.sent()), Verdict::Proved);
     }
 
     #[test]

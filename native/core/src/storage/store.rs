@@ -15,8 +15,9 @@ use crate::storage::credentials::Credentials;
 use crate::storage::directory::DirectoryStore;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
-use crate::storage::s3::S3Store;
-use crate::storage::target::Target;
+use crate::storage::target::{BucketTarget, Target};
+use crate::storage::vendor::BucketKind;
+use crate::storage::{google, s3};
 
 /// An attempt may take this long, and a second more for every so many bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,10 +85,24 @@ pub trait Store: Send + Sync {
 
 /// The store at the target.
 pub fn open(target: &Target, credentials: &Credentials) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match target {
-        Target::Bucket(bucket) => Arc::new(Contained(S3Store::new(bucket.clone(), credentials.clone())?)),
-        Target::Directory(directory) => Arc::new(Contained(DirectoryStore::new(directory))),
-    })
+    match target {
+        Target::Bucket(bucket) => open_bucket(bucket.clone(), credentials.clone()),
+        Target::Directory(directory) => Ok(Arc::new(Contained(DirectoryStore::new(directory)))),
+    }
+}
+
+fn open_bucket(bucket: BucketTarget, credentials: Credentials) -> Result<Arc<dyn Store>, StoreError> {
+    let kind = bucket.kind;
+    match (kind, credentials) {
+        (BucketKind::S3, credentials) => Ok(Arc::new(Contained(s3::open(bucket, credentials)?))),
+        (BucketKind::GoogleCloudStorage, Credentials::ServiceAccount(account)) => {
+            Ok(Arc::new(Contained(google::open(bucket, account)?)))
+        }
+        (BucketKind::GoogleCloudStorage, _) => {
+            let message = format!("credentialFiles has nothing that opens a bucket of {}", kind.name());
+            Err(StoreError::new(StoreCause::Setup, message))
+        }
+    }
 }
 
 /// A store whose panics end the attempt: client libraries panic at what they hold to be impossible, as at a key that no

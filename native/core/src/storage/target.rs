@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config;
-use crate::storage::vendor::Vendor;
+use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
 
 /// What requests to a server of the user's own are signed with, where the configuration names no region.
 const REGION_OF_OTHER_SERVERS: &str = "us-east-1";
 /// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
 const VENDOR_OF_OTHER_SERVERS: Vendor = Vendor::Aws;
+const GOOGLE: &str = "https://storage.googleapis.com";
 
 /// Told apart by their fields, as journals of earlier releases know buckets only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct DirectoryTarget {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BucketTarget {
+    /// Journals of earlier releases know S3 alone, and do not say it.
+    #[serde(default, skip_serializing_if = "BucketKind::is_s3")]
+    pub kind: BucketKind,
     pub endpoint: String,
     pub region: String,
     pub bucket: String,
@@ -58,7 +62,7 @@ impl Target {
     #[must_use]
     pub fn of_backup(backup: &config::BackupSettings) -> Self {
         let region = backup.storage.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
-        Self::new(backup.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage)
+        Self::new(backup.vendor.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &backup.bucket, &backup.storage)
     }
 
     #[must_use]
@@ -70,8 +74,8 @@ impl Target {
     #[must_use]
     pub fn moved(&self, location: &config::BucketLocation) -> Option<Self> {
         match self {
-            Self::Bucket(bucket) => Some(Self::Bucket(bucket.moved(location))),
-            Self::Directory(_) => None,
+            Self::Bucket(bucket) if bucket.kind == location.vendor.kind => Some(Self::Bucket(bucket.moved(location))),
+            _ => None,
         }
     }
 
@@ -107,7 +111,7 @@ impl Target {
     #[must_use]
     pub fn right_to_read(&self) -> &'static str {
         match self {
-            Self::Bucket(_) => "the access key's right to get objects (s3:GetObject)",
+            Self::Bucket(bucket) => bucket.right_to_read(),
             Self::Directory(_) => "the right of the recorder's user to read there",
         }
     }
@@ -150,23 +154,33 @@ impl DirectoryTarget {
     }
 }
 
+/// Where a server that speaks S3 answers, and the region that requests are signed with.
+fn s3_server(vendor: Vendor, region: &str, storage: &config::Storage) -> (String, String) {
+    let reached = vendor.endpoint(storage.region.as_deref().unwrap_or(region));
+    match &storage.endpoint {
+        // The vendor's region says nothing about a server of the user's own.
+        Some(endpoint) => {
+            (endpoint.clone(), storage.region.clone().unwrap_or_else(|| REGION_OF_OTHER_SERVERS.to_owned()))
+        }
+        None => (reached.endpoint, reached.region),
+    }
+}
+
 impl BucketTarget {
     /// The bucket that vendor and region name, or that answers at the configured endpoint.
     #[must_use]
     pub fn new(vendor: Vendor, region: &str, bucket: &str, storage: &config::Storage) -> Self {
-        let reached = vendor.endpoint(storage.region.as_deref().unwrap_or(region));
-        let (endpoint, region) = match &storage.endpoint {
-            // The vendor's region says nothing about a server of the user's own.
-            Some(endpoint) => (
-                endpoint.trim_end_matches('/').to_owned(),
-                storage.region.clone().unwrap_or_else(|| REGION_OF_OTHER_SERVERS.to_owned()),
-            ),
-            None => (reached.endpoint, reached.region),
+        let (endpoint, region) = match storage.kind() {
+            BucketKind::S3 => s3_server(vendor, region, storage),
+            BucketKind::GoogleCloudStorage => (storage.endpoint.as_deref().unwrap_or(GOOGLE).into(), String::new()),
         };
         Self {
             // A certificate for *.endpoint does not cover a bucket with a dot in its name.
-            path_style: storage.path_style.unwrap_or(storage.endpoint.is_some() || bucket.contains('.')),
-            endpoint,
+            path_style: storage
+                .path_style
+                .unwrap_or_else(|| !storage.kind().is_s3() || storage.endpoint.is_some() || bucket.contains('.')),
+            kind: storage.kind(),
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
             region,
             bucket: bucket.to_owned(),
             prefix: storage.prefix.clone(),
@@ -184,11 +198,21 @@ impl BucketTarget {
             endpoint: location.endpoint.clone(),
             region: location.region.clone(),
             path_style: location.path_style,
+            vendor: Some(NamedVendor { kind: self.kind, vendor: None }),
             ..config::Storage::default()
         };
         let Self { endpoint, region, bucket, path_style, .. } =
-            Self::new(location.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &location.bucket, &reached);
+            Self::new(location.vendor.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &location.bucket, &reached);
         Self { endpoint, region, bucket, path_style, ..self.clone() }
+    }
+
+    /// What whoever puts objects there lacks who may not read them back.
+    #[must_use]
+    pub fn right_to_read(&self) -> &'static str {
+        match self.kind {
+            BucketKind::S3 => "the access key's right to get objects (s3:GetObject)",
+            BucketKind::GoogleCloudStorage => "the service account's right to get objects (storage.objects.get)",
+        }
     }
 
     fn is_at(&self, other: &Self) -> bool {

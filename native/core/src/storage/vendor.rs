@@ -1,7 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The storage vendors of the interface, a row each: what a region's index means, and where its buckets answer.
+//! The storage vendors of the interface, a row each: what a region's index means, and where its buckets answer. And those
+//! that the document alone knows.
 
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a bucket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BucketKind {
+    #[default]
+    S3,
+    GoogleCloudStorage,
+}
+
+impl BucketKind {
+    /// Those that the interface has no number for.
+    pub const BEYOND_THE_INTERFACE: [Self; 1] = [Self::GoogleCloudStorage];
+
+    /// What the document calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "S3",
+            Self::GoogleCloudStorage => "GoogleCloudStorage",
+        }
+    }
+
+    #[must_use]
+    pub fn is_s3(&self) -> bool {
+        *self == Self::S3
+    }
+}
+
+/// A vendor as the document names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NamedVendor {
+    pub kind: BucketKind,
+    /// The interface's; None for any other.
+    pub vendor: Option<Vendor>,
+}
+
+impl NamedVendor {
+    /// What the document calls them.
+    fn names() -> impl Iterator<Item = &'static str> {
+        let beyond = BucketKind::BEYOND_THE_INTERFACE.map(BucketKind::name);
+        Vendor::names().chain([BucketKind::S3.name()]).chain(beyond)
+    }
+}
+
+impl TryFrom<String> for NamedVendor {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if let Some(vendor) = Vendor::from_name(&name) {
+            return Ok(Self { kind: BucketKind::S3, vendor: Some(vendor) });
+        }
+        let kinds = [BucketKind::S3].into_iter().chain(BucketKind::BEYOND_THE_INTERFACE);
+        let unknown = || {
+            let names: Vec<_> = Self::names().map(|name| format!("`{name}`")).collect();
+            format!("unknown variant `{name}`, expected one of {}", names.join(", "))
+        };
+        let kind = kinds.into_iter().find(|kind| kind.name() == name).ok_or_else(unknown)?;
+        Ok(Self { kind, vendor: None })
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {
@@ -187,6 +251,9 @@ mod tests {
             assert_eq!(Vendor::from_name(row.name), Some(row.vendor));
         }
         assert_eq!(Vendor::from_name("S3"), None);
+        for kind in BucketKind::BEYOND_THE_INTERFACE {
+            assert_eq!(NamedVendor::try_from(kind.name().to_owned()), Ok(NamedVendor { kind, vendor: None }));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import logging
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,8 +26,9 @@ import aiohttp
 from cloud_recording.api.recording_storage import Right, StorageRights
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.secret_refs import SecretKeyRef
-from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.api.storage import GOOGLE_ENDPOINT, Addressing, Storage, StorageVendor
 from cloud_recording.api.wire import RecordingDocument
+from cloud_recording.runner.probe.service_account_token import service_account_token
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ _NO_BODY: Final = hashlib.sha256(b"").hexdigest()
 _DENIED: Final = b"<Code>AccessDenied</Code>"
 """Other refusals say nothing of rights, such as that of a signature."""
 
-_ASKED: Final = (StorageVendor.S3, StorageVendor.AWS)
+_ASKED: Final = (StorageVendor.S3, StorageVendor.AWS, StorageVendor.GOOGLE_CLOUD_STORAGE)
 """Of other vendors the engine alone knows what their regions are called in signatures."""
 
 
@@ -51,7 +53,7 @@ async def rights_of(document: RecordingDocument, secrets: MountedSecrets, name: 
     if storage.credentials is None or storage.effective_vendor not in _ASKED:
         return StorageRights(put=Right.ALLOWED)
     try:
-        return await _Bucket.of(storage, secrets).rights(key)
+        return await _bucket(storage, secrets).rights(key)
     except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
         logger.warning(
             "the object that was put cannot be asked for", extra={"error": str(error) or type(error).__name__}
@@ -73,29 +75,11 @@ def _of_file(path: Path) -> StorageRights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bucket:
-    """A bucket, by requests that are signed as S3 has it (Signature Version 4)."""
+class _Bucket(ABC):
+    """A bucket, and who is trusted to answer for it."""
 
     base: str
-    region: str
-    access_key: str
-    secret_key: str
-    session_token: str
     authorities: str
-
-    @classmethod
-    def of(cls, storage: Storage, secrets: MountedSecrets) -> _Bucket:
-        if storage.credentials is None:
-            raise ValueError("a directory has no keys")
-        ref, ca = storage.credentials.secret_ref, storage.ca_secret_ref
-        return cls(
-            base=_base(storage),
-            region=_region(storage),
-            access_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.access_key_key))),
-            secret_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.secret_key_key))),
-            session_token=_text(secrets.path(ref.keys[2])) if ref.session_token_key else "",
-            authorities=_text(secrets.path(ca)) if ca else "",
-        )
 
     async def rights(self, key: str) -> StorageRights:
         context = ssl.create_default_context()
@@ -114,6 +98,30 @@ class _Bucket:
         if answer.status == HTTPStatus.FORBIDDEN and _DENIED in body:
             return Right.REFUSED
         return Right.ALLOWED if answer.ok and answer.status < HTTPStatus.MULTIPLE_CHOICES else Right.UNKNOWN
+
+    @abstractmethod
+    def _signed(self, method: str, url: str) -> dict[str, str]:
+        """The headers of a request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _GoogleBucket(_Bucket):
+    """Requests carry a token that the service account's key signs."""
+
+    key: str
+
+    def _signed(self, method: str, url: str) -> dict[str, str]:  # noqa: ARG002 - the same for all
+        return {"authorization": f"Bearer {service_account_token(self.key)}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _S3Bucket(_Bucket):
+    """Requests are signed as S3 has it (Signature Version 4)."""
+
+    region: str
+    access_key: str
+    secret_key: str
+    session_token: str
 
     def _signed(self, method: str, url: str) -> dict[str, str]:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -136,6 +144,25 @@ class _Bucket:
         return key
 
 
+def _bucket(storage: Storage, secrets: MountedSecrets) -> _Bucket:
+    if storage.credentials is None:
+        raise ValueError("a directory has no keys")
+    ref, account = storage.credentials.secret_ref, storage.credentials.service_account_key_secret_ref
+    authorities = _text(secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else ""
+    if account is not None:
+        return _GoogleBucket(base=_base(storage), authorities=authorities, key=_text(secrets.path(account)))
+    if ref is None:
+        raise ValueError("the bucket has no keys")
+    return _S3Bucket(
+        base=_base(storage),
+        authorities=authorities,
+        region=_region(storage),
+        access_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.access_key_key))),
+        secret_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.secret_key_key))),
+        session_token=_text(secrets.path(ref.keys[2])) if ref.session_token_key else "",
+    )
+
+
 def _mac(key: bytes, text: str) -> bytes:
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
@@ -150,9 +177,15 @@ def _region(storage: Storage) -> str:
 
 def _base(storage: Storage) -> str:
     """The bucket's URL."""
-    region = _region(storage)
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    scheme, host, *_ = urlsplit(storage.endpoint or f"https://s3.{region}.{domain}")
+    scheme, host, *_ = urlsplit(storage.endpoint or _usual_endpoint(storage))
     if storage.effective_addressing is Addressing.VIRTUAL_HOSTED:
         return f"{scheme}://{storage.bucket}.{host}"
     return f"{scheme}://{host}/{storage.bucket}"
+
+
+def _usual_endpoint(storage: Storage) -> str:
+    if storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE:
+        return GOOGLE_ENDPOINT
+    region = _region(storage)
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://s3.{region}.{domain}"

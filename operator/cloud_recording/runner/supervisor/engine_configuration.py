@@ -11,7 +11,7 @@ from cloud_recording.api.channel import Header, Stream
 from cloud_recording.api.livekit import LiveKit
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.secret_refs import SecretKeyRef
-from cloud_recording.api.storage import Addressing, Storage, StorageVendor
+from cloud_recording.api.storage import Addressing, BucketCredentials, Storage, StorageVendor
 from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 
@@ -147,32 +147,42 @@ class EngineConfiguration:
             prefix = {"prefix": storage.prefix} if storage.prefix else {}
             return {"directory": directory, **prefix}
         optional = {
-            "endpoint": storage.endpoint,
-            "region": _region(storage),
             "prefix": storage.prefix,
             "caFile": str(self._secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else None,
         }
+        vendor = {} if storage.effective_vendor.speaks_s3 else {"vendor": storage.effective_vendor.value}
         return {
+            **vendor,
+            **_reached(storage),
             **{name: value for name, value in optional.items() if value is not None},
-            "pathStyle": storage.effective_addressing is Addressing.PATH,
             **self._opened_by(storage),
         }
 
     def _opened_by(self, storage: Storage) -> dict[str, Any]:
         if storage.credentials is None:
             return {"identity": "Instance" if storage.instance_identity else "Environment"}
-        files = (str(self._secrets.path(key)) for key in storage.credentials.secret_ref.keys)
-        return {"credentialFiles": dict(zip(_CREDENTIAL_FILES, files, strict=False))}
+        return {"credentialFiles": dict(self._credential_files(storage.credentials))}
+
+    def _credential_files(self, credentials: BucketCredentials) -> Iterator[tuple[str, str]]:
+        bucket, account = credentials.secret_ref, credentials.service_account_key_secret_ref
+        for name, key in zip(_CREDENTIAL_FILES, bucket.keys if bucket else (), strict=False):
+            yield name, str(self._secrets.path(key))
+        if account:
+            yield "serviceAccountKey", str(self._secrets.path(account))
 
 
 def place_json(storage: Storage) -> dict[str, Any]:
     """Where files go, as engines read it."""
+    return {"bucket": storage.bucket, "vendor": storage.effective_vendor.value, **_reached(storage)}
+
+
+def _reached(storage: Storage) -> dict[str, Any]:
+    """How requests get to the bucket."""
     optional = {"endpoint": storage.endpoint, "region": _region(storage)}
+    addressing = {"pathStyle": storage.effective_addressing is Addressing.PATH}
     return {
-        "bucket": storage.bucket,
-        "vendor": storage.effective_vendor.value,
-        "pathStyle": storage.effective_addressing is Addressing.PATH,
         **{name: value for name, value in optional.items() if value is not None},
+        **(addressing if storage.effective_vendor.speaks_s3 else {}),
     }
 
 

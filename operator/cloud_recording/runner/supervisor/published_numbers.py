@@ -18,6 +18,8 @@ _VENDORS: Final[Mapping[StorageVendor, int]] = {
     StorageVendor.ALIYUN: 2,
     # The interface knows no other vendors; the engine's configuration names the endpoint.
     StorageVendor.S3: 1,
+    # Nor these; the engine's configuration names them, and no number counts.
+    StorageVendor.GOOGLE_CLOUD_STORAGE: 1,
 }
 
 

@@ -108,10 +108,10 @@ class JobBuilder:
         }
 
     def _key(self, storage: Storage, which: Literal["access_key_key", "secret_key_key"]) -> SecretText:
-        """A key of the bucket's; a directory has none, nor has a bucket that an identity opens."""
-        if storage.credentials is None:
+        """A key of the bucket's, where it has such: a directory has none, nor what an identity or another key opens."""
+        secret = storage.credentials.secret_ref if storage.credentials else None
+        if secret is None:
             return SecretText(value="")
-        secret = storage.credentials.secret_ref
         return self._text(SecretKeyRef(name=secret.name, key=getattr(secret, which)))
 
     def _text(self, reference: SecretKeyRef) -> SecretText:

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A bucket, whatever protocol it speaks: requests by the storage library, one attempt each, and what is asked again to
+//! prove what the bucket holds.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path as Key;
+use object_store::{
+    Attribute, Attributes, MultipartId, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, RetryConfig,
+    TagSet,
+};
+use sha2::{Digest, Sha256};
+
+use crate::names;
+use crate::storage::client;
+use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::local_file::LocalFile;
+use crate::storage::multipart::{self, Unfinished};
+use crate::storage::proof::{compare, ObjectHeaders, SentContent, Verdict};
+use crate::storage::store::{in_time, too_large, ObjectKind, Proof, Put, Store};
+use crate::storage::target::BucketTarget;
+
+/// What a protocol has of its own.
+#[async_trait]
+pub trait Protocol: Send + Sync {
+    fn objects(&self) -> Arc<dyn ObjectStore>;
+
+    fn parts(&self) -> Arc<dyn MultipartStore>;
+
+    /// What the store says of an object; within `client::with_headers`, which hears it.
+    async fn look(&self, key: &Key) -> Result<(), StoreError> {
+        self.objects().head(key).await.map(drop).map_err(failed)
+    }
+
+    /// Begins an object of parts.
+    async fn begin(&self, key: &Key, options: PutOptions) -> Result<MultipartId, StoreError> {
+        let PutOptions { attributes, tags, .. } = options;
+        let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
+        self.parts().create_multipart_opts(key, options).await.map_err(failed)
+    }
+
+    /// Puts the parts together.
+    async fn complete(
+        &self,
+        key: &Key,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+        _options: PutOptions,
+    ) -> Result<(), StoreError> {
+        self.parts().complete_multipart(key, id, parts).await.map(drop).map_err(failed)
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        self.objects().delete(key).await.map_err(failed)
+    }
+}
+
+pub struct BucketStore<P> {
+    pub(super) protocol: P,
+    target: BucketTarget,
+    pub(super) unfinished: Unfinished,
+}
+
+/// When to try again is the uploader's decision.
+pub(super) fn once() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+}
+
+/// For errors of the storage library.
+#[allow(clippy::needless_pass_by_value)] // as `map_err` gives it
+pub(super) fn failed(error: object_store::Error) -> StoreError {
+    StoreError::from_error(&error)
+}
+
+/// For errors while a client is set up.
+#[allow(clippy::needless_pass_by_value)] // as `map_err` gives it
+pub(super) fn not_set_up(error: object_store::Error) -> StoreError {
+    StoreError::new(StoreCause::Setup, error.to_string())
+}
+
+impl<P: Protocol> BucketStore<P> {
+    pub(super) fn new(protocol: P, target: BucketTarget) -> Self {
+        Self { protocol, target, unfinished: Unfinished::default() }
+    }
+
+    /// What an answer left open is asked for.
+    pub(super) async fn prove(&self, key: &Key, verdict: Verdict, sent: &SentContent) -> Result<Proof, StoreError> {
+        let doubt = match verdict {
+            Verdict::Proved => return Ok(Proof::Compared),
+            Verdict::Disproved(why) => return Err(StoreError::new(StoreCause::Unverified, why)),
+            Verdict::Doubtful(why) => Some(why),
+            Verdict::Silent => None,
+        };
+        match (self.head(key).await, doubt) {
+            (Ok(found), doubt) => found_is(&found, sent, doubt),
+            (Err(failure), None) if is_denied(&failure) => Ok(Proof::Word),
+            (Err(failure), Some(why)) if is_denied(&failure) => Err(StoreError::new(
+                StoreCause::Unverified,
+                format!("{why}; give {}, so that the store can be asked", self.target.right_to_read()),
+            )),
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    /// What the store says of an object.
+    async fn head(&self, key: &Key) -> Result<ObjectHeaders, StoreError> {
+        let (answer, headers) = client::with_headers(in_time(0, self.protocol.look(key))).await;
+        answer.map(|()| headers)
+    }
+
+    pub(super) async fn ask<T>(
+        &self,
+        bytes: u64,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
+        in_time(bytes, async { request.await.map_err(failed) }).await
+    }
+
+    pub(super) fn key(&self, name: &str) -> Result<Key, StoreError> {
+        Key::parse(self.target.key(name)).map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))
+    }
+
+    pub(super) fn options(&self, kind: ObjectKind) -> PutOptions {
+        let mut attributes = Attributes::from_iter([(Attribute::ContentType, kind.content_type())]);
+        if let Some(class) = &self.target.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        let mut tags = TagSet::default();
+        for (key, value) in &self.target.tags {
+            tags.push(key, value);
+        }
+        PutOptions { attributes, tags, ..PutOptions::default() }
+    }
+}
+
+#[async_trait]
+impl<P: Protocol> Store for BucketStore<P> {
+    async fn put(&self, name: &str, kind: ObjectKind, content: Bytes) -> Result<Proof, StoreError> {
+        let key = self.key(name)?;
+        let sent = SentContent::of(&content);
+        let objects = self.protocol.objects();
+        let put = self.ask(sent.bytes, objects.put_opts(&key, content.into(), self.options(kind)));
+        let (answer, headers) = client::with_headers(put).await;
+        answer?;
+        self.prove(&key, compare(&headers, &sent), &sent).await
+    }
+
+    async fn put_file(&self, name: &str, kind: ObjectKind, file: LocalFile<'_>) -> Result<Put, StoreError> {
+        let bytes = file.bytes()?;
+        if bytes > multipart::PART {
+            return self.put_in_parts(name, kind, file, bytes).await;
+        }
+        let content = file.read(0, multipart::PART).await?;
+        let found = names::hex(&Sha256::digest(&content));
+        file.check(&found)?;
+        let bytes = content.len() as u64;
+        let proof = self.put(name, kind, content).await?;
+        Ok(Put { bytes, sha256: found, proof })
+    }
+
+    async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        let get = async {
+            let mut content = self.protocol.objects().get(&self.key(name)?).await.map_err(failed)?.into_stream();
+            let mut taken = Vec::new();
+            while let Some(piece) = content.next().await {
+                taken.extend_from_slice(&piece.map_err(failed)?);
+                if taken.len() as u64 > most {
+                    return Err(too_large(name, most));
+                }
+            }
+            Ok(taken)
+        };
+        in_time(most, get).await
+    }
+
+    async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
+        let unwritable =
+            |error: std::io::Error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display()));
+        let get = async {
+            let mut content = self.protocol.objects().get(&self.key(name)?).await.map_err(failed)?.into_stream();
+            let mut file = std::fs::File::create(path).map_err(unwritable)?;
+            let mut sha256 = Sha256::new();
+            while let Some(piece) = content.next().await {
+                let piece = piece.map_err(failed)?;
+                file.write_all(&piece).map_err(unwritable)?;
+                sha256.update(&piece);
+            }
+            Ok(names::hex(&sha256.finalize()))
+        };
+        in_time(bytes, get).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let key = self.key(name)?;
+        in_time(0, self.protocol.delete(&key)).await
+    }
+}
+
+/// Whether what was found is what was sent; `doubt` is what the first answer said against it.
+fn found_is(found: &ObjectHeaders, sent: &SentContent, doubt: Option<String>) -> Result<Proof, StoreError> {
+    let unverified = |why: String| Err(StoreError::new(StoreCause::Unverified, why));
+    if let Some(bytes) = found.bytes.filter(|bytes| *bytes != sent.bytes) {
+        return unverified(format!("the store has {bytes} bytes of {}", sent.bytes));
+    }
+    match (compare(found, sent), doubt) {
+        (Verdict::Proved, _) => Ok(Proof::Compared),
+        // By this answer its tag is no digest, so the first one's was none either.
+        (Verdict::Silent, _) if found.bytes.is_some() => Ok(Proof::Compared),
+        (Verdict::Disproved(why) | Verdict::Doubtful(why), _) | (Verdict::Silent, Some(why)) => unverified(why),
+        (Verdict::Silent, None) => Ok(Proof::Word),
+    }
+}
+
+/// Whether the store does not let the key look, or knows no such request.
+fn is_denied(failure: &StoreError) -> bool {
+    match &failure.cause {
+        StoreCause::AccessDenied => true,
+        StoreCause::Refusal(status) => matches!(status.as_str(), "405" | "501"),
+        StoreCause::Server(status) => *status == 501,
+        _ => false,
+    }
+}
