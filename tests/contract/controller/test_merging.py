@@ -79,6 +79,7 @@ async def test_the_parts_of_a_recording_become_one_before_it_is_over(stage: Stag
     assert status["playlistURL"].endswith(f"/{name}")
     assert [one["slices"] for one in status["playlists"]] == [2, 2]
     await stage.until_pod(pod["metadata"]["name"], lambda seen: seen is None or not seen["metadata"].get("finalizers"))
+    await stage.until_told("Completed")
     assert await warnings(stage) == {"Restarting"}
 
 
@@ -96,6 +97,7 @@ async def test_a_pod_that_dies_is_followed_by_another_and_what_it_may_not_read_i
     assert is_true(finished, "Succeeded")
     assert (merged(finished)["reason"], merged(finished)["message"]) == ("NoReadRight", words)
     assert finished["status"]["playlist"].startswith("bak0_")
+    await stage.until_told("NoReadRight")
     assert await warnings(stage) == {"Restarting", "NoReadRight"}
 
 
