@@ -207,12 +207,16 @@ fn other_primaries_come_out_as_a_good_transcode_shows_them() {
         (name.to_owned(), filter, format!("{X264} -colorspace bt709 -color_primaries {stated} -color_trc bt709"))
     };
     let scratch = Scratch::new("primaries");
-    for (name, filter, codec) in
-        [to("p3", "smpte432", "smpte432"), to("2020", "2020", "bt2020"), to("pal", "bt470bg", "bt470bg")]
-    {
+    // PAL has no green as pure as BT.709's, which is 0.012 of blue less than none there: a source that leaves that out has
+    // that much blue in light, 30 of 255 by BT.1886. Whether zscale leaves it out depends on the processor.
+    for ((name, filter, codec), dark) in [
+        (to("p3", "smpte432", "smpte432"), 16),
+        (to("2020", "2020", "bt2020"), 16),
+        (to("pal", "bt470bg", "bt470bg"), 30),
+    ] {
         let url = source_of(&scratch, &format!("{name}.mkv"), SD, &filter, &codec);
         for canvas in [SD, HD] {
-            assert_bars(&name, &url, canvas, 16);
+            assert_bars(&name, &url, canvas, dark);
         }
     }
 }
