@@ -53,8 +53,8 @@ async def test_a_stop_is_heard_beside_words_that_only_a_newer_release_knows(stag
     assert await stage.pod.ended() == 0
     applied = stage.operator.of("DesiredStateApplied")
     assert applied[-1]["generation"] == 2
-    (refused,) = stage.operator.of("EditRefused")
-    assert refused["field"] == "spec.recording.video.layout"
+    refused = {told["field"] for told in stage.operator.of("EditRefused")}
+    assert refused == {"spec.recording.video.layout", "novelty"}
     assert stage.pod.summary().outcome is Outcome.UPLOADED
 
 

@@ -44,7 +44,7 @@ struct Token {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct KeyFile {
     #[serde(rename = "type")]
     kind: String,
     client_email: String,
@@ -92,7 +92,7 @@ impl Token {
 
 /// A token that the document's key signs (RFC 7523, as Google takes it in place of one of its own).
 fn signed(document: &str, now: SystemTime) -> Result<String, String> {
-    let document: Document =
+    let document: KeyFile =
         serde_json::from_str(document).map_err(|error| format!("is no service account's key: {error}"))?;
     if document.kind != "service_account" {
         return Err("is no service account's key: its `type` is another".to_owned());
