@@ -79,7 +79,9 @@ def test_what_lost_pods_left_on_their_claims_is_delivered_by_others(scene: Scene
         files = scene.opened_bucket(address).objects(of=ended["status"]["recordingId"])
     stored = [name for name in files if name.endswith(".ts")]
     assert len(stored) == slices(ended) == slices(ended, "written")
-    assert len([name for name in files if name.endswith(".m3u8")]) == 3
+    # One of each part, and the one over all of them.
+    assert len([name for name in files if name.endswith(".m3u8")]) == 4
+    assert ended["status"]["playlist"].endswith("_merged.m3u8")
 
 
 def _waits_for_some(part: int, recording: Resource) -> bool:
