@@ -243,9 +243,10 @@ def test_a_namespace_is_gone_once_its_pods_have_delivered_and_the_log_says_what_
 
 
 def _stored(bucket: Bucket, recording: Resource) -> int:
-    """How many slices the bucket has, all of which a playlist lists that has its end."""
+    """How many slices the bucket has, all of which a part's playlist lists that has its end."""
     files = bucket.objects(of=recording["status"]["recordingId"])
-    listed = [bucket.read(name).decode().splitlines() for name in files if name.endswith(".m3u8")]
+    playlists = [name for name in files if name.endswith(".m3u8") and not name.endswith("_merged.m3u8")]
+    listed = [bucket.read(name).decode().splitlines() for name in playlists]
     assert {lines[-1] for lines in listed} == {"#EXT-X-ENDLIST"}
     named = sorted(line for lines in listed for line in lines if line.endswith(".ts"))
     assert named == sorted(name for name in files if name.endswith(".ts"))
