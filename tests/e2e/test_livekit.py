@@ -174,7 +174,8 @@ def _recorded(scene: Scene, finished: Resource, directory: Path) -> Iterator[tup
     """The manifest of each part, and all of the part in one file."""
     with scene.bucket() as address:
         files = scene.opened_bucket(address).download(directory, of=finished["status"]["recordingId"])
-    manifests = [path for name, path in files.items() if name.endswith("_manifest.json")]
+    own = [name for name in files if name.endswith("_manifest.json") and not name.endswith("_merged_manifest.json")]
+    manifests = [files[name] for name in own]
     for path in manifests:
         manifest = json.loads(path.read_text())
         ours = [files[one["name"]] for one in manifest["files"] if one["name"].endswith(".ts")]
