@@ -17,6 +17,8 @@ from tests.cluster.network import Network
 from tests.cluster.pause import PAUSE_IMAGE
 
 NODE_NAME = "node"
+DISK_FREE_PERCENT = 1
+"""Of the disk; below that the kubelet evicts pods. The tests' machine may be nearly full."""
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 CNI_PROGRAMS = "/usr/lib/cni"
 PROVISIONER = "cloudrecording.dev/local-directory"
@@ -158,8 +160,11 @@ conf_dir = "{self._layout.configuration / "cni"}"
             "clusterDomain": SERVICE_DOMAIN,
             "resolvConf": str(self._write("resolv.conf", "")),
             "volumePluginDir": "/var/lib/kubelet/volume-plugins",
-            # The tests' machine may be nearly full, and nobody can pull an image that was collected.
-            "evictionHard": {"memory.available": "64Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            "evictionHard": {
+                "memory.available": "64Mi",
+                **dict.fromkeys(("nodefs.available", "imagefs.available"), f"{DISK_FREE_PERCENT}%"),
+            },
+            # Nobody can pull an image that was collected.
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
             # A pod that takes more of the node's disk than it may is evicted in seconds, not after a minute.

@@ -96,6 +96,7 @@ def test_every_value_for_the_operator_reaches_it(render: Render) -> None:
             "podLabels": {"a": "b"},
             "podAnnotations": {"c": "d"},
             "nodeLostSeconds": 60,
+            "nodeDiskFreePercent": 5,
         },
         "watchNamespaces": ["one", "two"],
         "log": {"level": "debug", "format": "text"},

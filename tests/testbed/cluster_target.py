@@ -7,6 +7,7 @@ import os
 from tests.cluster.cluster import Cluster
 from tests.cluster.image.recipes import OUTPUT, recipes
 from tests.cluster.layout import REPOSITORY
+from tests.cluster.node import DISK_FREE_PERCENT
 from tests.cluster.progress import report
 from tests.cluster.target import Target, uses_current_cluster
 
@@ -39,6 +40,7 @@ def install(target: Target) -> None:
     target.helm(
         *("upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"),
         *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+        *(() if uses_current_cluster() else ("--set", f"runner.nodeDiskFreePercent={DISK_FREE_PERCENT}")),
         *("--set", f"allowed.serviceAccounts={{{ALLOWED_ACCOUNT}}}"),
         *("--wait", "--timeout", "3m"),
     )

@@ -36,6 +36,7 @@ const AWAITS_KEY_FRAME_SECONDS: u32 = 15;
 const RECONNECT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
 const SILENCE_SECONDS: std::ops::RangeInclusive<u32> = 3..=600;
 const LONGEST_FILE_PREFIX: usize = 32;
+const NODE_DISK_FREE_PERCENT: std::ops::RangeInclusive<u32> = 0..=90;
 const FINAL_UPLOAD_SECONDS: std::ops::RangeInclusive<u32> = 1..=30 * 24 * 3600;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -50,6 +51,8 @@ pub struct Document {
     pub work_bytes: Option<u64>,
     #[serde(default)]
     pub work_volume: WorkVolume,
+    /// What of a node's disk its kubelet keeps free by evicting pods, in per cent, where that is known.
+    pub node_disk_free_percent: Option<u32>,
     #[serde(default = "default_slice_seconds")]
     pub slice_seconds: u32,
     /// How long a channel whose last connection broke is only interrupted.
@@ -304,6 +307,9 @@ impl Document {
         check_file_prefix("filePrefix", &self.file_prefix)?;
         check_parts(&self.parts)?;
         within(self.slice_seconds, &SLICE_SECONDS, || "sliceSeconds".to_owned())?;
+        if let Some(percent) = self.node_disk_free_percent {
+            within(percent, &NODE_DISK_FREE_PERCENT, || "nodeDiskFreePercent".to_owned())?;
+        }
         self.max_wait_seconds
             .map_or(Ok(()), |seconds| within(seconds, &WAIT_SECONDS, || "maxWaitSeconds".to_owned()))?;
         within(self.reconnect_seconds, &RECONNECT_SECONDS, || "reconnectSeconds".to_owned())?;

@@ -18,7 +18,7 @@ fn a_short_document_has_its_defaults() {
 fn a_full_document_is_taken() {
     let document = Document::parse(
         r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
-            "workBytes": 1000000, "workVolume": "NodeDisk", "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
+            "workBytes": 1000000, "workVolume": "NodeDisk", "nodeDiskFreePercent": 5, "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
             "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
               "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
               "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
@@ -72,6 +72,7 @@ fn what_is_wrong_is_named_by_its_path() {
         (r#"{"recordingId": "0123"}"#.into(), "recordingId: must be 32"),
         (r#"{"filePrefix": "a/b"}"#.into(), "filePrefix: must be"),
         (r#"{"workVolume": "Tape"}"#.into(), "workVolume: must be"),
+        (r#"{"nodeDiskFreePercent": 91}"#.into(), "nodeDiskFreePercent: must be from 0 to 90"),
         (r#"{"sliceSeconds": 1}"#.into(), "sliceSeconds: must be from 2 to 60"),
         (r#"{"reconnectSeconds": 0}"#.into(), "reconnectSeconds: must be from 1 to 3600"),
         (

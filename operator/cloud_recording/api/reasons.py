@@ -628,8 +628,10 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             "room.",
             Remedy(
                 "Mend what `StorageReady` tells; capture goes on by itself once uploads have made room. Where no slice "
-                "waits, make room on the node's disk. Next time, a larger `spec.work` bridges a longer outage.",
+                "waits, make room on the node's disk, or, where its kubelet lets it fill up further, have the chart's "
+                "`runner.nodeDiskFreePercent` say so. Next time, a larger `spec.work` bridges a longer outage.",
                 creates=("spec.work",),
+                values=("runner.nodeDiskFreePercent",),
             ),
             warns=True,
             resolved_by=ResolvedBy.WORK_VOLUME,

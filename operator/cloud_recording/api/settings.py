@@ -47,6 +47,7 @@ class RunnerSettings(SpecModel):
     pod_labels: dict[str, str] = Field(default_factory=dict)
     pod_annotations: dict[str, str] = Field(default_factory=dict)
     node_lost_seconds: Annotated[int, Field(ge=30, le=86_400)] = 60
+    node_disk_free_percent: Annotated[int, Field(ge=0, le=90)] | None = None
 
 
 class CallbackSettings(SpecModel):

@@ -101,6 +101,8 @@ class RecordingDocument(RecordModel):
     allow_link_local: bool = False
     stream_hosts: tuple[str, ...] = (ANY_HOST,)
     """Where URLs of participants may lead, redirects too: one in a Secret is seen by the runner alone."""
+    node_disk_free_percent: Count | None = None
+    """What kubelets keep free of their nodes' disks by evicting pods; left out where they are as they come."""
     parts: tuple[PartFiles, ...] | None = None
     """Over what one playlist is to be made, in their order, where that is what the pod is for."""
     max_wait_seconds: Count | None = None

@@ -45,6 +45,7 @@ def recording_document(recording: CloudRecording, part: Part, settings: Operator
         protocols=tuple(scheme for scheme in settings.allowed.protocols if scheme in URL_SCHEMES),
         allow_link_local=settings.allowed.link_local,
         stream_hosts=settings.allowed.stream_hosts,
+        node_disk_free_percent=settings.runner.node_disk_free_percent,
         max_wait_seconds=None if recording.status.start_time else spec.recording.max_wait_seconds,
     )
 

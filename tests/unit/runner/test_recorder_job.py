@@ -261,6 +261,12 @@ def test_a_volume_on_the_nodes_disk_is_told_from_one_of_its_own(tmp_path: Path) 
     assert volume(None) is None
 
 
+@pytest.mark.parametrize("percent", [None, 0, 5])
+def test_what_kubelets_keep_free_is_told_where_it_is_known(tmp_path: Path, percent: int | None) -> None:
+    jobs = builder({**document(), "nodeDiskFreePercent": percent}, tmp_path, work=tmp_path, scratch=tmp_path)
+    assert jobs.job(Mode.RECORD, DESIRED).configuration.get("nodeDiskFreePercent") == percent
+
+
 def test_missing_secrets_are_named_with_the_field_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "bucket").mkdir()
     (tmp_path / "bucket" / "accessKey").write_text("key")

@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::catalog::record::{Begun, Record};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{BucketLocation, WorkVolume};
+use crate::config::BucketLocation;
 use crate::error::Error;
 use crate::recorder::machine::UploadEvent;
 use crate::recorder::upload::backup_uploader::BackupStore;
 use crate::recorder::upload::relocation;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::recorder::upload::uploader::{Uploader, UploaderInbox};
-use crate::recorder::volume::WorkDirectory;
+use crate::recorder::volume::{VolumeLimits, WorkDirectory};
 use crate::recorder::{directory_cleanup, resume};
 use crate::storage::credentials::Credentials;
 use crate::storage::target::Target;
@@ -26,8 +26,7 @@ pub struct DeliveryOptions {
     pub backup: Option<BackupStore>,
     /// Where the certificate authority is may be another place by now.
     pub ca_file: Option<PathBuf>,
-    pub work_volume: WorkVolume,
-    pub work_bytes: Option<u64>,
+    pub volume_limits: VolumeLimits,
     pub keep_directory: bool,
     /// Where the recording goes instead, if nothing of it is stored yet.
     pub location: Option<BucketLocation>,
@@ -96,11 +95,7 @@ async fn upload(
         slice_store: SliceStore {
             catalog: Arc::clone(catalog),
             directory: directory.to_owned(),
-            volume: WorkDirectory {
-                path: directory.to_owned(),
-                kind: options.work_volume,
-                most_bytes: options.work_bytes,
-            },
+            volume: WorkDirectory { path: directory.to_owned(), limits: options.volume_limits },
             upload_events: to_upload_events,
         },
         target,

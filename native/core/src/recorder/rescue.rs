@@ -17,6 +17,7 @@ use crate::recorder::delivery::{deliver, DeliveryOptions};
 use crate::recorder::machine::{BucketHealth, UploadEvent};
 use crate::recorder::rescued::Shown;
 use crate::recorder::upload::backup_uploader::BackupStore;
+use crate::recorder::volume::VolumeLimits;
 use crate::recorder::{backup_journal, recording_log};
 use crate::storage::credentials::Credentials;
 
@@ -47,8 +48,7 @@ fn rescue_here(document: &Document) -> Result<(), Error> {
         credentials,
         backup: document.backup.as_ref().map(BackupStore::new),
         ca_file: document.storage.ca_file.clone(),
-        work_volume: document.work_volume,
-        work_bytes: document.work_bytes,
+        volume_limits: VolumeLimits::of_document(document),
         keep_directory: document.keep_directory,
         location: document.location.clone(),
     };

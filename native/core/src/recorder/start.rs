@@ -19,7 +19,7 @@ use crate::recorder::machine::Timeouts;
 use crate::recorder::shared::RecordingTraits;
 use crate::recorder::takeover;
 use crate::recorder::upload::backup_uploader::BackupStore;
-use crate::recorder::volume::WorkDirectory;
+use crate::recorder::volume::{VolumeLimits, WorkDirectory};
 use crate::storage::credentials::Credentials;
 use crate::storage::request_text::is_header_value;
 use crate::storage::target::Target;
@@ -82,11 +82,7 @@ impl Plan {
             backup,
             timeouts: timeouts(document, request),
             keep_directory: document.keep_directory,
-            volume: WorkDirectory {
-                path: directory.clone(),
-                kind: document.work_volume,
-                most_bytes: document.work_bytes,
-            },
+            volume: WorkDirectory { path: directory.clone(), limits: VolumeLimits::of_document(document) },
             capture: CaptureConfig {
                 passthrough: passthrough(document, channel),
                 room,

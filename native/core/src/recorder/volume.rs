@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfs;
 
-use crate::config::WorkVolume;
+use crate::config::{Document, WorkVolume};
 
 /// What is free, and of how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +48,13 @@ const OWN_TIGHT: Thresholds = Thresholds {
 /// mostly the one that holds volumes, too, and of one that holds volumes alone.
 const EVICTIONS: [u64; 2] = [15, 10];
 
-/// How full a node's disk may be so that pods are not evicted, as far as it can be told: where less is free already and this
-/// pod runs, the kubelet does not evict for that.
-fn of_node(disk: Room) -> (Thresholds, Thresholds) {
+/// How full a node's disk may be so that pods are not evicted: what the kubelet keeps free where that is known, and else as
+/// far as it can be told: where less is free already and this pod runs, the kubelet does not evict for that.
+fn of_node(disk: Room, kept_free: Option<u64>) -> (Thresholds, Thresholds) {
     let share = |per_cent| Threshold::Share { per_cent };
     let limits = |reached, left| Thresholds { reached: share(reached), left: share(left) };
-    match EVICTIONS.into_iter().find(|per_cent| disk.free > share(*per_cent).of(disk.size)) {
+    let usual = || EVICTIONS.into_iter().find(|per_cent| disk.free > share(*per_cent).of(disk.size));
+    match kept_free.or_else(usual) {
         Some(eviction) => (limits(eviction + 1, eviction + 3), limits(eviction + 5, eviction + 7)),
         None => (OWN_FULL, OWN_TIGHT),
     }
@@ -67,9 +68,17 @@ const NODE_FILES: Thresholds =
 #[derive(Debug, Clone)]
 pub struct WorkDirectory {
     pub path: PathBuf,
+    pub limits: VolumeLimits,
+}
+
+/// How much of the disk that it lies on a recording may fill.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VolumeLimits {
     pub kind: WorkVolume,
     /// The most that may be there, where that is less than the file system says.
     pub most_bytes: Option<u64>,
+    /// What the node's kubelet keeps free of its disk, in per cent, where that is known.
+    pub node_disk_free_percent: Option<u64>,
 }
 
 pub struct Volume {
@@ -115,8 +124,10 @@ impl Volume {
     pub fn new(directory: WorkDirectory) -> Self {
         let levels =
             |disk, limit| Levels { disk: Level::new(disk), limit: Level::new(limit), files: Level::new(NODE_FILES) };
-        let (full, tight) = match (directory.kind, statvfs(&directory.path)) {
-            (WorkVolume::NodeDisk, Ok(about)) => of_node(directory.disk(&about)),
+        let (full, tight) = match (directory.limits.kind, statvfs(&directory.path)) {
+            (WorkVolume::NodeDisk, Ok(about)) => {
+                of_node(directory.disk(&about), directory.limits.node_disk_free_percent)
+            }
             _ => (OWN_FULL, OWN_TIGHT),
         };
         Self { directory, full: levels(full, OWN_FULL), tight: levels(tight, OWN_TIGHT) }
@@ -134,13 +145,24 @@ impl Volume {
     }
 }
 
+impl VolumeLimits {
+    #[must_use]
+    pub fn of_document(document: &Document) -> Self {
+        Self {
+            kind: document.work_volume,
+            most_bytes: document.work_bytes,
+            node_disk_free_percent: document.node_disk_free_percent.map(u64::from),
+        }
+    }
+}
+
 impl WorkDirectory {
     /// How many bytes may still be written, by all accounts.
     pub fn room(&self) -> std::io::Result<u64> {
         let disk = self.disk(&statvfs(&self.path)?);
-        let kept_free = match self.kind {
+        let kept_free = match self.limits.kind {
             WorkVolume::Dedicated => 0,
-            WorkVolume::NodeDisk => of_node(disk).0.reached.of(disk.size),
+            WorkVolume::NodeDisk => of_node(disk, self.limits.node_disk_free_percent).0.reached.of(disk.size),
         };
         let free = disk.free.saturating_sub(kept_free);
         Ok(match self.limit()? {
@@ -156,7 +178,7 @@ impl WorkDirectory {
             limit: self.limit().ok().flatten(),
             // Some file systems do not count them.
             files: about
-                .filter(|about| self.kind == WorkVolume::NodeDisk && about.f_files > 0)
+                .filter(|about| self.limits.kind == WorkVolume::NodeDisk && about.f_files > 0)
                 .map(|about| Room { free: about.f_favail, size: about.f_files }),
         }
     }
@@ -165,7 +187,7 @@ impl WorkDirectory {
     fn disk(&self, about: &StatVfs) -> Room {
         let free = about.f_bavail * about.f_frsize;
         let used = about.f_blocks.saturating_sub(about.f_bfree) * about.f_frsize;
-        let size = match self.kind {
+        let size = match self.limits.kind {
             WorkVolume::Dedicated => used + free,
             WorkVolume::NodeDisk => about.f_blocks * about.f_frsize,
         };
@@ -173,9 +195,9 @@ impl WorkDirectory {
     }
 
     fn limit(&self) -> std::io::Result<Option<Room>> {
-        let Some(size) = self.most_bytes else { return Ok(None) };
+        let Some(size) = self.limits.most_bytes else { return Ok(None) };
         // The kubelet's limit is on all that is in the volume, which is the recording's own.
-        let counted = match self.kind {
+        let counted = match self.limits.kind {
             WorkVolume::Dedicated => self.path.as_path(),
             WorkVolume::NodeDisk => self.path.parent().unwrap_or(&self.path),
         };
@@ -275,7 +297,7 @@ mod tests {
     #[test]
     fn on_a_nodes_disk_recording_pauses_before_the_kubelet_evicts() {
         let size = 1000 * GIB;
-        let full = |free| of_node(Room { free: free * GIB, size }).0;
+        let full = |free| of_node(Room { free: free * GIB, size }, None).0;
         let free = [170, 160, 151, 180, 181].map(|per_mille| per_mille * GIB);
         assert_eq!(too_little(full(600), size, &free), [false, true, true, true, false]);
         assert_eq!(too_little(full(151), size, &free[..2]), [false, true]);
@@ -285,11 +307,21 @@ mod tests {
     }
 
     #[test]
+    fn where_it_is_known_what_the_kubelet_keeps_free_nothing_is_guessed() {
+        let size = 1000 * GIB;
+        let room = Room { free: 160 * GIB, size };
+        let full = |kept_free| of_node(room, Some(kept_free)).0;
+        assert_eq!(too_little(full(1), size, &[160, 21, 20].map(|free| free * GIB)), [false, false, true]);
+        assert_eq!(too_little(full(20), size, &[220, 210, 231].map(|free| free * GIB)), [false, true, false]);
+    }
+
+    #[test]
     fn while_recording_pauses_nothing_may_be_written_though_more_is_free_than_it_paused_at() {
         let scratch = Scratch::new();
         let slice = scratch.path().join("slice");
         let (path, kind) = (scratch.path().to_owned(), WorkVolume::Dedicated);
-        let mut volume = Volume::new(WorkDirectory { path, kind, most_bytes: Some(1000) });
+        let limits = VolumeLimits { kind, most_bytes: Some(1000), ..VolumeLimits::default() };
+        let mut volume = Volume::new(WorkDirectory { path, limits });
         let mut with_used = |used| {
             std::fs::write(&slice, vec![0; used]).unwrap();
             let level = volume.measure();
@@ -309,7 +341,8 @@ mod tests {
         std::fs::write(scratch.path().join("outbox"), vec![0; 600]).unwrap();
         std::fs::write(directory.join("slice"), vec![0; 300]).unwrap();
         for (kind, free) in [(WorkVolume::NodeDisk, 100), (WorkVolume::Dedicated, 700)] {
-            let directory = WorkDirectory { path: directory.clone(), kind, most_bytes: Some(1000) };
+            let limits = VolumeLimits { kind, most_bytes: Some(1000), ..VolumeLimits::default() };
+            let directory = WorkDirectory { path: directory.clone(), limits };
             assert_eq!(directory.limit().unwrap(), Some(Room { free, size: 1000 }));
             assert!(directory.room().unwrap() <= free);
             let level = Volume::new(directory).measure();

@@ -76,11 +76,13 @@ class EngineConfiguration:
         seconds = self._document.max_wait_seconds
         return {} if seconds is None else {"maxWaitSeconds": seconds}
 
-    def _work_volume(self) -> dict[str, str]:
+    def _work_volume(self) -> dict[str, str | int]:
         """Whether the kubelet evicts by the disk that the volume lies on, as some claims do, too."""
         if self._scratch is None or self._work.stat().st_dev != self._scratch.stat().st_dev:
             return {}
-        return {"workVolume": "NodeDisk"}
+        kept_free = self._document.node_disk_free_percent
+        known = {} if kept_free is None else {"nodeDiskFreePercent": kept_free}
+        return {"workVolume": "NodeDisk", **known}
 
     def _passthrough(self) -> dict[str, Any]:
         asked = self._document.spec.recording.video.passthrough
