@@ -39,13 +39,14 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) --report
 
 test-operator:
-	@$(STAGE) check $(MAKE) --no-print-directory check
+	@$(STAGE) check-operator $(MAKE) --no-print-directory check-operator
 	@$(STAGE) unit $(PYTEST) tests/unit
 	@$(STAGE) contract $(PYTEST) tests/contract
 	@$(STAGE) images $(PYTHON) -m tests.cluster.image build-all
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 
 test-recorder:
+	@$(STAGE) check-recorder $(MAKE) --no-print-directory check-recorder
 	@$(STAGE) core $(MAKE) --no-print-directory -C native test
 	@$(STAGE) native $(PYTEST) tests/native
 
@@ -105,14 +106,16 @@ build: packages venv ## build the library (build/lib) and the Python extension
 install: ## install library, headers and pkg-config file (PREFIX=/usr/local, DESTDIR=)
 	$(MAKE) -C native install
 
-.PHONY: check
-check: venv ## formatting, linting, typing, layers, generated files
+.PHONY: check check-operator check-recorder
+check: check-operator check-recorder ## formatting, linting, typing, layers, generated files
+check-operator: venv
 	build/venv/bin/ruff format --check operator tests
 	build/venv/bin/ruff check operator tests
 	build/venv/bin/mypy
 	build/venv/bin/lint-imports
 	$(PYTHON) -m cloud_recording.api.generate --check
 	shellcheck --external-sources tests/setup/[a-z]* .ci/run
+check-recorder:
 	$(MAKE) -C native check
 
 .PHONY: format
