@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
-from cloud_recording.api.wire import DesiredState, MergeAnswer, RecordingDocument
+from cloud_recording.api.wire import MergeAnswer
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
+from cloud_recording.runner.one_shot import OneShotPod
 from cloud_recording.runner.outbox import Outbox, Writer
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets, NeededSecret
 from cloud_recording.runner.supervisor.part_events import Event, ProcessAnswered, ProcessExited, ProcessLoaded
@@ -26,17 +25,7 @@ _FAILED: Final = "MergeFailed"
 _OF_STORAGE: Final = ("spec.storage.", "RecordingStorage/")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergePod:
-    """Where parts are merged."""
-
-    document: RecordingDocument
-    desired: DesiredState
-    secrets: Path
-    work: Path
-
-
-async def merge(pod: MergePod) -> MergeAnswer:
+async def merge(pod: OneShotPod) -> MergeAnswer:
     """What became of it."""
     secrets = MountedSecrets(pod.document, pod.secrets)
     missing = "; ".join(_missing(secrets))
@@ -61,7 +50,7 @@ def _is_of_storage(need: NeededSecret) -> bool:
     return need.field.startswith(_OF_STORAGE)
 
 
-async def _merged(pod: MergePod, secrets: MountedSecrets) -> MergeAnswer:
+async def _merged(pod: OneShotPod, secrets: MountedSecrets) -> MergeAnswer:
     jobs = JobBuilder(pod.document, secrets, work=pod.work)
     events: asyncio.Queue[Event] = asyncio.Queue()
     child = RecorderChild(

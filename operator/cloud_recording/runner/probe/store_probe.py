@@ -12,14 +12,13 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 from cloud_recording.api.channel import Stream
 from cloud_recording.api.recording_storage import Right, StorageProbe, StorageRights
-from cloud_recording.api.wire import DesiredState, RecordingDocument, StorageRecord
+from cloud_recording.api.wire import StorageRecord
 from cloud_recording.runner.control_protocol import Command, Mode
+from cloud_recording.runner.one_shot import OneShotPod
 from cloud_recording.runner.outbox import Outbox, Writer
 from cloud_recording.runner.probe.object_rights import rights_of
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
@@ -43,17 +42,7 @@ _UNANSWERED: Final = "StorageTimeout"
 _BROKEN: Final = "ProbeFailed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbePod:
-    """Where a probe works."""
-
-    document: RecordingDocument
-    desired: DesiredState
-    secrets: Path
-    work: Path
-
-
-async def probe(pod: ProbePod) -> StorageProbe:
+async def probe(pod: OneShotPod) -> StorageProbe:
     """What became of the trial."""
     secrets = MountedSecrets(pod.document, pod.secrets)
     missing = secrets.missing()
@@ -86,7 +75,7 @@ def _answer(record: StorageRecord | None) -> StorageProbe:
 class _Trial:
     """A recorder process that has its store tried, from its start to its end."""
 
-    def __init__(self, pod: ProbePod, secrets: MountedSecrets, stream: Stream) -> None:
+    def __init__(self, pod: OneShotPod, secrets: MountedSecrets, stream: Stream) -> None:
         self._pod = pod
         self._stream = stream
         self._jobs = JobBuilder(pod.document, secrets, work=pod.work)
