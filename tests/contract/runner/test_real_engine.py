@@ -209,7 +209,8 @@ async def test_what_the_bucket_does_not_take_goes_to_the_backup_and_comes_home(
 async def test_another_pod_delivers_what_a_killed_one_left_on_its_claim(
     stage: Stage, bucket: Bucket, rtmp: RtmpServer
 ) -> None:
-    """Promise: every closed slice, under the part's own names, with one report of the whole part."""
+    """Promise: every closed slice, under the part's own names, with one report of the whole part; a Secret of the
+    channel may be gone."""
     told = document(stage, bucket)
     await start(stage, told, url=rtmp.url("alice"))
     await until_uploaded(stage, slices=1)
@@ -223,7 +224,10 @@ async def test_another_pod_delivers_what_a_killed_one_left_on_its_claim(
     left = newest(stage)
     await stage.pod.close()
 
-    stage.pod.mount("recording.json", told | {"part": {**told["part"], "rescue": True}})
+    gone = {"uid": 2, "urlSecretRef": {"name": "gone", "key": "url"}}
+    channel = told["spec"]["channel"]
+    spec = told["spec"] | {"channel": channel | {"streams": [*channel["streams"], gone]}}
+    stage.pod.mount("recording.json", told | {"part": {**told["part"], "rescue": True}, "spec": spec})
     stage.pod.mount("desired.json", desired(generation=2, state="Stopped", grace=120))
     await stage.pod.start(pod_uid=RESCUER)
     await asyncio.to_thread(bucket.server.start)

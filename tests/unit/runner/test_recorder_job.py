@@ -440,6 +440,22 @@ def test_what_only_a_participant_who_is_gone_needed_is_not_waited_for(tmp_path: 
     assert "bob" not in {need.key for need in secrets.needed()}
 
 
+@pytest.mark.parametrize(
+    ("purpose", "names"),
+    [
+        ({}, {"channel", "streams", "bucket", "spare"}),
+        ({"part": {"number": 1, "rescue": True}}, {"bucket", "spare"}),
+        ({"parts": [{"playlist": "a.m3u8"}]}, {"bucket"}),
+    ],
+    ids=["records", "rescues", "merges"],
+)
+def test_a_pod_waits_only_for_secrets_of_what_it_does(tmp_path: Path, purpose: dict[str, Any], names: set[str]) -> None:
+    """Promise: what a lost pod left is delivered, though the Secrets of its channel are gone."""
+    spare = {"bucket": "spare", "vendor": "AWS", "region": "eu-west-1", "credentials": {"secretRef": {"name": "spare"}}}
+    secrets = mounted({**document(backup=spare), **purpose}, tmp_path)
+    assert {missing.secret_name for missing in secrets.missing()} == names
+
+
 def test_participants_whom_the_pod_cannot_reach_are_refused_with_the_field(tmp_path: Path) -> None:
     told = RecordingDocument.model_validate({**document(), "streamHosts": ["*.example.com"]})
     secrets = MountedSecrets(told, tmp_path)

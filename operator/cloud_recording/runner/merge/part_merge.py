@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,7 +12,7 @@ from cloud_recording.api.wire import MergeAnswer
 from cloud_recording.runner.control_protocol import Answer, Command, Mode
 from cloud_recording.runner.one_shot import OneShotPod
 from cloud_recording.runner.outbox import Outbox, Writer
-from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets, NeededSecret
+from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
 from cloud_recording.runner.supervisor.part_events import Event, ProcessAnswered, ProcessExited, ProcessLoaded
 from cloud_recording.runner.supervisor.part_store import OUTBOX
 from cloud_recording.runner.supervisor.recorder_child import RecorderChild
@@ -22,13 +21,12 @@ from cloud_recording.runner.supervisor.recorder_job import JobBuilder
 WAITING_FOR_SECRET: Final = "WaitingForSecret"  # noqa: S105 - a word of the status, no secret
 UNSUPPORTED: Final = "MergeUnsupported"
 _FAILED: Final = "MergeFailed"
-_OF_STORAGE: Final = ("spec.storage.", "RecordingStorage/")
 
 
 async def merge(pod: OneShotPod) -> MergeAnswer:
     """What became of it."""
     secrets = MountedSecrets(pod.document, pod.secrets)
-    missing = "; ".join(_missing(secrets))
+    missing = "; ".join(one.sentence() for one in secrets.missing())
     if missing:
         return MergeAnswer(cause=WAITING_FOR_SECRET, message=missing)
     outbox = Outbox(pod.work / OUTBOX, writer=Writer.SUPERVISOR)
@@ -36,18 +34,6 @@ async def merge(pod: OneShotPod) -> MergeAnswer:
         return await _merged(pod, secrets)
     finally:
         outbox.close()
-
-
-def _missing(secrets: MountedSecrets) -> Iterator[str]:
-    """What is wrong with the store's Secrets; those of the channel may be gone by now."""
-    for need in secrets.needed():
-        problem = need.problem() if _is_of_storage(need) else ""
-        if problem:
-            yield need.as_missing(problem).sentence()
-
-
-def _is_of_storage(need: NeededSecret) -> bool:
-    return need.field.startswith(_OF_STORAGE)
 
 
 async def _merged(pod: OneShotPod, secrets: MountedSecrets) -> MergeAnswer:

@@ -53,6 +53,14 @@ class NeededSecret:
         )
 
 
+def _used(document: RecordingDocument) -> tuple[str, ...]:
+    """What the fields begin with that the pod uses: whoever delivers what another recorded joins no channel, and its
+    Secrets may be gone by then."""
+    if document.parts is not None:
+        return ("spec.storage.",)
+    return ("spec.storage.", "spec.backup.") if document.part.rescue else ("spec.",)
+
+
 class MountedSecrets:
     """A file for each key of a Secret: its directory is named after the Secret, and itself after the key."""
 
@@ -61,13 +69,14 @@ class MountedSecrets:
         self._directory = directory
         self.streams = document.spec.channel.listed_streams
         """The participants whose Secrets are needed now."""
+        self._used = _used(document)
 
     def path(self, reference: SecretKeyRef) -> Path:
         """Where a key is mounted."""
         return self._directory / reference.name / reference.key
 
     def needed(self) -> Iterator[NeededSecret]:
-        """Every secret that the recording cannot do without, in the order of the spec's fields."""
+        """Every secret that the pod cannot do without, in the order of the spec's fields."""
         return self.needed_with(self.streams)
 
     def needed_with(self, streams: tuple[Stream, ...]) -> Iterator[NeededSecret]:
@@ -75,6 +84,8 @@ class MountedSecrets:
         spec = self._document.spec
         channel = spec.channel.model_copy(update={"streams": streams})
         for field, ref, stream in needed_keys(spec.model_copy(update={"channel": channel})):
+            if not field.startswith(self._used):
+                continue
             yield NeededSecret(
                 name=ref.name,
                 key=ref.key,
