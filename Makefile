@@ -86,9 +86,10 @@ tsan: packages ## the library's life cycle under the thread sanitizer
 .PHONY: soak
 SOAK_MINUTES ?= 60
 STORE ?= up
-soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60, and measure the whole; STORE=down: the store is away so long (build/soak)
+SERVER ?= up
+soak: tools build ## record live sources whose clocks drift for SOAK_MINUTES=60, and measure the whole; STORE=down: the store is away so long, SERVER=down: a room's server (build/soak)
 	$(MAKE) -C native programs
-	$(PYTHON) -m tests.soak --minutes $(SOAK_MINUTES) --store $(STORE)
+	$(PYTHON) -m tests.soak --minutes $(SOAK_MINUTES) --store $(STORE) --server $(SERVER)
 
 .PHONY: faults
 SEED ?= 1

@@ -2,6 +2,7 @@
 """Records people whose clocks drift for as long as asked, and judges the whole: `make soak SOAK_MINUTES=60`.
 
 With `STORE=down` the store is away for that time, in the middle of the recording, which goes on until all is delivered.
+With `SERVER=down` a LiveKit room is recorded instead, whose server is away for that time.
 Writes `report.json` and `summary.txt` into build/soak, and ends with 1 where a promise was not kept.
 """
 
@@ -16,10 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tests.soak import server_away
 from tests.soak.measure import breaks, skews
 from tests.soak.outage import Outage, last_status
 from tests.soak.participants import PEOPLE, present
-from tests.soak.process import Sample, sample
+from tests.soak.process import (
+    MOST_GROWTH_KB,
+    Sample,
+    cpu_seconds_per_minute,
+    growth,
+    growth_lines,
+    sample,
+)
 from tests.support.recorder import REPOSITORY, Recorder, recorder
 from tests.support.rtmp import rtmp_server
 from tests.support.s3 import Bucket, s3_server
@@ -29,8 +38,6 @@ SAMPLE_SECONDS = 10
 SLICE_SECONDS = 15
 SLICES_MEASURED = 24
 MOST_SKEW_MS = 100
-# What the allocator may keep from busy moments; a leak of a kilobyte a second is 3.6 MB in an hour.
-MOST_GROWTH_KB = 4096
 # "Within minutes" of the store's return.
 MOST_DELIVERY_SECONDS = 300
 
@@ -40,16 +47,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--store", choices=("up", "down"), default="up", help="down: it is away for those minutes")
+    parser.add_argument("--server", choices=("up", "down"), default="up", help="down: that of a room, as the store")
     options = parser.parse_args()
-    outage = Outage() if options.store == "down" else None
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     DIRECTORY.mkdir(parents=True)
     with s3_server(DIRECTORY / "s3") as server:
         bucket = server.bucket("films")
-        samples, lines = _record(bucket, options.minutes * 60, outage)
-        report = _report(bucket, samples, lines, outage)
+        if options.server == "down":
+            report = server_away.report(bucket, DIRECTORY, options.minutes * 60)
+            summary = server_away.summary(report)
+        else:
+            outage = Outage() if options.store == "down" else None
+            samples, lines = _record(bucket, options.minutes * 60, outage)
+            report = _report(bucket, samples, lines, outage)
+            summary = _summary(report)
     (DIRECTORY / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    summary = _summary(report)
     (DIRECTORY / "summary.txt").write_text(summary)
     sys.stdout.write(summary)
     return 1 if report["broken"] else 0
@@ -122,27 +134,13 @@ def _report(bucket: Bucket, samples: Sequence[Sample], lines: Sequence[str], out
             "p99_worst": max(one["p99"] for one in lateness) / 1000,
         },
         "process": [asdict(one) for one in samples],
-        "growth": _growth(samples),
-        "cpu_seconds_per_minute": round(
-            (samples[-1].cpu_seconds - samples[0].cpu_seconds) * 60 / (samples[-1].seconds - samples[0].seconds), 2
-        ),
+        "growth": growth(samples),
+        "cpu_seconds_per_minute": cpu_seconds_per_minute(samples),
     }
     if outage is not None:
         report["outage"] = outage.report(bucket, manifest, files)
     report["broken"] = [promise for promise, is_kept in _promises() if not is_kept(report)]
     return report
-
-
-def _growth(samples: Sequence[Sample]) -> dict[str, int]:
-    """The median of the last sixth against that of the second sixth: the first one is for warming up."""
-    sixth = max(1, len(samples) // 6)
-    early, late = samples[sixth : 2 * sixth] or samples[:1], samples[-sixth:]
-    names = ("rss_kb", "threads", "descriptors")
-    return {
-        name: round(statistics.median(getattr(one, name) for one in late))
-        - round(statistics.median(getattr(one, name) for one in early))
-        for name in names
-    }
 
 
 def _promises() -> list[tuple[str, Callable[[dict[str, Any]], bool]]]:
@@ -197,13 +195,11 @@ def _summary(report: dict[str, Any]) -> str:
             f"({outage['most_pending_ms'] / 60000:.1f} minutes) waited, "
             f"delivered {outage['delivered_after_s']} s after its return"
         )
-    late, growth, last = report["tick_lateness_ms"], report["growth"], report["process"][-1]
+    late = report["tick_lateness_ms"]
     lines += [
         f"breaks: {len(report['breaks'])}, gaps: {len(report['gaps'])}, participants who left: {len(report['left'])}",
         f"tick lateness: p99 {late['p99_median']:.1f} ms in the median, {late['p99_worst']:.1f} ms at worst",
-        f"memory: {last['rss_kb'] / 1024:.1f} MB ({growth['rss_kb'] / 1024:+.1f})",
-        f"threads: {last['threads']} ({growth['threads']:+d})",
-        f"descriptors: {last['descriptors']} ({growth['descriptors']:+d})",
+        *growth_lines(Sample(**report["process"][-1]), report["growth"]),
         *(f"NOT KEPT: {promise}" for promise in report["broken"]),
     ]
     return "\n".join(lines) + "\n"
