@@ -27,11 +27,12 @@ class KnownRecordings:
 
     def remembered(self, key: RecordingKey) -> Json | None:
         """The recording as it was last seen; None where it has to be read."""
-        text = self._known.of(key)
-        if text is None:
-            return None
-        body: Json = from_json(text)
-        return body
+        text = self.text_of(key)
+        return None if text is None else body_of(text)
+
+    def text_of(self, key: RecordingKey) -> bytes | None:
+        """The same as `compact` has it."""
+        return self._known.of(key)
 
     def forget(self, key: RecordingKey) -> None:
         """The recording is over or gone."""
@@ -48,7 +49,7 @@ class KnownRecordings:
         except KubeError:
             self._known.forget(key)
             raise
-        self._known.seen(key, _version(body), compact(body))
+        self._known.seen(key, version_of(body), compact(body))
         return body
 
     async def write_status(self, body: Json, status: Json) -> Json:
@@ -75,7 +76,7 @@ class KnownRecordings:
         await self._recordings.delete(namespace=key.namespace, name=key.name, uid=uid)
 
     def _wrote(self, body: Json) -> Json:
-        self._known.wrote(RecordingKey.of_body(body), _version(body), compact(body))
+        self._known.wrote(RecordingKey.of_body(body), version_of(body), compact(body))
         return body
 
 
@@ -85,5 +86,12 @@ def compact(body: Json) -> bytes:
     return to_json({**body, "metadata": metadata})
 
 
-def _version(body: Json) -> str:
+def body_of(text: bytes) -> Json:
+    """What `compact` made text of."""
+    body: Json = from_json(text)
+    return body
+
+
+def version_of(body: Json) -> str:
+    """Its resource version."""
     return str(body["metadata"]["resourceVersion"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from cloud_recording.common.json_types import Json
 from cloud_recording.controller.recently_seen import RecentlySeen
 from cloud_recording.controller.recording_key import RecordingKey
 from cloud_recording.controller.storage_key import StorageKey
+from cloud_recording.domain.names import FREED_ANNOTATION
 from cloud_recording.domain.store_refs import ready_condition
 from cloud_recording.kube.errors import KubeError, NotFound
 from cloud_recording.kube.recordings import RecordingStorages
@@ -120,6 +122,17 @@ class KnownStorages:
         """Replaces the status of `body`; raises Conflict when it changed since it was read."""
         return await self._written(body, self._storages.write_status(body, status))
 
+    async def tell_freed(self, key: StorageKey, *, now: datetime) -> None:
+        """Has the replica that decides about it ask who uses it: no recording of ours does any more."""
+        if self.users.of(key):
+            return
+        try:
+            await self._storages.annotate(
+                namespace=key.namespace, name=key.name, annotations={FREED_ANNOTATION: now.isoformat()}
+            )
+        except NotFound:
+            self._known.forget(key)
+
     async def set_finalizers(self, body: Json, finalizers: list[str]) -> Json:
         """Replaces the finalizers of `body`; raises Conflict when it changed since it was read."""
         return await self._written(body, self._storages.set_finalizers(body, finalizers))
@@ -156,14 +169,16 @@ class StorageUsers:
         self._names: dict[RecordingKey, frozenset[str]] = {}
 
     def note(self, key: RecordingKey, names: frozenset[str]) -> None:
-        """The recording, which is not over, names these."""
+        """The recording, which is not over, names these, and no others."""
+        left = self._names.pop(key, frozenset()) - names
         if names:
             self._names[key] = names
+        for name in left:
+            self._freed(StorageKey(key.namespace, name))
 
     def forget(self, key: RecordingKey) -> None:
         """The recording is over or gone."""
-        for name in self._names.pop(key, ()):
-            self._freed(StorageKey(key.namespace, name))
+        self.note(key, frozenset())
 
     def of(self, storage: StorageKey) -> list[RecordingKey]:
         """The recordings that name it."""

@@ -59,6 +59,7 @@ from cloud_recording.kube.pods import Pods
 from cloud_recording.kube.recordings import Recordings, RecordingStorages
 from cloud_recording.kube.shared_lease import SharedLease
 from cloud_recording.kube.tokens import TokenReviews
+from cloud_recording.kube.turned_away import TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Operator:
         self._exit_status = EXIT_OK
         self._clock = ClusterClock()
         self._listening_since: datetime | None = None
-        self._turned_away_at: datetime | None = None
+        self._turned_away = TurnedAway()
 
     async def run(self) -> int:
         """Runs until told to stop, the Lease is lost or the watch ends; returns the exit status."""
@@ -170,6 +171,8 @@ class Operator:
                 if not self._held.owns(key):
                     if isinstance(key, RecordingKey):
                         await reconciler.label(key)
+                    else:
+                        await storages.tell_freed(key, now=self._clock.now())
                     return None
                 if isinstance(key, StorageKey):
                     return await storage_reconciler.reconcile(key)
@@ -185,7 +188,7 @@ class Operator:
                 metrics=self._metrics,
                 context=lambda: self._context(authority),
                 clock=self._clock.now,
-                turned_away=self._turned_away,
+                turned_away=self._turn_away,
                 body_seconds=LIMITS.body_seconds,
             )
             self._metrics.ask_oldest(queue.oldest_seconds)
@@ -237,20 +240,20 @@ class Operator:
             settings=self._settings,
             callback_ca=authority.bundle,
             listening_since=self._listening_since,
-            turned_away_at=self._turned_away_at,
+            turned_away_at=self._turned_away.last,
         )
 
-    def _turned_away(self) -> None:
+    def _turn_away(self) -> None:
         """Some recorder is heard later than it wanted to be; to ask which would take what serves it."""
-        self._turned_away_at = self._clock.now()
+        self._turned_away.note(self._clock.now())
 
     def _shed(self) -> None:
         self._metrics.request_shed()
-        self._turned_away()
+        self._turn_away()
 
     def _refused(self) -> None:
         self._metrics.connection_refused()
-        self._turned_away()
+        self._turn_away()
 
     async def _open_probes(
         self,
@@ -304,6 +307,7 @@ class Operator:
             "identity": f"{self._replica.pod}_{self._replica.pod_uid}",
             "lost": lambda: loop.call_soon_threadsafe(self._fail),
             "clock": self._clock.now,
+            "turned_away": self._turned_away,
             "timing": LeaseTiming(
                 duration_seconds=election.lease_seconds,
                 renew_deadline_seconds=election.renew_seconds,

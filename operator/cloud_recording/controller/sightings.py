@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from cloud_recording.common.json_types import Json
 from cloud_recording.controller.finalizer_index import FinalizerIndex
 from cloud_recording.controller.held_shards import HeldShards
 from cloud_recording.controller.known_pods import KnownPods
-from cloud_recording.controller.known_recordings import KnownRecordings
+from cloud_recording.controller.known_recordings import KnownRecordings, body_of, version_of
 from cloud_recording.controller.known_storages import KnownStorages
 from cloud_recording.controller.reconcile import Reconciler
 from cloud_recording.controller.recording_key import RecordingKey
@@ -16,6 +19,7 @@ from cloud_recording.controller.status_writer import ReconciledVersions
 from cloud_recording.controller.storage_key import StorageKey
 from cloud_recording.controller.watch import SeenPod, SeenProbe, SeenRecording, SeenStorage
 from cloud_recording.controller.work_queue import WorkQueue
+from cloud_recording.domain.progress import is_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +48,23 @@ class Sightings:
                 # It may be there all the same, with another label.
                 self.queue.add(key, cause="recording")
         else:
+            before = self.recordings.text_of(key)
             self.recordings.seen(key, seen.version, text)
-            self.versions.unless_reconciled(key, seen.version, lambda: self.queue.add(key, cause="recording"))
+            is_newest = self.recordings.text_of(key) is text
+            self.versions.unless_reconciled(
+                key, seen.version, lambda: self._changed(key, before if is_newest else None, text)
+            )
+
+    def _changed(self, key: RecordingKey, before: bytes | None, after: bytes) -> None:
+        """Another replica may have taken in more of the same: that is no more work than where this one did."""
+        if before is None or not self._carried(key, body_of(before), body_of(after)):
+            self.queue.add(key, cause="recording")
+
+    def _carried(self, key: RecordingKey, before: Json, after: Json) -> bool:
+        if not self.versions.is_last(key, version_of(before)) or not _is_progress(before, after):
+            return False
+        self.versions.carry(key, read=version_of(before), written=version_of(after))
+        return True
 
     def pod(self, seen: SeenPod) -> None:
         """The same of a pod of a recording."""
@@ -83,3 +102,11 @@ class Sightings:
     def forget_lost(self) -> None:
         """Others decide about what is no longer this replica's."""
         self.reconciler.forget_lost(lambda key: not self.held.owns(key))
+
+
+def _is_progress(before: Json, after: Json) -> bool:
+    try:
+        return is_progress(before, after)
+    except ValidationError:
+        # A pass says what cannot be read.
+        return False

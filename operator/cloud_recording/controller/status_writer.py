@@ -60,14 +60,17 @@ class ReconciledVersions:
         known = self._versions.get(key, ())
         self._add(key, known if read in known else (read,), *written)
 
+    def is_last(self, key: RecordingKey, version: str) -> bool:
+        """Whether there is nothing to do about this version, and no newer one is known of which that holds."""
+        return version in self._versions.get(key, ())[-1:]
+
     def carry(self, key: RecordingKey, *, read: str, written: str) -> None:
-        """A write that asks for no pass made one version of another.
+        """A write that asks for no pass made one version of another, be it ours or another replica's.
 
         Only of a reconciled one: an edit that nobody has looked at yet would be taken for looked at.
         """
-        known = self._versions.get(key, ())
-        if read in known[-1:]:
-            self._add(key, known, written)
+        if self.is_last(key, read):
+            self._add(key, self._versions[key], written)
 
     def forget(self, key: RecordingKey) -> None:
         """The recording is over or gone."""

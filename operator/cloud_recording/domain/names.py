@@ -50,6 +50,9 @@ STORAGE_NAME_ANNOTATION: Final = f"{GROUP}/storage-name"
 STORAGE_GENERATION_ANNOTATION: Final = f"{GROUP}/storage-generation"
 """Which generation of its spec the probe was made of."""
 
+FREED_ANNOTATION: Final = f"{GROUP}/freed"
+"""Of a RecordingStorage that is deleted: when the recordings of some replica last let go of it."""
+
 LABEL_LENGTH: Final = 63
 
 POD_DOCUMENTS_PATH: Final = "/etc/cloud-recording/pod"

@@ -26,7 +26,7 @@ class OperatorContext:
     listening_since: datetime | None = None
     """Since when this operator hears callbacks; None where it always has."""
     turned_away_at: datetime | None = None
-    """When it last turned away somebody with callbacks, whoever that was; None where it never has."""
+    """When it, or another replica, last turned away somebody with callbacks, whoever that was; None for never."""
     store_wait: ReadyReason | None = None
     """What the recording at hand waits for before its next pod, of a RecordingStorage that it names."""
 

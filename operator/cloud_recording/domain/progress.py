@@ -7,6 +7,7 @@ from typing import Final
 
 from cloud_recording.api.reasons import ConditionType
 from cloud_recording.api.status import CloudRecordingStatus, Condition, Part
+from cloud_recording.common.json_types import Json
 from cloud_recording.domain.storage_health import without_room
 
 _OF_A_STATUS: Final = (
@@ -22,6 +23,21 @@ _OF_A_PART: Final = (
 def only_progressed(before: CloudRecordingStatus, after: CloudRecordingStatus) -> bool:
     """Whether `decide` would do after the change what it did before it; timers that depend on it are set already."""
     return _without_progress(before) == _without_progress(after)
+
+
+def is_progress(before: Json, after: Json) -> bool:
+    """Whether two versions of a recording, as the API server has them, differ in progress alone."""
+    return _beside_status(before) == _beside_status(after) and only_progressed(_status(before), _status(after))
+
+
+def _beside_status(body: Json) -> Json:
+    written = {"resourceVersion", "managedFields"}
+    metadata = {name: value for name, value in body["metadata"].items() if name not in written}
+    return {**body, "metadata": metadata, "status": None}
+
+
+def _status(body: Json) -> CloudRecordingStatus:
+    return CloudRecordingStatus.model_validate(body.get("status") or {})
 
 
 def _without_progress(status: CloudRecordingStatus) -> CloudRecordingStatus:

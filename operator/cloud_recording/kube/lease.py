@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from cloud_recording.common.json_types import Json
 from cloud_recording.kube.client import Configuration, KubeClient, path
 from cloud_recording.kube.errors import Conflict, KubeError, NotFound
+from cloud_recording.kube.turned_away import TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,11 @@ class LeaseTiming:
 
     duration_seconds: int = 25
     renew_deadline_seconds: float = 20.0
-    """Time for an API server to be away for ten seconds from just before a renewal on, and for one more attempt."""
+    """Time for an API server to be away for ten seconds from just before a renewal on, and for one more attempt.
+
+    Twelve would not do: up to two seconds pass before, ten without an answer, and the attempt that is under way when it
+    comes back may take five to be given up.
+    """
     retry_seconds: float = 2.0
     request_seconds: float = 5.0
     """The deadline of one request: of an API server that hangs, another attempt may find it back."""
@@ -70,7 +75,7 @@ class _Seen:
 class LeaseHolder:
     """Holds a named Lease from `acquire` to `release`, or until it is lost."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whose it is, how it is kept, and who hears of it
         self,
         configuration: Configuration,
         *,
@@ -80,8 +85,12 @@ class LeaseHolder:
         lost: Callable[[], object],
         timing: LeaseTiming | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        turned_away: TurnedAway | None = None,
     ) -> None:
-        """`lost` is called from the thread; `clock` is for people who read the Lease, and decides nothing."""
+        """`lost` is called from the thread; `clock` is for people who read the Lease, and decides nothing.
+
+        `turned_away` is told to the other replicas, and hears of what they did, whoever holds the Lease.
+        """
         self._configuration = configuration
         self._namespace = namespace
         self._name = name
@@ -89,6 +98,8 @@ class LeaseHolder:
         self._lost = lost
         self._timing = timing or LeaseTiming()
         self._clock = clock
+        self._turned_away = turned_away or TurnedAway()
+        self._answered = False
         self._seen: _Seen | None = None
         self._version = 0
         self._held = threading.Event()
@@ -137,12 +148,15 @@ class LeaseHolder:
         async with KubeClient(self._configuration, user_agent="cloud-recording-lease", request_seconds=seconds) as api:
             renewed_at = time.monotonic()
             while not self._release.is_set():
-                started = time.monotonic()
+                started, self._answered = time.monotonic(), False
                 if await self._attempt_in_time(api, until=renewed_at + self._timing.renew_deadline_seconds):
                     renewed_at = started
                     self._held.set()
                 elif self._held.is_set() and time.monotonic() - renewed_at >= self._timing.renew_deadline_seconds:
                     return
+                # Only of an API server that answers: what is left of the time is for the next attempt.
+                if self._answered:
+                    await self._tell_turned_away(api)
                 await asyncio.to_thread(self._release.wait, self._timing.retry_seconds)
             if self._held.is_set():
                 await self._give_back(api)
@@ -183,6 +197,8 @@ class LeaseHolder:
         Versions of one kind of object are numbers that grow; an API server for which they are anything else tells
         nothing by them.
         """
+        self._answered = True
+        self._turned_away.hear(lease)
         version = str(lease["metadata"].get("resourceVersion", ""))
         if not version.isdecimal():
             return
@@ -199,6 +215,15 @@ class LeaseHolder:
             self._seen = _Seen(holder, renewed, time.monotonic())
         lasts = spec.get("leaseDurationSeconds") or self._timing.duration_seconds
         return time.monotonic() - self._seen.at < lasts
+
+    async def _tell_turned_away(self, api: KubeClient) -> None:
+        change = self._turned_away.to_tell()
+        if change is None:
+            return
+        try:
+            self._note(await api.patch(self._url(), change))
+        except KubeError as error:
+            logger.info("turned away recorders not told", extra={"lease": self._name, "error": error.message})
 
     async def _give_back(self, api: KubeClient) -> None:
         try:

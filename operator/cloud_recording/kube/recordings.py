@@ -57,6 +57,10 @@ class Recordings:
             wanted["labels"] = dict(labels)
         return await self._client.patch(self._path(metadata["namespace"], metadata["name"]), {"metadata": wanted})
 
+    async def annotate(self, *, namespace: str, name: str, annotations: Mapping[str, str]) -> None:
+        """Sets annotations, whatever else became of it; raises NotFound when it is gone."""
+        await self._client.patch(self._path(namespace, name), {"metadata": {"annotations": dict(annotations)}})
+
     async def delete(self, *, namespace: str, name: str, uid: str) -> None:
         """Deletes this very recording, and not a newer one of the same name."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}

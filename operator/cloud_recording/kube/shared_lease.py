@@ -25,6 +25,7 @@ from cloud_recording.domain.shards import share_of
 from cloud_recording.kube.client import Configuration, KubeClient
 from cloud_recording.kube.errors import Conflict, KubeError
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming, logger
+from cloud_recording.kube.turned_away import TurnedAway
 
 REPLICA_ANNOTATION: Final = f"replicas.{GROUP}/"
 """With a hash of the replica's name after it. JSON: the replica, when it wrote last, and which shards it has."""
@@ -76,6 +77,7 @@ class SharedLease(LeaseHolder):
         lost: Callable[[], object],
         timing: LeaseTiming | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        turned_away: TurnedAway | None = None,
     ) -> None:
         """`assigned` is told of all shards that this replica is to act on, whenever they change, from the thread.
 
@@ -89,6 +91,7 @@ class SharedLease(LeaseHolder):
             lost=lost,
             timing=timing,
             clock=clock,
+            turned_away=turned_away,
         )
         self._replica = identity
         self._shards = shards

@@ -42,8 +42,8 @@ class Machines:
     """
     watch_ms: float = 0.2
     """Of whoever decides about the recording, to hear of the write."""
-    pass_ms: float = 1.0
-    """The same for the pass that follows where another replica wrote."""
+    carry_ms: float = 0.2
+    """The same to find, where another replica wrote, that it is progress alone, after which no pass follows."""
     shed_ms: float = 1.0
     """For one that is turned away."""
     write_ms: float = 15.0
@@ -175,8 +175,8 @@ class Simulation:
 
     def _served(self, recorder: _Recorder) -> None:
         machines = self.machines
-        passes = machines.pass_ms if recorder.decides is not recorder.replica else 0.0
-        recorder.decides.thread.done_at(self._now, (machines.watch_ms + passes) / 1000)
+        carries = machines.carry_ms if recorder.decides is not recorder.replica else 0.0
+        recorder.decides.thread.done_at(self._now, (machines.watch_ms + carries) / 1000)
         recorder.replica.under_way -= 1
         recorder.failures = 0
         recorder.is_asking = False

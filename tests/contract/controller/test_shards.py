@@ -12,12 +12,14 @@ from typing import Any
 
 import aiohttp
 
+from cloud_recording.domain.decide_storage import USERS_LOOK
 from cloud_recording.domain.names import LABEL_BUCKET
 from cloud_recording.domain.shards import BUCKETS, bucket_of, shard_of
 from tests.contract.controller.fleet import Fleet
 from tests.contract.controller.operator_process import OperatorProcess
-from tests.contract.controller.stage import Stage
+from tests.contract.controller.stage import Stage, reason
 from tests.contract.controller.tcp_proxy import TCPProxy
+from tests.contract.controller.test_storages import ALLOWED, answer
 
 Json = dict[str, Any]
 
@@ -71,11 +73,16 @@ class Replicas:
 
 async def held_by(replica: OperatorProcess) -> frozenset[int]:
     """The shards that it says it has."""
-    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{replica.http_port}/metrics") as answer:
-        text = await answer.text()
+    text = await told_by(replica)
     return frozenset(
         int(shard) for shard in re.findall(r'^cloudrecording_shard_held\{shard="(\d+)"\} 1.0$', text, re.MULTILINE)
     )
+
+
+async def told_by(replica: OperatorProcess) -> str:
+    """Its metrics."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{replica.http_port}/metrics") as answer:
+        return await answer.text()
 
 
 def assert_never_two_at_once(replicas: Iterable[OperatorProcess]) -> None:
@@ -91,6 +98,14 @@ def assert_never_two_at_once(replicas: Iterable[OperatorProcess]) -> None:
         for shard in shards:
             assert holder.get(shard, name) == name, (moment, shard, told)
         holder = {shard: one for shard, one in holder.items() if one != name} | dict.fromkeys(shards, name)
+
+
+async def passes_of_recordings(replica: OperatorProcess) -> float:
+    """How many passes it has made for a recording that changed."""
+    (count,) = re.findall(
+        r'^cloudrecording_passes_total\{cause="recording"\} (\S+)$', await told_by(replica), re.MULTILINE
+    )
+    return float(count)
 
 
 async def begins(stage: Stage, *names: str) -> None:
@@ -206,3 +221,37 @@ async def test_each_replica_watches_its_own(stage: Stage, new_operator: Callable
             await stage.edit(copy, desiredState="Stopped")
             await stage.until(lambda seen: seen["status"]["observedGeneration"] == 2, name=copy)
             await stage.until(partial(has_label, right), name=copy)
+
+
+async def test_what_another_replica_took_in_is_known_where_it_matters_and_no_work_where_it_does_not(
+    stage: Stage, new_operator: Callable[..., OperatorProcess]
+) -> None:
+    """Figures bring no pass about; a deleted RecordingStorage goes with its last recording, whoever acts on that."""
+    async with TCPProxy.before() as service:
+        replicas = Replicas(service, new_operator, 2)
+        await replicas.begin(0, shards=2)
+        await replicas.begin(1, shards=2)
+        await replicas.until_shared(1, 1)
+        fleet = await Fleet.recording(stage, RECORDINGS, url=f"https://localhost:{service.port}")
+        service.targets = service.targets[1:]
+        service.cut()
+        async with fleet.reporting():
+            await fleet.until_heard()
+            passes = [await passes_of_recordings(replica) for replica in replicas.running]
+            for _ in range(5):
+                await fleet.until_heard()
+            assert [await passes_of_recordings(replica) for replica in replicas.running] == passes
+        await fleet.end()
+
+        storage, user = one_of_each(2, stage, "shared")
+        await stage.apply_storage(storage)
+        await answer(stage, await stage.new_probe(storage), ready=True, rights=ALLOWED)
+        await stage.apply(user, storage={"ref": {"name": storage}})
+        pod = await stage.new_pod(user)
+        await stage.delete_storage(storage)
+        await stage.until_storage(storage, lambda seen: reason(seen) == "InUse")
+        begun = time.monotonic()
+        await stage.edit(user, desiredState="Stopped")
+        await stage.end(pod)
+        await stage.until_storage_gone(storage)
+        assert time.monotonic() - begun < USERS_LOOK.total_seconds() / 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -73,3 +74,33 @@ def test_that_nobody_names_it_any_more_matters_to_one_that_is_to_be_deleted(
     known.users.note(recording, frozenset({FILMS.name}))
     known.users.forget(recording)
     assert freed == [FILMS]
+    known.users.note(recording, frozenset({FILMS.name}))
+    known.users.note(recording, frozenset({"others"}))
+    assert freed == [FILMS, FILMS], "an edit names another one"
+
+
+class Storages:
+    """What the API server is asked to write into a RecordingStorage."""
+
+    def __init__(self) -> None:
+        self.annotated: list[dict[str, str]] = []
+
+    async def annotate(self, *, namespace: str, name: str, annotations: dict[str, str]) -> None:
+        assert StorageKey(namespace, name) == FILMS
+        self.annotated.append(annotations)
+
+
+async def test_whoever_decides_about_one_is_told_by_whoever_decides_about_its_last_users() -> None:
+    """Promise: one that is deleted is let go of when its last recording ends, whichever replicas act on the two."""
+    storages = Storages()
+    known = KnownStorages(cast("RecordingStorages", storages), clock=lambda: 0.0)
+    first, last = (RecordingKey(FILMS.namespace, name) for name in ("talk", "walk"))
+    for recording in (first, last):
+        known.users.note(recording, frozenset({FILMS.name}))
+    now = datetime(2026, 5, 4, 15, tzinfo=UTC)
+    known.users.forget(first)
+    await known.tell_freed(FILMS, now=now)
+    assert storages.annotated == []
+    known.users.forget(last)
+    await known.tell_freed(FILMS, now=now)
+    assert storages.annotated == [{"cloudrecording.dev/freed": "2026-05-04T15:00:00+00:00"}]

@@ -19,7 +19,8 @@ from kubernetes.aio.client import Configuration
 from cloud_recording.kube.client import KubeClient
 from cloud_recording.kube.errors import Refused
 from cloud_recording.kube.lease import LeaseHolder, LeaseTiming
-from cloud_recording.kube.shared_lease import SharedLease, _Replica
+from cloud_recording.kube.shared_lease import REPLICA_ANNOTATION, SharedLease, _Replica
+from cloud_recording.kube.turned_away import TurnedAway
 
 TIMING = LeaseTiming(duration_seconds=4, renew_deadline_seconds=3.0, retry_seconds=0.05, request_seconds=1.0)
 """Longer than a loaded machine keeps a thread waiting, as a rule."""
@@ -48,9 +49,12 @@ class ApiServer:
         self.lease = written
         return web.json_response(written)
 
-    def patched(self, operations: list[dict[str, Any]]) -> web.Response:
+    def patched(self, operations: list[dict[str, Any]] | dict[str, Any]) -> web.Response:
         assert self.lease is not None
         changed = copy.deepcopy(self.lease)
+        if isinstance(operations, dict):
+            changed["metadata"].setdefault("annotations", {}).update(operations["metadata"]["annotations"])
+            operations = []
         for operation in operations:
             *parents, last = [step.replace("~1", "/") for step in operation["path"].split("/")[1:]]
             place: dict[str, Any] = functools.reduce(lambda found, step: found[step], parents, changed)
@@ -69,7 +73,8 @@ class ApiServer:
 
     def claims(self) -> dict[str, list[int]]:
         assert self.lease is not None
-        listed = [json.loads(text) for text in self.lease["metadata"]["annotations"].values()]
+        annotations = self.lease["metadata"]["annotations"]
+        listed = [json.loads(text) for key, text in annotations.items() if key.startswith(REPLICA_ANNOTATION)]
         return {entry["replica"]: entry["shards"] for entry in listed}
 
 
@@ -93,6 +98,7 @@ class Replica:
     acts_on: frozenset[int] = frozenset()
     going: frozenset[int] = frozenset()
     lost: asyncio.Event = field(default_factory=asyncio.Event)
+    turned_away: TurnedAway = field(default_factory=TurnedAway)
 
     def assigned(self, shards: frozenset[int]) -> None:
         self.going |= self.acts_on - shards
@@ -115,7 +121,7 @@ class Place:
     made: list[LeaseHolder] = field(default_factory=list)
 
     def replica(self, name: str, *, shards: int = 4, slow: bool = False) -> Replica:
-        loop = asyncio.get_running_loop()
+        loop, turned_away = asyncio.get_running_loop(), TurnedAway()
         lease = SharedLease(
             Configuration(host=self.url),
             namespace="operators",
@@ -125,12 +131,13 @@ class Place:
             assigned=lambda held: loop.call_soon_threadsafe(replica.assigned, held),
             lost=lambda: loop.call_soon_threadsafe(replica.lost.set),
             timing=TIMING,
+            turned_away=turned_away,
         )
-        replica = Replica(lease, slow=slow)
+        replica = Replica(lease, slow=slow, turned_away=turned_away)
         self.made.append(lease)
         return replica
 
-    def single(self, name: str) -> LeaseHolder:
+    def single(self, name: str, *, turned_away: TurnedAway | None = None) -> LeaseHolder:
         holder = LeaseHolder(
             Configuration(host=self.url),
             namespace="operators",
@@ -138,6 +145,7 @@ class Place:
             identity=name,
             lost=lambda: None,
             timing=TIMING,
+            turned_away=turned_away,
         )
         self.made.append(holder)
         return holder
