@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -16,7 +18,7 @@ from tests.cluster.binaries import Binaries
 from tests.cluster.component import Runner
 from tests.cluster.control_plane import ADMINISTRATORS, ControlPlane, Ports
 from tests.cluster.layout import Layout, alone, remove_tree
-from tests.cluster.processes import end, processes_of
+from tests.cluster.processes import end, frozen, processes_of
 from tests.support.ports import free_port
 
 # Nothing is ever reached at these, for want of nodes, but the API server must have some.
@@ -56,8 +58,14 @@ class BareControlPlane:
 
     def kill(self, *programs: str) -> None:
         """Ends them without a word; `go_on` starts them again."""
-        lost = [process.pid for process in processes_of(self.layout.name) if process.program in programs]
-        end(lost, grace_seconds=0)
+        end(self._pids_of(programs), grace_seconds=0)
+
+    def frozen(self, *programs: str) -> AbstractContextManager[None]:
+        """Meanwhile they answer nothing, and keep every connection."""
+        return frozen(self._pids_of(programs))
+
+    def _pids_of(self, programs: Sequence[str]) -> list[int]:
+        return [process.pid for process in processes_of(self.layout.name) if process.program in programs]
 
     def go_on(self) -> None:
         """Returns when etcd and the API server answer, with the state that there is."""

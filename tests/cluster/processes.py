@@ -106,6 +106,19 @@ def end(pids: Iterable[int], *, grace_seconds: float) -> None:
             os.close(descriptor)
 
 
+@contextlib.contextmanager
+def frozen(pids: Iterable[int]) -> Iterator[None]:
+    """Meanwhile these processes do nothing, not even end their connections, as on a machine that hangs."""
+    held = [opened for pid in pids if (opened := _open(pid)) is not None]
+    try:
+        _signal(held, signal.SIGSTOP)
+        yield
+    finally:
+        _signal(held, signal.SIGCONT)
+        for descriptor in held:
+            os.close(descriptor)
+
+
 def _open(pid: int) -> int | None:
     with contextlib.suppress(ProcessLookupError):
         return os.pidfd_open(pid)

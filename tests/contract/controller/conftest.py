@@ -7,6 +7,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -75,12 +76,8 @@ def new_operator(stage: Stage, api_server: Path, tmp_path: Path) -> Iterator[Cal
     made: list[OperatorProcess] = []
 
     def make(**options: object) -> OperatorProcess:
-        operator = OperatorProcess(
-            kubeconfig=api_server,
-            directory=tmp_path,
-            namespace=stage.namespace,
-            **options,  # type: ignore[arg-type]
-        )
+        where: dict[str, Any] = {"kubeconfig": api_server, "directory": tmp_path, "namespace": stage.namespace}
+        operator = OperatorProcess(**{**where, "is_forked": True, **options})
         made.append(operator)
         return operator
 

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from cloud_recording.api.wire import CALLBACK_CA_ANNOTATION
-from tests.bench.operator.runners import Runner
+from tests.bench.operator.runners import AT_ONCE, Runner
 from tests.contract.controller.stage import Stage, is_true
 
 Json = dict[str, Any]
 
 STARTED = ("RunnerStarted", {"runnerVersion": "1", "engineName": "default", "engineExtended": True})
 PAUSE_SECONDS = 0.3
+MOST_A_SECOND = 60
 SETTLE_SECONDS = 120.0
 
 
@@ -37,12 +38,17 @@ class Fleet:
         fleet = cls(stage, url)
         for number in range(count):
             await stage.apply(f"recording-{number}")
-        await asyncio.gather(*(fleet._begin(number) for number in range(count)))
+        beginning = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(fleet._begin(number, beginning) for number in range(count)))
         await fleet.until_all(lambda seen: is_true(seen, "Recording"))
         await fleet.look_at_pods()
         return fleet
 
-    async def _begin(self, number: int) -> None:
+    async def _begin(self, number: int, turn: asyncio.Semaphore) -> None:
+        async with turn:
+            await self._begin_now(number)
+
+    async def _begin_now(self, number: int) -> None:
         name = f"recording-{number}"
         pod = await self._stage.new_pod(name)
         await self._stage.place(pod)
@@ -55,13 +61,17 @@ class Fleet:
 
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:
-        """All of them report progress, each again as soon as its last report was taken, but for a moment."""
+        """All of them report progress, each again as soon as its last report was taken, but for a moment.
+
+        As many a second come to an operator however many there are: it is not its speed that is tested.
+        """
 
         async def report(runner: Runner) -> None:
             while not over.is_set():
                 await runner.tell(runner.progress())
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(pause)
 
+        pause = max(PAUSE_SECONDS, len(self.runners) / MOST_A_SECOND)
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(report(runner)) for runner in self.runners]

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from cloud_recording.kube.lease import LeaseTiming
+from tests.contract.controller.forked_operator import ForkedOperator
 from tests.support.ports import free_port
 from tests.support.waiting import await_true
 
@@ -40,7 +42,9 @@ class OperatorProcess:
     runner: dict[str, Any] = field(default_factory=dict)
     """Settings of recorders."""
     environment: dict[str, str] = field(default_factory=dict)
-    _process: subprocess.Popen[bytes] | None = None
+    is_forked: bool = False
+    """From a process that has loaded what an operator needs, which is not to be measured."""
+    _process: subprocess.Popen[bytes] | ForkedOperator | None = None
 
     def __post_init__(self) -> None:
         self.callback_port = self.callback_port or free_port()
@@ -72,7 +76,11 @@ class OperatorProcess:
             "POD_UID": self.name,
             **self.environment,
         }
-        command = [sys.executable, "-m", "cloud_recording", "operator", "--config", str(config)]
+        arguments = ["operator", "--config", str(config)]
+        if self.is_forked and not self.environment:
+            self._process = ForkedOperator(arguments, environment=environment, log=self.log)
+            return
+        command = [sys.executable, "-m", "cloud_recording", *arguments]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
@@ -120,12 +128,21 @@ class OperatorProcess:
         """Returns when the process has said this."""
         await_true(lambda: words in self.log.read_text(), seconds=START_SECONDS)
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes] | ForkedOperator:
         assert self._process is not None, "the operator was not started"
         return self._process
 
+    @property
+    def lease_timing(self) -> LeaseTiming:
+        """In proportion to the chart's, in whole seconds."""
+        return LeaseTiming(
+            duration_seconds=self.lease_seconds,
+            renew_deadline_seconds=self.lease_seconds * 4 // 5,
+            retry_seconds=max(1, self.lease_seconds // 12),
+        )
+
     def _config(self) -> dict[str, Any]:
-        renew = self.lease_seconds - 2
+        timing = self.lease_timing
         return {
             "runner": {"image": "cloud-recording:test", **self.runner},
             "callbacks": {"url": self.url, "port": self.callback_port, "caSecretName": "callback-ca"},
@@ -134,9 +151,9 @@ class OperatorProcess:
             "logging": {"level": "info", "format": "text"},
             "leaderElection": {
                 "leaseName": "cloud-recording",
-                "leaseSeconds": self.lease_seconds,
-                "renewSeconds": renew,
-                "retrySeconds": 1,
+                "leaseSeconds": timing.duration_seconds,
+                "renewSeconds": timing.renew_deadline_seconds,
+                "retrySeconds": timing.retry_seconds,
             },
             **self.settings,
         }

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from http.client import SERVICE_UNAVAILABLE
+from http.client import GONE, SERVICE_UNAVAILABLE
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ import yaml
 
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.exit_status import EXIT_FAILED
+from cloud_recording.kube.lease import LeaseTiming
+from cloud_recording.kube.turned_away import TURNED_AWAY_ANNOTATION
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
 from tests.contract.controller.conftest import apply_crds
@@ -43,6 +45,7 @@ SHORT_SECONDS = 6
 """Of the Lease, where it is to be lost."""
 RECORDINGS = 5
 CUTS = 6
+HANGS_SECONDS = 10
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
 USER = "some-operator"
@@ -147,6 +150,26 @@ async def told_again(stage: Stage, name: str, runner: DeliveringRunner) -> None:
     await stage.until(lambda seen: seen["status"]["parts"][0]["sequence"] == runner.last_sequence, name=name)
 
 
+async def test_an_api_server_that_hangs_for_ten_seconds_costs_nobody_the_lease(
+    stage: Stage, plane: BareControlPlane, new_operator: Callable[..., OperatorProcess]
+) -> None:
+    """By the figures that the chart has."""
+    chart = LeaseTiming()
+    operator = new_operator(lease_seconds=chart.duration_seconds)
+    async with kept_running(operator) as ended:
+        await asyncio.to_thread(operator.await_logged, "lease held")
+        assert operator.lease_timing == chart
+        fleet = await Fleet.recording(stage, 1, url=operator.url)
+        async with fleet.reporting():
+            with plane.frozen(API_SERVER):
+                await asyncio.sleep(HANGS_SECONDS)
+            await fleet.until_heard()
+            await stage.apply("afterwards")
+            await stage.new_pod("afterwards")
+        await fleet.end()
+    assert not ended
+
+
 async def test_an_api_server_that_is_away_for_longer_than_the_lease_is_waited_for(
     stage: Stage, plane: BareControlPlane, new_operator: Callable[..., OperatorProcess]
 ) -> None:
@@ -196,10 +219,19 @@ async def test_an_api_server_that_cuts_connections_and_turns_requests_away_delay
                     await stage.apply("turned-away")
                     await asyncio.to_thread(operator.await_logged, "lease not renewed")
                 await stage.new_pod("turned-away")
+                await until_the_lease_says_so(stage)
                 await fleet.until_heard()
                 await fleet.assert_no_pod_touched()
             await fleet.end()
             assert not ended
+
+
+async def until_the_lease_says_so(stage: Stage) -> None:
+    """Returns when every replica could know that recorders were turned away."""
+    url = f"/apis/coordination.k8s.io/v1/namespaces/{stage.namespace}/leases/cloud-recording"
+    async with asyncio.timeout(WAIT_SECONDS):
+        while TURNED_AWAY_ANNOTATION not in ((await stage.client.get(url))["metadata"].get("annotations") or {}):  # noqa: ASYNC110 - the operator is what is waited for
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -218,15 +250,33 @@ async def turned_away(stage: Stage) -> AsyncIterator[None]:
         await stage.client.delete(f"{FLOW_CONTROL}/prioritylevelconfigurations/{USER}", {})
 
 
-@pytest.mark.parametrize("seconds", [OFF_SECONDS, -OFF_SECONDS])
 async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
-    stage: Stage, new_operator: Callable[..., OperatorProcess], tmp_path: Path, seconds: int
+    stage: Stage, new_operator: Callable[..., OperatorProcess], tmp_path: Path
 ) -> None:
     """A node that has just fallen silent is not lost, one that was silent for long enough is, and times are true."""
-    clock = SetClock(tmp_path)
-    clock.set(seconds)
-    operator = new_operator(environment=clock.environment, runner={"nodeLostSeconds": NODE_LOST_SECONDS})
-    runner = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
+    ahead, behind = (Stage(stage.client, f"{stage.namespace}-{name}") for name in ("ahead", "behind"))
+    for one in (ahead, behind):
+        await one.prepare()
+    await asyncio.gather(
+        hears_of_a_silent_node(ahead, new_operator, tmp_path / "ahead", seconds_off=OFF_SECONDS),
+        hears_of_a_silent_node(behind, new_operator, tmp_path / "behind", seconds_off=-OFF_SECONDS),
+    )
+
+
+async def hears_of_a_silent_node(
+    stage: Stage, new_operator: Callable[..., OperatorProcess], directory: Path, *, seconds_off: int
+) -> None:
+    """Of one that just fell silent, of one that was silent for long enough, and of one that returns."""
+    await asyncio.to_thread(directory.mkdir)
+    clock = SetClock(directory)
+    clock.set(seconds_off)
+    operator = new_operator(
+        namespace=stage.namespace,
+        name=directory.name,
+        environment=clock.environment,
+        runner={"nodeLostSeconds": NODE_LOST_SECONDS},
+    )
+    runner = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=directory)
     async with kept_running(operator) as ended, runner as recorder:
         recording = await stage.until(lambda seen: is_true(seen, "Recording"))
         part = recording["status"]["parts"][0]
@@ -240,6 +290,15 @@ async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
         await stage.until(lambda seen: seen["status"]["parts"][0]["podReady"])
         await report_silent(stage, recorder.pod, seconds=NODE_LOST_SECONDS)
         await stage.until(lambda seen: (seen["status"].get("lastError") or {}).get("reason") == "NodeLost")
+
+        # The node returns, and with it a recorder that records what another one does by now.
+        await stage.new_pod(part=1)
+        await stage.report_running(recorder.pod)
+        speaks = await stage.recorder(recorder.pod, url=operator.url)
+        assert (await speaks.tell(("Snapshot", {}))).status == GONE
+        await stage.until_pod(
+            recorder.pod["metadata"]["name"], lambda seen: seen is None or "deletionTimestamp" in seen["metadata"]
+        )
         assert not ended
 
 
