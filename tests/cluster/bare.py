@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.cluster.binaries import Binaries
 from tests.cluster.component import Runner
 from tests.cluster.control_plane import ADMINISTRATORS, ControlPlane, Ports
+from tests.cluster.etcd_revision import go_beyond, revision_of
 from tests.cluster.layout import Layout, alone, remove_tree
 from tests.cluster.processes import end, frozen, processes_of
 from tests.support.ports import free_port
@@ -81,17 +82,31 @@ class BareControlPlane:
         remove_tree(self.layout.etcd)
         shutil.copytree(directory, self.layout.etcd)
 
+    def revision(self) -> int:
+        """The one that etcd is at."""
+        return revision_of(self._control_plane().etcd_clients)
+
+    def go_beyond(self, revision: int) -> None:
+        """Starts etcd alone, has it go past that revision, and forget how it came there."""
+        with alone(self.layout):
+            control_plane = self._control_plane()
+            self._runner(control_plane).ensure((control_plane.etcd(),))
+            go_beyond(control_plane.etcd_clients, revision)
+
     def kubeconfig_of(self, user: str) -> Path:
         """The file with which somebody reaches the API server who has no rights by himself."""
         return self._control_plane().kubeconfig(user)
 
     def _run(self, *, garbage_collector: bool) -> None:
         control_plane = self._control_plane()
-        runner = Runner(layout=self.layout, site=Loopback(), authority=control_plane.authority.pair.certificate)
+        runner = self._runner(control_plane)
         runner.ensure((control_plane.etcd(), control_plane.api_server(with_nodes=False)))
         if garbage_collector:
             runner.ensure((control_plane.garbage_collector(),))
         control_plane.kubeconfig("administrator", group=ADMINISTRATORS, path=self.kubeconfig)
+
+    def _runner(self, control_plane: ControlPlane) -> Runner:
+        return Runner(layout=self.layout, site=Loopback(), authority=control_plane.authority.pair.certificate)
 
     def _control_plane(self) -> ControlPlane:
         return ControlPlane(

@@ -53,6 +53,11 @@ class ControlPlane:
         """The API server's URL."""
         return f"https://{self._address}:{self._ports.api}"
 
+    @property
+    def etcd_clients(self) -> str:
+        """The URL at which etcd answers, where it runs."""
+        return f"http://127.0.0.1:{self._ports.etcd}"
+
     def kubeconfig(self, user: str, *, group: str | None = None, path: Path | None = None) -> Path:
         """The file with which a user of that name, signed for by the authority, reaches the API server."""
         target = path or self._layout.configuration / f"{user.replace(':', '-')}.kubeconfig"
@@ -61,7 +66,7 @@ class ControlPlane:
         return target
 
     def etcd(self) -> Component:
-        clients = f"http://127.0.0.1:{self._ports.etcd}"
+        clients = self.etcd_clients
         peers = f"http://127.0.0.1:{self._ports.etcd_peer}"
         health = f"http://{self._address}:{self._ports.etcd_health}"
         command = (

@@ -24,9 +24,9 @@ from tests.contract.controller.tcp_proxy import TCPProxy
 
 Json = dict[str, Any]
 
-RECORDINGS = 100
+RECORDINGS = 30
 ROTATED = 10
-LEASE_SECONDS = 16
+LEASE_SECONDS = 8
 """Longer than a loaded machine keeps a process waiting."""
 HELD = "lease held"
 
