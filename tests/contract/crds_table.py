@@ -419,7 +419,12 @@ CREATION_MISTAKES: Final = (
         Mistake(
             f"a reference's {field}", {"storage": {"ref": _REF, field: value}}, "spec.storage", "nothing of a store"
         )
-        for field, value in (("prefix", "a"), ("endpoint", "https://s3.example.com"), ("region", "eu-north-1"))
+        for field, value in (
+            ("prefix", "a"),
+            ("endpoint", "https://s3.example.com"),
+            ("region", "eu-north-1"),
+            ("objects", {}),
+        )
     ),
     Mistake(
         "the same reference as backup",
@@ -449,6 +454,7 @@ CREATION_MISTAKES: Final = (
             ("credentials", {"secretRef": {"name": "bucket-credentials"}}),
             ("serviceAccountName", "recorder"),
             ("instanceIdentity", True),
+            ("objects", {"metadata": {"a": "b"}}),
         )
     ),
     Mistake(
@@ -560,6 +566,71 @@ CREATION_MISTAKES: Final = (
         )
         for field, value in (("region", "europe-west1"), ("addressing", "VirtualHosted"))
     ),
+    *(
+        Mistake(called, {"storage.objects": {field: value}}, f"spec.storage.objects.{path}", rule)
+        for called, field, value, path, rule in (
+            (
+                "more metadata than S3 takes",
+                "metadata",
+                {"a": "x" * 1023, "b": "x" * 1024},
+                "metadata",
+                "must be at most 2048 bytes",
+            ),
+            ("capitals in metadata's names", "metadata", {"Team": "x"}, "metadata", "must have names of 1 to 128"),
+            ("metadata of no header", "metadata", {"a": "会"}, "metadata", "must have values of printable ASCII"),
+            ("metadata of nothing", "metadata", {"a": ""}, "metadata.a", "at least 1 chars"),
+            ("eleven tags", "tags", {str(n): "x" for n in range(11)}, "tags", "must have at most 10 items"),
+            ("a tag of AWS' own", "tags", {"aws:a": "x"}, "tags", "must not have keys that begin with 'aws:'"),
+            ("a tag's key that S3 does not take", "tags", {"a&b": "x"}, "tags", "must have keys of 1 to 128"),
+            ("a tag's value that S3 does not take", "tags", {"a": "x;y"}, "tags", "must have values of letters"),
+            ("a long tag", "tags", {"a": "x" * 257}, "tags.a", "Too long"),
+            ("two lines of caching", "cacheControl", "a\nb", "cacheControl", "must be printable ASCII"),
+            ("a blank in a storage class", "storageClass", "STANDARD IA", "storageClass", "must be a storage class"),
+            (
+                "encryption by a customer's key",
+                "serverSideEncryption",
+                {"mode": "SSE-C"},
+                "serverSideEncryption.mode",
+                '"SSE-S3", "SSE-KMS"',
+            ),
+            (
+                "a KMS key for the store's own encryption",
+                "serverSideEncryption",
+                {"mode": "SSE-S3", "kmsKeyId": "k"},
+                "serverSideEncryption.kmsKeyId",
+                "must be left out unless `mode` is 'SSE-KMS'",
+            ),
+            (
+                "Google's key of an S3 bucket",
+                "kmsKeyName",
+                "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+                "kmsKeyName",
+                "only 'GoogleCloudStorage' has it",
+            ),
+        )
+    ),
+    Mistake(
+        "a key of Google's by its ID alone",
+        {"storage": {**_GOOGLE, "objects": {"kmsKeyName": "k"}}},
+        "spec.storage.objects.kmsKeyName",
+        "must be a key's name",
+    ),
+    *(
+        Mistake(
+            f"{field} of {vendor}",
+            {"storage": {**store, "vendor": vendor, "objects": {field: value}}},
+            f"spec.storage.objects.{field}",
+            "must be left out with this `vendor`",
+        )
+        for vendor, store, field, value in (
+            *(
+                (vendor, store, field, value)
+                for vendor, store in (("Qiniu", _PLACE), ("Aliyun", _PLACE), ("GoogleCloudStorage", _GOOGLE))
+                for field, value in (("tags", {"a": "b"}), ("serverSideEncryption", {"mode": "SSE-S3"}))
+            ),
+            ("Aliyun", _PLACE, "storageClass", "STANDARD_IA"),
+        )
+    ),
     Mistake("an unknown vendor", {"storage.vendor": "aws"}, "spec.storage.vendor", '"Aliyun"'),
     Mistake(
         "an unknown desired state", {"desiredState": "Running"}, "spec.desiredState", '"Recording", "Paused", "Stopped"'
@@ -637,6 +708,7 @@ UPDATE_MISTAKES: Final = (
     Mistake(
         "another Secret", {"storage.credentials.secretRef.name": "other"}, "spec.storage.credentials.secretRef", _FIXED
     ),
+    Mistake("tags that were not there", {"storage.objects": {"tags": {"a": "b"}}}, "spec.storage.objects", _FIXED),
     Mistake("an account for the key", _BY_ACCOUNT, "spec.storage.serviceAccountName", _FIXED),
     Mistake("another work volume", {"work": {"persistentVolumeClaim": {"size": "1Gi"}}}, "spec.work", _FIXED),
     Mistake("another engine", {"engine.name": "other"}, "spec.engine.name", _FIXED),
@@ -754,6 +826,25 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "AWS by the SDK's number": {"storage.vendor": "AWS", "storage.region": 7, "storage.endpoint": REMOVED},
     "Aliyun by name": {"storage.vendor": "Aliyun", "storage.region": "hangzhou", "storage.endpoint": REMOVED},
     "a region with S3": {"storage.region": "eu-north-1"},
+    "all that objects of S3 get": {
+        "storage.objects": {
+            "metadata": {"team": "films & series", "cost.center_1-a": "x" * 2000},
+            "tags": {**{f"key {n}": "a/b:c=d@e" for n in range(9)}, "empty": ""},
+            "cacheControl": "public, max-age=31536000, immutable",
+            "storageClass": "STANDARD_IA",
+            "serverSideEncryption": {"mode": "SSE-KMS", "kmsKeyId": "arn:aws:kms:eu-central-1:111122223333:key/k"},
+        }
+    },
+    "what objects of the others get": {
+        "storage": {**_PLACE, "vendor": "Aliyun", "objects": {"metadata": {"a": "b"}, "cacheControl": "no-store"}},
+        "backup": {
+            **_GOOGLE,
+            "objects": {
+                "storageClass": "NEARLINE",
+                "kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+            },
+        },
+    },
     "a key with a session token": {"storage.credentials.secretRef.sessionTokenKey": "token"},
     "an identity": {**_BY_ACCOUNT, "pod": {"serviceAccountName": "recorder"}},
     "the node's identity": {"storage.credentials": REMOVED, "storage.instanceIdentity": True},
@@ -805,6 +896,7 @@ ALLOWED_STORAGE_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "another Secret": {"credentials.secretRef.name": "other"},
     "authorities": {"caSecretRef": {"name": "authorities", "key": "ca.crt"}},
     "another addressing": {"addressing": "VirtualHosted"},
+    "what objects get": {"objects": {"tags": {"retention": "90d"}}},
     "an identity for the keys": {"credentials": REMOVED, "serviceAccountName": "recorder"},
     "the node's identity for the keys": {"credentials": REMOVED, "instanceIdentity": True},
 }

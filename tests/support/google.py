@@ -80,6 +80,8 @@ class GoogleServer:
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Headers of the request that the object of this key began with, newest, by their names in lower case."""
     _server_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
     _front: _Front | None = None
@@ -226,6 +228,7 @@ def _decoded(part: str) -> bytes:
 def _put(server: GoogleServer, request: _Request) -> Answer:
     upload = request.query.get("uploadId")
     if upload is None:
+        server.begun[request.key] = request.headers
         made = _stored(server, request, request.body, request.headers["content-type"])
         md5 = base64.b64decode(made["md5Hash"]).hex()
         return 200, {"etag": f'"{md5}"', "x-goog-hash": f"crc32c={made['crc32c']},md5={made['md5Hash']}"}, b""
@@ -241,6 +244,7 @@ def _post(server: GoogleServer, request: _Request) -> Answer:
     if upload is None:
         begun = uuid.uuid4().hex
         server.parts[begun] = {}
+        server.begun[request.key] = request.headers
         server.types[begun] = request.headers["content-type"]
         name = "InitiateMultipartUploadResult"
         fields = f"<Bucket>{request.bucket.name}</Bucket><Key>{request.key}</Key><UploadId>{begun}</UploadId>"

@@ -4,7 +4,7 @@
 import contextlib
 import http.client
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ class Asked:
     query: str
     size: int
     status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of the request, by their names in lower case."""
 
 
 @dataclass
@@ -79,7 +81,8 @@ def s3_proxy(server: S3Server) -> Iterator[S3Proxy]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
-            proxy.asked.append(Asked(self.command, url.path, url.query, len(body), status))
+            sent = {name.lower(): value for name, value in self.headers.items()}
+            proxy.asked.append(Asked(self.command, url.path, url.query, len(body), status, sent))
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""

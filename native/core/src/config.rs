@@ -4,6 +4,7 @@
 //! may be secret.
 
 mod access;
+mod objects;
 mod room;
 mod storage;
 
@@ -18,8 +19,9 @@ use crate::capture::HostPattern;
 use crate::error::{Code, Error};
 use crate::names;
 pub use access::Header;
+pub use objects::{Encryption, ObjectOptions};
 pub use room::LiveKit;
-pub use storage::{check_name, AccessKeyFiles, BackupSettings, BucketLocation, CredentialFiles, Encryption, Storage};
+pub use storage::{check_name, AccessKeyFiles, BackupSettings, BucketLocation, CredentialFiles, Storage};
 
 /// As many as the layouts have regions for.
 pub const MOST_STREAMS: usize = 17;

@@ -20,8 +20,9 @@ fn a_full_document_is_taken() {
         r#"{"recordingId": "0123456789abcdef0123456789abcdef", "filePrefix": "bak0_", "workDir": "/var/lib/x",
             "workBytes": 1000000, "workVolume": "NodeDisk", "nodeDiskFreePercent": 5, "sliceSeconds": 10, "maxWaitSeconds": 3600, "fit": "Contain", "outputs": ["HLS", "MP4"], "protocols": ["rtmp"], "allowLinkLocal": true,
             "storage": {"endpoint": "https://s3.example.com:9000", "region": "eu-west-1", "pathStyle": true,
-              "prefix": "a/b", "caFile": "/ca.pem", "encryption": {"mode": "SSE-KMS", "keyId": "k"},
-              "tags": {"team": "x"}, "storageClass": "STANDARD_IA",
+              "prefix": "a/b", "caFile": "/ca.pem", "objects": {"metadata": {"team": "x"}, "tags": {"team": "x y"},
+                "cacheControl": "public, max-age=60", "storageClass": "STANDARD_IA",
+                "serverSideEncryption": {"mode": "SSE-KMS", "kmsKeyId": "k"}},
               "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
             "backup": {"vendor": "Aliyun", "region": "hangzhou", "bucket": "spare", "afterSeconds": 0,
               "prefix": "late", "credentialFiles": {"accessKey": "/a", "secretKey": "/s"}},
@@ -122,20 +123,13 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
         (r#"{"storage": {"endpoint": "http://s 3"}}"#.into(), "storage.endpoint: must be"),
         (r#"{"storage": {"endpoint": "http://s\u007f3"}}"#.into(), "storage.endpoint: must be"),
         (r#"{"storage": {"region": "eu west"}}"#.into(), "storage.region: must be a name of"),
-        (r#"{"storage": {"storageClass": "COLD\n"}}"#.into(), "storage.storageClass: must be printable"),
-        (
-            r#"{"storage": {"encryption": {"mode": "SSE-KMS", "keyId": "k\u0000"}}}"#.into(),
-            "storage.encryption.keyId: must be printable",
-        ),
         (r#"{"storage": {"prefix": "/a"}}"#.into(), "storage.prefix: must be"),
         (r#"{"storage": {"prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
-        (r#"{"storage": {"encryption": {"mode": "rot13"}}}"#.into(), "storage.encryption"),
         (r#"{"storage": {"directory": "films"}}"#.into(), "storage.directory: must be an absolute path"),
         (r#"{"storage": {"directory": "/d", "prefix": "a/../b"}}"#.into(), "storage.prefix: must be"),
-        (r#"{"storage": {"directory": "/d", "tags": {"a": "b"}}}"#.into(), "storage.tags: a directory has none"),
         (
-            r#"{"storage": {"directory": "/d", "storageClass": "X"}}"#.into(),
-            "storage.storageClass: a directory has none",
+            r#"{"storage": {"directory": "/d", "objects": {"tags": {"a": "b"}}}}"#.into(),
+            "storage.objects: a directory has none",
         ),
         (
             r#"{"storage": {"directory": "/d", "endpoint": "http://s3"}}"#.into(),
@@ -170,8 +164,6 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
             r#"{"backup": {"bucket": "b", "vendor": "Aliyun", "region": "beijing", "identity": "Environment"}}"#.into(),
             "backup.identity: Alibaba OSS has none; name credentialFiles",
         ),
-        (google(r#""tags": {"a": "b"}"#), "storage.tags: vendor GoogleCloudStorage has none; leave it out"),
-        (google(r#""encryption": {"mode": "SSE-S3"}"#), "storage.encryption: vendor GoogleCloudStorage has none"),
         (google(r#""identity": "Environment""#), "storage.identity: vendor GoogleCloudStorage has none"),
         (google(r#""region": "x""#), "storage.region: vendor GoogleCloudStorage has none"),
         (google(r#""pathStyle": true"#), "storage.pathStyle: vendor GoogleCloudStorage has none"),
@@ -198,6 +190,72 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
 }
 
 #[test]
+fn what_is_wrong_of_objects_is_named_by_its_path() {
+    let objects = |objects: &str| format!(r#"{{"storage": {{"objects": {{{objects}}}}}}}"#);
+    let google =
+        |objects: &str| format!(r#"{{"storage": {{"vendor": "GoogleCloudStorage", "objects": {{{objects}}}}}}}"#);
+    let backup = |vendor: &str, objects: &str| {
+        format!(
+            r#"{{"backup": {{"bucket": "b", "vendor": "{vendor}", "region": "x", "objects": {{{objects}}},
+                "credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}}}}}"#
+        )
+    };
+    let (tags, class) = (r#""tags": {"a": "b"}"#, r#""storageClass": "IA""#);
+    let encryption = r#""serverSideEncryption": {"mode": "SSE-S3"}"#;
+    let many = |count: usize| (0..count).map(|n| format!(r#""{n}": "x""#)).collect::<Vec<_>>().join(",");
+    let long = |count: usize| "x".repeat(count);
+    each_is_wrong([
+        (objects(r#""acl": "private""#), "storage.objects.acl: unknown field"),
+        (objects(&format!(r#""metadata": {{{}}}"#, many(33))), "storage.objects.metadata: must have at most 32"),
+        (objects(r#""metadata": {"Team": "x"}"#), "storage.objects.metadata: must have names of"),
+        (objects(r#""metadata": {"": "x"}"#), "storage.objects.metadata: must have names of"),
+        (objects(r#""metadata": {"a:b": "x"}"#), "storage.objects.metadata: must have names of"),
+        (objects(r#""metadata": {"a": "\u4f1a"}"#), "storage.objects.metadata: must have values of"),
+        (objects(r#""metadata": {"a": "x "}"#), "storage.objects.metadata: must have values of"),
+        (objects(r#""metadata": {"a": ""}"#), "storage.objects.metadata: must have values of"),
+        (
+            objects(&format!(r#""metadata": {{"a": "{}", "b": "{}"}}"#, long(1023), long(1024))),
+            "storage.objects.metadata: must be at most 2048 bytes",
+        ),
+        (objects(&format!(r#""tags": {{{}}}"#, many(11))), "storage.objects.tags: must be at most 10"),
+        (objects(r#""tags": {"AWS:a": "x"}"#), "storage.objects.tags: must not have keys that begin with 'aws:'"),
+        (objects(r#""tags": {"": "x"}"#), "storage.objects.tags: must have keys of 1 to 128"),
+        (objects(r#""tags": {"a&b": "x"}"#), "storage.objects.tags: must have keys of 1 to 128"),
+        (objects(&format!(r#""tags": {{"a": "{}"}}"#, long(257))), "storage.objects.tags: must have values of at most"),
+        (objects(r#""tags": {"a": "x;y"}"#), "storage.objects.tags: must have values of at most"),
+        (objects(r#""cacheControl": "a\nb""#), "storage.objects.cacheControl: must be 1 to 256 characters"),
+        (objects(r#""storageClass": "COLD\n""#), "storage.objects.storageClass: must be 1 to 64 characters"),
+        (
+            objects(r#""serverSideEncryption": {"mode": "SSE-KMS", "kmsKeyId": "k\u0000"}"#),
+            "storage.objects.serverSideEncryption.kmsKeyId: must be 1 to 512",
+        ),
+        (objects(r#""serverSideEncryption": {"mode": "SSE-C"}"#), "storage.objects.serverSideEncryption"),
+        (
+            objects(r#""serverSideEncryption": {"mode": "SSE-S3", "kmsKeyId": "k"}"#),
+            "storage.objects.serverSideEncryption",
+        ),
+        (objects(r#""kmsKeyName": "k""#), "storage.objects.kmsKeyName: vendor S3 has none; leave it out"),
+        (google(tags), "storage.objects.tags: vendor GoogleCloudStorage has none; leave it out"),
+        (google(encryption), "storage.objects.serverSideEncryption: vendor GoogleCloudStorage has none"),
+        (backup("Aliyun", tags), "backup.objects.tags: Alibaba OSS takes none by its S3 API; leave it out"),
+        (backup("Aliyun", class), "backup.objects.storageClass: Alibaba OSS takes none"),
+        (backup("Aliyun", encryption), "backup.objects.serverSideEncryption: Alibaba OSS takes none"),
+        (backup("Qiniu", tags), "backup.objects.tags: Qiniu takes none"),
+        (backup("Qiniu", encryption), "backup.objects.serverSideEncryption: Qiniu takes none"),
+    ]);
+    let all = r#""metadata": {"a": "b"}, "cacheControl": "no-store", "storageClass": "COLDLINE""#;
+    let key = r#""kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k""#;
+    for good in [
+        google(&format!("{all}, {key}")),
+        backup("AWS", &format!("{all}, {tags}, {encryption}")),
+        backup("Qiniu", all),
+        backup("Aliyun", r#""metadata": {"a": "b"}, "cacheControl": "no-store""#),
+    ] {
+        Document::parse(&good).unwrap();
+    }
+}
+
+#[test]
 fn no_text_makes_the_parser_panic() {
     use rand::{RngExt as _, SeedableRng as _};
     let mut random = rand::rngs::StdRng::seed_from_u64(1);
@@ -221,7 +279,8 @@ fn messages_never_repeat_a_value() {
         r#"{"channels": [{"streams": [{"uid": "hunter2", "url": "a"}]}]}"#,
         r#"{"storage": {"endpoint": "http://user:hunter2@host"}}"#,
         r#"{"storage": {"credentialFiles": "hunter2"}}"#,
-        r#"{"storage": {"encryption": {"mode": "hunter2"}}}"#,
+        r#"{"storage": {"objects": {"serverSideEncryption": {"mode": "hunter2"}}}}"#,
+        r#"{"storage": {"objects": {"metadata": {"Hunter2": "hunter2\n"}}}}"#,
         r#"{"channels": [{"streams": [{"rtmp://user:hunter2@host"}]}]}"#,
         r#"{"channels": [{"streams": [{"rtmp://user:hunter2@host": 1}]}]}"#,
     ] {

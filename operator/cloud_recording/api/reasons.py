@@ -322,7 +322,10 @@ _REGION: Final = "spec.storage.region"
 
 _BIND: Final = "Bind the ServiceAccount"
 _WITHOUT_KEYS: Final = "'Without keys' in the operations guide"
-_RIGHT_TO_PUT: Final = "`s3:PutObject`; of Google Cloud Storage the role Storage Object User"
+_RIGHT_TO_PUT: Final = (
+    "`s3:PutObject`, with tags `s3:PutObjectTagging`, with SSE-KMS `kms:GenerateDataKey` and `kms:Decrypt`; of Google "
+    "Cloud Storage the role Storage Object User"
+)
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import KeptModel, SpecModel, camel_case
+from cloud_recording.api.object_options import OBJECT_RULES, ObjectOptions
 from cloud_recording.api.rules import Rule, all_of, kubernetes, matches, matches_not, object_name
 from cloud_recording.api.secret_refs import SecretKey, SecretKeyRef, SecretName
 from cloud_recording.api.url_rules import NO_LINK_LOCAL, is_http_url, of_field
@@ -207,7 +208,7 @@ InstanceIdentity = Annotated[
 
 _OPENED_BY = ("credentials", "service_account_name", "instance_identity")
 """What a bucket can be opened by."""
-_OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", *_OPENED_BY)
+_OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", "objects", *_OPENED_BY)
 """What a directory has none of; nothing of that is dropped unseen."""
 ONE_STORE: Final = Rule(
     "has(self.bucket) != has(self.directory)",
@@ -291,6 +292,7 @@ STORE_RULES: Final = (
         ),
         field=".region",
     ),
+    *OBJECT_RULES,
 )
 
 
@@ -350,6 +352,10 @@ class Store(SpecModel):
         default=None,
         description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
         "system's own.",
+    )
+    objects: ObjectOptions | None = Field(
+        default=None,
+        description="What every object gets that is put there: metadata, tags, caching, storage class, encryption.",
     )
     credentials: BucketCredentials | None = Field(
         default=None,
@@ -416,6 +422,11 @@ class Storage(Store):
         default=None,
         description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
         "system's own.",
+        json_schema_extra=kubernetes(fixed=True),
+    )
+    objects: ObjectOptions | None = Field(
+        default=None,
+        description="What every object gets that is put there: metadata, tags, caching, storage class, encryption.",
         json_schema_extra=kubernetes(fixed=True),
     )
     credentials: StorageCredentials | None = Field(

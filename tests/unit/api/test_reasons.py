@@ -36,7 +36,10 @@ OF_STORAGES = [
     for reason, facts in REASONS.items()
     if facts.remedy_of_storage is not None and facts.remedy_of_storage.text
 ]
-ELSEWHERE = re.compile('s3:(Put|Get)Object|status[.](parts|playlists|lastError)|cloudrecording.dev/discard: "true"')
+ELSEWHERE = re.compile(
+    "s3:(Put|Get)Object(Tagging)?|kms:(GenerateDataKey|Decrypt)|status[.](parts|playlists|lastError)|"
+    'cloudrecording.dev/discard: "true"'
+)
 """What a remedy speaks of that is neither the spec's, nor the chart's, nor a command."""
 
 

@@ -135,7 +135,7 @@ def test_a_good_answer_makes_it_ready_and_ends_the_pod() -> None:
         (
             DENIED,
             "AccessDenied",
-            "the key may not put. Let the key, or the identity's role, put objects (`s3:PutObject`; of Google Cloud",
+            "the key may not put. Let the key, or the identity's role, put objects (`s3:PutObject`, with tags",
         ),
         ({**DENIED, "cause": "FromTheFuture"}, "StorageFailed", "the key may not put. Mend what the message names"),
         ({**DENIED, "cause": "Completed"}, "StorageFailed", "the key may not put. Mend what the message names"),

@@ -380,6 +380,23 @@ def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> No
     assert builder(document(), tmp_path).storage_change(place) == engines
 
 
+def test_what_objects_get_is_told_as_the_manifest_has_it(tmp_path: Path) -> None:
+    """Promise: of the storage and of the backup, by the same names."""
+    objects = {
+        "metadata": {"team": "films"},
+        "tags": {"retention": "90d"},
+        "cacheControl": "no-store",
+        "storageClass": "STANDARD_IA",
+        "serverSideEncryption": {"mode": "SSE-KMS", "kmsKeyId": "k"},
+    }
+    spare = {**storage(bucket="spare", objects={"tags": {"a": "b"}}), "credentials": {"secretRef": {"name": "spare"}}}
+    told = builder(document(bucket=storage(objects=objects), backup=spare), tmp_path).job(Mode.RECORD, DESIRED)
+    assert told.configuration["storage"]["objects"] == objects
+    assert told.configuration["backup"]["objects"] == {"tags": {"a": "b"}}
+    plain = builder(document(), tmp_path).job(Mode.RECORD, DESIRED)
+    assert "objects" not in plain.configuration["storage"]
+
+
 def test_a_bucket_of_googles_is_told_by_its_vendor_and_key_and_no_number_says_it(tmp_path: Path) -> None:
     """Promise: what is not S3's reaches the engine whole, for the bucket, the backup, and another place."""
     google = {

@@ -2,16 +2,15 @@
 //! What the document says of stores: the bucket beside what the interface's call names, the backup store, and where a
 //! recording goes instead.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{explain, invalid};
+use super::{explain, invalid, ObjectOptions};
 use crate::error::Error;
 use crate::storage::identity::Identity;
-use crate::storage::request_text::{is_header_value, is_name};
+use crate::storage::request_text::is_name;
 use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
 
 const AFTER_SECONDS: u32 = 60;
@@ -26,10 +25,9 @@ pub struct Storage {
     pub path_style: Option<bool>,
     pub prefix: Option<String>,
     pub ca_file: Option<PathBuf>,
-    pub encryption: Option<Encryption>,
+    /// What every object gets.
     #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    pub storage_class: Option<String>,
+    pub objects: ObjectOptions,
     pub credential_files: Option<CredentialFiles>,
     /// Whose keys open the bucket, instead of any that are named.
     pub identity: Option<Identity>,
@@ -67,27 +65,6 @@ pub struct BucketLocation {
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", deny_unknown_fields)]
-pub enum Encryption {
-    #[serde(rename = "SSE-S3")]
-    Bucket {},
-    #[serde(rename = "SSE-KMS")]
-    Kms {
-        #[serde(rename = "keyId")]
-        key_id: String,
-    },
-}
-
-impl Encryption {
-    fn key_id(&self) -> Option<&str> {
-        match self {
-            Self::Bucket {} => None,
-            Self::Kms { key_id } => Some(key_id),
-        }
-    }
 }
 
 /// Files that hold what opens the bucket; read anew for every request, so that rotation needs no restart.
@@ -168,7 +145,7 @@ impl Storage {
             check_endpoint(&format!("{field}."), endpoint)?;
         }
         self.region.as_deref().map_or(Ok(()), |region| check_name(&format!("{field}.region"), region))?;
-        self.check_headers(field)?;
+        self.objects.check(&format!("{field}.objects."))?;
         let wrong_part = |part: &str| matches!(part, "" | "." | "..") || part.contains(|c: char| c.is_control());
         if self.prefix.as_deref().is_some_and(|prefix| prefix.split('/').any(wrong_part)) {
             return Err(invalid(&format!("{field}.prefix: must be names joined by '/', with none at either end")));
@@ -178,16 +155,6 @@ impl Storage {
 }
 
 impl Storage {
-    /// What goes into headers as it is; tags and prefix are encoded.
-    fn check_headers(&self, field: &str) -> Result<(), Error> {
-        let key_id = self.encryption.as_ref().and_then(Encryption::key_id);
-        let texts = [("storageClass", self.storage_class.as_deref()), ("encryption.keyId", key_id)];
-        match texts.iter().find(|(_, text)| text.is_some_and(|text| !is_header_value(text))) {
-            Some((name, _)) => Err(invalid(&format!("{field}.{name}: must be printable ASCII text"))),
-            None => Ok(()),
-        }
-    }
-
     /// What the bucket speaks.
     #[must_use]
     pub fn kind(&self) -> BucketKind {
@@ -206,11 +173,10 @@ impl Storage {
                 ("identity", self.identity.is_some()),
                 ("region", self.region.is_some()),
                 ("pathStyle", self.path_style.is_some()),
-                ("encryption", self.encryption.is_some()),
-                ("tags", !self.tags.is_empty()),
             ],
         };
-        refuse_lacking(&format!("{field}."), kind, lacking)
+        refuse_lacking(&format!("{field}."), kind, lacking)?;
+        self.objects.check_kind(&format!("{field}.objects."), kind)
     }
 
     /// A directory has none of what buckets have; nothing of that is dropped unseen.
@@ -225,9 +191,7 @@ impl Storage {
             ("region", self.region.is_some()),
             ("pathStyle", self.path_style.is_some()),
             ("caFile", self.ca_file.is_some()),
-            ("encryption", self.encryption.is_some()),
-            ("tags", !self.tags.is_empty()),
-            ("storageClass", self.storage_class.is_some()),
+            ("objects", self.objects != ObjectOptions::default()),
             ("credentialFiles", self.credential_files.is_some()),
             ("identity", self.identity.is_some()),
         ];
@@ -361,6 +325,9 @@ impl BackupSettings {
         }
         if let Some(files) = &self.credential_files {
             files.check("backup", self.vendor.kind)?;
+        }
+        if let Some(vendor) = self.vendor.vendor {
+            self.storage.objects.check_vendor("backup.objects.", vendor)?;
         }
         if self.after_seconds > MOST_AFTER_SECONDS {
             return Err(invalid(&format!("backup.afterSeconds: must be at most {MOST_AFTER_SECONDS}")));

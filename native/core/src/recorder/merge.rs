@@ -156,7 +156,7 @@ impl Merger<'_> {
         let nothing = || MergeFailure::new(NOTHING, Code::NoRecordedData, "no part has a slice in its playlist");
         let MergedFiles { playlist: list, manifest: about, slices, milliseconds } =
             merged(&self.whole, &read, &playlist).ok_or_else(nothing)?;
-        self.put(&store, &playlist, ObjectKind::Playlist, list).await?;
+        self.put(&store, &playlist, ObjectKind::LivePlaylist, list).await?;
         self.put(&store, &manifest, ObjectKind::Manifest, about).await?;
         Ok(MergeOutcome { playlist, manifest, slices, milliseconds })
     }

@@ -172,6 +172,7 @@ fn target(document: &Document, request: &Request) -> Result<Target, Error> {
     if document.storage.identity.is_some() && !vendor.knows_identities() {
         return Err(invalid(&format!("storage.identity: {vendor} has none; give access key and secret key")));
     }
+    document.storage.objects.check_vendor("storage.objects.", vendor)?;
     let bucket = bucket(request)?;
     let region = vendor
         .region(request.region)

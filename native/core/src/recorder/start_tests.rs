@@ -173,6 +173,29 @@ fn a_directory_is_chosen_by_the_document_and_beside_it_the_call_names_no_bucket(
 }
 
 #[test]
+fn what_a_vendor_does_not_take_with_an_object_is_refused_by_its_number() {
+    let document = |objects: &str| {
+        let streams = r#"[{"uid": 1, "url": "rtmp://h/live/a"}]"#;
+        let text = format!(
+            r#"{{"workDir": "/w", "storage": {{"objects": {objects}}}, "channels": [{{"streams": {streams}}}]}}"#
+        );
+        Document::parse(&text).unwrap()
+    };
+    let (tags, class) = (r#"{"tags": {"a": "b"}}"#, r#"{"storageClass": "COLD"}"#);
+    for (vendor, objects, refused) in [
+        (0, tags, Some("storage.objects.tags: Qiniu takes none by its S3 API; leave it out")),
+        (0, class, None),
+        (1, tags, None),
+        (1, class, None),
+        (2, tags, Some("storage.objects.tags: Alibaba OSS takes none by its S3 API; leave it out")),
+        (2, class, Some("storage.objects.storageClass: Alibaba OSS takes none by its S3 API; leave it out")),
+    ] {
+        let plan = Plan::new(ID, &document(objects), &Request { vendor, ..request() });
+        assert_eq!(plan.err().map(|error| error.message).as_deref(), refused, "{vendor} {objects}");
+    }
+}
+
+#[test]
 fn an_identity_is_chosen_by_the_document_and_beside_it_the_call_has_no_keys() {
     let text = r#"{"workDir": "/w", "storage": {"identity": "Environment"},
         "channels": [{"streams": [{"uid": 1, "url": "srt://127.0.0.1:9"}]}]}"#;

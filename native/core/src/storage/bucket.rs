@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use http::HeaderMap;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
@@ -18,8 +19,9 @@ use object_store::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::config::Encryption;
 use crate::names;
-use crate::storage::client;
+use crate::storage::client::{self, MoreHeaders};
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::multipart::{self, Unfinished};
@@ -34,6 +36,11 @@ pub trait Protocol: Send + Sync {
 
     fn parts(&self) -> Arc<dyn MultipartStore>;
 
+    /// Headers of whatever begins an object, of which the storage library knows nothing.
+    fn more_headers(&self) -> HeaderMap {
+        HeaderMap::new()
+    }
+
     /// What the store says of an object; within `client::with_headers`, which hears it.
     async fn look(&self, key: &Key) -> Result<(), StoreError> {
         self.objects().head(key).await.map(drop).map_err(failed)
@@ -41,8 +48,8 @@ pub trait Protocol: Send + Sync {
 
     /// Begins an object of parts.
     async fn begin(&self, key: &Key, options: PutOptions) -> Result<MultipartId, StoreError> {
-        let PutOptions { attributes, tags, .. } = options;
-        let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
+        let PutOptions { attributes, tags, extensions, .. } = options;
+        let options = PutMultipartOptions { attributes, tags, extensions };
         self.parts().create_multipart_opts(key, options).await.map_err(failed)
     }
 
@@ -128,15 +135,37 @@ impl<P: Protocol> BucketStore<P> {
     }
 
     pub(super) fn options(&self, kind: ObjectKind) -> PutOptions {
+        let objects = &self.target.objects;
         let mut attributes = Attributes::from_iter([(Attribute::ContentType, kind.content_type())]);
-        if let Some(class) = &self.target.storage_class {
+        match &objects.cache_control {
+            // Some stores have caches keep an object for an hour of which nothing is said.
+            _ if !kind.is_lasting() => drop(attributes.insert(Attribute::CacheControl, "no-cache".into())),
+            Some(caching) => drop(attributes.insert(Attribute::CacheControl, caching.clone().into())),
+            None => {}
+        }
+        if let Some(class) = &objects.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
+        for (name, value) in &objects.metadata {
+            attributes.insert(Attribute::Metadata(name.clone().into()), value.clone().into());
+        }
         let mut tags = TagSet::default();
-        for (key, value) in &self.target.tags {
+        for (key, value) in &objects.tags {
             tags.push(key, value);
         }
-        PutOptions { attributes, tags, ..PutOptions::default() }
+        let mut options = PutOptions { attributes, tags, ..PutOptions::default() };
+        options.extensions.insert(MoreHeaders(self.protocol.more_headers()));
+        options
+    }
+
+    /// That the store encrypts as it is asked to: a server that knows no such request would leave it out unseen.
+    pub(super) fn check_encrypted(&self, answer: &ObjectHeaders) -> Result<(), StoreError> {
+        let asked = self.target.objects.server_side_encryption.as_ref().map(Encryption::algorithm);
+        let Some(algorithm) = asked.filter(|algorithm| answer.encryption.as_deref() != Some(algorithm)) else {
+            return Ok(());
+        };
+        let why = format!("its answer does not say that it encrypts ({algorithm}), as serverSideEncryption asks");
+        Err(StoreError::new(StoreCause::Unverified, why))
     }
 }
 
@@ -149,6 +178,7 @@ impl<P: Protocol> Store for BucketStore<P> {
         let put = self.ask(sent.bytes, objects.put_opts(&key, content.into(), self.options(kind)));
         let (answer, headers) = client::with_headers(put).await;
         answer?;
+        self.check_encrypted(&headers)?;
         self.prove(&key, compare(&headers, &sent), &sent).await
     }
 

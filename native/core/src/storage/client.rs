@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
@@ -37,6 +37,10 @@ pub async fn with_headers<T>(request: impl Future<Output = T>) -> (T, ObjectHead
         })
         .await
 }
+
+/// Headers that a request gets beside those that the storage library has; of a request that is not signed by its headers.
+#[derive(Debug, Clone, Default)]
+pub struct MoreHeaders(pub HeaderMap);
 
 /// Whether a server is asked through the proxies that the environment names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +111,10 @@ struct CheckedClient(Connector);
 
 #[async_trait]
 impl HttpService for CheckedClient {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if let Some(MoreHeaders(more)) = request.extensions_mut().remove() {
+            request.headers_mut().extend(more);
+        }
         let answer = HttpService::call(&self.0.client, request).await?;
         if answer.status().is_success() {
             // Nobody listens where it makes no difference.

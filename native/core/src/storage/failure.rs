@@ -9,6 +9,7 @@ use std::io;
 use http::StatusCode;
 use quick_xml::events::Event;
 
+use crate::config::{Encryption, ObjectOptions};
 use crate::storage::target::Target;
 use crate::storage::vendor::BucketKind;
 
@@ -198,17 +199,59 @@ impl StoreError {
     fn words_of(&self, target: &Target) -> (&'static str, &'static str) {
         match target {
             Target::Bucket(bucket) => match bucket.kind {
-                BucketKind::S3 => None,
-                BucketKind::GoogleCloudStorage => self.words_of_google(),
+                BucketKind::S3 => self.words_of_objects(&bucket.objects),
+                BucketKind::GoogleCloudStorage => self.words_of_google(&bucket.objects),
             },
             Target::Directory(_) => self.words_of_directory(),
         }
         .unwrap_or_else(|| self.words())
     }
 
-    /// The same of Google Cloud Storage, where it differs.
-    fn words_of_google(&self) -> Option<(&'static str, &'static str)> {
+    /// The same of what an S3 server is asked for with every object, where it differs.
+    fn words_of_objects(&self, objects: &ObjectOptions) -> Option<(&'static str, &'static str)> {
+        let has_tags = !objects.tags.is_empty();
+        let has_kms = matches!(objects.server_side_encryption, Some(Encryption::Kms { .. }));
         Some(match &self.cause {
+            StoreCause::AccessDenied if has_tags || has_kms => (
+                "denies access",
+                match (has_tags, has_kms) {
+                    (true, true) => {
+                        "let the access key or role put objects with tags and the KMS key (s3:PutObject, \
+                         s3:PutObjectTagging, kms:GenerateDataKey, kms:Decrypt; in a backup store s3:GetObject, too), \
+                         or use another"
+                    }
+                    (true, false) => {
+                        "let the access key or role put objects with tags (s3:PutObject, s3:PutObjectTagging; in a \
+                         backup store s3:GetObject, too), or use another"
+                    }
+                    (false, _) => {
+                        "let the access key or role put objects with the KMS key (s3:PutObject, kms:GenerateDataKey, \
+                         kms:Decrypt; in a backup store s3:GetObject, too), or use another"
+                    }
+                },
+            ),
+            StoreCause::Refusal(code) if code.starts_with("KMS.") => {
+                ("cannot use the KMS key", "correct objects.serverSideEncryption.kmsKeyId, or enable the key")
+            }
+            StoreCause::Refusal(code) if code == "InvalidStorageClass" => {
+                ("has no such storage class", "correct objects.storageClass")
+            }
+            StoreCause::Refusal(code) if code == "InvalidTag" => ("does not take the tags", "correct objects.tags"),
+            StoreCause::Server(501) if !objects.is_default() => {
+                ("does not have what it is asked for", "leave out of objects what it does not have")
+            }
+            _ => return None,
+        })
+    }
+
+    /// The same of Google Cloud Storage, where it differs.
+    fn words_of_google(&self, objects: &ObjectOptions) -> Option<(&'static str, &'static str)> {
+        Some(match &self.cause {
+            StoreCause::AccessDenied if objects.kms_key_name.is_some() => (
+                "denies access",
+                "let the service account put, replace and get objects (roles/storage.objectUser), and Cloud Storage's own \
+                 use the key (roles/cloudkms.cryptoKeyEncrypterDecrypter)",
+            ),
             StoreCause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name or endpoint"),
             StoreCause::AccessDenied => (
                 "denies access",
@@ -392,6 +435,37 @@ mod tests {
         ];
         for (status, code, cause) in table {
             assert_eq!(answer(status, code), cause, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_denial_names_the_rights_that_what_is_asked_for_takes() {
+        let sentence = |objects: &str, status: u16, code: &str| {
+            let storage =
+                serde_json::from_str(&format!(r#"{{"endpoint": "http://s3", "objects": {objects}}}"#)).unwrap();
+            let target = Target::new(crate::storage::vendor::Vendor::Aws, "us-east-1", "films", &storage);
+            StoreError::new(answer(status, code), "words").sentence(&target)
+        };
+        let (tags, kms) = (r#""tags": {"a": "b"}"#, r#""serverSideEncryption": {"mode": "SSE-KMS"}"#);
+        for (objects, rights) in [
+            (String::new(), "(s3:PutObject;"),
+            (tags.to_owned(), "(s3:PutObject, s3:PutObjectTagging;"),
+            (kms.to_owned(), "(s3:PutObject, kms:GenerateDataKey, kms:Decrypt;"),
+            (format!("{tags}, {kms}"), "(s3:PutObject, s3:PutObjectTagging, kms:GenerateDataKey, kms:Decrypt;"),
+        ] {
+            let told = sentence(&format!("{{{objects}}}"), 403, "AccessDenied");
+            assert!(told.contains(rights), "{objects}: {told}");
+        }
+        let none = "{}";
+        for (objects, status, code, way_out) in [
+            (none, 400, "KMS.NotFoundException", "kmsKeyId"),
+            (none, 400, "InvalidStorageClass", "correct objects.storageClass"),
+            (none, 400, "InvalidTag", "correct objects.tags"),
+            (none, 501, "NotImplemented", "nothing if it passes"),
+            (r#"{"tags": {"a": "b"}}"#, 501, "NotImplemented", "leave out of objects"),
+        ] {
+            let told = sentence(objects, status, code);
+            assert!(told.contains(way_out), "{code}: {told}");
         }
     }
 

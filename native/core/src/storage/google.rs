@@ -3,17 +3,23 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::multipart::MultipartStore;
 use object_store::ObjectStore;
 
 use crate::storage::bucket::{not_set_up, once, BucketStore, Protocol};
 use crate::storage::client;
-use crate::storage::failure::StoreError;
+use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::service_account::ServiceAccount;
 use crate::storage::target::BucketTarget;
 
-pub struct Google(Arc<GoogleCloudStorage>);
+const KMS_KEY: &str = "x-goog-encryption-kms-key-name";
+
+pub struct Google {
+    bucket: Arc<GoogleCloudStorage>,
+    kms_key: Option<HeaderValue>,
+}
 
 pub fn open(target: BucketTarget, account: ServiceAccount) -> Result<BucketStore<Google>, StoreError> {
     let bucket = GoogleCloudStorageBuilder::new()
@@ -24,15 +30,21 @@ pub fn open(target: BucketTarget, account: ServiceAccount) -> Result<BucketStore
         .with_http_connector(client::connector(target.ca_file.as_deref())?)
         .build()
         .map_err(not_set_up)?;
-    Ok(BucketStore::new(Google(Arc::new(bucket)), target))
+    let kms_key = target.objects.kms_key_name.as_deref().map(HeaderValue::from_str).transpose();
+    let kms_key = kms_key.map_err(|error| StoreError::new(StoreCause::Setup, format!("kmsKeyName: {error}")))?;
+    Ok(BucketStore::new(Google { bucket: Arc::new(bucket), kms_key }, target))
 }
 
 impl Protocol for Google {
     fn objects(&self) -> Arc<dyn ObjectStore> {
-        self.0.clone()
+        self.bucket.clone()
     }
 
     fn parts(&self) -> Arc<dyn MultipartStore> {
-        self.0.clone()
+        self.bucket.clone()
+    }
+
+    fn more_headers(&self) -> HeaderMap {
+        self.kms_key.iter().map(|key| (HeaderName::from_static(KMS_KEY), key.clone())).collect()
     }
 }

@@ -76,7 +76,10 @@ impl<P: Protocol> BucketStore<P> {
     }
 
     async fn begin(&self, key: &Key, kind: ObjectKind, bytes: u64) -> Result<Upload, StoreError> {
-        let id = in_time(0, self.protocol.begin(key, self.options(kind))).await?;
+        let begin = in_time(0, self.protocol.begin(key, self.options(kind)));
+        let (id, headers) = client::with_headers(begin).await;
+        let id = id?;
+        self.check_encrypted(&headers)?;
         let (parts, digests, sha256) = (Vec::new(), PartDigests::default(), Sha256::new());
         Ok(Upload { id, kind, bytes, parts, digests, sha256, proved: true })
     }

@@ -28,6 +28,8 @@ pub struct ObjectHeaders {
     digests: Digests,
     e_tag: Option<String>,
     tag_is_opaque: bool,
+    /// How the store encrypts it, if it says so.
+    pub encryption: Option<String>,
     /// The object's size; of an answer to HEAD.
     pub bytes: Option<u64>,
 }
@@ -86,6 +88,7 @@ impl ObjectHeaders {
             digests: Digests::by(headers),
             e_tag: text("etag").map(|tag| tag.trim_matches('"').to_owned()),
             tag_is_opaque: ENCRYPTION.iter().any(has_other_key) || headers.contains_key(CUSTOMERS_KEY),
+            encryption: ENCRYPTION.iter().find_map(|name| text(name)),
             bytes: text("content-length").and_then(|bytes| bytes.parse().ok()),
         }
     }

@@ -14,7 +14,6 @@ use object_store::path::Path as Key;
 use object_store::signer::Signer as _;
 use object_store::ObjectStore;
 
-use crate::config::Encryption;
 use crate::storage::bucket::{failed, not_set_up, once, BucketStore, Protocol};
 use crate::storage::client;
 use crate::storage::credentials::Credentials;
@@ -40,11 +39,12 @@ pub fn open(target: BucketTarget, credentials: Credentials) -> Result<BucketStor
         .with_retry(once())
         .with_credentials(credentials.keys(&target)?)
         .with_http_connector(connector);
-    builder = match &target.encryption {
-        Some(Encryption::Bucket {}) => builder.with_config(encryption_key()?, "AES256"),
-        Some(Encryption::Kms { key_id }) => builder.with_sse_kms_encryption(key_id),
-        None => builder,
-    };
+    if let Some(encryption) = &target.objects.server_side_encryption {
+        builder = builder.with_config(setting("aws_server_side_encryption")?, encryption.algorithm());
+        if let Some(key_id) = encryption.key_id() {
+            builder = builder.with_config(setting("aws_sse_kms_key_id")?, key_id);
+        }
+    }
     let bucket = Arc::new(builder.build().map_err(not_set_up)?);
     Ok(BucketStore::new(S3 { bucket, region: target.region.clone(), client }, target))
 }
@@ -75,7 +75,7 @@ impl Protocol for S3 {
     }
 }
 
-/// The storage library names this setting in words only.
-fn encryption_key() -> Result<AmazonS3ConfigKey, StoreError> {
-    "aws_server_side_encryption".parse().map_err(not_set_up)
+/// The storage library names some settings in words only.
+fn setting(name: &str) -> Result<AmazonS3ConfigKey, StoreError> {
+    name.parse().map_err(not_set_up)
 }

@@ -26,17 +26,29 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
     Slice,
+    /// One that is put again under its name as it grows, or, over all parts, when the recording goes on.
+    LivePlaylist,
+    /// A finished one.
     Playlist,
     Manifest,
     Mp4,
 }
 
 impl ObjectKind {
+    /// Whether nothing else is ever put under its name, so that whoever has it may keep it.
+    #[must_use]
+    pub fn is_lasting(self) -> bool {
+        match self {
+            Self::Slice | Self::Playlist | Self::Mp4 => true,
+            Self::LivePlaylist | Self::Manifest => false,
+        }
+    }
+
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Slice => "video/MP2T",
-            Self::Playlist => "application/x-mpegURL",
+            Self::LivePlaylist | Self::Playlist => "application/x-mpegURL",
             Self::Manifest => "application/json",
             Self::Mp4 => "video/mp4",
         }

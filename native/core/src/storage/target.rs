@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where a recording's files go: everything about the store but its keys, so that it may be written down.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -43,9 +42,8 @@ pub struct BucketTarget {
     pub path_style: bool,
     pub prefix: Option<String>,
     pub ca_file: Option<PathBuf>,
-    pub encryption: Option<config::Encryption>,
-    pub tags: BTreeMap<String, String>,
-    pub storage_class: Option<String>,
+    #[serde(default, skip_serializing_if = "config::ObjectOptions::is_default")]
+    pub objects: Box<config::ObjectOptions>,
 }
 
 impl Target {
@@ -185,9 +183,7 @@ impl BucketTarget {
             bucket: bucket.to_owned(),
             prefix: storage.prefix.clone(),
             ca_file: storage.ca_file.clone(),
-            encryption: storage.encryption.clone(),
-            tags: storage.tags.clone(),
-            storage_class: storage.storage_class.clone(),
+            objects: Box::new(storage.objects.clone()),
         }
     }
 
@@ -318,13 +314,13 @@ mod tests {
 
     #[test]
     fn a_move_keeps_all_but_the_location() {
-        let first = target(Vendor::Aws, "eu-west-1", "films", r#"{"prefix": "a", "tags": {"team": "x"}}"#);
+        let first = target(Vendor::Aws, "eu-west-1", "films", r#"{"prefix": "a", "objects": {"tags": {"team": "x"}}}"#);
         let location =
             config::BucketLocation::parse(r#"{"bucket": "reels", "endpoint": "http://127.0.0.1:7071"}"#).unwrap();
         let moved = first.moved(&location);
         assert_eq!((moved.url().as_str(), moved.bucket.as_str()), ("http://127.0.0.1:7071", "reels"));
         assert_eq!((moved.prefix.as_deref(), moved.region.as_str()), (Some("a"), "us-east-1"));
-        assert_eq!(moved.tags, first.tags);
+        assert_eq!(moved.objects, first.objects);
         assert!(!moved.is_at(&first) && moved.is_at(&moved.clone()));
         let nowhere = config::BucketLocation::parse(r#"{"bucket": "reels"}"#).unwrap_err();
         assert!(nowhere.message.starts_with("endpoint: is required"), "{}", nowhere.message);

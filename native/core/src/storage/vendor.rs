@@ -27,6 +27,15 @@ impl BucketKind {
         }
     }
 
+    /// Of the document's `objects`, what no bucket of this kind has.
+    #[must_use]
+    pub fn lacking_object_options(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 => &["kmsKeyName"],
+            Self::GoogleCloudStorage => &["tags", "serverSideEncryption"],
+        }
+    }
+
     #[must_use]
     pub fn is_s3(&self) -> bool {
         *self == Self::S3
@@ -85,6 +94,8 @@ struct VendorFacts {
     regions: &'static [RegionNames],
     /// Where buckets of the region answer that it calls so itself.
     endpoint: fn(&str) -> String,
+    /// Of the document's `objects`, what its S3 API refuses, or takes and forgets.
+    lacking: &'static [&'static str],
 }
 
 /// The vendors, in the order of the interface's numbers.
@@ -95,6 +106,7 @@ const VENDORS: [VendorFacts; 3] = [
         title: "Qiniu",
         regions: QINIU,
         endpoint: |region| format!("https://s3.{region}.qiniucs.com"),
+        lacking: &["tags", "serverSideEncryption"],
     },
     VendorFacts {
         vendor: Vendor::Aws,
@@ -105,6 +117,7 @@ const VENDORS: [VendorFacts; 3] = [
             let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             format!("https://s3.{region}.{domain}")
         },
+        lacking: &[],
     },
     VendorFacts {
         vendor: Vendor::Aliyun,
@@ -112,6 +125,7 @@ const VENDORS: [VendorFacts; 3] = [
         title: "Alibaba OSS",
         regions: ALIYUN,
         endpoint: |region| format!("https://s3.oss-{region}.aliyuncs.com"),
+        lacking: &["tags", "storageClass", "serverSideEncryption"],
     },
 ];
 
@@ -212,6 +226,11 @@ impl Vendor {
     #[must_use]
     pub fn knows_identities(self) -> bool {
         self == Self::Aws
+    }
+
+    #[must_use]
+    pub fn lacking_object_options(self) -> &'static [&'static str] {
+        self.facts().lacking
     }
 
     fn facts(self) -> &'static VendorFacts {

@@ -151,6 +151,9 @@ class EngineConfiguration:
         optional = {
             "prefix": storage.prefix,
             "caFile": str(self._secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else None,
+            "objects": storage.objects.model_dump(mode="json", by_alias=True, exclude_none=True)
+            if storage.objects
+            else None,
         }
         vendor = {} if storage.effective_vendor.speaks_s3 else {"vendor": storage.effective_vendor.value}
         return {

@@ -270,7 +270,7 @@ impl BackupUploader {
         self.release(&files)?;
         let bytes = text.len() as u64;
         if files.len() > self.listed && self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
-            put_text(store, &name, ObjectKind::Playlist, &text).await?;
+            put_text(store, &name, ObjectKind::LivePlaylist, &text).await?;
             self.pace.put(bytes);
             self.listed = files.len();
         }

@@ -22,6 +22,7 @@ impl Refusals {
     pub fn note(&mut self, kind: Option<ObjectKind>, failure: &StoreError) -> bool {
         let cause = discriminant(&failure.cause);
         let is_news = !self.0.iter().any(|refusal| refusal.causes.contains(&cause));
+        let kind = alike(kind);
         let known = self.0.iter().position(|refusal| refusal.kind == kind);
         let mut causes = known.map(|index| self.0.remove(index).causes).unwrap_or_default();
         causes.insert(cause);
@@ -31,13 +32,18 @@ impl Refusals {
 
     /// The bucket took a file of this kind.
     pub fn end(&mut self, kind: Option<ObjectKind>) {
-        self.0.retain(|refusal| refusal.kind.is_some() && refusal.kind != kind);
+        self.0.retain(|refusal| refusal.kind.is_some() && refusal.kind != alike(kind));
     }
 
     #[must_use]
     pub fn newest(&self) -> Option<&StoreError> {
         self.0.last().map(|refusal| &refusal.newest)
     }
+}
+
+/// A playlist that is finished goes where the live one went.
+fn alike(kind: Option<ObjectKind>) -> Option<ObjectKind> {
+    kind.map(|kind| if kind == ObjectKind::LivePlaylist { ObjectKind::Playlist } else { kind })
 }
 
 #[cfg(test)]
@@ -77,6 +83,14 @@ mod tests {
         refusals.end(SLICE);
         assert_eq!(shown(&refusals), Some(StoreCause::AccessDenied), "what is left is shown again");
         assert!(refusals.note(SLICE, &failure(StoreCause::Timeout)), "it was over");
+    }
+
+    #[test]
+    fn a_refused_live_playlist_is_forgotten_once_the_finished_one_is_taken() {
+        let mut refusals = Refusals::default();
+        assert!(refusals.note(Some(ObjectKind::LivePlaylist), &failure(StoreCause::AccessDenied)));
+        refusals.end(PLAYLIST);
+        assert_eq!(shown(&refusals), None);
     }
 
     #[test]

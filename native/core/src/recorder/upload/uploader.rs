@@ -278,8 +278,8 @@ impl UploadLoop {
             begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
         };
         if let Some((name, text)) = trial {
-            self.putting = Some(ObjectKind::Playlist);
-            store.put(&name, ObjectKind::Playlist, Bytes::from(text)).await?;
+            self.putting = Some(ObjectKind::LivePlaylist);
+            store.put(&name, ObjectKind::LivePlaylist, Bytes::from(text)).await?;
             self.answered();
         }
         self.tried = true;
@@ -336,7 +336,7 @@ impl UploadLoop {
 
     /// Puts the live playlist if it has grown and is due, and removes from the disk what is delivered.
     async fn put_playlist(&mut self, store: &dyn Store) -> Result<(), UploadError> {
-        self.putting = Some(ObjectKind::Playlist);
+        self.putting = Some(ObjectKind::LivePlaylist);
         let name = self.grow();
         self.release()?;
         let Some(list) = self.list.as_ref().filter(|_| self.is_behind()) else { return Ok(()) };
@@ -347,7 +347,7 @@ impl UploadLoop {
         };
         if self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
             let text = list.text().to_owned();
-            self.put_text(store, &name, &name, ObjectKind::Playlist, &text).await?;
+            self.put_text(store, &name, &name, ObjectKind::LivePlaylist, &text).await?;
             self.pace.put(bytes);
             self.listed = count;
         }
