@@ -264,10 +264,9 @@ async def test_an_operator_whose_clock_is_off_goes_by_the_api_servers(
     ahead, behind = (Stage(stage.client, f"{stage.namespace}-{name}") for name in ("ahead", "behind"))
     for one in (ahead, behind):
         await one.prepare()
-    await asyncio.gather(
-        hears_of_a_silent_node(ahead, new_operator, tmp_path / "ahead", seconds_off=OFF_SECONDS),
-        hears_of_a_silent_node(behind, new_operator, tmp_path / "behind", seconds_off=-OFF_SECONDS),
-    )
+    async with asyncio.TaskGroup() as group:
+        for one, name, seconds in ((ahead, "ahead", OFF_SECONDS), (behind, "behind", -OFF_SECONDS)):
+            group.create_task(hears_of_a_silent_node(one, new_operator, tmp_path / name, seconds_off=seconds))
 
 
 async def hears_of_a_silent_node(
@@ -280,6 +279,7 @@ async def hears_of_a_silent_node(
     operator = new_operator(
         namespace=stage.namespace,
         name=directory.name,
+        lease_seconds=OUTLASTED_SECONDS,
         environment=clock.environment,
         runner={"nodeLostSeconds": NODE_LOST_SECONDS},
     )
