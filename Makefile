@@ -34,7 +34,7 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) python tests/setup/python
 	@$(STAGE) build $(MAKE) --no-print-directory build
 	@$(STAGE) tools tests/setup/go-tools
-	@$(STAGE) browser tests/setup/browser
+	@$(STAGE) javascript tests/setup/javascript browser azurite
 	@$(MAKE) --no-print-directory --jobs 2 test-operator test-recorder || { $(STAGE) --report; exit 1; }
 	@$(STAGE) --report
 
@@ -129,15 +129,15 @@ format: venv ## format what `make check` would refuse
 generate: venv ## write crds/, the chart's copies and the reference from the models
 	$(PYTHON) -m cloud_recording.api.generate
 
-.PHONY: packages venv tools browser
+.PHONY: packages venv tools javascript
 packages:
 	@tests/setup/packages
 venv:
 	@tests/setup/python
 tools:
 	@tests/setup/go-tools
-browser:
-	@tests/setup/browser
+javascript:
+	@tests/setup/javascript browser azurite
 
 .PHONY: lock
 lock: venv ## refresh requirements/*.lock from requirements/*.in

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from tests.support.azure import azure_server
 from tests.support.buckets import AnyBucket
 from tests.support.google import GET, PUT, Account, google_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, s3_server
 
-KINDS: Final = ("S3", "GoogleCloudStorage")
+KINDS: Final = ("S3", "GoogleCloudStorage", "AzureBlobStorage")
 
 
 class AnyStore(ABC):
@@ -33,7 +34,12 @@ class AnyStore(ABC):
         """The recorder's storage, but for its bucket."""
         vendor = {} if self.vendor == "S3" else {"vendor": self.vendor}
         files = {name: str(path) for name, path in self.files.items()}
-        return {**vendor, "endpoint": self.endpoint, "credentialFiles": files}
+        return {**vendor, **self.account, "endpoint": self.endpoint, "credentialFiles": files}
+
+    @property
+    def account(self) -> dict[str, str]:
+        """The account that its buckets are in."""
+        return {}
 
     @property
     def backup(self) -> dict[str, Any]:
@@ -60,6 +66,10 @@ class AnyStore(ABC):
     @abstractmethod
     def use_a_key_that_only_puts(self, bucket: AnyBucket) -> None:
         """Has the files hold a key that may put objects of new names, and nothing else."""
+
+    def use_a_key_that_may_not_put(self, bucket: AnyBucket) -> None:
+        """Has the files hold a key that may get objects, and nothing else."""
+        raise NotImplementedError
 
     @abstractmethod
     def start(self) -> None:
@@ -138,8 +148,50 @@ class GoogleStore(AnyStore):
     def use_a_key_that_only_puts(self, bucket: AnyBucket) -> None:  # noqa: ARG002 - rights are of all buckets
         self.use(self.server.account(PUT))
 
-    def use_a_key_that_may_not_put(self) -> None:
+    def use_a_key_that_may_not_put(self, bucket: AnyBucket) -> None:  # noqa: ARG002 - rights are of all buckets
         self.use(self.server.account(GET))
+
+    def start(self) -> None:
+        self.server.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+class AzureStore(AnyStore):
+    vendor = "AzureBlobStorage"
+    words: ClassVar = {"wrong": "does not accept the account key, SAS token or identity", "denied": "write blobs"}
+
+    def __init__(self, directory: Path, life: contextlib.ExitStack, tls: tuple[Path, Path] | None) -> None:
+        super().__init__(directory)
+        self.server = life.enter_context(azure_server(tls=tls))
+
+    @property
+    def endpoint(self) -> str:
+        return self.server.endpoint
+
+    @property
+    def account(self) -> dict[str, str]:
+        return {"account": self.server.account}
+
+    def bucket(self, name: str) -> AnyBucket:
+        return self.server.bucket(name)
+
+    def use_the_key(self) -> None:
+        self.write("accountKey", self.server.key)
+
+    def use_a_wrong_key(self) -> None:
+        self.write("accountKey", "c29tZWJvZHkgZWxzZSdz")
+
+    def use_a_key_that_only_puts(self, bucket: AnyBucket) -> None:
+        self.use_token(self.server.sas(bucket.name, "cw"))
+
+    def use_a_key_that_may_not_put(self, bucket: AnyBucket) -> None:
+        self.use_token(self.server.sas(bucket.name, "r"))
+
+    def use_token(self, token: str) -> None:
+        self.files = {}
+        self.write("sasToken", token)
 
     def start(self) -> None:
         self.server.start()
@@ -151,7 +203,9 @@ class GoogleStore(AnyStore):
 @contextlib.contextmanager
 def any_store(kind: str, directory: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[AnyStore]:
     """A running store of this kind for the time of the block, and the key to all of it in the files."""
-    made = {"S3": S3Store, "GoogleCloudStorage": GoogleStore}
+    made: dict[str, type[S3Store | GoogleStore | AzureStore]] = {
+        one.vendor: one for one in (S3Store, GoogleStore, AzureStore)
+    }
     directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as life:
         store = made[kind](directory, life, tls)

@@ -190,6 +190,58 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
 }
 
 #[test]
+fn what_is_wrong_of_a_container_of_azures_is_named_by_its_path() {
+    let azure = |field: &str| format!(r#"{{"storage": {{"vendor": "AzureBlobStorage", {field}}}}}"#);
+    let google = |field: &str| format!(r#"{{"storage": {{"vendor": "GoogleCloudStorage", {field}}}}}"#);
+    let backup = |fields: &str| {
+        format!(r#"{{"backup": {{"credentialFiles": {{"accessKey": "/a", "secretKey": "/s"}}, {fields}}}}}"#)
+    };
+    each_is_wrong([
+        (google(r#""account": "films""#), "storage.account: vendor GoogleCloudStorage has none; leave it out"),
+        (r#"{"storage": {"account": "films"}}"#.into(), "storage.account: vendor S3 has none; leave it out"),
+        (r#"{"storage": {"directory": "/d", "account": "films"}}"#.into(), "storage.account: a directory has none"),
+        (azure(r#""prefix": "a""#), "storage.account: is required of vendor AzureBlobStorage"),
+        (azure(r#""account": "Films""#), "storage.account: must be 3 to 24 lower-case letters and digits"),
+        (azure(r#""account": "fi""#), "storage.account: must be 3 to 24"),
+        (azure(r#""account": "films", "region": "x""#), "storage.region: vendor AzureBlobStorage has none"),
+        (azure(r#""account": "films", "pathStyle": true"#), "storage.pathStyle: vendor AzureBlobStorage has none"),
+        (
+            azure(r#""account": "films", "identity": "Instance""#),
+            "storage.identity Instance: vendor AzureBlobStorage has none",
+        ),
+        (
+            azure(r#""account": "films", "objects": {"serverSideEncryption": {"mode": "SSE-S3"}}"#),
+            "storage.objects.serverSideEncryption: vendor AzureBlobStorage has none",
+        ),
+        (
+            azure(r#""account": "films", "credentialFiles": {"serviceAccountKey": "/k"}"#),
+            "storage.credentialFiles: must have accountKey or sasToken of vendor AzureBlobStorage",
+        ),
+        (
+            azure(r#""account": "films", "credentialFiles": {"accountKey": "/k", "sasToken": "/s"}"#),
+            "storage.credentialFiles: accountKey must be alone",
+        ),
+        (
+            azure(r#""account": "films", "credentialFiles": {"sasToken": "/s", "secretKey": "/k"}"#),
+            "storage.credentialFiles: sasToken must be alone",
+        ),
+        (
+            r#"{"storage": {"credentialFiles": {"accountKey": "/k"}}}"#.into(),
+            "storage.credentialFiles: must have accessKey and secretKey of vendor S3",
+        ),
+        (
+            backup(r#""bucket": "b", "vendor": "AzureBlobStorage", "account": "films""#),
+            "backup.credentialFiles: must have accountKey",
+        ),
+        (r#"{"place": {"vendor": "AzureBlobStorage", "bucket": "b"}}"#.into(), "place.account: is required"),
+        (
+            r#"{"place": {"bucket": "b", "endpoint": "http://h", "account": "films"}}"#.into(),
+            "place.account: vendor S3 has none",
+        ),
+    ]);
+}
+
+#[test]
 fn what_is_wrong_of_objects_is_named_by_its_path() {
     let objects = |objects: &str| format!(r#"{{"storage": {{"objects": {{{objects}}}}}}}"#);
     let google =

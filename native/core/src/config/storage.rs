@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{explain, invalid, ObjectOptions};
 use crate::error::Error;
+use crate::storage::azure_account::AzureFile;
 use crate::storage::identity::Identity;
 use crate::storage::request_text::is_name;
 use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
@@ -20,6 +21,8 @@ const MOST_AFTER_SECONDS: u32 = 24 * 3600;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Storage {
+    /// The storage account that the bucket is in; of Azure alone.
+    pub account: Option<String>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -62,6 +65,7 @@ pub struct BucketLocation {
     pub bucket: String,
     #[serde(default)]
     pub vendor: NamedVendor,
+    pub account: Option<String>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -74,6 +78,7 @@ pub enum CredentialFiles {
     AccessKey(AccessKeyFiles),
     /// A service account's key, as Google hands it out.
     ServiceAccount(PathBuf),
+    Azure(AzureFile),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,17 +95,25 @@ struct NamedFiles {
     secret_key: Option<PathBuf>,
     session_token: Option<PathBuf>,
     service_account_key: Option<PathBuf>,
+    account_key: Option<PathBuf>,
+    sas_token: Option<PathBuf>,
 }
 
 impl TryFrom<NamedFiles> for CredentialFiles {
     type Error = &'static str;
 
     fn try_from(named: NamedFiles) -> Result<Self, Self::Error> {
-        let NamedFiles { access_key, secret_key, session_token, service_account_key } = named;
-        if let Some(key) = service_account_key {
-            return match (access_key, secret_key, session_token) {
-                (None, None, None) => Ok(Self::ServiceAccount(key)),
-                _ => Err("serviceAccountKey must be alone"),
+        let NamedFiles { access_key, secret_key, session_token, service_account_key, account_key, sas_token } = named;
+        let alone = [
+            service_account_key.map(Self::ServiceAccount),
+            account_key.map(|file| Self::Azure(AzureFile::AccountKey(file))),
+            sas_token.map(|file| Self::Azure(AzureFile::SasToken(file))),
+        ];
+        let mut alone = alone.into_iter().flatten();
+        if let Some(files) = alone.next() {
+            return match (alone.next(), &access_key, &secret_key, &session_token) {
+                (None, None, None, None) => Ok(files),
+                _ => Err(files.must_be_alone()),
             };
         }
         Ok(Self::AccessKey(AccessKeyFiles {
@@ -112,14 +125,26 @@ impl TryFrom<NamedFiles> for CredentialFiles {
 }
 
 impl CredentialFiles {
+    fn must_be_alone(&self) -> &'static str {
+        match self {
+            Self::AccessKey(_) => "accessKey and secretKey must be alone",
+            Self::ServiceAccount(_) => "serviceAccountKey must be alone",
+            Self::Azure(AzureFile::AccountKey(_)) => "accountKey must be alone",
+            Self::Azure(AzureFile::SasToken(_)) => "sasToken must be alone",
+        }
+    }
+
     fn check(&self, field: &str, kind: BucketKind) -> Result<(), Error> {
         let is_of = |kind: BucketKind, names: &str| {
             Err(invalid(&format!("{field}.credentialFiles: must have {names} of vendor {}", kind.name())))
         };
         match (kind, self) {
-            (BucketKind::S3, Self::AccessKey(_)) | (BucketKind::GoogleCloudStorage, Self::ServiceAccount(_)) => Ok(()),
+            (BucketKind::S3, Self::AccessKey(_))
+            | (BucketKind::GoogleCloudStorage, Self::ServiceAccount(_))
+            | (BucketKind::AzureBlobStorage, Self::Azure(_)) => Ok(()),
             (BucketKind::S3, _) => is_of(kind, "accessKey and secretKey"),
             (BucketKind::GoogleCloudStorage, _) => is_of(kind, "serviceAccountKey"),
+            (BucketKind::AzureBlobStorage, _) => is_of(kind, "accountKey or sasToken"),
         }
     }
 }
@@ -168,14 +193,21 @@ impl Storage {
             files.check(field, kind)?;
         }
         let lacking = match kind {
-            BucketKind::S3 => &[][..],
+            BucketKind::S3 => &[("account", self.account.is_some())][..],
+            BucketKind::AzureBlobStorage => &[
+                ("identity Instance", self.identity == Some(Identity::Instance)),
+                ("region", self.region.is_some()),
+                ("pathStyle", self.path_style.is_some()),
+            ],
             BucketKind::GoogleCloudStorage => &[
+                ("account", self.account.is_some()),
                 ("identity", self.identity.is_some()),
                 ("region", self.region.is_some()),
                 ("pathStyle", self.path_style.is_some()),
             ],
         };
         refuse_lacking(&format!("{field}."), kind, lacking)?;
+        check_account(&format!("{field}."), kind, self.account.as_deref())?;
         self.objects.check_kind(&format!("{field}.objects."), kind)
     }
 
@@ -187,6 +219,7 @@ impl Storage {
         }
         let of_buckets = [
             ("vendor", self.vendor.is_some()),
+            ("account", self.account.is_some()),
             ("endpoint", self.endpoint.is_some()),
             ("region", self.region.is_some()),
             ("pathStyle", self.path_style.is_some()),
@@ -210,6 +243,20 @@ fn refuse_lacking(before: &str, kind: BucketKind, lacking: &[(&str, bool)]) -> R
     }
 }
 
+/// A bucket of Azure's is in a storage account, which has the name that its keys go by.
+fn check_account(before: &str, kind: BucketKind, account: Option<&str>) -> Result<(), Error> {
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    match (kind, account) {
+        (BucketKind::AzureBlobStorage, None) => {
+            Err(invalid(&format!("{before}account: is required of vendor {}", kind.name())))
+        }
+        (_, Some(account)) if !(3..=24).contains(&account.len()) || !is_name(account) => {
+            Err(invalid(&format!("{before}account: must be 3 to 24 lower-case letters and digits")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl BucketLocation {
     /// The location in the text; an error names the field that is wrong.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -223,9 +270,14 @@ impl BucketLocation {
 
     pub(super) fn check(&self, before: &str) -> Result<(), Error> {
         let of_s3 = [("region", self.region.is_some()), ("pathStyle", self.path_style.is_some())];
-        if !self.vendor.kind.is_s3() {
-            refuse_lacking(before, self.vendor.kind, &of_s3)?;
+        let kind = self.vendor.kind;
+        if !kind.is_s3() {
+            refuse_lacking(before, kind, &of_s3)?;
         }
+        if kind != BucketKind::AzureBlobStorage {
+            refuse_lacking(before, kind, &[("account", self.account.is_some())])?;
+        }
+        check_account(before, kind, self.account.as_deref())?;
         check_location(before, &self.bucket, self.vendor, self.endpoint.as_deref(), self.region.as_deref())
     }
 }

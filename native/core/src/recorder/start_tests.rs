@@ -108,7 +108,7 @@ fn every_precondition_is_checked_and_named() {
 }
 
 #[test]
-fn a_bucket_of_googles_is_the_documents_whatever_numbers_the_call_has() {
+fn a_bucket_of_googles_or_azures_is_the_documents_whatever_numbers_the_call_has() {
     let document = |storage: &str| {
         let streams = r#"[{"uid": 1, "url": "rtmp://127.0.0.1/live/a"}]"#;
         let text = format!(r#"{{"workDir": "/w", "storage": {storage}, "channels": [{{"streams": {streams}}}]}}"#);
@@ -119,6 +119,10 @@ fn a_bucket_of_googles_is_the_documents_whatever_numbers_the_call_has() {
     let plan = Plan::new(ID, &document(google), &keyless).unwrap();
     assert_eq!(plan.begun.target.location(), r#"bucket "films" at https://storage.googleapis.com"#);
     assert!(matches!(plan.credentials, Credentials::ServiceAccount(_)));
+    let azure = r#"{"vendor": "AzureBlobStorage", "account": "films1", "credentialFiles": {"sasToken": "/s"}}"#;
+    let plan = Plan::new(ID, &document(azure), &keyless).unwrap();
+    assert_eq!(plan.begun.target.location(), r#"bucket "films" at https://films1.blob.core.windows.net"#);
+    assert!(matches!(plan.credentials, Credentials::Azure(_)));
     for (storage, request, expected) in [
         (google, request(), "CloudStorageConfig.access_key: must be empty where the document has storage.vendor"),
         (google, Request { bucket: None, ..keyless }, "CloudStorageConfig.bucket"),

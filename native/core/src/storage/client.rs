@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
@@ -52,12 +52,18 @@ pub enum Proxies {
 
 /// A client that trusts the system's certificate authorities and those in the file.
 pub fn connector(ca_file: Option<&Path>) -> Result<Connector, StoreError> {
-    Ok(Connector { client: client(ca_file, Proxies::OfEnvironment)?, answered: StoreError::from_answer })
+    connector_that_reads(ca_file, |refusal| StoreError::from_answer(refusal.status, &refusal.body))
+}
+
+/// The same, with other refusals than those of S3.
+pub fn connector_that_reads(ca_file: Option<&Path>, answered: Answered) -> Result<Connector, StoreError> {
+    Ok(Connector { client: client(ca_file, Proxies::OfEnvironment)?, answered })
 }
 
 /// The same for whoever gives out keys.
 pub fn connector_to_giver(ca_file: Option<&Path>, proxies: Proxies) -> Result<Connector, StoreError> {
-    Ok(Connector { client: client(ca_file, proxies)?, answered: StoreError::from_words })
+    let answered: Answered = |refusal| StoreError::from_words(refusal.status, &refusal.body);
+    Ok(Connector { client: client(ca_file, proxies)?, answered })
 }
 
 fn client(ca_file: Option<&Path>, proxies: Proxies) -> Result<reqwest::Client, StoreError> {
@@ -82,8 +88,16 @@ fn trusting(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
     tls::config(roots).map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))
 }
 
-/// What an answer with an error status means, by its body.
-type Answered = fn(StatusCode, &str) -> StoreError;
+/// An answer with an error status, and where it was asked for.
+pub struct RefusedAnswer {
+    pub asked: Uri,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+/// What it means.
+pub type Answered = fn(&RefusedAnswer) -> StoreError;
 
 #[derive(Debug, Clone)]
 pub struct Connector {
@@ -115,15 +129,17 @@ impl HttpService for CheckedClient {
         if let Some(MoreHeaders(more)) = request.extensions_mut().remove() {
             request.headers_mut().extend(more);
         }
+        let asked = request.uri().clone();
         let answer = HttpService::call(&self.0.client, request).await?;
         if answer.status().is_success() {
             // Nobody listens where it makes no difference.
             let _ = HEADERS.try_with(|headers| headers.replace(ObjectHeaders::by(answer.headers())));
             return Ok(answer);
         }
-        let status = answer.status();
-        let body = answer.into_body().bytes().await?;
-        Err(failed((self.0.answered)(status, &String::from_utf8_lossy(&body))))
+        let (parts, body) = answer.into_parts();
+        let body = String::from_utf8_lossy(&body.bytes().await?).into_owned();
+        let refusal = RefusedAnswer { asked, status: parts.status, headers: parts.headers, body };
+        Err(failed((self.0.answered)(&refusal)))
     }
 }
 

@@ -11,6 +11,7 @@ use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use object_store::CredentialProvider;
 
 use crate::config::{self, AccessKeyFiles, CredentialFiles};
+use crate::storage::azure_account::AzureAccount;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::identity::Identity;
 use crate::storage::request_text::not_in_a_header;
@@ -27,6 +28,7 @@ pub enum Credentials {
     /// Keys that are given out to this identity.
     Identity(Identity),
     ServiceAccount(ServiceAccount),
+    Azure(AzureAccount),
     /// Of a store that has none.
     None,
 }
@@ -71,6 +73,7 @@ impl Credentials {
         match files {
             CredentialFiles::AccessKey(files) => Self::Files(KeyFiles { files, last: Arc::default() }),
             CredentialFiles::ServiceAccount(file) => Self::ServiceAccount(ServiceAccount::in_file(file)),
+            CredentialFiles::Azure(file) => Self::Azure(AzureAccount::in_file(file)),
         }
     }
 
@@ -99,7 +102,7 @@ impl Credentials {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
             }
             Self::Files(files) => files.read(),
-            Self::ServiceAccount(_) | Self::Identity(_) | Self::None => {
+            Self::ServiceAccount(_) | Self::Azure(_) | Self::Identity(_) | Self::None => {
                 Err(StoreError::new(StoreCause::Credentials, "no access key is configured"))
             }
         }
@@ -124,12 +127,14 @@ impl fmt::Debug for Credentials {
             Self::Identity(identity) => f.debug_tuple("Identity").field(identity).finish(),
             Self::None => f.write_str("None"),
             Self::ServiceAccount(account) => account.fmt(f),
+            Self::Azure(account) => account.fmt(f),
             Self::Files(files) => f.debug_tuple("Files").field(&files.files).finish(),
         }
     }
 }
 
-fn read_key(path: &Path) -> Result<String, StoreError> {
+/// The text of a key's file, without what is around it.
+pub(super) fn read_key(path: &Path) -> Result<String, StoreError> {
     let unreadable = |why: String| StoreError::new(StoreCause::Credentials, format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     match text.trim() {

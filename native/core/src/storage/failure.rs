@@ -59,6 +59,12 @@ pub enum StoreCause {
 }
 
 impl StoreCause {
+    /// Whether the store no longer knows parts that it was sent.
+    #[must_use]
+    pub fn is_of_forgotten_parts(&self) -> bool {
+        matches!(self, Self::Refusal(code) if matches!(code.as_str(), "NoSuchUpload" | "InvalidBlockList"))
+    }
+
     /// The cause in one word for programs; part of the snapshot.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -201,6 +207,7 @@ impl StoreError {
             Target::Bucket(bucket) => match bucket.kind {
                 BucketKind::S3 => self.words_of_objects(&bucket.objects),
                 BucketKind::GoogleCloudStorage => self.words_of_google(&bucket.objects),
+                BucketKind::AzureBlobStorage => self.words_of_azure(),
             },
             Target::Directory(_) => self.words_of_directory(),
         }
@@ -262,6 +269,27 @@ impl StoreError {
                 "use a key that is there and enabled, and see that this machine's clock is right",
             ),
             StoreCause::HostUnknown => ("has a host name that does not resolve", "correct the endpoint, or mend DNS"),
+            _ => return None,
+        })
+    }
+
+    /// The same of Azure Blob Storage, where it differs.
+    fn words_of_azure(&self) -> Option<(&'static str, &'static str)> {
+        Some(match &self.cause {
+            StoreCause::NoSuchBucket => ("does not exist", "create the container, or correct its name, account or endpoint"),
+            StoreCause::AccessDenied => (
+                "denies access",
+                "let who opens the container write blobs, in a backup store also read them (of a SAS token `cw` and `r`, of an \
+                 identity the role Storage Blob Data Contributor), from this network, too",
+            ),
+            StoreCause::InvalidAccessKeyId | StoreCause::SignatureDoesNotMatch => (
+                "does not accept the account key, SAS token or identity",
+                "use one that is the account's, and of a SAS token the container's",
+            ),
+            StoreCause::ExpiredToken => ("says that the SAS token has expired", "make another one"),
+            StoreCause::HostUnknown => {
+                ("has a host name that does not resolve", "correct the account or endpoint, or mend DNS")
+            }
             _ => return None,
         })
     }
@@ -379,7 +407,7 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
 }
 
 /// The texts of the first elements of these names, wherever they are; empty where there is none, or no XML.
-fn elements<const COUNT: usize>(text: &str, names: [&str; COUNT]) -> [String; COUNT] {
+pub(super) fn elements<const COUNT: usize>(text: &str, names: [&str; COUNT]) -> [String; COUNT] {
     let mut found = [const { String::new() }; COUNT];
     let mut reader = quick_xml::Reader::from_str(text);
     // What a server breaks off, or is no XML any more, tells what it told before.

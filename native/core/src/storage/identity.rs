@@ -55,7 +55,6 @@ struct Giver {
 impl Identity {
     /// The bucket's keys, for this identity.
     pub fn keys(self, target: &BucketTarget) -> Result<AwsCredentialProvider, StoreError> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         self.giver(target, &variable)?.keys(target)
     }
 
@@ -77,6 +76,11 @@ impl Identity {
         let missing = format!("the environment has neither {ROLE} and {ROLE_TOKEN} nor {AGENT} and {AGENT_TOKEN}");
         Err(StoreError::new(StoreCause::IdentityMissing, missing))
     }
+}
+
+/// A variable of the environment; one without a value is none.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Where the region's tokens are exchanged.
@@ -128,7 +132,7 @@ impl Giver {
         let bucket = self.builder.with_bucket_name("-").with_retry(once).with_http_connector(connector).build();
         let bucket = bucket.map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))?;
         let provider = Arc::clone(bucket.credentials());
-        Ok(Arc::new(Keys { provider, asked: self.asked, token_file: self.token_file }))
+        Ok(Arc::new(Keys { provider, giver: WhoGives { asked: self.asked, token_file: self.token_file } }))
     }
 }
 
@@ -136,8 +140,15 @@ impl Giver {
 #[derive(Debug)]
 struct Keys {
     provider: AwsCredentialProvider,
-    asked: String,
-    token_file: Option<PathBuf>,
+    giver: WhoGives,
+}
+
+/// Whoever gives out keys, for what there is to say of it.
+#[derive(Debug)]
+pub(super) struct WhoGives {
+    /// What is asked, in words.
+    pub asked: String,
+    pub token_file: Option<PathBuf>,
 }
 
 #[async_trait]
@@ -146,19 +157,21 @@ impl CredentialProvider for Keys {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let failed = |failure: StoreError| object_store::Error::Generic { store: "S3", source: Box::new(failure) };
-        self.given(self.provider.get_credential()).await.map_err(failed)
+        let sent = |keys: &AwsCredential| std::iter::once(keys.key_id.clone()).chain(keys.token.clone()).collect();
+        self.giver.given(self.provider.get_credential(), sent).await.map_err(failed)
     }
 }
 
-impl Keys {
-    async fn given(
+impl WhoGives {
+    /// What it gives; `sent` is what of that goes into headers.
+    pub(super) async fn given<K>(
         &self,
-        keys: impl Future<Output = object_store::Result<Arc<AwsCredential>>>,
-    ) -> Result<Arc<AwsCredential>, StoreError> {
+        keys: impl Future<Output = object_store::Result<Arc<K>>>,
+        sent: impl Fn(&K) -> Vec<String>,
+    ) -> Result<Arc<K>, StoreError> {
         let keys = within(PATIENCE, async { keys.await.map_err(|error| StoreError::from_error(&error)) });
         let keys = keys.await.map_err(|failure| self.refused(&failure))?;
-        let sent = [Some(&keys.key_id), keys.token.as_ref()];
-        if sent.into_iter().flatten().any(|key| !is_header_value(key)) {
+        if sent(&keys).iter().any(|key| !is_header_value(key)) {
             let detail = format!("{}: gives out keys with a character that no key has", self.asked);
             return Err(StoreError::new(StoreCause::IdentityRefused, detail));
         }

@@ -63,7 +63,7 @@ impl<P: Protocol> BucketStore<P> {
         if let Err(failure) = &outcome {
             match &failure.cause {
                 // The store has forgotten it, as a rule of its own may tell it to.
-                StoreCause::Refusal(code) if code == "NoSuchUpload" => {}
+                cause if cause.is_of_forgotten_parts() => {}
                 StoreCause::Damaged | StoreCause::Unverified => {
                     // A store that does not answer keeps the parts, until a rule of its own removes them.
                     let parts = self.protocol.parts();
@@ -127,7 +127,7 @@ impl<P: Protocol> BucketStore<P> {
         let verdict = match answer {
             Ok(()) => of_the_whole(compare(&headers, &sent), upload.proved),
             // An answer that was lost on its way may have said that all is there.
-            Err(failure) if failure.cause == StoreCause::Refusal("NoSuchUpload".to_owned()) => {
+            Err(failure) if failure.cause.is_of_forgotten_parts() => {
                 return match self.prove(key, Verdict::Silent, &sent).await {
                     Ok(Proof::Compared) => Ok(Proof::Compared),
                     _ => Err(failure),

@@ -4,7 +4,8 @@
 //! A checksum of the content is believed first. An `ETag` is the content's MD5 only where nothing is encrypted with a key of
 //! its own: with SSE-KMS and SSE-C it has the form of one and is none, whoever asked for the encryption.
 //!
-//! Google states a CRC32C of any object, and an MD5 of one that was not made of parts.
+//! Google states a CRC32C of any object, and an MD5 of one that was not made of parts. Azure states an MD5 of an object, and a
+//! CRC64 of whatever a request brought: an object, a block, or a list of blocks.
 
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use crc_fast::CrcAlgorithm;
@@ -19,6 +20,9 @@ const ENCRYPTION: [&str; 2] = ["x-amz-server-side-encryption", "x-oss-server-sid
 /// Encryption by the store, with keys of its own: an `ETag` stays what it is.
 const BY_THE_STORE: &str = "AES256";
 const GOOGLES: &str = "x-goog-hash";
+/// Which no other store's answers have; what theirs call by a name of Azure's is theirs to say.
+const AZURES: &str = "x-ms-request-id";
+const AZURES_CRC64: &str = "x-ms-content-crc64";
 const CUSTOMERS_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
 
 /// What an answer's headers say of an object.
@@ -38,12 +42,25 @@ pub struct ObjectHeaders {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Digests {
     crc32c: Option<String>,
+    crc64: Option<String>,
     md5: Option<String>,
 }
 
 impl Digests {
-    /// Google's, be they in one header or in several.
     fn by(headers: &HeaderMap) -> Self {
+        if headers.contains_key(AZURES) {
+            return Self::by_azure(headers);
+        }
+        Self::by_google(headers)
+    }
+
+    fn by_azure(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self { crc32c: None, crc64: text(AZURES_CRC64), md5: text("content-md5") }
+    }
+
+    /// Google's, be they in one header or in several.
+    fn by_google(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
         let lines = headers.get_all(GOOGLES).into_iter().filter_map(|value| value.to_str().ok());
         for (name, digest) in lines.flat_map(|line| line.split(',')).filter_map(|one| one.trim().split_once('=')) {
@@ -58,7 +75,11 @@ impl Digests {
 
     /// What both know and say alike or not; None where they know nothing in common.
     fn compare(&self, sent: &Self) -> Option<Verdict> {
-        let pairs = [("CRC32C", &self.crc32c, &sent.crc32c), ("MD5", &self.md5, &sent.md5)];
+        let pairs = [
+            ("CRC32C", &self.crc32c, &sent.crc32c),
+            ("CRC64", &self.crc64, &sent.crc64),
+            ("MD5", &self.md5, &sent.md5),
+        ];
         let mut verdict = None;
         for (name, stated, sent) in pairs {
             let (Some(stated), Some(sent)) = (stated, sent) else { continue };
@@ -76,6 +97,11 @@ impl Digests {
 fn crc32c(sum: u64) -> String {
     let bytes = sum.to_be_bytes();
     BASE64_STANDARD.encode(&bytes[4..])
+}
+
+/// As Azure writes it: in Base64, the last byte first.
+fn crc64(sum: u64) -> String {
+    BASE64_STANDARD.encode(sum.to_le_bytes())
 }
 
 impl ObjectHeaders {
@@ -112,6 +138,7 @@ impl SentContent {
             checksum: BASE64_STANDARD.encode(Sha256::digest(content)),
             digests: Digests {
                 crc32c: Some(crc32c(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content))),
+                crc64: Some(crc64(crc_fast::checksum(CrcAlgorithm::Crc64Nvme, content))),
                 md5: Some(BASE64_STANDARD.encode(md5)),
             },
             e_tag: names::hex(&md5),
@@ -150,7 +177,7 @@ impl PartDigests {
         SentContent {
             bytes: self.bytes,
             checksum: BASE64_STANDARD.encode(self.sha256.clone().finalize()),
-            digests: Digests { crc32c: Some(crc32c(self.crc32c.finalize())), md5: None },
+            digests: Digests { crc32c: Some(crc32c(self.crc32c.finalize())), ..Digests::default() },
             e_tag: format!("{}-{}", names::hex(&self.md5.clone().finalize()), self.count),
         }
     }
@@ -279,6 +306,28 @@ mod tests {
         parts.add(b"tent");
         let whole = headers(&[(GOOGLES, &format!("crc32c={CRC32C}"))]);
         assert_eq!(compare(&ObjectHeaders::by(&whole), &parts.sent()), Verdict::Proved);
+    }
+
+    #[test]
+    fn azures_digests_are_azures_alone() {
+        let sent = SentContent::of(b"Hello World");
+        let stated = |pairs: &[(&'static str, &str)]| compare(&ObjectHeaders::by(&headers(pairs)), &sent);
+        // As Azure itself answered once.
+        let (md5, crc64) = ("sQqNsWTgdUEFt6mb5y4/5Q==", "YeJLfssylmU=");
+        let azures = (AZURES, "d89830b7-f01e-0063-0847-6820d9000000");
+        let tag = ("etag", "0x8D7365E58882022");
+        for digests in
+            [vec![("content-md5", md5)], vec![(AZURES_CRC64, crc64)], vec![("content-md5", md5), (AZURES_CRC64, crc64)]]
+        {
+            assert_eq!(stated(&[&digests[..], &[azures, tag]].concat()), Verdict::Proved, "{digests:?}");
+            assert_eq!(stated(&digests), Verdict::Silent, "{digests:?} of another store");
+        }
+        for wrong in
+            [[("content-md5", md5), (AZURES_CRC64, "AAAAAAAAAAA=")], [("content-md5", "AA=="), (AZURES_CRC64, crc64)]]
+        {
+            assert!(matches!(stated(&[&wrong[..], &[azures]].concat()), Verdict::Disproved(_)), "{wrong:?}");
+        }
+        assert_eq!(stated(&[azures, tag]), Verdict::Silent);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::target::{BucketTarget, Target};
 use crate::storage::vendor::BucketKind;
-use crate::storage::{google, s3};
+use crate::storage::{azure, azure_identity, google, s3};
 
 /// An attempt may take this long, and a second more for every so many bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,7 +110,14 @@ fn open_bucket(bucket: BucketTarget, credentials: Credentials) -> Result<Arc<dyn
         (BucketKind::GoogleCloudStorage, Credentials::ServiceAccount(account)) => {
             Ok(Arc::new(Contained(google::open(bucket, account)?)))
         }
-        (BucketKind::GoogleCloudStorage, _) => {
+        (BucketKind::AzureBlobStorage, Credentials::Azure(account)) => {
+            Ok(Arc::new(Contained(azure::open(bucket, Arc::new(account))?)))
+        }
+        (BucketKind::AzureBlobStorage, Credentials::Identity(_)) => {
+            let tokens = azure_identity::tokens(&bucket)?;
+            Ok(Arc::new(Contained(azure::open(bucket, tokens)?)))
+        }
+        (BucketKind::GoogleCloudStorage | BucketKind::AzureBlobStorage, _) => {
             let message = format!("credentialFiles has nothing that opens a bucket of {}", kind.name());
             Err(StoreError::new(StoreCause::Setup, message))
         }

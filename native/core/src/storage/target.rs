@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where a recording's files go: everything about the store but its keys, so that it may be written down.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ const REGION_OF_OTHER_SERVERS: &str = "us-east-1";
 /// A server of the user's own has an endpoint; what any vendor's name would add to that is nothing.
 const VENDOR_OF_OTHER_SERVERS: Vendor = Vendor::Aws;
 const GOOGLE: &str = "https://storage.googleapis.com";
+const AZURE: &str = "blob.core.windows.net";
 
 /// Told apart by their fields, as journals of earlier releases know buckets only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct BucketTarget {
     /// Journals of earlier releases know S3 alone, and do not say it.
     #[serde(default, skip_serializing_if = "BucketKind::is_s3")]
     pub kind: BucketKind,
+    /// The storage account that the bucket is in; of Azure alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     pub endpoint: String,
     pub region: String,
     pub bucket: String,
@@ -100,7 +105,7 @@ impl Target {
     #[must_use]
     pub fn store(&self) -> String {
         match self {
-            Self::Bucket(bucket) => format!("bucket {:?} at {}", bucket.bucket, bucket.endpoint),
+            Self::Bucket(bucket) => format!("bucket {:?} at {}", bucket.bucket, bucket.service()),
             Self::Directory(directory) => format!("directory {}", directory.path().display()),
         }
     }
@@ -164,6 +169,12 @@ fn s3_server(vendor: Vendor, region: &str, storage: &config::Storage) -> (String
     }
 }
 
+/// Where the storage account answers.
+fn azure(storage: &config::Storage) -> String {
+    let usual = || format!("https://{}.{AZURE}", storage.account.as_deref().unwrap_or_default());
+    storage.endpoint.clone().unwrap_or_else(usual)
+}
+
 impl BucketTarget {
     /// The bucket that vendor and region name, or that answers at the configured endpoint.
     #[must_use]
@@ -171,6 +182,7 @@ impl BucketTarget {
         let (endpoint, region) = match storage.kind() {
             BucketKind::S3 => s3_server(vendor, region, storage),
             BucketKind::GoogleCloudStorage => (storage.endpoint.as_deref().unwrap_or(GOOGLE).into(), String::new()),
+            BucketKind::AzureBlobStorage => (azure(storage), String::new()),
         };
         Self {
             // A certificate for *.endpoint does not cover a bucket with a dot in its name.
@@ -178,6 +190,7 @@ impl BucketTarget {
                 .path_style
                 .unwrap_or_else(|| !storage.kind().is_s3() || storage.endpoint.is_some() || bucket.contains('.')),
             kind: storage.kind(),
+            account: storage.account.clone(),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             region,
             bucket: bucket.to_owned(),
@@ -191,15 +204,16 @@ impl BucketTarget {
     fn moved(&self, location: &config::BucketLocation) -> Self {
         let region = location.region.as_deref().unwrap_or(REGION_OF_OTHER_SERVERS);
         let reached = config::Storage {
+            account: location.account.clone(),
             endpoint: location.endpoint.clone(),
             region: location.region.clone(),
             path_style: location.path_style,
             vendor: Some(NamedVendor { kind: self.kind, vendor: None }),
             ..config::Storage::default()
         };
-        let Self { endpoint, region, bucket, path_style, .. } =
+        let Self { account, endpoint, region, bucket, path_style, .. } =
             Self::new(location.vendor.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &location.bucket, &reached);
-        Self { endpoint, region, bucket, path_style, ..self.clone() }
+        Self { account, endpoint, region, bucket, path_style, ..self.clone() }
     }
 
     /// What whoever puts objects there lacks who may not read them back.
@@ -208,13 +222,22 @@ impl BucketTarget {
         match self.kind {
             BucketKind::S3 => "the access key's right to get objects (s3:GetObject)",
             BucketKind::GoogleCloudStorage => "the service account's right to get objects (storage.objects.get)",
+            BucketKind::AzureBlobStorage => "the right to read blobs (of a SAS token `r`)",
         }
     }
 
+    /// Where no account can be in the host, as of an address or a host without a domain, which no server of Azure's has.
+    fn account_in_path(&self) -> Option<&str> {
+        let uri: http::Uri = self.endpoint.parse().ok()?;
+        let host = uri.host().unwrap_or_default();
+        let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+        self.account.as_deref().filter(|_| is_address || !host.contains('.'))
+    }
+
     fn is_at(&self, other: &Self) -> bool {
-        let address =
-            |target: &Self| (target.endpoint.to_ascii_lowercase(), target.bucket.clone(), target.prefix.clone());
-        address(self) == address(other)
+        let address = |target: &Self| (target.endpoint.to_ascii_lowercase(), target.account.clone());
+        let place = |target: &Self| (target.bucket.clone(), target.prefix.clone());
+        address(self) == address(other) && place(self) == place(other)
     }
 
     /// The object's key for the file of this name.
@@ -226,12 +249,20 @@ impl BucketTarget {
         }
     }
 
-    /// What requests go to: the endpoint, with the bucket in its host or path.
+    /// What requests go to: the endpoint, with the bucket in its host or path, or the account.
     #[must_use]
     pub fn url(&self) -> String {
         match (self.path_style, self.endpoint.split_once("://")) {
             (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", self.bucket),
-            _ => self.endpoint.clone(),
+            _ => self.service(),
+        }
+    }
+
+    /// The endpoint, with the account where that is a part of its path.
+    fn service(&self) -> String {
+        match self.account_in_path() {
+            Some(account) => format!("{}/{account}", self.endpoint),
+            None => self.endpoint.clone(),
         }
     }
 }
@@ -286,6 +317,39 @@ mod tests {
         assert_eq!(url(r#""vendor": "Aliyun", "region": "hangzhou""#), "https://spare.s3.oss-cn-hangzhou.aliyuncs.com");
         assert_eq!(url(r#""vendor": "AWS", "region": "eu-west-1""#), "https://spare.s3.eu-west-1.amazonaws.com");
         assert_eq!(url(r#""endpoint": "http://127.0.0.1:7071""#), "http://127.0.0.1:7071");
+    }
+
+    #[test]
+    fn an_account_is_in_the_host_or_where_none_can_be_in_the_path() {
+        let url = |endpoint: &str| {
+            let storage = format!(r#"{{"vendor": "AzureBlobStorage", "account": "films1"{endpoint}}}"#);
+            target(Vendor::Aws, "eu-west-1", "films", &storage).url()
+        };
+        assert_eq!(url(""), "https://films1.blob.core.windows.net");
+        for (endpoint, expected) in [
+            ("https://films1.blob.core.chinacloudapi.cn", "https://films1.blob.core.chinacloudapi.cn"),
+            ("https://media.example.com/", "https://media.example.com"),
+            ("http://127.0.0.1:10000", "http://127.0.0.1:10000/films1"),
+            ("http://[::1]:10000", "http://[::1]:10000/films1"),
+            ("http://azurite:10000", "http://azurite:10000/films1"),
+        ] {
+            assert_eq!(url(&format!(r#", "endpoint": "{endpoint}""#)), expected);
+        }
+        let told = r#"{"vendor": "AzureBlobStorage", "account": "films1", "endpoint": "http://127.0.0.1:1"}"#;
+        let told = Target::Bucket(target(Vendor::Aws, "eu-west-1", "films", told)).store();
+        assert_eq!(told, r#"bucket "films" at http://127.0.0.1:1/films1"#, "the account is named");
+    }
+
+    #[test]
+    fn a_bucket_of_another_account_is_another_one() {
+        let of = |account: &str| {
+            let fields = r#""vendor": "AzureBlobStorage", "endpoint": "http://127.0.0.1:1""#;
+            target(Vendor::Aws, "x", "films", &format!(r#"{{{fields}, "account": "{account}"}}"#))
+        };
+        assert!(of("films1").is_at(&of("films1")) && !of("films1").is_at(&of("films2")));
+        let location = r#"{"vendor": "AzureBlobStorage", "bucket": "reels", "account": "films2"}"#;
+        let moved = of("films1").moved(&config::BucketLocation::parse(location).unwrap());
+        assert_eq!((moved.url().as_str(), moved.bucket.as_str()), ("https://films2.blob.core.windows.net", "reels"));
     }
 
     #[test]

@@ -12,11 +12,12 @@ pub enum BucketKind {
     #[default]
     S3,
     GoogleCloudStorage,
+    AzureBlobStorage,
 }
 
 impl BucketKind {
     /// Those that the interface has no number for.
-    pub const BEYOND_THE_INTERFACE: [Self; 1] = [Self::GoogleCloudStorage];
+    pub const BEYOND_THE_INTERFACE: [Self; 2] = [Self::GoogleCloudStorage, Self::AzureBlobStorage];
 
     /// What the document calls it.
     #[must_use]
@@ -24,6 +25,7 @@ impl BucketKind {
         match self {
             Self::S3 => "S3",
             Self::GoogleCloudStorage => "GoogleCloudStorage",
+            Self::AzureBlobStorage => "AzureBlobStorage",
         }
     }
 
@@ -33,7 +35,14 @@ impl BucketKind {
         match self {
             Self::S3 => &["kmsKeyName"],
             Self::GoogleCloudStorage => &["tags", "serverSideEncryption"],
+            Self::AzureBlobStorage => &["serverSideEncryption", "kmsKeyName"],
         }
+    }
+
+    /// Whether some of its buckets are opened by an identity, instead of keys.
+    #[must_use]
+    pub fn knows_identities(self) -> bool {
+        matches!(self, Self::S3 | Self::AzureBlobStorage)
     }
 
     #[must_use]
