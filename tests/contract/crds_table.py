@@ -46,6 +46,12 @@ _GOOGLE: Final = {
     "bucket": "google_recordings",
     "credentials": {"serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
 }
+_OF_AZURE: Final = {"vendor": "AzureBlobStorage", "account": "examplefilms", "bucket": "recordings"}
+_AZURE: Final[dict[str, Any]] = {
+    **_OF_AZURE,
+    "credentials": {"accountKeySecretRef": {"name": "account", "key": "accountKey"}},
+}
+_BY_TOKEN: Final = {"credentials": {"sasTokenSecretRef": {"name": "account", "key": "sasToken"}}}
 _ONE_STORE: Final = "must have exactly one of `bucket`, `directory` and `ref`"
 _BACKUP: Final = {**_PLACE, "bucket": "spare"}
 
@@ -549,7 +555,41 @@ CREATION_MISTAKES: Final = (
         "two kinds of keys",
         {"storage.credentials.serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
         "spec.storage.credentials",
-        "must have exactly one of `secretRef` and `serviceAccountKeySecretRef`",
+        "must have exactly one of `secretRef`, `serviceAccountKeySecretRef`",
+    ),
+    Mistake(
+        "a key and a token",
+        {"storage": {**_AZURE, "credentials": {**_AZURE["credentials"], **_BY_TOKEN["credentials"]}}},
+        "spec.storage.credentials",
+        "`accountKeySecretRef` and `sasTokenSecretRef`",
+    ),
+    Mistake(
+        "Azure with the keys of S3",
+        {"storage": {**_AZURE, "credentials": _PLACE["credentials"]}},
+        "spec.storage",
+        "`credentials.sasTokenSecretRef` when it is 'AzureBlobStorage'",
+    ),
+    Mistake(
+        "Google with Azure's key",
+        {"storage": {**_GOOGLE, "credentials": _AZURE["credentials"]}},
+        "spec.storage",
+        "must have `credentials.serviceAccountKeySecretRef`",
+    ),
+    Mistake(
+        "Azure without an account",
+        {"storage": {name: value for name, value in _AZURE.items() if name != "account"}},
+        "spec.storage",
+        "must have `account` when `vendor` is 'AzureBlobStorage', and only then",
+    ),
+    Mistake("S3 with an account", {"storage.account": "examplefilms"}, "spec.storage", "and only then"),
+    Mistake(
+        "an account that is none", {"storage": {**_AZURE, "account": "Films-1"}}, "spec.storage.account", "lower-case"
+    ),
+    Mistake(
+        "Azure with a node's identity",
+        {"storage": {**_OF_AZURE, "instanceIdentity": True}},
+        "spec.storage",
+        "only 'AWS' and 'S3' know a node by its identity",
     ),
     Mistake(
         "no kind of keys",
@@ -629,7 +669,17 @@ CREATION_MISTAKES: Final = (
                 for field, value in (("tags", {"a": "b"}), ("serverSideEncryption", {"mode": "SSE-S3"}))
             ),
             ("Aliyun", _PLACE, "storageClass", "STANDARD_IA"),
+            ("AzureBlobStorage", _AZURE, "serverSideEncryption", {"mode": "SSE-S3"}),
         )
+    ),
+    *(
+        Mistake(
+            f"Azure's {field}",
+            {"storage": {**_AZURE, field: value}},
+            f"spec.storage.{field}",
+            "must be left out when `vendor` is 'AzureBlobStorage'",
+        )
+        for field, value in (("region", "westeurope"), ("addressing", "Path"))
     ),
     Mistake("an unknown vendor", {"storage.vendor": "aws"}, "spec.storage.vendor", '"Aliyun"'),
     Mistake(
@@ -854,6 +904,14 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "a bucket of Google's": {"storage": {**_GOOGLE, "prefix": "a/b"}},
     "a bucket of Google's at an endpoint": {"storage": {**_GOOGLE, "endpoint": "https://gcs.example.com"}},
     "a backup of Google's": {"backup": {**_GOOGLE, "bucket": "spare"}},
+    "a container of Azure's": {
+        "storage": {**_AZURE, "prefix": "a/b", "objects": {"storageClass": "Cool", "tags": {"a": "b"}}}
+    },
+    "a container of Azure's at an endpoint, by a token": {
+        "storage": {**_AZURE, **_BY_TOKEN, "endpoint": "https://examplefilms.blob.core.chinacloudapi.cn"}
+    },
+    "a container of Azure's by an identity": {"storage": {**_OF_AZURE, "serviceAccountName": "recorder"}},
+    "a backup in another account": {"storage": _AZURE, "backup": {**_AZURE, "account": "sparefilms"}},
     "a directory": {"storage": {"directory": _CLAIM, "prefix": "a/b"}},
     "a backup in another directory of the claim": {
         "storage": {"directory": _CLAIM},

@@ -63,8 +63,8 @@ def keys_of_storage(storage: Storage, field: str) -> Iterator[NeededKey]:
         yield NeededKey(f"{field}.caSecretRef", storage.ca_secret_ref)
     if storage.credentials is None:
         return
-    bucket, account = storage.credentials.secret_ref, storage.credentials.service_account_key_secret_ref
+    bucket = storage.credentials.secret_ref
     for key in bucket.keys if bucket else ():
         yield NeededKey(f"{field}.credentials.secretRef", key)
-    if account:
-        yield NeededKey(f"{field}.credentials.serviceAccountKeySecretRef", account)
+    for name, key in storage.credentials.lone_keys:
+        yield NeededKey(f"{field}.credentials.{name}SecretRef", key)

@@ -152,7 +152,7 @@ class ObjectOptions(SpecModel):
     tags: Tags | None = Field(
         default=None,
         description="Tags, for rules of the bucket's life cycle, for policies and bills: up to ten. They take "
-        "`s3:PutObjectTagging` of who writes. Only `vendor` AWS and S3 have them.",
+        "`s3:PutObjectTagging` of who writes. Only `vendor` AWS, S3 and AzureBlobStorage have them.",
     )
     cache_control: CacheControl | None = Field(
         default=None,
@@ -189,13 +189,18 @@ def _object_rule(name: str, refused: str, holds_for: tuple[str, ...], why: str) 
     return Rule(rule, f"must be left out with this `vendor`: {why}", holds, field=f".objects.{field}")
 
 
-_ELSEWHERE: Final = "has(self.vendor) && self.vendor in ['Qiniu', 'Aliyun', 'GoogleCloudStorage']"
+_ELSEWHERE: Final = "has(self.vendor) && self.vendor in ['Qiniu', 'Aliyun', 'GoogleCloudStorage', 'AzureBlobStorage']"
 OBJECT_RULES: Final = (
-    _object_rule("tags", _ELSEWHERE, ("AWS", "S3"), "only objects of 'AWS' and 'S3' get tags as they are put"),
+    _object_rule(
+        "tags",
+        "has(self.vendor) && self.vendor in ['Qiniu', 'Aliyun', 'GoogleCloudStorage']",
+        ("AWS", "S3", "AzureBlobStorage"),
+        "only objects of 'AWS', 'S3' and 'AzureBlobStorage' get tags as they are put",
+    ),
     _object_rule(
         "storage_class",
         "has(self.vendor) && self.vendor == 'Aliyun'",
-        ("AWS", "S3", "Qiniu", "GoogleCloudStorage"),
+        ("AWS", "S3", "Qiniu", "GoogleCloudStorage", "AzureBlobStorage"),
         "by the S3 API of 'Aliyun' objects have the bucket's storage class",
     ),
     _object_rule(

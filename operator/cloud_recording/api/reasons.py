@@ -324,7 +324,7 @@ _BIND: Final = "Bind the ServiceAccount"
 _WITHOUT_KEYS: Final = "'Without keys' in the operations guide"
 _RIGHT_TO_PUT: Final = (
     "`s3:PutObject`, with tags `s3:PutObjectTagging`, with SSE-KMS `kms:GenerateDataKey` and `kms:Decrypt`; of Google "
-    "Cloud Storage the role Storage Object User"
+    "Cloud Storage the role Storage Object User; of Azure a SAS token's rights to create and write"
 )
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
@@ -332,7 +332,10 @@ _LET_WRITE: Final = (
 
 _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.NO_SUCH_BUCKET: _wrong_place(
-        "There is no bucket of this name at the endpoint.", "Create the bucket", _BUCKET, _ENDPOINT
+        "There is no bucket of this name at the endpoint, or in Azure's `account`.",
+        "Create the bucket",
+        _BUCKET,
+        _ENDPOINT,
     ),
     Reason.NO_SUCH_DIRECTORY: _passing(
         "The directory that takes the files is not there.", "Create it, or mount what is to be there"
@@ -354,7 +357,8 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     ),
     Reason.INVALID_ACCESS_KEY: _wrong_key("The server does not know the access key.", "Correct the access key"),
     Reason.SIGNATURE_DOES_NOT_MATCH: _wrong_key(
-        "The secret key does not belong to the access key.", "Correct the secret key"
+        "The secret key does not belong to the access key, or a key or token of Azure's not to the account.",
+        "Correct the secret key, or Azure's key or token,",
     ),
     Reason.EXPIRED_TOKEN: _wrong_key("The credentials have expired.", "Renew the keys"),
     Reason.CLOCK_SKEW: replace(
@@ -382,7 +386,10 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     ),
     Reason.STORED_FILE_GONE: _passing("The store has lost a file that it held.", "Put it back"),
     Reason.STORAGE_HOST_UNKNOWN: _wrong_place(
-        "The endpoint's host name does not resolve.", "Mend the name's DNS record", _ENDPOINT, _REGION
+        "The endpoint's host name, which Azure's `account` is a part of, does not resolve.",
+        "Mend the name's DNS record",
+        _ENDPOINT,
+        _REGION,
     ),
     Reason.STORAGE_CONNECTION_REFUSED: _wrong_place(
         "Nothing listens at the endpoint's port.", "Start the storage server", _ENDPOINT

@@ -151,6 +151,7 @@ class CloudRecordingSpec(SpecModel):
             ),
             Rule(
                 f"!has(self.backup) || {_differs('vendor', absent='S3')} || {_differs('bucket')} || "
+                f"{_differs('account')} || "
                 f"{_differs('endpoint', SAME_ENDPOINT)} || {_differs('prefix')} || "
                 f"{_differs('directory', '.claimName')} || {_differs('ref', '.name')}",
                 "must be another place than `storage`",

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from enum import StrEnum
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
 
@@ -24,14 +26,16 @@ class StorageVendor(StrEnum):
     ALIYUN = "Aliyun"
     S3 = "S3"
     GOOGLE_CLOUD_STORAGE = "GoogleCloudStorage"
+    AZURE_BLOB_STORAGE = "AzureBlobStorage"
 
     @property
     def speaks_s3(self) -> bool:
         """Whether its buckets take requests as S3 has them."""
-        return self is not StorageVendor.GOOGLE_CLOUD_STORAGE
+        return self not in (StorageVendor.GOOGLE_CLOUD_STORAGE, StorageVendor.AZURE_BLOB_STORAGE)
 
 
 GOOGLE_ENDPOINT: Final = "https://storage.googleapis.com"
+AZURE_DOMAIN: Final = "blob.core.windows.net"
 
 
 class Addressing(StrEnum):
@@ -69,10 +73,21 @@ _SERVICE_ACCOUNT_KEY: Final = (
     "With `vendor` GoogleCloudStorage: Secret key that holds a service account's key, the JSON document that Google "
     "hands out."
 )
+_ACCOUNT_KEY: Final = "With `vendor` AzureBlobStorage: Secret key that holds a key of the storage account."
+_ACCESS_SIGNATURE: Final = (
+    "With `vendor` AzureBlobStorage: Secret key that holds a shared access signature (SAS token) for the container, "
+    "such as 'sv=…&se=…&sp=cw&sig=…'."
+)
+_KINDS_OF_KEYS: Final = (
+    "secret_ref",
+    "service_account_key_secret_ref",
+    "account_key_secret_ref",
+    "sas_token_secret_ref",
+)
 _ONE_KIND_OF_KEYS: Final = Rule(
-    "has(self.secretRef) != has(self.serviceAccountKeySecretRef)",
-    "must have exactly one of `secretRef` and `serviceAccountKeySecretRef`",
-    lambda credentials: (credentials.secret_ref is None) != (credentials.service_account_key_secret_ref is None),
+    f"[{', '.join(f'has(self.{camel_case(name)})' for name in _KINDS_OF_KEYS)}].exists_one(given, given)",
+    "must have exactly one of `secretRef`, `serviceAccountKeySecretRef`, `accountKeySecretRef` and `sasTokenSecretRef`",
+    lambda credentials: sum(getattr(credentials, name) is not None for name in _KINDS_OF_KEYS) == 1,
 )
 
 
@@ -88,6 +103,14 @@ class BucketCredentials(SpecModel):
         default=None,
         description=f"{_SERVICE_ACCOUNT_KEY} {_UNDER_WAY}",
     )
+    account_key_secret_ref: SecretKeyRef | None = Field(default=None, description=f"{_ACCOUNT_KEY} {_UNDER_WAY}")
+    sas_token_secret_ref: SecretKeyRef | None = Field(default=None, description=f"{_ACCESS_SIGNATURE} {_UNDER_WAY}")
+
+    @property
+    def lone_keys(self) -> tuple[tuple[str, SecretKeyRef], ...]:
+        """Keys that are one text each, by the names of their fields without `SecretRef`."""
+        named = {camel_case(name.removesuffix("_secret_ref")): getattr(self, name) for name in _KINDS_OF_KEYS[1:]}
+        return tuple((name, ref) for name, ref in named.items() if ref is not None)
 
 
 class StorageCredentials(BucketCredentials):
@@ -102,6 +125,12 @@ class StorageCredentials(BucketCredentials):
         default=None,
         description=f"{_SERVICE_ACCOUNT_KEY} {_ANY_TIME}.",
         json_schema_extra=kubernetes(fixed=True),
+    )
+    account_key_secret_ref: SecretKeyRef | None = Field(
+        default=None, description=f"{_ACCOUNT_KEY} {_ANY_TIME}.", json_schema_extra=kubernetes(fixed=True)
+    )
+    sas_token_secret_ref: SecretKeyRef | None = Field(
+        default=None, description=f"{_ACCESS_SIGNATURE} {_ANY_TIME}.", json_schema_extra=kubernetes(fixed=True)
     )
 
 
@@ -165,6 +194,16 @@ ENDPOINT_RULES: Final = of_field(
 )
 
 Endpoint = Annotated[str, Field(min_length=1, max_length=512)]
+StorageAccount = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=24,
+        json_schema_extra=kubernetes(
+            matches("^[a-z0-9]+$", "must be a storage account's name: lower-case letters and digits")
+        ),
+    ),
+]
 Prefix = Annotated[
     str,
     Field(
@@ -208,7 +247,7 @@ InstanceIdentity = Annotated[
 
 _OPENED_BY = ("credentials", "service_account_name", "instance_identity")
 """What a bucket can be opened by."""
-_OF_BUCKETS = ("vendor", "region", "endpoint", "addressing", "ca_secret_ref", "objects", *_OPENED_BY)
+_OF_BUCKETS = ("vendor", "account", "region", "endpoint", "addressing", "ca_secret_ref", "objects", *_OPENED_BY)
 """What a directory has none of; nothing of that is dropped unseen."""
 ONE_STORE: Final = Rule(
     "has(self.bucket) != has(self.directory)",
@@ -226,6 +265,23 @@ _REF_ALONE: Final = Rule(
     lambda storage: storage.ref is None or all(getattr(storage, name) is None for name in (*_OF_BUCKETS, "prefix")),
 )
 _OF_GOOGLE: Final = "has(self.vendor) && self.vendor == 'GoogleCloudStorage'"
+_OF_AZURE: Final = "has(self.vendor) && self.vendor == 'AzureBlobStorage'"
+
+
+def _is_of_google(storage: Store) -> bool:
+    return storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE
+
+
+def _is_of_azure(storage: Store) -> bool:
+    return storage.vendor is StorageVendor.AZURE_BLOB_STORAGE
+
+
+_KNOW_NODES: Final = (StorageVendor.AWS, StorageVendor.S3)
+_KNOW_PODS: Final = (*_KNOW_NODES, StorageVendor.AZURE_BLOB_STORAGE)
+_KEYS_OF: Final = {
+    StorageVendor.GOOGLE_CLOUD_STORAGE: frozenset({"serviceAccountKey"}),
+    StorageVendor.AZURE_BLOB_STORAGE: frozenset({"accountKey", "sasToken"}),
+}
 STORE_RULES: Final = (
     Rule(
         f"!has(self.bucket) || [{', '.join(f'has(self.{camel_case(name)})' for name in _OPENED_BY)}]"
@@ -234,10 +290,15 @@ STORE_RULES: Final = (
         lambda storage: storage.bucket is None or sum(getattr(storage, name) is not None for name in _OPENED_BY) == 1,
     ),
     Rule(
-        "!(has(self.serviceAccountName) || has(self.instanceIdentity)) || !has(self.vendor) || "
-        "self.vendor in ['AWS', 'S3']",
-        "must have `credentials` with this `vendor`: only 'AWS' and 'S3' know a pod by its identity",
-        lambda storage: not storage.has_identity or storage.effective_vendor in (StorageVendor.AWS, StorageVendor.S3),
+        "!has(self.serviceAccountName) || !has(self.vendor) || self.vendor in ['AWS', 'S3', 'AzureBlobStorage']",
+        "must have `credentials` with this `vendor`: only 'AWS', 'S3' and 'AzureBlobStorage' know a pod by its "
+        "identity",
+        lambda storage: storage.service_account_name is None or storage.effective_vendor in _KNOW_PODS,
+    ),
+    Rule(
+        "!has(self.instanceIdentity) || !has(self.vendor) || self.vendor in ['AWS', 'S3']",
+        "must not have `instanceIdentity` with this `vendor`: only 'AWS' and 'S3' know a node by its identity",
+        lambda storage: storage.instance_identity is None or storage.effective_vendor in _KNOW_NODES,
     ),
     Rule(
         f"!has(self.directory) || !({' || '.join(f'has(self.{camel_case(name)})' for name in _OF_BUCKETS)})",
@@ -245,8 +306,8 @@ STORE_RULES: Final = (
         lambda storage: storage.directory is None or all(getattr(storage, name) is None for name in _OF_BUCKETS),
     ),
     Rule(
-        "!has(self.bucket) || has(self.endpoint) || (has(self.vendor) && (self.vendor == 'GoogleCloudStorage' || "
-        "(self.vendor != 'S3' && has(self.region))))",
+        "!has(self.bucket) || has(self.endpoint) || (has(self.vendor) && (self.vendor in ['GoogleCloudStorage', "
+        "'AzureBlobStorage'] || (self.vendor != 'S3' && has(self.region))))",
         "must have `endpoint` when `vendor` is 'S3' or left out, and `region` or `endpoint` for AWS, Aliyun and Qiniu",
         lambda storage: (
             storage.bucket is None
@@ -256,25 +317,45 @@ STORE_RULES: Final = (
         ),
     ),
     Rule(
-        f"!has(self.credentials) || has(self.credentials.serviceAccountKeySecretRef) == ({_OF_GOOGLE})",
-        "must have `credentials.serviceAccountKeySecretRef` when `vendor` is 'GoogleCloudStorage', and "
+        f"!has(self.credentials) || (has(self.credentials.serviceAccountKeySecretRef) == ({_OF_GOOGLE}) && "
+        "(has(self.credentials.accountKeySecretRef) || has(self.credentials.sasTokenSecretRef)) == "
+        f"({_OF_AZURE}))",
+        "must have `credentials.serviceAccountKeySecretRef` when `vendor` is 'GoogleCloudStorage', "
+        "`credentials.accountKeySecretRef` or `credentials.sasTokenSecretRef` when it is 'AzureBlobStorage', and "
         "`credentials.secretRef` for any other vendor",
         lambda storage: (
             storage.credentials is None
-            or (storage.credentials.service_account_key_secret_ref is not None)
-            == (storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE)
+            or {name for name, _ in storage.credentials.lone_keys or (("secret", None),)}
+            <= _KEYS_OF.get(storage.effective_vendor, frozenset({"secret"}))
         ),
+    ),
+    Rule(
+        f"!has(self.bucket) || has(self.account) == ({_OF_AZURE})",
+        "must have `account` when `vendor` is 'AzureBlobStorage', and only then",
+        lambda storage: storage.bucket is None or (storage.account is not None) == _is_of_azure(storage),
+    ),
+    Rule(
+        f"!has(self.region) || !({_OF_AZURE})",
+        "must be left out when `vendor` is 'AzureBlobStorage': its containers are found by their account",
+        lambda storage: storage.region is None or not _is_of_azure(storage),
+        field=".region",
+    ),
+    Rule(
+        f"!has(self.addressing) || !({_OF_AZURE})",
+        "must be left out when `vendor` is 'AzureBlobStorage': its containers are named in the URL's path",
+        lambda storage: storage.addressing is None or not _is_of_azure(storage),
+        field=".addressing",
     ),
     Rule(
         f"!has(self.region) || !({_OF_GOOGLE})",
         "must be left out when `vendor` is 'GoogleCloudStorage': its buckets are found by their names",
-        lambda storage: storage.region is None or storage.vendor is not StorageVendor.GOOGLE_CLOUD_STORAGE,
+        lambda storage: storage.region is None or not _is_of_google(storage),
         field=".region",
     ),
     Rule(
         f"!has(self.addressing) || !({_OF_GOOGLE})",
         "must be left out when `vendor` is 'GoogleCloudStorage': its buckets are named in the URL's path",
-        lambda storage: storage.addressing is None or storage.vendor is not StorageVendor.GOOGLE_CLOUD_STORAGE,
+        lambda storage: storage.addressing is None or not _is_of_google(storage),
         field=".addressing",
     ),
     Rule(
@@ -300,6 +381,9 @@ class StoragePlace(KeptModel):
     """What of a bucket may change until the first slice is verified there; of a directory nothing may."""
 
     bucket: Annotated[str, Field(max_length=63)] = Field(description="Name of the bucket.")
+    account: Annotated[str, Field(max_length=24)] | None = Field(
+        default=None, description="Name of the storage account that the bucket is in, of Azure Blob Storage."
+    )
     endpoint: Annotated[str, Field(max_length=512)] | None = Field(
         default=None, description="URL of the storage server, where the spec names one."
     )
@@ -314,9 +398,14 @@ class Store(SpecModel):
     vendor: StorageVendor | None = Field(
         default=None,
         description="Who runs the bucket. S3, if left out: any server that speaks the S3 protocol; it needs "
-        "`endpoint`. GoogleCloudStorage is opened by a service account's key, and has neither `region` nor "
-        "`addressing`.",
+        "`endpoint`. GoogleCloudStorage is opened by a service account's key, and AzureBlobStorage, whose containers "
+        "are in an `account`, by that account's key or a SAS token; both have neither `region` nor `addressing`.",
         json_schema_extra=kubernetes(fixed=True),
+    )
+    account: StorageAccount | None = Field(
+        default=None,
+        description="Name of the storage account that the bucket, there a container, is in. Needed with `vendor` "
+        "AzureBlobStorage, which alone has it.",
     )
     region: Region | None = Field(
         default=None,
@@ -335,7 +424,9 @@ class Store(SpecModel):
     endpoint: Endpoint | None = Field(
         default=None,
         description="URL of the storage server, such as 'https://s3.example.com'. Needed with `vendor` S3; for the "
-        "others it follows from `region`, and of Google Cloud Storage it is 'https://storage.googleapis.com'.",
+        "others it follows from `region`; of Google Cloud Storage it is 'https://storage.googleapis.com', and of Azure "
+        "Blob Storage 'https://ACCOUNT.blob.core.windows.net'. Where an address or a name without a dot is its host, "
+        "as of an emulator, Azure's account is the first part of the path.",
     )
     prefix: Prefix | None = Field(
         default=None,
@@ -365,7 +456,8 @@ class Store(SpecModel):
     service_account_name: ServiceAccountName | None = Field(
         default=None,
         description="ServiceAccount whose identity opens the bucket, instead of keys: the recorder's pods run as it, "
-        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity). "
+        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity; on "
+        "AKS: Workload Identity). "
         "The administrator decides which may be named.",
     )
     instance_identity: InstanceIdentity | None = Field(
@@ -389,8 +481,30 @@ class Store(SpecModel):
         """The addressing that holds when the spec leaves it to the vendor."""
         if self.addressing is not None:
             return self.addressing
-        in_path = (StorageVendor.S3, StorageVendor.GOOGLE_CLOUD_STORAGE)
-        return Addressing.PATH if self.effective_vendor in in_path else Addressing.VIRTUAL_HOSTED
+        vendor = self.effective_vendor
+        in_path = vendor is StorageVendor.S3 or not vendor.speaks_s3
+        return Addressing.PATH if in_path else Addressing.VIRTUAL_HOSTED
+
+    @property
+    def own_endpoint(self) -> str | None:
+        """The URL that the spec names, or that follows from the vendor alone or its account; None for any other."""
+        if self.endpoint is not None:
+            host = urlsplit(self.endpoint).hostname or ""
+            in_path = self.account is not None and ("." not in host or _is_address(host))
+            return f"{self.endpoint.rstrip('/')}/{self.account}" if in_path else self.endpoint
+        if self.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE:
+            return GOOGLE_ENDPOINT
+        if self.vendor is StorageVendor.AZURE_BLOB_STORAGE:
+            return f"https://{self.account}.{AZURE_DOMAIN}"
+        return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class StorageRef(SpecModel):
@@ -437,7 +551,8 @@ class Storage(Store):
     service_account_name: ServiceAccountName | None = Field(
         default=None,
         description="ServiceAccount whose identity opens the bucket, instead of keys: the recorder's pods run as it, "
-        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity). "
+        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity; on "
+        "AKS: Workload Identity). "
         "The administrator decides which may be named.",
         json_schema_extra=kubernetes(fixed=True),
     )
@@ -461,7 +576,7 @@ class Storage(Store):
 
     def is_same_place(self, other: Storage) -> bool:
         """Whether both have their files under the same keys of the same bucket, or names of the same directory."""
-        names = ("effective_vendor", "bucket", "directory", "prefix", "ref")
+        names = ("effective_vendor", "account", "bucket", "directory", "prefix", "ref")
         same = all(getattr(self, name) == getattr(other, name) for name in names)
         return same and _bare(self.endpoint) == _bare(other.endpoint)
 
@@ -480,8 +595,9 @@ class BackupStorage(Storage):
     credentials: StorageCredentials | None = Field(
         default=None,
         description="Keys that open the backup's bucket: they put objects and get them (`s3:PutObject`, "
-        "`s3:GetObject`; of Google Cloud Storage the role Storage Object User). Beside `bucket` there is exactly one "
-        "of `credentials`, `serviceAccountName` and `instanceIdentity`.",
+        "`s3:GetObject`; of Google Cloud Storage the role Storage Object User; of Azure a SAS token's rights to "
+        "create, write and read). Beside `bucket` there is exactly one of `credentials`, `serviceAccountName` and "
+        "`instanceIdentity`.",
     )
     after_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=60,

@@ -14,7 +14,7 @@ def place_of(storage: Storage) -> StoragePlace | None:
     if storage.bucket is None:
         return None
     region = None if storage.region is None else region_name(storage.effective_vendor, storage.region)
-    return StoragePlace(bucket=storage.bucket, endpoint=storage.endpoint, region=region)
+    return StoragePlace(bucket=storage.bucket, account=storage.account, endpoint=storage.endpoint, region=region)
 
 
 def place_record(storage: Storage) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qs, quote
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
@@ -114,9 +115,14 @@ class Redactor:
 
 
 def _parts(content: str) -> Iterator[str]:
-    """What of a secret may stand in a text: all of it, its lines, and the private key that it wraps in JSON."""
+    """What of a secret may stand in a text: all of it, its lines, and the private key that it wraps in JSON.
+
+    Or the signature of a SAS token, which a URL may write otherwise.
+    """
     yield content
     yield from content.splitlines()
+    for signature in parse_qs(content.strip().removeprefix("?")).get("sig", ()):
+        yield from (signature, quote(signature, safe=""))
     if not content.startswith("{"):
         return
     try:

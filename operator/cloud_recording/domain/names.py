@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from cloud_recording.api.base import GROUP
-from cloud_recording.api.storage import Store
+from cloud_recording.api.storage import StorageVendor, Store
 
 NAME_LENGTH: Final = 63
 """A pod's name is its host name too, and that is a DNS label."""
@@ -33,6 +33,8 @@ LABEL_BUCKET: Final = f"{GROUP}/bucket"
 """Of recordings and their pods, where several replicas decide: each watches those of its own."""
 LABEL_POD_IDENTITY: Final = f"{GROUP}/pod-identity"
 LABEL_INSTANCE_IDENTITY: Final = f"{GROUP}/instance-identity"
+LABEL_AZURE_IDENTITY: Final = "azure.workload.identity/use"
+"""By which Azure's webhook knows the pods that it gives an identity."""
 """Of pods that open a bucket by the identity of their ServiceAccount, or of their node: policies let these alone reach
 the link-local addresses where keys are given out."""
 
@@ -119,6 +121,10 @@ def identity_labels(*stores: Store | None) -> dict[str, str]:
     labels = {
         LABEL_POD_IDENTITY: any(store and store.service_account_name for store in stores),
         LABEL_INSTANCE_IDENTITY: any(store and store.instance_identity for store in stores),
+        LABEL_AZURE_IDENTITY: any(
+            store and store.service_account_name and store.vendor is StorageVendor.AZURE_BLOB_STORAGE
+            for store in stores
+        ),
     }
     return {name: "true" for name, wanted in labels.items() if wanted}
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from cloud_recording.api.recording import CloudRecording
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.status import MOST_PLAYLISTS, BackupPlaylist, CloudRecordingStatus, Playlist
-from cloud_recording.api.storage import GOOGLE_ENDPOINT, Addressing, Storage, StorageVendor
+from cloud_recording.api.storage import Addressing, Storage, StorageVendor
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.domain import totals
 
@@ -29,7 +29,7 @@ def url(storage: Storage, name: str) -> str | None:
     key = quote(f"{storage.prefix}/{name}" if storage.prefix else name)
     if storage.effective_addressing is Addressing.VIRTUAL_HOSTED:
         return f"{scheme}://{storage.bucket}.{host}/{key}"
-    return f"{scheme}://{host}/{storage.bucket}/{key}"
+    return f"{endpoint.rstrip('/')}/{storage.bucket}/{key}"
 
 
 def playlists_of(recording: CloudRecording, status: CloudRecordingStatus) -> tuple[Playlist, ...]:
@@ -73,10 +73,8 @@ def host(storage: Storage) -> str:
 
 
 def _endpoint(storage: Storage) -> str | None:
-    if storage.endpoint is not None:
-        return storage.endpoint
-    if storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE:
-        return GOOGLE_ENDPOINT
+    if storage.own_endpoint is not None:
+        return storage.own_endpoint
     if storage.vendor is not StorageVendor.AWS or storage.region is None:
         return None
     region = region_name(storage.vendor, storage.region)

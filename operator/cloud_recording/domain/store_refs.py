@@ -5,16 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import ONE_ACCOUNT, CloudRecording, CloudRecordingSpec
 from cloud_recording.api.recording_storage import AnyStorage, RecordingStorage, Right, as_inline
 from cloud_recording.api.status import CloudRecordingStatus, Condition, ConditionStatus
-from cloud_recording.api.storage import Storage
+from cloud_recording.api.storage import Storage, StorageVendor
 from cloud_recording.api.storage_place import at_place
 from cloud_recording.common.json_types import Json
 from cloud_recording.domain import conditions, parts
 from cloud_recording.domain.conditions import ReadyReason
+
+_RIGHTS_TO_GET: Final[Mapping[StorageVendor, str]] = {
+    StorageVendor.GOOGLE_CLOUD_STORAGE: "`storage.objects.get`",
+    StorageVendor.AZURE_BLOB_STORAGE: "`r` of a SAS token",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +125,6 @@ def _unfit(field: str, storage: RecordingStorage, condition: Condition) -> str |
     if field != "spec.backup.ref" or rights is None or rights.get is not Right.REFUSED:
         return None
     if storage.spec.directory is None:
-        right = "s3:GetObject" if storage.spec.effective_vendor.speaks_s3 else "storage.objects.get"
-        return f"has a key that may not get objects, which a backup's must: let it (`{right}`)"
+        right = _RIGHTS_TO_GET.get(storage.spec.effective_vendor, "`s3:GetObject`")
+        return f"has a key that may not get objects, which a backup's must: let it ({right})"
     return "has files that the recorder's user may not read, as it must a backup's: let it"

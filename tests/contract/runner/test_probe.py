@@ -17,6 +17,7 @@ from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.domain.names import STORAGE_PATH
 from cloud_recording.domain.probe_pod import build_probe_pod, probe_object
 from tests.cluster.layout import REPOSITORY
+from tests.support.azure import azure_server
 from tests.support.google import DELETE, PUT, google_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 
@@ -204,6 +205,59 @@ def test_what_a_service_account_may_do_is_found_out(
         answer = pod.run()
         assert (answer.ready, *rights(answer)) == (True, *found), answer
         assert films.objects() == ([] if found[2] == "Allowed" else [f"2026/{probe_object(storage)}"])
+
+
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [
+        (None, ("Allowed", "Allowed", "Allowed")),
+        ("rcwd", ("Allowed", "Allowed", "Allowed")),
+        ("cwd", ("Allowed", "Refused", "Allowed")),
+        ("cw", ("Allowed", "Refused", "Refused")),
+    ],
+    ids=["the account's key", "a token of all", "no reading", "putting alone"],
+)
+def test_what_a_key_or_token_of_azures_may_do_is_found_out(
+    held: str | None, found: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Promise: a container of Azure's is tried as any bucket is, by what no log and no message has."""
+    kind = "accountKey" if held is None else "sasToken"
+    with azure_server() as server:
+        films = server.bucket("films")
+        secret = server.key if held is None else server.sas("films", held)
+        storage = a_storage(
+            vendor="AzureBlobStorage",
+            account=server.account,
+            endpoint=server.endpoint,
+            bucket=films.name,
+            credentials={f"{kind}SecretRef": {"name": "account", "key": kind}},
+        )
+        pod = Pod(storage=storage, directory=tmp_path / "probe")
+        pod.lay_out()
+        (pod.directory / "secrets" / "account").mkdir()
+        (pod.directory / "secrets" / "account" / kind).write_text(secret + "\n")
+        answer = pod.run()
+        assert (answer.ready, *rights(answer)) == (True, *found), answer
+        assert films.objects() == ([] if found[2] == "Allowed" else [f"2026/{probe_object(storage)}"])
+
+
+def test_an_account_or_container_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Promise: the words are Azure's, and none sends to a region that such a store has not."""
+    with azure_server() as server:
+        for account, cause in ((server.account, "NoSuchBucket"), ("nobodysfilms", "NoSuchBucket")):
+            storage = a_storage(
+                vendor="AzureBlobStorage",
+                account=account,
+                endpoint=server.endpoint,
+                bucket="films",
+                credentials={"accountKeySecretRef": {"name": "account", "key": "key"}},
+            )
+            pod = Pod(storage=storage, directory=tmp_path / account)
+            pod.lay_out()
+            (pod.directory / "secrets" / "account").mkdir()
+            (pod.directory / "secrets" / "account" / "key").write_text(server.key)
+            answer = pod.run()
+            assert (answer.ready, answer.cause) == (False, cause), answer
 
 
 def self_signed(directory: Path) -> tuple[Path, Path]:

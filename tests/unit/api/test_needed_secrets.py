@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -52,6 +53,14 @@ OTHER_KEYS = {
         "credentials": {"serviceAccountKeySecretRef": {"name": "spare", "key": "key.json"}},
     },
 }
+_OF_AZURE = {"vendor": "AzureBlobStorage", "account": "examplefilms"}
+AZURES_KEYS = tuple(
+    {
+        store: {**_OF_AZURE, "bucket": store, "credentials": {f"{kind}SecretRef": {"name": store, "key": kind}}}
+        for store in ("storage", "backup")
+    }
+    for kind in ("accountKey", "sasToken")
+)
 
 
 def models_in(annotation: object) -> Iterator[type[BaseModel]]:
@@ -73,7 +82,9 @@ def secret_fields(model: type[BaseModel], path: str) -> Iterator[str]:
 
 
 def test_every_field_that_names_a_secret_is_known() -> None:
-    needed = [one for spec in (SPEC, SPEC | OTHER_KEYS) for one in needed_keys(CloudRecordingSpec.model_validate(spec))]
+    kinds: tuple[dict[str, Any], ...] = ({}, OTHER_KEYS, *AZURES_KEYS)
+    specs = [CloudRecordingSpec.model_validate({**SPEC, **keys}) for keys in kinds]
+    needed = [one for spec in specs for one in needed_keys(spec)]
     listed = [one.field.replace("[0]", "") for one in needed]
     assert set(listed) == set(secret_fields(CloudRecordingSpec, "spec"))
     assert {one.url_of.uid for one in needed if one.url_of} == {2}

@@ -77,6 +77,15 @@ def test_a_private_key_within_json_is_hidden_however_it_is_quoted(tmp_path: Path
     assert log.told("r@p.iam, a service_account")["message"] == "r@p.iam, a service_account"
 
 
+def test_the_signature_of_a_token_is_hidden_however_a_url_writes_it(tmp_path: Path) -> None:
+    """Promise: a SAS token is hidden as a whole, and so is its signature, which is all that is secret of it."""
+    token = "?sv=2024-11-04&se=2030-01-01T00%3A00%3A00Z&sig=sesame%2Bopen%2Fnow%3D"
+    (tmp_path / "sasToken").write_text(token + "\n")
+    log = Log(tmp_path / "sasToken")
+    for text in (token, "sesame%2Bopen%2Fnow%3D", "sesame+open/now="):
+        assert "sesame" not in str(log.told(f"of {text} it says no")["message"])
+
+
 def test_credentials_in_urls_are_hidden_by_their_form() -> None:
     told = Log().told("cannot reach %s", "rtmp://user:pass@host/live?token=abc")
     assert told["message"] == "cannot reach rtmp://[redacted]@host/live?[redacted]"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_recording.api.storage import Storage
 from cloud_recording.domain import names
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -44,3 +45,23 @@ def test_later_parts_prefix_their_files_as_the_service_did() -> None:
 
 def test_the_recording_id_is_the_uid_without_dashes() -> None:
     assert names.recording_id("11111111-2222-3333-4444-555555555ABC") == "11111111222233334444555555555abc"
+
+
+@pytest.mark.parametrize(
+    ("store", "labels"),
+    [
+        ({"vendor": "AWS", "region": "eu-west-1"}, {"cloudrecording.dev/pod-identity"}),
+        (
+            {"vendor": "AzureBlobStorage", "account": "examplefilms"},
+            {"cloudrecording.dev/pod-identity", "azure.workload.identity/use"},
+        ),
+    ],
+    ids=["AWS", "Azure"],
+)
+def test_a_pod_is_labelled_for_who_gives_it_its_identity(store: dict[str, str], labels: set[str]) -> None:
+    """Promise: Azure's webhook, which goes by its label, gives nothing to pods that open their store otherwise."""
+    by_account = Storage.model_validate({**store, "bucket": "films", "serviceAccountName": "recorder"})
+    assert names.identity_labels(by_account, None) == dict.fromkeys(labels, "true")
+    azure = {"vendor": "AzureBlobStorage", "account": "examplefilms", "bucket": "films"}
+    key = {"credentials": {"accountKeySecretRef": {"name": "account", "key": "key"}}}
+    assert names.identity_labels(Storage.model_validate({**azure, **key})) == {}

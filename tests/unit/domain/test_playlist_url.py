@@ -11,7 +11,11 @@ from cloud_recording.api.storage import Storage, StorageVendor
 from cloud_recording.domain import playlist_url
 
 CREDENTIALS = {"credentials": {"secretRef": {"name": "bucket"}}}
-KEYS = {
+KEYS: dict[str, dict[str, Any]] = {
+    "AzureBlobStorage": {
+        "account": "examplefilms",
+        "credentials": {"accountKeySecretRef": {"name": "account", "key": "accountKey"}},
+    },
     "GoogleCloudStorage": {"credentials": {"serviceAccountKeySecretRef": {"name": "bucket", "key": "key.json"}}},
 }
 
@@ -49,6 +53,24 @@ KEYS = {
             {"vendor": "GoogleCloudStorage", "bucket": "films", "endpoint": "https://gcs.example.com"},
             "https://gcs.example.com/films/sid_room%3D201.m3u8",
             id="google-at-an-endpoint",
+        ),
+        pytest.param(
+            {"vendor": "AzureBlobStorage", "bucket": "films", "prefix": "a/b"},
+            "https://examplefilms.blob.core.windows.net/films/a/b/sid_room%3D201.m3u8",
+            id="azure",
+        ),
+        pytest.param(
+            {"vendor": "AzureBlobStorage", "bucket": "films", "endpoint": "https://media.example.com/"},
+            "https://media.example.com/films/sid_room%3D201.m3u8",
+            id="azure-at-an-endpoint",
+        ),
+        *(
+            pytest.param(
+                {"vendor": "AzureBlobStorage", "bucket": "films", "endpoint": endpoint},
+                f"{endpoint}/examplefilms/films/sid_room%3D201.m3u8",
+                id=f"an-emulator-at-{endpoint}",
+            )
+            for endpoint in ("http://127.0.0.1:10000", "http://[::1]:10000", "http://azurite:10000")
         ),
         pytest.param({"directory": {"claimName": "films"}, "prefix": "a/b"}, None, id="a-directory-has-none"),
     ],

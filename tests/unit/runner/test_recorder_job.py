@@ -415,6 +415,27 @@ def test_a_bucket_of_googles_is_told_by_its_vendor_and_key_and_no_number_says_it
     assert moved == {"bucket": "reels", "vendor": "GoogleCloudStorage", "endpoint": "https://gcs.example.com"}
 
 
+def test_a_container_of_azures_is_told_with_its_account(tmp_path: Path) -> None:
+    """Promise: account, key and token reach the engine, and another account is another place."""
+    azure = {"vendor": "AzureBlobStorage", "bucket": "films", "account": "examplefilms"}
+    key, token = (
+        {"credentials": {f"{name}SecretRef": {"name": "azure", "key": name}}} for name in ("accountKey", "sasToken")
+    )
+    jobs = builder(document(bucket={**azure, **key}, backup={**azure, **token, "bucket": "spare"}), tmp_path)
+    job = jobs.job(Mode.RECORD, DESIRED)
+    told = {"vendor": "AzureBlobStorage", "account": "examplefilms"}
+    files = {name: str(tmp_path / "azure" / name) for name in ("accountKey", "sasToken")}
+    assert job.configuration["storage"] == {**told, "credentialFiles": {"accountKey": files["accountKey"]}}
+    spare = {**told, "credentialFiles": {"sasToken": files["sasToken"]}, "bucket": "spare", "afterSeconds": 60}
+    assert job.configuration["backup"] == spare
+    assert (job.bucket, job.access_key, job.secret_key) == ("films", SecretText(value=""), SecretText(value=""))
+    assert jobs.storage_change(StoragePlace(bucket="reels", account="otherfilms")) == {
+        **told,
+        "bucket": "reels",
+        "account": "otherfilms",
+    }
+
+
 @pytest.mark.parametrize("mode", Mode)
 def test_directories_are_where_they_are_mounted_and_nothing_of_buckets_is_beside_them(
     tmp_path: Path, mode: Mode

@@ -8,6 +8,7 @@ the engine's own word decides whether recordings can be stored.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import logging
@@ -16,17 +17,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from cloud_recording.api.recording_storage import Right, StorageRights
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.secret_refs import SecretKeyRef
-from cloud_recording.api.storage import GOOGLE_ENDPOINT, Addressing, Storage, StorageVendor
+from cloud_recording.api.storage import Addressing, Storage, StorageVendor
 from cloud_recording.api.wire import RecordingDocument
 from cloud_recording.runner.probe.service_account_token import service_account_token
 from cloud_recording.runner.supervisor.mounted_secrets import MountedSecrets
@@ -37,10 +40,14 @@ _SECONDS: Final = 15.0
 _MOST_BYTES: Final = 65536
 _USUAL_REGION: Final = "us-east-1"
 _NO_BODY: Final = hashlib.sha256(b"").hexdigest()
-_DENIED: Final = b"<Code>AccessDenied</Code>"
+_DENIED: Final = tuple(f"<Code>{code}</Code>".encode() for code in ("AccessDenied", "AuthorizationPermissionMismatch"))
 """Other refusals say nothing of rights, such as that of a signature."""
+_AZURE_VERSION: Final = "2023-11-03"
 
-_ASKED: Final = (StorageVendor.S3, StorageVendor.AWS, StorageVendor.GOOGLE_CLOUD_STORAGE)
+_ASKED: Final = (
+    *(StorageVendor.S3, StorageVendor.AWS),
+    *(StorageVendor.GOOGLE_CLOUD_STORAGE, StorageVendor.AZURE_BLOB_STORAGE),
+)
 """Of other vendors the engine alone knows what their regions are called in signatures."""
 
 
@@ -93,15 +100,20 @@ class _Bucket(ABC):
 
     async def _asked(self, session: aiohttp.ClientSession, method: str, key: str) -> Right:
         url = f"{self.base}/{quote(key)}"
-        async with session.request(method, url, headers=self._signed(method, url), allow_redirects=False) as answer:
+        asked = URL(self._with_token(url), encoded=True)
+        async with session.request(method, asked, headers=self._signed(method, url), allow_redirects=False) as answer:
             body = await answer.content.read(_MOST_BYTES)
-        if answer.status == HTTPStatus.FORBIDDEN and _DENIED in body:
+        if answer.status == HTTPStatus.FORBIDDEN and any(denied in body for denied in _DENIED):
             return Right.REFUSED
         return Right.ALLOWED if answer.ok and answer.status < HTTPStatus.MULTIPLE_CHOICES else Right.UNKNOWN
 
     @abstractmethod
     def _signed(self, method: str, url: str) -> dict[str, str]:
         """The headers of a request."""
+
+    def _with_token(self, url: str) -> str:
+        """The URL with what opens it, where that is a part of it."""
+        return url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +124,28 @@ class _GoogleBucket(_Bucket):
 
     def _signed(self, method: str, url: str) -> dict[str, str]:  # noqa: ARG002 - the same for all
         return {"authorization": f"Bearer {service_account_token(self.key)}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AzureContainer(_Bucket):
+    """Requests are signed by the storage account's key (Shared Key), or bear a token in their URL."""
+
+    account: str
+    key: str
+    token: str
+
+    def _signed(self, method: str, url: str) -> dict[str, str]:
+        headers = {"x-ms-date": format_datetime(datetime.now(UTC), usegmt=True), "x-ms-version": _AZURE_VERSION}
+        if self.token:
+            return headers
+        listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        without = "\n" * 12
+        text = f"{method}{without}{listed}/{self.account}{urlsplit(url).path}"
+        signature = base64.b64encode(_mac(base64.b64decode(self.key), text)).decode()
+        return {**headers, "authorization": f"SharedKey {self.account}:{signature}"}
+
+    def _with_token(self, url: str) -> str:
+        return f"{url}?{self.token.removeprefix('?')}" if self.token else url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +181,18 @@ class _S3Bucket(_Bucket):
 def _bucket(storage: Storage, secrets: MountedSecrets) -> _Bucket:
     if storage.credentials is None:
         raise ValueError("a directory has no keys")
-    ref, account = storage.credentials.secret_ref, storage.credentials.service_account_key_secret_ref
+    ref, base = storage.credentials.secret_ref, _base(storage)
     authorities = _text(secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else ""
-    if account is not None:
-        return _GoogleBucket(base=_base(storage), authorities=authorities, key=_text(secrets.path(account)))
+    texts = {name: _text(secrets.path(key)) for name, key in storage.credentials.lone_keys}
+    if storage.account is not None:
+        key, token = texts.get("accountKey", ""), texts.get("sasToken", "")
+        return _AzureContainer(base=base, authorities=authorities, account=storage.account, key=key, token=token)
+    if "serviceAccountKey" in texts:
+        return _GoogleBucket(base=base, authorities=authorities, key=texts["serviceAccountKey"])
     if ref is None:
         raise ValueError("the bucket has no keys")
     return _S3Bucket(
-        base=_base(storage),
+        base=base,
         authorities=authorities,
         region=_region(storage),
         access_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.access_key_key))),
@@ -177,15 +215,14 @@ def _region(storage: Storage) -> str:
 
 def _base(storage: Storage) -> str:
     """The bucket's URL."""
-    scheme, host, *_ = urlsplit(storage.endpoint or _usual_endpoint(storage))
+    endpoint = storage.own_endpoint or _usual_endpoint(storage)
+    scheme, host, *_ = urlsplit(endpoint)
     if storage.effective_addressing is Addressing.VIRTUAL_HOSTED:
         return f"{scheme}://{storage.bucket}.{host}"
-    return f"{scheme}://{host}/{storage.bucket}"
+    return f"{endpoint.rstrip('/')}/{storage.bucket}"
 
 
 def _usual_endpoint(storage: Storage) -> str:
-    if storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE:
-        return GOOGLE_ENDPOINT
     region = _region(storage)
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return f"https://s3.{region}.{domain}"

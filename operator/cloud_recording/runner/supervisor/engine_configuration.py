@@ -169,11 +169,11 @@ class EngineConfiguration:
         return {"credentialFiles": dict(self._credential_files(storage.credentials))}
 
     def _credential_files(self, credentials: BucketCredentials) -> Iterator[tuple[str, str]]:
-        bucket, account = credentials.secret_ref, credentials.service_account_key_secret_ref
+        bucket = credentials.secret_ref
         for name, key in zip(_CREDENTIAL_FILES, bucket.keys if bucket else (), strict=False):
             yield name, str(self._secrets.path(key))
-        if account:
-            yield "serviceAccountKey", str(self._secrets.path(account))
+        for name, key in credentials.lone_keys:
+            yield name, str(self._secrets.path(key))
 
 
 def place_json(storage: Storage) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def place_json(storage: Storage) -> dict[str, Any]:
 
 def _reached(storage: Storage) -> dict[str, Any]:
     """How requests get to the bucket."""
-    optional = {"endpoint": storage.endpoint, "region": _region(storage)}
+    optional = {"account": storage.account, "endpoint": storage.endpoint, "region": _region(storage)}
     addressing = {"pathStyle": storage.effective_addressing is Addressing.PATH}
     return {
         **{name: value for name, value in optional.items() if value is not None},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What names a pod's identity in its environment, as AWS' SDKs read it: roles, URLs and token files, never a key."""
+"""What names a pod's identity in its environment, as SDKs read it: names, URLs and token files, never a key."""
 
 from __future__ import annotations
 
@@ -14,4 +14,6 @@ IDENTITY_VARIABLES: Final = (
     # Instance profiles.
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     *("AWS_REGION", "AWS_DEFAULT_REGION"),
+    # Workload identity of Azure.
+    *("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"),
 )

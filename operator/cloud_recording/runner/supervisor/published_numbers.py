@@ -20,6 +20,7 @@ _VENDORS: Final[Mapping[StorageVendor, int]] = {
     StorageVendor.S3: 1,
     # Nor these; the engine's configuration names them, and no number counts.
     StorageVendor.GOOGLE_CLOUD_STORAGE: 1,
+    StorageVendor.AZURE_BLOB_STORAGE: 1,
 }
 
 
