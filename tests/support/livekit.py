@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,19 @@ def livekit_server(directory: Path, *, auto_create: bool = True, ice_lite: bool 
 
 
 def token(
-    room: str, identity: str, *, key: str = API_KEY, secret: str = API_SECRET, seconds: int = 3600, **grants: Any
+    room: str,
+    identity: str,
+    *,
+    key: str = API_KEY,
+    secret: str = API_SECRET,
+    seconds: int = 3600,
+    kind: str = "",
+    **grants: Any,
 ) -> str:
-    """A token with which `identity` joins the room; with a negative time it has expired."""
+    """A token with which `identity` joins the room; with a negative time it has expired. A kind is "agent" or "sip"."""
     video = {"room": room, "roomJoin": True, **grants}
     now = int(time.time())
-    claims = {"iss": key, "sub": identity, "nbf": now - 7200, "exp": now + seconds, "video": video}
+    claims = {"iss": key, "sub": identity, "nbf": now - 7200, "exp": now + seconds, "video": video, "kind": kind}
     signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
     signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{_base64(signature)}"
@@ -209,13 +216,17 @@ def publisher(
     tone: int = 440,
     shared_key: str = "",
     simulcast: bool = False,
+    kind: str = "",
+    beside: Sequence[str] = (),
     **more: str | int,
 ) -> Iterator[Publisher]:
     """Somebody who shows a colour and plays a tone (Hz; 0 is none) for the time of the block, and is there already.
 
-    With a shared key both are encrypted end to end. What more there is to say, `tests.support.livekit_publisher` knows.
+    With a shared key both are encrypted end to end. `kind` as of a token. Those beside do the same, and nothing of what
+    this one is told. What more there is to say, `tests.support.livekit_publisher` knows.
     """
-    options = {"--url": server.url, "--token": token(room, identity), "--colour": colour, "--tone": str(tone)}
+    joins = token(room, identity, kind=kind)
+    options = {"--url": server.url, "--token": joins, "--colour": colour, "--tone": str(tone)}
     options["--shared-key"] = shared_key
     options |= {f"--{name.replace('_', '-')}": str(value) for name, value in more.items()}
     command = [
@@ -224,6 +235,7 @@ def publisher(
         "tests.support.livekit_publisher",
         *(word for pair in options.items() for word in pair),
         *(["--simulcast"] if simulcast else []),
+        *(word for other in beside for word in ("--beside", token(room, other))),
     ]
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -4,15 +4,18 @@
 Each is answered with "done": `mute video`, `mute audio`, `unmute video`, `unmute audio`, `screen COLOUR` (shares a
 screen), `still` (of the screen nothing new is sent), `unshare`, `size WIDTH HEIGHT` (of the camera's pictures),
 `hush` (plays silence), `flit TIMES` (leaves and comes back so often), `leave`; `track KIND` with the ID that the
-server knows the track by.
+server knows the track by, `stays` with when the first packet of each stay was sent, and when it was left, `seen` with
+whom else this one ever saw in the room, both as JSON.
 """
 
 import argparse
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +25,9 @@ from PIL import Image, ImageColor
 
 WIDTH, HEIGHT, FRAMES_PER_SECOND = 640, 360, 15
 BLOCK_SIZE, BLOCK_STEP = 64, 11
-SAMPLE_RATE, BLOCK = 48_000, 480
+SAMPLE_RATE, BLOCK, LONG_BLOCK = 48_000, 480, 9600
+FIGURES_AGE = 0.05
+"""Seconds: so old the client library's figures of a track may be."""
 ROTATIONS = dict(zip((0, 90, 180, 270), rtc.VideoRotation.values(), strict=True))
 """By how many degrees a picture is to be turned clockwise."""
 
@@ -52,27 +57,32 @@ def pictures(colour: str, size: tuple[int, int], *, moving: bool) -> Iterator[rt
 
 def _options(shared_key: str) -> rtc.RoomOptions:
     if not shared_key:
-        return rtc.RoomOptions()
+        return rtc.RoomOptions(auto_subscribe=False)
     provider = rtc.KeyProviderOptions(shared_key=shared_key.encode())
-    return rtc.RoomOptions(encryption=rtc.E2EEOptions(key_provider_options=provider))
+    return rtc.RoomOptions(auto_subscribe=False, encryption=rtc.E2EEOptions(key_provider_options=provider))
 
 
 class Publisher:
     """What of somebody is in the room."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, block: int = BLOCK) -> None:
         self.arguments = arguments
+        self.block = block
         self.room = rtc.Room()
         self.pictures: dict[str, Iterator[rtc.VideoFrame]] = {}
         self.loudness = 8000
         self.tracks: dict[str, Any] = {}
         self.published: dict[str, str] = {}
         self.running: dict[str, asyncio.Task[None]] = {}
+        self.stays: list[list[float]] = []
+        self.seen: set[str] = set()
 
     async def come(self) -> None:
         """Joins, and publishes camera and microphone."""
         self.room = rtc.Room()
+        self.room.on("participant_connected", lambda other: self.seen.add(other.identity))
         await self.room.connect(self.arguments.url, self.arguments.token, _options(self.arguments.shared_key))
+        self.seen |= set(self.room.remote_participants)
         if self.arguments.colour != "none":
             # Of smaller pictures the client library makes no smaller ones.
             size = (960, 540) if self.arguments.simulcast else (WIDTH, HEIGHT)
@@ -80,12 +90,26 @@ class Publisher:
         if self.arguments.tone:
             right = self.arguments.right_tone
             await self.audio([self.arguments.tone, right] if right else [self.arguments.tone])
+        if self.arguments.stays:
+            self.stays.append([await self.first_packet()])
+
+    async def first_packet(self) -> float:
+        """Returns when it was sent, by the clock; nothing else is sent before it."""
+        (track,) = self.tracks.values()
+        while True:
+            figures = [each.outbound_rtp.sent for each in await track.get_stats() if each.HasField("outbound_rtp")]
+            if any(sent.packets_sent for sent in figures):
+                return time.time() - FIGURES_AGE / 2
+            await asyncio.sleep(0.002)
 
     async def leave(self) -> None:
         """Ends what is published, and leaves."""
         for task in self.running.values():
             task.cancel()
         self.running.clear()
+        self.tracks.clear()
+        if self.stays:
+            self.stays[-1].append(time.time())
         await self.room.disconnect()
 
     async def flit(self, times: int) -> None:
@@ -102,12 +126,12 @@ class Publisher:
 
     async def play(self, source: rtc.AudioSource, tones: Sequence[int]) -> None:
         """Plays a tone in each channel; the source's own queue keeps the pace."""
-        at = np.arange(BLOCK)
+        at = np.arange(self.block)
         while True:
             waves = [np.sin(2 * np.pi * tone * at / SAMPLE_RATE) * self.loudness for tone in tones]
             samples = np.stack(waves, axis=1).astype(np.int16)
-            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE, len(tones), BLOCK))
-            at = at + BLOCK
+            await source.capture_frame(rtc.AudioFrame(samples.tobytes(), SAMPLE_RATE, len(tones), self.block))
+            at = at + self.block
 
     async def video(self, kind: str, colour: str, source_kind: Any, size: tuple[int, int]) -> None:
         """Publishes a track of the colour."""
@@ -152,11 +176,21 @@ class Publisher:
                 await self.room.local_participant.unpublish_track(self.published.pop("screen"))
             case ["leave"]:
                 await self.leave()
+            case _:
+                return self.answer(words)
+        return "done"
+
+    def answer(self, words: list[str]) -> str:
+        """Says what the words ask for."""
+        match words:
             case ["track", kind]:
                 return self.published[kind]
+            case ["stays"]:
+                return json.dumps(self.stays)
+            case ["seen"]:
+                return json.dumps(sorted(self.seen))
             case _:
                 raise ValueError(words)
-        return "done"
 
 
 async def main() -> None:
@@ -171,9 +205,14 @@ async def main() -> None:
     parser.add_argument("--shared-key", default="", help="encrypts end to end with it")
     parser.add_argument("--moving", action="store_true", help="a block moves through the pictures")
     parser.add_argument("--simulcast", action="store_true", help="the camera's pictures come in several sizes")
+    parser.add_argument("--beside", action="append", default=[], help="the token of another one who does the same")
+    parser.add_argument("--stays", type=int, default=0, help="1: of the only track it is noted when it is sent first")
     arguments = parser.parse_args()
     publisher = Publisher(arguments)
-    await publisher.come()
+    beside = [argparse.Namespace(**{**vars(arguments), "token": token}) for token in arguments.beside]
+    # There may be many of them: the longer a block, the less it costs.
+    for somebody in (publisher, *(Publisher(other, LONG_BLOCK) for other in beside)):
+        await somebody.come()
     print("done", flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

@@ -271,6 +271,7 @@ pub struct ClosedSlice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remark {
+    AwaitsPlace,
     AwaitsKeyPicture,
     StandsStill,
 }
@@ -279,6 +280,7 @@ impl Remark {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
+            Self::AwaitsPlace => "waits for a place: seventeen others are recorded",
             Self::AwaitsKeyPicture => "waiting for a key picture",
             Self::StandsStill => "no new picture comes: the last one stays",
         }

@@ -242,6 +242,12 @@ impl Ledger {
         &self.presences
     }
 
+    /// Whether the participant ever was in the channel.
+    #[must_use]
+    pub fn was_there(&self, uid: u32) -> bool {
+        self.presences.iter().any(|presence| presence.uid == uid)
+    }
+
     /// How many presences of the participant there were beside those.
     #[must_use]
     pub fn presences_left_out(&self, uid: u32) -> u64 {

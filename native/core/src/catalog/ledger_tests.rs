@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
+use crate::catalog::manifest::{manifest, PlaylistFile};
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
 
@@ -232,4 +233,22 @@ fn everybody_who_ever_was_to_come_is_known_by_the_newest_name() {
         begun(vec![expected(3, "carol")]),
     ]);
     assert_eq!(ledger.participants(), [expected(1, "alice's phone"), expected(2, "bob"), expected(3, "carol")]);
+}
+
+#[test]
+fn the_manifest_lists_whom_the_document_names_and_of_others_those_who_were_there() {
+    let named = |uid| Expected { uid, name: None, identity: None };
+    let came = |uid: u32| Expected { uid, name: None, identity: Some(format!("p{uid}")) };
+    let ledger = ledger([
+        Record::Begun(Box::new(Begun { participants: vec![named(1)], ..begun() })),
+        Record::Participant(named(2)),
+        Record::Participant(came(3)),
+        Record::Participant(came(4)),
+        Record::Joined { uid: 3, at: 5 },
+    ]);
+    let playlist = PlaylistFile { name: "x_room.m3u8", size: 1, sha256: "a", in_backup: false };
+    let text = manifest(&ledger, &playlist).expect("it has begun");
+    let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let listed: Vec<_> = manifest["participants"].as_array().unwrap().iter().map(|each| each["uid"].clone()).collect();
+    assert_eq!(listed, [1, 2, 3]);
 }

@@ -170,6 +170,8 @@ pub fn manifest(ledger: &Ledger, playlist: &PlaylistFile) -> Option<String> {
         participants: ledger
             .participants()
             .iter()
+            // Whom nobody named, and who never was there, is nobody.
+            .filter(|expected| expected.identity.is_none() || ledger.was_there(expected.uid))
             .map(|expected| ManifestParticipant {
                 uid: expected.uid,
                 name: expected.name.as_deref().map(Cow::from),

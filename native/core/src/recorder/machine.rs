@@ -298,7 +298,7 @@ impl Machine {
             CaptureEvent::Expected { uid, name, identity } => {
                 self.participants.expect(Expected { uid: *uid, name: name.clone(), identity: identity.clone() });
             }
-            CaptureEvent::Dismissed { uid } => self.participants.dismiss(*uid),
+            CaptureEvent::Dismissed { uid } => self.dismissed(*uid),
             CaptureEvent::Joined { uid, at, audio, video } => {
                 self.participants.joined(*uid, at.0, *audio, *video);
                 self.idle_left = self.timeouts.idle;
@@ -602,8 +602,17 @@ impl Machine {
 
     fn healed(&mut self, uid: u32, track: TrackKind) {
         self.participants.healed(uid, track);
-        let is_healed = |(of, kind, _): &mut (u32, TrackKind, Error)| (*of, *kind) == (uid, track);
-        if let Some((_, _, error)) = self.media_error.take_if(is_healed) {
+        self.media_error_is_over(|of, kind| (of, kind) == (uid, track));
+    }
+
+    /// Of somebody who is not to come again nothing is missed any more.
+    fn dismissed(&mut self, uid: u32) {
+        self.participants.dismiss(uid);
+        self.media_error_is_over(|of, _| of == uid);
+    }
+
+    fn media_error_is_over(&mut self, is_it: impl Fn(u32, TrackKind) -> bool) {
+        if let Some((_, _, error)) = self.media_error.take_if(|(of, track, _)| is_it(*of, *track)) {
             // Another error may have come meanwhile, which is not over.
             self.last_error.take_if(|last| *last == error);
         }

@@ -348,6 +348,30 @@ fn a_track_that_cannot_be_recorded_is_told_once_by_name_and_ends_nothing() {
 }
 
 #[test]
+fn what_was_wrong_with_somebody_s_media_is_over_when_they_are_not_to_come_again() {
+    let encrypted = |uid| {
+        let (track, reason, cause) = (TrackKind::Audio, "another key".into(), Some(causes::DECRYPTION_FAILED));
+        CaptureEvent::TrackLost { uid, track, reason, cause, is_news: true }
+    };
+    let mut machine = recording();
+    machine.event(&joined(2));
+    machine.event(&encrypted(2));
+    machine.event(&left(1));
+    machine.event(&CaptureEvent::Dismissed { uid: 1 });
+    assert!(machine.last_error().is_some(), "it is not the error of whoever left");
+    machine.event(&lost(2));
+    assert!(machine.last_error().is_some(), "who is waited for is still missed");
+    machine.event(&CaptureEvent::Dismissed { uid: 2 });
+    assert_eq!(machine.last_error(), None);
+
+    machine.event(&joined(2));
+    machine.event(&encrypted(2));
+    machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
+    machine.event(&CaptureEvent::Dismissed { uid: 2 });
+    assert_eq!(machine.last_error().map(|error| error.code), Some(Code::UploaderFailed), "another is not over");
+}
+
+#[test]
 fn nothing_follows_a_fatal_error() {
     let mut machine = recording();
     machine.fail(Error::new(Code::RecorderFailed, "disk"));

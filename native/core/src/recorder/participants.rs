@@ -179,8 +179,13 @@ impl Participants {
                 ..participant.clone()
             };
             // What was found of its media before anything of it was decoded stands.
-            participant.clear(ParticipantIssue::Away);
-            participant.clear(ParticipantIssue::Remark(Remark::AwaitsKeyPicture));
+            for over in [
+                ParticipantIssue::Away,
+                ParticipantIssue::Remark(Remark::AwaitsPlace),
+                ParticipantIssue::Remark(Remark::AwaitsKeyPicture),
+            ] {
+                participant.clear(over);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::capture::api::StreamKinds;
 use crate::livekit::TrackSource;
 
 /// As many as the layouts have regions for.
-pub const MOST_SEATS: usize = 17;
+const MOST_SEATS: usize = 17;
 
 pub const SCREEN: &str = "/screen";
 

@@ -9,11 +9,11 @@ use super::decryption::{Arrival, Decrypted, Decryption, Undecrypted};
 use super::held_back::MOST_HELD;
 use super::liveness::{is_gone, may_be_dead, DueTrack, Received, TrackPulse};
 use super::picture_clock::PictureClock;
-use super::seating::{Offer, SeatKey, Tracks, MOST_SEATS, SCREEN};
+use super::seating::{Offer, SeatKey, Tracks, SCREEN};
 use super::sound_clock::SoundClock;
 use super::trouble::RoomTrouble;
 use super::RoomAttendance;
-use crate::capture::api::{CaptureEvent, SecretText, TrackKind, VideoStream};
+use crate::capture::api::{CaptureEvent, Remark, SecretText, TrackKind, VideoStream};
 use crate::capture::av::frame::{Frame, PictureBuffer, Plane};
 use crate::capture::av::turn::Turn;
 use crate::capture::clock::{nanos, rescaled, Nanos, MILLISECOND, SECOND};
@@ -170,12 +170,18 @@ impl<'a> Visit<'a> {
         None
     }
 
-    /// Everybody leaves as the recorder does: for a while, where it may come back.
+    /// Everybody leaves as the recorder does: for a while, where it may come back. Whoever was not recorded so far is somebody
+    /// new then.
     pub fn end(mut self, trouble: &RoomTrouble) {
-        for (_, seat) in std::mem::take(&mut self.seats) {
-            if let Some(who) = seat.who {
-                who.leave(!trouble.refused, trouble.message.clone());
+        for (key, seat) in std::mem::take(&mut self.seats) {
+            match seat.who {
+                Some(who) if who.has_joined() => who.leave(!trouble.refused, trouble.message.clone()),
+                Some(_) => self.dismiss(&key),
+                None => {}
             }
+        }
+        for key in std::mem::take(&mut self.told_waiting) {
+            self.dismiss(&key);
         }
     }
 
@@ -291,7 +297,7 @@ impl<'a> Visit<'a> {
         };
         let offers: Vec<Offer> = self.offered.iter().map(offer).collect();
         let (seated, waiting) = self.attendance.seating.assign(&offers);
-        self.tell_waiting(waiting);
+        self.tell_waiting(waiting, &seated);
         let gone: Vec<SeatKey> =
             self.seats.keys().filter(|key| !seated.iter().any(|(other, _)| other == *key)).cloned().collect();
         for key in gone {
@@ -305,8 +311,7 @@ impl<'a> Visit<'a> {
                 who.leave(lost, message.to_owned());
             }
             if !lost {
-                let uid = self.attendance.seating.uid(&key);
-                self.attendance.intake.dismiss(uid);
+                self.dismiss(&key);
             }
         }
         for (key, tracks) in seated {
@@ -597,15 +602,35 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn tell_waiting(&mut self, waiting: Vec<SeatKey>) {
-        for key in waiting.iter().filter(|key| !self.told_waiting.contains(key)) {
+    /// Tells of those for whom there is no place, and when that is so no longer.
+    fn tell_waiting(&mut self, waiting: Vec<SeatKey>, seated: &[(SeatKey, Tracks)]) {
+        let told = std::mem::take(&mut self.told_waiting);
+        for key in told.iter().filter(|key| !waiting.contains(key)) {
+            if seated.iter().any(|(other, _)| other == key) {
+                self.remark_waiting(key, false);
+            } else {
+                self.dismiss(key);
+            }
+        }
+        for key in waiting.iter().filter(|key| !told.contains(key)) {
             let uid = self.attendance.seating.uid(key);
             let (name, identity) = self.called(key);
             self.attendance.intake.expect(uid, name.as_deref(), Some(&identity));
-            let message = format!("waits for a place: {MOST_SEATS} others are recorded");
-            self.attendance.intake.event(CaptureEvent::Unavailable { uid, refused: false, message });
+            self.remark_waiting(key, true);
         }
         self.told_waiting = waiting;
+    }
+
+    fn remark_waiting(&mut self, key: &SeatKey, holds: bool) {
+        let uid = self.attendance.seating.uid(key);
+        self.attendance.intake.event(CaptureEvent::Remark { uid, remark: Remark::AwaitsPlace, holds });
+    }
+
+    /// Is not to come again, as far as is known: what is wrong is over with that, and news if it is so once more.
+    fn dismiss(&mut self, key: &SeatKey) {
+        let uid = self.attendance.seating.uid(key);
+        self.attendance.intake.dismiss(uid);
+        self.attendance.warnings.remove(&uid);
     }
 }
 
