@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.livekit import LiveKitServer, publisher
 from tests.support.recorder import Recorder
-from tests.support.room_recordings import LEFT, RIGHT, Film, of_room, recorded, seconds
+from tests.support.room_recordings import LEFT, RIGHT, Film, left, of_room, recorded, seconds
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
@@ -85,18 +85,26 @@ def test_the_call_s_secret_decrypts_a_room_and_without_one_it_is_told_by_name(
     record: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    """Promise: the published interface's mode and secret are a room's shared key; no key is no silent black film."""
+    """Promise: the published interface's mode and secret are a room's shared key; no key is no silent black film.
+
+    The error is over with whom it was about, and is one again when they come back.
+    """
     ids = ["0123456789abcdef" * 2, "fedcba9876543210" * 2]
     documents = [{**of_room(configuration(), livekit), "recordingId": recording_id} for recording_id in ids]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(
+        alice = stack.enter_context(
             publisher(livekit, "room", "alice", log=tmp_path / "publishers.log", shared_key="right words")
         )
         with_key = stack.enter_context(record(documents[0], decryption="1", secret="right words"))
         with_key.await_line("started")
-        without = stack.enter_context(record(documents[1], uid="2"))
+        without = stack.enter_context(record(documents[1], uid="2", status="1"))
         assert NO_KEY in without.await_line(f"recorder-failure {ids[1]} 437", occurrence=2)
         bucket.await_keys(".ts", 1)
+        alice.tell("flit 1")
+        assert NO_KEY in without.await_line(f"recorder-failure {ids[1]} 437", occurrence=4), "it is so again"
+        assert without.await_status(lambda status: status["lastError"] is not None)
+        alice.tell("leave")
+        without.await_status(lambda status: left("alice")(status) and status["lastError"] is None)
         for recorder in (with_key, without):
             recorder.stop()
             assert recorder.wait() == 0

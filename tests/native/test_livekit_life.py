@@ -243,7 +243,7 @@ def test_who_died_before_the_recorder_came_is_nobody(
             assert recorder.wait() == 0
     assert not any(joined("bob")(status) or left("bob")(status) for status in recorder.statuses())
     file, manifest = recorded(bucket, tmp_path / "bucket")
-    assert [who["identity"] for who in manifest["participants"] if who["presences"]] == ["alice"]
+    assert [who["identity"] for who in manifest["participants"]] == ["alice"]
     film = Film(file)
     for tenth in range(10, int(film.length * 10), 5):
         assert film.colours(tenth / 10, LEFT, RIGHT) == ["red", "red"], tenth / 10

@@ -19,9 +19,10 @@ import yaml
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import MP4State, Snapshot
 from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
-from tests.support.livekit import API_KEY, API_SECRET, livekit_library, livekit_server, publisher
+from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_library, livekit_server, publisher
 from tests.support.monitoring import DASHBOARD, OF_RECORDERS, Exposition, alerts_of, panels, rendered
 from tests.support.participants import participant
+from tests.support.room_recordings import gap_seconds
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, s3_server
 
@@ -406,11 +407,8 @@ async def test_a_room_that_refuses_the_recorder_is_asked_again_once_its_secret_i
     """Promise: the part goes on waiting, tells why, and says that it is in the room before anybody else is."""
     monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
     with livekit_server(tmp_path / "livekit") as server:
-        told = document(stage, bucket)
-        livekit = {"url": server.url, "apiKeySecretRef": {"name": "livekit"}}
-        told["spec"]["channel"] = {"name": "room-1", "uid": 1, "livekit": livekit}
         stage.pod.mount_secret("livekit", apiKey=API_KEY, apiSecret="not-the-secret-of-this-key-at-all")
-        await start(stage, told, url="")
+        await start(stage, of_room(stage, bucket, server), url="")
         refused = await stage.operator.until_told("RecordingRefused", seconds=60)
         assert refused["room"] is True
         assert "the LiveKit server does not accept the API key with this secret (401)" in refused["message"]
@@ -428,6 +426,43 @@ async def test_a_room_that_refuses_the_recorder_is_asked_again_once_its_secret_i
     assert "RecordingFatalError" not in stage.operator.types()
     told_to_anybody = [stage.pod.log.read_text(), *stage.operator.bodies]
     assert not any(secret in text for text in told_to_anybody for secret in ("not-the-secret", API_SECRET, "eyJ"))
+
+
+async def test_a_killed_recorder_process_is_back_in_its_room_before_anybody_there_sees_two(
+    stage: Stage, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: it is back as who it was, and records again within three seconds, where the machine has time for it."""
+    monkeypatch.setenv("CLOUD_RECORDING_LIVEKIT_LIBRARY", str(livekit_library()))
+    with (
+        livekit_server(tmp_path / "livekit") as server,
+        publisher(server, "room-1", "alice", log=tmp_path / "alice.log") as alice,
+    ):
+        stage.pod.mount_secret("livekit", apiKey=API_KEY, apiSecret=API_SECRET)
+        await start(stage, of_room(stage, bucket, server), url="")
+        await until_uploaded(stage, slices=1)
+        before = sorted(await asyncio.to_thread(server.identities, "room-1"))
+        os.kill(await stage.pod.recorder_pid(), signal.SIGKILL)
+        await stage.operator.until_told("RecordingStarted", times=2)
+        assert sorted(await asyncio.to_thread(server.identities, "room-1")) == before
+        snapshot = newest(stage)
+        assert snapshot is not None
+        await until_uploaded(stage, slices=snapshot.slices.uploaded + 2)
+        assert await asyncio.to_thread(alice.ask, "seen") == "[]", "a hidden recorder is nobody's to see"
+        stage.want(generation=2, state="Stopped")
+        assert await stage.pod.ended(seconds=120) == 0
+    manifest = json.loads(await asyncio.to_thread(bucket.read, f"{RECORDING_ID}_room-1_manifest.json"))
+    assert [one["identity"] for one in manifest["participants"]] == ["alice"]
+    (gap,) = manifest["gaps"]
+    print(f"killed: nothing is recorded for {gap_seconds(gap):.1f} s")
+    assert gap_seconds(gap) < 15
+
+
+def of_room(stage: Stage, bucket: Bucket, server: LiveKitServer) -> dict[str, Any]:
+    """The document of a room of the server; the Secret `livekit` has the key."""
+    made = document(stage, bucket)
+    livekit = {"url": server.url, "apiKeySecretRef": {"name": "livekit"}}
+    made["spec"]["channel"] = {"name": "room-1", "uid": 1, "livekit": livekit}
+    return made
 
 
 def _in_channel(stage: Stage) -> bool:
