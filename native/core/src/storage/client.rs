@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode, Uri};
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -139,7 +140,8 @@ impl HttpService for CheckedClient {
         let (parts, body) = answer.into_parts();
         let body = String::from_utf8_lossy(&body.bytes().await?).into_owned();
         let refusal = RefusedAnswer { asked, status: parts.status, headers: parts.headers, body };
-        Err(failed((self.0.answered)(&refusal)))
+        let retry_after = refusal.headers.get(RETRY_AFTER).and_then(|header| header.to_str().ok());
+        Err(failed((self.0.answered)(&refusal).with_retry_after(retry_after, chrono::Utc::now())))
     }
 }
 
@@ -157,5 +159,33 @@ impl Resolve for SystemResolver {
             let addresses: Vec<SocketAddr> = addresses.collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use object_store::client::HttpRequestBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_says_when_to_come_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/films/a.ts", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let (mut reader, mut line) = (BufReader::new(&stream), String::new());
+            while reader.read_line(&mut line).unwrap() > 2 {}
+            let answer = "HTTP/1.1 503 Slow Down\r\nRetry-After: 7\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            (&stream).write_all(answer.as_bytes()).unwrap();
+        });
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.uri_mut() = url.parse().unwrap();
+        let error = connector(None).unwrap().client().execute(request).await.unwrap_err();
+        let failure = StoreError::from_error(&error);
+        assert_eq!((failure.cause, failure.retry_after), (StoreCause::Server(503), Some(Duration::from_secs(7))));
     }
 }

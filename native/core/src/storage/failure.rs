@@ -5,7 +5,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
+use chrono::{DateTime, FixedOffset, Utc};
 use http::StatusCode;
 use quick_xml::events::Event;
 
@@ -103,12 +105,24 @@ pub struct StoreError {
     pub cause: StoreCause,
     /// What is particular about it; without secrets.
     pub detail: String,
+    /// How long the store wants to be left alone, if it says so.
+    pub retry_after: Option<Duration>,
 }
 
 impl StoreError {
     #[must_use]
     pub fn new(cause: StoreCause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into() }
+        Self { cause, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same of an answer with this `Retry-After`, which is in seconds or a date; any other says nothing.
+    #[must_use]
+    pub fn with_retry_after(self, header: Option<&str>, now: DateTime<Utc>) -> Self {
+        let left = |date: DateTime<FixedOffset>| (date.to_utc() - now).to_std().unwrap_or_default();
+        let until = |text: &str| DateTime::parse_from_rfc2822(text).ok().map(left);
+        let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
+        let retry_after = header.map(str::trim).and_then(|text| seconds(text).or_else(|| until(text)));
+        Self { retry_after, ..self }
     }
 
     /// Whether the store has to be opened anew: whom it trusts is read then, and may be mended meanwhile, and keys that
@@ -158,7 +172,7 @@ impl StoreError {
             (code, "") => code.to_owned(),
             (code, words) => format!("{code}: {}", words.trim_end_matches('.')),
         };
-        Self { cause, detail }
+        Self::new(cause, detail)
     }
 
     /// The same of a server that may answer in words alone, which are quoted.
@@ -510,6 +524,18 @@ mod tests {
             ("", "400 Bad Request"),
         ] {
             assert_eq!(detail(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_wants_to_be_left_alone_says_for_how_long() {
+        let now = DateTime::parse_from_rfc3339("2026-11-27T22:00:00Z").unwrap().to_utc();
+        let wait = |header| StoreError::new(StoreCause::Other, "").with_retry_after(header, now).retry_after;
+        assert_eq!(wait(Some("120")), Some(Duration::from_secs(120)));
+        assert_eq!(wait(Some("Fri, 27 Nov 2026 22:00:07 GMT")), Some(Duration::from_secs(7)));
+        assert_eq!(wait(Some("Fri, 27 Nov 2026 21:00:00 GMT")), Some(Duration::ZERO), "it is over");
+        for nothing in [None, Some(""), Some("soon"), Some("-1"), Some("1.5")] {
+            assert_eq!(wait(nothing), None, "{nothing:?}");
         }
     }
 

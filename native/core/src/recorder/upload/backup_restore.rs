@@ -83,7 +83,7 @@ impl BackupRestore {
                 if failure.lasts_while_open() {
                     self.store = None;
                 }
-                self.retry_at = Some(Instant::now() + self.retry.pause());
+                self.retry_at = Some(Instant::now() + self.retry.pause(failure.retry_after));
                 None
             }
         }

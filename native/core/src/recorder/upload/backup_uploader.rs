@@ -196,7 +196,7 @@ impl BackupUploader {
                     if failure.lasts_while_open() {
                         self.store = None;
                     }
-                    let pause = retry.pause();
+                    let pause = retry.pause(failure.retry_after);
                     recording_log::retry("backup", &failure, pause);
                     tokio::time::sleep(pause).await;
                 }

@@ -163,7 +163,7 @@ impl UploadLoop {
             Err(UploadError::Recording(error)) => return Err(error),
             Err(UploadError::Store(failure)) => {
                 self.failed(&failure, began);
-                let pause = self.retry.pause();
+                let pause = self.retry.pause(failure.retry_after);
                 recording_log::retry(self.target.noun(), &failure, pause);
                 tokio::time::sleep(pause).await;
             }
