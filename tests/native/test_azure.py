@@ -119,17 +119,6 @@ def test_who_gives_no_token_is_named_and_the_container_is_not(
         films.await_keys(".m3u8", 1)
 
 
-def test_nothing_is_left_of_a_recording_that_recorded_nothing(
-    rtmp: RtmpServer, store: AzureStore, films: AzureContainer, recorded: Make
-) -> None:
-    """Promise: a blob is deleted by itself, with a right that the token of a container can have."""
-    store.use_token(store.server.sas("films", "cwd"))
-    with recorded(rtmp.url("nobody"), options={"idle": "5"}) as recorder:
-        films.await_keys(".m3u8", 1)
-        recorder.wait()
-    assert films.objects() == []
-
-
 def test_blobs_of_blocks_have_what_others_have(
     alice: str, store: AzureStore, films: AzureContainer, recorded: Make, tmp_path: Path
 ) -> None:
