@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
@@ -519,6 +519,13 @@ class StorageRef(SpecModel):
     )
 
 
+def _fixed(name: str) -> Any:  # noqa: ANN401 - as pydantic has it of a field
+    """The store's field of this name, which of a recording stays as it was."""
+    return Field(
+        default=None, description=Store.model_fields[name].description, json_schema_extra=kubernetes(fixed=True)
+    )
+
+
 class Storage(Store):
     """A bucket and the way to it, or a directory, or the name of a RecordingStorage that has them."""
 
@@ -526,42 +533,16 @@ class Storage(Store):
         json_schema_extra=kubernetes(_ONE_STORE_OR_REF, _REF_ALONE, *STORE_RULES, *ENDPOINT_RULES)
     )
 
-    addressing: Addressing | None = Field(
-        default=None,
-        description="Whether the bucket is named in the URL's path or in its host. If left out: Path with `vendor` S3, "
-        "VirtualHosted for AWS, Aliyun and Qiniu.",
-        json_schema_extra=kubernetes(fixed=True),
-    )
-    ca_secret_ref: SecretKeyRef | None = Field(
-        default=None,
-        description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
-        "system's own.",
-        json_schema_extra=kubernetes(fixed=True),
-    )
-    objects: ObjectOptions | None = Field(
-        default=None,
-        description="What every object gets that is put there: metadata, tags, caching, storage class, encryption.",
-        json_schema_extra=kubernetes(fixed=True),
-    )
+    addressing: Addressing | None = _fixed("addressing")
+    ca_secret_ref: SecretKeyRef | None = _fixed("ca_secret_ref")
+    objects: ObjectOptions | None = _fixed("objects")
     credentials: StorageCredentials | None = Field(
         default=None,
         description="Keys that open the bucket. Beside `bucket` there is exactly one of `credentials`, "
         "`serviceAccountName` and `instanceIdentity`.",
     )
-    service_account_name: ServiceAccountName | None = Field(
-        default=None,
-        description="ServiceAccount whose identity opens the bucket, instead of keys: the recorder's pods run as it, "
-        "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity; on "
-        "AKS: Workload Identity). "
-        "The administrator decides which may be named.",
-        json_schema_extra=kubernetes(fixed=True),
-    )
-    instance_identity: InstanceIdentity | None = Field(
-        default=None,
-        description="True has the identity of the node, its instance profile, open the bucket, instead of keys. The "
-        "administrator decides whether that is allowed.",
-        json_schema_extra=kubernetes(fixed=True),
-    )
+    service_account_name: ServiceAccountName | None = _fixed("service_account_name")
+    instance_identity: InstanceIdentity | None = _fixed("instance_identity")
     ref: StorageRef | None = Field(
         default=None,
         description="The RecordingStorage to use, instead of a store that is written out here. Nothing of a store is "
