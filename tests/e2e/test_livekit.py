@@ -4,6 +4,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ ROOM, ENCRYPTED = "stand-up", "board"
 PEOPLE = {"alice": ("red", 440), "bob": ("blue", 880)}
 # Two side by side; the moving block is in the middle of each picture's height.
 REGIONS = (Region(0.05, 0.1, 0.4, 0.25), Region(0.55, 0.1, 0.4, 0.25))
+
+LONGEST_ABSENCE_SECONDS = 60
+"""Many times what a death costs: 3 s in the same pod and 10 s until the next one are aimed at."""
 
 
 @pytest.fixture
@@ -71,13 +75,20 @@ def test_a_room_is_recorded_on_in_spite_of_every_death_and_nobody_sees_a_ghost(r
     room.stop(ROOM)
     finished = room.finished(ROOM)
     assert (condition(finished, "Succeeded")["status"], condition(finished, "Ready")["reason"]) == ("True", "Completed")
-    assert len(finished["status"]["gaps"]) == 2
+    killed, deleted = map(_seconds, finished["status"]["gaps"])
+    print(f"not recorded: {killed:.1f} s after the recorder was killed, {deleted:.1f} s after its pod was deleted")
+    assert max(killed, deleted) < LONGEST_ABSENCE_SECONDS
     parts = list(_recorded(room, finished, tmp_path))
     assert len(parts) == 2
     for manifest, whole in parts:
         uids = {one["identity"]: one["uid"] for one in manifest["participants"]}
         assert set(uids) == {"alice", "bob"}
         assert sorted(_colours(whole)) == ["blue", "red"]
+
+
+def _seconds(gap: dict[str, str]) -> float:
+    started, stopped = (datetime.fromisoformat(gap[when]) for when in ("startTime", "stopTime"))
+    return (stopped - started).total_seconds()
 
 
 def test_an_encrypted_room_is_recorded_in_clear_once_its_secret_holds_the_right_key(

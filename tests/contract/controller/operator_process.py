@@ -77,6 +77,8 @@ class OperatorProcess:
             **self.environment,
         }
         arguments = ["operator", "--config", str(config)]
+        # A forked one opens it itself, some time later.
+        self.log.touch()
         if self.is_forked and not self.environment:
             self._process = ForkedOperator(arguments, environment=environment, log=self.log)
             return
