@@ -20,24 +20,22 @@ import http.client
 import json
 import os
 import secrets
-import socket
-import ssl
 import subprocess
 import tempfile
-import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from tests.support.buckets import AnyBucket
 from tests.support.ports import await_listener, free_port
+from tests.support.server_front import ServerFront
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "build" / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
@@ -120,7 +118,7 @@ class AzureServer:
     """How long those are good that are given out from now on; who uses them renews them five minutes before."""
     given: dict[str, float] = field(default_factory=dict)
     """Until when each token that was given out is good."""
-    _front: _Front | None = None
+    _front: ServerFront | None = None
 
     def __post_init__(self) -> None:
         self.behind, accounts = _azurite()
@@ -151,18 +149,12 @@ class AzureServer:
         self.given = dict.fromkeys(self.given, 0.0)
 
     def start(self) -> None:
-        self._front = _Front(self.port, _handler(self))
-        if self.tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*self.tls)
-            self._front.socket = context.wrap_socket(self._front.socket, server_side=True)
-        threading.Thread(target=self._front.serve_forever, daemon=True).start()
+        self._front = ServerFront(self.port, _handler(self), tls=self.tls)
 
     def stop(self) -> None:
         """Returns once nobody listens any more."""
         if self._front is not None:
-            self._front.shutdown()
-            self._front.server_close()
+            self._front.end()
             self._front = None
 
     def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Answer:
@@ -221,29 +213,6 @@ class AzureContainer(AnyBucket):
 
     def _path(self, key: str) -> str:
         return f"/{self.name}/{quote(key)}"
-
-
-class _Front(ThreadingHTTPServer):
-    """Ends its connections with itself, as a server that dies does."""
-
-    daemon_threads = True
-
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", port), handler)
-        self._connections: list[socket.socket] = []
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.append(request)
-        super().process_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that ends is no error."""
-
-    def server_close(self) -> None:
-        super().server_close()
-        for connection in self._connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _refused(status: int, code: str) -> Answer:

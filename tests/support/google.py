@@ -13,16 +13,13 @@ import contextlib
 import hashlib
 import http.client
 import json
-import socket
-import ssl
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -35,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.support.buckets import AnyBucket
 from tests.support.ports import await_listener, free_port
+from tests.support.server_front import ServerFront
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "build" / "bin" / "fake-gcs-server"
@@ -84,7 +82,7 @@ class GoogleServer:
     """Headers of the request that the object of this key began with, newest, by their names in lower case."""
     _server_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
-    _front: _Front | None = None
+    _front: ServerFront | None = None
 
     @property
     def endpoint(self) -> str:
@@ -114,18 +112,12 @@ class GoogleServer:
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         await_listener(self._server_port)
-        self._front = _Front(self.port, _handler(self))
-        if self.tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*self.tls)
-            self._front.socket = context.wrap_socket(self._front.socket, server_side=True)
-        threading.Thread(target=self._front.serve_forever, daemon=True).start()
+        self._front = ServerFront(self.port, _handler(self), tls=self.tls)
 
     def stop(self) -> None:
         """Returns once nobody listens any more."""
         if self._front is not None:
-            self._front.shutdown()
-            self._front.server_close()
+            self._front.end()
             self._front = None
         if self._process is not None:
             self._process.kill()
@@ -287,29 +279,6 @@ _ACTS: dict[str, Callable[[GoogleServer, _Request], Answer]] = {
     "HEAD": _get,
     "DELETE": _delete,
 }
-
-
-class _Front(ThreadingHTTPServer):
-    """Ends its connections with itself, as a server that dies does."""
-
-    daemon_threads = True
-
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", port), handler)
-        self._connections: list[socket.socket] = []
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.append(request)
-        super().process_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that ends is no error."""
-
-    def server_close(self) -> None:
-        super().server_close()
-        for connection in self._connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _handler(server: GoogleServer) -> type[BaseHTTPRequestHandler]:
