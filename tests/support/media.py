@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -93,12 +93,20 @@ def colour(picture: Picture, region: Region) -> str:
     return min(COLOURS, key=lambda name: float(np.abs(middle - np.array(COLOURS[name])).sum()))
 
 
+FOLLOWED: Final = 0.01
+"""A recorder makes up for a source's clock by 0.5 % of its speed, and so of its pitch: twice that."""
+
+
 def hears(heard: Sound, tone_hz: float, *, within_hz: float = 5.0, below_loudest_db: float = 26.0) -> bool:
-    """Says whether the tone is there: not silence, and at most `below_loudest_db` weaker than the loudest component."""
+    """Says whether the tone is there: not silence, and at most `below_loudest_db` weaker than the loudest component.
+
+    It may be off by so many hertz, or by as much as a recorder follows the clock of who sends it.
+    """
     samples = heard[:, 0] * np.hanning(len(heard))
     spectrum = np.abs(np.fft.rfft(samples))
     frequencies = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
-    peak = float(spectrum[np.abs(frequencies - tone_hz) <= within_hz].max())
+    near = np.abs(frequencies - tone_hz) <= max(within_hz, FOLLOWED * tone_hz)
+    peak = float(spectrum[near].max())
     audible = 1e-4 * len(samples)
     return peak > audible and peak >= float(spectrum.max()) / 10 ** (below_loudest_db / 20)
 
