@@ -41,14 +41,13 @@ test: ## check and test everything, from the fast to the real cluster
 test-operator:
 	@$(STAGE) check-operator $(MAKE) --no-print-directory check-operator
 	@$(STAGE) unit $(PYTEST) tests/unit
-	@$(STAGE) contract $(PYTEST) tests/contract --ignore=tests/contract/runner
+	@$(STAGE) contract $(PYTEST) tests/contract
 	@$(STAGE) images $(PYTHON) -m tests.cluster.image build-all
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 
 test-recorder:
 	@$(STAGE) check-recorder $(MAKE) --no-print-directory check-recorder
 	@$(STAGE) core $(MAKE) --no-print-directory -C native test
-	@$(STAGE) runner $(PYTEST) tests/contract/runner
 	@$(STAGE) native $(PYTEST) tests/native
 
 .PHONY: bench-native
