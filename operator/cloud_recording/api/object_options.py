@@ -6,14 +6,13 @@ Which of it a vendor does not have is a rule of the store (`OBJECT_RULES`): it i
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
 from cloud_recording.api.base import SpecModel, camel_case
-from cloud_recording.api.rules import Rule, kubernetes, matches
+from cloud_recording.api.rules import Rule, keys_match, keys_match_not, kubernetes, matches, values_match
 
 MOST_METADATA_BYTES: Final = 2048
 """What S3 takes, names and values together."""
@@ -23,29 +22,6 @@ _ONE_LINE: Final = "^[!-~]([ -~]*[!-~])?$"
 _TAG_KEY: Final = "^[A-Za-z0-9 +=._:/@-]{1,128}$"
 _TAG_VALUE: Final = "^[A-Za-z0-9 +=._:/@-]*$"
 _RESERVED_TAG: Final = "^[Aa][Ww][Ss]:"
-
-
-def _found(pattern: str, text: str) -> bool:
-    return re.search(pattern.replace("$", r"\Z"), text, re.ASCII) is not None
-
-
-def _keys(pattern: str, message: str, *, absent: bool = False) -> Rule:
-    """The pattern is found in every key of a map, or in none."""
-    negation = "!" if absent else ""
-    return Rule(
-        f"self.all(key, {negation}key.matches('{pattern}'))",
-        message,
-        lambda entries: all(_found(pattern, key) is not absent for key in entries),
-    )
-
-
-def _values(pattern: str, message: str) -> Rule:
-    """The pattern is found in every value of a map."""
-    return Rule(
-        f"self.all(key, self[key].matches('{pattern}'))",
-        message,
-        lambda entries: all(_found(pattern, value) for value in entries.values()),
-    )
 
 
 _METADATA_SIZE: Final = Rule(
@@ -60,8 +36,8 @@ Metadata = Annotated[
     Field(
         max_length=32,
         json_schema_extra=kubernetes(
-            _keys(_METADATA_NAME, "must have names of 1 to 128 lower-case letters, digits, '.', '_' and '-'"),
-            _values(_ONE_LINE, "must have values of printable ASCII characters, without a blank at either end"),
+            keys_match(_METADATA_NAME, "must have names of 1 to 128 lower-case letters, digits, '.', '_' and '-'"),
+            values_match(_ONE_LINE, "must have values of printable ASCII characters, without a blank at either end"),
             _METADATA_SIZE,
         ),
     ),
@@ -71,9 +47,9 @@ Tags = Annotated[
     Field(
         max_length=10,
         json_schema_extra=kubernetes(
-            _keys(_RESERVED_TAG, "must not have keys that begin with 'aws:', which are the store's own", absent=True),
-            _keys(_TAG_KEY, f"must have keys of 1 to 128 {_CHARACTERS}"),
-            _values(_TAG_VALUE, f"must have values of {_CHARACTERS}"),
+            keys_match_not(_RESERVED_TAG, "must not have keys that begin with 'aws:', which are the store's own"),
+            keys_match(_TAG_KEY, f"must have keys of 1 to 128 {_CHARACTERS}"),
+            values_match(_TAG_VALUE, f"must have values of {_CHARACTERS}"),
         ),
     ),
 ]

@@ -4,14 +4,13 @@ privileges."""
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
 from cloud_recording.api.base import SpecModel
-from cloud_recording.api.rules import Rule, kubernetes
+from cloud_recording.api.rules import Rule, keys_match_not, kubernetes
 
 _QUANTITY_PATTERN: Final = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
@@ -31,10 +30,9 @@ Quantity = Annotated[
     BeforeValidator(_quantity_text),
 ]
 
-_RESERVED_KEYS: Final = Rule(
-    "self.all(key, !key.matches('(^|[.])(kubernetes[.]io|k8s[.]io|cloudrecording[.]dev)/'))",
+_RESERVED_KEYS: Final = keys_match_not(
+    "(^|[.])(kubernetes[.]io|k8s[.]io|cloudrecording[.]dev)/",
     "must not use keys of 'kubernetes.io', 'k8s.io' or 'cloudrecording.dev'",
-    lambda keys: not any(re.search("(^|[.])(kubernetes[.]io|k8s[.]io|cloudrecording[.]dev)/", key) for key in keys),
 )
 _KEY_LENGTH: Final = Rule(
     "self.all(key, key.size() >= 1 && key.size() <= 317)",

@@ -72,6 +72,26 @@ def matches_not(pattern: str, message: str, *, cluster_only: bool = False) -> Ru
     )
 
 
+def keys_match(pattern: str, message: str) -> Rule:
+    """The pattern is found in every key of a map."""
+    found = _search(pattern)
+    return Rule(f"self.all(key, key.matches('{_in_cel(pattern)}'))", message, lambda entries: all(map(found, entries)))
+
+
+def keys_match_not(pattern: str, message: str) -> Rule:
+    """The pattern is found in no key of a map."""
+    found = _search(pattern)
+    rule = f"self.all(key, !key.matches('{_in_cel(pattern)}'))"
+    return Rule(rule, message, lambda entries: not any(map(found, entries)))
+
+
+def values_match(pattern: str, message: str) -> Rule:
+    """The pattern is found in every value of a map."""
+    found = _search(pattern)
+    rule = f"self.all(key, self[key].matches('{_in_cel(pattern)}'))"
+    return Rule(rule, message, lambda entries: all(map(found, entries.values())))
+
+
 def object_name(kind: str) -> Rule:
     """The name of an object of this kind: a DNS subdomain (RFC 1123), beside which a field says its longest."""
     message = f"must be the name of a {kind}: lower-case letters, digits, '-' and '.'"

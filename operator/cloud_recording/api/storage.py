@@ -268,20 +268,28 @@ _OF_GOOGLE: Final = "has(self.vendor) && self.vendor == 'GoogleCloudStorage'"
 _OF_AZURE: Final = "has(self.vendor) && self.vendor == 'AzureBlobStorage'"
 
 
-def _is_of_google(storage: Store) -> bool:
-    return storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE
-
-
-def _is_of_azure(storage: Store) -> bool:
-    return storage.vendor is StorageVendor.AZURE_BLOB_STORAGE
-
-
 _KNOW_NODES: Final = (StorageVendor.AWS, StorageVendor.S3)
 _KNOW_PODS: Final = (*_KNOW_NODES, StorageVendor.AZURE_BLOB_STORAGE)
 _KEYS_OF: Final = {
     StorageVendor.GOOGLE_CLOUD_STORAGE: frozenset({"serviceAccountKey"}),
     StorageVendor.AZURE_BLOB_STORAGE: frozenset({"accountKey", "sasToken"}),
 }
+
+
+def _found_by_name(vendor: StorageVendor, in_cel: str, buckets: str, *, by: str) -> tuple[Rule, Rule]:
+    """Where this vendor's buckets are is nothing to be said; `in_cel` says of a store that it is this vendor's."""
+
+    def rule(field: str, why: str) -> Rule:
+        return Rule(
+            f"!has(self.{field}) || !({in_cel})",
+            f"must be left out when `vendor` is '{vendor.value}': its {buckets} are {why}",
+            lambda storage: getattr(storage, field) is None or storage.vendor is not vendor,
+            field=f".{field}",
+        )
+
+    return rule("region", f"found by {by}"), rule("addressing", "named in the URL's path")
+
+
 STORE_RULES: Final = (
     Rule(
         f"!has(self.bucket) || [{', '.join(f'has(self.{camel_case(name)})' for name in _OPENED_BY)}]"
@@ -332,32 +340,13 @@ STORE_RULES: Final = (
     Rule(
         f"!has(self.bucket) || has(self.account) == ({_OF_AZURE})",
         "must have `account` when `vendor` is 'AzureBlobStorage', and only then",
-        lambda storage: storage.bucket is None or (storage.account is not None) == _is_of_azure(storage),
+        lambda storage: (
+            storage.bucket is None
+            or (storage.account is not None) == (storage.vendor is StorageVendor.AZURE_BLOB_STORAGE)
+        ),
     ),
-    Rule(
-        f"!has(self.region) || !({_OF_AZURE})",
-        "must be left out when `vendor` is 'AzureBlobStorage': its containers are found by their account",
-        lambda storage: storage.region is None or not _is_of_azure(storage),
-        field=".region",
-    ),
-    Rule(
-        f"!has(self.addressing) || !({_OF_AZURE})",
-        "must be left out when `vendor` is 'AzureBlobStorage': its containers are named in the URL's path",
-        lambda storage: storage.addressing is None or not _is_of_azure(storage),
-        field=".addressing",
-    ),
-    Rule(
-        f"!has(self.region) || !({_OF_GOOGLE})",
-        "must be left out when `vendor` is 'GoogleCloudStorage': its buckets are found by their names",
-        lambda storage: storage.region is None or not _is_of_google(storage),
-        field=".region",
-    ),
-    Rule(
-        f"!has(self.addressing) || !({_OF_GOOGLE})",
-        "must be left out when `vendor` is 'GoogleCloudStorage': its buckets are named in the URL's path",
-        lambda storage: storage.addressing is None or not _is_of_google(storage),
-        field=".addressing",
-    ),
+    *_found_by_name(StorageVendor.AZURE_BLOB_STORAGE, _OF_AZURE, "containers", by="their account"),
+    *_found_by_name(StorageVendor.GOOGLE_CLOUD_STORAGE, _OF_GOOGLE, "buckets", by="their names"),
     Rule(
         "!has(self.region) || type(self.region) != int || (has(self.vendor) && self.vendor != 'S3')",
         "must be a region's name when `vendor` is 'S3'",
