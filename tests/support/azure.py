@@ -16,7 +16,6 @@ import email.utils
 import functools
 import hashlib
 import hmac
-import http.client
 import json
 import os
 import secrets
@@ -35,7 +34,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from tests.support.buckets import AnyBucket
 from tests.support.ports import await_listener, free_port
-from tests.support.server_front import ServerFront
+from tests.support.server_front import Answer, ServerFront, forwarded
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "build" / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
@@ -57,8 +56,6 @@ unsigned long long crc64(const unsigned char *data, unsigned long size) {
 }
 """
 """As Azure's own clients have it."""
-
-Answer = tuple[int, dict[str, str], bytes]
 
 
 @functools.cache
@@ -173,15 +170,6 @@ class AzureServer:
     def _signed(self, text: str) -> str:
         mac = hmac.new(base64.b64decode(self.key), text.encode(), hashlib.sha256)
         return base64.b64encode(mac.digest()).decode()
-
-
-def forwarded(port: int, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """What the server of this machine answers."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request(method, path, body=body, headers=dict(headers))
-        answer = connection.getresponse()
-        said = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, said, answer.read()
 
 
 @dataclass(frozen=True)

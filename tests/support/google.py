@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import http.client
 import json
 import subprocess
 import time
@@ -32,15 +31,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.support.buckets import AnyBucket
 from tests.support.ports import await_listener, free_port
-from tests.support.server_front import ServerFront
+from tests.support.server_front import Answer, ServerFront, forwarded
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "build" / "bin" / "fake-gcs-server"
 
 PUT, GET, DELETE = "storage.objects.create", "storage.objects.get", "storage.objects.delete"
 ALL_RIGHTS = frozenset({PUT, GET, DELETE})
-
-Answer = tuple[int, dict[str, str], bytes]
 
 
 @dataclass(frozen=True)
@@ -126,11 +123,7 @@ class GoogleServer:
 
     def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Answer:
         """Asks the server behind."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._server_port, timeout=60)) as connection:
-            connection.request(method, path, body=body, headers={"content-type": kind})
-            answer = connection.getresponse()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            return answer.status, headers, answer.read()
+        return forwarded(self._server_port, method, path, {"content-type": kind}, body)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,25 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers by their names in lower case, and content."""
+
+
+def forwarded(port: int, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    """What the server at this port of this machine answers."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(method, path, body=body, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
 
 
 class ServerFront(ThreadingHTTPServer):
