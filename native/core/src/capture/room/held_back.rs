@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How long the client library holds a track's media back, by its own running totals. Pure.
 
+use std::collections::VecDeque;
+
 use crate::capture::clock::{Nanos, MILLISECOND, SECOND};
 
 /// What a buffer against the network's jitter can be believed to hold.
 pub const MOST_HELD: Nanos = 300 * MILLISECOND;
 
-/// What is held as long as the network is quiet, which counts before anything is known.
+/// What it holds, with what it takes to play or to decode, as long as the network is quiet.
 pub const USUAL: Nanos = 30 * MILLISECOND;
-
-/// Further off, what was taken to be held is plainly wrong.
-const JUMP: Nanos = 150 * MILLISECOND;
-
-/// What is found moves what is taken to be held by one part in so many: from one second to the next it is off by what the
-/// network's jitter happens to do.
-const WEIGHT: Nanos = 4;
 
 /// Of a running total of seconds, and of how many pieces took them, what one piece took lately.
 #[derive(Debug, Default)]
@@ -31,28 +26,30 @@ impl Lately {
     }
 }
 
-/// What is taken to be held back, as far as it is known.
+/// What is taken to be held back: the middle one of the last `OF` that were found, as if what is usual had been found first. Of
+/// one it is what was found last.
 #[derive(Debug)]
-pub struct HeldBack {
-    held: Nanos,
-    known: bool,
+pub struct HeldBack<const OF: usize> {
+    found: VecDeque<Nanos>,
 }
 
-impl Default for HeldBack {
+impl<const OF: usize> Default for HeldBack<OF> {
     fn default() -> Self {
-        Self { held: USUAL, known: false }
+        Self { found: VecDeque::from([USUAL]) }
     }
 }
 
-impl HeldBack {
+impl<const OF: usize> HeldBack<OF> {
     pub fn get(&self) -> Nanos {
-        self.held
+        let mut sorted: Vec<Nanos> = self.found.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted[(sorted.len() - 1) / 2]
     }
 
     /// So much was held back lately.
     pub fn note(&mut self, found: Nanos) {
-        let off = found.clamp(0, MOST_HELD) - self.held;
-        self.held += if std::mem::replace(&mut self.known, true) && off.abs() <= JUMP { off / WEIGHT } else { off };
+        self.found.truncate(OF - 1);
+        self.found.push_front(found.clamp(0, MOST_HELD));
     }
 }
 
@@ -61,8 +58,9 @@ mod tests {
     use super::*;
 
     /// What is taken to be held back when so many milliseconds were, second after second.
-    fn taken(found: impl IntoIterator<Item = Nanos>) -> Vec<Nanos> {
-        let mut held = HeldBack::default();
+    fn taken<const OF: usize>(found: impl IntoIterator<Item = Nanos>) -> Vec<Nanos> {
+        let mut held = HeldBack::<OF>::default();
+        assert_eq!(held.get(), USUAL);
         let second = |found: Nanos| {
             held.note(found * MILLISECOND);
             held.get() / MILLISECOND
@@ -71,10 +69,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_first_counts_at_once_and_later_it_is_approached() {
-        assert_eq!(taken([100, 100, 60, 60, 60, 60]), [100, 100, 90, 82, 76, 72]);
-        assert_eq!(taken([20, 20, 200]), [20, 20, 200], "far off is plainly wrong");
-        assert_eq!(taken([4000, -20]), [300, 0], "nonsense is bounded");
+    fn one_that_is_far_off_moves_nothing_where_the_middle_of_five_counts() {
+        assert_eq!(taken::<5>([146, 740, 25, 35, 24, 47, 25, 1, 71]), [30, 146, 30, 35, 35, 35, 25, 25, 25]);
+        assert_eq!(taken::<5>([20, 20, 20, 90, 90, 90]), [20, 20, 20, 20, 20, 90], "what lasts counts");
+    }
+
+    #[test]
+    fn what_was_found_last_counts_at_once_where_it_alone_does() {
+        assert_eq!(taken::<1>([44, 67, 241, 158]), [44, 67, 241, 158]);
+        assert_eq!(taken::<1>([4000, -20]), [300, 0], "nonsense is bounded");
     }
 
     #[test]

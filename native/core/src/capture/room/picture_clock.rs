@@ -12,7 +12,8 @@ use crate::capture::clock::Nanos;
 
 #[derive(Debug, Default)]
 pub struct PictureClock {
-    held: HeldBack,
+    /// A key picture that is waited for, or a busy processor, makes a single second tell nothing.
+    held: HeldBack<5>,
     waited: Lately,
     decoded: Lately,
     /// By how much the pictures since the last figures came before their time, in sum, and how many they were.
@@ -44,19 +45,22 @@ mod tests {
     use crate::capture::clock::MILLISECOND;
     use crate::capture::room::held_back::USUAL;
 
-    /// By how many milliseconds the picture was sent before it is to be shown, when one of before that was held back and
+    /// By how many milliseconds the picture was sent before it is to be shown, when one a second before that was held back and
     /// decoded for so long came so long before its time.
     fn taken_off(waited: f64, decoded: f64, early: Nanos) -> Nanos {
         let mut clock = PictureClock::default();
-        clock.sent(early * MILLISECOND, 0);
-        clock.figures((waited, 1), (decoded, 1));
+        for second in 1..=3_u32 {
+            clock.sent(early * MILLISECOND, 0);
+            let total = |each: f64| (each * f64::from(second), u64::from(second));
+            clock.figures(total(waited), total(decoded));
+        }
         -clock.sent(0, 0) / MILLISECOND
     }
 
     #[test]
     fn what_pictures_are_held_back_for_is_taken_off() {
         assert_eq!(-PictureClock::default().sent(0, 0), USUAL);
-        assert_eq!(taken_off(0.09, 0.004, 10), 104);
-        assert_eq!(taken_off(0.15, 0.002, -60), 92, "who comes late was to be shown before");
+        assert_eq!(taken_off(0.125, 0.0625, 10), 197);
+        assert_eq!(taken_off(0.125, 0.0, -60), 65, "who comes late was to be shown before");
     }
 }

@@ -27,7 +27,9 @@ pub struct SoundClock {
     next: Option<Nanos>,
     /// By how much the earliest block of the window was late, and since when it is looked for.
     earliest: Option<(Nanos, Nanos)>,
-    held: HeldBack,
+    /// The library plays what it holds faster or slower, so that what it held lately is what it holds; after a packet that came
+    /// late that is at once much more.
+    held: HeldBack<1>,
     waited: Lately,
 }
 
