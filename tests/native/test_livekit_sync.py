@@ -33,8 +33,8 @@ WORST_MS = 150
 """Of one flash, of which up to 33 are the way to the recording's nearest picture."""
 
 STALLED = 2
-"""Flashes that may be further off: when packets, or a busy machine, come late by more than ever before, the client library
-holds sound back for longer at once, and says so within a second."""
+"""Flashes that may be further off: when packets, or a busy machine, come late by more than ever before, the client
+library holds sound back for longer at once, and says so within a second."""
 
 
 @contextlib.contextmanager

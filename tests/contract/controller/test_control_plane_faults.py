@@ -7,6 +7,7 @@ Recordings are harmed as far as the fault itself goes, callbacks count once, and
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,9 @@ SHORT_SECONDS = 6
 RECORDINGS = 5
 CUTS = 6
 HANGS_SECONDS = 10
+AWAY_SECONDS = float(os.environ.get("API_SERVER_AWAY_SECONDS", "0"))
+"""For so long, or until the Lease is lost if that takes longer; `API_SERVER_AWAY_SECONDS=60` for a real outage."""
+
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
 USER = "some-operator"
@@ -186,9 +190,11 @@ async def test_an_api_server_that_is_away_for_longer_than_the_lease_is_waited_fo
         fleet = await Fleet.recording(stage, RECORDINGS, url=operator.url)
         async with fleet.reporting():
             await asyncio.to_thread(plane.kill, API_SERVER)
+            away = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
             async with asyncio.timeout(WAIT_SECONDS):
                 while not ended:  # noqa: ASYNC110 - a process is what is waited for
                     await asyncio.sleep(0.2)
+            await away
             await asyncio.to_thread(plane.go_on)
             await fleet.until_heard()
             await stage.apply("afterwards")

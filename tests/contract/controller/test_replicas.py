@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,9 @@ from tests.contract.controller.tcp_proxy import TCPProxy
 
 Json = dict[str, Any]
 
-RECORDINGS = 30
+RECORDINGS = int(os.environ.get("FLEET_RECORDINGS", "30"))
+"""`FLEET_RECORDINGS=100` for as many as are too many for every day."""
+
 ROTATED = 10
 LEASE_SECONDS = 8
 """Longer than a loaded machine keeps a process waiting."""
