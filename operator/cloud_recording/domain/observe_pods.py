@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cloud_recording.api.phrases import counted
@@ -25,6 +25,9 @@ from cloud_recording.domain.totals import with_totals
 
 MOST_RUNNER_RESTARTS: Final = 5
 """Crashes of a pod's container after which the part is given up: the kubelet's back-off has then reached minutes."""
+
+LONGEST_OVERLOAD: Final = timedelta(minutes=5)
+"""For so long a recorder, which asks twice a minute, may be among those turned away and never be heard."""
 
 _IMAGE_PROBLEMS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _WANTS_VOLUME: Final = re.compile(r"persistentvolumeclaim|persistent volumes to bind", re.IGNORECASE)
@@ -141,14 +144,17 @@ def _with_last_word(
 def node_deadline(state: ObservedState, part: Part, pod: PodView | None) -> datetime | None:
     """When the pod will count as lost with its node, if nothing is heard of either.
 
-    Nobody could hear the recorder while no operator listened.
+    Nobody could hear the recorder while no operator listened. One that was turned away may be this very recorder; but
+    an overload that does not end must not keep a recording on a dead node for good.
     """
     if pod is None or pod.over:
         return None
     silent = min((moment for moment in (pod.node_silent_since, pod.deleted_at) if moment is not None), default=None)
     if silent is None:
         return None
-    return max(filter(None, (silent, part.heard_time, state.context.listening_since))) + state.node_lost
+    heard = max(filter(None, (silent, part.heard_time, state.context.listening_since)))
+    turned_away = state.context.turned_away_at or heard
+    return max(heard, min(turned_away, heard + LONGEST_OVERLOAD)) + state.node_lost
 
 
 def _seen(

@@ -51,6 +51,30 @@ class Expected:
     add_finalizer: bool = False
 
 
+@pytest.mark.parametrize(
+    ("overload", "lost_at"),
+    [
+        pytest.param({}, 60, id="nobody was turned away"),
+        pytest.param({"turned_away_at": after(-30)}, 60, id="somebody was, while the node was still heard of"),
+        pytest.param({"turned_away_at": after(50)}, 110, id="somebody was since, and it may have been this recorder"),
+        pytest.param(
+            {"turned_away_at": after(50), "listening_since": after(55)}, 115, id="or the operator began since"
+        ),
+        pytest.param(
+            {"turned_away_at": after(3600)}, 360, id="an overload that lasts keeps no recording on a dead node"
+        ),
+    ],
+)
+def test_a_node_is_not_lost_whose_recorder_may_have_been_turned_away(overload: dict[str, Any], lost_at: int) -> None:
+    recording = a_recording().parts(a_part(state=PartState.RECORDING, start_time=NOW, heard_time=after(-10))).build()
+    operator = dataclasses.replace(context(), **overload)
+    silent = pods(a_pod().on_a_silent_node(NOW))
+    before = decide(recording, silent, now=after(lost_at - 1), context=operator)
+    assert before.status.parts[0].state is PartState.RECORDING
+    assert before.requeue_after == timedelta(seconds=1)
+    assert decide(recording, silent, now=after(lost_at), context=operator).status.parts[0].reason is Reason.NODE_LOST
+
+
 def gist(decision: Decision) -> Expected:
     ready = conditions.get(decision.status, ConditionType.READY)
     assert ready is not None
