@@ -20,12 +20,19 @@ pub struct SlicePuts {
     slice_store: SliceStore,
     puts: JoinSet<(CompleteSlice, Result<Put, StoreError>)>,
     first_failure: Option<StoreError>,
+    spoilt: Vec<(CompleteSlice, StoreError)>,
 }
 
 impl SlicePuts {
     #[must_use]
     pub fn new(store: &Arc<dyn Store>, slice_store: &SliceStore) -> Self {
-        Self { store: Arc::clone(store), slice_store: slice_store.clone(), puts: JoinSet::new(), first_failure: None }
+        Self {
+            store: Arc::clone(store),
+            slice_store: slice_store.clone(),
+            puts: JoinSet::new(),
+            first_failure: None,
+            spoilt: Vec::new(),
+        }
     }
 
     /// Begins to put what the file holds as the slice.
@@ -41,8 +48,13 @@ impl SlicePuts {
         self.puts.spawn(put.instrument(span));
     }
 
-    /// The next slice that the store has taken. A file on the work volume that is not what was written is set aside. At the
-    /// end, the first thing that a store refused is the error.
+    /// The slices whose copies out of the backup store cannot be read on the work volume, or are not what was written.
+    pub fn take_spoilt(&mut self) -> Vec<(CompleteSlice, StoreError)> {
+        std::mem::take(&mut self.spoilt)
+    }
+
+    /// The next slice that the store has taken. A file on the work volume that is not what was written is set aside, and a
+    /// copy out of the backup store no failure of this store. At the end, the first thing that it refused is the error.
     pub async fn next(&mut self) -> Result<Option<(CompleteSlice, Put)>, UploadError> {
         while let Some(put) = self.puts.join_next().await {
             match put {
@@ -50,10 +62,17 @@ impl SlicePuts {
                 Ok((slice, Err(failure))) if failure.cause == StoreCause::Damaged && !slice.complete.backed_up => {
                     self.slice_store.set_aside(&slice)?;
                 }
+                Ok((slice, Err(failure))) if slice.complete.backed_up && is_local(&failure) => {
+                    self.spoilt.push((slice, failure));
+                }
                 Ok((_, Err(failure))) => self.first_failure = self.first_failure.take().or(Some(failure)),
                 Err(error) => return Err(RecordingError::panicked(&error).into()),
             }
         }
         self.first_failure.take().map_or(Ok(None), |failure| Err(failure.into()))
     }
+}
+
+fn is_local(failure: &StoreError) -> bool {
+    matches!(failure.cause, StoreCause::Damaged | StoreCause::LocalFile)
 }

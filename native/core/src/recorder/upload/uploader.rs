@@ -214,6 +214,7 @@ impl UploadLoop {
 
     /// Until there may be something to do.
     async fn rest(&mut self) {
+        self.backup_restore.tell_withheld(&self.slice_store);
         tokio::select! {
             woken = self.wake.changed() => {
                 if woken.is_err() {
@@ -307,6 +308,14 @@ impl UploadLoop {
                 puts.add(slice, path);
             }
         }
+        let outcome = self.deliver_all(&mut puts).await;
+        for (slice, failure) in puts.take_spoilt() {
+            self.backup_restore.fetch_again(&slice, failure, &self.slice_store);
+        }
+        outcome
+    }
+
+    async fn deliver_all(&mut self, puts: &mut SlicePuts) -> Result<(), UploadError> {
         while let Some((slice, put)) = puts.next().await? {
             recording_log::stored(self.target.noun(), &slice.file);
             self.deliver(&slice, put.proof)?;
