@@ -89,6 +89,7 @@ def apply_callbacks(
         status = parts.replaced(status, part)
         if callback.snapshot is not None:
             status = _with_snapshot(status, part, callback.snapshot, time=callback.time)
+            part = _part(status, number)
         status = _with_callback(status, _part(status, number), callback)
         if part.state in parts.RESCUED:
             status = _still_rescued(status, part, _part(status, number))
@@ -120,9 +121,16 @@ def _with_snapshot(
         **parts.mp4_of(part, snapshot.mp4),
         engine_extended=True,
     )
+    durable = optional_time(snapshot.last_durable_slice_time)
+    reported = tuple(map(_gap_of, snapshot.gaps))
+    if part.lost and part.state in parts.RESCUED:
+        # What is certain of it grows as it is delivered.
+        counted = parts.changed(counted, stop_time=max(filter(None, (part.stop_time, durable)), default=None))
+        status = parts.with_gap_from(status, part, counted)
+        counted = parts.cut_off(counted, reported)
+        reported = parts.until_cut(counted, reported)
     # A supervisor tells the last account of a process that died with what comes of its end.
     status = parts.replaced(status, counted if parts.captures(part) else parts.left_channel(counted))
-    durable = optional_time(snapshot.last_durable_slice_time)
     newest = max(filter(None, (status.last_durable_slice_time, durable)), default=None)
     # An old part that still uploads has no participants; who is there is told by the part that captures. A process that
     # only delivers what another left knows nobody.
@@ -133,7 +141,7 @@ def _with_snapshot(
             "participants": tuple({one.uid: _participant_of(one) for one in snapshot.participants}.values()),
             "participant_count": snapshot.participant_count,
         }
-    gaps = totals.merged_gaps(status.gaps, map(_gap_of, snapshot.gaps))
+    gaps = totals.merged_gaps(status.gaps, reported)
     return status.model_copy(update={"last_durable_slice_time": newest, "gaps": gaps, **people})
 
 

@@ -289,7 +289,12 @@ def _lost(
         stop_time=part.stop_time or _last_known(status, part, moment),
     )
     error = error_of_reason(reason, message, time=now)
-    return parts.replaced(with_error(status, error), parts.left_channel(lost))
+    status, lost = with_error(status, error), parts.left_channel(lost)
+    if part.stop_time is not None or lost.stop_time is None or part.number != status.parts[-1].number:
+        return parts.replaced(status, lost)
+    # No other part has begun, so whatever is behind is the part's own.
+    kept = parts.until_cut(lost, status.gaps)
+    return parts.replaced(status.model_copy(update={"gaps": kept}), parts.cut_off(lost, status.gaps))
 
 
 def _last_known(status: CloudRecordingStatus, part: Part, moment: datetime) -> datetime | None:

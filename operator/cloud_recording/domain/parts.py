@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -18,6 +19,7 @@ from cloud_recording.api.status import (
     Amounts,
     CloudRecordingStatus,
     EarlierParts,
+    Gap,
     Merge,
     MergeState,
     Outcome,
@@ -202,7 +204,7 @@ def concluded(status: CloudRecordingStatus, part: Part, summary: Summary, *, now
         nothing_left=summary.nothing_left and not summary.slices.pending,
         pod_ready=False,
     )
-    return replaced(_with_gap_from(status, part, over), left_channel(over))
+    return replaced(with_gap_from(status, part, over), left_channel(over))
 
 
 def _as_it_stands(part: Part, summary: Summary) -> Part:
@@ -234,7 +236,7 @@ def _end_of(part: Part, summary: Summary) -> dict[str, object]:
     }
 
 
-def _with_gap_from(status: CloudRecordingStatus, before: Part, after: Part) -> CloudRecordingStatus:
+def with_gap_from(status: CloudRecordingStatus, before: Part, after: Part) -> CloudRecordingStatus:
     """The gap behind a lost part begins where what was rescued of it ends."""
     if not before.lost or before.stop_time is None or after.stop_time is None:
         return status
@@ -375,6 +377,24 @@ def not_recorded(part: Part) -> Gaps:
     # An operator of an earlier release says nothing of how long it lasts, as it is among the part's gaps there.
     running = part.pause.milliseconds if part.pause is not None else None
     return Gaps(milliseconds=part.gap_milliseconds + (running or 0), count=part.gap_count + (running is not None))
+
+
+def cut_off(part: Part, gaps: Iterable[Gap]) -> Part:
+    """A lost part without those of its gaps that lie behind what is certain of it: they are time after the part.
+
+    Its figures count all of them; `gaps` are those that are known one by one.
+    """
+    if not part.lost or part.stop_time is None:
+        return part
+    behind = [gap for gap in gaps if gap.stop_time is not None and gap.start_time >= part.stop_time]
+    count = max(0, part.gap_count - len(behind))
+    lasted = sum(int((gap.stop_time - gap.start_time).total_seconds() * 1000) for gap in behind if gap.stop_time)
+    return changed(part, gap_count=count, gap_milliseconds=max(0, part.gap_milliseconds - lasted) if count else 0)
+
+
+def until_cut(part: Part, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    """Those of the gaps that begin within what is certain of a lost part."""
+    return tuple(gap for gap in gaps if part.stop_time is None or gap.start_time < part.stop_time)
 
 
 def between(former: Part, later: Part) -> Span | None:

@@ -28,6 +28,7 @@ from cloud_recording.domain.decision import Decision
 from cloud_recording.domain.observed_state import PodRefusal
 from cloud_recording.domain.pod_documents import recording_document
 from cloud_recording.domain.pod_view import PodView
+from cloud_recording.domain.totals import with_totals
 from tests.unit.domain.builders import (
     NOW,
     SETTINGS,
@@ -220,6 +221,69 @@ def test_what_a_rescue_tells_completes_the_part_and_leaves_how_it_ended() -> Non
     assert ready(look(ended).status)[0] is Reason.COMPLETED
     goes_on = look(a_recording().spec(work=CLAIM).parts(part).build(), now=after(3600))
     assert [one.state for one in goes_on.status.parts] == [PartState.CONCLUDED, PartState.PLANNED]
+
+
+PAUSED = {"start": milliseconds(after(20)), "stop": milliseconds(after(40)), "reason": "Paused"}
+EARLIER = {"start": milliseconds(after(5)), "stop": milliseconds(after(10)), "reason": "Paused"}
+
+
+@pytest.mark.parametrize(
+    ("told", "durable", "gap_seconds", "listed"),
+    [
+        pytest.param([], 15, 75, [(15, 90)], id="without a gap of its own"),
+        pytest.param([EARLIER], 15, 80, [(5, 10), (15, 90)], id="with one before the last durable slice"),
+        pytest.param([PAUSED], 15, 75, [(15, 90)], id="with one behind it, which is a part of the time after the part"),
+        pytest.param([EARLIER, PAUSED], 15, 80, [(5, 10), (15, 90)], id="with one before and one behind"),
+        pytest.param([EARLIER, PAUSED], 45, 70, [(5, 10), (20, 40), (45, 90)], id="with both before"),
+        pytest.param([PAUSED], None, 90, [(0, 90)], id="with nothing durable at all"),
+    ],
+)
+def test_time_that_a_lost_part_did_not_record_counts_once(
+    told: list[dict[str, Any]], durable: int | None, gap_seconds: int, listed: list[tuple[int, int]]
+) -> None:
+    """What is behind the last durable slice is time after the part, as that is where the gap behind it begins."""
+    lasted = sum(gap["stop"] - gap["start"] for gap in told)
+    figures = a_snapshot(
+        recordedMilliseconds=55_000 - lasted,
+        gapMilliseconds=lasted,
+        gapCount=len(told),
+        gaps=told,
+        lastDurableSliceTime=None if durable is None else milliseconds(after(durable)),
+    )
+    begun = CloudRecordingStatus(parts=(a_part(state=PartState.RECORDING, start_time=NOW),))
+    known = apply_callbacks(
+        begun, number=0, callbacks=[a_callback("Snapshot", 1, snapshot=figures)], received_at=after(55)
+    )
+    recording = a_recording().status(known).build()
+    lost = look(recording, pods(a_pod().on_a_silent_node(NOW)), now=after(120)).status
+    assert lost.parts[0].lost
+    later = lost.model_copy(update={"parts": (*lost.parts, a_part(1, state=PartState.CONNECTING))})
+    started = apply_callbacks(
+        later,
+        number=1,
+        callbacks=[a_callback("RecordingStarted", 1, time=milliseconds(after(90)))],
+        received_at=after(90),
+    )
+    totals = with_totals(started)
+    spans = [((gap.start_time - NOW).seconds, (gap.stop_time - NOW).seconds) for gap in totals.gaps if gap.stop_time]
+    assert (totals.gap_seconds, totals.gap_count, spans) == (gap_seconds, len(listed), listed)
+
+
+def test_the_gaps_of_a_lost_part_come_back_as_what_it_left_is_delivered() -> None:
+    """Promise: at no moment of a rescue does a second that was not recorded count twice."""
+    behind = Gap(start_time=after(15), stop_time=after(90), reason="part 0 ended with NodeLost")
+    status = CloudRecordingStatus(
+        parts=(rescued(), a_part(1, start_time=after(90), state=PartState.RECORDING)), gaps=(behind,)
+    )
+    figures = {"gapMilliseconds": 20_000, "gapCount": 1, "gaps": [PAUSED], "recordedMilliseconds": 35_000}
+    for sequence, durable, seconds, listed in [(1, 15, 75, [(15, 90)]), (2, 55, 55, [(20, 40), (55, 90)])]:
+        figures["lastDurableSliceTime"] = milliseconds(after(durable))
+        told = a_callback("Snapshot", sequence, snapshot=a_snapshot(state="Uploading", **figures))
+        status = with_totals(apply_callbacks(status, number=0, callbacks=[told], received_at=after(100)))
+        spans = [
+            ((gap.start_time - NOW).seconds, (gap.stop_time - NOW).seconds) for gap in status.gaps if gap.stop_time
+        ]
+        assert (status.gap_seconds, status.gap_count, spans) == (seconds, len(listed), listed)
 
 
 def test_a_rescue_counts_on_from_what_the_outbox_on_the_claim_has_told() -> None:
