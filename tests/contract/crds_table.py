@@ -430,6 +430,7 @@ CREATION_MISTAKES: Final = (
             ("endpoint", "https://s3.example.com"),
             ("region", "eu-north-1"),
             ("objects", {}),
+            ("livePlaylist", False),
         )
     ),
     Mistake(
@@ -461,6 +462,7 @@ CREATION_MISTAKES: Final = (
             ("serviceAccountName", "recorder"),
             ("instanceIdentity", True),
             ("objects", {"metadata": {"a": "b"}}),
+            ("livePlaylist", False),
         )
     ),
     Mistake(
@@ -759,6 +761,7 @@ UPDATE_MISTAKES: Final = (
         "another Secret", {"storage.credentials.secretRef.name": "other"}, "spec.storage.credentials.secretRef", _FIXED
     ),
     Mistake("tags that were not there", {"storage.objects": {"tags": {"a": "b"}}}, "spec.storage.objects", _FIXED),
+    Mistake("no live playlist any more", {"storage.livePlaylist": False}, "spec.storage.livePlaylist", _FIXED),
     Mistake("an account for the key", _BY_ACCOUNT, "spec.storage.serviceAccountName", _FIXED),
     Mistake("another work volume", {"work": {"persistentVolumeClaim": {"size": "1Gi"}}}, "spec.work", _FIXED),
     Mistake("another engine", {"engine.name": "other"}, "spec.engine.name", _FIXED),
@@ -876,6 +879,10 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     "AWS by the SDK's number": {"storage.vendor": "AWS", "storage.region": 7, "storage.endpoint": REMOVED},
     "Aliyun by name": {"storage.vendor": "Aliyun", "storage.region": "hangzhou", "storage.endpoint": REMOVED},
     "a region with S3": {"storage.region": "eu-north-1"},
+    "a bucket in which nothing is replaced": {
+        "storage.livePlaylist": False,
+        "backup": {**_BACKUP, "livePlaylist": False},
+    },
     "all that objects of S3 get": {
         "storage.objects": {
             "metadata": {"team": "films & series", "cost.center_1-a": "x" * 2000},
@@ -955,6 +962,7 @@ ALLOWED_STORAGE_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "authorities": {"caSecretRef": {"name": "authorities", "key": "ca.crt"}},
     "another addressing": {"addressing": "VirtualHosted"},
     "what objects get": {"objects": {"tags": {"retention": "90d"}}},
+    "a bucket in which nothing is replaced from now on": {"livePlaylist": False},
     "an identity for the keys": {"credentials": REMOVED, "serviceAccountName": "recorder"},
     "the node's identity for the keys": {"credentials": REMOVED, "instanceIdentity": True},
 }

@@ -62,6 +62,15 @@ class S3Server:
         bucket.create()
         return bucket
 
+    def locked_bucket(self, name: str) -> "Bucket":
+        """Returns a new bucket whose objects nobody replaces or deletes for a day, by Object Lock."""
+        bucket = Bucket(self, name)
+        bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        bucket.client.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=lock)
+        return bucket
+
 
 @dataclass(frozen=True)
 class Bucket(AnyBucket):

@@ -132,6 +132,10 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
             "storage.objects: a directory has none",
         ),
         (
+            r#"{"storage": {"directory": "/d", "livePlaylist": false}}"#.into(),
+            "storage.livePlaylist: a directory has none",
+        ),
+        (
             r#"{"storage": {"directory": "/d", "endpoint": "http://s3"}}"#.into(),
             "storage.endpoint: a directory has none; leave it out",
         ),

@@ -41,6 +41,12 @@ pub fn playlist(stem: &str) -> String {
     format!("{stem}.m3u8")
 }
 
+/// What a store is asked to take that is tried without anything being put there.
+#[must_use]
+pub fn trial(stem: &str) -> String {
+    format!("{stem}_trial")
+}
+
 /// The playlist that comes home to the bucket after `OnRecordingBackedUp`: a name of its own, so that it overwrites
 /// nothing. `n` counts from 0.
 #[must_use]
@@ -69,6 +75,12 @@ pub fn mp4(stem: &str) -> String {
 #[must_use]
 pub fn merged(stem: &str) -> String {
     format!("{stem}_merged")
+}
+
+/// The same where nothing is put twice: of these parts, in a name that no others have, by the digest of their playlist.
+#[must_use]
+pub fn merged_once(stem: &str, sha256: &str) -> String {
+    format!("{stem}_merged_{}", sha256.get(..12).unwrap_or(sha256))
 }
 
 /// The journal's name in the backup store.

@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
     let Ok(first) = read() else { return };
     let mut parts = vec![first];
     parts.extend(read().and_then(|part| part.with_manifest(&WHOLE, "x_room", "x_room_manifest.json", about)));
-    let Some(merged) = merge(&WHOLE, &parts, "x_room_merged.m3u8") else { return };
+    let Some(merged) = merge(&WHOLE, &parts, |_| "x_room_merged".to_owned()) else { return };
     let listed: Vec<_> = merged.playlist.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(listed.len(), merged.slices);
     assert!(listed.iter().all(|name| name.starts_with("x_room_") && name.ends_with(".ts") && name.len() == 27));

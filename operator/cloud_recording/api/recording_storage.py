@@ -76,7 +76,8 @@ class RecordingStorageStatus(KeptModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="The store's state: `Ready` is True after a pod that is made as recordings' pods are, with the "
-        "same image, account, Secrets and labels, has put an object there, verified by the store's answer.",
+        "same image, account, Secrets and labels, has put an object there, verified by the store's answer; with "
+        "`livePlaylist: false` after it has begun one there, of which nothing stays.",
         json_schema_extra=kubernetes(list_map_keys=("type",)),
     )
     probed_generation: Count | None = Field(
@@ -86,7 +87,7 @@ class RecordingStorageStatus(KeptModel):
     probe_object: Annotated[str, Field(max_length=512)] | None = Field(
         default=None,
         description="Name of the object that every probe puts, without the prefix. It is removed again where the key "
-        "may do that.",
+        "may do that. None with `livePlaylist: false`.",
     )
     rights: StorageRights | None = Field(default=None, description="What the newest probe found of the key's rights.")
 

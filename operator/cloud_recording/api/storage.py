@@ -247,7 +247,10 @@ InstanceIdentity = Annotated[
 
 _OPENED_BY = ("credentials", "service_account_name", "instance_identity")
 """What a bucket can be opened by."""
-_OF_BUCKETS = ("vendor", "account", "region", "endpoint", "addressing", "ca_secret_ref", "objects", *_OPENED_BY)
+_OF_BUCKETS = (
+    *("vendor", "account", "region", "endpoint", "addressing", "ca_secret_ref", "live_playlist", "objects"),
+    *_OPENED_BY,
+)
 """What a directory has none of; nothing of that is dropped unseen."""
 ONE_STORE: Final = Rule(
     "has(self.bucket) != has(self.directory)",
@@ -433,6 +436,12 @@ class Store(SpecModel):
         description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
         "system's own.",
     )
+    live_playlist: bool | None = Field(
+        default=None,
+        description="Whether the playlist is put again as it grows, so that it can be played meanwhile; true, if left "
+        "out. False has playlist and manifest be put once, at the end, and nothing twice under one key: for a bucket "
+        "in which no object can be replaced (S3 Object Lock, immutability policies) or a key that may not.",
+    )
     objects: ObjectOptions | None = Field(
         default=None,
         description="What every object gets that is put there: metadata, tags, caching, storage class, encryption.",
@@ -454,6 +463,11 @@ class Store(SpecModel):
         description="True has the identity of the node, its instance profile, open the bucket, instead of keys. The "
         "administrator decides whether that is allowed.",
     )
+
+    @property
+    def is_write_once(self) -> bool:
+        """Whether nothing is put twice under one key."""
+        return self.live_playlist is False
 
     @property
     def has_identity(self) -> bool:
@@ -524,6 +538,7 @@ class Storage(Store):
 
     addressing: Addressing | None = _fixed("addressing")
     ca_secret_ref: SecretKeyRef | None = _fixed("ca_secret_ref")
+    live_playlist: bool | None = _fixed("live_playlist")
     objects: ObjectOptions | None = _fixed("objects")
     credentials: StorageCredentials | None = Field(
         default=None,

@@ -225,6 +225,8 @@ class FileFigures(RecordModel):
     """What follows from a recording's files and their stores, so that whoever rescues them counts it anew."""
 
     playlist: str | None = None
+    playlist_pending: bool = False
+    """Whether that is put at the end, and was not yet."""
     start_time: Milliseconds | None = None
     stop_time: Milliseconds | None = None
     slices: Amounts = Amounts()

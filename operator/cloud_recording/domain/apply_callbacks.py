@@ -106,7 +106,7 @@ def _with_snapshot(
     """The status with the engine's account of the part in place of the one before."""
     counted = parts.changed(
         part,
-        playlist=snapshot.playlist or part.playlist,
+        playlist=part.playlist if snapshot.playlist_pending else snapshot.playlist or part.playlist,
         slices=snapshot.slices,
         bytes=snapshot.bytes,
         recorded_milliseconds=snapshot.recorded_milliseconds,
@@ -200,8 +200,10 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
         case RecordingBackedUp(file_name=name):
             return parts.replaced(status, parts.changed(part, outcome=Outcome.BACKED_UP, backup_playlist=name))
         case RecordingUploadingProgress():
-            # An engine that counts its slices says more by that.
-            progress = {} if part.engine_extended else {"progress_percent": callback.progress_percent}
+            # An engine that counts its slices says more by that, and also whether the playlist is there.
+            if part.engine_extended:
+                return status
+            progress = {"progress_percent": callback.progress_percent}
             return parts.replaced(status.model_copy(update=progress), parts.changed(part, playlist=callback.playlist))
         case RecorderFailure():
             return _recorder_failure(status, part, callback, time=time)

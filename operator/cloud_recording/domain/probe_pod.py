@@ -39,8 +39,10 @@ def storage_of(storage: RecordingStorage) -> Storage:
     return as_inline(Storage(), storage.spec)
 
 
-def probe_object(storage: RecordingStorage) -> str:
-    """The one object that every probe of this store puts, without the prefix."""
+def probe_object(storage: RecordingStorage) -> str | None:
+    """The one object that every probe of this store puts, without the prefix; none where nothing is put twice."""
+    if storage.spec.is_write_once:
+        return None
     return f"{names.recording_id(storage.metadata.uid)}_{CHANNEL}.m3u8"
 
 

@@ -131,6 +131,25 @@ def test_a_key_that_may_only_put_is_enough_and_the_one_object_stays(pod: Pod, bu
     assert bucket.objects() == [f"2026/{probe_object(pod.storage)}"]
 
 
+@pytest.mark.parametrize("only_puts", [False, True], ids=["any key", "a key that only puts"])
+def test_a_bucket_in_which_nothing_is_replaced_is_tried_by_what_leaves_nothing(
+    only_puts: bool,  # noqa: FBT001 - as pytest gives parameters
+    s3: S3Server,
+    tmp_path: Path,
+) -> None:
+    """Promise: however often it is tried, no object is put, though objects are retained."""
+    locked = s3.locked_bucket("locked")
+    keys = locked.key_that_only_puts() if only_puts else (ACCESS_KEY, SECRET_KEY)
+    storage = a_storage(endpoint=s3.endpoint, bucket=locked.name, livePlaylist=False)
+    pod = Pod(storage=storage, directory=tmp_path / "probe")
+    pod.lay_out()
+    pod.mount(*keys)
+    for _ in range(2):
+        answer = pod.run()
+        assert (answer.ready, *rights(answer)) == (True, "Allowed", "Unknown", "Unknown"), answer
+        assert locked.client.list_object_versions(Bucket=locked.name).get("Versions", []) == []
+
+
 def test_a_wrong_key_is_named_by_the_stores_own_word(pod: Pod) -> None:
     pod.mount(ACCESS_KEY, "not-the-secret")
     answer = pod.run()

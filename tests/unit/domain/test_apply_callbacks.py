@@ -336,6 +336,23 @@ def test_an_engine_that_counts_no_slices_tells_its_progress_itself() -> None:
     assert summarized(a_recording().build(), status, now=NOW).progress_percent == 40
 
 
+def test_a_playlist_that_is_put_at_the_end_is_named_once_it_is_there() -> None:
+    """Promise: without a live playlist the status names none while slices come, nor of a pod that was lost then."""
+    snapshot = a_snapshot(playlist="p.m3u8", playlistPending=True, slices={"written": 3, "uploaded": 2, "pending": 1})
+    callbacks = (
+        a_callback("RecordingStarted"),
+        a_callback("Snapshot", 2, snapshot=snapshot),
+        a_callback("RecordingUploadingProgress", 3, progressPercent=66, playlist="p.m3u8"),
+    )
+    recording = a_recording().build()
+    status = summarized(recording, folded(*callbacks), now=after(46))
+    assert (status.playlist, status.playlist_url, status.playlists) == (None, None, ())
+    put = a_snapshot(playlist="p.m3u8", slices={"written": 3, "uploaded": 3, "pending": 0})
+    done = folded(*callbacks, a_callback("Snapshot", 4, snapshot=put))
+    status = summarized(recording, done, now=after(46))
+    assert (status.playlist, [one.name for one in status.playlists]) == ("p.m3u8", ["p.m3u8"])
+
+
 def test_known_callbacks_change_nothing() -> None:
     callbacks = [a_callback("RecordingConnecting"), a_callback("RecordingStarted", 2, at=after(3))]
     status = folded(*callbacks)

@@ -129,6 +129,13 @@ def test_a_good_answer_makes_it_ready_and_ends_the_pod() -> None:
     assert again.status == decision.status, "a pass that was cut off before the deletion comes to the same"
 
 
+def test_a_store_in_which_nothing_is_put_twice_has_no_object_that_it_is_tried_with() -> None:
+    storage = a_storage()
+    storage = storage.model_copy(update={"spec": storage.spec.model_copy(update={"live_playlist": False})})
+    decision = decided(storage, a_probe(storage, answer=READY))
+    assert (ready(decision).status, decision.status.probe_object) == ("True", None)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "words"),
     [

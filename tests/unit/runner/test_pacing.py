@@ -33,7 +33,7 @@ def test_a_snapshot_goes_out_when_it_is_news(snapshot: dict[str, object], second
 NEWS = {
     *("state", "recordingId", "playlist", "startTime", "stopTime", "gapMilliseconds", "gapCount", "gaps"),
     *("participants", "participantCount", "somebodyJoined", "inChannel", "storage", "pause", "workVolumeFull"),
-    *("lastError", "mp4"),
+    *("lastError", "mp4", "playlistPending"),
 }
 """What is told at once, as it changes only when something has happened."""
 

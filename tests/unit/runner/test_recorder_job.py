@@ -397,6 +397,13 @@ def test_what_objects_get_is_told_as_the_manifest_has_it(tmp_path: Path) -> None
     assert "objects" not in plain.configuration["storage"]
 
 
+def test_a_store_in_which_nothing_is_put_twice_is_told_as_the_manifest_has_it(tmp_path: Path) -> None:
+    told = builder(document(bucket=storage(livePlaylist=False)), tmp_path).job(Mode.RECORD, DESIRED)
+    assert told.configuration["storage"]["livePlaylist"] is False
+    plain = builder(document(), tmp_path).job(Mode.RECORD, DESIRED)
+    assert "livePlaylist" not in plain.configuration["storage"]
+
+
 def test_a_bucket_of_googles_is_told_by_its_vendor_and_key_and_no_number_says_it(tmp_path: Path) -> None:
     """Promise: what is not S3's reaches the engine whole, for the bucket, the backup, and another place."""
     google = {

@@ -39,6 +39,8 @@ pub struct ReadPart {
 
 /// What parts are together.
 pub struct MergedFiles {
+    /// What the names of both begin with.
+    pub stem: String,
     pub playlist: String,
     pub manifest: String,
     pub slices: usize,
@@ -140,13 +142,16 @@ impl ReadPart {
     }
 }
 
-/// The parts as one, in their order; `name` is the playlist's. None where not one of them has a slice.
+/// The parts as one, in their order; `stem` is of the names of what is over them, and follows from the playlist. None where
+/// not one of them has a slice.
 #[must_use]
-pub fn merge(whole: &WholeRecording, parts: &[ReadPart], name: &str) -> Option<MergedFiles> {
+pub fn merge(whole: &WholeRecording, parts: &[ReadPart], stem: impl FnOnce(&str) -> String) -> Option<MergedFiles> {
     let playlist = playlist(parts)?;
-    let manifest = manifest(whole, parts, described(name.to_owned(), &playlist)).text()?;
+    let stem = stem(&playlist);
+    let manifest = manifest(whole, parts, described(names::playlist(&stem), &playlist)).text()?;
     let slices = parts.iter().map(|part| part.playlist.slices.len()).sum();
     Some(MergedFiles {
+        stem,
         playlist,
         manifest,
         slices,

@@ -60,8 +60,12 @@ fn with(part: ReadPart, manifest: &Value) -> Result<ReadPart, String> {
     part.with_manifest(&WHOLE, &stem, &names::manifest(&stem), manifest.to_string().as_bytes())
 }
 
+fn whole(_: &str) -> String {
+    "whole".to_owned()
+}
+
 fn merged(parts: &[ReadPart]) -> (String, Value) {
-    let merged = merge(&WHOLE, parts, "whole.m3u8").unwrap();
+    let merged = merge(&WHOLE, parts, whole).unwrap();
     (merged.playlist, serde_json::from_str(&merged.manifest).unwrap())
 }
 
@@ -100,7 +104,7 @@ fn no_slice_is_longer_than_the_target_duration_says() {
 #[test]
 fn parts_without_a_slice_take_no_place_and_nothing_but_those_is_nothing() {
     let nothing = || read("", &text("", 15, &[]));
-    assert!(merge(&WHOLE, &[nothing()], "whole.m3u8").is_none());
+    assert!(merge(&WHOLE, &[nothing()], whole).is_none());
     let (playlist, _) = merged(&[nothing(), read("bak0_", &text("bak0_", 15, &[&[(0, 15_000)]]))]);
     assert!(!playlist.contains("DISCONTINUITY"), "{playlist}");
 }
@@ -182,8 +186,8 @@ fn participants_of_a_room_are_the_same_by_identity_alone() {
 fn the_same_parts_are_the_same_bytes() {
     let parts =
         || [read("", &text("", 15, &[&[(0, 15_000)]])), read("bak0_", &text("bak0_", 15, &[&[(40_000, 15_000)]]))];
-    let once = merge(&WHOLE, &parts(), "whole.m3u8").unwrap();
-    let again = merge(&WHOLE, &parts(), "whole.m3u8").unwrap();
+    let once = merge(&WHOLE, &parts(), whole).unwrap();
+    let again = merge(&WHOLE, &parts(), whole).unwrap();
     assert_eq!((once.playlist, once.manifest), (again.playlist, again.manifest));
 }
 

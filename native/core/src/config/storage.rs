@@ -28,6 +28,8 @@ pub struct Storage {
     pub path_style: Option<bool>,
     pub prefix: Option<String>,
     pub ca_file: Option<PathBuf>,
+    /// Whether the playlist is put again as it grows; false for a bucket in which nothing is put twice.
+    pub live_playlist: Option<bool>,
     /// What every object gets.
     #[serde(default)]
     pub objects: ObjectOptions,
@@ -224,6 +226,7 @@ impl Storage {
             ("region", self.region.is_some()),
             ("pathStyle", self.path_style.is_some()),
             ("caFile", self.ca_file.is_some()),
+            ("livePlaylist", self.live_playlist.is_some()),
             ("objects", self.objects != ObjectOptions::default()),
             ("credentialFiles", self.credential_files.is_some()),
             ("identity", self.identity.is_some()),

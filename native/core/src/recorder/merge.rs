@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `cr_merge`: reads what the store has of each part of a recording, and puts a playlist and a manifest over all of them
-//! there. The same parts make the same bytes, so that whoever does it again changes nothing.
+//! there. The same parts make the same bytes, so that whoever does it again changes nothing. Where nothing is put twice,
+//! other parts have another name.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::broken_pipe;
 use crate::catalog::merge::{merge as merged, MergedFiles, ReadPart, WholeRecording};
@@ -14,6 +15,7 @@ use crate::config::{Document, PartFiles};
 use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
+use crate::recorder::upload::text_put::put_or_keep;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::{self, ObjectKind, Store};
@@ -151,12 +153,21 @@ impl Merger<'_> {
         for part in parts {
             read.push(self.read(&store, part, &mut left).await?);
         }
-        let stem = names::merged(&self.stem("")?);
-        let (playlist, manifest) = (names::playlist(&stem), names::manifest(&stem));
+        let first = self.stem("")?;
+        let write_once = self.target.is_write_once();
+        let name = |list: &str| {
+            if write_once {
+                names::merged_once(&first, &names::hex(&Sha256::digest(list)))
+            } else {
+                names::merged(&first)
+            }
+        };
         let nothing = || MergeFailure::new(NOTHING, Code::NoRecordedData, "no part has a slice in its playlist");
-        let MergedFiles { playlist: list, manifest: about, slices, milliseconds } =
-            merged(&self.whole, &read, &playlist).ok_or_else(nothing)?;
-        self.put(&store, &playlist, ObjectKind::LivePlaylist, list).await?;
+        let MergedFiles { stem, playlist: list, manifest: about, slices, milliseconds } =
+            merged(&self.whole, &read, name).ok_or_else(nothing)?;
+        let (playlist, manifest) = (names::playlist(&stem), names::manifest(&stem));
+        let kind = if write_once { ObjectKind::Playlist } else { ObjectKind::LivePlaylist };
+        self.put(&store, &playlist, kind, list).await?;
         self.put(&store, &manifest, ObjectKind::Manifest, about).await?;
         Ok(MergeOutcome { playlist, manifest, slices, milliseconds })
     }
@@ -212,8 +223,8 @@ impl Merger<'_> {
         kind: ObjectKind,
         text: String,
     ) -> Result<(), MergeFailure> {
-        let put = store.put(name, kind, Bytes::from(text)).await;
-        put.map(|_| ()).map_err(|failure| Self::failed(name, &failure, &failure.sentence(&self.target)))
+        let put = put_or_keep(store.as_ref(), name, kind, &text).await;
+        put.map_err(|failure| Self::failed(name, &failure, &failure.sentence(&self.target)))
     }
 
     fn stem(&self, prefix: &str) -> Result<String, Error> {
@@ -242,5 +253,5 @@ fn is_playlist(name: &str, stem: &str) -> bool {
     let inner = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(".m3u8"));
     inner.is_some_and(|inner| inner.is_empty() || inner.starts_with('_'))
         && !name.contains('/')
-        && name != names::playlist(&names::merged(stem))
+        && !name.starts_with(&names::merged(stem))
 }

@@ -202,6 +202,9 @@ struct Snapshot<'a> {
     state: State,
     recording_id: &'a str,
     playlist: String,
+    /// Whether it is put at the end, and was not yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    playlist_pending: bool,
     start_time: Option<i64>,
     stop_time: Option<i64>,
     slices: Totals,
@@ -267,6 +270,8 @@ impl<'a> Snapshot<'a> {
         let gaps = ledger.gaps();
         Self {
             playlist: ledger.playlist_name().unwrap_or_default(),
+            playlist_pending: ledger.begun().is_some_and(|begun| begun.target.is_write_once())
+                && !ledger.is_concluded(),
             start_time: ledger.start(),
             stop_time: ledger.stop(),
             slices: Totals::new(slices),

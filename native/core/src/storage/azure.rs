@@ -8,14 +8,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
 use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use object_store::azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
-use object_store::{Attribute, MultipartId, ObjectStore, PutOptions};
+use object_store::{Attribute, MultipartId, ObjectStore, PutMode, PutOptions};
 use reqwest::Url;
 
 use crate::storage::bucket::{failed, not_set_up, once, BucketStore, Protocol};
@@ -147,6 +147,9 @@ fn headers_of(options: &PutOptions) -> Result<HeaderMap, StoreError> {
             Attribute::Metadata(name) => insert(&format!("x-ms-meta-{name}"), value),
             other => Err(StoreError::new(StoreCause::Setup, format!("no blob has {other:?}"))),
         }?;
+    }
+    if options.mode == PutMode::Create {
+        insert(IF_NONE_MATCH.as_str(), "*")?;
     }
     if !options.tags.is_empty() {
         insert("x-ms-tags", options.tags.encoded())?;

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,8 +15,8 @@ use http::HeaderMap;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
-    Attribute, Attributes, MultipartId, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, RetryConfig,
-    TagSet,
+    Attribute, Attributes, MultipartId, ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions,
+    RetryConfig, TagSet,
 };
 use sha2::{Digest, Sha256};
 
@@ -71,8 +72,10 @@ pub trait Protocol: Send + Sync {
 
 pub struct BucketStore<P> {
     pub(super) protocol: P,
-    target: BucketTarget,
+    pub(super) target: BucketTarget,
     pub(super) unfinished: Unfinished,
+    /// Whether the store has no puts that depend on what is there.
+    unconditional: AtomicBool,
 }
 
 /// When to try again is the uploader's decision.
@@ -94,7 +97,7 @@ pub(super) fn not_set_up(error: object_store::Error) -> StoreError {
 
 impl<P: Protocol> BucketStore<P> {
     pub(super) fn new(protocol: P, target: BucketTarget) -> Self {
-        Self { protocol, target, unfinished: Unfinished::default() }
+        Self { protocol, target, unfinished: Unfinished::default(), unconditional: AtomicBool::new(false) }
     }
 
     /// What an answer left open is asked for.
@@ -116,8 +119,57 @@ impl<P: Protocol> BucketStore<P> {
         }
     }
 
+    /// What a refusal means where nothing is put twice: an attempt before this one may have put the content, whose answer
+    /// was lost or came to a process that died.
+    pub(super) async fn found_there(
+        &self,
+        key: &Key,
+        sent: &SentContent,
+        failure: StoreError,
+    ) -> Result<Proof, StoreError> {
+        if !self.target.write_once || !failure.cause.may_be_of_what_is_there() {
+            return Err(failure);
+        }
+        match self.head(key).await {
+            Ok(found) => found_is(&found, sent, None).map_err(|other| other.of_another_object(&failure)),
+            Err(denied) if is_denied(&denied) && failure.cause.is_of_what_is_there() => Ok(Proof::Word),
+            Err(denied) if is_denied(&denied) => {
+                let right = self.target.right_to_read();
+                let why = "whether this very file is there already, from an attempt before, it does not tell without";
+                Err(StoreError { detail: format!("{}; {why} {right}", failure.detail), ..failure })
+            }
+            Err(_) => Err(failure),
+        }
+    }
+
+    /// Whether puts depend on nothing being there.
+    fn is_conditional(&self) -> bool {
+        self.target.write_once && !self.unconditional.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store has refused the condition, and not the put: the next one does without.
+    pub(super) fn knows_no_condition(&self, failure: &StoreError) -> bool {
+        let refused = self.is_conditional() && failure.cause == StoreCause::Server(501);
+        refused && !self.unconditional.swap(true, Ordering::Relaxed)
+    }
+
+    async fn put_content(
+        &self,
+        key: &Key,
+        kind: ObjectKind,
+        content: Bytes,
+        sent: &SentContent,
+    ) -> Result<Proof, StoreError> {
+        let objects = self.protocol.objects();
+        let put = self.ask(sent.bytes, objects.put_opts(key, content.into(), self.options(kind)));
+        let (answer, headers) = client::with_headers(put).await;
+        answer?;
+        self.check_encrypted(&headers)?;
+        self.prove(key, compare(&headers, sent), sent).await
+    }
+
     /// What the store says of an object.
-    async fn head(&self, key: &Key) -> Result<ObjectHeaders, StoreError> {
+    pub(super) async fn head(&self, key: &Key) -> Result<ObjectHeaders, StoreError> {
         let (answer, headers) = client::with_headers(in_time(0, self.protocol.look(key))).await;
         answer.map(|()| headers)
     }
@@ -153,7 +205,8 @@ impl<P: Protocol> BucketStore<P> {
         for (key, value) in &objects.tags {
             tags.push(key, value);
         }
-        let mut options = PutOptions { attributes, tags, ..PutOptions::default() };
+        let mode = if self.is_conditional() { PutMode::Create } else { PutMode::Overwrite };
+        let mut options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
         options.extensions.insert(MoreHeaders(self.protocol.more_headers()));
         options
     }
@@ -174,12 +227,14 @@ impl<P: Protocol> Store for BucketStore<P> {
     async fn put(&self, name: &str, kind: ObjectKind, content: Bytes) -> Result<Proof, StoreError> {
         let key = self.key(name)?;
         let sent = SentContent::of(&content);
-        let objects = self.protocol.objects();
-        let put = self.ask(sent.bytes, objects.put_opts(&key, content.into(), self.options(kind)));
-        let (answer, headers) = client::with_headers(put).await;
-        answer?;
-        self.check_encrypted(&headers)?;
-        self.prove(&key, compare(&headers, &sent), &sent).await
+        let put = match self.put_content(&key, kind, content.clone(), &sent).await {
+            Err(failure) if self.knows_no_condition(&failure) => self.put_content(&key, kind, content, &sent).await,
+            put => put,
+        };
+        match put {
+            Err(failure) => self.found_there(&key, &sent, failure).await,
+            put => put,
+        }
     }
 
     async fn put_file(&self, name: &str, kind: ObjectKind, file: LocalFile<'_>) -> Result<Put, StoreError> {
@@ -227,6 +282,20 @@ impl<P: Protocol> Store for BucketStore<P> {
         in_time(bytes, get).await
     }
 
+    /// By the first part of an object that is never put together.
+    async fn try_out(&self, name: &str) -> Result<(), StoreError> {
+        let key = self.key(name)?;
+        let options = self.options(ObjectKind::Playlist);
+        let (id, headers) = client::with_headers(in_time(0, self.protocol.begin(&key, options))).await;
+        let id = id?;
+        let parts = self.protocol.parts();
+        let put = self.ask(0, parts.put_part(&key, &id, 0, Bytes::from_static(b"trial").into())).await;
+        // Without the right to, what was begun stays unseen until a rule of the store's removes it.
+        let _ = self.ask(0, parts.abort_multipart(&key, &id)).await;
+        put?;
+        self.check_encrypted(&headers)
+    }
+
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
         let key = self.key(name)?;
         in_time(0, self.protocol.delete(&key)).await
@@ -234,7 +303,7 @@ impl<P: Protocol> Store for BucketStore<P> {
 }
 
 /// Whether what was found is what was sent; `doubt` is what the first answer said against it.
-fn found_is(found: &ObjectHeaders, sent: &SentContent, doubt: Option<String>) -> Result<Proof, StoreError> {
+pub(super) fn found_is(found: &ObjectHeaders, sent: &SentContent, doubt: Option<String>) -> Result<Proof, StoreError> {
     let unverified = |why: String| Err(StoreError::new(StoreCause::Unverified, why));
     if let Some(bytes) = found.bytes.filter(|bytes| *bytes != sent.bytes) {
         return unverified(format!("the store has {bytes} bytes of {}", sent.bytes));

@@ -27,6 +27,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 tokio::task_local! {
     /// What the answer to the request that is under way in this task says of its object.
     static HEADERS: RefCell<ObjectHeaders>;
+    /// What the request that is under way in this task gets beside what the storage library gives it.
+    static MORE_HEADERS: HeaderMap;
+}
+
+/// The request with these headers, for which the storage library takes no options; its signature does not cover them.
+pub async fn with_more_headers<T>(headers: HeaderMap, request: impl Future<Output = T>) -> T {
+    MORE_HEADERS.scope(headers, request).await
 }
 
 /// The request's result, and what the last answer to it says of its object: the storage library keeps that to itself.
@@ -128,6 +135,9 @@ struct CheckedClient(Connector);
 impl HttpService for CheckedClient {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if let Some(MoreHeaders(more)) = request.extensions_mut().remove() {
+            request.headers_mut().extend(more);
+        }
+        if let Ok(more) = MORE_HEADERS.try_with(HeaderMap::clone) {
             request.headers_mut().extend(more);
         }
         let asked = request.uri().clone();

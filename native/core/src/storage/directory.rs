@@ -116,6 +116,10 @@ impl Store for DirectoryStore {
         in_time(bytes, get).await
     }
 
+    async fn try_out(&self, name: &str) -> Result<(), StoreError> {
+        in_time(0, blocking(self.begin(name))).await.map(drop)
+    }
+
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.directory.join(name);
         in_time(0, blocking(move || std::fs::remove_file(&path).map_err(|error| failed(&path, &error)))).await

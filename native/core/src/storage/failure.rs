@@ -39,6 +39,8 @@ pub enum StoreCause {
     Refusal(String),
     /// The answer does not prove that the bucket holds what was sent.
     Unverified,
+    /// Something else is there under the name, where nothing is put twice.
+    Occupied,
     HostUnknown,
     ConnectionRefused,
     Unreachable,
@@ -67,6 +69,26 @@ impl StoreCause {
         matches!(self, Self::Refusal(code) if matches!(code.as_str(), "NoSuchUpload" | "InvalidBlockList"))
     }
 
+    /// Whether the store refuses for what it has under the name: by a condition of the put, or as it lets nobody replace it.
+    #[must_use]
+    pub fn is_of_what_is_there(&self) -> bool {
+        let codes = [
+            "412",
+            "PreconditionFailed",
+            "BlobAlreadyExists",
+            "BlobImmutableDueToPolicy",
+            "FileAlreadyExists",
+            "FileImmutable",
+        ];
+        matches!(self, Self::Refusal(code) if codes.contains(&code.as_str()))
+    }
+
+    /// The same where stores say it by a code that they have for other things, too.
+    #[must_use]
+    pub fn may_be_of_what_is_there(&self) -> bool {
+        matches!(self, Self::Refusal(_) | Self::AccessDenied)
+    }
+
     /// The cause in one word for programs; part of the snapshot.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -82,7 +104,7 @@ impl StoreCause {
             Self::WrongRegion => "WrongRegion",
             Self::QuotaExceeded => "StorageFull",
             Self::Server(_) => "StorageServerError",
-            Self::Refusal(_) => "UploadRefused",
+            Self::Refusal(_) | Self::Occupied => "UploadRefused",
             Self::Unverified => "UploadUnverified",
             Self::HostUnknown => "StorageHostUnknown",
             Self::ConnectionRefused => "StorageConnectionRefused",
@@ -136,6 +158,12 @@ impl StoreError {
             StoreCause::Tls,
         ];
         refused.contains(&self.cause)
+    }
+
+    /// This, which was found out of what is there instead, as why that is in the way of what was refused.
+    #[must_use]
+    pub fn of_another_object(self, refused: &Self) -> Self {
+        Self::new(StoreCause::Occupied, format!("{}: {}", refused.detail, self.detail))
     }
 
     /// The failure that an answer with an error status means.
@@ -327,6 +355,10 @@ impl StoreError {
             StoreCause::NoSuchDirectory => ("is not there", "create it, or mount what is to be there"),
             StoreCause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name, region or endpoint"),
             StoreCause::FileGone => ("does not hold a file that was put there", "put it back"),
+            StoreCause::Occupied => (
+                "holds something else under this name, where nothing is put twice",
+                "see that nobody else puts files under the recording's names, and remove it once that is allowed",
+            ),
             StoreCause::AccessDenied => (
                 "denies access",
                 "let the access key or role put objects (s3:PutObject; in a backup store s3:GetObject, too), or use another",

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::locked::Locked;
 use crate::names;
-use crate::storage::bucket::{BucketStore, Protocol};
+use crate::storage::bucket::{found_is, BucketStore, Protocol};
 use crate::storage::client;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
@@ -57,7 +57,10 @@ impl<P: Protocol> BucketStore<P> {
         let begun = self.unfinished.0.locked().remove(name).filter(|upload| upload.bytes == bytes);
         let mut upload = match begun {
             Some(upload) => upload,
-            None => self.begin(&key, kind, bytes).await?,
+            None => match self.is_there(&key, file, bytes).await? {
+                Some(put) => return Ok(put),
+                None => self.begin(&key, kind, bytes).await?,
+            },
         };
         let outcome = self.put_rest(&key, &mut upload, file).await;
         if let Err(failure) = &outcome {
@@ -73,6 +76,30 @@ impl<P: Protocol> BucketStore<P> {
             }
         }
         outcome
+    }
+
+    /// The file as an attempt before this one put it, where nothing is put twice and the store lets that be seen: some put
+    /// parts together in place of an object that they let nobody replace otherwise.
+    async fn is_there(&self, key: &Key, file: LocalFile<'_>, bytes: u64) -> Result<Option<Put>, StoreError> {
+        if !self.target.write_once {
+            return Ok(None);
+        }
+        let Ok(found) = self.head(key).await else { return Ok(None) };
+        let (mut digests, mut sha256) = (PartDigests::default(), Sha256::new());
+        loop {
+            let content = file.read(digests.sent().bytes, part_size(bytes)).await?;
+            if content.is_empty() {
+                break;
+            }
+            digests.add(&content);
+            sha256.update(&content);
+        }
+        let sha256 = names::hex(&sha256.finalize());
+        file.check(&sha256)?;
+        let sent = digests.sent();
+        let occupied = || StoreError::new(StoreCause::Occupied, "as a request for it says");
+        let proof = found_is(&found, &sent, None).map_err(|other| other.of_another_object(&occupied()))?;
+        Ok(Some(Put { bytes: sent.bytes, sha256, proof }))
     }
 
     async fn begin(&self, key: &Key, kind: ObjectKind, bytes: u64) -> Result<Upload, StoreError> {
@@ -133,7 +160,11 @@ impl<P: Protocol> BucketStore<P> {
                     _ => Err(failure),
                 }
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                // The parts are there still, and the next attempt puts them together without.
+                self.knows_no_condition(&failure);
+                return self.found_there(key, &sent, failure).await;
+            }
         };
         self.prove(key, verdict, &sent).await
     }

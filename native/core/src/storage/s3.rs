@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::IF_NONE_MATCH;
 use http::uri::InvalidUri;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, Checksum};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
-use object_store::multipart::MultipartStore;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::signer::Signer as _;
-use object_store::ObjectStore;
+use object_store::{MultipartId, ObjectStore, PutMode, PutOptions};
 
 use crate::storage::bucket::{failed, not_set_up, once, BucketStore, Protocol};
 use crate::storage::client;
@@ -57,6 +58,20 @@ impl Protocol for S3 {
 
     fn parts(&self) -> Arc<dyn MultipartStore> {
         self.bucket.clone()
+    }
+
+    /// On the condition that the storage library has for objects of one part alone.
+    async fn complete(
+        &self,
+        key: &Key,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+        options: PutOptions,
+    ) -> Result<(), StoreError> {
+        let nothing_there = || HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
+        let more = if options.mode == PutMode::Create { nothing_there() } else { HeaderMap::new() };
+        let complete = self.bucket.complete_multipart(key, id, parts);
+        client::with_more_headers(more, complete).await.map(drop).map_err(failed)
     }
 
     /// With the checksum, for which the storage library does not ask.

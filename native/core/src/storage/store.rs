@@ -76,8 +76,9 @@ pub struct Put {
 /// opening it refuses.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Puts this content under the name, in place of what is there. Returns once the store has said that it holds the
-    /// content, and proved it as far as it can.
+    /// Puts this content under the name, in place of what is there; of a target that is written once in place of nothing,
+    /// where the same content that is there already was put by an attempt before. Returns once the store has said that it
+    /// holds the content, and proved it as far as it can.
     async fn put(&self, name: &str, kind: ObjectKind, content: Bytes) -> Result<Proof, StoreError>;
 
     /// The same of a file, a large one in parts. A file that is not what its SHA-256 says is put nowhere:
@@ -90,6 +91,9 @@ pub trait Store: Send + Sync {
     /// Writes the file of so many bytes that the store has under this name into a new one. Returns its SHA-256, in
     /// hexadecimal digits.
     async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError>;
+
+    /// Whether files are taken: tried by what leaves none, neither of this name nor of another.
+    async fn try_out(&self, name: &str) -> Result<(), StoreError>;
 
     /// Removes the file, where that is allowed.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
@@ -146,6 +150,10 @@ impl<S: Store> Store for Contained<S> {
         attempt(self.0.get_file(name, bytes, path)).await
     }
 
+    async fn try_out(&self, name: &str) -> Result<(), StoreError> {
+        attempt(self.0.try_out(name)).await
+    }
+
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
         attempt(self.0.delete(name)).await
     }
@@ -198,6 +206,10 @@ mod tests {
         }
 
         async fn get_file(&self, _: &str, _: u64, _: &Path) -> Result<String, StoreError> {
+            panic!()
+        }
+
+        async fn try_out(&self, _: &str) -> Result<(), StoreError> {
             panic!()
         }
 

@@ -47,6 +47,9 @@ pub struct BucketTarget {
     pub path_style: bool,
     pub prefix: Option<String>,
     pub ca_file: Option<PathBuf>,
+    /// Whether nothing is put twice under one key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub write_once: bool,
     #[serde(default, skip_serializing_if = "config::ObjectOptions::is_default")]
     pub objects: Box<config::ObjectOptions>,
 }
@@ -108,6 +111,12 @@ impl Target {
             Self::Bucket(bucket) => format!("bucket {:?} at {}", bucket.bucket, bucket.service()),
             Self::Directory(directory) => format!("directory {}", directory.path().display()),
         }
+    }
+
+    /// Whether nothing is put twice under one name there.
+    #[must_use]
+    pub fn is_write_once(&self) -> bool {
+        matches!(self, Self::Bucket(bucket) if bucket.write_once)
     }
 
     /// What whoever puts files there lacks who may not read them back.
@@ -196,6 +205,7 @@ impl BucketTarget {
             bucket: bucket.to_owned(),
             prefix: storage.prefix.clone(),
             ca_file: storage.ca_file.clone(),
+            write_once: storage.live_playlist == Some(false),
             objects: Box::new(storage.objects.clone()),
         }
     }
@@ -338,6 +348,20 @@ mod tests {
         let told = r#"{"vendor": "AzureBlobStorage", "account": "films1", "endpoint": "http://127.0.0.1:1"}"#;
         let told = Target::Bucket(target(Vendor::Aws, "eu-west-1", "films", told)).store();
         assert_eq!(told, r#"bucket "films" at http://127.0.0.1:1/films1"#, "the account is named");
+    }
+
+    #[test]
+    fn a_journal_keeps_that_nothing_is_put_twice() {
+        let once = target(Vendor::Aws, "eu-west-1", "films", r#"{"livePlaylist": false}"#);
+        let text = serde_json::to_string(&Target::Bucket(once)).unwrap();
+        let read: Target = serde_json::from_str(&text).unwrap();
+        let location = r#"{"vendor": "AWS", "region": "eu-north-1", "bucket": "reels"}"#;
+        let moved = read.moved(&serde_json::from_str(location).unwrap()).unwrap();
+        assert!(read.is_write_once() && moved.is_write_once());
+        for usual in ["{}", r#"{"livePlaylist": true}"#] {
+            let usual = Target::Bucket(target(Vendor::Aws, "eu-west-1", "films", usual));
+            assert!(!usual.is_write_once() && !serde_json::to_string(&usual).unwrap().contains("writeOnce"));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tries a store by the very engine that records: before anybody has come it puts the playlist-to-be.
+"""Tries a store by the very engine that records: before anybody has come it puts the playlist-to-be, or, where nothing
+is put twice, begins an object that it never completes.
 
 The engine is a recorder process as any part has one. Its only participant is this process, which never answers, so that
 the trial of the store is all that comes of it.
@@ -51,9 +52,10 @@ async def probe(pod: OneShotPod) -> StorageProbe:
         return StorageProbe(ready=False, cause=WAITING_FOR_SECRET, message=words)
     async with _nobody() as stream, _Trial(pod, secrets, stream) as trial:
         answer = _answer(await trial.outcome())
-    if not answer.ready:
-        return answer
     document = pod.document
+    # Where nothing is put twice, nothing is there to be asked for.
+    if not answer.ready or document.storage.is_write_once:
+        return answer
     name = f"{document.recording_id}_{document.spec.channel.name}.m3u8"
     return answer.model_copy(update={"rights": await rights_of(document, secrets, name)})
 

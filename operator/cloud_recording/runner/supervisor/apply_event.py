@@ -303,7 +303,8 @@ def _all_uploaded(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
         for name in ("slices", "bytes")
         if name in snapshot
     }
-    return {**snapshot, **amounts, "state": EngineState.UPLOADED, "progressPercent": 100}
+    done = {"state": EngineState.UPLOADED, "progressPercent": 100, "playlistPending": False}
+    return {**snapshot, **amounts, **done}
 
 
 def _after_end(state: State, *, drained: bool) -> State:

@@ -151,6 +151,7 @@ class EngineConfiguration:
         optional = {
             "prefix": storage.prefix,
             "caFile": str(self._secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else None,
+            "livePlaylist": storage.live_playlist,
             "objects": storage.objects.model_dump(mode="json", by_alias=True, exclude_none=True)
             if storage.objects
             else None,

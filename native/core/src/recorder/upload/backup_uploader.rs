@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,6 +24,7 @@ use crate::recorder::upload::queue::{self, CompleteSlice};
 use crate::recorder::upload::retry::RetryState;
 use crate::recorder::upload::slice_puts::SlicePuts;
 use crate::recorder::upload::slice_store::SliceStore;
+use crate::recorder::upload::text_put::put_or_keep;
 use crate::recorder::{backup_journal, recording_log};
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
@@ -269,8 +269,10 @@ impl BackupUploader {
         };
         self.release(&files)?;
         let bytes = text.len() as u64;
-        if files.len() > self.listed && self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
-            put_text(store, &name, ObjectKind::LivePlaylist, &text).await?;
+        if self.backup.target.is_write_once() {
+            self.listed = files.len();
+        } else if files.len() > self.listed && self.pace.is_due(bytes, self.media, self.newest.elapsed()) {
+            put_or_keep(store, &name, ObjectKind::LivePlaylist, &text).await?;
             self.pace.put(bytes);
             self.listed = files.len();
         }
@@ -291,14 +293,14 @@ impl BackupUploader {
         if !self.slice_store.catalog.ledger().is_concluded_in_backup() {
             let store = self.store()?;
             let (text, files) = lists(&self.slice_store.catalog.ledger(), begun.slice_seconds, true);
-            put_text(store.as_ref(), &name, ObjectKind::Playlist, &text).await?;
+            put_or_keep(store.as_ref(), &name, ObjectKind::Playlist, &text).await?;
             self.slice_store.tell(UploadEvent::Answered);
             self.release(&files)?;
             let sha256 = names::hex(&Sha256::digest(&text));
             let list = PlaylistFile { name: &name, size: text.len() as u64, sha256: &sha256, in_backup: true };
             let manifest = manifest::manifest(&self.slice_store.catalog.ledger(), &list);
             if let Some(manifest) = manifest {
-                put_text(store.as_ref(), &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
+                put_or_keep(store.as_ref(), &names::manifest(&begun.stem), ObjectKind::Manifest, &manifest).await?;
             }
             self.put_journal(store.as_ref(), &begun).await?;
             // A bucket that answers again concludes by itself.
@@ -316,8 +318,8 @@ impl BackupUploader {
     async fn put_journal(&self, store: &dyn Store, begun: &Begun) -> Result<(), UploadError> {
         let text = backup_journal::text(&self.slice_store.directory, &begun.file_prefix, &Record::ConcludedInBackup)
             .map_err(|error| StoreError::new(StoreCause::LocalFile, format!("the journal: {error}")))?;
-        store.put(&names::journal(&begun.stem), ObjectKind::Manifest, Bytes::from(text)).await?;
-        Ok(())
+        let text = String::from_utf8_lossy(&text);
+        Ok(put_or_keep(store, &names::journal(&begun.stem), ObjectKind::Manifest, &text).await?)
     }
 
     fn store(&mut self) -> Result<Arc<dyn Store>, StoreError> {
@@ -332,10 +334,6 @@ impl BackupUploader {
 fn lists(ledger: &Ledger, slice_seconds: u32, finished: bool) -> (String, Vec<String>) {
     let text = playlist::playlist(ledger.backed_up(), slice_seconds, finished);
     (text, ledger.backed_up().map(|(slice, _)| slice.file.clone()).collect())
-}
-
-async fn put_text(store: &dyn Store, name: &str, kind: ObjectKind, text: &str) -> Result<(), StoreError> {
-    store.put(name, kind, Bytes::copy_from_slice(text.as_bytes())).await.map(drop)
 }
 
 /// Once there is something new, or never, where nobody can say anything any more.

@@ -9,6 +9,7 @@
 //! - `queue`: which slices go where next.
 //! - `slice_puts`: several slices under way at once.
 //! - `slice_store`: the recording's files on the work volume, and the catalog about them.
+//! - `text_put`: what is no media, and may be there already where nothing is put twice.
 //! - `playlist_schedule`: when the live playlist is put again.
 //! - `mp4_upload`: the MP4, once every slice is in the bucket.
 //! - `backup_uploader`, `backup_restore`: into the backup store, and home again.
@@ -29,4 +30,5 @@ pub mod relocation;
 pub mod retry;
 pub mod slice_puts;
 pub mod slice_store;
+pub mod text_put;
 pub mod uploader;

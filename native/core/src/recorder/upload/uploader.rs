@@ -2,6 +2,7 @@
 //! Brings a recording's files into the bucket: slices as they are closed, and the playlist that lists them. What is
 //! verified there is removed from the disk. It tries for ever; what the bucket says is told once for each cause.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ use crate::recorder::upload::relocation::{moved, RelocateRequest};
 use crate::recorder::upload::retry::RetryState;
 use crate::recorder::upload::slice_puts::SlicePuts;
 use crate::recorder::upload::slice_store::SliceStore;
+use crate::recorder::upload::text_put::put_or_keep;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::{self, ObjectKind, Proof, Store};
@@ -87,6 +89,7 @@ impl Uploader {
             media: 0,
             newest: Instant::now(),
             retry: RetryState::default(),
+            put_once: HashSet::new(),
             unproved_logged: false,
         };
         tokio::select! {
@@ -125,6 +128,8 @@ struct UploadLoop {
     /// When the last slice was put.
     newest: Instant,
     retry: RetryState,
+    /// What this process has put of what is put once.
+    put_once: HashSet<String>,
     unproved_logged: bool,
 }
 
@@ -267,7 +272,8 @@ impl UploadLoop {
     }
 
     /// Puts the playlist before there is anything to list, so that what is wrong with the bucket is told before the
-    /// first slice is there. A key that may only put objects can do that, and it leaves nothing that does not belong.
+    /// first slice is there. A key that may only put objects can do that, and it leaves nothing that does not belong. Where
+    /// nothing is put twice, the playlist waits for its end, and the trial leaves nothing at all.
     async fn try_first(&mut self, store: &dyn Store) -> Result<(), UploadError> {
         if self.tried {
             return Ok(());
@@ -276,11 +282,15 @@ impl UploadLoop {
             let ledger = self.slice_store.catalog.ledger();
             let begun = ledger.begun().filter(|_| is_untouched(&ledger) && !ledger.is_stopped());
             let text = |begun: &Begun| playlist::playlist(std::iter::empty(), begun.slice_seconds, false);
-            begun.map(|begun| (names::playlist(&begun.stem), text(begun)))
+            begun.map(|begun| (begun.stem.clone(), text(begun)))
         };
-        if let Some((name, text)) = trial {
+        if let Some((stem, text)) = trial {
             self.putting = Some(ObjectKind::LivePlaylist);
-            store.put(&name, ObjectKind::LivePlaylist, Bytes::from(text)).await?;
+            if self.target.is_write_once() {
+                store.try_out(&names::trial(&stem)).await?;
+            } else {
+                store.put(&names::playlist(&stem), ObjectKind::LivePlaylist, Bytes::from(text)).await?;
+            }
             self.answered();
         }
         self.tried = true;
@@ -346,6 +356,9 @@ impl UploadLoop {
     /// Puts the live playlist if it has grown and is due, and removes from the disk what is delivered.
     async fn put_playlist(&mut self, store: &dyn Store) -> Result<(), UploadError> {
         self.putting = Some(ObjectKind::LivePlaylist);
+        if self.target.is_write_once() {
+            return self.release();
+        }
         let name = self.grow();
         self.release()?;
         let Some(list) = self.list.as_ref().filter(|_| self.is_behind()) else { return Ok(()) };
@@ -439,9 +452,14 @@ impl UploadLoop {
         text: &str,
     ) -> Result<(), UploadError> {
         self.putting = Some(kind);
-        store.put(key, kind, Bytes::copy_from_slice(text.as_bytes())).await?;
-        tracing::debug!(store = self.target.noun(), file = key, "stored");
-        self.answered();
+        if !self.put_once.contains(key) {
+            put_or_keep(store, key, kind, text).await?;
+            tracing::debug!(store = self.target.noun(), file = key, "stored");
+            self.answered();
+        }
+        if self.target.is_write_once() {
+            self.put_once.insert(key.to_owned());
+        }
         // A volume without room keeps nothing out of the bucket.
         if let Err(failure) = self.slice_store.write_text(file, text) {
             tracing::warn!(file, detail = %failure, "this file is stored, and not kept on the work volume");
