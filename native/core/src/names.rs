@@ -47,11 +47,23 @@ pub fn trial(stem: &str) -> String {
     format!("{stem}_trial")
 }
 
+/// The other way round.
+#[must_use]
+pub fn stem_of(playlist: &str) -> Option<&str> {
+    playlist.strip_suffix(".m3u8")
+}
+
 /// The playlist that comes home to the bucket after `OnRecordingBackedUp`: a name of its own, so that it overwrites
 /// nothing. `n` counts from 0.
 #[must_use]
 pub fn late_playlist(stem: &str, tick: i64, n: usize) -> String {
     format!("{stem}_{tick}_{n}.m3u8")
+}
+
+/// What the names of a playlist and of what is beside it begin with, where the usual ones are another recording's.
+#[must_use]
+pub fn stem_of_own(stem: &str, tick: i64) -> String {
+    format!("{stem}_{tick}_0")
 }
 
 #[must_use]

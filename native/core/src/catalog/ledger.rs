@@ -108,6 +108,8 @@ pub struct Ledger {
     stopped: Option<i64>,
     concluded_in_backup: bool,
     late_playlists: Vec<String>,
+    /// What the names of playlist, manifest and MP4 begin with, where it is not the slices' stem.
+    own_stem: Option<String>,
     mp4: Option<Mp4State>,
     concluded: bool,
 }
@@ -200,7 +202,8 @@ impl Ledger {
                 }
             }
             Record::ConcludedInBackup => self.concluded_in_backup = true,
-            Record::PlaylistRestored { playlist } => self.late_playlists.push(playlist),
+            Record::PlaylistRestored { playlist } if self.concluded_in_backup => self.late_playlists.push(playlist),
+            Record::PlaylistRestored { playlist } => self.own_stem = names::stem_of(&playlist).map(str::to_owned),
             Record::Gap { start, stop, reason } => self.stated.push(Gap { start, stop, reason }),
             Record::Joined { uid, at } => self.join(uid, at),
             Record::Left { uid, at, returns } => self.leave(uid, at, returns),
@@ -299,8 +302,21 @@ impl Ledger {
     /// The name of the bucket's playlist; none before the recording has begun.
     #[must_use]
     pub fn playlist_name(&self) -> Option<String> {
+        let usual = names::playlist(self.list_stem()?);
+        Some(self.late_playlists.last().cloned().unwrap_or(usual))
+    }
+
+    /// What the names of the recording's files begin with that are no slices; none before the recording has begun.
+    #[must_use]
+    pub fn list_stem(&self) -> Option<&str> {
         let begun = self.begun.as_ref()?;
-        Some(self.late_playlists.last().cloned().unwrap_or_else(|| names::playlist(&begun.stem)))
+        Some(self.own_stem.as_deref().unwrap_or(&begun.stem))
+    }
+
+    /// Whether that is another one than slices have, as somebody else's files have the usual names.
+    #[must_use]
+    pub fn is_named_apart(&self) -> bool {
+        self.own_stem.is_some()
     }
 
     /// When the recording began: with its first slice, even if that is lost.

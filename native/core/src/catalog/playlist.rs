@@ -25,6 +25,13 @@ pub fn playlist<'a>(
     growing.text
 }
 
+/// Whether the text lists nothing, as what the trial of a bucket leaves there.
+#[must_use]
+pub fn is_empty(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.all(|line| line.is_empty() || line.starts_with(b"#"))
+}
+
 /// A playlist that is continued slice by slice, as the text of a long recording takes its time.
 #[derive(Debug)]
 pub struct Growing {

@@ -77,7 +77,8 @@ pub enum Record {
     },
     /// Everything is stored, some of it in the backup store only.
     ConcludedInBackup,
-    /// What was backed up is home; the playlist follows under this name.
+    /// What was backed up is home; the playlist follows under this name. Before anything was told to be backed up: the bucket
+    /// has another recording's playlist under the usual name, and this one's, and what is beside it, is named like this.
     #[serde(rename = "ComingHome")]
     PlaylistRestored {
         playlist: String,

@@ -134,9 +134,10 @@ impl BucketHealth {
         *self = Self { state: BucketState::Failing, since: Some(since), cause: Some(cause), message };
     }
 
+    /// Whether it has taken something, and refuses nothing.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.state == BucketState::Failing
+    pub fn is_ready(&self) -> bool {
+        self.state == BucketState::Ready
     }
 }
 
@@ -521,8 +522,9 @@ impl Machine {
     }
 
     /// Told while the recorder is in the channel: after the stop nothing comes but how it ends, and what fails.
-    pub fn upload_progressed(&mut self, percent: u32) {
+    pub fn upload_progressed(&mut self, percent: u32, playlist: Option<String>) {
         if self.state.captures() {
+            self.playlist = playlist.unwrap_or_else(|| std::mem::take(&mut self.playlist));
             self.tell(Callback::UploadingProgress { percent, playlist: self.playlist.clone() });
         }
     }

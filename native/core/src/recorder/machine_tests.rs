@@ -379,7 +379,7 @@ fn nothing_follows_a_fatal_error() {
     machine.stop();
     machine.capture_stopped(true, 5);
     machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
-    machine.upload_progressed(50);
+    machine.upload_progressed(50, None);
     machine.upload_concluded("p.m3u8".into());
     assert_eq!(actions(&mut machine), [fatal(Code::RecorderFailed, "disk"), Action::StopCapture]);
     assert_eq!(machine.last_error().unwrap().message, "disk");
@@ -452,11 +452,11 @@ fn while_it_records_and_once_it_is_stored_the_stores_have_time() {
 #[test]
 fn progress_is_told_while_it_records() {
     let mut machine = recording();
-    machine.upload_progressed(50);
+    machine.upload_progressed(50, None);
     let told = Action::Tell(Callback::UploadingProgress { percent: 50, playlist: "p.m3u8".into() });
     assert_eq!(actions(&mut machine), [told]);
     let mut machine = uploading();
-    machine.upload_progressed(60);
+    machine.upload_progressed(60, None);
     assert_eq!(actions(&mut machine), []);
 }
 
@@ -509,7 +509,7 @@ fn what_was_backed_up_comes_home_in_silence() {
     let told = Action::Tell(Callback::BackedUp { playlist: "p.m3u8".into() });
     assert_eq!((actions(&mut machine), machine.state()), (vec![told], State::BackedUp));
     machine.backed_up("p.m3u8".into());
-    machine.upload_progressed(50);
+    machine.upload_progressed(50, None);
     machine.upload_failed(Error::new(Code::UploaderFailed, "bucket"));
     machine.upload_concluded("p_1_0.m3u8".into());
     assert_eq!((actions(&mut machine), machine.state()), (vec![], State::Uploaded));

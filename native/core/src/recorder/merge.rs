@@ -185,7 +185,17 @@ impl Merger<'_> {
         let text = self.get(store, name, left).await?.ok_or_else(|| self.absent(name))?;
         let text = String::from_utf8(text).map_err(|_| self.unreadable(name, "is no text"))?;
         let read = ReadPart::new(&part.file_prefix, &stem, name, &text).map_err(|why| self.unreadable(name, &why))?;
-        match self.get(store, &manifest, left).await {
+        // Of a playlist with a name of its own the manifest has one, too, unless it came home from a backup store.
+        let own =
+            names::stem_of(name).map(names::manifest).filter(|_| *name != usual).unwrap_or_else(|| manifest.clone());
+        let (manifest, text) = match self.get(store, &own, left).await {
+            Ok(None) if own != manifest => {
+                let text = self.get(store, &manifest, left).await;
+                (manifest, text.map(|text| text.filter(|text| names_file(text, name))))
+            }
+            text => (own, text),
+        };
+        match text {
             Ok(None) => Ok(read),
             Err(failure) if failure.cause == causes::NO_READ_RIGHT => Ok(read),
             Ok(Some(text)) => {
@@ -246,6 +256,11 @@ impl Merger<'_> {
         let message = format!("{name} in {} {why}", self.target.store());
         MergeFailure::new(causes::PART_UNREADABLE, Code::UploaderFailed, message)
     }
+}
+
+/// Whether the manifest is about this playlist; that of another recording may have the usual name.
+fn names_file(manifest: &[u8], playlist: &str) -> bool {
+    String::from_utf8_lossy(manifest).contains(&format!("\"{playlist}\""))
 }
 
 /// Whether a part's playlist may have this name: the usual one, or that of one that came home later.

@@ -180,7 +180,7 @@ impl Session {
         if !uploaded
             && self.wanted != SessionMode::Nothing
             && !self.anything_recorded()
-            && !self.machine.bucket_health().is_failing()
+            && self.machine.bucket_health().is_ready()
         {
             self.probe_cleanup.remove().await;
         }
@@ -349,8 +349,11 @@ impl Session {
     }
 
     fn progress(&mut self) {
-        let percent = percent(&self.catalog.ledger());
-        self.machine.upload_progressed(percent);
+        let (percent, playlist) = {
+            let ledger = self.catalog.ledger();
+            (percent(&ledger), ledger.playlist_name())
+        };
+        self.machine.upload_progressed(percent, playlist);
     }
 
     fn set_pause(&mut self, pause: Option<Pause>) {

@@ -71,7 +71,7 @@ impl Mp4Job {
     fn of(ledger: &Ledger) -> Option<Self> {
         let mp4 = ledger.mp4()?;
         Some(Self {
-            file: names::mp4(&ledger.begun()?.stem),
+            file: names::mp4(ledger.list_stem()?),
             slices: ledger.unbroken().map(|(slice, complete)| CompleteSlice::new(slice, complete)).collect(),
             is_open: *mp4 == ledger::Mp4State::Wanted,
         })

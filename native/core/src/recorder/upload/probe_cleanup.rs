@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::Catalog;
-use crate::names;
 use crate::storage::credentials::Credentials;
 use crate::storage::store;
 
@@ -20,10 +19,13 @@ pub struct ProbeCleanup {
 impl ProbeCleanup {
     /// Removes the empty playlist, in one attempt: a key that may only put objects cannot, and then it stays.
     pub async fn remove(&self) {
-        let begun = self.catalog.ledger().begun().cloned();
+        let (begun, name) = {
+            let ledger = self.catalog.ledger();
+            (ledger.begun().cloned(), ledger.playlist_name())
+        };
         // Where nothing is put twice nothing was put to try the bucket.
-        let Some(begun) = begun.filter(|begun| !begun.target.is_write_once()) else { return };
-        let name = names::playlist(&begun.stem);
+        let begun = begun.filter(|begun| !begun.target.is_write_once());
+        let Some((begun, name)) = begun.zip(name) else { return };
         let Ok(store) = store::open(&begun.target, &self.credentials) else { return };
         if let Ok(Err(failure)) = tokio::time::timeout(PATIENCE, store.delete(&name)).await {
             tracing::debug!(%failure, file = name, "the empty playlist stays where it is");

@@ -38,6 +38,9 @@ use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::{self, ObjectKind, Proof, Store};
 use crate::storage::target::Target;
 
+/// A playlist that is larger lists more than enough.
+const MOST_LOOKED_AT: u64 = 64 << 20;
+
 pub struct Uploader {
     pub slice_store: SliceStore,
     pub target: Target,
@@ -278,23 +281,52 @@ impl UploadLoop {
         if self.tried {
             return Ok(());
         }
+        self.putting = Some(ObjectKind::LivePlaylist);
+        self.leave_others(store).await?;
         let trial = {
             let ledger = self.slice_store.catalog.ledger();
             let begun = ledger.begun().filter(|_| is_untouched(&ledger) && !ledger.is_stopped());
             let text = |begun: &Begun| playlist::playlist(std::iter::empty(), begun.slice_seconds, false);
-            begun.map(|begun| (begun.stem.clone(), text(begun)))
+            let tried = begun.map(|begun| (begun.stem.clone(), text(begun)));
+            ledger.playlist_name().zip(tried)
         };
-        if let Some((stem, text)) = trial {
+        if let Some((name, (stem, text))) = trial {
             self.putting = Some(ObjectKind::LivePlaylist);
             if self.target.is_write_once() {
                 store.try_out(&names::trial(&stem)).await?;
             } else {
-                store.put(&names::playlist(&stem), ObjectKind::LivePlaylist, Bytes::from(text)).await?;
+                store.put(&name, ObjectKind::LivePlaylist, Bytes::from(text)).await?;
             }
             self.answered();
         }
         self.tried = true;
         Ok(())
+    }
+
+    /// Where the bucket has a playlist of another recording under the usual name, this one's files get names of their own:
+    /// to put its playlist there would leave the other's slices in none. A key that may not read cannot know.
+    async fn leave_others(&self, store: &dyn Store) -> Result<(), UploadError> {
+        let stem = {
+            let ledger = self.slice_store.catalog.ledger();
+            let is_open = is_untouched(&ledger) && !ledger.is_named_apart();
+            ledger.begun().filter(|_| is_open).map(|begun| begun.stem.clone())
+        };
+        let Some(stem) = stem else { return Ok(()) };
+        let usual = names::playlist(&stem);
+        match store.get(&usual, MOST_LOOKED_AT).await {
+            Ok(text) if playlist::is_empty(&text) => return Ok(()),
+            Ok(_) => {}
+            Err(failure) if is_archived(&failure.cause) => {}
+            Err(failure) if is_unknown(&failure.cause) => return Ok(()),
+            Err(failure) => return Err(failure.into()),
+        }
+        let playlist = names::playlist(&names::stem_of_own(&stem, chrono::Utc::now().timestamp_millis()));
+        tracing::warn!(
+            file = usual,
+            playlist,
+            "another recording's playlist has this name: it stays as it is, and this recording's has a name of its own"
+        );
+        Ok(self.slice_store.write(Record::PlaylistRestored { playlist })?)
     }
 
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.
@@ -385,7 +417,7 @@ impl UploadLoop {
         new.for_each(|(slice, complete)| list.add(slice, complete));
         self.seen = seen;
         // Once the recording was told to be backed up, nothing is written under its first name.
-        (!ledger.is_concluded_in_backup()).then(|| names::playlist(&begun.stem))
+        ledger.playlist_name().filter(|_| !ledger.is_concluded_in_backup())
     }
 
     fn release(&mut self) -> Result<(), UploadError> {
@@ -407,7 +439,11 @@ impl UploadLoop {
             let ledger = self.slice_store.catalog.ledger();
             let Some(begun) = ledger.begun() else { return Ok(true) };
             let file = format!("{}{}", begun.file_prefix, manifest::FILE);
-            (begun.stem.clone(), file, playlist::playlist(ledger.unbroken(), begun.slice_seconds, true))
+            (
+                ledger.list_stem().unwrap_or(&begun.stem).to_owned(),
+                file,
+                playlist::playlist(ledger.unbroken(), begun.slice_seconds, true),
+            )
         };
         self.put_text(store, &name, &name, ObjectKind::Playlist, &text).await?;
         self.putting = Some(ObjectKind::Mp4);
@@ -499,6 +535,16 @@ impl UploadLoop {
     }
 }
 
+/// Whether nothing is known of a playlist by what the store answered, or that there is none.
+fn is_unknown(cause: &StoreCause) -> bool {
+    matches!(cause, StoreCause::FileGone | StoreCause::AccessDenied | StoreCause::Refusal(_))
+}
+
+/// Whether the store has the file, and does not give it: so Amazon and Azure answer of what is archived.
+fn is_archived(cause: &StoreCause) -> bool {
+    matches!(cause, StoreCause::Refusal(code) if matches!(code.as_str(), "InvalidObjectState" | "BlobArchived"))
+}
+
 /// Whether the recording was told to be backed up, so that its playlist in the bucket needs a name of its own.
 fn is_to_be_named_anew(ledger: &Ledger) -> bool {
     ledger.is_concluded_in_backup() && ledger.late_playlists().is_empty()
@@ -508,3 +554,7 @@ fn is_to_be_named_anew(ledger: &Ledger) -> bool {
 fn is_untouched(ledger: &Ledger) -> bool {
     !ledger.has_reached_bucket() && !ledger.is_concluded_in_backup()
 }
+
+#[cfg(test)]
+#[path = "uploader_tests.rs"]
+mod tests;
