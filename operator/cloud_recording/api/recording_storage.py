@@ -59,8 +59,8 @@ class StorageRights(KeptModel):
     )
     delete: Right = Field(
         default=Right.UNKNOWN,
-        description="Deleting objects, which nobody needs: where it is refused, an empty playlist stays of the probe "
-        "and of recordings that recorded nothing.",
+        description="Deleting objects, which nobody needs: where it is refused, and `livePlaylist` is true, an empty "
+        "playlist stays of the probe and of recordings that recorded nothing.",
     )
 
 
