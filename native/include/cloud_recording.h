@@ -67,9 +67,11 @@ int cr_rescue(const char *json, char *err, size_t n);
  * there: the configuration document names the recording, its channel, in "parts" the "filePrefix" of each in their
  * order (and its "playlist", where that has another name than usual), and the store: "storage" with the files of the
  * keys and "place" as for cr_set_storage, or the directory. Reads each part's playlist, and its manifest where there is
- * one; the same parts make the same files. Returns 0 or an error code; answer holds JSON, cut to n bytes with its
- * terminating NUL: "playlist", "manifest", "slices" and "recordedMilliseconds", or else "cause" (one word, a store's as
- * in the snapshot's "storage") and "message". */
+ * one; the same parts make the same files. With "MP4" in "outputs" one MP4 of all their slices, too, made in "workDir",
+ * which has to hold it. Returns 0 or an error code; answer holds JSON, cut to n bytes with its terminating NUL:
+ * "playlist", "manifest", "slices" and "recordedMilliseconds", and "mp4" or, where none could be made of what was asked
+ * for, "mp4Missing", which is why; or else "cause" (one word, a store's as in the snapshot's "storage") and "message".
+ */
 int cr_merge(const char *json, char *answer, size_t n);
 
 #ifdef __cplusplus

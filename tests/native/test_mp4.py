@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.browser import check_played, play
 from tests.support.files import Files
+from tests.support.media import packet_hashes
 from tests.support.s3 import Bucket
 from tests.support.waiting import await_true
 
@@ -169,12 +170,5 @@ def check_film(files: Files, directory: Path) -> None:
     assert 0 < content.index(b"moov") < content.index(b"mdat")
     joined = directory / "joined.ts"
     joined.write_bytes(b"".join(files.bucket.read(piece.name) for piece in files.slices))
-    assert hashes(film, "-c:a", "copy") == hashes(joined, "-c:a", "copy", "-bsf:a", "aac_adtstoasc")
+    assert packet_hashes(film, "-c:a", "copy") == packet_hashes(joined, "-c:a", "copy", "-bsf:a", "aac_adtstoasc")
     check_played(play(files.bucket, key, directory=directory), files)
-
-
-def hashes(file: Path, *audio: str) -> bytes:
-    """What the packets are made of, by stream, whatever container they lie in."""
-    video = ["-c:v", "copy", "-bsf:v", "h264_mp4toannexb,filter_units=remove_types=7-9"]
-    command = ["ffmpeg", "-v", "error", "-i", str(file), "-map", "0:v", "-map", "0:a", *video, *audio]
-    return subprocess.run([*command, "-f", "streamhash", "-"], capture_output=True, check=True).stdout

@@ -125,6 +125,18 @@ def packets(file: Path, kind: str) -> list[Packet]:
     ]
 
 
+def packet_hashes(file: Path, *audio: str) -> bytes:
+    """What the packets are made of, by stream, whatever container they lie in."""
+    video = ["-c:v", "copy", "-bsf:v", "h264_mp4toannexb,filter_units=remove_types=7-9"]
+    command = ["ffmpeg", "-v", "error", "-i", str(file), "-map", "0:v", "-map", "0:a", *video, *audio]
+    return subprocess.run([*command, "-f", "streamhash", "-"], capture_output=True, check=True).stdout
+
+
+def duration(file: Path) -> float:
+    """Returns how long the file says that it is, in seconds."""
+    return float(_probe(file, "-show_entries", "format=duration")["format"]["duration"])
+
+
 def breaks(found: Sequence[Packet], *, tolerance: float) -> list[tuple[float, float]]:
     """Returns where one packet does not begin where the one before ended, as (expected, found) in seconds."""
     ordered = sorted(found, key=lambda packet: packet.pts)

@@ -83,7 +83,7 @@ pub fn mp4(stem: &str) -> String {
     format!("{stem}.mp4")
 }
 
-/// What the names of the playlist and the manifest over all parts begin with; the stem is that of the first part.
+/// What the names of the files over all parts begin with; the stem is that of the first part.
 #[must_use]
 pub fn merged(stem: &str) -> String {
     format!("{stem}_merged")

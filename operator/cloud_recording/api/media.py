@@ -228,7 +228,9 @@ class RecordingOptions(SpecModel):
         default=(Output.HLS,),
         description="What is made: always HLS, a playlist and its slices. MP4 beside it is one file of each part, made "
         "of the slices after the stop, without transcoding; it needs as much of the work volume as the recording has "
-        "bytes, and a key that may also get objects (`s3:GetObject`) where slices had to leave the volume before. "
+        "bytes, and a key that may also get objects (`s3:GetObject`) where slices had to leave the volume before. Of "
+        "several parts there is one over all, too, made at the end by a pod with as much of its node's disk as the "
+        "recording has bytes, which takes such a key in any case. "
         "Another engine than the default one makes no MP4.",
         json_schema_extra=kubernetes(fixed=True),
     )

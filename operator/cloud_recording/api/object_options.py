@@ -133,7 +133,7 @@ class ObjectOptions(SpecModel):
     cache_control: CacheControl | None = Field(
         default=None,
         description="`Cache-Control` of what is never put again under its name: slices, the MP4, finished playlists of "
-        "parts. Live playlists, the merged one and manifests have `no-cache`, unless `livePlaylist` is false.",
+        "parts. Live playlists, what is merged of parts and manifests have `no-cache`, unless `livePlaylist` is false.",
     )
     storage_class: StorageClass | None = Field(
         default=None,

@@ -50,7 +50,8 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
         "`spec.storage`; False while there is none. Absent where `spec.backup` asks for no backup.",
         ConditionType.PLAYLIST_MERGED: "True once one playlist over all parts is in `spec.storage`, which "
         "`status.playlist` then names; False while it is being made, and where there is none, with the reason: then "
-        "`status.playlists` lists those of the parts. Absent of a recording with one part.",
+        "`status.playlists` lists those of the parts. The message says why there is no MP4 over all parts, if one "
+        "was asked for. Absent of a recording with one part.",
         ConditionType.SUCCEEDED: "Unknown while the recording runs, then True or False for good.",
         ConditionType.FINISHED: "True once the recording is over and nothing more will happen, whether it succeeded or "
         "not: made for `kubectl wait --for=condition=Finished`.",
@@ -818,7 +819,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
         Reason.UPLOADER_FAILED: _of_code(RecordingErrorCode.UPLOADER_FAILED, resolved_by=ResolvedBy.UPLOADS),
         Reason.BACKUP_FAILED: _of_code(RecordingErrorCode.BACKUP_FAILED, resolved_by=ResolvedBy.BACKUP),
         Reason.MP4_NOT_MADE: ReasonFacts(
-            "No MP4 was made of a part, though one was asked for; its slices and playlist are complete.",
+            "No MP4 was made of a part, or over all parts, though one was asked for; slices and playlists are "
+            "complete.",
             Remedy(
                 "Make it of the playlist by another program, or create the next recording as the message advises: with "
                 "a larger `spec.work`, or with a key that may also get objects.",

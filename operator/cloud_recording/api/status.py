@@ -158,7 +158,7 @@ class MergeState(OpenEnum):
 
 
 class Merge(KeptModel):
-    """One playlist over all parts: how far it is."""
+    """One playlist over all parts, and one MP4 if asked for: how far that is."""
 
     state: MergeState = Field(
         description="Merging: a pod is to put it, or does. Merged: it is in the store. GivenUp: there will be none."
@@ -170,13 +170,24 @@ class Merge(KeptModel):
     pod_uid: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="UID of that pod, once it was seen."
     )
-    begin_time: Time = Field(description="When it was begun.")
+    begin_time: Time = Field(description="When it was begun, or begun anew without an MP4.")
     try_time: Time | None = Field(default=None, description="When the newest of the pods that failed was seen to.")
     playlist: FileName | None = Field(default=None, description="Name of the playlist, without the storage's prefix.")
     playlist_url: Annotated[str, Field(max_length=2048)] | None = Field(
         default=None, description="URL of the playlist; reading it may need credentials. None in a directory."
     )
     manifest: FileName | None = Field(default=None, description="Name of the manifest over all parts beside it.")
+    mp4_seconds: Ordinal | None = Field(
+        default=None,
+        description="How long the pod may take for one MP4 over all parts, too. Absent where it is to make none.",
+    )
+    mp4: FileName | None = Field(default=None, description="Name of that MP4, once it is in the store.")
+    mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, description="URL of that MP4; reading it may need credentials. None in a directory."
+    )
+    mp4_missing: Message | None = Field(
+        default=None, description="Why there is no MP4 over all parts, though one was asked for."
+    )
     reason: Reason | None = Field(default=None, description="Why it is not there, in one word.")
     message: Message | None = Field(default=None, description="The same in a sentence.")
 
@@ -370,7 +381,8 @@ class CloudRecordingStatus(KeptModel):
     )
     merge: Merge | None = Field(
         default=None,
-        description="One playlist over all parts: how far it is. Absent while the recording goes on, and of one part.",
+        description="One playlist over all parts, and one MP4 if asked for: how far that is. Absent while the "
+        "recording goes on, and of one part.",
     )
     backup_playlists: Annotated[tuple[BackupPlaylist, ...], Field(max_length=MOST_PLAYLISTS)] = Field(
         default=(),
@@ -380,7 +392,8 @@ class CloudRecordingStatus(KeptModel):
     )
     mp4: FileName | None = Field(
         default=None,
-        description="Name of the newest part's MP4, without the storage's prefix, once it is in the store, verified.",
+        description="Name of the MP4 to play, without the storage's prefix, once it is in the store, verified: the one "
+        "over all parts where that is there, else the newest part's. `playlists` names those of the parts.",
     )
     mp4_url: Annotated[str, Field(max_length=2048)] | None = Field(
         default=None, description="URL of that MP4; reading it may need credentials. None in a directory."

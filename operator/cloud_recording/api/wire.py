@@ -62,6 +62,9 @@ class MergeAnswer(RecordModel):
 
     playlist: FileName | None = None
     manifest: FileName | None = None
+    mp4: FileName | None = None
+    mp4_missing: Message | None = None
+    """Why there is no MP4 beside the playlist, where one was asked for."""
     slices: Count = 0
     recorded_milliseconds: Milliseconds = 0
     cause: str = ""

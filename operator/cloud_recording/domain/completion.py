@@ -9,7 +9,7 @@ from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason
 from cloud_recording.api.status import Amounts, CloudRecordingStatus, Outcome, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
-from cloud_recording.domain import totals
+from cloud_recording.domain import parts, totals
 from cloud_recording.domain.ready_reason import backed_up_message
 from cloud_recording.domain.restart_policy import EndRecording
 
@@ -55,6 +55,9 @@ def _never_began(status: CloudRecordingStatus) -> Completion | None:
 
 def _with_losses(status: CloudRecordingStatus, message: str) -> str:
     without = [f"no MP4 was made of part {part.number}" for part in status.parts if part.mp4_missing]
+    merge = parts.merge_of(status)
+    if merge is not None and merge.mp4_missing:
+        without.append("no MP4 was made over all parts")
     message = "; ".join(filter(None, (message, *without)))
     lost = [str(part.number) for part in status.parts if part.state is PartState.LOST and part.start_time is not None]
     if not lost:

@@ -124,7 +124,12 @@ def merging_message(status: CloudRecordingStatus) -> str:
     merge = merge_of(status)
     if merge is None or merge.state is not MergeState.MERGING:
         return ""
-    return merge.message or f"pod '{merge.pod}' puts one playlist over all parts into the store"
+    return merge.message or f"pod '{merge.pod}' puts {what_it_makes(merge)} into the store"
+
+
+def what_it_makes(merge: Merge) -> str:
+    """What the pod that merges the parts is for."""
+    return f"one playlist{'' if merge.mp4_seconds is None else ' and one MP4'} over all parts"
 
 
 def count(status: CloudRecordingStatus) -> int:

@@ -92,12 +92,18 @@ def _storage(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Trans
 
 
 def _merge(before: CloudRecordingStatus, after: CloudRecordingStatus) -> Transition | None:
-    """The Event that there will be no playlist over all parts; that there is one is told by the recording's end."""
+    """The Event that there will be no playlist over all parts, or no MP4; that there is one is told by the end."""
     merge = parts.merge_of(after)
-    if merge is None or merge.state is not MergeState.GIVEN_UP or merge == before.merge:
+    if merge is None or merge.state is MergeState.MERGING or merge == before.merge:
         return None
-    reason = merge.reason or Reason.MERGE_FAILED
-    message = f"there is no playlist over all parts: {merge.message or ''}"
+    if merge.state is MergeState.MERGED:
+        if merge.mp4_missing is None:
+            return None
+        reason, message = Reason.MP4_NOT_MADE, f"no MP4 was made over all parts: {merge.mp4_missing}"
+    else:
+        nothing = "no playlist" if merge.mp4_seconds is None else "no playlist and no MP4"
+        reason = merge.reason or Reason.MERGE_FAILED
+        message = f"there is {nothing} over all parts: {merge.message or ''}"
     return Transition(
         warning=True, reason=reason, action="Merge", message=_with_remedy(message, _remedy(after, reason))
     )

@@ -128,6 +128,9 @@ def _with_conditions(
     merge = parts.merge_of(status)
     is_merged = merge is not None and merge.playlist == status.playlist
     newest = next((one for one in reversed(playlists) if is_merged or one.name == status.playlist), None)
+    mp4, mp4_url = (newest.mp4, newest.mp4_url) if newest else (None, None)
+    if merge and is_merged and merge.mp4 is not None:
+        mp4, mp4_url = merge.mp4, merge.mp4_url
     return status.model_copy(
         update={
             "display": _display(conditions),
@@ -135,8 +138,8 @@ def _with_conditions(
             "observed_generation": recording.metadata.generation,
             "playlist_url": merge.playlist_url if merge and is_merged else newest.url if newest else None,
             "backup_playlists": backup_playlists_of(recording, status),
-            "mp4": newest.mp4 if newest else None,
-            "mp4_url": newest.mp4_url if newest else None,
+            "mp4": mp4,
+            "mp4_url": mp4_url,
             "playlists": playlists,
         }
     )
@@ -205,7 +208,8 @@ def _set_merged(conditions: Conditions, status: CloudRecordingStatus) -> None:
     if merge is None:
         conditions.remove(ConditionType.PLAYLIST_MERGED)
     elif merge.state is MergeState.MERGED:
-        conditions.set(ConditionType.PLAYLIST_MERGED, _TRUE, Reason.MERGED, "")
+        message = f"no MP4 was made over all parts: {merge.mp4_missing}" if merge.mp4_missing else ""
+        conditions.set(ConditionType.PLAYLIST_MERGED, _TRUE, Reason.MERGED, message)
     else:
         reason = merge.reason or (Reason.MERGING if merge.state is MergeState.MERGING else Reason.MERGE_FAILED)
         conditions.set(ConditionType.PLAYLIST_MERGED, _FALSE, reason, merge.message or parts.merging_message(status))

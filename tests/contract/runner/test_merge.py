@@ -15,9 +15,11 @@ import pytest
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import Amounts, Merge, MergeState, PartState
 from cloud_recording.api.wire import MergeAnswer
+from cloud_recording.domain import merged_mp4
 from cloud_recording.domain.merge_pod import build_merge_pod
 from cloud_recording.domain.names import STORAGE_PATH
 from tests.cluster.layout import REPOSITORY
+from tests.support.media import duration, packets
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 from tests.unit.domain.builders import NOW, UID, a_part, a_recording
 
@@ -61,14 +63,15 @@ def playlist(prefix: str, minute: int) -> str:
 PARTS = {f"{prefix}{STEM}.m3u8": playlist(prefix, minute) for minute, prefix in enumerate(("", "bak0_"))}
 
 
-def lay_out(at: Path, storage: Json) -> None:
+def lay_out(at: Path, storage: Json, **options: Any) -> None:
     """Lays the files of the pod out that merges a recording of two parts; only the store's Secret is there."""
     done = {"state": PartState.CONCLUDED, "engine_extended": True, "slices": Amounts(written=1, uploaded=1)}
     parts = [a_part(number, playlist=name, **done) for number, name in enumerate(PARTS)]
     streams = [{"uid": 1, "urlSecretRef": {"name": "gone", "key": "url"}}]
     channel = {"name": "room-1", "uid": 1000, "streams": streams}
-    recording = a_recording().spec(storage=storage, channel=channel).parts(*parts).build()
-    merge = Merge(state=MergeState.MERGING, newest_part=1, pods=1, pod="merge", begin_time=NOW)
+    recording = a_recording().spec(storage=storage, channel=channel, recording=options).parts(*parts).build()
+    seconds = merged_mp4.seconds(recording.spec, recording.status)
+    merge = Merge(state=MergeState.MERGING, newest_part=1, pods=1, pod="merge", begin_time=NOW, mp4_seconds=seconds)
     template = {"metadata": {"name": "t", "uid": "u"}}
     annotations = build_merge_pod(recording, merge, SETTINGS, template=template)["metadata"]["annotations"]
     for name in ("pod", "work", "secrets/keys"):
@@ -108,6 +111,30 @@ def test_parts_in_a_bucket_become_one_though_the_channels_secrets_are_gone(bucke
     assert answer.manifest is not None
     manifest = json.loads(bucket.read(answer.manifest))
     assert [part["filePrefix"] for part in manifest["parts"]] == ["", "bak0_"]
+
+
+def test_parts_become_one_mp4_too_where_the_recording_is_to_have_one(bucket: Bucket, tmp_path: Path) -> None:
+    """Promise: of the slices in the store; one that is gone is named, and the playlist is there all the same."""
+    for name, text in PARTS.items():
+        bucket.client.put_object(Bucket=bucket.name, Key=name, Body=text.encode())
+    slices = [line for text in PARTS.values() for line in text.splitlines() if line.endswith(".ts")]
+    media = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=15", "-f", "lavfi", "-i", "sine=duration=15"]
+    coded = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-f", "mpegts", "-"]
+    content = subprocess.run(["ffmpeg", "-v", "error", *media, *coded], capture_output=True, check=True).stdout
+    bucket.client.put_object(Bucket=bucket.name, Key=slices[0], Body=content)
+    at = tmp_path / "pod"
+    lay_out(at, of_bucket(bucket), outputs=["HLS", "MP4"])
+    answer = merged(at)
+    assert (answer.playlist, answer.mp4) == (MERGED, None)
+    assert answer.mp4_missing == f"{slices[1]} is not where it was stored any more"
+    bucket.client.put_object(Bucket=bucket.name, Key=slices[1], Body=content)
+    answer = merged(at)
+    assert (answer.playlist, answer.mp4, answer.mp4_missing) == (MERGED, f"{STEM}_merged.mp4", None)
+    film = tmp_path / "film.mp4"
+    film.write_bytes(bucket.read(answer.mp4 or ""))
+    assert duration(film) == pytest.approx(30, abs=0.2)
+    assert len(packets(film, "video")) == 2 * 75
+    assert not list((at / "work").glob("*_merged"))
 
 
 def test_parts_in_a_directory_become_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from cloud_recording.api.reasons import ConditionType, Reason
 from cloud_recording.api.recording import CloudRecording
-from cloud_recording.api.status import Amounts, CloudRecordingStatus, Condition, Outcome, Part, PartState
+from cloud_recording.api.status import Amounts, CloudRecordingStatus, Condition, Merge, Outcome, Part, PartState
 from cloud_recording.domain import conditions, names
 from cloud_recording.domain.decide import decide
 from cloud_recording.domain.decision import (
@@ -25,7 +25,7 @@ from cloud_recording.domain.decision import (
     ReleaseRecording,
 )
 from cloud_recording.domain.merge_pod import build_merge_pod
-from cloud_recording.domain.merging import MOST_TRIES, PATIENCE
+from cloud_recording.domain.merging import MOST_TRIES, MOST_TRIES_WITH_MP4, PATIENCE
 from cloud_recording.domain.observed_state import PodRefusal
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.status_events import transitions
@@ -33,6 +33,8 @@ from cloud_recording.domain.summarize import finished
 from tests.unit.domain.builders import SETTINGS, UID, PodBuilder, a_part, a_recording, after, context, pods
 
 MERGED = "1_room_merged.m3u8"
+FILM = "1_room_merged.mp4"
+WITH_MP4: dict[str, Any] = {"recording": {"outputs": ["HLS", "MP4"]}}
 DONE = json.dumps({"playlist": MERGED, "manifest": "1_room_merged_manifest.json", "slices": 5})
 SOON = after(100)
 TWO = Amounts(written=2, uploaded=2)
@@ -135,11 +137,135 @@ def test_the_end_names_the_playlist_over_all_parts_and_lists_each() -> None:
     assert look(then(recording, decision)).status == status
 
 
-def test_the_mp4_of_the_newest_part_stays_named_beside_it() -> None:
+def answered(**more: str) -> str:
+    return json.dumps({**json.loads(DONE), **more})
+
+
+def with_mp4() -> CloudRecording:
+    """A stopped recording of two parts with an MP4 each, whose parts are being merged."""
+    parts = [part(0, mp4="1_room.mp4"), part(1, mp4="bak0_1_room.mp4")]
+    recording = a_recording().spec(**WITH_MP4).parts(*parts).stopped().build()
+    return then(recording, look(recording))
+
+
+def film_is_missing(status: CloudRecordingStatus, why: str) -> bool:
+    """Whether it is told in each place that says so, and the newest part's MP4 is named in its stead."""
+    known = conditions.get(status, ConditionType.READY)
+    assert known is not None
+    assert "no MP4 was made over all parts" in known.message
+    assert status.merge is not None
+    assert (status.playlist, status.mp4, status.merge.mp4) == (MERGED, "bak0_1_room.mp4", None)
+    return why in said(status).message and why in (status.merge.mp4_missing or "")
+
+
+def test_the_mp4_of_the_newest_part_stays_named_beside_it_where_none_of_the_whole_is_asked_for() -> None:
     recording = stopped(part(0), part(1, mp4="bak0_1_room.mp4"))
     recording = then(recording, look(recording))
     status = look(recording, pods(merge_pod().ended(DONE))).status
-    assert (status.playlist, status.mp4) == (MERGED, "bak0_1_room.mp4")
+    assert (status.playlist, status.mp4, said(status).message) == (MERGED, "bak0_1_room.mp4", "")
+
+
+def test_the_end_names_the_mp4_over_all_parts_and_lists_each() -> None:
+    recording = with_mp4()
+    assert "one playlist and one MP4 over all parts" in said(recording.status).message
+    status = look(recording, pods(merge_pod().ended(answered(mp4=FILM)))).status
+    assert finished(status)
+    assert (status.mp4, status.mp4_url) == (FILM, f"https://s3.example.com/recordings/{FILM}")
+    assert [one.mp4 for one in status.playlists] == ["1_room.mp4", "bak0_1_room.mp4"]
+    assert (said(status).status, said(status).message) == ("True", "")
+    assert not [one for one in transitions(recording.status, status) if one.warning]
+    assert look(then(recording, look(recording, pods(merge_pod().ended(answered(mp4=FILM)))))).status == status
+
+
+def test_the_mp4_of_one_part_is_that_of_the_whole() -> None:
+    status = look(a_recording().spec(**WITH_MP4).parts(part(0, mp4="1_room.mp4")).stopped().build()).status
+    assert finished(status)
+    assert (status.merge, status.mp4) == (None, "1_room.mp4")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"mp4Missing": "from x.ts on the recording has another picture size"}, "another picture size"),
+        ({}, "the recorder's library makes none over all parts"),
+    ],
+)
+def test_why_there_is_no_mp4_over_all_parts_is_said_and_the_recording_is_no_failure(
+    more: dict[str, str], why: str
+) -> None:
+    recording = with_mp4()
+    status = look(recording, pods(merge_pod().ended(answered(**more)))).status
+    assert film_is_missing(status, why)
+    assert conditions.is_true(status, ConditionType.SUCCEEDED)
+    (event,) = [one for one in transitions(recording.status, status) if one.action == "Merge"]
+    assert (event.warning, event.reason) == (True, Reason.MP4_NOT_MADE)
+    assert why in event.message
+
+
+def test_an_mp4_that_no_pod_lives_to_finish_costs_nobody_the_playlist() -> None:
+    recording, now = with_mp4(), SOON
+    for number in range(1, MOST_TRIES_WITH_MP4 + 1):
+        failed = look(recording, pods(merge_pod(number).ended("", reason="OOMKilled", exit_code=137)), now=now)
+        assert not finished(failed.status)
+        recording = then(recording, failed)
+        if number < MOST_TRIES_WITH_MP4:
+            now += failed.requeue_after or timedelta()
+            recording = then(recording, look(recording, now=now))
+    merge = recording.status.merge
+    assert merge is not None
+    assert (merge.pods, merge.tries, merge.mp4_seconds) == (MOST_TRIES_WITH_MP4 + 1, 0, None)
+    assert film_is_missing(
+        look(recording, pods(merge_pod(merge.pods).ended(DONE)), now=now).status, "memory than its limit"
+    )
+
+
+def test_a_store_that_fails_is_not_held_against_the_mp4() -> None:
+    recording, now = with_mp4(), SOON
+    for number in range(1, MOST_TRIES + 1):
+        answer = json.dumps({"cause": "StorageTimeout", "message": "late"})
+        failed = look(recording, pods(merge_pod(number).ended(answer)), now=now)
+        recording = then(recording, failed)
+        if not finished(failed.status):
+            now += failed.requeue_after or timedelta()
+            recording = then(recording, look(recording, now=now))
+    assert (finished(recording.status), said(recording.status).reason) == (True, Reason.STORAGE_TIMEOUT)
+
+
+def test_a_pod_that_finds_no_node_with_room_for_an_mp4_is_followed_by_one_that_needs_none() -> None:
+    recording = with_mp4()
+    around = pods(merge_pod().unschedulable("0/3 nodes have enough ephemeral-storage"))
+    waits = look(recording, around)
+    assert waits.requeue_after is not None
+    assert waits.requeue_after > PATIENCE
+    late = look(then(recording, waits), around, now=SOON + waits.requeue_after)
+    assert not finished(late.status)
+    kinds = [type(action) for action in late.actions]
+    assert CreateMergePod in kinds
+    assert DeletePod in kinds
+    recording = then(recording, late)
+    status = look(recording, pods(merge_pod(2).ended(DONE)), now=SOON + waits.requeue_after).status
+    assert film_is_missing(status, "enough ephemeral-storage")
+
+
+def test_the_pod_has_room_and_time_for_an_mp4_by_its_size_and_only_where_it_makes_one() -> None:
+    gigabyte = Amounts(written=1_000_000_000, uploaded=1_000_000_000)
+    parts = [part(number, bytes=gigabyte, recorded_milliseconds=3_600_000) for number in (0, 1)]
+    recording = a_recording().spec(**WITH_MP4).parts(*parts).stopped().build()
+    recording = then(recording, look(recording))
+    merge = recording.status.merge
+    assert merge is not None
+    template = {"metadata": {"name": "t", "uid": "u"}}
+
+    def made(merge: Merge) -> tuple[Any, ...]:
+        pod = build_merge_pod(recording, merge, SETTINGS, template=template)
+        document = json.loads(pod["metadata"]["annotations"]["cloudrecording.dev/recording"])
+        (container,) = pod["spec"]["containers"]
+        (work,) = [volume["emptyDir"] for volume in pod["spec"]["volumes"] if volume["name"] == "work"]
+        disk = container["resources"]["limits"]["ephemeral-storage"]
+        return document["spec"]["recording"]["outputs"], work, disk, pod["spec"]["activeDeadlineSeconds"]
+
+    assert made(merge) == (["HLS", "MP4"], {"sizeLimit": "2354Mi"}, "2482Mi", 980)
+    assert made(merge.model_copy(update={"mp4_seconds": None})) == (["HLS"], {"sizeLimit": "2Gi"}, "128Mi", 300)
 
 
 @pytest.mark.parametrize(

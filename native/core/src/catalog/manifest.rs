@@ -66,8 +66,8 @@ pub(super) struct ManifestDamage<'a> {
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Missing<'a> {
-    name: Cow<'a, str>,
-    reason: Cow<'a, str>,
+    pub name: Cow<'a, str>,
+    pub reason: Cow<'a, str>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::capture::api::UtcMillis;
 use crate::catalog::gaps::ROUNDING;
 use crate::catalog::manifest::{
-    Manifest, ManifestFile, ManifestGap, ManifestPart, ManifestParticipant, BACKUP, VERSION,
+    Manifest, ManifestFile, ManifestGap, ManifestPart, ManifestParticipant, Missing, BACKUP, VERSION,
 };
 use crate::catalog::part_playlist::{ListedSlice, PartPlaylist};
 use crate::names;
@@ -37,14 +37,31 @@ pub struct ReadPart {
     manifest: Option<(String, Manifest<'static>)>,
 }
 
-/// What parts are together.
-pub struct MergedFiles {
-    /// What the names of both begin with.
+/// What parts are together: the playlist, and what the manifest says of it.
+pub struct MergedPlaylist {
+    /// What the names of all that is over the parts begin with.
     pub stem: String,
-    pub playlist: String,
-    pub manifest: String,
+    pub text: String,
     pub slices: usize,
-    pub milliseconds: u64,
+    pub microseconds: u64,
+}
+
+/// One file over all parts beside the playlist.
+pub enum MergedMp4 {
+    Unasked,
+    Stored { name: String, bytes: u64, sha256: String },
+    Missing { name: String, reason: String },
+}
+
+/// A slice as its part tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSlice {
+    pub file: String,
+    /// Its length, in 90 kHz ticks.
+    pub ticks: u64,
+    /// None, as is the digest, of a slice that no manifest tells of.
+    pub bytes: Option<u64>,
+    pub sha256: Option<String>,
 }
 
 impl ReadPart {
@@ -88,6 +105,24 @@ impl ReadPart {
         Ok(self)
     }
 
+    /// What its playlist lists, in order.
+    #[must_use]
+    pub fn slices(&self) -> Vec<StoredSlice> {
+        let told = self.manifest.iter().flat_map(|(_, manifest)| &manifest.files);
+        let told: HashMap<&str, &ManifestFile> = told.map(|file| (file.name.as_ref(), file)).collect();
+        let of = |slice: &ListedSlice| {
+            let known = told.get(slice.file.as_str());
+            StoredSlice {
+                file: slice.file.clone(),
+                // Exactly what the playlist's microseconds were made of.
+                ticks: (slice.microseconds * 9 + 50) / 100,
+                bytes: known.and_then(|file| file.size),
+                sha256: known.and_then(|file| file.sha256.as_deref().map(str::to_owned)),
+            }
+        };
+        self.playlist.slices.iter().map(of).collect()
+    }
+
     fn start(&self) -> Option<i64> {
         let stated = self.manifest.as_ref().and_then(|(_, manifest)| millis(manifest.start_time.as_deref()));
         stated.or_else(|| self.playlist.slices.first().map(|slice| slice.start))
@@ -98,13 +133,13 @@ impl ReadPart {
         stated.or_else(|| self.playlist.slices.last().map(ListedSlice::stop))
     }
 
-    fn listed_milliseconds(&self) -> u64 {
-        self.playlist.slices.iter().map(|slice| slice.microseconds).sum::<u64>() / 1000
+    fn listed_microseconds(&self) -> u64 {
+        self.playlist.slices.iter().map(|slice| slice.microseconds).sum()
     }
 
     fn recorded_milliseconds(&self) -> u64 {
         let stated = self.manifest.as_ref().map(|(_, manifest)| manifest.recorded_milliseconds);
-        stated.unwrap_or_else(|| self.listed_milliseconds())
+        stated.unwrap_or_else(|| self.listed_microseconds() / 1000)
     }
 
     /// Its files: of a part without a manifest those that its playlist lists, which nobody told more of.
@@ -145,18 +180,36 @@ impl ReadPart {
 /// The parts as one, in their order; `stem` is of the names of what is over them, and follows from the playlist. None where
 /// not one of them has a slice.
 #[must_use]
-pub fn merge(whole: &WholeRecording, parts: &[ReadPart], stem: impl FnOnce(&str) -> String) -> Option<MergedFiles> {
-    let playlist = playlist(parts)?;
-    let stem = stem(&playlist);
-    let manifest = manifest(whole, parts, described(names::playlist(&stem), &playlist)).text()?;
-    let slices = parts.iter().map(|part| part.playlist.slices.len()).sum();
-    Some(MergedFiles {
-        stem,
-        playlist,
-        manifest,
-        slices,
-        milliseconds: parts.iter().map(ReadPart::listed_milliseconds).sum(),
+pub fn merge(parts: &[ReadPart], stem: impl FnOnce(&str) -> String) -> Option<MergedPlaylist> {
+    let text = playlist(parts)?;
+    Some(MergedPlaylist {
+        stem: stem(&text),
+        text,
+        slices: parts.iter().map(|part| part.playlist.slices.len()).sum(),
+        microseconds: parts.iter().map(ReadPart::listed_microseconds).sum(),
     })
+}
+
+impl MergedPlaylist {
+    /// The manifest over these parts, whose playlist this is.
+    #[must_use]
+    pub fn manifest(&self, whole: &WholeRecording, parts: &[ReadPart], mp4: &MergedMp4) -> Option<String> {
+        let mut manifest = manifest(whole, parts, described(names::playlist(&self.stem), &self.text));
+        match mp4 {
+            MergedMp4::Unasked => {}
+            MergedMp4::Stored { name, bytes, sha256 } => manifest.files.push(ManifestFile {
+                size: Some(*bytes),
+                sha256: Some(sha256.clone().into()),
+                start_time: manifest.start_time.clone(),
+                duration_seconds: Some(seconds(self.microseconds)),
+                ..named(name.clone().into())
+            }),
+            MergedMp4::Missing { name, reason } => {
+                manifest.missing.push(Missing { name: name.clone().into(), reason: reason.clone().into() });
+            }
+        }
+        manifest.text()
+    }
 }
 
 fn playlist(parts: &[ReadPart]) -> Option<String> {
@@ -267,11 +320,15 @@ fn described(name: String, text: &str) -> ManifestFile<'static> {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // a slice's microseconds stay far below 2^52
+#[allow(clippy::cast_precision_loss)] // microseconds of a recording stay far below 2^52
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1_000_000.0
+}
+
 fn untold(slice: &ListedSlice) -> ManifestFile<'static> {
     ManifestFile {
         start_time: Some(time(slice.start)),
-        duration_seconds: Some(slice.microseconds as f64 / 1_000_000.0),
+        duration_seconds: Some(seconds(slice.microseconds)),
         ..named(slice.file.clone().into())
     }
 }

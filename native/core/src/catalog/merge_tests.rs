@@ -65,8 +65,13 @@ fn whole(_: &str) -> String {
 }
 
 fn merged(parts: &[ReadPart]) -> (String, Value) {
-    let merged = merge(&WHOLE, parts, whole).unwrap();
-    (merged.playlist, serde_json::from_str(&merged.manifest).unwrap())
+    with_mp4(parts, &MergedMp4::Unasked)
+}
+
+fn with_mp4(parts: &[ReadPart], mp4: &MergedMp4) -> (String, Value) {
+    let merged = merge(parts, whole).unwrap();
+    let manifest = merged.manifest(&WHOLE, parts, mp4).unwrap();
+    (merged.text, serde_json::from_str(&manifest).unwrap())
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn no_slice_is_longer_than_the_target_duration_says() {
 #[test]
 fn parts_without_a_slice_take_no_place_and_nothing_but_those_is_nothing() {
     let nothing = || read("", &text("", 15, &[]));
-    assert!(merge(&WHOLE, &[nothing()], whole).is_none());
+    assert!(merge(&[nothing()], whole).is_none());
     let (playlist, _) = merged(&[nothing(), read("bak0_", &text("bak0_", 15, &[&[(0, 15_000)]]))]);
     assert!(!playlist.contains("DISCONTINUITY"), "{playlist}");
 }
@@ -186,9 +191,43 @@ fn participants_of_a_room_are_the_same_by_identity_alone() {
 fn the_same_parts_are_the_same_bytes() {
     let parts =
         || [read("", &text("", 15, &[&[(0, 15_000)]])), read("bak0_", &text("bak0_", 15, &[&[(40_000, 15_000)]]))];
-    let once = merge(&WHOLE, &parts(), whole).unwrap();
-    let again = merge(&WHOLE, &parts(), whole).unwrap();
-    assert_eq!((once.playlist, once.manifest), (again.playlist, again.manifest));
+    assert_eq!(merged(&parts()), merged(&parts()));
+}
+
+#[test]
+fn the_manifest_tells_of_the_one_file_over_all_parts_or_why_there_is_none() {
+    let parts = [read("", &text("", 15, &[&[(0, 15_000)]])), read("bak0_", &text("bak0_", 15, &[&[(40_000, 7_033)]]))];
+    let stored = MergedMp4::Stored { name: "whole.mp4".into(), bytes: 7, sha256: "m".into() };
+    let told = |mp4: &MergedMp4| {
+        let (_, manifest) = with_mp4(&parts, mp4);
+        (manifest["files"].as_array().unwrap().last().unwrap().clone(), manifest["missing"].clone())
+    };
+    let film = json!({
+        "name": "whole.mp4", "size": 7, "sha256": "m", "startTime": time(NOON), "durationSeconds": 22.033,
+    });
+    assert_eq!(told(&stored), (film, Value::Null));
+    let missing = MergedMp4::Missing { name: "whole.mp4".into(), reason: "no room".into() };
+    assert_eq!(told(&missing).1, json!([{"name": "whole.mp4", "reason": "no room"}]));
+}
+
+#[test]
+fn slices_are_known_by_the_playlist_and_as_far_as_there_is_one_by_the_manifest() {
+    let list = text("", 15, &[&[(0, 15_000), (15_000, 7_033)]]);
+    let untold = |after, ticks| StoredSlice { file: slice("", after), ticks, bytes: None, sha256: None };
+    assert_eq!(read("", &list).slices(), [untold(0, 1_350_000), untold(15_000, 632_970)]);
+    let first = StoredSlice { bytes: Some(188), sha256: Some("s".into()), ..untold(0, 1_350_000) };
+    let part = with(read("", &list), &own_manifest("", 0, 15_000, &json!({}))).unwrap();
+    assert_eq!(part.slices(), [first, untold(15_000, 632_970)]);
+}
+
+#[test]
+fn the_length_of_a_slice_is_read_back_to_the_tick() {
+    for ticks in [1, 2, 3_003, 180_179, 1_350_007] {
+        let microseconds = (ticks * 100 + 4) / 9;
+        let list = text("", 15, &[&[(0, 1)]]);
+        let exact = format!("#EXTINF:{}.{:06},", microseconds / 1_000_000, microseconds % 1_000_000);
+        assert_eq!(read("", &list.replace("#EXTINF:0.001,", &exact)).slices()[0].ticks, ticks);
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@
 //!
 //! - `read`: the packets of a slice.
 //! - `write`: the MP4 of them, with its index.
+//! - `fed`: the same of slices that come one after the other.
 
+pub mod fed;
 mod read;
 mod write;
 

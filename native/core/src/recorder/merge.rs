@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `cr_merge`: reads what the store has of each part of a recording, and puts a playlist and a manifest over all of them
-//! there. The same parts make the same bytes, so that whoever does it again changes nothing. Where nothing is put twice,
-//! other parts have another name.
+//! there, and where it is asked for one file of all their slices. The same parts make the same bytes, so that whoever does
+//! it again changes nothing. Where nothing is put twice, other parts have another name.
 
 use std::sync::Arc;
 
@@ -9,13 +9,15 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::broken_pipe;
-use crate::catalog::merge::{merge as merged, MergedFiles, ReadPart, WholeRecording};
+use crate::catalog::merge::{merge as merged, MergedMp4, MergedPlaylist, ReadPart, WholeRecording};
 use crate::causes;
-use crate::config::{Document, PartFiles};
+use crate::config::{Document, OutputFormat, PartFiles};
 use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
+use crate::recorder::merged_mp4::Mp4Maker;
 use crate::recorder::upload::text_put::put_or_keep;
+use crate::recorder::volume::VolumeLimits;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::{self, ObjectKind, Store};
@@ -35,6 +37,7 @@ pub struct MergeOutcome {
     manifest: String,
     slices: usize,
     milliseconds: u64,
+    mp4: MergedMp4,
 }
 
 /// Why nothing over all parts is there, in one word and in words.
@@ -61,10 +64,15 @@ impl MergeFailure {
 pub fn answer(outcome: &Result<MergeOutcome, MergeFailure>) -> (i32, String) {
     match outcome {
         Ok(done) => {
-            let MergeOutcome { playlist, manifest, slices, milliseconds } = done;
-            let told = json!({
+            let MergeOutcome { playlist, manifest, slices, milliseconds, mp4 } = done;
+            let mut told = json!({
                 "playlist": playlist, "manifest": manifest, "slices": slices, "recordedMilliseconds": milliseconds,
             });
+            match mp4 {
+                MergedMp4::Unasked => {}
+                MergedMp4::Stored { name, .. } => told["mp4"] = name.as_str().into(),
+                MergedMp4::Missing { reason, .. } => told["mp4Missing"] = reason.as_str().into(),
+            }
             (0, told.to_string())
         }
         Err(MergeFailure { cause, error }) => {
@@ -98,9 +106,14 @@ fn merge_here(document: &Document) -> Result<MergeOutcome, MergeFailure> {
         target: target(document)?,
         credentials: credentials(document)?,
     };
-    let outcome = runtime.block_on(merger.merge(&document.parts));
+    let outcome = runtime.block_on(merger.merge(document));
     match &outcome {
-        Ok(done) => tracing::info!("cr_merge: {} is over all {} parts", done.playlist, document.parts.len()),
+        Ok(done) => {
+            tracing::info!("cr_merge: {} is over all {} parts", done.playlist, document.parts.len());
+            if let MergedMp4::Missing { reason, .. } = &done.mp4 {
+                tracing::warn!("cr_merge: no MP4 was made over all parts: {reason}");
+            }
+        }
         Err(failure) => tracing::warn!(code = failure.error.code as i32, "cr_merge: {}", failure.error.message),
     }
     outcome
@@ -145,17 +158,17 @@ struct Merger<'a> {
 }
 
 impl Merger<'_> {
-    async fn merge(&self, parts: &[PartFiles]) -> Result<MergeOutcome, MergeFailure> {
+    async fn merge(&self, document: &Document) -> Result<MergeOutcome, MergeFailure> {
         let opened = store::open(&self.target, &self.credentials);
         let store = opened.map_err(|failure| Self::failed("", &failure, &failure.sentence(&self.target)))?;
         let mut left = MOST_BYTES;
-        let mut read = Vec::with_capacity(parts.len());
-        for part in parts {
+        let mut read = Vec::with_capacity(document.parts.len());
+        for part in &document.parts {
             read.push(self.read(&store, part, &mut left).await?);
         }
         let first = self.stem("")?;
         let write_once = self.target.is_write_once();
-        let name = |list: &str| {
+        let stem = |list: &str| {
             if write_once {
                 names::merged_once(&first, &names::hex(&Sha256::digest(list)))
             } else {
@@ -163,13 +176,31 @@ impl Merger<'_> {
             }
         };
         let nothing = || MergeFailure::new(NOTHING, Code::NoRecordedData, "no part has a slice in its playlist");
-        let MergedFiles { stem, playlist: list, manifest: about, slices, milliseconds } =
-            merged(&self.whole, &read, name).ok_or_else(nothing)?;
-        let (playlist, manifest) = (names::playlist(&stem), names::manifest(&stem));
+        let list = merged(&read, stem).ok_or_else(nothing)?;
+        let (playlist, manifest) = (names::playlist(&list.stem), names::manifest(&list.stem));
         let kind = if write_once { ObjectKind::Playlist } else { ObjectKind::LivePlaylist };
-        self.put(&store, &playlist, kind, list).await?;
+        // First, so that an MP4 that takes long, or for which there is no room, holds up nothing.
+        self.put(&store, &playlist, kind, list.text.clone()).await?;
+        let mp4 = self.mp4(document, &store, &list.stem, &read).await;
+        let about = list.manifest(&self.whole, &read, lasting(&mp4, write_once)).ok_or_else(Error::unexpected)?;
         self.put(&store, &manifest, ObjectKind::Manifest, about).await?;
-        Ok(MergeOutcome { playlist, manifest, slices, milliseconds })
+        let MergedPlaylist { slices, microseconds, .. } = list;
+        Ok(MergeOutcome { playlist, manifest, slices, milliseconds: microseconds / 1000, mp4 })
+    }
+
+    async fn mp4(&self, document: &Document, store: &Arc<dyn Store>, stem: &str, parts: &[ReadPart]) -> MergedMp4 {
+        if !document.outputs.contains(&OutputFormat::Mp4) {
+            return MergedMp4::Unasked;
+        }
+        let maker = Mp4Maker {
+            store: store.as_ref(),
+            target: &self.target,
+            work: document.work_directory(),
+            limits: VolumeLimits::of_document(document),
+            directory: names::merged(self.whole.recording_id),
+        };
+        let slices: Vec<_> = parts.iter().flat_map(ReadPart::slices).collect();
+        maker.make(names::mp4(stem), &slices).await
     }
 
     /// A part as the store has it. A manifest that is not there, or that the key may not ask for, is none: a store that
@@ -255,6 +286,14 @@ impl Merger<'_> {
     fn unreadable(&self, name: &str, why: &str) -> MergeFailure {
         let message = format!("{name} in {} {why}", self.target.store());
         MergeFailure::new(causes::PART_UNREADABLE, Code::UploaderFailed, message)
+    }
+}
+
+/// What the manifest says of the MP4: where nothing is put twice, not that there is none, as a later merge may make it.
+fn lasting(mp4: &MergedMp4, write_once: bool) -> &MergedMp4 {
+    match mp4 {
+        MergedMp4::Missing { .. } if write_once => &MergedMp4::Unasked,
+        mp4 => mp4,
     }
 }
 

@@ -17,6 +17,7 @@
 //! - `takeover`, `rescue`: what such processes left, looked for at the next start and by `cr_rescue`.
 //! - `rescued`: what `cr_status` says of those, meanwhile and after.
 //! - `merge`: a playlist and a manifest over several parts that stores have already.
+//! - `merged_mp4`: one file of their slices.
 //! - `delivery`: uploads one recording of theirs.
 //! - `registry`: the recorders of the process, and what released ones left to upload.
 //! - `directory_cleanup`: when a recording's directory is removed.
@@ -33,6 +34,7 @@ pub mod delivery;
 pub mod directory_cleanup;
 pub mod machine;
 pub mod merge;
+mod merged_mp4;
 pub mod participants;
 mod pauses;
 pub mod recording_log;

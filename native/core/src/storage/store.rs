@@ -32,6 +32,8 @@ pub enum ObjectKind {
     Playlist,
     Manifest,
     Mp4,
+    /// One over all parts, which is put again when the recording goes on.
+    MergedMp4,
 }
 
 impl ObjectKind {
@@ -40,7 +42,7 @@ impl ObjectKind {
     pub fn is_lasting(self) -> bool {
         match self {
             Self::Slice | Self::Playlist | Self::Mp4 => true,
-            Self::LivePlaylist | Self::Manifest => false,
+            Self::LivePlaylist | Self::Manifest | Self::MergedMp4 => false,
         }
     }
 
@@ -50,7 +52,7 @@ impl ObjectKind {
             Self::Slice => "video/MP2T",
             Self::LivePlaylist | Self::Playlist => "application/x-mpegURL",
             Self::Manifest => "application/json",
-            Self::Mp4 => "video/mp4",
+            Self::Mp4 | Self::MergedMp4 => "video/mp4",
         }
     }
 }

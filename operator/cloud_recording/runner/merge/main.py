@@ -14,6 +14,7 @@ from cloud_recording.runner.one_shot import OneShot
 
 def _told(answer: MergeAnswer) -> tuple[str, Mapping[str, Any]]:
     told = {"playlist": answer.playlist, "cause": answer.cause, "detail": answer.message}
+    told |= {"mp4": answer.mp4, "mp4Missing": answer.mp4_missing} if answer.mp4 or answer.mp4_missing else {}
     return "parts merged" if answer.playlist else "parts not merged", told
 
 

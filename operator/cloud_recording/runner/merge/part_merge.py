@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has a recorder process put one playlist over several parts, and hears what came of it."""
+"""Has a recorder process put one playlist, and one MP4 if asked for, over several parts, and hears what came of it."""
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
@@ -37,7 +39,7 @@ async def merge(pod: OneShotPod) -> MergeAnswer:
 
 
 async def _merged(pod: OneShotPod, secrets: MountedSecrets) -> MergeAnswer:
-    jobs = JobBuilder(pod.document, secrets, work=pod.work)
+    jobs = JobBuilder(pod.document, secrets, work=pod.work, scratch=Path(tempfile.gettempdir()))
     events: asyncio.Queue[Event] = asyncio.Queue()
     child = RecorderChild(
         library=pod.document.engine.library_path,

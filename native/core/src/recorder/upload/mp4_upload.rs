@@ -2,18 +2,15 @@
 //! The MP4 of a recording that asked for one: made once recording is over and the bucket has every slice, and put beside
 //! them. Without it the recording is complete, too; so what makes it impossible is told, and never holds up the rest.
 
-use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::catalog::ledger::{self, Ledger};
 use crate::catalog::record::Record;
 use crate::causes;
-use crate::log;
-use crate::mp4::{self, SliceInput};
+use crate::mp4::fed::{self, FedError};
+use crate::mp4::SliceInput;
 use crate::names;
 use crate::recorder::machine::UploadEvent;
 use crate::recorder::upload::error::UploadError;
@@ -130,19 +127,14 @@ impl Mp4Job {
 
     /// Slices that are not here any more are fetched while the MP4 is being made, one after the other.
     async fn make(&self, slice_store: &SliceStore, store: &dyn Store, path: &Path) -> Result<(), Mp4UploadError> {
-        let (count, partial, path) =
-            (self.slices.len(), slice_store.directory.join(partial(&self.file)), path.to_owned());
-        let (give, mut take) = mpsc::channel(1);
-        let cancel = CancelOnDrop::default();
-        let stop = Arc::clone(&cancel.0);
-        let making = log::spawn_blocking(move || {
-            let slices = std::iter::from_fn(|| take.blocking_recv());
-            make(slices, count, &partial, &path, &stop)
-        });
-        let fed = self.feed(give, slice_store, store).await;
-        let made = making.await;
-        fed?;
-        made.unwrap_or_else(|_| Err(Mp4UploadError::Never("it failed in a way it should not have".to_owned())))
+        let made = fed::make(path, self.slices.len(), |give| self.feed(give, slice_store, store)).await;
+        made.map_err(|failure| match failure {
+            FedError::Slice(error) => error,
+            FedError::Mp4(why) => Mp4UploadError::Never(why),
+            FedError::Local(error) => {
+                StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display())).into()
+            }
+        })
     }
 
     async fn feed(
@@ -164,31 +156,8 @@ impl Mp4Job {
     }
 }
 
-/// Raises its flag when it goes, so that a thread does not work on for nobody.
-#[derive(Default)]
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Returns once the file is whole and durable under its name.
-fn make(
-    slices: impl Iterator<Item = SliceInput>,
-    count: usize,
-    partial: &Path,
-    path: &Path,
-    stop: &AtomicBool,
-) -> Result<(), Mp4UploadError> {
-    mp4::make(slices, count, partial, stop).map_err(|failure| Mp4UploadError::Never(failure.to_string()))?;
-    let durable = File::open(partial).and_then(|file| file.sync_all()).and_then(|()| std::fs::rename(partial, path));
-    durable.map_err(|error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display())).into())
-}
-
 fn partial(file: &str) -> String {
-    format!("{file}.partial")
+    fed::partial(Path::new(file)).to_string_lossy().into_owned()
 }
 
 /// Whether the slice's file is on the work volume; what it holds was compared before it was put into the bucket.
