@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.native.test_merge import PARTS, _merge
+from tests.native.test_merge import PARTS, WITH_MP4, _merge, _record_part
 from tests.native.test_verified import PART, RECORDING_ID, STEM, _left, _rescue
 from tests.support.files import Files
 from tests.support.recorder import Recorder
@@ -102,7 +102,7 @@ def test_a_bucket_is_tried_by_what_leaves_nothing(
     """Promise: before anybody came it is known whether the bucket takes files, and nothing is there that stays."""
     with record(configuration(rtmp.url("nobody"), storage=_once(proxy)), idle="600"):
         await_true(lambda: any(asked.method == "DELETE" for asked in list(proxy.asked)), seconds=60)
-    assert [asked.method for asked in proxy.asked] == ["POST", "PUT", "DELETE"]
+    assert [asked.method for asked in proxy.asked] == ["GET", "POST", "PUT", "DELETE"]
     assert locked.objects() == []
     assert "Uploads" not in locked.client.list_multipart_uploads(Bucket=locked.name)
 
@@ -192,20 +192,32 @@ def test_what_somebody_else_put_under_a_name_is_told(
     built: Path, locked: Bucket, proxy: S3Proxy, tmp_path: Path
 ) -> None:
     """Promise: other bytes are no delivery."""
-    locked.client.put_object(Bucket=locked.name, Key=PLAYLIST, Body=b"something else")
+    locked.client.put_object(Bucket=locked.name, Key=SMALL, Body=b"something else")
     _left_once(tmp_path, proxy)
     code, _most, reason = _rescue(built, tmp_path)
     assert code != 0
     assert "holds something else under this name" in reason
-    assert locked.read(PLAYLIST) == b"something else"
+    assert locked.read(SMALL) == b"something else"
+
+
+def _merging(configuration: Make, locked: Bucket, proxy: S3Proxy, tmp_path: Path) -> dict[str, Any]:
+    """The document of a merge of two parts in the bucket."""
+    for name, text in (("access", ACCESS_KEY), ("secret", SECRET_KEY)):
+        (tmp_path / name).write_text(text)
+    keys = {"accessKey": str(tmp_path / "access"), "secretKey": str(tmp_path / "secret")}
+    document: dict[str, Any] = configuration(
+        "rtmp://127.0.0.1/x", recordingId=RECORDING_ID, parts=PARTS, storage=_once(proxy)
+    )
+    document["storage"]["credentialFiles"] = keys
+    document["channels"][0]["name"] = "room"
+    document["place"] = {"bucket": locked.name, "vendor": "S3", "endpoint": proxy.endpoint, "pathStyle": True}
+    return document
 
 
 def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
     built: Path, locked: Bucket, proxy: S3Proxy, configuration: Make, tmp_path: Path
 ) -> None:
     """Promise: merging the same parts again puts nothing, and with another part nothing in place of what is there."""
-    for name, text in (("access", ACCESS_KEY), ("secret", SECRET_KEY)):
-        (tmp_path / name).write_text(text)
     for prefix in ("", "bak0_"):
         shutil.rmtree(tmp_path / "work", ignore_errors=True)
         directory = _left(tmp_path, proxy.endpoint, {f"{prefix}{SMALL}": CONTENT + prefix.encode()})
@@ -215,11 +227,7 @@ def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
         (directory / f"{prefix}index").write_text(text.replace('"pathStyle"', '"writeOnce": true, "pathStyle"'))
         code, _most, reason = _rescue(built, tmp_path)
         assert code == 0, reason
-    keys = {"accessKey": str(tmp_path / "access"), "secretKey": str(tmp_path / "secret")}
-    document = configuration("rtmp://127.0.0.1/x", recordingId=RECORDING_ID, storage=_once(proxy))
-    document["storage"]["credentialFiles"] = keys
-    document["channels"][0]["name"] = "room"
-    document["place"] = {"bucket": locked.name, "vendor": "S3", "endpoint": proxy.endpoint, "pathStyle": True}
+    document = _merging(configuration, locked, proxy, tmp_path)
     names = []
     for parts in (PARTS, PARTS, PARTS[:1]):
         code, answer = _merge(built, {**document, "parts": parts})
@@ -230,4 +238,23 @@ def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
     for playlist, manifest in names:
         assert playlist.startswith(f"{STEM}_merged_")
         assert json.loads(locked.read(manifest))["files"][0]["name"] == playlist
+    _check_each_once(proxy)
+
+
+def test_the_mp4_over_all_parts_is_put_once_and_one_that_failed_before_is_not_in_its_way(
+    built: Path, locked: Bucket, proxy: S3Proxy, configuration: Make, alice: str, record: Make, tmp_path: Path
+) -> None:
+    """Promise: a merge that is done again finds what an earlier one put, and a manifest says nothing that changes."""
+    for prefix in ("", "bak0_"):
+        _record_part(record, configuration(alice, storage=_once(proxy)), prefix)
+    document = {**_merging(configuration, locked, proxy, tmp_path), **WITH_MP4}
+    code, answer = _merge(built, {**document, "workDir": str(tmp_path / "access")})
+    assert code == 0
+    assert "Not a directory" in answer["mp4Missing"]
+    first, second = (_merge(built, document) for _ in range(2))
+    assert first == second
+    code, answer = first
+    assert (code, answer["mp4"]) == (0, answer["playlist"].replace(".m3u8", ".mp4"))
+    assert locked.read(answer["mp4"])[4:8] == b"ftyp"
+    assert "missing" not in json.loads(locked.read(answer["manifest"]))
     _check_each_once(proxy)

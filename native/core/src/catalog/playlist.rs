@@ -25,11 +25,10 @@ pub fn playlist<'a>(
     growing.text
 }
 
-/// Whether the text lists nothing, as what the trial of a bucket leaves there.
-#[must_use]
-pub fn is_empty(text: &[u8]) -> bool {
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.all(|line| line.is_empty() || line.starts_with(b"#"))
+/// The files that the text lists; none of what the trial of a bucket leaves there.
+pub fn listed(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"))
 }
 
 /// A playlist that is continued slice by slice, as the text of a long recording takes its time.

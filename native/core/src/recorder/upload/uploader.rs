@@ -314,7 +314,7 @@ impl UploadLoop {
         let Some(stem) = stem else { return Ok(()) };
         let usual = names::playlist(&stem);
         match store.get(&usual, MOST_LOOKED_AT).await {
-            Ok(text) if playlist::is_empty(&text) => return Ok(()),
+            Ok(text) if self.is_own(&text) => return Ok(()),
             Ok(_) => {}
             Err(failure) if is_archived(&failure.cause) => {}
             Err(failure) if is_unknown(&failure.cause) => return Ok(()),
@@ -327,6 +327,14 @@ impl UploadLoop {
             "another recording's playlist has this name: it stays as it is, and this recording's has a name of its own"
         );
         Ok(self.slice_store.write(Record::PlaylistRestored { playlist })?)
+    }
+
+    /// Whether the playlist lists nothing, as after a trial, or what this recording has recorded: an earlier process put it, of
+    /// which the journal knows nothing, as when a work volume is put back.
+    fn is_own(&self, playlist: &[u8]) -> bool {
+        let ledger = self.slice_store.catalog.ledger();
+        let own: HashSet<&[u8]> = ledger.slices().iter().map(|slice| slice.file.as_bytes()).collect();
+        playlist::listed(playlist).next().is_none() || playlist::listed(playlist).any(|file| own.contains(file))
     }
 
     /// The oldest slices that are not in the bucket: a single one while it fails, to see whether it still does.

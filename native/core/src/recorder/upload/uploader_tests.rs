@@ -11,6 +11,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 const SLICE: &str = "x_room_19700101000000001.ts";
 const OTHERS: &str = "#EXTM3U\n#EXTINF:1.0,\nx_room_19690101000000000.ts\n#EXT-X-ENDLIST\n";
+const OWN: &str = "#EXTM3U\n#EXTINF:1.0,\nx_room_19700101000000001.ts\n";
 const EMPTY: &str = "#EXTM3U\n#EXT-X-VERSION:3\n";
 
 /// Delivers a recording of one slice, which an earlier process left or not, into the directory; its playlist's name.
@@ -75,9 +76,10 @@ async fn the_playlist_of_a_recording_that_is_over_stays_and_the_new_one_has_a_na
     }
 }
 
+/// A rescue may be done again from a copy of the work volume.
 #[tokio::test]
-async fn a_playlist_that_lists_nothing_is_nobodys() {
-    for left in [None, Some(EMPTY)] {
+async fn a_playlist_that_lists_nothing_is_nobodys_and_one_that_lists_a_slice_of_this_recording_is_its_own() {
+    for left in [None, Some(EMPTY), Some(OWN)] {
         let (bucket, work) = (Scratch::new(), Scratch::new());
         if let Some(text) = left {
             std::fs::write(bucket.path().join("x_room.m3u8"), text).unwrap();
