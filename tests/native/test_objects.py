@@ -150,6 +150,7 @@ def test_a_key_that_may_put_but_not_tag_is_told_with_the_right_that_it_lacks(
     rtmp: RtmpServer, s3: S3Server, configuration: Make, record: Make
 ) -> None:
     """Promise: the trial puts with what objects get, so that a missing right is told before the first slice."""
+    s3.bucket("films")
     with s3_proxy(s3) as proxy:
         proxy.refuse = lambda method, _path, _query: 403 if method == "PUT" else None
         storage = {"endpoint": proxy.endpoint, "objects": {"tags": TAGS}}
