@@ -41,22 +41,29 @@ def _record_part(record: Make, document: dict[str, Any], prefix: str, **options:
         assert recorder.wait() == 0
 
 
+def _keys(directory: Path) -> dict[str, str]:
+    (directory / "access").write_text(ACCESS_KEY)
+    (directory / "secret").write_text(SECRET_KEY)
+    return {"accessKey": str(directory / "access"), "secretKey": str(directory / "secret")}
+
+
+def _of_parts(document: dict[str, Any], bucket: str, endpoint: str, *, keys: dict[str, str]) -> dict[str, Any]:
+    """The document of a merge of two parts in the bucket, out of that of a recording."""
+    document["storage"]["credentialFiles"] = keys
+    document["channels"][0]["name"] = "room"
+    place = {"bucket": bucket, "vendor": "S3", "endpoint": endpoint, "region": "us-east-1", "pathStyle": True}
+    return {**document, "recordingId": RECORDING_ID, "parts": PARTS, "place": place}
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> dict[str, str]:
-    (tmp_path / "access").write_text(ACCESS_KEY)
-    (tmp_path / "secret").write_text(SECRET_KEY)
-    return {"accessKey": str(tmp_path / "access"), "secretKey": str(tmp_path / "secret")}
+    return _keys(tmp_path)
 
 
 @pytest.fixture
 def of_bucket(configuration: Make, alice: str, bucket: Bucket, keys: dict[str, str]) -> dict[str, Any]:
     """The document of a merge of two parts in the bucket."""
-    document: dict[str, Any] = configuration(alice, recordingId=RECORDING_ID, parts=PARTS)
-    document["storage"]["credentialFiles"] = keys
-    document["channels"][0]["name"] = "room"
-    place = {"bucket": bucket.name, "vendor": "S3", "endpoint": bucket.server.endpoint, "region": "us-east-1"}
-    document["place"] = {**place, "pathStyle": True}
-    return document
+    return _of_parts(configuration(alice), bucket.name, bucket.server.endpoint, keys=keys)
 
 
 def _played_seconds(playlist: Path) -> float:

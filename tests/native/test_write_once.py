@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.native.test_merge import PARTS, WITH_MP4, _merge, _record_part
+from tests.native.test_merge import PARTS, WITH_MP4, _keys, _merge, _of_parts, _record_part
 from tests.native.test_verified import PART, RECORDING_ID, STEM, _left, _rescue
 from tests.support.files import Files
 from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer
-from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server
+from tests.support.s3 import Bucket, S3Server
 from tests.support.s3_proxy import Asked, Headers, S3Proxy, s3_proxy
 from tests.support.waiting import await_true
 
@@ -202,16 +202,8 @@ def test_what_somebody_else_put_under_a_name_is_told(
 
 def _merging(configuration: Make, locked: Bucket, proxy: S3Proxy, tmp_path: Path) -> dict[str, Any]:
     """The document of a merge of two parts in the bucket."""
-    for name, text in (("access", ACCESS_KEY), ("secret", SECRET_KEY)):
-        (tmp_path / name).write_text(text)
-    keys = {"accessKey": str(tmp_path / "access"), "secretKey": str(tmp_path / "secret")}
-    document: dict[str, Any] = configuration(
-        "rtmp://127.0.0.1/x", recordingId=RECORDING_ID, parts=PARTS, storage=_once(proxy)
-    )
-    document["storage"]["credentialFiles"] = keys
-    document["channels"][0]["name"] = "room"
-    document["place"] = {"bucket": locked.name, "vendor": "S3", "endpoint": proxy.endpoint, "pathStyle": True}
-    return document
+    document = configuration("rtmp://127.0.0.1/x", storage=_once(proxy))
+    return _of_parts(document, locked.name, proxy.endpoint, keys=_keys(tmp_path))
 
 
 def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
