@@ -42,7 +42,7 @@ pub async fn restore(document: &Document, directory: &Path, backup: &BackupStore
     let failed = |error: std::io::Error| Error::new(Code::RecorderInit, format!("{}: {error}", directory.display()));
     let (fetched, name) = (directory.join(FETCHED), names::journal(&stem));
     std::fs::create_dir_all(&fetched).map_err(failed)?;
-    let got = async { backup.open()?.get_file(&name, 0, &fetched.join(&file)).await };
+    let got = async { backup.open()?.get_file(&name, None, &fetched.join(&file)).await };
     got.await.map_err(|failure| match failure.cause {
         StoreCause::FileGone => absent(&name),
         _ => backup.error(&failure),

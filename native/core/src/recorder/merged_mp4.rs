@@ -19,13 +19,12 @@ use crate::recorder::upload::retry::RetryState;
 use crate::recorder::volume::{VolumeLimits, WorkDirectory};
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
+use crate::storage::read_back::{read_back, Known, WRONG_TIMES};
 use crate::storage::store::{ObjectKind, Put, Store};
 use crate::storage::target::Target;
 
 /// What the store fails at is tried again until it has not done anything for so long.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// As large as that a slice is taken to be of which nobody told.
-const UNTOLD_BYTES: u64 = 64 << 20;
 /// So many slices are here at once: one that is copied, one that waits and one that comes.
 const SLICES_HERE: u64 = 3;
 
@@ -93,12 +92,15 @@ impl Mp4Maker<'_> {
     }
 
     async fn fetch(&self, slice: &StoredSlice, path: &Path) -> Result<(), String> {
-        let StoredSlice { file, bytes, sha256, .. } = slice;
+        let file = &slice.file;
+        let known = Known { bytes: slice.bytes, sha256: slice.sha256.as_deref() };
         let mut attempts = Attempts::new();
         loop {
-            match self.store.get_file(file, bytes.unwrap_or(UNTOLD_BYTES), path).await {
-                Ok(found) if sha256.as_ref().is_none_or(|stored| *stored == found) => return Ok(()),
-                Ok(_) => return Err(format!("{file} is not what was stored under its name")),
+            match read_back(self.store, file, known, path, WRONG_TIMES).await {
+                Ok(()) => return Ok(()),
+                Err(failure) if failure.cause == StoreCause::Unverified => {
+                    return Err(format!("{file} is not what was stored under its name"))
+                }
                 Err(failure) if failure.cause == StoreCause::FileGone => {
                     return Err(format!("{file} is not where it was stored any more"));
                 }

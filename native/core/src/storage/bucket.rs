@@ -27,7 +27,7 @@ use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
 use crate::storage::multipart::{self, Unfinished};
 use crate::storage::proof::{compare, ObjectHeaders, SentContent, Verdict};
-use crate::storage::store::{in_time, too_large, ObjectKind, Proof, Put, Store};
+use crate::storage::store::{in_time, no_more_than, read_in_time, too_large, ObjectKind, Proof, Put, Store};
 use crate::storage::target::BucketTarget;
 
 /// What a protocol has of its own.
@@ -265,21 +265,23 @@ impl<P: Protocol> Store for BucketStore<P> {
         in_time(most, get).await
     }
 
-    async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
+    async fn get_file(&self, name: &str, bytes: Option<u64>, path: &Path) -> Result<String, StoreError> {
         let unwritable =
             |error: std::io::Error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", path.display()));
         let get = async {
             let mut content = self.protocol.objects().get(&self.key(name)?).await.map_err(failed)?.into_stream();
             let mut file = std::fs::File::create(path).map_err(unwritable)?;
-            let mut sha256 = Sha256::new();
+            let (mut sha256, mut came) = (Sha256::new(), 0);
             while let Some(piece) = content.next().await {
                 let piece = piece.map_err(failed)?;
+                came += piece.len() as u64;
+                no_more_than(bytes, came)?;
                 file.write_all(&piece).map_err(unwritable)?;
                 sha256.update(&piece);
             }
             Ok(names::hex(&sha256.finalize()))
         };
-        in_time(bytes, get).await
+        read_in_time(bytes, get).await
     }
 
     /// By the first part of an object that is never put together.

@@ -19,7 +19,7 @@ use crate::log;
 use crate::names;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
-use crate::storage::store::{in_time, too_large, ObjectKind, Proof, Put, Store};
+use crate::storage::store::{in_time, no_more_than, read_in_time, too_large, ObjectKind, Proof, Put, Store};
 use crate::storage::target::DirectoryTarget;
 
 /// What is in memory of a file at once.
@@ -94,7 +94,7 @@ impl Store for DirectoryStore {
         in_time(most, get).await
     }
 
-    async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
+    async fn get_file(&self, name: &str, bytes: Option<u64>, path: &Path) -> Result<String, StoreError> {
         let (from, to, root) = (self.directory.join(name), path.to_owned(), self.root.clone());
         let get = blocking(move || {
             is_there(&root)?;
@@ -102,18 +102,20 @@ impl Store for DirectoryStore {
                 |error: io::Error| StoreError::new(StoreCause::LocalFile, format!("{}: {error}", to.display()));
             let mut source = File::open(&from).map_err(|error| unopened(&from, &error))?;
             let mut copy = File::create(&to).map_err(unwritable)?;
-            let mut sha256 = Sha256::new();
+            let (mut sha256, mut came) = (Sha256::new(), 0);
             let mut piece = vec![0; PIECE];
             loop {
                 let count = source.read(&mut piece).map_err(|error| failed(&from, &error))?;
                 if count == 0 {
                     return Ok(names::hex(&sha256.finalize()));
                 }
+                came += count as u64;
+                no_more_than(bytes, came)?;
                 copy.write_all(&piece[..count]).map_err(unwritable)?;
                 sha256.update(&piece[..count]);
             }
         });
-        in_time(bytes, get).await
+        read_in_time(bytes, get).await
     }
 
     async fn try_out(&self, name: &str) -> Result<(), StoreError> {

@@ -30,10 +30,12 @@ fn files_are_put_whole_replaced_got_and_deleted() {
     }
     assert_eq!(names_in(&below), ["x.m3u8"], "nothing but what was put");
     let copy = scratch.path().join("copy");
-    let sha256 = run(store.get_file("x.m3u8", 3, &copy)).unwrap();
+    let sha256 = run(store.get_file("x.m3u8", Some(3), &copy)).unwrap();
     assert_eq!((sha256, std::fs::read(&copy).unwrap()), (names::hex(&Sha256::digest("two")), b"two".to_vec()));
+    let larger = run(store.get_file("x.m3u8", Some(2), &copy)).unwrap_err();
+    assert_eq!(larger.cause, StoreCause::Unverified, "whoever replaced it fills no volume");
     run(store.delete("x.m3u8")).unwrap();
-    assert_eq!(run(store.get_file("x.m3u8", 3, &copy)).unwrap_err().cause, StoreCause::FileGone);
+    assert_eq!(run(store.get_file("x.m3u8", Some(3), &copy)).unwrap_err().cause, StoreCause::FileGone);
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
 //! - `multipart`: a large file into a bucket, in parts.
 //! - `local_file`: the file that is put.
+//! - `read_back`: reading back what was put.
 //! - `request_text`: what can stand in a request at all.
 //! - `proof`: what an answer proves of the content that a store holds.
 //! - `failure`: what an answer or an error means: its cause, and the sentences for people.
@@ -36,6 +37,7 @@ pub mod identity;
 pub mod local_file;
 pub mod multipart;
 pub mod proof;
+pub mod read_back;
 pub mod request_text;
 pub mod s3;
 pub mod service_account;

@@ -22,6 +22,8 @@ use crate::storage::{azure, azure_identity, google, s3};
 /// An attempt may take this long, and a second more for every so many bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
+/// As large as that a file is taken to be of which nobody told.
+const UNTOLD_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
@@ -90,9 +92,9 @@ pub trait Store: Send + Sync {
     /// The content that the store has under this name; more than `most` bytes are refused.
     async fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError>;
 
-    /// Writes the file of so many bytes that the store has under this name into a new one. Returns its SHA-256, in
-    /// hexadecimal digits.
-    async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError>;
+    /// Writes the file that the store has under this name into a new one; of more than so many bytes, where that is known,
+    /// it is not what was put: `StoreCause::Unverified`. Returns its SHA-256, in hexadecimal digits.
+    async fn get_file(&self, name: &str, bytes: Option<u64>, path: &Path) -> Result<String, StoreError>;
 
     /// Whether files are taken: tried by what leaves none, neither of this name nor of another.
     async fn try_out(&self, name: &str) -> Result<(), StoreError>;
@@ -148,7 +150,7 @@ impl<S: Store> Store for Contained<S> {
         attempt(self.0.get(name, most)).await
     }
 
-    async fn get_file(&self, name: &str, bytes: u64, path: &Path) -> Result<String, StoreError> {
+    async fn get_file(&self, name: &str, bytes: Option<u64>, path: &Path) -> Result<String, StoreError> {
         attempt(self.0.get_file(name, bytes, path)).await
     }
 
@@ -171,12 +173,31 @@ pub(super) fn too_large(name: &str, most: u64) -> StoreError {
     StoreError::new(StoreCause::Other, format!("{name} is larger than the {most} bytes that are taken"))
 }
 
+/// That no more of a file came so far than was put, as far as that is known.
+pub(super) fn no_more_than(put: Option<u64>, came: u64) -> Result<(), StoreError> {
+    match put {
+        Some(bytes) if came > bytes => Err(StoreError::new(
+            StoreCause::Unverified,
+            format!("it gives more than the {bytes} bytes that were put there"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The attempt's outcome, or that it took too long for so many bytes.
 pub(super) async fn in_time<T>(
     bytes: u64,
     attempt: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     within(PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND), attempt).await
+}
+
+/// The same of a file that is read back.
+pub(super) async fn read_in_time<T>(
+    bytes: Option<u64>,
+    attempt: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    in_time(bytes.unwrap_or(UNTOLD_BYTES), attempt).await
 }
 
 pub(super) async fn within<T>(
@@ -207,7 +228,7 @@ mod tests {
             panic!()
         }
 
-        async fn get_file(&self, _: &str, _: u64, _: &Path) -> Result<String, StoreError> {
+        async fn get_file(&self, _: &str, _: Option<u64>, _: &Path) -> Result<String, StoreError> {
             panic!()
         }
 

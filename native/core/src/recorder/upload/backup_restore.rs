@@ -16,13 +16,12 @@ use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::retry::RetryState;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::read_back::{read_back, WRONG_TIMES};
 use crate::storage::store::Store;
 
 /// A file that the store has lost, or whose content stays wrong, is asked for again after this time: somebody may have
 /// put it back.
 const GONE_PAUSE: Duration = Duration::from_secs(60);
-/// So many times in a row a file comes with wrong content until it is not the way there that spoils it.
-const WRONG_TIMES: u32 = 3;
 
 pub struct BackupRestore {
     backup: Option<BackupStore>,
@@ -68,12 +67,14 @@ impl BackupRestore {
             && withheld.is_none_or(|file| is_over(&file.again))
     }
 
-    /// When something may be asked for again; never, where nothing was refused.
-    pub async fn again(&self) {
+    /// Until something may be asked for again that may not be now; never, where there is no such thing.
+    pub async fn again(&mut self) {
         match self.retry_at.or(self.withheld.values().map(|file| file.again).min()) {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,
         }
+        // Whoever waits next waits for what is still withheld.
+        self.retry_at = None;
     }
 
     /// Where the slice's content was put on the work volume; `None` where the store does not give it now.
@@ -166,16 +167,8 @@ impl BackupRestore {
             Some(store) => store,
             empty => empty.insert(backup.open()?),
         };
-        let named =
-            |failure: StoreError| StoreError { detail: format!("{}: {}", slice.file, failure.detail), ..failure };
-        let sha256 = store.get_file(&slice.file, slice.complete.bytes, path).await.map_err(named)?;
-        if sha256 == slice.complete.sha256 {
-            Ok(())
-        } else {
-            let _ = std::fs::remove_file(path);
-            let message = format!("{}: what it gives back is not what was put there", slice.file);
-            Err(StoreError::new(StoreCause::Unverified, message))
-        }
+        let got = read_back(store.as_ref(), &slice.file, slice.known(), path, 1).await;
+        got.map_err(|failure| StoreError { detail: format!("{}: {}", slice.file, failure.detail), ..failure })
     }
 }
 
@@ -302,6 +295,18 @@ mod tests {
         assert!(scene.fetch("a").await.is_some());
         scene.restore.forget("a", &scene.slice_store).unwrap();
         assert_eq!(scene.told(), ["recovered"]);
+    }
+
+    /// A store that was away, and then has one file less than it should: the uploader would ask without a pause.
+    #[tokio::test]
+    async fn whoever_waits_for_what_is_withheld_is_not_told_to_ask_again_and_again() {
+        let mut scene = scene(&["a"]);
+        std::fs::remove_file(scene.spare.path().join("a")).unwrap();
+        assert_eq!(scene.fetch("a").await, None);
+        scene.restore.retry_at = Some(Instant::now());
+        scene.restore.again().await;
+        assert!(!scene.restore.gives("a"));
+        tokio::time::timeout(Duration::from_millis(50), scene.restore.again()).await.expect_err("it is withheld");
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
+use crate::storage::read_back::{read_back, WRONG_TIMES};
 use crate::storage::store::{ObjectKind, Put, Store};
 
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
@@ -181,21 +182,17 @@ async fn provide(
 }
 
 async fn fetch(slice: &CompleteSlice, slice_store: &SliceStore, store: &dyn Store) -> Result<(), Mp4UploadError> {
-    let CompleteSlice { file, complete, .. } = slice;
-    let path = slice_store.directory.join(file);
-    let sha256 = store.get_file(file, complete.bytes, &path).await.map_err(|failure| match failure.cause {
+    let file = &slice.file;
+    let got = read_back(store, file, slice.known(), &slice_store.directory.join(file), WRONG_TIMES).await;
+    got.map_err(|failure| match failure.cause {
         StoreCause::AccessDenied => Mp4UploadError::Never(format!(
             "slices that are not on the work volume any more would have to be read back, which takes {}",
             right_to_read(slice_store)
         )),
         StoreCause::FileGone => Mp4UploadError::Never(format!("{file} is not where it was stored any more")),
+        StoreCause::Unverified => Mp4UploadError::Never(format!("{file} is not what was stored under its name")),
         _ => failure.into(),
-    })?;
-    if sha256 == complete.sha256 {
-        Ok(())
-    } else {
-        Err(Mp4UploadError::Never(format!("{file} is not what was stored under its name")))
-    }
+    })
 }
 
 fn right_to_read(slice_store: &SliceStore) -> &'static str {

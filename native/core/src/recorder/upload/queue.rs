@@ -2,6 +2,7 @@
 //! Which slices are to be brought where next. Pure.
 
 use crate::catalog::ledger::{Complete, Ledger, Slice};
+use crate::storage::read_back::Known;
 
 /// So many slices are under way at once, unless they are large: memory is bounded.
 pub const MOST_AT_ONCE: usize = 3;
@@ -19,6 +20,12 @@ impl CompleteSlice {
     #[must_use]
     pub fn new(slice: &Slice, complete: &Complete) -> Self {
         Self { file: slice.file.clone(), start: slice.start, complete: complete.clone() }
+    }
+
+    /// What a store that has it gives back.
+    #[must_use]
+    pub fn known(&self) -> Known<'_> {
+        Known { bytes: Some(self.complete.bytes), sha256: Some(&self.complete.sha256) }
     }
 }
 

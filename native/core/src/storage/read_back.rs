@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reading back what was put into a store.
+
+use std::path::Path;
+
+use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::store::Store;
+
+/// So many times in a row a file comes with other content until it is not the way there that spoils it.
+pub const WRONG_TIMES: u32 = 3;
+
+/// What was put under a name, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    pub bytes: Option<u64>,
+    /// Hexadecimal digits.
+    pub sha256: Option<&'a str>,
+}
+
+/// Writes the file into a new one. One that comes with other content than was put is asked for so many times in a row,
+/// and leaves nothing then: `StoreCause::Unverified`.
+pub async fn read_back(
+    store: &dyn Store,
+    name: &str,
+    known: Known<'_>,
+    path: &Path,
+    times: u32,
+) -> Result<(), StoreError> {
+    let mut wrong = 0;
+    loop {
+        let failure = match once(store, name, known, path).await {
+            Err(failure) if failure.cause == StoreCause::Unverified => failure,
+            done => return done,
+        };
+        wrong += 1;
+        if wrong >= times {
+            let _ = std::fs::remove_file(path);
+            return Err(failure);
+        }
+    }
+}
+
+async fn once(store: &dyn Store, name: &str, known: Known<'_>, path: &Path) -> Result<(), StoreError> {
+    let found = store.get_file(name, known.bytes, path).await?;
+    if known.sha256.is_none_or(|put| put == found) {
+        return Ok(());
+    }
+    Err(StoreError::new(StoreCause::Unverified, "what it gives back is not what was put there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::storage::local_file::LocalFile;
+    use crate::storage::store::{ObjectKind, Proof, Put};
+    use crate::test_support::Scratch;
+
+    const PUT: &str = "a";
+
+    /// Gives files of these digests, one after the other.
+    struct Spoiling(Mutex<Vec<&'static str>>);
+
+    impl Spoiling {
+        fn giving(digests: &[&'static str]) -> Self {
+            Self(Mutex::new(digests.iter().rev().copied().collect()))
+        }
+    }
+
+    #[async_trait]
+    impl Store for Spoiling {
+        async fn get_file(&self, _: &str, _: Option<u64>, path: &Path) -> Result<String, StoreError> {
+            std::fs::write(path, "content").unwrap();
+            let given = self.0.lock().unwrap().pop();
+            given.map(str::to_owned).ok_or_else(|| StoreError::new(StoreCause::FileGone, "gone"))
+        }
+
+        async fn put(&self, _: &str, _: ObjectKind, _: Bytes) -> Result<Proof, StoreError> {
+            unreachable!()
+        }
+
+        async fn put_file(&self, _: &str, _: ObjectKind, _: LocalFile<'_>) -> Result<Put, StoreError> {
+            unreachable!()
+        }
+
+        async fn get(&self, _: &str, _: u64) -> Result<Vec<u8>, StoreError> {
+            unreachable!()
+        }
+
+        async fn try_out(&self, _: &str) -> Result<(), StoreError> {
+            unreachable!()
+        }
+
+        async fn delete(&self, _: &str) -> Result<(), StoreError> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_spoilt_on_its_way_is_asked_for_again_and_one_that_stays_wrong_is_not_kept() {
+        for (given, times, expected) in [
+            (&[PUT][..], 1, None),
+            (&["b", "c", PUT], WRONG_TIMES, None),
+            (&["b", PUT], 1, Some(StoreCause::Unverified)),
+            (&["b", "b", "b", PUT], WRONG_TIMES, Some(StoreCause::Unverified)),
+            (&["b"], WRONG_TIMES, Some(StoreCause::FileGone)),
+        ] {
+            let scratch = Scratch::new();
+            let path = scratch.path().join("slice");
+            let known = Known { bytes: Some(7), sha256: Some(PUT) };
+            let outcome = read_back(&Spoiling::giving(given), "slice", known, &path, times).await;
+            assert_eq!(outcome.err().map(|failure| failure.cause), expected, "{given:?}");
+            assert_eq!(path.exists(), expected != Some(StoreCause::Unverified), "{given:?}");
+        }
+    }
+}
