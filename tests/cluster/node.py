@@ -169,6 +169,8 @@ conf_dir = "{self._layout.configuration / "cni"}"
             "imageGCLowThresholdPercent": 99,
             # A pod that takes more of the node's disk than it may is evicted in seconds, not after a minute.
             "volumeStatsAggPeriod": "10s",
+            # A Secret that changed is in its pods within seconds, not after a minute.
+            "syncFrequency": "10s",
         }
 
     def _kube_proxy_configuration(self) -> dict[str, Any]:
