@@ -178,6 +178,13 @@ def test_a_part_that_was_killed_has_no_manifest_and_is_in_all_the_same(
     assert FILM not in bucket.objects()
     of_bucket |= WITH_MP4
     bucket.client.delete_object(Bucket=bucket.name, Key=f"{STEM}_manifest.json")
+    listed = bucket.read(f"{STEM}.m3u8")
+    first, _, _ = listed.partition(b".ts\n")
+    bucket.client.put_object(Bucket=bucket.name, Key=f"{STEM}.m3u8", Body=first + b".ts\n")
+    code, answer = _merge(built, {**of_bucket, "outputs": ["HLS"]})
+    assert (code, answer["slices"]) == (0, whole["slices"]), "those are in, too, that the playlist was yet to list"
+    assert answer["recordedMilliseconds"] == pytest.approx(whole["recordedMilliseconds"], abs=1)
+    bucket.client.put_object(Bucket=bucket.name, Key=f"{STEM}.m3u8", Body=listed)
     code, answer = _merge(built, of_bucket)
     assert (code, answer["slices"]) == (0, whole["slices"])
     manifest = json.loads(bucket.read(MANIFEST))

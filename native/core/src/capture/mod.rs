@@ -67,7 +67,7 @@ use fault::Fatal;
 use intake::{ChannelKind, Intake};
 use output::EncodeLoop;
 use participant_regions::ParticipantRegions;
-pub use repair::repair;
+pub use repair::{repair, whole_ticks};
 use room::RoomChannel;
 pub use room::{RoomMedia, RoomParticipants, RoomSelection};
 use roster::Roster;

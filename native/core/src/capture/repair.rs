@@ -52,6 +52,12 @@ fn repair_file(open: &OpenSlice) -> io::Result<Option<ClosedSlice>> {
     Ok(Some(ClosedSlice { open: open.clone(), duration_ticks: found.ticks, bytes: found.length, sha256, md5 }))
 }
 
+/// How long a slice lasts that was closed by who wrote it, in ticks of 90 kHz. `None` when nothing playable is in it.
+#[must_use]
+pub fn whole_ticks(slice: impl Read) -> Option<u64> {
+    units(slice).ok().and_then(|units| span(&units))
+}
+
 fn digests(mut file: &File) -> io::Result<([u8; 32], [u8; 16])> {
     file.rewind()?;
     let (mut sha256, mut md5) = (Sha256::new(), Md5::new());

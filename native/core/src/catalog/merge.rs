@@ -105,7 +105,19 @@ impl ReadPart {
         Ok(self)
     }
 
-    /// What its playlist lists, in order.
+    /// Its last slice, where nobody says that it is the last one.
+    #[must_use]
+    pub fn open_end(&self) -> Option<&ListedSlice> {
+        let is_open = !self.playlist.is_ended && self.manifest.is_none();
+        self.playlist.slices.last().filter(|_| is_open)
+    }
+
+    /// With a slice that runs on from its last one.
+    pub fn extend(&mut self, slice: ListedSlice) {
+        self.playlist.slices.push(slice);
+    }
+
+    /// Its slices, in order.
     #[must_use]
     pub fn slices(&self) -> Vec<StoredSlice> {
         let told = self.manifest.iter().flat_map(|(_, manifest)| &manifest.files);

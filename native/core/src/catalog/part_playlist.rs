@@ -4,6 +4,7 @@
 
 use chrono::NaiveDate;
 
+use crate::capture::api::UtcMillis;
 use crate::names;
 
 /// Longer than any slice can be.
@@ -14,6 +15,8 @@ const DIGITS_OF_TIME: usize = 17;
 #[derive(Debug, PartialEq, Eq)]
 pub struct PartPlaylist {
     pub target_seconds: u32,
+    /// Whether nothing follows, by its own word.
+    pub is_ended: bool,
     pub slices: Vec<ListedSlice>,
 }
 
@@ -32,6 +35,19 @@ pub struct ListedSlice {
 }
 
 impl ListedSlice {
+    /// One that starts then, of which nothing else is known.
+    #[must_use]
+    pub fn named(stem: &str, start: i64) -> Self {
+        Self { file: names::slice(stem, UtcMillis(start)), start, ..Self::default() }
+    }
+
+    /// When one starts that runs on from it: starts are whole milliseconds, and durations are not.
+    #[must_use]
+    pub fn next_starts(&self) -> [i64; 2] {
+        let earliest = self.start.saturating_add(i64::try_from(self.microseconds / 1000).unwrap_or(i64::MAX));
+        [earliest, earliest.saturating_add(1)]
+    }
+
     #[must_use]
     pub fn stop(&self) -> i64 {
         self.start.saturating_add(i64::try_from(self.milliseconds()).unwrap_or(i64::MAX))
@@ -51,14 +67,16 @@ impl PartPlaylist {
             return Err("is no playlist".to_owned());
         }
         let mut reader = PlaylistReader { stem, target_seconds: None, next: ListedSlice::default(), slices: vec![] };
+        let mut is_ended = false;
         for (line, number) in lines {
             if line == "#EXT-X-ENDLIST" {
+                is_ended = true;
                 break;
             }
             reader.take(line).map_err(|wrong| format!("line {number}: {wrong}"))?;
         }
         let target_seconds = reader.target_seconds.ok_or("has no #EXT-X-TARGETDURATION")?;
-        Ok(Self { target_seconds, slices: reader.slices })
+        Ok(Self { target_seconds, is_ended, slices: reader.slices })
     }
 }
 
@@ -111,7 +129,7 @@ fn start(stem: &str, file: &str) -> Option<i64> {
     let time = date.and_hms_milli_opt(number(8..10)?, number(10..12)?, number(12..14)?, number(14..17)?)?;
     let millis = time.and_utc().timestamp_millis();
     // A leap second has a name that no slice bears.
-    (names::slice(stem, crate::capture::api::UtcMillis(millis)) == file).then_some(millis)
+    (names::slice(stem, UtcMillis(millis)) == file).then_some(millis)
 }
 
 fn seconds(text: &str) -> Option<u32> {
@@ -148,7 +166,7 @@ mod tests {
     #[test]
     fn what_a_recorder_writes_is_read_back() {
         let start = 1_560_234_766_073;
-        let name = |at: i64| names::slice("stem", crate::capture::api::UtcMillis(at));
+        let name = |at: i64| names::slice("stem", UtcMillis(at));
         let tracks = vec![TrackRecord { audio: true, at: start }];
         let mut records = slice(&name(start), start, 15_000).to_vec();
         records[0] = Record::Opened { file: name(start), start, discontinuity: true, tracks };
@@ -173,7 +191,7 @@ mod tests {
             tracks: vec![],
         };
         assert_eq!(second.stop(), start + 47_033);
-        assert_eq!(read, PartPlaylist { target_seconds: 15, slices: vec![first, second] });
+        assert_eq!(read, PartPlaylist { target_seconds: 15, is_ended: true, slices: vec![first, second] });
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::error::{Code, Error};
 use crate::log::Log;
 use crate::names;
 use crate::recorder::merged_mp4::Mp4Maker;
+use crate::recorder::unlisted;
 use crate::recorder::upload::text_put::put_or_keep;
 use crate::recorder::volume::VolumeLimits;
 use crate::storage::credentials::Credentials;
@@ -164,7 +165,11 @@ impl Merger<'_> {
         let mut left = MOST_BYTES;
         let mut read = Vec::with_capacity(document.parts.len());
         for part in &document.parts {
-            read.push(self.read(&store, part, &mut left).await?);
+            let mut part_read = self.read(&store, part, &mut left).await?;
+            let stem = self.stem(&part.file_prefix)?;
+            let found = unlisted::add(&mut part_read, &stem, store.as_ref()).await;
+            found.map_err(|failure| Self::failed("", &failure, &failure.sentence(&self.target)))?;
+            read.push(part_read);
         }
         let first = self.stem("")?;
         let write_once = self.target.is_write_once();

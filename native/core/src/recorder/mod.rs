@@ -17,6 +17,7 @@
 //! - `takeover`, `rescue`: what such processes left, looked for at the next start and by `cr_rescue`.
 //! - `rescued`: what `cr_status` says of those, meanwhile and after.
 //! - `merge`: a playlist and a manifest over several parts that stores have already.
+//! - `unlisted`: slices of a lost part that its playlist does not list yet.
 //! - `merged_mp4`: one file of their slices.
 //! - `delivery`: uploads one recording of theirs.
 //! - `registry`: the recorders of the process, and what released ones left to upload.
@@ -47,6 +48,7 @@ pub mod shared;
 pub mod sink;
 pub mod start;
 pub mod takeover;
+mod unlisted;
 pub mod upload;
 pub mod volume;
 
