@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.request
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -19,10 +20,12 @@ from tests.cluster.layout import DEFAULT_DIRECTORY, Layout, alone, remove_tree
 from tests.cluster.network import Network, free_network
 from tests.cluster.node import NODE_NAME, PROVISIONER, Node
 from tests.cluster.pause import write_pause_archive
+from tests.cluster.processes import end
 from tests.cluster.progress import report
 from tests.cluster.sandbox import Sandbox
 
 NODE_DEADLINE_SECONDS = 120
+SHUTDOWN_DEADLINE_SECONDS = 60
 
 STORAGE_CLASS = {
     "apiVersion": "storage.k8s.io/v1",
@@ -81,6 +84,19 @@ class Cluster:
         """Ends one program, for tests of what happens without it; `start` and `up` bring it back."""
         parts = self._running()
         parts.runner.stop(parts.component(component), grace_seconds=grace_seconds)
+
+    def shut_down(self) -> None:
+        """Shuts the node down in order, but for the end: returns when the kubelet has ended the pods, and would let the
+        machine go. A kubelet that starts again is that of a machine that did."""
+        parts = self._running()
+        request = urllib.request.Request(parts.logind.health.replace("/healthz", "/shutdown"), method="POST")  # noqa: S310 -- our own URL
+        with urllib.request.urlopen(request, timeout=SHUTDOWN_DEADLINE_SECONDS):  # noqa: S310
+            return
+
+    def kill_pod(self, uid: str) -> None:
+        """Ends all that runs in a pod at once, with no word to its kubelet, as a machine that loses its power does."""
+        self._running()
+        end(sandbox.processes_of_pod(self.layout, uid), grace_seconds=0)
 
     def start(self, component: str) -> None:
         parts = self._running()
@@ -142,7 +158,11 @@ class _Parts:
         node = Node(layout=layout, binaries=binaries, network=network, control_plane=control_plane, cgroup=site.cgroup)
         self.runner = Runner(layout=layout, site=site, authority=control_plane.authority.pair.certificate)
         self.images = ImageStore(site)
-        self.foundation = (control_plane.etcd(), control_plane.api_server(with_nodes=True), node.containerd())
+        self.logind = node.logind()
+        self.foundation = (
+            *(control_plane.etcd(), control_plane.api_server(with_nodes=True)),
+            *(node.containerd(), self.logind),
+        )
         self.upon_it = (
             *(control_plane.controller_manager(), control_plane.scheduler()),
             *(node.kubelet(), node.kube_proxy(), node.coredns(), node.volume_provisioner()),

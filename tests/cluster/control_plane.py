@@ -15,6 +15,8 @@ from tests.cluster.layout import Layout
 SERVICE_DOMAIN = "cluster.local"
 ISSUER = f"https://kubernetes.default.svc.{SERVICE_DOMAIN}"
 ADMINISTRATORS = "system:masters"
+NODE_LEASE_SECONDS = 20
+NODE_MONITOR_SECONDS = 25
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class ControlPlane:
             *self._serving_flags(),
             *(f"--root-ca-file={self.authority.pair.certificate}", "--use-service-account-credentials=true"),
             f"--service-account-private-key-file={self._account_key.key}",
+            # Half of the default, as the kubelet is heard of twice as often: tests wait for it.
+            f"--node-monitor-grace-period={NODE_MONITOR_SECONDS}s",
         )
         return Component(command, f"https://{self._address}:{self._ports.controller_manager}/healthz")
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs that make the sandbox a node: containerd, kubelet, kube-proxy, CoreDNS and the volume provisioner."""
+"""The programs that make the sandbox a node: containerd, kubelet, kube-proxy, CoreDNS, the volume provisioner, and what
+tells the kubelet that the node shuts down."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import yaml
 
 from tests.cluster.binaries import Binaries
 from tests.cluster.component import Component
-from tests.cluster.control_plane import ADMINISTRATORS, SERVICE_DOMAIN, ControlPlane
+from tests.cluster.control_plane import ADMINISTRATORS, NODE_LEASE_SECONDS, SERVICE_DOMAIN, ControlPlane
 from tests.cluster.layout import Layout, write_if_changed
 from tests.cluster.network import Network
 from tests.cluster.pause import PAUSE_IMAGE
@@ -26,6 +27,7 @@ PROVISIONER = "cloudrecording.dev/local-directory"
 # Inside the sandbox nobody else listens, so each program has its usual port.
 CONTAINERD_HEALTH_PORT = 1338
 KUBELET_HEALTH_PORT = 10248
+LOGIND_PORT = 10249
 KUBE_PROXY_HEALTH_PORT = 10256
 COREDNS_READY_PORT = 8181
 PROVISIONER_HEALTH_PORT = 8282
@@ -49,6 +51,11 @@ class Node:
         self._write("cni/10-pods.conflist", json.dumps(self._pod_network(), indent=2))
         command = (self._binaries["containerd"], f"--config={configuration}")
         return Component(command, f"http://{self._address}:{CONTAINERD_HEALTH_PORT}/v1/metrics")
+
+    def logind(self) -> Component:
+        """Where the kubelet hears of a shutdown, which `/shutdown` beside its health begins."""
+        command = (str(Path(__file__).with_name("logind")), self._address, str(LOGIND_PORT))
+        return Component(command, f"http://{self._address}:{LOGIND_PORT}/healthz")
 
     def kubelet(self) -> Component:
         configuration = self._write("kubelet.yaml", yaml.safe_dump(self._kubelet_configuration()))
@@ -167,6 +174,10 @@ conf_dir = "{self._layout.configuration / "cni"}"
             # Nobody can pull an image that was collected.
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
+            # Longer than a recorder needs to close a slice, shorter than it waits for a bucket.
+            "shutdownGracePeriod": "6s",
+            # Heard of twice as often as usual, so that the node controller may miss it as soon.
+            "nodeLeaseDurationSeconds": NODE_LEASE_SECONDS,
             # A pod that takes more of the node's disk than it may is evicted in seconds, not after a minute.
             "volumeStatsAggPeriod": "10s",
             # A Secret that changed is in its pods within seconds, not after a minute.

@@ -81,8 +81,18 @@ def _scan() -> Iterator[tuple[str, Process]]:
                 continue
             parts = (entry / "cmdline").read_bytes().split(b"\0")[:-1]
             command = tuple(part.decode(errors="replace") for part in parts)
+            if _is_interpreter(entry, command):
+                command = command[1:]
             if command:
                 yield mark, Process(int(entry.name), command, _pid_in_sandbox(entry))
+
+
+def _is_interpreter(entry: Path, command: tuple[str, ...]) -> bool:
+    """Whether the first word is what the kernel put before a script that says by what it is to be run: the process is
+    named by the script then."""
+    name = (entry / "comm").read_text().strip()
+    first, second = (Path(word).name[: len(name)] for word in (*command, "", "")[:2])
+    return name == second and name != first
 
 
 def _pid_in_sandbox(entry: Path) -> int:

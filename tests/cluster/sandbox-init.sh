@@ -10,7 +10,7 @@ mount --make-rshared /
 
 # Programs of the node have some of these places built in; here each is the cluster's own directory. Each becomes a
 # sharing group of its own, or the pods' mounts would show a second time under the directory's true path.
-for place in var/lib/kubelet var/lib/containerd var/lib/cni var/log/pods var/log/containers run/containerd; do
+for place in var/lib/kubelet var/lib/containerd var/lib/cni var/log/pods var/log/containers run/containerd run/dbus; do
     mkdir -p "$files/$place" "/$place"
     mount --bind "$files/$place" "/$place"
     mount --make-private "/$place"

@@ -26,6 +26,7 @@ MOUNT_POINTS = (
     Path("/var/log/pods"),
     Path("/var/log/containers"),
     Path("/run/containerd"),
+    Path("/run/dbus"),
 )
 # Locked while the mount points come and go, as all clusters have the same.
 SHARED = Path("/run")
@@ -88,6 +89,13 @@ def remove(layout: Layout) -> None:
     for group in _cgroups(f"/{layout.name}"):
         _remove_cgroup(group)
     _remove_mount_points()
+
+
+def processes_of_pod(layout: Layout, uid: str) -> set[int]:
+    """The ids, on this machine, of all that runs in a pod's containers."""
+    groups = (found for group in _cgroups(f"/{layout.name}") for found in group.rglob(f"pod{uid}"))
+    listings = (listing for group in groups for listing in group.rglob("cgroup.procs"))
+    return {int(pid) for listing in listings for pid in listing.read_text().split()}
 
 
 def _remove_mount_points() -> None:

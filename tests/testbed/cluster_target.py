@@ -14,6 +14,7 @@ from tests.cluster.target import Target, uses_current_cluster
 CHART = REPOSITORY / "charts" / "cloud-recording"
 OPERATOR_NAMESPACE = "cloud-recording-system"
 RELEASE = "cloud-recording"
+LEAST_NODE_LOST_SECONDS = 30
 ALLOWED_ACCOUNT = "recorder"
 """The ServiceAccount whose identity recordings may use, in whatever namespace."""
 
@@ -40,11 +41,17 @@ def install(target: Target) -> None:
     target.helm(
         *("upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"),
         *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
-        *(() if uses_current_cluster() else ("--set", f"runner.nodeDiskFreePercent={DISK_FREE_PERCENT}")),
+        *(() if uses_current_cluster() else _for_our_node()),
         *("--set", f"allowed.serviceAccounts={{{ALLOWED_ACCOUNT}}}"),
         *("--wait", "--timeout", "3m"),
     )
     report(f"the chart is installed in {OPERATOR_NAMESPACE}")
+
+
+def _for_our_node() -> tuple[str, ...]:
+    """What its kubelet does with its disk, and half a minute less to wait for one that is gone."""
+    settings = {"nodeDiskFreePercent": DISK_FREE_PERCENT, "nodeLostSeconds": LEAST_NODE_LOST_SECONDS}
+    return tuple(word for name, value in settings.items() for word in ("--set", f"runner.{name}={value}"))
 
 
 def _clear_interrupted(target: Target) -> None:

@@ -68,6 +68,8 @@ class Scene:
         for recording in self.target.kubectl.list("cloudrecordings", namespace=self.namespace):
             name = recording["metadata"]["name"]
             self.target.kubectl("annotate", "crec", name, self._here, "--overwrite", "cloudrecording.dev/discard=true")
+        # Before the namespace, which deletes no recording, and so discards nothing, while there are pods that upload.
+        self.target.kubectl("delete", "crec", "--all", self._here, "--wait=false")
         self.target.kubectl("delete", "namespace", self.namespace, "--wait", "--ignore-not-found", "--timeout=240s")
 
     def put_credentials(self, credentials: Credentials, *, name: str = "bucket-credentials") -> None:
