@@ -6,7 +6,7 @@ from pathlib import Path
 import m3u8
 import pytest
 
-from tests.support.media import SAMPLE_RATE, sound
+from tests.support.media import SAMPLE_RATE, duration, sound
 from tests.testbed.cluster_target import OPERATOR_NAMESPACE
 from tests.testbed.scene import ALICE, Resource, Scene, condition, slices
 
@@ -52,9 +52,10 @@ def test_a_killed_recorder_records_again_in_the_same_pod(scene: Scene) -> None:
 
 
 def test_a_deleted_pod_is_followed_by_a_second_part_and_both_become_one(scene: Scene, tmp_path: Path) -> None:
-    """Promise: one playlist over both parts plays to the end, and the status names it as the one to play."""
+    """Promise: one playlist and one MP4 over both parts play to the end, and the status names them as those to play."""
     scene.join(ALICE)
-    scene.record("pod-deleted", streams=[ALICE.stream()])
+    video = {"layout": "BestFit", "width": 640, "height": 360}
+    scene.record("pod-deleted", streams=[ALICE.stream()], recording={"outputs": ["HLS", "MP4"], "video": video})
     scene.until("pod-deleted", lambda seen: slices(seen) >= 1, "a slice is uploaded")
     (pod,) = scene.pods_of("pod-deleted")
     scene.target.kubectl("delete", "pod", pod["metadata"]["name"], f"--namespace={scene.namespace}", "--wait=false")
@@ -85,6 +86,10 @@ def test_a_deleted_pod_is_followed_by_a_second_part_and_both_become_one(scene: S
     assert sum(segment.discontinuity for segment in segments) == 1
     played = len(sound(whole)) / SAMPLE_RATE
     assert played == pytest.approx(sum(segment.duration for segment in segments), abs=1.0)
+    film = tmp_path / finished["status"]["mp4"]
+    assert film.name == whole.with_suffix(".mp4").name
+    one_by_one = [duration(tmp_path / part["mp4"]) for part in _parts(finished)]
+    assert duration(film) == pytest.approx(sum(one_by_one), abs=0.2)
 
 
 def test_a_drained_node_is_left_in_order_and_recording_goes_on_elsewhere(scene: Scene) -> None:
