@@ -41,9 +41,15 @@ _OPENED: Final = "must have exactly one of `credentials`, `serviceAccountName` a
 _BY_ACCOUNT: Final = {"storage.credentials": REMOVED, "storage.serviceAccountName": "recorder"}
 _CLAIM: Final = {"claimName": "films"}
 _REF: Final = {"name": "films"}
+_OF_GOOGLE: Final = {"vendor": "GoogleCloudStorage", "bucket": "google_recordings"}
+_ACTS_AS: Final = {"googleServiceAccount": "films@example.iam.gserviceaccount.com"}
+_PLACE_BY_ACCOUNT: Final = {
+    "endpoint": "https://s3.example.com",
+    "bucket": "recordings",
+    "serviceAccountName": "recorder",
+}
 _GOOGLE: Final = {
-    "vendor": "GoogleCloudStorage",
-    "bucket": "google_recordings",
+    **_OF_GOOGLE,
     "credentials": {"serviceAccountKeySecretRef": {"name": "account", "key": "key.json"}},
 }
 _OF_AZURE: Final = {"vendor": "AzureBlobStorage", "account": "examplefilms", "bucket": "recordings"}
@@ -461,6 +467,7 @@ CREATION_MISTAKES: Final = (
             ("credentials", {"secretRef": {"name": "bucket-credentials"}}),
             ("serviceAccountName", "recorder"),
             ("instanceIdentity", True),
+            ("googleServiceAccount", "films@example.iam.gserviceaccount.com"),
             ("objects", {"metadata": {"a": "b"}}),
             ("livePlaylist", False),
         )
@@ -591,7 +598,20 @@ CREATION_MISTAKES: Final = (
         "Azure with a node's identity",
         {"storage": {**_OF_AZURE, "instanceIdentity": True}},
         "spec.storage",
-        "only 'AWS' and 'S3' know a node by its identity",
+        "only 'AWS', 'S3' and 'GoogleCloudStorage' know a node by its identity",
+    ),
+    *(
+        Mistake(f"{called} with a Google service account", {"storage": store}, "spec.storage.googleServiceAccount", why)
+        for called, store, why in (
+            ("S3", {**_PLACE_BY_ACCOUNT, **_ACTS_AS}, "must be left out unless `vendor` is 'GoogleCloudStorage'"),
+            ("a key", {**_GOOGLE, **_ACTS_AS}, "and `serviceAccountName` names the ServiceAccount"),
+            ("a node", {**_OF_GOOGLE, "instanceIdentity": True, **_ACTS_AS}, "and `serviceAccountName` names"),
+            (
+                "somebody",
+                {**_OF_GOOGLE, "serviceAccountName": "recorder", "googleServiceAccount": "films@example.com"},
+                "must be the e-mail address of a Google service account",
+            ),
+        )
     ),
     Mistake(
         "no kind of keys",
@@ -910,6 +930,11 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
     },
     "a bucket of Google's": {"storage": {**_GOOGLE, "prefix": "a/b"}},
     "a bucket of Google's at an endpoint": {"storage": {**_GOOGLE, "endpoint": "https://gcs.example.com"}},
+    "a bucket of Google's by an identity": {"storage": {**_OF_GOOGLE, "serviceAccountName": "recorder"}},
+    "a bucket of Google's by whom an identity acts as": {
+        "storage": {**_OF_GOOGLE, "serviceAccountName": "recorder", **_ACTS_AS}
+    },
+    "a bucket of Google's by the node's identity": {"storage": {**_OF_GOOGLE, "instanceIdentity": True}},
     "a backup of Google's": {"backup": {**_GOOGLE, "bucket": "spare"}},
     "a container of Azure's": {
         "storage": {**_AZURE, "prefix": "a/b", "objects": {"storageClass": "Cool", "tags": {"a": "b"}}}

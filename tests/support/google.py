@@ -74,6 +74,10 @@ class GoogleServer:
     """Method, path, query and status of each request."""
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
+    tokens: dict[str, float] = field(default_factory=dict)
+    """Until when each token that was given out opens everything."""
+    shown: list[str] = field(default_factory=list)
+    """The token of each request."""
     types: dict[str, str] = field(default_factory=dict)
     begun: dict[str, dict[str, str]] = field(default_factory=dict)
     """Headers of the request that the object of this key began with, newest, by their names in lower case."""
@@ -176,8 +180,8 @@ def _refused(status: int, code: str) -> Answer:
 
 def _answer(server: GoogleServer, request: _Request) -> Answer:
     """What Google answers."""
-    account = _account(server, request.headers.get("authorization", ""))
-    if account is None:
+    rights = _rights(server, request.headers.get("authorization", ""))
+    if rights is None:
         return _refused(401, "AuthenticationRequired")
     if not request.bucket.is_there():
         return _refused(404, "NoSuchBucket")
@@ -185,15 +189,25 @@ def _answer(server: GoogleServer, request: _Request) -> Answer:
     needed = {"PUT": {PUT}, "POST": {PUT}, "GET": {GET}, "HEAD": {GET}, "DELETE": {DELETE}}[request.method]
     if request.method == "PUT" and "uploadId" not in request.query and there:
         needed = {PUT, DELETE}
-    if not needed <= account.rights:
+    if not needed <= rights:
         return _refused(403, "AccessDenied")
     if request.method in {"GET", "HEAD", "DELETE"} and not there and "uploadId" not in request.query:
         return _refused(404, "NoSuchKey")
     return _ACTS[request.method](server, request)
 
 
+def _rights(server: GoogleServer, authorization: str) -> frozenset[str] | None:
+    """What the token lets; None where it is nobody's, or no longer valid."""
+    token = authorization.removeprefix("Bearer ")
+    server.shown.append(token)
+    if token in server.tokens:
+        return ALL_RIGHTS if time.time() < server.tokens[token] else None
+    account = _account(server, authorization)
+    return None if account is None else account.rights
+
+
 def _account(server: GoogleServer, authorization: str) -> Account | None:
-    """Whose token it is; None where it is nobody's, or no longer valid."""
+    """Whose key has signed the token; None where it is nobody's, or no longer valid."""
     try:
         header, claims, signature = authorization.removeprefix("Bearer ").split(".")
         account = server.accounts[json.loads(_decoded(header))["kid"]]

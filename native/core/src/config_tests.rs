@@ -168,7 +168,6 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
             r#"{"backup": {"bucket": "b", "vendor": "Aliyun", "region": "beijing", "identity": "Environment"}}"#.into(),
             "backup.identity: Alibaba OSS has none; name credentialFiles",
         ),
-        (google(r#""identity": "Environment""#), "storage.identity: vendor GoogleCloudStorage has none"),
         (google(r#""region": "x""#), "storage.region: vendor GoogleCloudStorage has none"),
         (google(r#""pathStyle": true"#), "storage.pathStyle: vendor GoogleCloudStorage has none"),
         (google(r#""directory": "/d""#), "storage.vendor: a directory has none"),
@@ -189,6 +188,29 @@ fn what_is_wrong_of_a_store_is_named_by_its_path() {
         (
             r#"{"place": {"vendor": "GoogleCloudStorage", "bucket": "b", "region": "x"}}"#.into(),
             "place.region: vendor GoogleCloudStorage has none",
+        ),
+    ]);
+}
+
+#[test]
+fn who_acts_as_a_google_service_account_is_the_pod_of_a_bucket_of_googles() {
+    let google = |field: &str| format!(r#"{{"storage": {{"vendor": "GoogleCloudStorage", {field}}}}}"#);
+    each_is_wrong([
+        (
+            google(r#""identity": "Instance", "googleServiceAccount": "a@p.iam.gserviceaccount.com""#),
+            "storage.googleServiceAccount: is of identity Environment alone; leave it out",
+        ),
+        (
+            google(r#""identity": "Environment", "googleServiceAccount": "films@example.com""#),
+            "storage.googleServiceAccount: must be the e-mail address of a Google service account",
+        ),
+        (
+            r#"{"storage": {"identity": "Environment", "googleServiceAccount": "a@p.iam.gserviceaccount.com"}}"#.into(),
+            "storage.googleServiceAccount: vendor S3 has none; leave it out",
+        ),
+        (
+            r#"{"storage": {"directory": "/d", "googleServiceAccount": "a@p.iam.gserviceaccount.com"}}"#.into(),
+            "storage.googleServiceAccount: a directory has none",
         ),
     ]);
 }

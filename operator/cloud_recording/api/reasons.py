@@ -451,8 +451,9 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     Reason.IDENTITY_REFUSED: _passing(
         "Whoever gives out keys for the pod's identity refuses them, so that the bucket was not asked; the message has "
         "their words.",
-        f"Have the role that the message names trust the ServiceAccount ({_WITHOUT_KEYS}), or give the node an "
-        "instance profile",
+        "Have the role that the message names trust the ServiceAccount, on GKE have the pod run where the metadata "
+        "server gives out its own identity, and the storage name the Google service account that it acts as, if any "
+        f"({_WITHOUT_KEYS}); or give the node an instance profile or service account",
     ),
     Reason.IDENTITY_UNREACHABLE: _passing(
         "Whoever gives out keys for the pod's identity does not answer, so that the bucket was not asked.",

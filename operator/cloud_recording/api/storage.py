@@ -245,11 +245,26 @@ InstanceIdentity = Annotated[
     Field(json_schema_extra=kubernetes(Rule("self", "must be true, or be left out", lambda value: value))),
 ]
 
+GoogleServiceAccount = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=kubernetes(
+            matches(
+                "^[a-z0-9-]+@[a-z0-9.-]+[.]gserviceaccount[.]com$",
+                "must be the e-mail address of a Google service account, NAME@PROJECT.iam.gserviceaccount.com",
+            )
+        ),
+    ),
+]
+
 _OPENED_BY = ("credentials", "service_account_name", "instance_identity")
 """What a bucket can be opened by."""
 _OF_BUCKETS = (
     *("vendor", "account", "region", "endpoint", "addressing", "ca_secret_ref", "live_playlist", "objects"),
     *_OPENED_BY,
+    "google_service_account",
 )
 """What a directory has none of; nothing of that is dropped unseen."""
 ONE_STORE: Final = Rule(
@@ -271,7 +286,7 @@ _OF_GOOGLE: Final = "has(self.vendor) && self.vendor == 'GoogleCloudStorage'"
 _OF_AZURE: Final = "has(self.vendor) && self.vendor == 'AzureBlobStorage'"
 
 
-_KNOW_NODES: Final = (StorageVendor.AWS, StorageVendor.S3)
+_KNOW_NODES: Final = (StorageVendor.AWS, StorageVendor.S3, StorageVendor.GOOGLE_CLOUD_STORAGE)
 _KNOW_PODS: Final = (*_KNOW_NODES, StorageVendor.AZURE_BLOB_STORAGE)
 _KEYS_OF: Final = {
     StorageVendor.GOOGLE_CLOUD_STORAGE: frozenset({"serviceAccountKey"}),
@@ -301,15 +316,26 @@ STORE_RULES: Final = (
         lambda storage: storage.bucket is None or sum(getattr(storage, name) is not None for name in _OPENED_BY) == 1,
     ),
     Rule(
-        "!has(self.serviceAccountName) || !has(self.vendor) || self.vendor in ['AWS', 'S3', 'AzureBlobStorage']",
-        "must have `credentials` with this `vendor`: only 'AWS', 'S3' and 'AzureBlobStorage' know a pod by its "
-        "identity",
+        "!has(self.serviceAccountName) || !has(self.vendor) || !(self.vendor in ['Aliyun', 'Qiniu'])",
+        "must have `credentials` with this `vendor`: only 'AWS', 'S3', 'GoogleCloudStorage' and 'AzureBlobStorage' "
+        "know a pod by its identity",
         lambda storage: storage.service_account_name is None or storage.effective_vendor in _KNOW_PODS,
     ),
     Rule(
-        "!has(self.instanceIdentity) || !has(self.vendor) || self.vendor in ['AWS', 'S3']",
-        "must not have `instanceIdentity` with this `vendor`: only 'AWS' and 'S3' know a node by its identity",
+        "!has(self.instanceIdentity) || !has(self.vendor) || self.vendor in ['AWS', 'S3', 'GoogleCloudStorage']",
+        "must not have `instanceIdentity` with this `vendor`: only 'AWS', 'S3' and 'GoogleCloudStorage' know a node by "
+        "its identity",
         lambda storage: storage.instance_identity is None or storage.effective_vendor in _KNOW_NODES,
+    ),
+    Rule(
+        f"!has(self.googleServiceAccount) || (has(self.serviceAccountName) && {_OF_GOOGLE})",
+        "must be left out unless `vendor` is 'GoogleCloudStorage' and `serviceAccountName` names the ServiceAccount "
+        "that acts as it",
+        lambda storage: (
+            storage.google_service_account is None
+            or (storage.service_account_name is not None and storage.vendor is StorageVendor.GOOGLE_CLOUD_STORAGE)
+        ),
+        field=".googleServiceAccount",
     ),
     Rule(
         f"!has(self.directory) || !({' || '.join(f'has(self.{camel_case(name)})' for name in _OF_BUCKETS)})",
@@ -391,7 +417,8 @@ class Store(SpecModel):
         default=None,
         description="Who runs the bucket. S3, if left out: any server that speaks the S3 protocol; it needs "
         "`endpoint`. GoogleCloudStorage is opened by a service account's key, and AzureBlobStorage, whose containers "
-        "are in an `account`, by that account's key or a SAS token; both have neither `region` nor `addressing`.",
+        "are in an `account`, by that account's key or a SAS token, both also by an identity; they have neither "
+        "`region` nor `addressing`.",
         json_schema_extra=kubernetes(fixed=True),
     )
     account: StorageAccount | None = Field(
@@ -455,13 +482,20 @@ class Store(SpecModel):
         default=None,
         description="ServiceAccount whose identity opens the bucket, instead of keys: the recorder's pods run as it, "
         "with the role that the cluster gives them for it (on EKS: IAM roles for service accounts, or Pod Identity; on "
-        "AKS: Workload Identity). "
+        "AKS: Workload Identity; on GKE: workload identity federation). "
         "The administrator decides which may be named.",
+    )
+    google_service_account: GoogleServiceAccount | None = Field(
+        default=None,
+        description="With `vendor` GoogleCloudStorage: e-mail address of the Google service account that the "
+        "ServiceAccount of `serviceAccountName` acts as, by its annotation `iam.gke.io/gcp-service-account`; left out, "
+        "it acts as itself. A token of any other account, such as the node's own, is refused. The administrator says "
+        "which may be named.",
     )
     instance_identity: InstanceIdentity | None = Field(
         default=None,
-        description="True has the identity of the node, its instance profile, open the bucket, instead of keys. The "
-        "administrator decides whether that is allowed.",
+        description="True has the identity of the node, its instance profile or, of Google, its service account, open "
+        "the bucket, instead of keys. The administrator decides whether that is allowed.",
     )
 
     @property
@@ -546,6 +580,7 @@ class Storage(Store):
         "`serviceAccountName` and `instanceIdentity`.",
     )
     service_account_name: ServiceAccountName | None = _fixed("service_account_name")
+    google_service_account: GoogleServiceAccount | None = _fixed("google_service_account")
     instance_identity: InstanceIdentity | None = _fixed("instance_identity")
     ref: StorageRef | None = Field(
         default=None,

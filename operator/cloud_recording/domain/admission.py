@@ -124,6 +124,9 @@ def _store_denials(field: str, storage: Storage, allowed: AllowedSettings) -> It
     account = storage.service_account_name
     if account is not None and account not in allowed.service_accounts:
         yield f"`{field}.serviceAccountName` must not be '{account}': the administrator does not allow it"
+    acts_as = storage.google_service_account
+    if acts_as is not None and acts_as not in allowed.service_accounts:
+        yield f"`{field}.googleServiceAccount` must not be '{acts_as}': the administrator does not allow it"
     if storage.instance_identity and not allowed.instance_identity:
         yield f"`{field}.instanceIdentity` must not be used: the administrator does not allow it"
 

@@ -33,10 +33,12 @@ LABEL_BUCKET: Final = f"{GROUP}/bucket"
 """Of recordings and their pods, where several replicas decide: each watches those of its own."""
 LABEL_POD_IDENTITY: Final = f"{GROUP}/pod-identity"
 LABEL_INSTANCE_IDENTITY: Final = f"{GROUP}/instance-identity"
+LABEL_GOOGLE_IDENTITY: Final = f"{GROUP}/google-identity"
+"""Of pods that open a bucket by the identity of their ServiceAccount, or of their node: policies let these alone reach
+the link-local addresses where keys are given out. GKE's metadata server has the address of the node's own, so that
+those that need it have a label of their own."""
 LABEL_AZURE_IDENTITY: Final = "azure.workload.identity/use"
 """By which Azure's webhook knows the pods that it gives an identity."""
-"""Of pods that open a bucket by the identity of their ServiceAccount, or of their node: policies let these alone reach
-the link-local addresses where keys are given out."""
 
 POD_SELECTOR: Final = f"{LABEL_RECORDING_UID},{LABEL_PART}"
 """Pods with both of these labels: a policy that writes labels of others' domains takes no pod from our sight. A probe's
@@ -118,13 +120,12 @@ def probe_pod_labels(*, storage: str, uid: str) -> dict[str, str]:
 
 def identity_labels(*stores: Store | None) -> dict[str, str]:
     """The labels of a pod by the identities that open its stores."""
+    of_pods = [store.vendor for store in stores if store and store.service_account_name]
     labels = {
-        LABEL_POD_IDENTITY: any(store and store.service_account_name for store in stores),
+        LABEL_POD_IDENTITY: bool(of_pods),
         LABEL_INSTANCE_IDENTITY: any(store and store.instance_identity for store in stores),
-        LABEL_AZURE_IDENTITY: any(
-            store and store.service_account_name and store.vendor is StorageVendor.AZURE_BLOB_STORAGE
-            for store in stores
-        ),
+        LABEL_GOOGLE_IDENTITY: StorageVendor.GOOGLE_CLOUD_STORAGE in of_pods,
+        LABEL_AZURE_IDENTITY: StorageVendor.AZURE_BLOB_STORAGE in of_pods,
     }
     return {name: "true" for name, wanted in labels.items() if wanted}
 

@@ -11,6 +11,13 @@ from tests.unit.domain.builders import SETTINGS, a_recording
 KEYS = {"secretRef": {"name": "team-a-bucket"}}
 OWN = {"endpoint": "https://s3.example.com", "bucket": "recordings", "credentials": KEYS}
 BY_ACCOUNT = {"endpoint": "https://s3.example.com", "bucket": "films", "serviceAccountName": "films"}
+GOOGLE = "films@example.iam.gserviceaccount.com"
+BY_GOOGLE = {
+    "vendor": "GoogleCloudStorage",
+    "bucket": "films",
+    "serviceAccountName": "films",
+    "googleServiceAccount": GOOGLE,
+}
 BY_NODE = {"endpoint": "https://s3.example.com", "bucket": "films", "instanceIdentity": True}
 DIRECTORY = {"directory": {"claimName": "films-a"}}
 ROOM = {
@@ -71,6 +78,12 @@ STREAM = {"uid": 1, "url": "rtmp://media.example.com/live/alice"}
             "`spec.storage.instanceIdentity` must not be used: the administrator does not allow it",
         ),
         ({"instance_identity": True, "secrets": ()}, {"storage": BY_NODE}, None),
+        (
+            {"service_accounts": ("films",)},
+            {"storage": BY_GOOGLE},
+            f"`spec.storage.googleServiceAccount` must not be '{GOOGLE}': the administrator does not allow it",
+        ),
+        ({"service_accounts": ("films", GOOGLE), "secrets": ()}, {"storage": BY_GOOGLE}, None),
         ({"secrets": ("team-a-*",)}, {"storage": OWN}, None),
         ({"secrets": ("recording-*",)}, {"storage": OWN}, "must not name the Secret 'team-a-bucket'"),
         (

@@ -55,8 +55,9 @@ def test_the_recording_id_is_the_uid_without_dashes() -> None:
             {"vendor": "AzureBlobStorage", "account": "examplefilms"},
             {"cloudrecording.dev/pod-identity", "azure.workload.identity/use"},
         ),
+        ({"vendor": "GoogleCloudStorage"}, {"cloudrecording.dev/pod-identity", "cloudrecording.dev/google-identity"}),
     ],
-    ids=["AWS", "Azure"],
+    ids=["AWS", "Azure", "Google"],
 )
 def test_a_pod_is_labelled_for_who_gives_it_its_identity(store: dict[str, str], labels: set[str]) -> None:
     """Promise: Azure's webhook, which goes by its label, gives nothing to pods that open their store otherwise."""

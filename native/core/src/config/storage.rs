@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{explain, invalid, ObjectOptions};
 use crate::error::Error;
 use crate::storage::azure_account::AzureFile;
+use crate::storage::google_identity::is_service_account;
 use crate::storage::identity::Identity;
 use crate::storage::request_text::is_name;
 use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
@@ -36,6 +37,8 @@ pub struct Storage {
     pub credential_files: Option<CredentialFiles>,
     /// Whose keys open the bucket, instead of any that are named.
     pub identity: Option<Identity>,
+    /// The Google service account that the pod of the identity acts as; of Google alone.
+    pub google_service_account: Option<String>,
     /// A directory that is the store, instead of a bucket.
     pub directory: Option<PathBuf>,
     /// Who runs the bucket; one that the interface has a number for is named in its call, and here of the backup store.
@@ -190,26 +193,34 @@ impl Storage {
 
     /// What is S3's alone is not dropped unseen.
     fn check_kind(&self, field: &str) -> Result<(), Error> {
-        let kind = self.kind();
+        let (kind, acts_as) = (self.kind(), self.google_service_account.as_deref());
         if let Some(files) = &self.credential_files {
             files.check(field, kind)?;
         }
         let lacking = match kind {
-            BucketKind::S3 => &[("account", self.account.is_some())][..],
+            BucketKind::S3 => &[("account", self.account.is_some()), ("googleServiceAccount", acts_as.is_some())][..],
             BucketKind::AzureBlobStorage => &[
+                ("googleServiceAccount", acts_as.is_some()),
                 ("identity Instance", self.identity == Some(Identity::Instance)),
                 ("region", self.region.is_some()),
                 ("pathStyle", self.path_style.is_some()),
             ],
             BucketKind::GoogleCloudStorage => &[
                 ("account", self.account.is_some()),
-                ("identity", self.identity.is_some()),
                 ("region", self.region.is_some()),
                 ("pathStyle", self.path_style.is_some()),
             ],
         };
         refuse_lacking(&format!("{field}."), kind, lacking)?;
         check_account(&format!("{field}."), kind, self.account.as_deref())?;
+        if acts_as.is_some() && self.identity != Some(Identity::Environment) {
+            let why = "is of identity Environment alone; leave it out";
+            return Err(invalid(&format!("{field}.googleServiceAccount: {why}")));
+        }
+        if acts_as.is_some_and(|account| !is_service_account(account)) {
+            let why = "must be the e-mail address of a Google service account";
+            return Err(invalid(&format!("{field}.googleServiceAccount: {why}")));
+        }
         self.objects.check_kind(&format!("{field}.objects."), kind)
     }
 
@@ -230,6 +241,7 @@ impl Storage {
             ("objects", self.objects != ObjectOptions::default()),
             ("credentialFiles", self.credential_files.is_some()),
             ("identity", self.identity.is_some()),
+            ("googleServiceAccount", self.google_service_account.is_some()),
         ];
         match of_buckets.iter().find(|(_, is_given)| *is_given) {
             Some((name, _)) => Err(invalid(&format!("{field}.{name}: a directory has none; leave it out"))),

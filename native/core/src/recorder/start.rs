@@ -218,9 +218,8 @@ fn credentials(storage: &Storage, request: &Request) -> Result<Credentials, Erro
         return Ok(credentials);
     }
     if !storage.kind().is_s3() {
-        let or_identity = if storage.kind().knows_identities() { ", unless there is storage.identity" } else { "" };
-        let message = format!("storage.credentialFiles: is required beside storage.vendor{or_identity}");
-        return Err(invalid(&message));
+        let message = "storage.credentialFiles: is required beside storage.vendor, unless there is storage.identity";
+        return Err(invalid(message));
     }
     let access_key = required("CloudStorageConfig.access_key", request.access_key)?;
     if !is_header_value(access_key) {

@@ -119,6 +119,11 @@ fn a_bucket_of_googles_or_azures_is_the_documents_whatever_numbers_the_call_has(
     let plan = Plan::new(ID, &document(google), &keyless).unwrap();
     assert_eq!(plan.begun.target.location(), r#"bucket "films" at https://storage.googleapis.com"#);
     assert!(matches!(plan.credentials, Credentials::ServiceAccount(_)));
+    let by_pod = r#"{"vendor": "GoogleCloudStorage", "identity": "Environment",
+        "googleServiceAccount": "films@p.iam.gserviceaccount.com"}"#;
+    let plan = Plan::new(ID, &document(by_pod), &keyless).unwrap();
+    let acts_as = r#"Google(Pod { acts_as: Some("films@p.iam.gserviceaccount.com") })"#;
+    assert_eq!(format!("{:?}", plan.credentials), acts_as);
     let azure = r#"{"vendor": "AzureBlobStorage", "account": "films1", "credentialFiles": {"sasToken": "/s"}}"#;
     let plan = Plan::new(ID, &document(azure), &keyless).unwrap();
     assert_eq!(plan.begun.target.location(), r#"bucket "films" at https://films1.blob.core.windows.net"#);

@@ -13,10 +13,12 @@ use object_store::CredentialProvider;
 use crate::config::{self, AccessKeyFiles, CredentialFiles};
 use crate::storage::azure_account::AzureAccount;
 use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::google_identity::GoogleIdentity;
 use crate::storage::identity::Identity;
 use crate::storage::request_text::not_in_a_header;
 use crate::storage::service_account::ServiceAccount;
 use crate::storage::target::BucketTarget;
+use crate::storage::vendor::BucketKind;
 
 #[derive(Clone)]
 pub enum Credentials {
@@ -27,6 +29,8 @@ pub enum Credentials {
     Files(KeyFiles),
     /// Keys that are given out to this identity.
     Identity(Identity),
+    /// Tokens that are given out to this one.
+    Google(GoogleIdentity),
     ServiceAccount(ServiceAccount),
     Azure(AzureAccount),
     /// Of a store that has none.
@@ -82,6 +86,9 @@ impl Credentials {
     pub fn of_document(files: Option<&CredentialFiles>, storage: &config::Storage) -> Option<Self> {
         match (files, storage.identity, &storage.directory) {
             (Some(files), ..) => Some(Self::in_files(files.clone())),
+            (None, Some(identity), _) if storage.kind() == BucketKind::GoogleCloudStorage => {
+                Some(Self::Google(GoogleIdentity::new(identity, storage.google_service_account.as_deref())))
+            }
             (None, Some(identity), _) => Some(Self::Identity(identity)),
             (None, None, Some(_)) => Some(Self::None),
             (None, None, None) => None,
@@ -102,7 +109,7 @@ impl Credentials {
                 Ok(AwsCredential { key_id: access_key.clone(), secret_key: secret_key.clone(), token: None })
             }
             Self::Files(files) => files.read(),
-            Self::ServiceAccount(_) | Self::Azure(_) | Self::Identity(_) | Self::None => {
+            Self::ServiceAccount(_) | Self::Azure(_) | Self::Identity(_) | Self::Google(_) | Self::None => {
                 Err(StoreError::new(StoreCause::Credentials, "no access key is configured"))
             }
         }
@@ -125,6 +132,7 @@ impl fmt::Debug for Credentials {
         match self {
             Self::Given { .. } => f.write_str("Given"),
             Self::Identity(identity) => f.debug_tuple("Identity").field(identity).finish(),
+            Self::Google(identity) => f.debug_tuple("Google").field(identity).finish(),
             Self::None => f.write_str("None"),
             Self::ServiceAccount(account) => account.fmt(f),
             Self::Azure(account) => account.fmt(f),

@@ -304,11 +304,17 @@ impl StoreError {
             StoreCause::NoSuchBucket => ("does not exist", "create it, or correct the bucket's name or endpoint"),
             StoreCause::AccessDenied => (
                 "denies access",
-                "let the service account put, replace and get objects (roles/storage.objectUser), or use another one",
+                "let the service account, or the pod's principal, put, replace and get objects (roles/storage.objectUser), or \
+                 use another one",
             ),
             StoreCause::InvalidAccessKeyId | StoreCause::SignatureDoesNotMatch => (
-                "does not accept the service account's key",
+                "does not accept the service account's key or token",
                 "use a key that is there and enabled, and see that this machine's clock is right",
+            ),
+            StoreCause::IdentityRefused => (
+                "cannot be opened: this process' identity is given no token",
+                "where it is the pod's own, run it where GKE's metadata server is (workload identity federation for GKE), and \
+                 name in googleServiceAccount whom it acts as, if anybody",
             ),
             StoreCause::HostUnknown => ("has a host name that does not resolve", "correct the endpoint, or mend DNS"),
             _ => return None,

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::multipart::MultipartStore;
 use object_store::ObjectStore;
 
 use crate::storage::bucket::{not_set_up, once, BucketStore, Protocol};
 use crate::storage::client;
 use crate::storage::failure::{StoreCause, StoreError};
-use crate::storage::service_account::ServiceAccount;
 use crate::storage::target::BucketTarget;
 
 const KMS_KEY: &str = "x-goog-encryption-kms-key-name";
@@ -21,12 +20,12 @@ pub struct Google {
     kms_key: Option<HeaderValue>,
 }
 
-pub fn open(target: BucketTarget, account: ServiceAccount) -> Result<BucketStore<Google>, StoreError> {
+pub fn open(target: BucketTarget, tokens: GcpCredentialProvider) -> Result<BucketStore<Google>, StoreError> {
     let bucket = GoogleCloudStorageBuilder::new()
         .with_base_url(&target.url())
         .with_bucket_name(&target.bucket)
         .with_retry(once())
-        .with_credentials(Arc::new(account))
+        .with_credentials(tokens)
         .with_http_connector(client::connector(target.ca_file.as_deref())?)
         .build()
         .map_err(not_set_up)?;

@@ -1,40 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::mpsc;
 
 use chrono::{TimeDelta, Utc};
 
 use super::*;
 use crate::storage::vendor::Vendor;
-use crate::test_support::Scratch;
-
-/// Answers with these, one a connection; returns its URL, and what it was asked: request line and headers, in lower case.
-fn server(answers: Vec<(u16, String)>) -> (String, mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (requests, heard) = mpsc::channel();
-    std::thread::spawn(move || {
-        for (status, body) in answers {
-            let (stream, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(&stream);
-            let mut request = String::new();
-            while reader.read_line(&mut request).unwrap() > 2 {}
-            let length = request
-                .to_lowercase()
-                .split("content-length: ")
-                .nth(1)
-                .map_or(0, |rest| rest.split_whitespace().next().unwrap().parse::<u64>().unwrap());
-            std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).unwrap();
-            let _ = requests.send(request);
-            let status_line =
-                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            (&stream).write_all(format!("{status_line}{body}").as_bytes()).unwrap();
-        }
-    });
-    (url, heard)
-}
+use crate::test_support::{server, Scratch};
 
 fn in_an_hour() -> String {
     (Utc::now() + TimeDelta::hours(1)).to_rfc3339()

@@ -12,6 +12,7 @@
 //! - `credentials`: the bucket's keys, read anew for every request.
 //! - `identity`: keys that are given out to whoever this process is.
 //! - `azure_identity`: the same of Azure.
+//! - `google_identity`: the same of Google.
 //! - `service_account`: a Google service account's key, likewise.
 //! - `azure_account`: an Azure storage account's key or shared access signature, likewise.
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
@@ -33,6 +34,7 @@ pub mod credentials;
 pub mod directory;
 pub mod failure;
 pub mod google;
+pub mod google_identity;
 pub mod identity;
 pub mod local_file;
 pub mod multipart;

@@ -116,7 +116,10 @@ fn open_bucket(bucket: BucketTarget, credentials: Credentials) -> Result<Arc<dyn
     match (kind, credentials) {
         (BucketKind::S3, credentials) => Ok(Arc::new(Contained(s3::open(bucket, credentials)?))),
         (BucketKind::GoogleCloudStorage, Credentials::ServiceAccount(account)) => {
-            Ok(Arc::new(Contained(google::open(bucket, account)?)))
+            Ok(Arc::new(Contained(google::open(bucket, Arc::new(account))?)))
+        }
+        (BucketKind::GoogleCloudStorage, Credentials::Google(identity)) => {
+            Ok(Arc::new(Contained(google::open(bucket, identity.tokens()?)?)))
         }
         (BucketKind::AzureBlobStorage, Credentials::Azure(account)) => {
             Ok(Arc::new(Contained(azure::open(bucket, Arc::new(account))?)))

@@ -39,12 +39,6 @@ impl BucketKind {
         }
     }
 
-    /// Whether some of its buckets are opened by an identity, instead of keys.
-    #[must_use]
-    pub fn knows_identities(self) -> bool {
-        matches!(self, Self::S3 | Self::AzureBlobStorage)
-    }
-
     #[must_use]
     pub fn is_s3(&self) -> bool {
         *self == Self::S3

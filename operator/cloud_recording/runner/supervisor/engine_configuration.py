@@ -166,7 +166,11 @@ class EngineConfiguration:
 
     def _opened_by(self, storage: Storage) -> dict[str, Any]:
         if storage.credentials is None:
-            return {"identity": "Instance" if storage.instance_identity else "Environment"}
+            acts_as = storage.google_service_account
+            return {
+                "identity": "Instance" if storage.instance_identity else "Environment",
+                **({"googleServiceAccount": acts_as} if acts_as else {}),
+            }
         return {"credentialFiles": dict(self._credential_files(storage.credentials))}
 
     def _credential_files(self, credentials: BucketCredentials) -> Iterator[tuple[str, str]]:

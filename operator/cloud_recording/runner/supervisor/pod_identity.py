@@ -14,6 +14,8 @@ IDENTITY_VARIABLES: Final = (
     # Instance profiles.
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     *("AWS_REGION", "AWS_DEFAULT_REGION"),
+    # The metadata server, of GKE and of Google's machines.
+    "GCE_METADATA_HOST",
     # Workload identity of Azure.
     *("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"),
 )
