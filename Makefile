@@ -50,6 +50,14 @@ test-recorder:
 	@$(STAGE) core $(MAKE) --no-print-directory -C native test
 	@$(STAGE) native $(PYTEST) tests/native
 
+# MinIO takes longer to compile than these tests to run, so that they are no part of `make test`.
+.PHONY: test-minio
+test-minio: build tools javascript ## the tests of S3 stores against MinIO, before a release
+	tests/setup/go-tools minio
+	$(MAKE) -C native programs
+	$(PYTEST) tests/minio
+	S3_SERVER=minio $(PYTEST) tests/native/test_storage.py
+
 .PHONY: bench-native
 bench-native: build ## what recordings cost, beside ffmpeg and the codecs alone; BENCH_SECONDS=60 BENCH_ROUNDS=3 (build/bench)
 	$(MAKE) -C native measuring

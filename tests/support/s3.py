@@ -3,11 +3,12 @@
 
 import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -20,6 +21,11 @@ VERSITYGW = REPOSITORY / "build" / "bin" / "versitygw"
 
 ACCESS_KEY = "recorder-test"
 SECRET_KEY = "recorder-test-secret"
+
+
+def allowed(bucket: str, *actions: str) -> dict[str, Any]:
+    """The statement of a policy that allows these actions on the bucket's objects."""
+    return {"Effect": "Allow", "Action": list(actions), "Resource": [f"arn:aws:s3:::{bucket}/*"]}
 
 
 @dataclass
@@ -35,18 +41,31 @@ class S3Server:
     def endpoint(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Returns once the server answers."""
+    def command(self) -> list[str]:
+        """What starts it, once its directory is as it needs it."""
         objects = self.directory / "objects"
         objects.mkdir(parents=True, exist_ok=True)
         tls = ["--cert", str(self.tls[0]), "--key", str(self.tls[1])] if self.tls else []
-        command = [
+        return [
             *(str(VERSITYGW), "--port", f"127.0.0.1:{self.port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY),
             *("--iam-dir", str(self.directory), "--quiet", *tls),
             *("posix", str(objects)),
         ]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that it gets beside this process' own."""
+        return {}
+
+    def start(self) -> None:
+        """Returns once the server answers."""
+        environment = {**os.environ, **self.environment()}
+        command = self.command()
         with (self.directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        """Returns once it answers."""
         await_listener(self.port)
 
     def stop(self) -> None:
@@ -70,6 +89,15 @@ class S3Server:
         lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
         bucket.client.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=lock)
         return bucket
+
+    def make_user(self, bucket: "Bucket", access: str, secret: str, *actions: str) -> None:
+        """Makes a user who may do so much in the bucket, and nothing else."""
+        administrator = ["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", self.endpoint]
+        user = ["--access", access, "--secret", secret, "--role", "user"]
+        subprocess.run([str(VERSITYGW), "admin", *administrator, "create-user", *user], check=True)
+        statement = {**allowed(bucket.name, *actions), "Principal": {"AWS": [access]}}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        bucket.client.put_bucket_policy(Bucket=bucket.name, Policy=policy)
 
 
 @dataclass(frozen=True)
@@ -102,17 +130,7 @@ class Bucket(AnyBucket):
     def key_that_only_puts(self) -> tuple[str, str]:
         """Returns access key and secret key of a user who may put objects into the bucket, and nothing else."""
         access, secret = "putter", "putter-secret"
-        administrator = ["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", self.server.endpoint]
-        user = ["--access", access, "--secret", secret, "--role", "user"]
-        subprocess.run([str(VERSITYGW), "admin", *administrator, "create-user", *user], check=True)
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"AWS": [access]},
-            "Action": ["s3:PutObject"],
-            "Resource": [f"arn:aws:s3:::{self.name}/*"],
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self.client.put_bucket_policy(Bucket=self.name, Policy=policy)
+        self.server.make_user(self, access, secret, "s3:PutObject")
         return access, secret
 
     def objects(self) -> list[str]:
@@ -136,10 +154,28 @@ class Bucket(AnyBucket):
 @contextlib.contextmanager
 def s3_server(directory: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
     """A running server for the time of the block; `tls` is its certificate and key, both PEM files."""
-    directory.mkdir(parents=True, exist_ok=True)
-    server = S3Server(directory, tls)
+    with running(_kind()(directory, tls)) as server:
+        yield server
+
+
+_Server = TypeVar("_Server", bound=S3Server)
+
+
+@contextlib.contextmanager
+def running(server: _Server) -> Iterator[_Server]:
+    """The server for the time of the block."""
+    server.directory.mkdir(parents=True, exist_ok=True)
     server.start()
     try:
         yield server
     finally:
         server.stop()
+
+
+def _kind() -> type[S3Server]:
+    """What the environment says that the tests run against, so that what holds of one is tried of the other."""
+    if os.environ.get("S3_SERVER") != "minio":
+        return S3Server
+    from tests.support.minio import MinioServer  # noqa: PLC0415 - which is one of these
+
+    return MinioServer

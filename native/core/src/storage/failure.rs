@@ -178,13 +178,15 @@ impl StoreError {
             }
             "InvalidAccessKeyId" => StoreCause::InvalidAccessKeyId,
             "SignatureDoesNotMatch" => StoreCause::SignatureDoesNotMatch,
-            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => StoreCause::ExpiredToken,
+            "ExpiredToken" | "InvalidToken" | "InvalidTokenId" | "TokenRefreshRequired" => StoreCause::ExpiredToken,
             "RequestTimeTooSkewed" | "RequestExpired" => StoreCause::ClockSkew,
             "PermanentRedirect"
             | "TemporaryRedirect"
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException" => StoreCause::WrongRegion,
-            "QuotaExceeded" | "XMinioStorageFull" | "ServiceQuotaExceeded" => StoreCause::QuotaExceeded,
+            "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "ServiceQuotaExceeded" => {
+                StoreCause::QuotaExceeded
+            }
             "SlowDown" | "InternalError" | "ServiceUnavailable" => StoreCause::Server(status.as_u16()),
             "" if status == StatusCode::FORBIDDEN => StoreCause::AccessDenied,
             _ if status == StatusCode::UNAUTHORIZED => StoreCause::InvalidAccessKeyId,
@@ -279,7 +281,8 @@ impl StoreError {
                     }
                 },
             ),
-            StoreCause::Refusal(code) if code.starts_with("KMS.") => {
+            // Amazon's codes, and those of MinIO's KMS.
+            StoreCause::Refusal(code) if code.starts_with("KMS.") || code.starts_with("kms:") => {
                 ("cannot use the KMS key", "correct objects.serverSideEncryption.kmsKeyId, or enable the key")
             }
             StoreCause::Refusal(code) if code == "InvalidStorageClass" => {
@@ -498,9 +501,12 @@ mod tests {
             (404, "InvalidAccessKeyId", StoreCause::InvalidAccessKeyId),
             (403, "SignatureDoesNotMatch", StoreCause::SignatureDoesNotMatch),
             (400, "ExpiredToken", StoreCause::ExpiredToken),
+            (403, "InvalidTokenId", StoreCause::ExpiredToken),
             (403, "RequestTimeTooSkewed", StoreCause::ClockSkew),
             (301, "PermanentRedirect", StoreCause::WrongRegion),
             (403, "QuotaExceeded", StoreCause::QuotaExceeded),
+            (400, "XMinioAdminBucketQuotaExceeded", StoreCause::QuotaExceeded),
+            (507, "XMinioStorageFull", StoreCause::QuotaExceeded),
             (503, "SlowDown", StoreCause::Server(503)),
             (500, "Whatever", StoreCause::Server(500)),
             (400, "BadDigest", StoreCause::Refusal("BadDigest".into())),
@@ -539,6 +545,7 @@ mod tests {
         let none = "{}";
         for (objects, status, code, way_out) in [
             (none, 400, "KMS.NotFoundException", "kmsKeyId"),
+            (none, 404, "kms:KeyNotFound", "kmsKeyId"),
             (none, 400, "InvalidStorageClass", "correct objects.storageClass"),
             (none, 400, "InvalidTag", "correct objects.tags"),
             (none, 501, "NotImplemented", "nothing if it passes"),

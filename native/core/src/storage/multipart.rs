@@ -42,6 +42,8 @@ struct Upload {
     sha256: Sha256,
     /// Whether each part was proved by its own answer.
     proved: bool,
+    /// Whether an answer said that it is encrypted as it is asked to be: some stores say so of parts alone.
+    encrypted: bool,
 }
 
 impl<P: Protocol> BucketStore<P> {
@@ -106,9 +108,9 @@ impl<P: Protocol> BucketStore<P> {
         let begin = in_time(0, self.protocol.begin(key, self.options(kind)));
         let (id, headers) = client::with_headers(begin).await;
         let id = id?;
-        self.check_encrypted(&headers)?;
+        let encrypted = self.check_encrypted(&headers).is_ok();
         let (parts, digests, sha256) = (Vec::new(), PartDigests::default(), Sha256::new());
-        Ok(Upload { id, kind, bytes, parts, digests, sha256, proved: true })
+        Ok(Upload { id, kind, bytes, parts, digests, sha256, proved: true, encrypted })
     }
 
     /// Puts the parts that the store does not have, and has it put them together.
@@ -135,6 +137,10 @@ impl<P: Protocol> BucketStore<P> {
         let put = parts.put_part(key, &upload.id, upload.parts.len(), content.clone().into());
         let (part, headers) = client::with_headers(self.ask(sent.bytes, put)).await;
         let part = part?;
+        if !upload.encrypted {
+            self.check_encrypted(&headers)?;
+            upload.encrypted = true;
+        }
         match compare(&headers, &sent) {
             Verdict::Proved => {}
             Verdict::Disproved(why) => return Err(StoreError::new(StoreCause::Unverified, why)),
