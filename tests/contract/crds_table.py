@@ -671,6 +671,15 @@ CREATION_MISTAKES: Final = (
             ),
         )
     ),
+    *(
+        Mistake(
+            f"metadata of Azure by the name {name}",
+            {"storage": {**_AZURE, "objects": {"metadata": {"team": "a", name: "b"}}}},
+            "spec.storage.objects.metadata",
+            "must have names of lower-case letters, digits and '_', no digit first, with 'AzureBlobStorage'",
+        )
+        for name in ("cost-center", "cost.center", "1st")
+    ),
     Mistake(
         "a key of Google's by its ID alone",
         {"storage": {**_GOOGLE, "objects": {"kmsKeyName": "k"}}},
@@ -921,6 +930,9 @@ VALID: Final[Mapping[str, Mapping[str, object]]] = {
                 "kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
             },
         },
+    },
+    "what objects of Azure get": {
+        "storage": {**_AZURE, "objects": {"metadata": {"team": "films", "_cost_center1": "x"}, "storageClass": "Cool"}}
     },
     "a key with a session token": {"storage.credentials.secretRef.sessionTokenKey": "token"},
     "an identity": {**_BY_ACCOUNT, "pod": {"serviceAccountName": "recorder"}},

@@ -236,6 +236,10 @@ fn what_is_wrong_of_a_container_of_azures_is_named_by_its_path() {
             "storage.identity Instance: vendor AzureBlobStorage has none",
         ),
         (
+            azure(r#""account": "films", "objects": {"metadata": {"cost-center": "1"}}"#),
+            "storage.objects.metadata: must have names of lower-case letters, digits and '_', no digit first",
+        ),
+        (
             azure(r#""account": "films", "objects": {"serverSideEncryption": {"mode": "SSE-S3"}}"#),
             "storage.objects.serverSideEncryption: vendor AzureBlobStorage has none",
         ),

@@ -6,6 +6,7 @@ Which of it a vendor does not have is a rule of the store (`OBJECT_RULES`): it i
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -165,6 +166,15 @@ def _object_rule(name: str, refused: str, holds_for: tuple[str, ...], why: str) 
     return Rule(rule, f"must be left out with this `vendor`: {why}", holds, field=f".objects.{field}")
 
 
+_AZURE_NAME: Final = "^[a-z_][a-z0-9_]*$"
+
+
+def _names_of_azure(storage: Any) -> bool:  # noqa: ANN401 - the module of stores has this one
+    metadata = storage.objects.metadata if storage.objects else None
+    is_azure = storage.effective_vendor.value == "AzureBlobStorage"
+    return not is_azure or all(re.match(_AZURE_NAME, name) for name in metadata or ())
+
+
 _ELSEWHERE: Final = "has(self.vendor) && self.vendor in ['Qiniu', 'Aliyun', 'GoogleCloudStorage', 'AzureBlobStorage']"
 OBJECT_RULES: Final = (
     _object_rule(
@@ -190,6 +200,14 @@ OBJECT_RULES: Final = (
         "!has(self.vendor) || self.vendor != 'GoogleCloudStorage'",
         ("GoogleCloudStorage",),
         "only 'GoogleCloudStorage' has it; 'AWS' and 'S3' have `serverSideEncryption`",
+    ),
+    Rule(
+        "!has(self.vendor) || self.vendor != 'AzureBlobStorage' || !has(self.objects) || !has(self.objects.metadata)"
+        f" || self.objects.metadata.all(name, name.matches('{_AZURE_NAME}'))",
+        "must have names of lower-case letters, digits and '_', no digit first, with 'AzureBlobStorage': it takes "
+        "identifiers alone",
+        _names_of_azure,
+        field=".objects.metadata",
     ),
 )
 """What of it each vendor has."""

@@ -141,10 +141,15 @@ impl ObjectOptions {
 
     /// What no bucket of the kind takes.
     pub(super) fn check_kind(&self, before: &str, kind: BucketKind) -> Result<(), Error> {
-        match self.given(kind.lacking_object_options()) {
-            Some(name) => Err(invalid(&format!("{before}{name}: vendor {} has none; leave it out", kind.name()))),
-            None => Ok(()),
+        if let Some(name) = self.given(kind.lacking_object_options()) {
+            return Err(invalid(&format!("{before}{name}: vendor {} has none; leave it out", kind.name())));
         }
+        if kind == BucketKind::AzureBlobStorage && !self.metadata.keys().all(|name| is_identifier(name)) {
+            let why =
+                "must have names of lower-case letters, digits and '_', no digit first, of vendor AzureBlobStorage";
+            return Err(invalid(&format!("{before}metadata: {why}")));
+        }
+        Ok(())
     }
 
     /// What the vendor does not take by its S3 API.
@@ -173,4 +178,10 @@ impl ObjectOptions {
 /// Whether a header can carry the text as it is.
 fn is_value(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && is_header_value(text) && text.trim() == text
+}
+
+/// Whether it is one of C#'s, which Azure has names of metadata be; of those that any store has.
+/// <https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata#metadata-names>
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit()) && !name.contains(['.', '-'])
 }
