@@ -251,6 +251,9 @@ def silent_end(pod: PodView) -> tuple[Reason, str]:
         return Reason.OUT_OF_MEMORY, "the recorder's container was ended for using more memory than its limit"
     if pod.disruption is not None:
         return Reason.POD_LOST, pod.disruption.message or pod.disruption.reason
+    if ended is None and pod.message.strip():
+        # As where the node's kubelet took none any more.
+        return Reason.POD_LOST, f"its container never ran: {pod.message.strip()}"
     return Reason.POD_LOST, f"the pod ended without a summary: {_how(ended)}"
 
 

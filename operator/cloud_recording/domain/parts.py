@@ -47,6 +47,8 @@ CAPTURING: Final = frozenset({PartState.CONNECTING, PartState.RECORDING, PartSta
 TO_GO_ON: Final = CAPTURING - {PartState.STOPPING}
 """The next recorder process goes on with the part where one dies; of one that was stopping it delivers what is left."""
 
+_UNLESS: Final = ", unless node '"
+
 MOST_UNFINISHED: Final = 10
 """How many parts of a recording may be anything but over, uploading for example: each has a pod and a volume."""
 
@@ -354,7 +356,22 @@ def stored_place(status: CloudRecordingStatus) -> StoragePlace | None:
 def why_over(part: Part) -> str:
     """Why the part records no more, as the reason of the gap after it."""
     word = f"part {part.number} ended" + (f" with {part.reason}" if part.reason else "")
-    return f"{word}: {part.message}" if part.message else word
+    return f"{word}: {without_hope(part.message)}" if part.message else word
+
+
+def hope(node: str) -> str:
+    """What follows what is said to be gone, while it may not be."""
+    return f"{_UNLESS}{node}' comes back"
+
+
+def without_hope(message: str) -> str:
+    """The message, without what is true for a while alone."""
+    return message.partition(_UNLESS)[0]
+
+
+def with_more(said: str | None, more: str) -> str:
+    """Both as one sentence; what others say may end with a full stop."""
+    return f"{said.rstrip('. ')}; {more}" if said else more
 
 
 @dataclass(frozen=True, kw_only=True)

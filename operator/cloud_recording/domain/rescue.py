@@ -44,6 +44,8 @@ def with_rescues(state: ObservedState) -> ObservedState:
             part = _not_made_yet(state, part)
         elif part.state in parts.OVER and not _has_claim(state.recording) and part.pending_milliseconds:
             part = _with_loss(part, state.pod_of(part))
+        elif part.state in parts.OVER and part.message and not _may_come_back(part, state.pod_of(part)):
+            part = parts.changed(part, message=parts.without_hope(part.message))
         if part != known:
             state = state.with_status(parts.replaced(state.status, part))
     return state
@@ -112,7 +114,7 @@ def _given_up(state: ObservedState, part: Part) -> Part:
         part,
         state=PartState.LOST if part.lost else PartState.CONCLUDED,
         rescue_message=None,
-        message="; ".join(filter(None, (part.message, stated))),
+        message=parts.with_more(part.message, stated),
     )
 
 
@@ -164,17 +166,20 @@ def _not_made_yet(state: ObservedState, part: Part) -> Part:
 def _with_loss(part: Part, pod: PodView | None) -> Part:
     """A part whose volume goes with its pod: what was in no store is not recorded, and the part says how much."""
     gone = min(part.pending_milliseconds, part.recorded_milliseconds)
-    # A pod that still winds up has its recorder's last word already.
-    alive = part.reason is Reason.NODE_LOST and pod is not None and not pod.over
-    back = f", unless node '{pod.node}' comes back" if pod is not None and alive else ""
+    back = parts.hope(pod.node or "") if pod is not None and _may_come_back(part, pod) else ""
     known = " when it was last heard of" if part.lost else ""
     stated = f"{gone / 1000:.0f} s of media that were in no store{known} are gone with its work volume{back}"
     return parts.changed(
         part,
         recorded_milliseconds=part.recorded_milliseconds - gone,
         pending_milliseconds=0,
-        message="; ".join(filter(None, (part.message, stated))),
+        message=parts.with_more(part.message, stated),
     )
+
+
+def _may_come_back(part: Part, pod: PodView | None) -> bool:
+    """Whether the recorder may deliver after all; a pod that still winds up has its recorder's last word already."""
+    return part.reason is Reason.NODE_LOST and pod is not None and not pod.over
 
 
 def _waits_for(part: Part, pod: PodView) -> str:

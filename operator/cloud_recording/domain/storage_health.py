@@ -87,8 +87,8 @@ def storage_condition(
 
 
 def _needs_store(part: Part) -> bool:
-    """Whether the part has anything to do with its store any more."""
-    return part.state not in parts.OVER or bool(part.slices.pending)
+    """Whether the part has anything to do with its store any more; what one that is over left is in none for good."""
+    return part.state not in parts.OVER
 
 
 def _with_way_out(status: CloudRecordingStatus, health: PartStorage) -> str:

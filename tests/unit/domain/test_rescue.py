@@ -20,6 +20,7 @@ from cloud_recording.api.status import (
     Participant,
     ParticipantState,
     PartState,
+    PartStorage,
 )
 from cloud_recording.domain import conditions, names, parts, rescue
 from cloud_recording.domain.apply_callbacks import apply_callbacks
@@ -448,6 +449,41 @@ def test_an_empty_dir_is_not_said_to_be_gone_for_good_while_its_node_may_come_ba
     part = look(recording, pods(a_pod().on_a_silent_node(NOW))).status.parts[0]
     assert part.message is not None
     assert part.message.endswith("are gone with its work volume, unless node 'node-1' comes back")
+    assert parts.why_over(part).endswith("are gone with its work volume"), "a gap's reason stays"
+    back = look(a_recording().stopped().parts(part).build()).status.parts[0]
+    assert back.message == part.message.removesuffix(", unless node 'node-1' comes back")
+
+
+def test_what_a_kubelet_says_is_not_broken_off_by_what_is_added() -> None:
+    told = "Pod was terminated in response to imminent node shutdown."
+    recording = a_recording().stopped().parts(a_part(**{**LOST, "message": told})).build()
+    message = look(recording).status.parts[0].message
+    assert message is not None
+    assert message.startswith("Pod was terminated in response to imminent node shutdown; 45 s of media")
+
+
+def test_a_pod_that_its_kubelet_took_no_more_is_told_of_in_the_kubelets_words() -> None:
+    rejected = a_pod().evicted("Pod was rejected as the node is shutting down.")
+    rejected.status["reason"] = "NodeShutdown"
+    recording = a_recording().parts(a_part(state=PartState.STARTING)).build()
+    error = look(recording, pods(rejected)).status.last_error
+    assert error is not None
+    assert error.message == "its container never ran: Pod was rejected as the node is shutting down."
+
+
+@pytest.mark.parametrize(("later", "expected"), [({"ready": True, "time": NOW}, "True"), ({}, "False")])
+def test_what_a_lost_part_left_in_no_store_says_nothing_of_a_store_that_took_what_came_later(
+    later: dict[str, Any], expected: str
+) -> None:
+    """Nobody needs to mend it any more; where it was never tried again, it is as it was last."""
+    failing = PartStorage(ready=False, reason=Reason.NO_SUCH_BUCKET, message="no", time=NOW)
+    lost = a_part(**{**LOST, "slices": WAITS, "storage": failing})
+    next_one = a_part(1, state=PartState.RECORDING, storage=PartStorage(**later))
+    found = conditions.get(
+        look(a_recording().parts(lost, next_one).build(), pods(a_pod(1).running())).status, ConditionType.STORAGE_READY
+    )
+    assert found is not None
+    assert found.status.value == expected
 
 
 def test_a_part_that_was_lost_before_it_began_leaves_nothing_to_be_uploaded() -> None:
