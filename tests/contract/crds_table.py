@@ -536,6 +536,22 @@ CREATION_MISTAKES: Final = (
         "use `bucket` and `prefix`",
     ),
     Mistake("a link-local endpoint", {"storage.endpoint": "http://[fe80::1]"}, "spec.storage.endpoint", "link-local"),
+    Mistake(
+        "a password for a proxy",
+        {"storage.proxyURL": "http://user:secret@proxy.example.com:3128"},
+        "spec.storage.proxyURL",
+        "must not carry credentials",
+    ),
+    Mistake(
+        "a path of a proxy",
+        {"storage.proxyURL": "http://proxy.example.com/a"},
+        "spec.storage.proxyURL",
+        "must not have a path",
+    ),
+    Mistake("a proxy of another kind", {"storage.proxyURL": "socks5://p:1080"}, "spec.storage.proxyURL", "'http' or"),
+    Mistake(
+        "a link-local proxy", {"storage.proxyURL": "http://169.254.169.254"}, "spec.storage.proxyURL", "link-local"
+    ),
     Mistake("a prefix that climbs", {"storage.prefix": "a/../b"}, "spec.storage.prefix", "names joined by '/'"),
     Mistake(
         "a prefix that begins with '/'", {"storage.prefix": "/a"}, "spec.storage.prefix", "without '/' at either end"
@@ -821,6 +837,7 @@ ALLOWED_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "another layout": {"recording.video.layout": "BestFit"},
     "another large participant": {"recording.video": {"layout": "Vertical", "maxResolutionUid": 2}},
     "other participants": {"channel.streams": [a_stream(2), a_stream(3)]},
+    "a proxy on the way to the bucket": {"storage.proxyURL": "http://proxy.example.com:3128"},
     "a participant elsewhere": {"channel.streams.0.url": "rtmp://other.example.com/a"},
     "a limit that was not there": {"maxDurationSeconds": 60},
     "a time to live that was not there": {"ttlSecondsAfterFinished": 0},
@@ -996,6 +1013,7 @@ ALLOWED_STORAGE_UPDATES: Final[Mapping[str, Mapping[str, object]]] = {
     "another endpoint": {"endpoint": "https://s3.example.org"},
     "a region": {"region": "eu-north-1"},
     "another Secret": {"credentials.secretRef.name": "other"},
+    "a proxy": {"proxyURL": "https://proxy.example.com"},
     "authorities": {"caSecretRef": {"name": "authorities", "key": "ca.crt"}},
     "another addressing": {"addressing": "VirtualHosted"},
     "what objects get": {"objects": {"tags": {"retention": "90d"}}},

@@ -22,7 +22,7 @@ from cloud_recording.api.schema import (
     structural_schema,
 )
 from cloud_recording.api.status import CloudRecordingStatus
-from cloud_recording.api.storage import Storage, StoragePlace
+from cloud_recording.api.storage import FIXED_ONCE_STORED, Storage
 
 _READY: Final = '.status.conditions[?(@.type=="Ready")]'
 
@@ -89,7 +89,7 @@ def _fixed_once_stored_rules() -> list[Schema]:
     Where a change was taken that the recorder had to refuse, it can be taken back to where the files are.
     """
     rules = []
-    for name in StoragePlace.model_fields:
+    for name in FIXED_ONCE_STORED:
         field = f"self.spec.storage.{name}"
         same = f"{field} == {field.replace('self', 'oldSelf', 1)}"
         if not Storage.model_fields[name].is_required():

@@ -149,6 +149,7 @@ class Reason(OpenEnum):
     STORAGE_HOST_UNKNOWN = "StorageHostUnknown"
     STORAGE_CONNECTION_REFUSED = "StorageConnectionRefused"
     STORAGE_UNREACHABLE = "StorageUnreachable"
+    STORAGE_PROXY_FAILED = "StorageProxyFailed"
     STORAGE_CERTIFICATE_UNTRUSTED = "StorageCertificateUntrusted"
     STORAGE_TIMEOUT = "StorageTimeout"
     CREDENTIALS_UNREADABLE = "CredentialsUnreadable"
@@ -327,6 +328,7 @@ _RIGHT_TO_PUT: Final = (
     "`s3:PutObject`, with tags `s3:PutObjectTagging`, with SSE-KMS `kms:GenerateDataKey` and `kms:Decrypt`; of Google "
     "Cloud Storage the role Storage Object User; of Azure a SAS token's rights to create and write"
 )
+_LET_THROUGH: Final = "Start the proxy, and have it let pods through to the store without a login"
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
 )
@@ -397,6 +399,16 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
     ),
     Reason.STORAGE_UNREACHABLE: _wrong_place(
         "The endpoint cannot be reached.", "Mend the network, or the policy, between the pod and it", _ENDPOINT
+    ),
+    Reason.STORAGE_PROXY_FAILED: ReasonFacts(
+        "The store is not reached through the proxy that `proxyURL` names: it is not there, or does not let the pod "
+        "through; the message has its address and why.",
+        Remedy(
+            f"{_LET_THROUGH}, or correct `spec.storage.proxyURL`, which may change at any time; until then files wait "
+            "on the work volume, or go to `spec.backup`.",
+            changes=("spec.storage.proxyURL",),
+        ),
+        remedy_of_storage=_of_storage(_LET_THROUGH, "spec.proxyURL"),
     ),
     Reason.STORAGE_CERTIFICATE_UNTRUSTED: ReasonFacts(
         "The endpoint's certificate is not one that the recorder trusts.",

@@ -14,6 +14,7 @@ from cloud_recording.api.status import Condition
 from cloud_recording.api.storage import (
     ENDPOINT_RULES,
     ONE_STORE,
+    PROXY_RULES,
     STORE_RULES,
     Bucket,
     Storage,
@@ -32,7 +33,7 @@ AnyStorage = TypeVar("AnyStorage", bound=Storage)
 class RecordingStorageSpec(Store):
     """A bucket and the way to it, or a directory. Which store it is, and where in it files go, never changes."""
 
-    model_config = ConfigDict(json_schema_extra=kubernetes(ONE_STORE, *STORE_RULES, *ENDPOINT_RULES))
+    model_config = ConfigDict(json_schema_extra=kubernetes(ONE_STORE, *STORE_RULES, *ENDPOINT_RULES, *PROXY_RULES))
 
     bucket: Bucket | None = Field(
         default=None,

@@ -193,7 +193,25 @@ ENDPOINT_RULES: Final = of_field(
     NO_LINK_LOCAL,
 )
 
+PROXY_RULES: Final = of_field(
+    "proxyURL",
+    Rule(
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",
+        "must be a URL with the scheme 'http' or 'https' and a host",
+        is_http_url,
+    ),
+    Rule(
+        "!self.contains('@')",
+        "must not carry credentials: everybody who may read the object reads them, and a proxy is asked without any",
+        lambda url: "@" not in url,
+    ),
+    matches("^[a-z]+://[^/?#]*/?$", "must not have a path, query or fragment"),
+    NO_LINK_LOCAL,
+    attribute="proxy_url",
+)
+
 Endpoint = Annotated[str, Field(min_length=1, max_length=512)]
+ProxyURL = Annotated[str, Field(min_length=1, max_length=512)]
 StorageAccount = Annotated[
     str,
     Field(
@@ -262,7 +280,17 @@ GoogleServiceAccount = Annotated[
 _OPENED_BY = ("credentials", "service_account_name", "instance_identity")
 """What a bucket can be opened by."""
 _OF_BUCKETS = (
-    *("vendor", "account", "region", "endpoint", "addressing", "ca_secret_ref", "live_playlist", "objects"),
+    *(
+        "vendor",
+        "account",
+        "region",
+        "endpoint",
+        "addressing",
+        "ca_secret_ref",
+        "proxy_url",
+        "live_playlist",
+        "objects",
+    ),
     *_OPENED_BY,
     "google_service_account",
 )
@@ -396,7 +424,8 @@ STORE_RULES: Final = (
 
 
 class StoragePlace(KeptModel):
-    """What of a bucket may change until the first slice is verified there; of a directory nothing may."""
+    """What of a bucket may change until the first slice is verified there, and its proxy at any time; of a directory
+    nothing may."""
 
     bucket: Annotated[str, Field(max_length=63)] = Field(description="Name of the bucket.")
     account: Annotated[str, Field(max_length=24)] | None = Field(
@@ -408,6 +437,13 @@ class StoragePlace(KeptModel):
     region: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Name of the bucket's region, where the spec names one."
     )
+    proxy_url: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="URL of the proxy on the way there, where the spec names one."
+    )
+
+
+FIXED_ONCE_STORED: Final = tuple(name for name in StoragePlace.model_fields if name != "proxy_url")
+"""Where files are: how they get there may change at any time."""
 
 
 class Store(SpecModel):
@@ -462,6 +498,12 @@ class Store(SpecModel):
         default=None,
         description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
         "system's own.",
+    )
+    proxy_url: ProxyURL | None = Field(
+        default=None,
+        description="URL of the HTTP proxy that the store is reached through, such as 'http://proxy.example.com:3128', "
+        "and so is whoever gives out keys for an identity, but for what runs on the node. It resolves the store's host "
+        "name, and has to let pods through without a login. It may change at any time.",
     )
     live_playlist: bool | None = Field(
         default=None,
@@ -567,7 +609,7 @@ class Storage(Store):
     """A bucket and the way to it, or a directory, or the name of a RecordingStorage that has them."""
 
     model_config = ConfigDict(
-        json_schema_extra=kubernetes(_ONE_STORE_OR_REF, _REF_ALONE, *STORE_RULES, *ENDPOINT_RULES)
+        json_schema_extra=kubernetes(_ONE_STORE_OR_REF, _REF_ALONE, *STORE_RULES, *ENDPOINT_RULES, *PROXY_RULES)
     )
 
     addressing: Addressing | None = _fixed("addressing")

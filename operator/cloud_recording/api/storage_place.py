@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from cloud_recording.api.regions import region_name
 from cloud_recording.api.storage import Storage, StoragePlace
+
+_PROXY: Final = "proxyURL"
 
 
 def place_of(storage: Storage) -> StoragePlace | None:
@@ -14,7 +17,13 @@ def place_of(storage: Storage) -> StoragePlace | None:
     if storage.bucket is None:
         return None
     region = None if storage.region is None else region_name(storage.effective_vendor, storage.region)
-    return StoragePlace(bucket=storage.bucket, account=storage.account, endpoint=storage.endpoint, region=region)
+    return StoragePlace(
+        bucket=storage.bucket,
+        account=storage.account,
+        endpoint=storage.endpoint,
+        region=region,
+        proxy_url=storage.proxy_url,
+    )
 
 
 def place_record(storage: Storage) -> dict[str, Any] | None:
@@ -28,3 +37,16 @@ def at_place(storage: Storage, place: StoragePlace | None) -> Storage:
     if place is None or place == place_of(storage):
         return storage
     return storage.model_copy(update={name: getattr(place, name) for name in StoragePlace.model_fields})
+
+
+def is_same_but_for_proxy(place: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    """Whether files stay where they are, as JSON has it: a proxy is on the way there, and may change at any time."""
+    return other is not None and {**place, _PROXY: None} == {**other, _PROXY: None}
+
+
+def behind_proxy_of(storage: Storage, place: StoragePlace | None) -> StoragePlace | None:
+    """The place as it is reached today, if this storage's files are to go there still."""
+    here = place_of(storage)
+    if place is None or here is None or place.model_copy(update={"proxy_url": here.proxy_url}) != here:
+        return place
+    return here

@@ -33,13 +33,16 @@ def is_http_url(text: str) -> bool:
     return scheme in {"http", "https"} and bool(host)
 
 
-def of_field(name: str, *rules: Rule) -> tuple[Rule, ...]:
-    """The rules, written for `self`, as rules of the object whose optional field `name` they are about."""
+def of_field(name: str, *rules: Rule, attribute: str | None = None) -> tuple[Rule, ...]:
+    """The rules, written for `self`, as rules of the object whose optional field `name` they are about.
+
+    `attribute` is the field in Python, where that is spelt otherwise.
+    """
     return tuple(
         Rule(
             f"!has(self.{name}) || ({rule.rule.replace('self', f'self.{name}')})",
             rule.message,
-            _where_given(name, rule),
+            _where_given(attribute or name, rule),
             field=f".{name}",
             cluster_only=rule.cluster_only,
         )

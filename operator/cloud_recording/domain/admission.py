@@ -121,6 +121,9 @@ def _store_denials(field: str, storage: Storage, allowed: AllowedSettings) -> It
     host = playlist_url.host(storage)
     if not is_listed(host, allowed.endpoints):
         yield f"`{field}` must not lead to '{host}': the administrator does not allow it"
+    proxy = urlsplit(storage.proxy_url).hostname or "" if storage.proxy_url is not None else None
+    if proxy is not None and not is_listed(proxy, allowed.endpoints):
+        yield f"`{field}.proxyURL` must not lead to '{proxy}': the administrator does not allow it"
     account = storage.service_account_name
     if account is not None and account not in allowed.service_accounts:
         yield f"`{field}.serviceAccountName` must not be '{account}': the administrator does not allow it"

@@ -12,7 +12,7 @@ from cloud_recording.api.recording_storage import AnyStorage
 from cloud_recording.api.settings import OperatorSettings
 from cloud_recording.api.status import CloudRecordingStatus, Part, PartState
 from cloud_recording.api.storage import StoragePlace
-from cloud_recording.api.storage_place import at_place, place_of
+from cloud_recording.api.storage_place import at_place, behind_proxy_of, place_of
 from cloud_recording.api.wire import DesiredState, EngineLibrary, PartIdentity, RecordingDocument
 from cloud_recording.domain import names, parts
 from cloud_recording.domain.admission import storage_denial
@@ -22,7 +22,8 @@ from cloud_recording.domain.desired_state import desired_state, duration_left
 def recording_document(recording: CloudRecording, part: Part, settings: OperatorSettings) -> RecordingDocument:
     """What the part's pod is to record. It names Secrets and holds none."""
     metadata, spec = recording.metadata, recording.spec
-    storage = _unnamed(at_place(spec.storage, part.storage.place if part.storage else None))
+    known = part.storage.place if part.storage is not None else None
+    storage = _unnamed(at_place(spec.storage, behind_proxy_of(spec.storage, known)))
     return RecordingDocument(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -62,7 +63,9 @@ def desired_state_document(
     spec = recording.spec
     may_record = part == parts.newest(status) and parts.captures(part)
     state = desired_state(recording, status, now=now) if may_record else DesiredRecordingState.STOPPED
-    place = parts.stored_place(status) or _refused_place(recording, part, settings)
+    refused = _refused_place(recording, part, settings)
+    stored = parts.stored_place(status)
+    place = (stored if refused is not None else behind_proxy_of(spec.storage, stored)) or refused
     by_spec = DesiredState.of_spec(spec, generation=recording.metadata.generation, state=state)
     # Of a RecordingStorage that is gone nothing is known: the part goes on with what its pod was made with.
     storage = None if spec.storage.is_unresolved else _unnamed(at_place(spec.storage, place))

@@ -29,6 +29,7 @@ ONLY_A_CLUSTER_FORBIDS: Final = frozenset(
         "a link-local address as a stream",
         "a blank in a stream's URL",
         "a link-local endpoint",
+        "a link-local proxy",
         "a password in a LiveKit server's URL",
         "a token in a LiveKit server's URL",
         "a link-local LiveKit server",

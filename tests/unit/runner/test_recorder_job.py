@@ -380,6 +380,16 @@ def test_another_place_goes_into_the_job_and_to_the_engine(tmp_path: Path) -> No
     assert builder(document(), tmp_path).storage_change(place) == engines
 
 
+def test_a_proxy_is_told_of_the_storage_of_the_backup_and_of_another_place(tmp_path: Path) -> None:
+    behind = {"proxyURL": "http://proxy.example.com:3128"}
+    spare = {**storage(bucket="spare", **behind), "credentials": {"secretRef": {"name": "spare"}}}
+    jobs = builder(document(bucket=storage(**behind), backup=spare), tmp_path)
+    told = jobs.job(Mode.RECORD, DESIRED).configuration
+    assert told["storage"]["proxyUrl"] == told["backup"]["proxyUrl"] == behind["proxyURL"]
+    there = StoragePlace(bucket="elsewhere", endpoint="https://s3.example.org", proxy_url="http://other.example.com")
+    assert jobs.storage_change(there)["proxyUrl"] == "http://other.example.com"
+
+
 def test_what_objects_get_is_told_as_the_manifest_has_it(tmp_path: Path) -> None:
     """Promise: of the storage and of the backup, by the same names."""
     objects = {

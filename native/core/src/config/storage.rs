@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::storage::azure_account::AzureFile;
 use crate::storage::google_identity::is_service_account;
 use crate::storage::identity::Identity;
+use crate::storage::proxy::ProxyUrl;
 use crate::storage::request_text::is_name;
 use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
 
@@ -29,6 +30,8 @@ pub struct Storage {
     pub path_style: Option<bool>,
     pub prefix: Option<String>,
     pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy that requests go through, instead of any that the environment names.
+    pub proxy_url: Option<ProxyUrl>,
     /// Whether the playlist is put again as it grows; false for a bucket in which nothing is put twice.
     pub live_playlist: Option<bool>,
     /// What every object gets.
@@ -74,6 +77,7 @@ pub struct BucketLocation {
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
+    pub proxy_url: Option<ProxyUrl>,
 }
 
 /// Files that hold what opens the bucket; read anew for every request, so that rotation needs no restart.
@@ -237,6 +241,7 @@ impl Storage {
             ("region", self.region.is_some()),
             ("pathStyle", self.path_style.is_some()),
             ("caFile", self.ca_file.is_some()),
+            ("proxyUrl", self.proxy_url.is_some()),
             ("livePlaylist", self.live_playlist.is_some()),
             ("objects", self.objects != ObjectOptions::default()),
             ("credentialFiles", self.credential_files.is_some()),

@@ -18,6 +18,7 @@ use crate::recorder::upload::uploader::{Uploader, UploaderInbox};
 use crate::recorder::volume::{VolumeLimits, WorkDirectory};
 use crate::recorder::{directory_cleanup, resume};
 use crate::storage::credentials::Credentials;
+use crate::storage::proxy::ProxyUrl;
 use crate::storage::target::Target;
 
 /// With what a recording is delivered whose process has died.
@@ -26,6 +27,8 @@ pub struct DeliveryOptions {
     pub backup: Option<BackupStore>,
     /// Where the certificate authority is may be another place by now.
     pub ca_file: Option<PathBuf>,
+    /// So may the proxy be.
+    pub proxy_url: Option<ProxyUrl>,
     pub volume_limits: VolumeLimits,
     pub keep_directory: bool,
     /// Where the recording goes instead, if nothing of it is stored yet.
@@ -74,7 +77,7 @@ fn target(catalog: &Catalog, begun: &Begun, options: &DeliveryOptions) -> Result
         catalog.write(Record::Begun(Box::new(Begun { target, ..begun.clone() })))?;
     }
     let target = moved.unwrap_or_else(|| begun.target.clone());
-    Ok(target.with_ca_file(options.ca_file.clone()))
+    Ok(target.reached_by(options.ca_file.clone(), options.proxy_url.clone()))
 }
 
 async fn upload(

@@ -48,6 +48,7 @@ fn rescue_here(document: &Document) -> Result<(), Error> {
         credentials,
         backup: document.backup.as_ref().map(BackupStore::new),
         ca_file: document.storage.ca_file.clone(),
+        proxy_url: document.storage.proxy_url.clone(),
         volume_limits: VolumeLimits::of_document(document),
         keep_directory: document.keep_directory,
         location: document.location.clone(),

@@ -56,6 +56,7 @@ impl Takeover {
                 credentials: plan.credentials.clone(),
                 backup: plan.backup.clone(),
                 ca_file: plan.begun.target.ca_file().map(Path::to_owned),
+                proxy_url: plan.begun.target.proxy_url().cloned(),
                 volume_limits: plan.volume.limits,
                 keep_directory: plan.keep_directory,
                 location: None,

@@ -32,7 +32,7 @@ pub struct Azure {
 }
 
 pub fn open(target: BucketTarget, credentials: AzureCredentialProvider) -> Result<BucketStore<Azure>, StoreError> {
-    let connector = client::connector_that_reads(target.ca_file.as_deref(), azure_refusal::read)?;
+    let connector = client::connector_that_reads(&target, azure_refusal::read)?;
     let client = connector.client();
     let account = target.account.clone().unwrap_or_default();
     let url = format!("{}/{}", target.url(), target.bucket);

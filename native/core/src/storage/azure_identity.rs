@@ -46,7 +46,7 @@ fn given_by(
         .with_authority_host(authority)
         .with_credential_type("workload_identity")
         .with_retry(once())
-        .with_http_connector(client::connector_to_giver(target.ca_file.as_deref(), Proxies::OfEnvironment)?)
+        .with_http_connector(client::connector_to_giver(target, Proxies::OfTarget)?)
         .build()
         .map_err(not_set_up)?;
     let giver = WhoGives {

@@ -20,6 +20,8 @@ use rustls::ClientConfig;
 
 use crate::storage::failure::{HostUnknown, StoreCause, StoreError};
 use crate::storage::proof::ObjectHeaders;
+use crate::storage::proxy::ProxyUrl;
+use crate::storage::target::BucketTarget;
 use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,33 +52,43 @@ pub async fn with_headers<T>(request: impl Future<Output = T>) -> (T, ObjectHead
 #[derive(Debug, Clone, Default)]
 pub struct MoreHeaders(pub HeaderMap);
 
-/// Whether a server is asked through the proxies that the environment names.
+/// Through which proxy a server is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxies {
-    OfEnvironment,
+    /// The bucket's; where it has none, those that the environment names.
+    OfTarget,
     /// It is this machine's own, which no proxy reaches.
     None,
 }
 
 /// A client that trusts the system's certificate authorities and those in the file.
-pub fn connector(ca_file: Option<&Path>) -> Result<Connector, StoreError> {
-    connector_that_reads(ca_file, |refusal| StoreError::from_answer(refusal.status, &refusal.body))
+pub fn connector(target: &BucketTarget) -> Result<Connector, StoreError> {
+    connector_that_reads(target, |refusal| StoreError::from_answer(refusal.status, &refusal.body))
 }
 
 /// The same, with other refusals than those of S3.
-pub fn connector_that_reads(ca_file: Option<&Path>, answered: Answered) -> Result<Connector, StoreError> {
-    Ok(Connector { client: client(ca_file, Proxies::OfEnvironment)?, answered })
+pub fn connector_that_reads(target: &BucketTarget, answered: Answered) -> Result<Connector, StoreError> {
+    Connector::new(target, Proxies::OfTarget, answered)
 }
 
 /// The same for whoever gives out keys.
-pub fn connector_to_giver(ca_file: Option<&Path>, proxies: Proxies) -> Result<Connector, StoreError> {
-    let answered: Answered = |refusal| StoreError::from_words(refusal.status, &refusal.body);
-    Ok(Connector { client: client(ca_file, proxies)?, answered })
+pub fn connector_to_giver(target: &BucketTarget, proxies: Proxies) -> Result<Connector, StoreError> {
+    Connector::new(target, proxies, |refusal| StoreError::from_words(refusal.status, &refusal.body))
 }
 
-fn client(ca_file: Option<&Path>, proxies: Proxies) -> Result<reqwest::Client, StoreError> {
+/// The same for an agent of this machine's own, which no bucket says anything about.
+pub fn connector_to_agent() -> Result<Connector, StoreError> {
+    let answered: Answered = |refusal| StoreError::from_words(refusal.status, &refusal.body);
+    Ok(Connector { client: client(None, Proxies::None, None)?, answered, proxy: None })
+}
+
+fn client(ca_file: Option<&Path>, proxies: Proxies, proxy: Option<&ProxyUrl>) -> Result<reqwest::Client, StoreError> {
     let client = reqwest::Client::builder();
-    let client = if proxies == Proxies::None { client.no_proxy() } else { client };
+    let client = match proxy {
+        Some(proxy) => client.proxy(proxy.for_everything()?),
+        None if proxies == Proxies::None => client.no_proxy(),
+        None => client,
+    };
     client
         .tls_backend_preconfigured(trusting(ca_file)?)
         .dns_resolver(Arc::new(SystemResolver))
@@ -111,9 +123,15 @@ pub type Answered = fn(&RefusedAnswer) -> StoreError;
 pub struct Connector {
     client: reqwest::Client,
     answered: Answered,
+    proxy: Option<ProxyUrl>,
 }
 
 impl Connector {
+    fn new(target: &BucketTarget, proxies: Proxies, answered: Answered) -> Result<Self, StoreError> {
+        let proxy = target.proxy_url.clone().filter(|_| proxies == Proxies::OfTarget);
+        Ok(Self { client: client(target.ca_file.as_deref(), proxies, proxy.as_ref())?, answered, proxy })
+    }
+
     /// The client itself, for what the storage library has no call for.
     #[must_use]
     pub fn client(&self) -> HttpClient {
@@ -141,7 +159,9 @@ impl HttpService for CheckedClient {
             request.headers_mut().extend(more);
         }
         let asked = request.uri().clone();
-        let answer = HttpService::call(&self.0.client, request).await?;
+        let proxy = self.0.proxy.as_ref();
+        let answer = HttpService::call(&self.0.client, request).await;
+        let answer = answer.map_err(|error| proxy.and_then(|proxy| proxy.failure(&error)).map_or(error, failed))?;
         if answer.status().is_success() {
             // Nobody listens where it makes no difference.
             let _ = HEADERS.try_with(|headers| headers.replace(ObjectHeaders::by(answer.headers())));
@@ -150,6 +170,9 @@ impl HttpService for CheckedClient {
         let (parts, body) = answer.into_parts();
         let body = String::from_utf8_lossy(&body.bytes().await?).into_owned();
         let refusal = RefusedAnswer { asked, status: parts.status, headers: parts.headers, body };
+        if let Some(failure) = proxy.and_then(|proxy| proxy.refusal(&refusal)) {
+            return Err(failed(failure));
+        }
         let retry_after = refusal.headers.get(RETRY_AFTER).and_then(|header| header.to_str().ok());
         Err(failed((self.0.answered)(&refusal).with_retry_after(retry_after, chrono::Utc::now())))
     }
@@ -180,6 +203,7 @@ mod tests {
     use object_store::client::HttpRequestBody;
 
     use super::*;
+    use crate::storage::vendor::Vendor;
 
     #[tokio::test]
     async fn a_refusal_says_when_to_come_again() {
@@ -194,7 +218,9 @@ mod tests {
         });
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = url.parse().unwrap();
-        let error = connector(None).unwrap().client().execute(request).await.unwrap_err();
+        let storage = serde_json::from_str(&format!(r#"{{"endpoint": "{url}"}}"#)).unwrap();
+        let target = BucketTarget::new(Vendor::Aws, "us-east-1", "films", &storage);
+        let error = connector(&target).unwrap().client().execute(request).await.unwrap_err();
         let failure = StoreError::from_error(&error);
         assert_eq!((failure.cause, failure.retry_after), (StoreCause::Server(503), Some(Duration::from_secs(7))));
     }

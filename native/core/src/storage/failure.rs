@@ -44,6 +44,8 @@ pub enum StoreCause {
     HostUnknown,
     ConnectionRefused,
     Unreachable,
+    /// The proxy on the way to it is not there, or does not let this machine through.
+    Proxy,
     Tls,
     Timeout,
     /// The bucket's keys cannot be read.
@@ -109,6 +111,7 @@ impl StoreCause {
             Self::HostUnknown => "StorageHostUnknown",
             Self::ConnectionRefused => "StorageConnectionRefused",
             Self::Unreachable => "StorageUnreachable",
+            Self::Proxy => "StorageProxyFailed",
             Self::Tls => "StorageCertificateUntrusted",
             Self::Timeout => "StorageTimeout",
             Self::Credentials => "CredentialsUnreadable",
@@ -388,6 +391,10 @@ impl StoreError {
             }
             StoreCause::ConnectionRefused => ("refuses connections", "start the server, or correct the endpoint's port"),
             StoreCause::Unreachable => ("cannot be reached", "mend the network, or correct the endpoint"),
+            StoreCause::Proxy => (
+                "is not reached through its proxy",
+                "start the proxy, let it pass requests to the store on without a login, or correct proxyUrl",
+            ),
             StoreCause::Tls => {
                 ("has no trusted TLS connection", "name its certificate authority in caFile, or correct the endpoint")
             }

@@ -26,7 +26,7 @@ pub fn open(target: BucketTarget, tokens: GcpCredentialProvider) -> Result<Bucke
         .with_bucket_name(&target.bucket)
         .with_retry(once())
         .with_credentials(tokens)
-        .with_http_connector(client::connector(target.ca_file.as_deref())?)
+        .with_http_connector(client::connector(&target)?)
         .build()
         .map_err(not_set_up)?;
     let kms_key = target.objects.kms_key_name.as_deref().map(HeaderValue::from_str).transpose();

@@ -23,7 +23,7 @@ use object_store::CredentialProvider;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::storage::client::{self, Proxies};
+use crate::storage::client;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::identity::{variable, Identity, WhoGives};
 
@@ -65,7 +65,7 @@ impl GoogleIdentity {
     }
 
     fn given_at(self, host: &str) -> Result<GivenTokens, StoreError> {
-        let client = client::connector_to_giver(None, Proxies::None)?.client();
+        let client = client::connector_to_agent()?.client();
         let asked = format!("the metadata server at http://{host}");
         let giver = WhoGives { asked, token_file: None };
         Ok(GivenTokens { identity: self, host: host.to_owned(), client, giver, last: Mutex::default() })

@@ -97,7 +97,7 @@ impl Giver {
             .with_config(AmazonS3ConfigKey::StsEndpoint, sts)
             .with_config(AmazonS3ConfigKey::RoleSessionName, session.unwrap_or("cloud-recording"));
         let asked = format!("role {role} at {sts}");
-        Self { builder, proxies: Proxies::OfEnvironment, asked, token_file: Some(token_file.into()) }
+        Self { builder, proxies: Proxies::OfTarget, asked, token_file: Some(token_file.into()) }
     }
 
     fn agent(url: &str, token_file: &str) -> Self {
@@ -127,7 +127,7 @@ impl Giver {
 
     fn keys(self, target: &BucketTarget) -> Result<AwsCredentialProvider, StoreError> {
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let connector = client::connector_to_giver(target.ca_file.as_deref(), self.proxies)?;
+        let connector = client::connector_to_giver(target, self.proxies)?;
         // The storage library gives its providers of keys to nobody but a bucket of its own.
         let bucket = self.builder.with_bucket_name("-").with_retry(once).with_http_connector(connector).build();
         let bucket = bucket.map_err(|error| StoreError::new(StoreCause::Setup, error.to_string()))?;
@@ -189,6 +189,7 @@ impl WhoGives {
             | StoreCause::Unreachable
             | StoreCause::Tls
             | StoreCause::Timeout
+            | StoreCause::Proxy
             | StoreCause::Server(_)
             | StoreCause::Other => StoreCause::IdentityUnreachable,
             _ => StoreCause::IdentityRefused,

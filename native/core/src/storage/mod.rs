@@ -16,6 +16,7 @@
 //! - `service_account`: a Google service account's key, likewise.
 //! - `azure_account`: an Azure storage account's key or shared access signature, likewise.
 //! - `client`: the HTTP client underneath: whom it trusts, and what answers say.
+//! - `proxy`: the HTTP proxy that a store is reached through, and what its failures look like.
 //! - `multipart`: a large file into a bucket, in parts.
 //! - `local_file`: the file that is put.
 //! - `read_back`: reading back what was put.
@@ -39,6 +40,7 @@ pub mod identity;
 pub mod local_file;
 pub mod multipart;
 pub mod proof;
+pub mod proxy;
 pub mod read_back;
 pub mod request_text;
 pub mod s3;

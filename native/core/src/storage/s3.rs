@@ -28,7 +28,7 @@ pub struct S3 {
 }
 
 pub fn open(target: BucketTarget, credentials: Credentials) -> Result<BucketStore<S3>, StoreError> {
-    let connector = client::connector(target.ca_file.as_deref())?;
+    let connector = client::connector(&target)?;
     let client = connector.client();
     let mut builder = AmazonS3Builder::new()
         .with_endpoint(target.url())

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config;
+use crate::storage::proxy::ProxyUrl;
 use crate::storage::vendor::{BucketKind, NamedVendor, Vendor};
 
 /// What requests to a server of the user's own are signed with, where the configuration names no region.
@@ -47,6 +48,9 @@ pub struct BucketTarget {
     pub path_style: bool,
     pub prefix: Option<String>,
     pub ca_file: Option<PathBuf>,
+    /// Journals of earlier releases know none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<ProxyUrl>,
     /// Whether nothing is put twice under one key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub write_once: bool,
@@ -146,13 +150,32 @@ impl Target {
         }
     }
 
-    /// The same where the certificate authorities are in this file.
     #[must_use]
-    pub fn with_ca_file(self, ca_file: Option<PathBuf>) -> Self {
+    pub fn proxy_url(&self) -> Option<&ProxyUrl> {
         match self {
-            Self::Bucket(bucket) => {
-                Self::Bucket(BucketTarget { ca_file: ca_file.or(bucket.ca_file.clone()), ..bucket })
-            }
+            Self::Bucket(bucket) => bucket.proxy_url.as_ref(),
+            Self::Directory(_) => None,
+        }
+    }
+
+    /// The same with this proxy on the way, or none.
+    #[must_use]
+    pub fn behind(self, proxy_url: Option<ProxyUrl>) -> Self {
+        match self {
+            Self::Bucket(bucket) => Self::Bucket(BucketTarget { proxy_url, ..bucket }),
+            directory @ Self::Directory(_) => directory,
+        }
+    }
+
+    /// The same where the certificate authorities are in this file, and this proxy is on the way.
+    #[must_use]
+    pub fn reached_by(self, ca_file: Option<PathBuf>, proxy_url: Option<ProxyUrl>) -> Self {
+        match self {
+            Self::Bucket(bucket) => Self::Bucket(BucketTarget {
+                ca_file: ca_file.or(bucket.ca_file.clone()),
+                proxy_url: proxy_url.or(bucket.proxy_url.clone()),
+                ..bucket
+            }),
             directory @ Self::Directory(_) => directory,
         }
     }
@@ -205,6 +228,7 @@ impl BucketTarget {
             bucket: bucket.to_owned(),
             prefix: storage.prefix.clone(),
             ca_file: storage.ca_file.clone(),
+            proxy_url: storage.proxy_url.clone(),
             write_once: storage.live_playlist == Some(false),
             objects: Box::new(storage.objects.clone()),
         }
@@ -218,12 +242,13 @@ impl BucketTarget {
             endpoint: location.endpoint.clone(),
             region: location.region.clone(),
             path_style: location.path_style,
+            proxy_url: location.proxy_url.clone(),
             vendor: Some(NamedVendor { kind: self.kind, vendor: None }),
             ..config::Storage::default()
         };
-        let Self { account, endpoint, region, bucket, path_style, .. } =
+        let Self { account, endpoint, region, bucket, path_style, proxy_url, .. } =
             Self::new(location.vendor.vendor.unwrap_or(VENDOR_OF_OTHER_SERVERS), region, &location.bucket, &reached);
-        Self { account, endpoint, region, bucket, path_style, ..self.clone() }
+        Self { account, endpoint, region, bucket, path_style, proxy_url, ..self.clone() }
     }
 
     /// What whoever puts objects there lacks who may not read them back.

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -81,12 +81,19 @@ def _of_file(path: Path) -> StorageRights:
     return StorageRights(put=Right.ALLOWED, get=right(path.read_bytes), delete=right(path.unlink))
 
 
+class _Reached(TypedDict):
+    base: str
+    authorities: str
+    proxy: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bucket(ABC):
-    """A bucket, and who is trusted to answer for it."""
+    """A bucket, who is trusted to answer for it, and the proxy on the way there."""
 
     base: str
     authorities: str
+    proxy: str | None
 
     async def rights(self, key: str) -> StorageRights:
         context = ssl.create_default_context()
@@ -101,7 +108,9 @@ class _Bucket(ABC):
     async def _asked(self, session: aiohttp.ClientSession, method: str, key: str) -> Right:
         url = f"{self.base}/{quote(key)}"
         asked = URL(self._with_token(url), encoded=True)
-        async with session.request(method, asked, headers=self._signed(method, url), allow_redirects=False) as answer:
+        headers = self._signed(method, url)
+        asking = session.request(method, asked, headers=headers, allow_redirects=False, proxy=self.proxy)
+        async with asking as answer:
             body = await answer.content.read(_MOST_BYTES)
         if answer.status == HTTPStatus.FORBIDDEN and any(denied in body for denied in _DENIED):
             return Right.REFUSED
@@ -181,19 +190,19 @@ class _S3Bucket(_Bucket):
 def _bucket(storage: Storage, secrets: MountedSecrets) -> _Bucket:
     if storage.credentials is None:
         raise ValueError("a directory has no keys")
-    ref, base = storage.credentials.secret_ref, _base(storage)
+    ref = storage.credentials.secret_ref
     authorities = _text(secrets.path(storage.ca_secret_ref)) if storage.ca_secret_ref else ""
+    reached: _Reached = {"base": _base(storage), "authorities": authorities, "proxy": storage.proxy_url}
     texts = {name: _text(secrets.path(key)) for name, key in storage.credentials.lone_keys}
     if storage.account is not None:
         key, token = texts.get("accountKey", ""), texts.get("sasToken", "")
-        return _AzureContainer(base=base, authorities=authorities, account=storage.account, key=key, token=token)
+        return _AzureContainer(**reached, account=storage.account, key=key, token=token)
     if "serviceAccountKey" in texts:
-        return _GoogleBucket(base=base, authorities=authorities, key=texts["serviceAccountKey"])
+        return _GoogleBucket(**reached, key=texts["serviceAccountKey"])
     if ref is None:
         raise ValueError("the bucket has no keys")
     return _S3Bucket(
-        base=base,
-        authorities=authorities,
+        **reached,
         region=_region(storage),
         access_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.access_key_key))),
         secret_key=_text(secrets.path(SecretKeyRef(name=ref.name, key=ref.secret_key_key))),

@@ -188,7 +188,12 @@ def place_json(storage: Storage) -> dict[str, Any]:
 
 def _reached(storage: Storage) -> dict[str, Any]:
     """How requests get to the bucket."""
-    optional = {"account": storage.account, "endpoint": storage.endpoint, "region": _region(storage)}
+    optional = {
+        "account": storage.account,
+        "endpoint": storage.endpoint,
+        "region": _region(storage),
+        "proxyUrl": storage.proxy_url,
+    }
     addressing = {"pathStyle": storage.effective_addressing is Addressing.PATH}
     return {
         **{name: value for name, value in optional.items() if value is not None},

@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 
 from cloud_recording.api.media import Layout
 from cloud_recording.api.recording import DesiredRecordingState
-from cloud_recording.api.storage_place import place_record
+from cloud_recording.api.storage_place import is_same_but_for_proxy, place_record
 from cloud_recording.api.wire import DesiredState, EngineState, MissingSecret
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.control_protocol import Command, Mode
@@ -150,7 +150,7 @@ def _begin_rescue(state: State, now: Moment) -> Step:
         state = replace(state, facts=replace(state.facts, stopped_at=now.wall_ms))
         callbacks = (EmitCallback(type=CallbackName.STOPPED, payload={}),)
     place = _place(state.desired)
-    if place is not None and not _is_stored(state):
+    if place is not None and (not _is_stored(state) or is_same_but_for_proxy(place, state.facts.place)):
         state, changed = storage_changed(state, place)
         callbacks = (*callbacks, *changed)
     begin = Begin(mode=Mode.RESCUE, desired=state.desired, streams=state.streams, place=state.facts.place)

@@ -26,7 +26,9 @@ pub fn moved(ledger: &Ledger, location: &BucketLocation) -> Result<Target, Error
     if target == begun.target {
         return Ok(target);
     }
-    if ledger.has_reached_bucket() {
+    // A proxy is on the way there, and may be another at any time.
+    let has_moved = begun.target.clone().behind(target.proxy_url().cloned()) != target;
+    if has_moved && ledger.has_reached_bucket() {
         return refused(format!("files of the recording are in {} already, and stay there", begun.target.location()));
     }
     if begun.backup.as_ref().is_some_and(|backup| backup.is_at(&target)) {

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The HTTP proxy on the way to a bucket, and to whoever gives out its keys: what it is called, and what its failures are,
+//! which are nobody else's.
+
+use std::error::Error as StdError;
+
+use http::{StatusCode, Uri};
+use object_store::client::HttpError;
+use serde::{Deserialize, Serialize};
+
+use crate::storage::client::RefusedAnswer;
+use crate::storage::failure::{elements, StoreCause, StoreError};
+
+/// A proxy's URL: `http://` or `https://`, a host, and at most a port. Nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProxyUrl(String);
+
+impl TryFrom<String> for ProxyUrl {
+    type Error = &'static str;
+
+    fn try_from(url: String) -> Result<Self, Self::Error> {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let host = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or_default();
+        if host.contains('@') {
+            return Err("must not carry credentials, as everybody reads it");
+        }
+        if host.contains(['/', '?', '#'])
+            || !url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some())
+            || host.is_empty()
+        {
+            return Err("must be http:// or https://, a host, and at most a port");
+        }
+        Ok(Self(url.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl From<ProxyUrl> for String {
+    fn from(url: ProxyUrl) -> Self {
+        url.0
+    }
+}
+
+impl ProxyUrl {
+    /// Whatever the environment says of hosts that are asked without one.
+    pub fn for_everything(&self) -> Result<reqwest::Proxy, StoreError> {
+        reqwest::Proxy::all(&self.0).map_err(|error| StoreError::new(StoreCause::Setup, format!("proxyUrl: {error}")))
+    }
+
+    /// The failure, if it is the proxy's: nobody else is connected to. Behind a tunnel the store's certificate is looked at,
+    /// which is the store's matter.
+    #[must_use]
+    pub fn failure(&self, error: &HttpError) -> Option<StoreError> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+        while let Some(error) = next {
+            if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
+                let failure = StoreError::from_error(error);
+                let is_ours = failure.cause != StoreCause::Tls;
+                return is_ours.then(|| self.told(&failure.detail));
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// The same of an answer that no store gives: a proxy that passes requests on answers by itself for what it does not
+    /// let through and does not reach, with a page of its own.
+    #[must_use]
+    pub fn refusal(&self, refusal: &RefusedAnswer) -> Option<StoreError> {
+        if refusal.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Some(self.told(&refusal.status.to_string()));
+        }
+        let may_be_ours = [
+            StatusCode::FORBIDDEN,
+            StatusCode::BAD_GATEWAY,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::GATEWAY_TIMEOUT,
+        ];
+        let is_passed_on = refusal.asked.scheme_str() == Some("http") && may_be_ours.contains(&refusal.status);
+        let of_a_store = refusal.headers.keys().any(|name| OF_STORES.iter().any(|of| name.as_str().starts_with(of)));
+        let [code] = elements(&refusal.body, ["Code"]);
+        let is_ours = is_passed_on && !of_a_store && code.is_empty() && !refusal.body.trim().is_empty();
+        is_ours.then(|| self.told(&refusal.status.to_string()))
+    }
+
+    fn told(&self, why: &str) -> StoreError {
+        StoreError::new(StoreCause::Proxy, format!("proxy {}: {why}", self.0))
+    }
+}
+
+/// Headers that stores have in each answer.
+const OF_STORES: [&str; 4] = ["x-amz-", "x-ms-", "x-goog-", "x-guploader-"];
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn proxy(url: &str) -> Result<ProxyUrl, &'static str> {
+        ProxyUrl::try_from(url.to_owned())
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_and_a_port_and_nothing_secret() {
+        for (url, kept) in [("http://p:3128", "http://p:3128"), ("https://p.example.com/", "https://p.example.com")] {
+            assert_eq!(String::from(proxy(url).unwrap()), kept);
+        }
+        for url in ["p:3128", "socks5://p:1080", "http://", "http://p/x", "http://p?x", "http://p#x", "http://p:x"] {
+            assert!(proxy(url).unwrap_err().starts_with("must be http"), "{url}");
+        }
+        assert!(proxy("http://u:hidden@p").unwrap_err().contains("credentials"));
+    }
+
+    #[test]
+    fn answers_that_no_store_gives_are_the_proxys() {
+        let told = |asked: &'static str, status: u16, header: &'static str, body: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header, "x".parse().unwrap());
+            let (status, body) = (StatusCode::from_u16(status).unwrap(), body.to_owned());
+            let refusal = RefusedAnswer { asked: Uri::from_static(asked), status, headers, body };
+            proxy("http://p:3128").unwrap().refusal(&refusal).map(|failure| failure.detail)
+        };
+        let (plain, page) = ("http://s3.test/films/a.ts", "<html>You may not go there</html>");
+        assert_eq!(told(plain, 403, "via", page).unwrap(), "proxy http://p:3128: 403 Forbidden");
+        assert_eq!(told(plain, 407, "via", "").unwrap(), "proxy http://p:3128: 407 Proxy Authentication Required");
+        assert!(told(plain, 502, "via", page).is_some());
+        for (asked, header, body) in [
+            (plain, "via", "<Error><Code>AccessDenied</Code></Error>"),
+            (plain, "x-amz-request-id", page),
+            (plain, "via", ""),
+            ("https://s3.test/films/a.ts", "via", page),
+        ] {
+            assert_eq!(told(asked, 403, header, body), None, "{asked} {header} {body}");
+        }
+    }
+}
