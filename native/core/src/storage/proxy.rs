@@ -25,14 +25,19 @@ impl TryFrom<String> for ProxyUrl {
         if host.contains('@') {
             return Err("must not carry credentials, as everybody reads it");
         }
-        if host.contains(['/', '?', '#'])
-            || !url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some())
-            || host.is_empty()
-        {
+        let is_place = |uri: Uri| uri.host().is_some_and(|host| !host.is_empty()) && has_port_if_any(&uri);
+        if host.contains(['/', '?', '#']) || !url.parse().is_ok_and(is_place) {
             return Err("must be http:// or https://, a host, and at most a port");
         }
         Ok(Self(url.trim_end_matches('/').to_owned()))
     }
+}
+
+/// Whether what follows the host's colon is a port: that is not looked at where a URL is parsed.
+fn has_port_if_any(uri: &Uri) -> bool {
+    let place = uri.authority().map_or("", |authority| authority.as_str());
+    let behind_address = place.rsplit(']').next().unwrap_or_default();
+    !behind_address.contains(':') || uri.port_u16().is_some()
 }
 
 impl From<ProxyUrl> for String {
@@ -103,10 +108,20 @@ mod tests {
 
     #[test]
     fn a_proxy_is_a_host_and_a_port_and_nothing_secret() {
-        for (url, kept) in [("http://p:3128", "http://p:3128"), ("https://p.example.com/", "https://p.example.com")] {
+        let kept = ["http://p:3128", "https://p.example.com", "http://[fd00::1]", "http://[fd00::1]:3128"];
+        for (url, kept) in kept.map(|url| (url, url)).into_iter().chain([("https://p/", "https://p")]) {
             assert_eq!(String::from(proxy(url).unwrap()), kept);
         }
-        for url in ["p:3128", "socks5://p:1080", "http://", "http://p/x", "http://p?x", "http://p#x", "http://p:x"] {
+        for url in [
+            "p:3128",
+            "socks5://p:1080",
+            "http://",
+            "http://p/x",
+            "http://p?x",
+            "http://p#x",
+            "http://p:x",
+            "http://p:",
+        ] {
             assert!(proxy(url).unwrap_err().starts_with("must be http"), "{url}");
         }
         assert!(proxy("http://u:hidden@p").unwrap_err().contains("credentials"));
