@@ -26,7 +26,7 @@ impl TryFrom<String> for ProxyUrl {
             return Err("must not carry credentials, as everybody reads it");
         }
         let is_place = |uri: Uri| uri.host().is_some_and(|host| !host.is_empty()) && has_port_if_any(&uri);
-        if host.contains(['/', '?', '#']) || !url.parse().is_ok_and(is_place) {
+        if host.is_empty() || host.contains(['/', '?', '#']) || !url.parse().is_ok_and(is_place) {
             return Err("must be http:// or https://, a host, and at most a port");
         }
         Ok(Self(url.trim_end_matches('/').to_owned()))
