@@ -24,10 +24,15 @@ SAMPLES = {
     "spec.storage.bucket": "another",
     "spec.storage.endpoint": "https://another.example.com",
     "spec.storage.region": "eu-north-1",
+    "spec.storage.proxyURL": "http://another.example.com:3128",
 }
 """A value to change each field to that a remedy asks to change; one that is missing fails its test."""
 
-STORAGE_SAMPLES = {"spec.endpoint": "https://another.example.com", "spec.region": "eu-north-1"}
+STORAGE_SAMPLES = {
+    "spec.endpoint": "https://another.example.com",
+    "spec.region": "eu-north-1",
+    "spec.proxyURL": "http://another.example.com:3128",
+}
 """The same of a RecordingStorage."""
 
 WITH_A_NODE = ("kubectl cp", "kubectl logs")
