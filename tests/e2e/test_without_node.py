@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 CLAIMED, HELD = "claimed", "held"
 """The one works on a claim, the other on an emptyDir."""
 NAMES = (CLAIMED, HELD)
-SHUT_DOWN = "Pod was terminated in response to imminent node shutdown."
+SHUT_DOWN = "Pod was terminated in response to imminent node shutdown"
 """The kubelet's words."""
 
 

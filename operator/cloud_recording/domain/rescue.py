@@ -44,8 +44,6 @@ def with_rescues(state: ObservedState) -> ObservedState:
             part = _not_made_yet(state, part)
         elif part.state in parts.OVER and not _has_claim(state.recording) and part.pending_milliseconds:
             part = _with_loss(part, state.pod_of(part))
-        elif part.state in parts.OVER and part.message and not _may_come_back(part, state.pod_of(part)):
-            part = parts.changed(part, message=parts.without_hope(part.message))
         if part != known:
             state = state.with_status(parts.replaced(state.status, part))
     return state
