@@ -66,6 +66,12 @@ impl Growing {
     }
 }
 
+/// As a playlist has the duration of so many ticks of 90 kHz.
+#[must_use]
+pub fn microseconds(ticks: u64) -> u64 {
+    (ticks * 100 + 4) / 9
+}
+
 /// `end` is where the segment before ended. Where a slice between was lost the times jump, which players must know.
 fn segment(text: &mut String, end: Option<i64>, slice: &Slice, complete: &Complete) -> std::fmt::Result {
     let follows_hole = end.is_some_and(|end| slice.start - end > ROUNDING);
@@ -81,7 +87,7 @@ fn segment(text: &mut String, end: Option<i64>, slice: &Slice, complete: &Comple
         let time = names::utc_digits(UtcMillis(track.at));
         writeln!(text, "#EXT-X-AGORA-TRACK-EVENT:EVENT=START,TRACK_TYPE={kind},TIME={time}")?;
     }
-    let microseconds = (complete.ticks * 100 + 4) / 9;
+    let microseconds = microseconds(complete.ticks);
     writeln!(text, "#EXTINF:{}.{:06},", microseconds / 1_000_000, microseconds % 1_000_000)?;
     writeln!(text, "{}", slice.file)
 }

@@ -6,6 +6,7 @@
 use crate::capture::whole_ticks;
 use crate::catalog::merge::ReadPart;
 use crate::catalog::part_playlist::ListedSlice;
+use crate::catalog::playlist::microseconds;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::Store;
 
@@ -33,7 +34,7 @@ async fn next(last: &ListedSlice, stem: &str, store: &dyn Store) -> Result<Optio
         match store.get(&slice.file, MOST_BYTES).await {
             Ok(content) => {
                 let ticks = whole_ticks(content.as_slice()).filter(|ticks| (1..=MOST_TICKS).contains(ticks));
-                return Ok(ticks.map(|ticks| ListedSlice { microseconds: (ticks * 100 + 4) / 9, ..slice }));
+                return Ok(ticks.map(|ticks| ListedSlice { microseconds: microseconds(ticks), ..slice }));
             }
             // Of what is not there a store that does not let its objects be listed says that it must not be read. What is
             // too large to be looked at stays unlisted.
