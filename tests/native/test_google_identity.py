@@ -58,6 +58,17 @@ def opened_by(google: GoogleServer, identity: str = "Environment", **fields: str
     }
 
 
+@pytest.fixture
+def idle(google: GoogleServer, rtmp: RtmpServer, configuration: Make, record: Make) -> Make:
+    """Begins a recording of a channel in which nobody is, into a bucket that is opened so."""
+
+    def begin(identity: str = "Environment", **fields: str) -> Any:
+        document = {**configuration(rtmp.url("nobody")), "storage": opened_by(google, identity, **fields)}
+        return record(document, keys=NO_KEYS, **IDLE)
+
+    return begin
+
+
 def test_a_pods_own_identity_opens_the_bucket_with_tokens_that_are_renewed(
     google: GoogleServer, metadata: MetadataServer, films: GoogleBucket, alice: str, configuration: Make, record: Make
 ) -> None:
@@ -77,18 +88,12 @@ def test_a_pods_own_identity_opens_the_bucket_with_tokens_that_are_renewed(
 
 
 def test_a_nodes_token_is_neither_asked_for_nor_sent_anywhere(
-    google: GoogleServer,
-    metadata: MetadataServer,
-    films: GoogleBucket,
-    rtmp: RtmpServer,
-    configuration: Make,
-    record: Make,
+    google: GoogleServer, metadata: MetadataServer, films: GoogleBucket, idle: Make
 ) -> None:
     """Promise: where the metadata server is the machine's, as on node pools without workload identity, nobody gets
     what the node may do; once it is the pod's, the recording goes on by itself."""
     metadata.email = NODE
-    document = {**configuration(rtmp.url("nobody")), "storage": opened_by(google)}
-    with record(document, keys=NO_KEYS, **IDLE) as recorder:
+    with idle() as recorder:
         told = recorder.await_line("uploader-failure")
         assert "is given no token: where it is the pod's own, run it where GKE's metadata server is" in told
         assert f"the metadata server at http://{metadata.host}: gives the identity" in told
@@ -100,16 +105,10 @@ def test_a_nodes_token_is_neither_asked_for_nor_sent_anywhere(
 
 
 def test_a_pod_acts_as_the_google_service_account_that_is_named_and_as_no_other(
-    google: GoogleServer,
-    metadata: MetadataServer,
-    films: GoogleBucket,
-    rtmp: RtmpServer,
-    configuration: Make,
-    record: Make,
+    google: GoogleServer, metadata: MetadataServer, films: GoogleBucket, idle: Make
 ) -> None:
     metadata.email = NODE
-    document = {**configuration(rtmp.url("nobody")), "storage": opened_by(google, googleServiceAccount=FILMS)}
-    with record(document, keys=NO_KEYS, **IDLE) as recorder:
+    with idle(googleServiceAccount=FILMS) as recorder:
         assert f"and not {FILMS}" in recorder.await_line("uploader-failure")
         assert google.shown == []
         metadata.email = FILMS
@@ -118,16 +117,10 @@ def test_a_pod_acts_as_the_google_service_account_that_is_named_and_as_no_other(
 
 
 def test_the_machines_identity_opens_the_bucket_where_that_is_said(
-    google: GoogleServer,
-    metadata: MetadataServer,
-    films: GoogleBucket,
-    rtmp: RtmpServer,
-    configuration: Make,
-    record: Make,
+    metadata: MetadataServer, films: GoogleBucket, idle: Make
 ) -> None:
     metadata.email = NODE
-    document = {**configuration(rtmp.url("nobody")), "storage": opened_by(google, "Instance")}
-    with record(document, keys=NO_KEYS, **IDLE):
+    with idle("Instance"):
         films.await_keys(".m3u8", 1)
     assert {account for account, _ in metadata.given} == {NODE}
 
@@ -141,18 +134,11 @@ def test_the_machines_identity_opens_the_bucket_where_that_is_said(
     ],
 )
 def test_a_metadata_server_that_refuses_is_named_and_asked_again(
-    status: int,
-    words: str,
-    metadata: MetadataServer,
-    films: GoogleBucket,
-    rtmp: RtmpServer,
-    configuration: Make,
-    record: Make,
+    status: int, words: str, metadata: MetadataServer, films: GoogleBucket, idle: Make
 ) -> None:
     """Promise: nobody looks for the fault at the bucket that was never asked; what is mended heals by itself."""
     metadata.refusal = (status, {}, b"Not today.")
-    document = {**configuration(rtmp.url("nobody")), "storage": opened_by(films.server)}
-    with record(document, keys=NO_KEYS, **IDLE) as recorder:
+    with idle() as recorder:
         told = recorder.await_line("uploader-failure")
         assert words in told
         assert f"the metadata server at http://{metadata.host}: {status}" in told
