@@ -24,7 +24,7 @@ from yarl import URL
 
 from cloud_recording.common.json_types import Json
 from cloud_recording.kube.cluster_clock import ClusterClock
-from cloud_recording.kube.errors import Unavailable, error_from
+from cloud_recording.kube.errors import Silent, Unavailable, error_from
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -128,7 +128,7 @@ class KubeClient:
     async def lines(self, url: str, *, silent_seconds: float) -> AsyncIterator[AsyncIterable[bytes]]:
         """What the API server goes on to say, line by line, until it ends it.
 
-        Raises Unavailable where the connection breaks or nothing is said for so long.
+        Raises Unavailable where the connection breaks, and Silent where nothing is said for so long.
         """
         timeout = aiohttp.ClientTimeout(sock_connect=self._timeout.total, sock_read=silent_seconds)
         try:
@@ -136,6 +136,8 @@ class KubeClient:
                 if response.status != HTTPStatus.OK:
                     raise error_from(response.status, await response.text())
                 yield response.content
+        except aiohttp.SocketTimeoutError as error:
+            raise Silent(f"GET {url}: nothing was said for {silent_seconds:g} s", status=0) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"GET {url}: {error or type(error).__name__}", status=0) from error
 

@@ -7,7 +7,8 @@ KubeError
 ├── Refused         403, 400 or 422: asking the same again has the same answer until somebody changes something
 └── Unavailable     429, 5xx, a timeout, no connection, or any answer that is not the API server's own: the same request
     │               may succeed later
-    └── InternalError   500 for a reason that the API server has words for, mostly a webhook that it asks in vain
+    ├── InternalError   500 for a reason that the API server has words for, mostly a webhook that it asks in vain
+    └── Silent          a watch that does not even say that it is alive
 
 What stands between us and the API server may answer, too, for example a proxy with a page for 404. What the API server
 says is a Status object; only from such a one anything follows for pods and recordings.
@@ -56,6 +57,10 @@ class Unavailable(KubeError):  # noqa: N818
 
 class InternalError(Unavailable):
     """The API server is there, but cannot do this one thing until somebody mends what the message names."""
+
+
+class Silent(Unavailable):
+    """The connection stands, and nothing came for longer than there is ever nothing to say."""
 
 
 def error_from(status: int, body: str) -> KubeError:

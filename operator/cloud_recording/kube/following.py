@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from cloud_recording.common.backoff import Backoff
 from cloud_recording.common.json_types import Json
 from cloud_recording.kube.client import KubeClient
-from cloud_recording.kube.errors import KubeError, Refused, error_from
+from cloud_recording.kube.errors import KubeError, Refused, Silent, error_from
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ WATCH_SECONDS: Final = 600
 """The API server ends each watch after this long."""
 
 SILENT_SECONDS: Final = 70.0
-"""A watch that says nothing for so long is dead: a bookmark comes each minute."""
+"""A watch that says nothing for so long is dead, or waits for a version that never was: each minute has a bookmark."""
 
 AGAIN_SECONDS: Final = 0.1
 """The pause before the next watch, so that one that ends at once does not become a flood."""
@@ -66,6 +66,7 @@ class Follower:
         self._collection = collection
         self._told = told
         self._version = ""
+        self._doubted = False
         self._failures = 0
 
     async def run(self) -> None:
@@ -82,8 +83,9 @@ class Follower:
 
     def _after(self, error: KubeError) -> float:
         """How long to wait after this failure."""
-        if error.status not in _RESUMED:
+        if error.status not in _RESUMED or isinstance(error, Silent):
             self._version = ""
+        self._doubted = True
         if error.status == HTTPStatus.GONE:
             # Its version is too old, as of each watch that had nothing to tell for long.
             return AGAIN_SECONDS
@@ -96,9 +98,21 @@ class Follower:
         return seconds
 
     async def _follow(self) -> None:
+        if self._version and self._doubted and await self._went_back():
+            self._version = ""
+        self._doubted = False
         if not self._version:
             self._version = await self._list()
         await self._watch()
+
+    async def _went_back(self) -> bool:
+        """Whether the store is one of before, as after a crash that cost it its last writes, or a restored backup.
+
+        A watch would wait in silence for the version that it asks for, and tell nothing of what comes until then.
+        """
+        page = await self._client.get(self._url({"limit": "1"}))
+        now = str(page["metadata"]["resourceVersion"])
+        return now.isdecimal() and self._version.isdecimal() and int(now) < int(self._version)
 
     async def _list(self) -> str:
         """Tells of everything there is; returns the version from which on to watch."""

@@ -3,7 +3,7 @@
 
 The thread has its own event loop and connection, so that a busy operator renews in time. Losing is final: the process
 that lost must not act once more, and is told so at once. So is one whose API server goes back in time: the Lease is
-read often enough to show it, and watches do not show it at all (they wait for the versions of before).
+read often enough to show it, and watches hardly do (they wait for the versions of before).
 
 The election is written here and not taken from the Kubernetes package: that one measures with the wall clock, so that
 a clock set back or forth makes two holders; it has no deadline for a request; and its Lease lock cannot create one.
@@ -15,7 +15,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -59,8 +60,29 @@ class LeaseTiming:
 class _WentBackError(Exception):
     """The API server's store is one of before, as after a restored backup."""
 
-    def __init__(self, version: int, *, after: int) -> None:
-        super().__init__(f"the Lease has resource version {version}, and had {after} before")
+
+class OwnWrites:
+    """What this process wrote last into the Lease, by the time that it wrote with it.
+
+    Versions alone do not show that a store was put back: by the time somebody looks, they may have caught up.
+    """
+
+    def __init__(self) -> None:
+        self._stands: str | None = None
+        self._tried: set[str] = set()
+
+    @contextmanager
+    def writing(self, renewed: str) -> Iterator[None]:
+        """Around a write; one without an answer may stand or not."""
+        self._tried.add(renewed)
+        yield
+        self._stands = renewed
+        self._tried.clear()
+
+    def check(self, renewed: str) -> None:
+        """Raises where the Lease says of this process what it said before its last write."""
+        if self._stands is not None and renewed != self._stands and renewed not in self._tried:
+            raise _WentBackError(f"the Lease was renewed at {self._stands}, and says {renewed} again")
 
 
 @dataclass(frozen=True)
@@ -102,6 +124,7 @@ class LeaseHolder:
         self._answered = False
         self._seen: _Seen | None = None
         self._version = 0
+        self._own = OwnWrites()
         self._held = threading.Event()
         self._ended = threading.Event()
         self._release = threading.Event()
@@ -176,14 +199,20 @@ class LeaseHolder:
         try:
             lease = await self._read(api)
             if lease is None:
-                self._note(await api.post(self._collection(), self._body({}, metadata={})))
+                body = self._body({}, metadata={})
+                with self._own.writing(body["spec"]["renewTime"]):
+                    self._note(await api.post(self._collection(), body))
                 return True
             self._note(lease)
             if self._is_taken(lease["spec"]):
                 if self._held.is_set():
                     raise RuntimeError(f"the Lease is held by '{lease['spec'].get('holderIdentity')}'")
                 return False
-            self._note(await api.put(self._url(), self._body(lease["spec"], metadata=lease["metadata"])))
+            if self._held.is_set():
+                self._own.check(lease["spec"].get("renewTime") or "")
+            body = self._body(lease["spec"], metadata=lease["metadata"])
+            with self._own.writing(body["spec"]["renewTime"]):
+                self._note(await api.put(self._url(), body))
         except Conflict:
             return False
         except KubeError as error:
@@ -203,7 +232,7 @@ class LeaseHolder:
         if not version.isdecimal():
             return
         if int(version) < self._version:
-            raise _WentBackError(int(version), after=self._version)
+            raise _WentBackError(f"the Lease has resource version {version}, and had {self._version} before")
         self._version = int(version)
 
     def _is_taken(self, spec: Json) -> bool:

@@ -131,6 +131,8 @@ class SharedLease(LeaseHolder):
                 raise RuntimeError(f"the Lease is held by '{spec.get('holderIdentity')}'")
             return False
         known = _replicas(lease) if spec.get("holderIdentity") == self._identity else {}
+        if self.held and self._replica in known:
+            self._own.check(known[self._replica].renewed)
         mine = known[self._replica].shards if self._replica in known else frozenset()
         if not self._told | self._giving <= mine:
             raise RuntimeError(f"the shards {sorted((self._told | self._giving) - mine)} are held by others")
@@ -143,7 +145,8 @@ class SharedLease(LeaseHolder):
         known_as = {name: replica.shards for name, replica in known.items()}
         wrote = True
         if lease is None or us.name not in known or known_as != claims | {us.name: us.shards}:
-            await self._put(api, spec, lease["metadata"] if lease is not None else {}, living | {us.name: us})
+            with self._own.writing(us.renewed):
+                await self._put(api, spec, lease["metadata"] if lease is not None else {}, living | {us.name: us})
         elif time.monotonic() - self._written_at >= self._timing.renew_deadline_seconds / RENEWALS:
             await self._renew(api, was=known[us.name], now=us)
         else:
@@ -155,17 +158,14 @@ class SharedLease(LeaseHolder):
         """Raises Refused where this replica has a part no more, or another one."""
         place, spec = f"/metadata/annotations/{now.key.replace('/', '~1')}", "/spec"
         begun = time.monotonic()
-        self._note(
-            await api.json_patch(
-                self._url(),
-                [
-                    {"op": "test", "path": f"{spec}/holderIdentity", "value": self._identity},
-                    {"op": "test", "path": place, "value": was.text},
-                    {"op": "replace", "path": place, "value": now.text},
-                    {"op": "replace", "path": f"{spec}/renewTime", "value": now.renewed},
-                ],
-            )
-        )
+        operations: list[Json] = [
+            {"op": "test", "path": f"{spec}/holderIdentity", "value": self._identity},
+            {"op": "test", "path": place, "value": was.text},
+            {"op": "replace", "path": place, "value": now.text},
+            {"op": "replace", "path": f"{spec}/renewTime", "value": now.renewed},
+        ]
+        with self._own.writing(now.renewed):
+            self._note(await api.json_patch(self._url(), operations))
         self._written_at = begun
 
     def _took(self, claimed: frozenset[int], *, dropped: frozenset[int], give: frozenset[int]) -> None:

@@ -21,7 +21,9 @@ import yaml
 
 from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.exit_status import EXIT_FAILED
+from cloud_recording.kube.following import SILENT_SECONDS, Collection, Follower
 from cloud_recording.kube.lease import LeaseTiming
+from cloud_recording.kube.recordings import recordings_path
 from cloud_recording.kube.turned_away import TURNED_AWAY_ANNOTATION
 from tests.cluster.bare import BareControlPlane
 from tests.cluster.client import Kubectl
@@ -44,6 +46,8 @@ OUTLASTED_SECONDS = 40
 """Of the Lease, where the operator is to live through the fault."""
 SHORT_SECONDS = 6
 """Of the Lease, where it is to be lost."""
+FORGOTTEN = 100
+"""More versions than an API server writes when it starts."""
 RECORDINGS = 5
 CUTS = 6
 HANGS_SECONDS = 10
@@ -159,6 +163,42 @@ async def test_an_etcd_that_is_put_back_is_told_again_what_it_forgot(
 async def told_again(stage: Stage, name: str, runner: DeliveringRunner) -> None:
     """Returns when the status holds everything that the recorder told."""
     await stage.until(lambda seen: seen["status"]["parts"][0]["sequence"] == runner.last_sequence, name=name)
+
+
+async def test_a_watch_tells_what_comes_after_a_store_went_back_by_a_moment(
+    stage: Stage, plane: BareControlPlane, tmp_path: Path
+) -> None:
+    """Promise: by less than a renewal of the Lease, too, which then is as it was: as when etcd lost its last writes."""
+    told: set[str] = set()
+
+    def tell(body: Json, *, gone: bool) -> None:
+        assert not gone
+        told.add(body["metadata"]["name"])
+
+    async def until_told(name: str) -> None:
+        async with asyncio.timeout(SILENT_SECONDS / 2):
+            while name not in told:  # noqa: ASYNC110 - the API server is what is waited for
+                await asyncio.sleep(0.1)
+
+    follower = Follower(stage.client, Collection(url=recordings_path(stage.namespace)), tell)
+    following = asyncio.create_task(follower.run())
+    try:
+        await stage.apply("kept")
+        await until_told("kept")
+        await asyncio.to_thread(plane.kill, ETCD)
+        await asyncio.to_thread(plane.back_up, tmp_path / "etcd")
+        await asyncio.to_thread(plane.go_on)
+        for number in range(FORGOTTEN):
+            await stage.apply(f"forgotten-{number}")
+        await until_told(f"forgotten-{FORGOTTEN - 1}")
+        await asyncio.to_thread(plane.kill, API_SERVER, ETCD)
+        await asyncio.to_thread(plane.restore, tmp_path / "etcd")
+        await asyncio.to_thread(plane.go_on)
+        await stage.apply("afterwards")
+        await until_told("afterwards")
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_an_api_server_that_hangs_for_ten_seconds_costs_nobody_the_lease(

@@ -13,8 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aiohttp import web
+from kubernetes.aio.client import Configuration
 
-from cloud_recording.kube.errors import KubeError, Refused, Unavailable
+from cloud_recording.kube.client import KubeClient
+from cloud_recording.kube.errors import KubeError, Refused, Silent, Unavailable
 from cloud_recording.kube.following import Collection, Follower
 
 Json = dict[str, Any]
@@ -43,12 +46,16 @@ class Server:
 
     pages: list[Json | KubeError]
     watches: list[list[Json | KubeError]] = field(default_factory=list)
+    version: int = 1000
     asked: list[str] = field(default_factory=list)
-    """`list`, with where it goes on, and `watch` with its version."""
+    """`list`, with where it goes on, `version`, and `watch` with its version."""
     exhausted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, url: str) -> Json:
         query = parse_qs(urlsplit(url).query)
+        if query["limit"] == ["1"]:
+            self.asked.append("version")
+            return page(version=self.version)
         self.asked.append(" ".join(["list", *query.get("continue", [])]))
         answer = self.pages.pop(0)
         if isinstance(answer, KubeError):
@@ -124,9 +131,10 @@ async def test_objects_of_a_list_say_of_what_kind_they_are() -> None:
     [
         pytest.param([event("ADDED", "c", 10)], ["watch 10"], id="an-end"),
         pytest.param([event("ADDED", "c", 10), event("BOOKMARK", "", 20)], ["watch 20"], id="an-end-after-a-bookmark"),
-        pytest.param([event("ADDED", "c", 10), AWAY], ["watch 10"], id="a-broken-connection"),
-        pytest.param([AWAY], ["watch 9"], id="nobody-there"),
-        pytest.param([Unavailable("slow down", status=429)], ["watch 9"], id="too-many-requests"),
+        pytest.param([event("ADDED", "c", 10), AWAY], ["version", "watch 10"], id="a-broken-connection"),
+        pytest.param([AWAY], ["version", "watch 9"], id="nobody-there"),
+        pytest.param([Silent("nothing was said", status=0)], ["list", "watch 30"], id="a-watch-without-bookmarks"),
+        pytest.param([Unavailable("slow down", status=429)], ["version", "watch 9"], id="too-many-requests"),
         pytest.param([event("ADDED", "c", 10), EXPIRED], ["list", "watch 30"], id="a-version-that-is-too-old"),
         pytest.param([Unavailable("gone", status=410)], ["list", "watch 30"], id="one-that-is-too-old-at-once"),
         pytest.param([FAILED], ["list", "watch 30"], id="any-other-failure"),
@@ -142,6 +150,14 @@ async def test_after_an_interruption_it_goes_on_from_where_it_was_or_lists_anew(
     told = await told_of(server)
     assert server.asked == ["list", "watch 9", *asked]
     assert told == ["c@10"] * (event("ADDED", "c", 10) in first) + ["d@25"] * ("list" in asked)
+
+
+@pytest.mark.looptime
+async def test_after_a_broken_connection_a_store_that_went_back_is_listed() -> None:
+    """A watch for the version of before would wait for it, and tell nothing meanwhile."""
+    server = Server([page(version=9), page(pod("d", 8), version=8)], [[event("ADDED", "c", 10), AWAY]], version=9)
+    assert await told_of(server) == ["c@10", "d@8"]
+    assert server.asked == ["list", "watch 9", "version", "list", "watch 8"]
 
 
 @pytest.mark.looptime
@@ -173,3 +189,29 @@ async def test_connections_that_are_cut_again_and_again_are_no_outage(caplog: py
     assert len(await told_of(server)) == 20
     assert asyncio.get_running_loop().time() - begun < 15
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def test_a_watch_on_which_not_even_a_bookmark_comes_is_told_from_a_broken_one() -> None:
+    """After a broken one the version stands; one that is silent may wait for a version that never was."""
+
+    async def says_nothing(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await left.wait()
+        return answer
+
+    left = asyncio.Event()
+    application = web.Application()
+    application.router.add_get("/pods", says_nothing)
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        async with KubeClient(configuration, user_agent="test") as client:
+            with pytest.raises(Silent, match=r"/pods: nothing was said for 0\.1 s"):
+                async with client.lines("/pods", silent_seconds=0.1) as lines:
+                    assert [line async for line in lines] == []
+    finally:
+        left.set()
+        await runner.cleanup()

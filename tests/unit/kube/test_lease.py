@@ -41,6 +41,8 @@ class ApiServer:
         self.unanswered = 0
         self.reads = 0
         self.version = 700
+        self.loses_answers = 0
+        """To so many writes that are done."""
 
     async def answer(self, request: web.Request) -> web.Response:
         if not self.back.is_set():
@@ -53,7 +55,13 @@ class ApiServer:
                 details = {"name": "lease"}
                 return web.json_response({"kind": "Status", "apiVersion": "v1", "details": details}, status=404)
         else:
-            self.lease = await request.json()
+            lease = await request.json()
+            if lease["metadata"].get("resourceVersion") not in {None, str(self.version)}:
+                return web.json_response({"kind": "Status", "apiVersion": "v1"}, status=409)
+            self.lease = lease
+            if self.loses_answers:
+                self.loses_answers -= 1
+                return web.Response(status=503)
         return web.json_response({**self.lease, "metadata": {"resourceVersion": str(self.version)}})
 
 
@@ -118,6 +126,34 @@ async def test_a_store_that_goes_back_in_time_ends_who_holds_and_who_waits(holde
         assert not holder.held
         acquiring.cancel()
         await asyncio.gather(acquiring, return_exceptions=True)
+
+
+async def test_a_store_that_goes_back_shows_even_where_its_versions_have_caught_up() -> None:
+    """An API server that starts writes by itself, and others do: nobody may have looked at the Lease meanwhile."""
+    server = ApiServer()
+    async with holding(server, SCALED) as (holder, lost):
+        await holder.acquire()
+        before = server.lease
+        while server.lease == before:  # noqa: ASYNC110 - the holder is what is waited for
+            await asyncio.sleep(0.01)
+        assert not lost.is_set()
+        server.lease, server.version = before, server.version + 100
+        await asyncio.wait_for(lost.wait(), 10)
+        assert not holder.held
+
+
+async def test_a_renewal_whose_answer_was_lost_is_none_of_a_store_that_went_back() -> None:
+    server = ApiServer()
+    async with holding(server, SCALED) as (holder, lost):
+        await holder.acquire()
+        server.loses_answers = 2
+        while server.loses_answers:  # noqa: ASYNC110 - the holder is what is waited for
+            await asyncio.sleep(0.01)
+        reads = server.reads
+        while server.reads < reads + 3:  # noqa: ASYNC110 - the holder is what is waited for
+            await asyncio.sleep(0.01)
+        assert holder.held
+        assert not lost.is_set()
 
 
 def test_a_holder_must_give_up_before_others_take_over() -> None:

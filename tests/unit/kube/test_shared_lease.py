@@ -273,6 +273,21 @@ async def test_one_whose_shards_were_given_to_others_ends(place: Place) -> None:
     assert not replica.lease.held
 
 
+async def test_a_store_that_goes_back_shows_even_where_its_versions_have_caught_up(place: Place) -> None:
+    replica = place.replica("a")
+    await replica.lease.acquire()
+    await until(lambda: sizes(replica) == [4])
+    before, renewals = copy.deepcopy(place.server.lease), place.server.renewals
+    assert before is not None
+    await until(lambda: place.server.renewals > renewals)
+    assert not replica.lost.is_set()
+    place.server.version += 100
+    before["metadata"]["resourceVersion"] = str(place.server.version)
+    place.server.lease = before
+    await asyncio.wait_for(replica.lost.wait(), PATIENCE_SECONDS)
+    assert not replica.lease.held
+
+
 async def test_many_that_renew_do_not_get_into_each_others_way(place: Place) -> None:
     """Promise: a slow API server, at which all wait, has nobody lose a part; writes of the whole would collide."""
     replicas = [place.replica(name, shards=16) for name in "abcdefgh"]
