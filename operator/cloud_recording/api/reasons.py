@@ -766,8 +766,8 @@ REASONS: Final[Mapping[Reason, ReasonFacts]] = MappingProxyType(
             nobody_there=True,
         ),
         Reason.POD_ENDED: ReasonFacts(
-            "The pod was told to end, by a drain, an eviction or somebody; a new part follows unless `spec.restart` "
-            "says otherwise.",
+            "The pod was told to end, by a drain, an eviction, its node or somebody; a new part follows unless "
+            "`spec.restart` says otherwise.",
         ),
         Reason.EVICTED: ReasonFacts(
             "The node or an administrator put the pod out; a new part follows unless `spec.restart` says otherwise.",

@@ -339,6 +339,13 @@ class RunnerStarted(CallbackBase):
     engine_extended: bool
 
 
+class RunnerTerminating(CallbackBase):
+    """The kubelet asked the pod's container to end while nothing else had ended the part: capture stops, and what is
+    left is uploaded. At a node's shutdown nothing else says so before the pod is over: nobody deletes it."""
+
+    type: Literal[CallbackName.RUNNER_TERMINATING] = CallbackName.RUNNER_TERMINATING
+
+
 class WaitingForSecret(CallbackBase):
     type: Literal[CallbackName.WAITING_FOR_SECRET] = CallbackName.WAITING_FOR_SECRET
     missing: Annotated[tuple[MissingSecret, ...], Field(min_length=1)]
@@ -463,6 +470,7 @@ class UnknownCallback(CallbackBase):
 
 KnownCallback = Annotated[
     RunnerStarted
+    | RunnerTerminating
     | WaitingForSecret
     | SecretsComplete
     | SecretsGone

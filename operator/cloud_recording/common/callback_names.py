@@ -55,6 +55,7 @@ class CallbackName(StrEnum):
         return member
 
     RUNNER_STARTED = "RunnerStarted"
+    RUNNER_TERMINATING = "RunnerTerminating"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - the name of a callback, no secret
     SECRETS_COMPLETE = "SecretsComplete"
     SECRETS_GONE = "SecretsGone", CallbackFacts(state_by_snapshot=True)

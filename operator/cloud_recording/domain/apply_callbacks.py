@@ -43,6 +43,7 @@ from cloud_recording.api.wire import (
     RecordingUploaded,
     RecordingUploadingProgress,
     RunnerStarted,
+    RunnerTerminating,
     SecretsComplete,
     SecretsGone,
     Snapshot,
@@ -178,6 +179,8 @@ def _with_callback(status: CloudRecordingStatus, part: Part, callback: Callback)
     match callback:
         case RunnerStarted(engine_extended=extended):
             return _runner_started(status, parts.changed(part, engine_extended=extended))
+        case RunnerTerminating():
+            return parts.replaced(status, _terminating(part))
         case WaitingForSecret():
             return _waiting(status, part, callback)
         case SecretsComplete():
@@ -242,7 +245,20 @@ def _part(status: CloudRecordingStatus, number: int) -> Part:
 
 
 def _with_state(status: CloudRecordingStatus, part: Part, state: PartState) -> CloudRecordingStatus:
-    return parts.replaced(status, parts.changed(part, state=state, reason=None, message=None))
+    return parts.replaced(status, parts.changed(part, state=state, **_reason_left(part)))
+
+
+def _reason_left(part: Part) -> dict[str, object]:
+    """What is left of why it waited once it does no more: whoever was told to end is to end, whatever it tells yet."""
+    return {} if part.reason is Reason.POD_ENDED else {"reason": None, "message": None}
+
+
+def _terminating(part: Part) -> Part:
+    """A part whose recorder was told to end by somebody else than this operator, perhaps without its pod's deletion."""
+    if part.reason is not None:
+        return part
+    who = f"node '{part.node}' told the recorder to end" if part.node else "the recorder was told to end"
+    return parts.changed(part, reason=Reason.POD_ENDED, message=who)
 
 
 def _runner_started(status: CloudRecordingStatus, part: Part) -> CloudRecordingStatus:
@@ -299,10 +315,9 @@ def _started(
     part = parts.changed(
         part,
         state=PartState.PAUSED if paused else PartState.RECORDING,
-        reason=None,
-        message=None,
         stop_time=None,
         somebody_joined=True,
+        **_reason_left(part),
     )
     status = parts.replaced(status, part)
     return status if paused else _with_first_media(status, part, time=time)

@@ -183,9 +183,16 @@ def _seen(
         part = parts.changed(part, reason=reason, message=message)
     elif part.state is PartState.RESCUING:
         part = parts.changed(part, rescue_message=_why_rescue_waits(part, pod, claims))
-    elif pod.deleted_at is not None and part.reason is None:
+    elif _was_told_to_end(part, pod):
         part = parts.changed(part, reason=Reason.POD_ENDED, message=_why_deleted(pod))
     return parts.replaced(status, part), part
+
+
+def _was_told_to_end(part: Part, pod: PodView) -> bool:
+    """Whether the pod says so; where the recorder has said it already, why: at a node's shutdown the pod's end does."""
+    if part.reason is Reason.POD_ENDED:
+        return pod.deleted_at is not None or pod.disruption is not None
+    return pod.deleted_at is not None and part.reason is None
 
 
 def _running_time(part: Part, pod: PodView) -> datetime | None:

@@ -14,7 +14,9 @@ import aiohttp
 import pytest
 import yaml
 
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.domain.names import pod_name
+from tests.contract.controller.delivering_runner import DeliveringRunner
 from tests.contract.controller.operator_process import OperatorProcess
 from tests.contract.controller.stage import Stage, container, is_true, now, pod_uid, reason
 from tests.support.ports import free_port
@@ -268,6 +270,29 @@ async def test_a_drained_pod_is_followed_by_a_new_part_when_it_stopped_and_not_b
     uploading = await stage.recording()
     assert uploading is not None
     assert [part["state"] for part in uploading["status"]["parts"]] == ["Uploading", "Pending"]
+
+
+async def test_a_recorder_that_its_node_ends_is_followed_at_once_though_nobody_deletes_its_pod(
+    stage: Stage, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    """At a node's shutdown; the pod runs on for as long as it uploads, which may be minutes."""
+    made = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
+    async with made as runner:
+        await stage.until(lambda seen: is_true(seen, "Recording"))
+        runner.tell((CallbackName.RUNNER_TERMINATING, {}))
+        ending = await stage.until(lambda seen: reason(seen) == "Stopping")
+        assert len(ending["status"]["parts"]) == 1, "it captures yet"
+        runner.tell((CallbackName.STOPPED, {}))
+        await stage.new_pod(part=1)
+        seen = await stage.recording()
+        assert seen is not None
+        first, second = seen["status"]["parts"]
+        assert (first["state"], second["state"]) == ("Uploading", "Pending")
+        assert (first["reason"], first["message"]) == ("PodEnded", "node 'node-1' told the recorder to end")
+        assert reason(seen) in {"Restarting", "Unschedulable"}
+        pod = await stage.pod(runner.pod["metadata"]["name"])
+        assert pod is not None
+        assert (pod["status"]["phase"], "deletionTimestamp" in pod["metadata"]) == ("Running", False)
 
 
 async def test_a_recording_bears_what_others_put_into_its_pod(stage: Stage, operator: OperatorProcess) -> None:

@@ -35,5 +35,5 @@ async def test_sigterm_stops_uploads_reports_and_exits_drained(stage: Stage) -> 
     await stage.operator.until_told("RecordingStarted")
     stage.pod.signal(signal.SIGTERM)
     assert await stage.pod.ended() == 0
-    assert stage.operator.types()[-3:] == ["RecordingStopped", "RecordingUploaded", "Finished"]
+    assert stage.operator.types()[-4:] == ["RunnerTerminating", "RecordingStopped", "RecordingUploaded", "Finished"]
     assert stage.pod.summary().outcome is Outcome.DRAINED

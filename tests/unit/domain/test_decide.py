@@ -26,6 +26,7 @@ from cloud_recording.domain.pod_view import PodView
 from tests.unit.domain.builders import (
     NOW,
     SETTINGS,
+    PodBuilder,
     a_callback,
     a_part,
     a_pod,
@@ -723,6 +724,94 @@ def test_parts_beyond_the_list_are_kept_as_totals() -> None:
     assert settled.slices is not None
     assert (settled.slices.uploaded, settled.recorded_seconds) == (150, 2250)
     assert (settled.gap_seconds, settled.gap_count) == (240, 24)
+
+
+Told = tuple[str, dict[str, Any]]
+TERMINATING: Told = ("RunnerTerminating", {})
+STOPPED: Told = ("RecordingStopped", {})
+UNDER_WAY: list[Told] = [("RecordingConnecting", {}), ("RecordingStarted", {})]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told", "states", "reason"),
+    [
+        pytest.param({}, [TERMINATING], [PartState.RECORDING], Reason.STOPPING, id="as long as it captures none"),
+        pytest.param(
+            {}, [TERMINATING, STOPPED], [PartState.UPLOADING, PartState.PLANNED], Reason.RESTARTING, id="then at once"
+        ),
+        pytest.param(
+            {},
+            [TERMINATING, *UNDER_WAY, STOPPED],
+            [PartState.UPLOADING, PartState.PLANNED],
+            Reason.RESTARTING,
+            id="whatever crosses it",
+        ),
+        pytest.param(
+            {},
+            [STOPPED, TERMINATING],
+            [PartState.UPLOADING, PartState.PLANNED],
+            Reason.RESTARTING,
+            id="in whichever order",
+        ),
+        pytest.param({}, [STOPPED], [PartState.UPLOADING], Reason.UPLOADING, id="a stop without it: the end tells"),
+        pytest.param(
+            {"desiredState": "Stopped"},
+            [TERMINATING, STOPPED],
+            [PartState.UPLOADING],
+            Reason.UPLOADING,
+            id="none of a recording that is to stop",
+        ),
+        pytest.param(
+            {"restart": {"policy": "Never"}},
+            [TERMINATING, STOPPED],
+            [PartState.UPLOADING],
+            Reason.UPLOADING,
+            id="none against the policy",
+        ),
+        pytest.param(
+            {"restart": {"maxParts": 1}},
+            [TERMINATING, STOPPED],
+            [PartState.UPLOADING],
+            Reason.UPLOADING,
+            id="nor beyond it",
+        ),
+    ],
+)
+def test_another_part_follows_one_that_its_node_told_to_end(
+    spec: dict[str, Any], told: list[Told], states: list[PartState], reason: Reason
+) -> None:
+    """At a node's shutdown nobody deletes the pod, and it runs on while it uploads."""
+    recording = a_recording().spec(**spec).parts(a_part(**RECORDING, node="node-1", sequence=10)).build()
+    callbacks = [a_callback(kind, at, at=after(60), **fields) for at, (kind, fields) in enumerate(told, 11)]
+    heard = apply_callbacks(recording.status, number=0, callbacks=callbacks, received_at=after(60))
+    recording = recording.model_copy(update={"status": heard})
+    decision = decide(recording, pods(a_pod().running()), now=after(60), context=context())
+    assert (gist(decision).parts, gist(decision).reason) == (states, reason)
+    if TERMINATING in told:
+        first = decision.status.parts[0]
+        assert (first.reason, first.message) == (Reason.POD_ENDED, "node 'node-1' told the recorder to end")
+
+
+@pytest.mark.parametrize(
+    ("pod", "message"),
+    [
+        pytest.param(a_pod().running().deleted(after(339)), "the pod was told to end", id="by its deletion"),
+        pytest.param(
+            a_pod().running().deleted(after(339)).disrupted("node is drained"), "node is drained", id="for a reason"
+        ),
+        pytest.param(
+            a_pod().ended(UPLOADED, exit_code=0).disrupted("imminent node shutdown"),
+            "imminent node shutdown",
+            id="by the kubelet, which says so at the pod's end",
+        ),
+    ],
+)
+def test_who_told_a_recorder_to_end_is_said_once_the_pod_shows_it(pod: PodBuilder, message: str) -> None:
+    told: dict[str, Any] = {"reason": Reason.POD_ENDED, "message": "node 'node-1' told the recorder to end"}
+    uploading: dict[str, Any] = {"state": PartState.UPLOADING, "start_time": NOW, "stop_time": after(9)}
+    recording = a_recording().parts(a_part(**uploading, **told)).build()
+    first = decide(recording, pods(pod), now=after(60), context=context()).status.parts[0]
+    assert first.message == message
 
 
 @pytest.mark.parametrize("code", [None, 435], ids=["this release", "an earlier release"])

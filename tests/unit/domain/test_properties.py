@@ -232,6 +232,7 @@ def test_a_recording_is_let_go_only_when_it_is_over_and_a_pod_only_when_it_recor
 CALLBACKS = st.sampled_from(
     [
         ("RunnerStarted", {"runnerVersion": "1", "engineName": "default", "engineExtended": True}),
+        ("RunnerTerminating", {}),
         ("RecordingConnecting", {}),
         ("RecordingStarted", {}),
         ("RecordingStopped", {}),

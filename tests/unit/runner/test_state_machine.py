@@ -253,6 +253,27 @@ def test_a_termination_whose_upload_ends_in_time_is_drained() -> None:
     assert story.outcome is Outcome.DRAINED
 
 
+def test_a_termination_is_told_before_capture_is_over_and_once() -> None:
+    """Promise: the operator need not wait for the upload to know that another part is to begin."""
+    story = Story().recording()
+    assert story.then(Terminate()).tells() == ["RunnerTerminating"]
+    assert story.then(Terminate(), told("RecordingStopped"), Tick()).tells() == []
+    again = Story(facts=Facts.from_json(story.state.facts.as_json())).loaded().then(Terminate())
+    assert again.tells() == []
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        DesiredSeen(desired=desired("Stopped", generation=2)),
+        told("RecorderFailure", code=RecordingErrorCode.NO_USERS, message="nobody"),
+        told("RecordingFatalError", code=437, message="broken"),
+    ],
+)
+def test_a_termination_of_a_part_that_ends_anyway_is_no_reason_why(ended: Event) -> None:
+    assert "RunnerTerminating" not in Story().recording().then(ended).then(Terminate()).tells()
+
+
 def test_an_idle_end_is_no_failure_and_stops_nothing_that_ended_by_itself() -> None:
     story = Story().recording()
     assert story.then(told("RecorderFailure", code=RecordingErrorCode.NO_USERS, message="nobody")).orders() == []

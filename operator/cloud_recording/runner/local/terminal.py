@@ -30,6 +30,7 @@ def _started(callback: Mapping[str, Any]) -> str:
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    CallbackName.RUNNER_TERMINATING: lambda _: "told to end: recording stops, and what is left is uploaded",
     CallbackName.CONNECTING: lambda _: "connecting to the channel",
     CallbackName.STARTED: _started,
     CallbackName.STOPPED: lambda _: "recording has stopped; uploading what is left",

@@ -68,7 +68,7 @@ def apply_event(state: State, event: Event, now: Moment) -> Step:  # noqa: C901,
             seen = replace(_after_desired(state, event.desired), unknown=event.unknown)
             return seen, tuple(_unread(state, event))
         case Terminate():
-            return terminated(state, now), ()
+            return terminated(state, now)
         case ProcessLoaded():
             return replace(state, process=Process.LOADED, extended=event.extended), ()
         case ProcessHeartbeat():

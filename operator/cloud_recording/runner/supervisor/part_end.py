@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A part's end: what brings it about, what is left to do then, when it is over, and with what outcome. Pure.
 
-A pod that is deleted goes from top to bottom. The kubelet's signal is `terminated`, and from then on the part
-`is_stopping`: `state_machine` calls `stop`, once, and the engine leaves the channel and says `RecordingStopped`, which
-changes nothing more, as the part was to stop. It uploads until it has told that everything is stored. Its process ends,
-and another one uploads what may be left, until the part `is_over` or `is_out_of_time`. Then `outcome_of` is what came
-of it, and `summarise` the pod's last word: the callback `Finished`, and the container's termination message.
+A pod that is deleted, or ended by its node, goes from top to bottom. The kubelet's signal is `terminated`, which says
+`RunnerTerminating`, and from then on the part `is_stopping`: `state_machine` calls `stop`, once, and the engine leaves
+the channel and says `RecordingStopped`, which changes nothing more, as the part was to stop. It uploads until it has
+told that everything is stored. Its process ends, and another one uploads what may be left, until the part `is_over` or
+`is_out_of_time`. Then `outcome_of` is what came of it, and `summarise` the pod's last word: the callback `Finished`,
+and the container's termination message.
 """
 
 from __future__ import annotations
@@ -17,21 +18,29 @@ from cloud_recording.api.phrases import counted
 from cloud_recording.api.recording import DesiredRecordingState
 from cloud_recording.api.status import Amounts, Outcome
 from cloud_recording.api.wire import RecordingDocument, Snapshot, Summary
+from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.runner.control_protocol import Command
-from cloud_recording.runner.supervisor.part_actions import Send, Step
+from cloud_recording.runner.supervisor.part_actions import EmitCallback, Send, Step
 from cloud_recording.runner.supervisor.part_state import Awaited, Ending, Facts, Moment, State
 
 RESCUE_CRASHES: Final = 3
 """After so many processes in a row that died without an answer, another pod is the better try."""
 
 
-def terminated(state: State, now: Moment) -> State:
-    """The kubelet, or a person at the terminal, wants the pod to end; only the first time counts."""
+def terminated(state: State, now: Moment) -> Step:
+    """The kubelet, or a person at the terminal, wants the pod to end; only the first time counts.
+
+    Where that is why the part ends, it is told at once: the next one begins when capture is over, and not when the
+    upload is.
+    """
     if state.terminated_at is not None:
-        return state
-    facts = state.facts if is_stopping(state) else replace(state.facts, ending=Ending.TERMINATED)
-    return replace(state, facts=facts, terminated_at=now.monotonic)
+        return state, ()
+    terminating = replace(state, terminated_at=now.monotonic)
+    if is_stopping(state):
+        return terminating, ()
+    terminating = replace(terminating, facts=replace(state.facts, ending=Ending.TERMINATED))
+    return terminating, (EmitCallback(type=CallbackName.RUNNER_TERMINATING, payload={}),)
 
 
 def is_stopping(state: State) -> bool:
