@@ -128,8 +128,10 @@ class StorageReconciler:
                 try:
                     made = await self._pods.create(build_probe_pod(storage, self._context().settings))
                 except (Refused, ForeignObjectError, InternalError) as error:
-                    logger.warning("probe refused by the API server", extra={**about, "error": error.message})
-                    return refusal_of(error)
+                    refusal = refusal_of(error)
+                    level = logging.INFO if refusal.reason is Reason.NAMESPACE_TERMINATING else logging.WARNING
+                    logger.log(level, "probe refused by the API server", extra={**about, "error": error.message})
+                    return refusal
                 logger.info("probe created", extra={**about, "pod": made["metadata"]["name"]})
             case DeleteProbe(pod=pod, at_once=at_once):
                 grace = 0 if at_once else None

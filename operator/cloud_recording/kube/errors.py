@@ -38,6 +38,11 @@ class KubeError(Exception):
         causes = (self.details.get("details") or {}).get("causes") or []
         return frozenset(str(cause.get("reason")) for cause in causes)
 
+    @property
+    def namespace_ends(self) -> bool:
+        """Whether nothing can be made in the namespace any more, as it is being deleted: nobody is to do anything."""
+        return NAMESPACE_TERMINATING in self.causes
+
 
 class NotFound(KubeError):  # noqa: N818
     """The object is not there."""

@@ -69,7 +69,8 @@ class EventRecorder:
         try:
             self._remember(key, await self._write(reference, event, known=self._written.get(key), key=key))
         except KubeError as error:
-            logger.warning("event not written", extra={"reason": event.reason, "error": error.message})
+            level = logging.INFO if error.namespace_ends else logging.WARNING
+            logger.log(level, "event not written", extra={"reason": event.reason, "error": error.message})
 
     async def _write(self, reference: Json, event: EventNote, *, known: _Written | None, key: str) -> _Written:
         now = self._clock()

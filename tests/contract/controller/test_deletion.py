@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from cloud_recording.common.callback_names import CallbackName
+from cloud_recording.kube.client import path
 from tests.cluster.client import Kubectl
+from tests.contract.controller.delivering_runner import DeliveringRunner
 from tests.contract.controller.operator_process import OperatorProcess
 from tests.contract.controller.stage import Recorder, Stage, is_true, reason
 from tests.contract.controller.test_recordings import summary
@@ -111,6 +114,28 @@ async def test_what_a_recording_left_that_was_torn_away_is_taken_away_later(
         again["metadata"]["uid"]
     }
     assert second["metadata"]["labels"]["cloudrecording.dev/recording-uid"] == again["metadata"]["uid"]
+
+
+async def test_a_part_that_a_namespace_that_ends_takes_no_more_is_named_and_alarms_nobody(
+    stage: Stage, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    """Pods may be deleted before recordings: until then the next part is asked for in vain, and no Event is taken."""
+    made = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
+    async with made as runner:
+        await stage.until(lambda seen: is_true(seen, "Recording"))
+        began = len(operator.log.read_text())
+        await stage.client.delete(path("api", "v1", "namespaces", stage.namespace), {})
+        await stage.client.delete(stage.core("pods", runner.pod["metadata"]["name"]), {})
+        runner.tell((CallbackName.RUNNER_TERMINATING, {}), (CallbackName.STOPPED, {}))
+        refused = await stage.until(lambda seen: reason(seen) == "NamespaceTerminating")
+        assert [part["state"] for part in refused["status"]["parts"]] == ["Uploading", "Planned"]
+        await stage.delete()
+        deleting = await stage.until(lambda seen: reason(seen) == "Deleting")
+        first, second = deleting["status"]["parts"]
+        assert (first["state"], second["state"], second["reason"]) == ("Uploading", "Concluded", "NothingRecorded")
+        told = operator.log.read_text()[began:]
+        assert "it is being terminated" in told
+        assert [line for line in told.splitlines() if " warning " in line or " error " in line] == []
 
 
 async def test_kubectl_drains_a_node_without_force(stage: Stage, operator: OperatorProcess, api_server: Path) -> None:
