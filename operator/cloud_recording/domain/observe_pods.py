@@ -14,7 +14,7 @@ from typing import Final
 from cloud_recording.api.phrases import counted
 from cloud_recording.api.reasons import Reason, reason_facts
 from cloud_recording.api.recording import CloudRecording, CloudRecordingSpec
-from cloud_recording.api.status import CloudRecordingStatus, LastError, Part, PartState
+from cloud_recording.api.status import CloudRecordingStatus, LastError, Outcome, Part, PartState
 from cloud_recording.common.error_codes import RecordingErrorCode
 from cloud_recording.domain import parts
 from cloud_recording.domain.last_error import error_of_code, error_of_reason, with_error
@@ -52,6 +52,8 @@ def observe_pods(state: ObservedState) -> ObservedState:
         else:
             lost_at = node_deadline(state, part, pod)
             status = _observed(status, part, pod, recording=state.recording, now=state.now, node_lost_at=lost_at)
+    for part in filter(parts.may_come_back, state.status.parts):
+        status = _after_return(status, part, state.pod_of(part), uid=state.recording.metadata.uid, now=state.now)
     return state.with_status(with_totals(status))
 
 
@@ -139,6 +141,23 @@ def _with_last_word(
         return None
     summary = parts.read_summary(pod.terminated.message, uid=uid, part=part.number)
     return parts.concluded(status, part, summary, now=pod.terminated.finished_at or now) if summary else None
+
+
+def _after_return(
+    status: CloudRecordingStatus, part: Part, pod: PodView | None, *, uid: str, now: datetime
+) -> CloudRecordingStatus:
+    """The status once the kubelet of a node that was lost is back and has told the end of the part's pod."""
+    if pod is None or not pod.over or pod.uid != part.pod_uid:
+        return status
+    ended = pod.terminated
+    summary = parts.read_summary(ended.message, uid=uid, part=part.number) if ended is not None else None
+    message = parts.without_hope(part.message or "")
+    if ended is None or summary is None:
+        return parts.replaced(status, parts.changed(part, message=message))
+    if summary.slices.pending or summary.outcome is Outcome.INCOMPLETE:
+        return parts.replaced(status, parts.changed(part, message=parts.with_more(message, summary.message or "")))
+    back = f"node '{pod.node}', of which nothing was heard, came back, and what its recorder had is delivered"
+    return parts.concluded(status, parts.changed(part, message=back), summary, now=ended.finished_at or now)
 
 
 def node_deadline(state: ObservedState, part: Part, pod: PodView | None) -> datetime | None:

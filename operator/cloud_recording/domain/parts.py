@@ -364,6 +364,11 @@ def hope(node: str) -> str:
     return f"{_UNLESS}{node}' comes back"
 
 
+def may_come_back(part: Part) -> bool:
+    """Whether what is said to be gone with the part's node is said for as long as that is away."""
+    return part.state is PartState.LOST and part.message is not None and _UNLESS in part.message
+
+
 def without_hope(message: str) -> str:
     """The message, without what is true for a while alone."""
     return message.partition(_UNLESS)[0]

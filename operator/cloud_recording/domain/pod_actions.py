@@ -36,7 +36,12 @@ def unfinished_actions(state: ObservedState) -> tuple[Action, ...]:
     actions: list[Action] = []
     for part in state.status.parts:
         pod = state.pod_of(part)
-        actions += _let_go(state, part, pod) if part.state in parts.OVER else _work_on(state, part, pod)
+        if part.state not in parts.OVER:
+            actions += _work_on(state, part, pod)
+        elif pod is not None and _is_awaited(part, pod):
+            actions += _tell_to_end(pod)
+        else:
+            actions += _let_go(state, part, pod)
     return (*actions, *_merge_parts(state), *_release_strays(state))
 
 
@@ -93,8 +98,18 @@ def _make_way(pod: PodView | None) -> list[Action]:
     """The pod before gives its volume back once Kubernetes has ended it; nothing of that is forced."""
     if pod is None:
         return []
-    actions: list[Action] = [DeletePod(pod=pod)] if pod.deleted_at is None else []
+    actions = _tell_to_end(pod)
     return [*actions, ReleasePod(pod=pod)] if pod.has_finalizer else actions
+
+
+def _tell_to_end(pod: PodView) -> list[Action]:
+    """It is told even where nobody may hear it, for the day its node is back: two must not capture."""
+    return [DeletePod(pod=pod)] if pod.deleted_at is None else []
+
+
+def _is_awaited(part: Part, pod: PodView) -> bool:
+    """Whether the pod is held though its part is over: its node may come back, and then its last word is the truth."""
+    return parts.may_come_back(part) and not pod.over and not pod.forced
 
 
 def _outdated(status: CloudRecordingStatus) -> list[Action]:
@@ -109,8 +124,7 @@ def _release(pod: PodView, *, lost: bool) -> list[Action]:
         return []
     if pod.deleted_at is not None or not (pod.outlives_recorder or (lost and not pod.over)):
         return [ReleasePod(pod=pod)]
-    # It is told to end even where nobody may hear it, for the day its node is back: two must not capture.
-    return [DeletePod(pod=pod), ReleasePod(pod=pod)]
+    return [*_tell_to_end(pod), ReleasePod(pod=pod)]
 
 
 def _release_strays(state: ObservedState) -> list[Action]:

@@ -49,6 +49,8 @@ class PodView:
     created_at: datetime | None
     deleted_at: datetime | None
     """When its grace period ends or ended; None while nobody asked for its end."""
+    forced: bool
+    """Whether it was deleted without its kubelet's word that it is over, which may then never come."""
     has_finalizer: bool
     """Whether our finalizer keeps it."""
     ready: bool
@@ -115,6 +117,7 @@ class PodView:
             node=spec.get("nodeName"),
             created_at=_time(metadata.get("creationTimestamp")),
             deleted_at=_time(metadata.get("deletionTimestamp")),
+            forced=metadata.get("deletionGracePeriodSeconds") == 0,
             has_finalizer=SUMMARY_FINALIZER in (metadata.get("finalizers") or []),
             ready=bool(container.get("ready")) and node_silent_since is None,
             node_silent_since=node_silent_since,

@@ -229,6 +229,10 @@ class PodBuilder:
         self.metadata["deletionTimestamp"] = time(at)
         return self
 
+    def forced(self) -> Self:
+        self.metadata["deletionGracePeriodSeconds"] = 0
+        return self
+
     def disrupted(self, message: str) -> Self:
         self.conditions.append(
             {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": message}

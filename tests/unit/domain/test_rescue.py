@@ -34,6 +34,7 @@ from tests.unit.domain.builders import (
     NOW,
     SETTINGS,
     UID,
+    PodBuilder,
     a_callback,
     a_part,
     a_pod,
@@ -450,6 +451,65 @@ def test_an_empty_dir_is_not_said_to_be_gone_for_good_while_its_node_may_come_ba
     assert part.message is not None
     assert part.message.endswith("are gone with its work volume, unless node 'node-1' comes back")
     assert parts.why_over(part).endswith("are gone with its work volume"), "a gap's reason stays"
+
+
+LEFT = {"written": 4, "uploaded": 1, "pending": 3}
+GONE = "silence; 45 s of media that were in no store when it was last heard of are gone with its work volume"
+
+
+@pytest.mark.parametrize(
+    ("pod", "actions", "message"),
+    [
+        pytest.param(
+            a_pod().on_a_silent_node(NOW),
+            ["DeletePod"],
+            f"{GONE}, unless node 'node-1' comes back",
+            id="it is told to end",
+        ),
+        pytest.param(
+            a_pod().on_a_silent_node(NOW).deleted(), [], f"{GONE}, unless node 'node-1' comes back", id="and waited for"
+        ),
+        pytest.param(
+            a_pod().on_a_silent_node(NOW).deleted().forced(),
+            ["ReleasePod"],
+            f"{GONE}, unless node 'node-1' comes back",
+            id="unless somebody forces its end: its node may yet come back",
+        ),
+        pytest.param(
+            a_pod().ended(exit_code=137).deleted(), ["ReleasePod"], GONE, id="back, and its recorder was gone"
+        ),
+        pytest.param(
+            a_pod()
+            .ended(a_summary("Incomplete", message="3 of 4 slices", slices=LEFT).termination_message())
+            .deleted(),
+            ["ReleasePod"],
+            f"{GONE}; 3 of 4 slices",
+            id="back, and its recorder could not deliver",
+        ),
+        pytest.param(
+            a_pod().ended(a_summary("Drained", slices={"written": 4, "uploaded": 4}).termination_message()).deleted(),
+            ["ReleasePod"],
+            "node 'node-1', of which nothing was heard, came back, and what its recorder had is delivered",
+            id="back, and its recorder delivered",
+        ),
+    ],
+)
+def test_what_is_said_of_an_empty_dir_on_a_lost_node_is_true_when_that_is_back(
+    pod: PodBuilder, actions: list[str], message: str
+) -> None:
+    """Promise: the pod is held until then, and its recorder's last word counts."""
+    known = {**LOST, "reason": Reason.NODE_LOST, "message": f"{GONE}, unless node 'node-1' comes back"}
+    known |= {"pending_milliseconds": 0, "recorded_milliseconds": 15_000}
+    recording = a_recording().parts(a_part(**known), a_part(1, state=PartState.RECORDING, start_time=NOW)).build()
+    decision = look(recording, pods(pod, a_pod(1).running()))
+    first = decision.status.parts[0]
+    assert first.message == message
+    mine = [action for action in decision.actions if getattr(action, "pod", None) == pod.build()]
+    assert [type(action).__name__ for action in mine] == actions
+    again = look(a_recording().status(decision.status).build(), pods(pod, a_pod(1).running()))
+    assert again.status.parts[0] == first
+    ended = look(a_recording().stopped().parts(a_part(**known)).build(), pods(pod))
+    assert "ReleasePod" in [type(action).__name__ for action in ended.actions], "nothing holds it beyond the recording"
 
 
 def test_what_a_kubelet_says_is_not_broken_off_by_what_is_added() -> None:
