@@ -26,29 +26,32 @@ demo: tools build ## record a LiveKit room on a real cluster, and look at the re
 demo-down: venv ## leave nothing of the demo behind
 	$(PYTHON) -m tests.demo down
 
-# What is waited for is mostly real time, of recordings and of clusters: two at once, so that both processors have work.
-.PHONY: test test-operator test-recorder
+# What is waited for is mostly real time, of recordings and of clusters: three at once, so that two processors have work.
+.PHONY: test test-operator test-recorder test-seam
 test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) --begin
 	@$(STAGE) packages tests/setup/packages
 	@$(STAGE) python tests/setup/python
 	@$(STAGE) build $(MAKE) --no-print-directory build
+	@$(STAGE) programs $(MAKE) --no-print-directory -C native --jobs 2 programs
 	@$(STAGE) tools tests/setup/go-tools
 	@$(STAGE) javascript tests/setup/javascript browser azurite
-	@$(MAKE) --no-print-directory --jobs 2 test-operator test-recorder || { $(STAGE) --report; exit 1; }
+	@$(MAKE) --no-print-directory --jobs 3 test-operator test-recorder test-seam || { $(STAGE) --report; exit 1; }
 	@$(STAGE) --report
 
 test-operator:
 	@$(STAGE) check-operator $(MAKE) --no-print-directory check-operator
 	@$(STAGE) unit $(PYTEST) tests/unit
-	@$(STAGE) contract $(PYTEST) tests/contract
 	@$(STAGE) images $(PYTHON) -m tests.cluster.image build-all
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 
 test-recorder:
 	@$(STAGE) check-recorder $(MAKE) --no-print-directory check-recorder
-	@$(STAGE) core $(MAKE) --no-print-directory -C native test
 	@$(STAGE) native $(PYTEST) tests/native
+
+test-seam:
+	@$(STAGE) core $(MAKE) --no-print-directory -C native test
+	@$(STAGE) contract $(PYTEST) tests/contract
 
 # MinIO takes longer to compile than these tests to run, so that they are no part of `make test`.
 .PHONY: test-minio
