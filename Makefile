@@ -27,7 +27,7 @@ demo-down: venv ## leave nothing of the demo behind
 	$(PYTHON) -m tests.demo down
 
 # What is waited for is mostly real time, of recordings and of clusters: three at once, so that two processors have work.
-.PHONY: test test-operator test-recorder test-seam
+.PHONY: test test-cluster test-native test-contract
 test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) --begin
 	@$(STAGE) packages tests/setup/packages
@@ -36,20 +36,20 @@ test: ## check and test everything, from the fast to the real cluster
 	@$(STAGE) programs $(MAKE) --no-print-directory -C native --jobs 2 programs
 	@$(STAGE) tools tests/setup/go-tools
 	@$(STAGE) javascript tests/setup/javascript browser azurite
-	@$(MAKE) --no-print-directory --jobs 3 test-operator test-recorder test-seam || { $(STAGE) --report; exit 1; }
+	@$(MAKE) --no-print-directory --jobs 3 test-cluster test-native test-contract || { $(STAGE) --report; exit 1; }
 	@$(STAGE) --report
 
-test-operator:
+test-cluster:
 	@$(STAGE) check-operator $(MAKE) --no-print-directory check-operator
 	@$(STAGE) unit $(PYTEST) tests/unit
 	@$(STAGE) images $(PYTHON) -m tests.cluster.image build-all
 	@$(STAGE) cluster $(PYTEST) tests/cluster tests/e2e
 
-test-recorder:
+test-native:
 	@$(STAGE) check-recorder $(MAKE) --no-print-directory check-recorder
 	@$(STAGE) native $(PYTEST) tests/native
 
-test-seam:
+test-contract:
 	@$(STAGE) core $(MAKE) --no-print-directory -C native test
 	@$(STAGE) contract $(PYTEST) tests/contract
 
