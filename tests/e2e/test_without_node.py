@@ -121,6 +121,12 @@ def test_a_node_that_is_back_ends_what_was_on_it_and_goes_on(scene: Scene) -> No
     scene.until(CLAIMED, partial(_is, 0, "Rescuing"), "another pod has its claim")
     for name in NAMES:
         _until_slices_wait(scene, name, part=1)
+    gone = r"; \d+ s of media that were in no store when it was last heard of are gone with its work volume"
+    scene.until(
+        HELD,
+        lambda seen: re.search(f"{gone}$", _parts(seen)[0]["message"]) is not None,
+        "nothing is hoped for of a recorder that was gone when its node came back",
+    )
 
 
 def test_a_node_that_shuts_down_in_order_ends_pods_in_its_own_time_and_the_part_says_so(
