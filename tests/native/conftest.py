@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.livekit import LiveKitServer, livekit_library, livekit_server
 from tests.support.participants import participant
+from tests.support.parts import record_parts
 from tests.support.recorder import REPOSITORY, Recorder, recorder
 from tests.support.rtmp import RtmpServer, rtmp_server
 from tests.support.s3 import Bucket, S3Server, s3_server
@@ -51,6 +52,12 @@ def alice(rtmp: RtmpServer, tmp_path: Path) -> Iterator[str]:
     url = rtmp.url(f"alice-{tmp_path.name}")
     with participant(url, log=tmp_path / "alice.log"):
         yield url
+
+
+@pytest.fixture(scope="session")
+def parts_of_room(built: Path, rtmp: RtmpServer, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """What recorders left of three parts of one recording. To be copied."""
+    return record_parts(rtmp.url("alice-of-parts"), tmp_path_factory.mktemp("parts"))
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import ctypes
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,17 @@ import m3u8
 import pytest
 
 from tests.support.media import SAMPLE_RATE, duration, joined, packet_hashes, packets, sound, streams
+from tests.support.parts import RECORDING_ID, STEM
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server
 from tests.support.waiting import await_true
 
-Make = Callable[..., Any]
-RECORDING_ID = "0123456789abcdef0123456789abcdef"
-STEM = f"{RECORDING_ID}_room"
 MERGED = f"{STEM}_merged.m3u8"
 MANIFEST = f"{STEM}_merged_manifest.json"
 FILM = f"{STEM}_merged.mp4"
 WITH_MP4 = {"outputs": ["HLS", "MP4"]}
 PARTS = [{"filePrefix": ""}, {"filePrefix": "bak0_"}]
+ROOM = {"name": "room", "streams": [{"uid": 1, "url": "rtmp://127.0.0.1:9/live/alice"}]}
+OF_ROOM: dict[str, Any] = {"recordingId": RECORDING_ID, "channels": [ROOM], "parts": PARTS}
 
 
 def _merge(library: Path, document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -34,36 +34,62 @@ def _merge(library: Path, document: dict[str, Any]) -> tuple[int, dict[str, Any]
     return code, json.loads(answer.value)
 
 
-def _record_part(record: Make, document: dict[str, Any], prefix: str, **options: Any) -> None:
-    fields = {"recordingId": RECORDING_ID, "filePrefix": prefix, "sliceSeconds": 2}
-    options = {"seconds": "5", **options}
-    with record({**document, **fields}, **options) as recorder:
-        assert recorder.wait() == 0
+@pytest.fixture
+def films(parts_of_room: Path, tmp_path: Path) -> Path:
+    """A directory with all parts in it."""
+    return shutil.copytree(parts_of_room, tmp_path / "films")
 
 
-def _keys(directory: Path) -> dict[str, str]:
-    (directory / "access").write_text(ACCESS_KEY)
-    (directory / "secret").write_text(SECRET_KEY)
+@pytest.fixture
+def of_directory(films: Path, tmp_path: Path) -> dict[str, Any]:
+    """The document of a merge of two of them."""
+    return {**OF_ROOM, "storage": {"directory": str(films)}, "workDir": str(tmp_path / "work")}
+
+
+@pytest.fixture
+def of_empty_bucket(bucket: Bucket, tmp_path: Path) -> dict[str, Any]:
+    """The document of a merge of two parts in the bucket, which has none."""
+    return _of_parts(bucket, bucket.server.endpoint, tmp_path)
+
+
+@pytest.fixture
+def of_bucket(of_empty_bucket: dict[str, Any], bucket: Bucket, parts_of_room: Path) -> dict[str, Any]:
+    """The same of a bucket that has them."""
+    _put_all(bucket, parts_of_room)
+    return of_empty_bucket
+
+
+def _of_parts(bucket: Bucket, endpoint: str, directory: Path) -> dict[str, Any]:
+    """The document of a merge of two parts in the bucket, with keys and work in the directory."""
+    place = {"bucket": bucket.name, "vendor": "S3", "endpoint": endpoint, "region": "us-east-1", "pathStyle": True}
+    storage = {"credentialFiles": _keys(directory, ACCESS_KEY, SECRET_KEY)}
+    return {**OF_ROOM, "storage": storage, "place": place, "workDir": str(directory / "work")}
+
+
+def _put_all(bucket: Bucket, films: Path) -> None:
+    for file in films.iterdir():
+        _put(bucket, file.name, file.read_bytes())
+
+
+def _keys(directory: Path, access: str, secret: str) -> dict[str, str]:
+    """Files with these keys in the directory, in place of those that are there."""
+    (directory / "access").write_text(access)
+    (directory / "secret").write_text(secret)
     return {"accessKey": str(directory / "access"), "secretKey": str(directory / "secret")}
 
 
-def _of_parts(document: dict[str, Any], bucket: str, endpoint: str, *, keys: dict[str, str]) -> dict[str, Any]:
-    """The document of a merge of two parts in the bucket, out of that of a recording."""
-    document["storage"]["credentialFiles"] = keys
-    document["channels"][0]["name"] = "room"
-    place = {"bucket": bucket, "vendor": "S3", "endpoint": endpoint, "region": "us-east-1", "pathStyle": True}
-    return {**document, "recordingId": RECORDING_ID, "parts": PARTS, "place": place}
+def _put(bucket: Bucket, name: str, content: bytes) -> None:
+    bucket.client.put_object(Bucket=bucket.name, Key=name, Body=content)
 
 
-@pytest.fixture
-def keys(tmp_path: Path) -> dict[str, str]:
-    return _keys(tmp_path)
+def _delete(bucket: Bucket, name: str) -> None:
+    bucket.client.delete_object(Bucket=bucket.name, Key=name)
 
 
-@pytest.fixture
-def of_bucket(configuration: Make, alice: str, bucket: Bucket, keys: dict[str, str]) -> dict[str, Any]:
-    """The document of a merge of two parts in the bucket."""
-    return _of_parts(configuration(alice), bucket.name, bucket.server.endpoint, keys=keys)
+def _killed(text: str, slices: int) -> str:
+    """The playlist as it is while so many slices are listed."""
+    pieces = text.split(".ts\n")
+    return ".ts\n".join([*pieces[:slices], ""]) if slices else text.partition("#EXT-X-PROGRAM-DATE-TIME")[0]
 
 
 def _played_seconds(playlist: Path) -> float:
@@ -107,31 +133,19 @@ def _download(bucket: Bucket, directory: Path) -> Path:
     return directory
 
 
-def _copied_part(films: Path, prefix: str) -> None:
-    """The directory's first part once more, as a later part of this prefix."""
-    for file in films.glob(f"{STEM}*"):
-        content = file.read_bytes()
-        (films / f"{prefix}{file.name}").write_bytes(
-            content if file.suffix == ".ts" else content.replace(STEM.encode(), f"{prefix}{STEM}".encode())
-        )
-
-
 def _segments(text: str) -> list[str]:
     return [segment.uri or "" for segment in m3u8.loads(text).segments]
 
 
-def test_parts_in_a_bucket_become_one(
-    of_bucket: dict[str, Any],
-    configuration: Make,
-    alice: str,
-    bucket: Bucket,
-    record: Make,
-    built: Path,
-    tmp_path: Path,
-) -> None:
+def _breaks(text: str) -> list[str]:
+    """The slices that do not run on from the one before, each of which has its time stated."""
+    broken = [segment for segment in m3u8.loads(text).segments if segment.discontinuity]
+    assert all(segment.program_date_time for segment in broken)
+    return [segment.uri or "" for segment in broken]
+
+
+def test_parts_in_a_bucket_become_one(of_bucket: dict[str, Any], bucket: Bucket, built: Path, tmp_path: Path) -> None:
     """Promise: every slice of each part, in one playlist and one MP4, checksums of all; once more changes nothing."""
-    for prefix in ("", "bak0_"):
-        _record_part(record, configuration(alice), prefix)
     of_bucket |= WITH_MP4
     code, answer = _merge(built, of_bucket)
     assert (code, answer["playlist"], answer["manifest"]) == (0, MERGED, MANIFEST)
@@ -140,9 +154,8 @@ def test_parts_in_a_bucket_become_one(
     assert _segments(text) == own[0] + own[1]
     assert answer["slices"] == len(own[0] + own[1])
     segments = m3u8.loads(text).segments
-    breaks = [index for index, segment in enumerate(segments) if segment.discontinuity]
-    assert breaks == [len(own[0])]
-    assert segments[breaks[0]].program_date_time > segments[0].program_date_time
+    assert _breaks(text) == [own[1][0]]
+    assert segments[len(own[0])].program_date_time > segments[0].program_date_time
     manifest = json.loads(bucket.read(MANIFEST))
     for file in manifest["files"]:
         content = bucket.read(file["name"])
@@ -163,28 +176,20 @@ def test_parts_in_a_bucket_become_one(
 
 
 def test_a_part_that_was_killed_has_no_manifest_and_is_in_all_the_same(
-    of_bucket: dict[str, Any],
-    configuration: Make,
-    alice: str,
-    bucket: Bucket,
-    record: Make,
-    built: Path,
-    tmp_path: Path,
+    of_bucket: dict[str, Any], bucket: Bucket, built: Path, tmp_path: Path
 ) -> None:
     """Promise: what a lost pod had brought into the bucket is part of the whole; a slice that is gone is named."""
-    for prefix in ("", "bak0_"):
-        _record_part(record, configuration(alice), prefix)
     whole = _merge(built, of_bucket)[1]
     assert FILM not in bucket.objects()
     of_bucket |= WITH_MP4
-    bucket.client.delete_object(Bucket=bucket.name, Key=f"{STEM}_manifest.json")
+    _delete(bucket, f"{STEM}_manifest.json")
     listed = bucket.read(f"{STEM}.m3u8")
-    first, _, _ = listed.partition(b".ts\n")
-    bucket.client.put_object(Bucket=bucket.name, Key=f"{STEM}.m3u8", Body=first + b".ts\n")
-    code, answer = _merge(built, {**of_bucket, "outputs": ["HLS"]})
-    assert (code, answer["slices"]) == (0, whole["slices"]), "those are in, too, that the playlist was yet to list"
-    assert answer["recordedMilliseconds"] == pytest.approx(whole["recordedMilliseconds"], abs=1)
-    bucket.client.put_object(Bucket=bucket.name, Key=f"{STEM}.m3u8", Body=listed)
+    for known in (1, 0):
+        _put(bucket, f"{STEM}.m3u8", _killed(listed.decode(), known).encode())
+        code, answer = _merge(built, {**of_bucket, "outputs": ["HLS"]})
+        assert (code, answer["slices"]) == (0, whole["slices"]), "those are in, too, that the playlist was yet to list"
+        assert answer["recordedMilliseconds"] == pytest.approx(whole["recordedMilliseconds"], abs=1)
+    _put(bucket, f"{STEM}.m3u8", listed)
     code, answer = _merge(built, of_bucket)
     assert (code, answer["slices"]) == (0, whole["slices"])
     manifest = json.loads(bucket.read(MANIFEST))
@@ -193,78 +198,109 @@ def test_a_part_that_was_killed_has_no_manifest_and_is_in_all_the_same(
     slices = _segments(bucket.read(MERGED).decode())
     assert set(slices) < named
     _check_film(_download(bucket, tmp_path / "here"), answer)
-    bucket.client.delete_object(Bucket=bucket.name, Key=slices[1])
-    code, answer = _merge(built, of_bucket)
-    reason = f"{slices[1]} is not where it was stored any more"
-    assert (code, answer["playlist"], answer.get("mp4"), answer["mp4Missing"]) == (0, MERGED, None, reason)
-    manifest = json.loads(bucket.read(MANIFEST))
-    assert manifest["missing"] == [{"name": FILM, "reason": reason}]
-    assert FILM not in {file["name"] for file in manifest["files"]}
 
 
-def test_parts_in_a_directory_become_one(
-    configuration: Make, alice: str, record: Make, built: Path, tmp_path: Path
+@pytest.mark.parametrize("key", ["that may list", "that gets and puts"])
+def test_a_slice_behind_one_that_the_store_never_took_is_in_with_a_gap_before_it(
+    key: str, of_bucket: dict[str, Any], bucket: Bucket, built: Path, tmp_path: Path
 ) -> None:
+    """Promise: no slice of a lost pod that the bucket has is in no playlist, whether the key may list or not."""
+    listed = bucket.read(f"{STEM}.m3u8").decode()
+    own = _segments(listed)
+    assert len(own) == 4
+    _put(bucket, f"{STEM}.m3u8", _killed(listed, 1).encode())
+    _delete(bucket, f"{STEM}_manifest.json")
+    _delete(bucket, own[1])
+    if key == "that gets and puts":
+        bucket.server.make_user(bucket, "getter", "getter-secret", "s3:PutObject", "s3:GetObject")
+        _keys(tmp_path, "getter", "getter-secret")
+    code, answer = _merge(built, of_bucket)
+    assert code == 0, answer
+    text = bucket.read(MERGED).decode()
+    later = _segments(bucket.read(f"bak0_{STEM}.m3u8").decode())
+    assert _segments(text) == [own[0], *own[2:], *later]
+    assert _breaks(text) == [own[2], later[0]]
+    manifest = json.loads(bucket.read(MANIFEST))
+    assert [gap["reason"] for gap in manifest["gaps"]] == ["NotRecorded", "BetweenParts"]
+
+
+def test_parts_in_a_directory_become_one(of_directory: dict[str, Any], films: Path, built: Path) -> None:
     """Promise: of a directory as of a bucket."""
-    films = tmp_path / "films"
-    films.mkdir()
-    document = configuration(alice)
-    document["storage"] = {"directory": str(films)}
-    for prefix in ("", "bak0_"):
-        _record_part(record, document, prefix, keys=("", ""), bucket="")
-    document["channels"][0]["name"] = "room"
-    code, answer = _merge(built, {**document, "recordingId": RECORDING_ID, "parts": PARTS})
+    code, answer = _merge(built, of_directory)
     assert (code, answer["playlist"]) == (0, MERGED), answer
     assert _played_seconds(films / MERGED) == pytest.approx(answer["recordedMilliseconds"] / 1000, abs=0.5)
+    whole = (films / MERGED).read_text()
+    (films / f"{STEM}_manifest.json").unlink()
+    (films / f"{STEM}.m3u8").write_text(_killed((films / f"{STEM}.m3u8").read_text(), 1))
+    assert _merge(built, of_directory)[0] == 0
+    assert _segments((films / MERGED).read_text()) == _segments(whole)
     (films / f"bak0_{STEM}.m3u8").write_text("#EXTM3U\n#EXT-X-KEY:METHOD=NONE\n")
-    code, answer = _merge(built, {**document, "recordingId": RECORDING_ID, "parts": PARTS})
+    code, answer = _merge(built, of_directory)
     assert (code, answer["cause"]) == (439, "PartUnreadable")
     assert answer["message"].startswith(f"bak0_{STEM}.m3u8 in directory {films} line 2: has a tag")
 
 
-def test_a_merge_that_is_killed_leaves_no_half_file_and_parts_of_another_size_no_mp4(
-    configuration: Make, alice: str, record: Make, built: Path, tmp_path: Path
+def test_a_merge_that_is_killed_leaves_no_half_file_and_the_next_makes_all_of_it(
+    of_directory: dict[str, Any], films: Path, built: Path, tmp_path: Path
 ) -> None:
-    """Promise: the next one makes all of it; where one MP4 cannot hold the parts, the first other slice is named."""
-    films = tmp_path / "films"
-    films.mkdir()
-    document = {**configuration(alice), "storage": {"directory": str(films)}}
-    _record_part(record, document, "", keys=("", ""), bucket="")
-    _record_part(record, document, "bak1_", keys=("", ""), bucket="", width="320", height="180")
-    _copied_part(films, "bak0_")
-    document["channels"][0]["name"] = "room"
-    document |= {"recordingId": RECORDING_ID, "parts": PARTS, **WITH_MP4}
+    """Promise: no file has the MP4's name before it is whole, and nothing of a killed merge stays."""
+    of_directory |= WITH_MP4
     # Reading it waits for a writer: the MP4 is half made, and stays so.
     (last,) = sorted(films.glob("bak0_*.ts"))[-1:]
     content = last.read_bytes()
     last.unlink()
     os.mkfifo(last)
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).cr_merge(sys.argv[2].encode(), None, 0)"
-    with subprocess.Popen([sys.executable, "-c", code, str(built), json.dumps(document)]) as killed:
+    with subprocess.Popen([sys.executable, "-c", code, str(built), json.dumps(of_directory)]) as killed:
         await_true((tmp_path / "work" / f"{RECORDING_ID}_merged" / f"{FILM}.partial").exists)
         killed.kill()
     last.unlink()
     last.write_bytes(content)
     assert not [*films.glob("*.mp4"), *films.glob(".*")]
-    code_of, answer = _merge(built, document)
+    code_of, answer = _merge(built, of_directory)
     assert code_of == 0
     _check_film(films, answer)
     assert not list((tmp_path / "work").glob("*_merged"))
+
+
+def test_an_mp4_of_an_earlier_merge_is_named_only_where_it_has_the_slices_of_the_playlist(
+    of_directory: dict[str, Any], films: Path, built: Path
+) -> None:
+    """Promise: what has the whole's name is the whole, or is told for what it is; why there is none names the slice."""
+    assert _merge(built, of_directory)[1].get("mp4") is None
+    of_directory |= WITH_MP4
+    made = _merge(built, of_directory)[1]
+    manifest = (films / MANIFEST).read_text()
+    for again in ({"outputs": ["HLS"]}, {"workDir": "/proc/none"}):
+        code, answer = _merge(built, {**of_directory, **again})
+        assert (code, answer) == (0, made), "the same slices, whose MP4 is there"
+        assert (films / MANIFEST).read_text() == manifest
     first = min(films.glob("bak1_*.ts")).name
-    code_of, answer = _merge(built, {**document, "parts": [*PARTS, {"filePrefix": "bak1_"}]})
-    assert (code_of, answer["playlist"]) == (0, MERGED)
-    assert answer["mp4Missing"].startswith(f"from {first} on the recording has another codec, picture size")
+    why = f"from {first} on the recording has another codec, picture size"
+    with_third = {**of_directory, "parts": [*PARTS, {"filePrefix": "bak1_"}]}
+    for stale in (True, False):
+        code, answer = _merge(built, with_third)
+        assert (code, answer["playlist"], answer.get("mp4")) == (0, MERGED, None)
+        assert answer["mp4Missing"].startswith(why)
+        assert (
+            answer["mp4Missing"].endswith(f"{FILM} was made before, and may have other slices than the playlist")
+            is stale
+        )
+        told = json.loads((films / MANIFEST).read_text())
+        assert told["missing"] == [{"name": FILM, "reason": answer["mp4Missing"]}]
+        assert FILM not in {file["name"] for file in told["files"]}
+        (films / FILM).unlink(missing_ok=True)
 
 
 def test_why_there_is_none_is_told_in_a_word_and_in_words(
-    of_bucket: dict[str, Any], s3: S3Server, bucket: Bucket, built: Path
+    of_empty_bucket: dict[str, Any], s3: S3Server, bucket: Bucket, built: Path
 ) -> None:
     """Promise: each failure names the object, or the field, and what is wrong with it."""
-    code, answer = _merge(built, of_bucket)
+    code, answer = _merge(built, of_empty_bucket)
     assert (code, answer["cause"]) == (439, "StoredFileGone")
     assert f"{STEM}.m3u8: bucket" in answer["message"]
-    bucket.client.put_object(Bucket=bucket.name, Key=f"{STEM}.m3u8", Body=b"<html>")
-    code, answer = _merge(built, of_bucket)
+    _put(bucket, f"{STEM}.m3u8", b"<html>")
+    code, answer = _merge(built, of_empty_bucket)
     assert (code, answer["cause"]) == (439, "PartUnreadable")
     assert "is no playlist" in answer["message"]
     refused: list[tuple[dict[str, Any], str]] = [
@@ -275,29 +311,20 @@ def test_why_there_is_none_is_told_in_a_word_and_in_words(
         ({"recordingId": None}, "recordingId: is required"),
     ]
     for changes, words in refused:
-        code, answer = _merge(built, {**of_bucket, **changes})
+        code, answer = _merge(built, {**of_empty_bucket, **changes})
         assert (code, answer["cause"]) == (432, "InvalidDocument"), changes
         assert words in answer["message"]
     s3.stop()
-    code, answer = _merge(built, of_bucket)
+    code, answer = _merge(built, of_empty_bucket)
     assert (code, answer["cause"]) == (439, "StorageConnectionRefused")
 
 
 def test_a_key_that_may_only_put_is_told_as_that(
-    of_bucket: dict[str, Any],
-    configuration: Make,
-    alice: str,
-    bucket: Bucket,
-    record: Make,
-    built: Path,
-    tmp_path: Path,
+    of_bucket: dict[str, Any], bucket: Bucket, built: Path, tmp_path: Path
 ) -> None:
     """Promise: nothing is made of what cannot be read, and the right that it takes is named."""
-    _record_part(record, configuration(alice), "")
-    access, secret = bucket.key_that_only_puts()
-    (tmp_path / "access").write_text(access)
-    (tmp_path / "secret").write_text(secret)
-    code, answer = _merge(built, {**of_bucket, "parts": PARTS[:1]})
+    _keys(tmp_path, *bucket.key_that_only_puts())
+    code, answer = _merge(built, of_bucket)
     assert (code, answer["cause"]) == (439, "NoReadRight")
     assert answer["message"].startswith(f"{STEM}.m3u8: bucket")
     assert "s3:GetObject" in answer["message"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.native.test_merge import PARTS, WITH_MP4, _keys, _merge, _of_parts, _record_part
+from tests.native.test_merge import PARTS, WITH_MP4, _merge, _of_parts, _put_all
 from tests.native.test_verified import PART, RECORDING_ID, STEM, _left, _rescue
 from tests.support.files import Files
 from tests.support.recorder import Recorder
@@ -200,14 +200,14 @@ def test_what_somebody_else_put_under_a_name_is_told(
     assert locked.read(SMALL) == b"something else"
 
 
-def _merging(configuration: Make, locked: Bucket, proxy: S3Proxy, tmp_path: Path) -> dict[str, Any]:
+def _merging(locked: Bucket, proxy: S3Proxy, tmp_path: Path) -> dict[str, Any]:
     """The document of a merge of two parts in the bucket."""
-    document = configuration("rtmp://127.0.0.1/x", storage=_once(proxy))
-    return _of_parts(document, locked.name, proxy.endpoint, keys=_keys(tmp_path))
+    document = _of_parts(locked, proxy.endpoint, tmp_path)
+    return {**document, "storage": {**document["storage"], "livePlaylist": False}}
 
 
 def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
-    built: Path, locked: Bucket, proxy: S3Proxy, configuration: Make, tmp_path: Path
+    built: Path, locked: Bucket, proxy: S3Proxy, tmp_path: Path
 ) -> None:
     """Promise: merging the same parts again puts nothing, and with another part nothing in place of what is there."""
     for prefix in ("", "bak0_"):
@@ -219,7 +219,7 @@ def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
         (directory / f"{prefix}index").write_text(text.replace('"pathStyle"', '"writeOnce": true, "pathStyle"'))
         code, _most, reason = _rescue(built, tmp_path)
         assert code == 0, reason
-    document = _merging(configuration, locked, proxy, tmp_path)
+    document = _merging(locked, proxy, tmp_path)
     names = []
     for parts in (PARTS, PARTS, PARTS[:1]):
         code, answer = _merge(built, {**document, "parts": parts})
@@ -234,12 +234,11 @@ def test_each_set_of_parts_is_merged_under_a_name_of_its_own(
 
 
 def test_the_mp4_over_all_parts_is_put_once_and_one_that_failed_before_is_not_in_its_way(
-    built: Path, locked: Bucket, proxy: S3Proxy, configuration: Make, alice: str, record: Make, tmp_path: Path
+    built: Path, locked: Bucket, proxy: S3Proxy, parts_of_room: Path, tmp_path: Path
 ) -> None:
     """Promise: a merge that is done again finds what an earlier one put, and a manifest says nothing that changes."""
-    for prefix in ("", "bak0_"):
-        _record_part(record, configuration(alice, storage=_once(proxy)), prefix)
-    document = {**_merging(configuration, locked, proxy, tmp_path), **WITH_MP4}
+    _put_all(locked, parts_of_room)
+    document = {**_merging(locked, proxy, tmp_path), **WITH_MP4}
     code, answer = _merge(built, {**document, "workDir": str(tmp_path / "access")})
     assert code == 0
     assert "Not a directory" in answer["mp4Missing"]

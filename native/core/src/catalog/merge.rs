@@ -105,16 +105,21 @@ impl ReadPart {
         Ok(self)
     }
 
-    /// Its last slice, where nobody says that it is the last one.
+    /// Whether nobody says that its last slice is the last one.
     #[must_use]
-    pub fn open_end(&self) -> Option<&ListedSlice> {
-        let is_open = !self.playlist.is_ended && self.manifest.is_none();
-        self.playlist.slices.last().filter(|_| is_open)
+    pub fn has_open_end(&self) -> bool {
+        !self.playlist.is_ended && self.manifest.is_none()
     }
 
-    /// With a slice that runs on from its last one.
+    #[must_use]
+    pub fn listed(&self) -> &[ListedSlice] {
+        &self.playlist.slices
+    }
+
+    /// With a slice behind its last one.
     pub fn extend(&mut self, slice: ListedSlice) {
-        self.playlist.slices.push(slice);
+        let is_behind_hole = self.listed().last().is_some_and(|last| !slice.follows(last));
+        self.playlist.slices.push(ListedSlice { discontinuity: is_behind_hole, dated: is_behind_hole, ..slice });
     }
 
     /// Its slices, in order.
@@ -203,6 +208,19 @@ pub fn merge(parts: &[ReadPart], stem: impl FnOnce(&str) -> String) -> Option<Me
 }
 
 impl MergedPlaylist {
+    /// The MP4 of the very slices that this playlist lists, as an earlier manifest over parts tells of it.
+    #[must_use]
+    pub fn mp4_of(&self, manifest: &[u8]) -> Option<MergedMp4> {
+        let manifest: Manifest = serde_json::from_slice(manifest).ok()?;
+        let file = |name: String| manifest.files.iter().find(|file| file.name == name);
+        let (list, mp4) = (file(names::playlist(&self.stem))?, file(names::mp4(&self.stem))?);
+        if list.sha256 != described(names::playlist(&self.stem), &self.text).sha256 {
+            return None;
+        }
+        let (bytes, sha256) = (mp4.size?, mp4.sha256.as_deref()?.to_owned());
+        Some(MergedMp4::Stored { name: names::mp4(&self.stem), bytes, sha256 })
+    }
+
     /// The manifest over these parts, whose playlist this is.
     #[must_use]
     pub fn manifest(&self, whole: &WholeRecording, parts: &[ReadPart], mp4: &MergedMp4) -> Option<String> {

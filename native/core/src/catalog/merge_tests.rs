@@ -211,6 +211,43 @@ fn the_manifest_tells_of_the_one_file_over_all_parts_or_why_there_is_none() {
 }
 
 #[test]
+fn an_mp4_that_is_there_is_the_whole_where_a_manifest_says_so_of_this_very_playlist() {
+    let parts =
+        || vec![read("", &text("", 15, &[&[(0, 15_000)]])), read("bak0_", &text("bak0_", 15, &[&[(40_000, 15_000)]]))];
+    let stored = || MergedMp4::Stored { name: "whole.mp4".into(), bytes: 7, sha256: "m".into() };
+    let earlier =
+        |parts: &[ReadPart], mp4: &MergedMp4| merge(parts, whole).unwrap().manifest(&WHOLE, parts, mp4).unwrap();
+    let list = merge(&parts(), whole).unwrap();
+    let found = |manifest: &str| match list.mp4_of(manifest.as_bytes()) {
+        Some(MergedMp4::Stored { name, bytes, sha256 }) => Some((name, bytes, sha256)),
+        _ => None,
+    };
+    let of_these = Some(("whole.mp4".to_owned(), 7, "m".to_owned()));
+    assert_eq!(found(&earlier(&parts(), &stored())), of_these);
+    assert_eq!(found(&earlier(&parts()[..1], &stored())), None);
+    assert_eq!(found(&earlier(&parts(), &MergedMp4::Unasked)), None);
+    assert_eq!(found("no manifest"), None);
+}
+
+#[test]
+fn what_is_put_behind_the_last_slice_runs_on_from_it_or_is_behind_a_hole() {
+    let mut part = read("", &text("", 15, &[&[(0, 15_000)]]));
+    for start in [15_001, 60_000] {
+        part.extend(ListedSlice {
+            microseconds: 15_000_000,
+            ..ListedSlice::of_file(&stem(""), &slice("", start)).unwrap()
+        });
+    }
+    assert!(ListedSlice::of_file(&stem(""), &names::damaged(&slice("", 0))).is_none());
+    let (playlist, manifest) = merged(&[part]);
+    let hole = format!("#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:{}\n#EXTINF:15.000000,\n", time(NOON + 60_000));
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY").count(), 1);
+    assert!(playlist.contains(&format!("{hole}{}", slice("", 60_000))), "{playlist}");
+    let gap = json!({"startTime": time(NOON + 30_001), "stopTime": time(NOON + 60_000), "reason": "NotRecorded"});
+    assert_eq!(manifest["gaps"], json!([gap]));
+}
+
+#[test]
 fn slices_are_known_by_the_playlist_and_as_far_as_there_is_one_by_the_manifest() {
     let list = text("", 15, &[&[(0, 15_000), (15_000, 7_033)]]);
     let untold = |after, ticks| StoredSlice { file: slice("", after), ticks, bytes: None, sha256: None };

@@ -5,6 +5,7 @@
 use chrono::NaiveDate;
 
 use crate::capture::api::UtcMillis;
+use crate::catalog::gaps::ROUNDING;
 use crate::names;
 
 /// Longer than any slice can be.
@@ -35,17 +36,31 @@ pub struct ListedSlice {
 }
 
 impl ListedSlice {
+    /// The slice of this part that has this name, of which nothing else is known.
+    #[must_use]
+    pub fn of_file(stem: &str, file: &str) -> Option<Self> {
+        start(stem, file).map(|start| Self { file: file.to_owned(), start, ..Self::default() })
+    }
+
     /// One that starts then, of which nothing else is known.
     #[must_use]
     pub fn named(stem: &str, start: i64) -> Self {
         Self { file: names::slice(stem, UtcMillis(start)), start, ..Self::default() }
     }
 
-    /// When one starts that runs on from it: starts are whole milliseconds, and durations are not.
+    /// When one starts that runs on from it, or that has so much between: starts are whole milliseconds, and durations
+    /// are not.
     #[must_use]
-    pub fn next_starts(&self) -> [i64; 2] {
-        let earliest = self.start.saturating_add(i64::try_from(self.microseconds / 1000).unwrap_or(i64::MAX));
+    pub fn starts_behind(&self, microseconds: u64) -> [i64; 2] {
+        let since = self.microseconds.saturating_add(microseconds) / 1000;
+        let earliest = self.start.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
         [earliest, earliest.saturating_add(1)]
+    }
+
+    /// Whether it runs on from this one, as far as their names can say.
+    #[must_use]
+    pub fn follows(&self, former: &Self) -> bool {
+        (self.start - former.stop()).abs() <= ROUNDING
     }
 
     #[must_use]

@@ -165,8 +165,8 @@ impl Merger<'_> {
         let mut left = MOST_BYTES;
         let mut read = Vec::with_capacity(document.parts.len());
         for part in &document.parts {
-            let mut part_read = self.read(&store, part, &mut left).await?;
             let stem = self.stem(&part.file_prefix)?;
+            let mut part_read = self.read(&store, part, &stem, &mut left).await?;
             let found = unlisted::add(&mut part_read, &stem, store.as_ref()).await;
             found.map_err(|failure| Self::failed("", &failure, &failure.sentence(&self.target)))?;
             read.push(part_read);
@@ -187,6 +187,7 @@ impl Merger<'_> {
         // First, so that an MP4 that takes long, or for which there is no room, holds up nothing.
         self.put(&store, &playlist, kind, list.text.clone()).await?;
         let mp4 = self.mp4(document, &store, &list.stem, &read).await;
+        let mp4 = self.or_earlier(mp4, &store, &list, &mut left).await;
         let about = list.manifest(&self.whole, &read, lasting(&mp4, write_once)).ok_or_else(Error::unexpected)?;
         self.put(&store, &manifest, ObjectKind::Manifest, about).await?;
         let MergedPlaylist { slices, microseconds, .. } = list;
@@ -208,19 +209,47 @@ impl Merger<'_> {
         maker.make(names::mp4(stem), &slices).await
     }
 
+    /// What there is where none was made: one that an earlier merge of the very same slices put stays the one over all
+    /// parts, and any other that has its name is told for what it is.
+    async fn or_earlier(
+        &self,
+        made: MergedMp4,
+        store: &Arc<dyn Store>,
+        list: &MergedPlaylist,
+        left: &mut u64,
+    ) -> MergedMp4 {
+        if matches!(made, MergedMp4::Stored { .. }) || !is_there(store, &names::mp4(&list.stem)).await {
+            return made;
+        }
+        let manifest = self.get(store, &names::manifest(&list.stem), left).await.ok().flatten();
+        match (manifest.and_then(|text| list.mp4_of(&text)), made) {
+            (Some(earlier), _) => earlier,
+            (None, MergedMp4::Missing { name, reason }) if !self.target.is_write_once() => {
+                let reason = format!("{reason}; {name} was made before, and may have other slices than the playlist");
+                MergedMp4::Missing { name, reason }
+            }
+            (None, made) => made,
+        }
+    }
+
     /// A part as the store has it. A manifest that is not there, or that the key may not ask for, is none: a store that
     /// does not let its objects be listed says of one that is missing that it must not be read.
-    async fn read(&self, store: &Arc<dyn Store>, part: &PartFiles, left: &mut u64) -> Result<ReadPart, MergeFailure> {
-        let stem = self.stem(&part.file_prefix)?;
-        let (usual, manifest) = (names::playlist(&stem), names::manifest(&stem));
+    async fn read(
+        &self,
+        store: &Arc<dyn Store>,
+        part: &PartFiles,
+        stem: &str,
+        left: &mut u64,
+    ) -> Result<ReadPart, MergeFailure> {
+        let (usual, manifest) = (names::playlist(stem), names::manifest(stem));
         let name = part.playlist.as_ref().unwrap_or(&usual);
-        if !is_playlist(name, &stem) {
+        if !is_playlist(name, stem) {
             let message = format!("parts: {name:?} is no playlist of the part whose files begin with {stem}");
             return Err(Error::new(Code::InvalidParameter, message).into());
         }
         let text = self.get(store, name, left).await?.ok_or_else(|| self.absent(name))?;
         let text = String::from_utf8(text).map_err(|_| self.unreadable(name, "is no text"))?;
-        let read = ReadPart::new(&part.file_prefix, &stem, name, &text).map_err(|why| self.unreadable(name, &why))?;
+        let read = ReadPart::new(&part.file_prefix, stem, name, &text).map_err(|why| self.unreadable(name, &why))?;
         // Of a playlist with a name of its own the manifest has one, too, unless it came home from a backup store.
         let own =
             names::stem_of(name).map(names::manifest).filter(|_| *name != usual).unwrap_or_else(|| manifest.clone());
@@ -235,7 +264,7 @@ impl Merger<'_> {
             Ok(None) => Ok(read),
             Err(failure) if failure.cause == causes::NO_READ_RIGHT => Ok(read),
             Ok(Some(text)) => {
-                read.with_manifest(&self.whole, &stem, &manifest, &text).map_err(|why| self.unreadable(&manifest, &why))
+                read.with_manifest(&self.whole, stem, &manifest, &text).map_err(|why| self.unreadable(&manifest, &why))
             }
             Err(failure) => Err(failure),
         }
@@ -299,6 +328,14 @@ fn lasting(mp4: &MergedMp4, write_once: bool) -> &MergedMp4 {
     match mp4 {
         MergedMp4::Missing { .. } if write_once => &MergedMp4::Unasked,
         mp4 => mp4,
+    }
+}
+
+/// Whether the store has something under this name and says so: as it is too large then for who takes nothing of it.
+async fn is_there(store: &Arc<dyn Store>, name: &str) -> bool {
+    match store.get(name, 0).await {
+        Ok(_) => true,
+        Err(failure) => failure.cause == StoreCause::Other,
     }
 }
 

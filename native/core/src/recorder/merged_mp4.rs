@@ -19,7 +19,7 @@ use crate::recorder::upload::retry::RetryState;
 use crate::recorder::volume::{VolumeLimits, WorkDirectory};
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
-use crate::storage::read_back::{read_back, Known, WRONG_TIMES};
+use crate::storage::read_back::{self, read_back, Known, WRONG_TIMES};
 use crate::storage::store::{ObjectKind, Put, Store};
 use crate::storage::target::Target;
 
@@ -96,20 +96,15 @@ impl Mp4Maker<'_> {
         let known = Known { bytes: slice.bytes, sha256: slice.sha256.as_deref() };
         let mut attempts = Attempts::new();
         loop {
-            match read_back(self.store, file, known, path, WRONG_TIMES).await {
-                Ok(()) => return Ok(()),
-                Err(failure) if failure.cause == StoreCause::Unverified => {
-                    return Err(format!("{file} is not what was stored under its name"))
-                }
-                Err(failure) if failure.cause == StoreCause::FileGone => {
-                    return Err(format!("{file} is not where it was stored any more"));
-                }
-                Err(failure) if failure.cause == StoreCause::AccessDenied => {
-                    let right = self.target.right_to_read();
-                    return Err(format!("{file} would have to be read back, which takes {right}"));
-                }
-                Err(failure) => attempts.pause_after(&failure).await.map_err(|()| self.told(file, &failure))?,
+            let Err(failure) = read_back(self.store, file, known, path, WRONG_TIMES).await else { return Ok(()) };
+            if let Some(lost) = read_back::lost(file, &failure) {
+                return Err(lost);
             }
+            if failure.cause == StoreCause::AccessDenied {
+                let right = self.target.right_to_read();
+                return Err(format!("{file} would have to be read back, which takes {right}"));
+            }
+            attempts.pause_after(&failure).await.map_err(|()| self.told(file, &failure))?;
         }
     }
 

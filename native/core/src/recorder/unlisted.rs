@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Slices that a part has in the store and not in its playlist: a recorder puts that with later slices where it alone would
-//! be much of what is sent, and a pod that is lost meanwhile puts none. Each is found by its name, which is when it starts:
-//! where the one before ends.
+//! be much of what is sent, lists nothing behind a slice that the store has yet to take, and a pod that is lost meanwhile
+//! puts none. The store's list names them. A key that may not list has each looked for by its name, which is when it starts.
+
+use std::collections::HashMap;
 
 use crate::capture::whole_ticks;
 use crate::catalog::merge::ReadPart;
 use crate::catalog::part_playlist::ListedSlice;
 use crate::catalog::playlist::microseconds;
+use crate::recorder::upload::queue::MOST_AT_ONCE;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::store::Store;
 
@@ -15,36 +18,114 @@ const MOST_BYTES: u64 = 64 << 20;
 /// No slice is longer than an hour.
 const MOST_TICKS: u64 = 3600 * 90_000;
 /// More are unlisted nowhere: of a day at 500 kbit/s in slices of 15 s the last 16.
-const MOST_SLICES: usize = 64;
+const MOST_SLICES: usize = 256;
+/// So many that the store did not take may be before one that it took: those that were under way with it.
+const MOST_MISSING: u64 = MOST_AT_ONCE as u64 - 1;
 
 /// Adds to a part without an end what the store has behind its last slice. `stem` is what the names of its files begin with.
 pub async fn add(part: &mut ReadPart, stem: &str, store: &dyn Store) -> Result<(), StoreError> {
-    for _ in 0..MOST_SLICES {
-        let Some(last) = part.open_end() else { break };
-        let Some(slice) = next(last, stem, store).await? else { break };
-        tracing::info!(file = slice.file, "the store has this slice, which its part's playlist does not list yet");
-        part.extend(slice);
+    if !part.has_open_end() {
+        return Ok(());
+    }
+    let before = format!("{stem}_");
+    let after = part.listed().last().map_or(&before, |last| &last.file);
+    match store.list(&before, after).await {
+        Ok(names) => add_named(part, names.iter().filter_map(|name| ListedSlice::of_file(stem, name)), store).await,
+        Err(failure) if is_refused(&failure.cause) => {
+            tracing::info!(%failure, "the store does not list its files: slices that no playlist lists are looked for by name");
+            add_guessed(part, stem, store).await
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn add_named(
+    part: &mut ReadPart,
+    mut slices: impl Iterator<Item = ListedSlice>,
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    for named in slices.by_ref().take(MOST_SLICES) {
+        if let Some(slice) = measured(named, store).await? {
+            extend(part, slice);
+        }
+    }
+    if let Some(slice) = slices.next() {
+        tracing::warn!(file = slice.file, "slices from this one on are in no playlist: too many were yet to be listed");
     }
     Ok(())
 }
 
-async fn next(last: &ListedSlice, stem: &str, store: &dyn Store) -> Result<Option<ListedSlice>, StoreError> {
-    for start in last.next_starts() {
-        let slice = ListedSlice::named(stem, start);
-        match store.get(&slice.file, MOST_BYTES).await {
-            Ok(content) => {
-                let ticks = whole_ticks(content.as_slice()).filter(|ticks| (1..=MOST_TICKS).contains(ticks));
-                return Ok(ticks.map(|ticks| ListedSlice { microseconds: microseconds(ticks), ..slice }));
-            }
-            // Of what is not there a store that does not let its objects be listed says that it must not be read. What is
-            // too large to be looked at stays unlisted.
-            Err(failure) if is_absent(&failure.cause) => {}
-            Err(failure) => return Err(failure),
+async fn add_guessed(part: &mut ReadPart, stem: &str, store: &dyn Store) -> Result<(), StoreError> {
+    for _ in 0..MOST_SLICES {
+        let Some(slice) = guessed(part, stem, store).await? else { break };
+        extend(part, slice);
+    }
+    Ok(())
+}
+
+fn extend(part: &mut ReadPart, slice: ListedSlice) {
+    tracing::info!(file = slice.file, "the store has this slice, which its part's playlist does not list yet");
+    part.extend(slice);
+}
+
+/// The next one that is there: it runs on from the last, or is as far behind as slices of the usual length would be that
+/// are not there.
+async fn guessed(part: &ReadPart, stem: &str, store: &dyn Store) -> Result<Option<ListedSlice>, StoreError> {
+    let Some((last, usual)) = part.listed().last().zip(usual_length(part.listed())) else { return Ok(None) };
+    for start in (0..=MOST_MISSING).flat_map(|missing| last.starts_behind(missing * usual)) {
+        if let Some(slice) = measured(ListedSlice::named(stem, start), store).await? {
+            return Ok(Some(slice));
         }
     }
     Ok(None)
 }
 
+/// The length of most slices, in microseconds.
+fn usual_length(slices: &[ListedSlice]) -> Option<u64> {
+    let mut counts = HashMap::new();
+    for slice in slices {
+        *counts.entry(slice.microseconds).or_insert(0_usize) += 1;
+    }
+    counts.into_iter().max_by_key(|(length, count)| (*count, *length)).map(|(length, _)| length)
+}
+
+/// The slice with its length, if it is there and one.
+async fn measured(slice: ListedSlice, store: &dyn Store) -> Result<Option<ListedSlice>, StoreError> {
+    match store.get(&slice.file, MOST_BYTES).await {
+        Ok(content) => {
+            let ticks = whole_ticks(content.as_slice()).filter(|ticks| (1..=MOST_TICKS).contains(ticks));
+            Ok(ticks.map(|ticks| ListedSlice { microseconds: microseconds(ticks), ..slice }))
+        }
+        // Of what is not there a store that does not let its objects be listed says that it must not be read. What is too
+        // large to be looked at stays unlisted.
+        Err(failure) if is_absent(&failure.cause) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether there is no list, whatever is in the store: it is not allowed, or the server knows no such request.
+fn is_refused(cause: &StoreCause) -> bool {
+    is_absent(cause) || matches!(cause, StoreCause::Refusal(_) | StoreCause::Server(501))
+}
+
 fn is_absent(cause: &StoreCause) -> bool {
     matches!(cause, StoreCause::FileGone | StoreCause::AccessDenied | StoreCause::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_slices_have_the_usual_length() {
+        let of = |lengths: &[u64]| {
+            let slices: Vec<_> =
+                lengths.iter().map(|length| ListedSlice { microseconds: *length, ..ListedSlice::default() }).collect();
+            usual_length(&slices)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[3]), Some(3));
+        assert_eq!(of(&[3, 15, 15, 7]), Some(15));
+        assert_eq!(of(&[3, 15]), Some(15));
+    }
 }

@@ -13,6 +13,7 @@ use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use object_store::azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
+use object_store::list::PaginatedListStore;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{Attribute, MultipartId, ObjectStore, PutMode, PutOptions};
@@ -85,6 +86,10 @@ impl Protocol for Azure {
     }
 
     fn parts(&self) -> Arc<dyn MultipartStore> {
+        self.container.clone()
+    }
+
+    fn lists(&self) -> Arc<dyn PaginatedListStore> {
         self.container.clone()
     }
 

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::HeaderMap;
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
@@ -30,12 +31,17 @@ use crate::storage::proof::{compare, ObjectHeaders, SentContent, Verdict};
 use crate::storage::store::{in_time, no_more_than, read_in_time, too_large, ObjectKind, Proof, Put, Store};
 use crate::storage::target::BucketTarget;
 
+/// So many answers are read of one list; each has a thousand names or more.
+const MOST_PAGES: usize = 100;
+
 /// What a protocol has of its own.
 #[async_trait]
 pub trait Protocol: Send + Sync {
     fn objects(&self) -> Arc<dyn ObjectStore>;
 
     fn parts(&self) -> Arc<dyn MultipartStore>;
+
+    fn lists(&self) -> Arc<dyn PaginatedListStore>;
 
     /// Headers of whatever begins an object, of which the storage library knows nothing.
     fn more_headers(&self) -> HeaderMap {
@@ -282,6 +288,25 @@ impl<P: Protocol> Store for BucketStore<P> {
             Ok(names::hex(&sha256.finalize()))
         };
         read_in_time(bytes, get).await
+    }
+
+    async fn list(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let (lists, with) = (self.protocol.lists(), self.target.key(prefix));
+        let (mut found, mut page_token) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let offset = Some(self.target.key(after));
+            let options = PaginatedListOptions { offset, page_token, ..PaginatedListOptions::default() };
+            let page = self.ask(0, lists.list_paginated(Some(&with), options)).await?;
+            let names = page.result.objects.iter().filter_map(|object| object.location.filename());
+            // Not every server knows from where on it is asked.
+            found.extend(names.filter(|name| name.starts_with(prefix) && *name > after).map(str::to_owned));
+            page_token = page.page_token;
+            if page_token.is_none() {
+                break;
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// By the first part of an object that is never put together.

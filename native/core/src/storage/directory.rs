@@ -118,6 +118,22 @@ impl Store for DirectoryStore {
         read_in_time(bytes, get).await
     }
 
+    async fn list(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let (directory, root) = (self.directory.clone(), self.root.clone());
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        let list = blocking(move || {
+            is_there(&root)?;
+            let entries = std::fs::read_dir(&directory).map_err(|error| unopened(&directory, &error))?;
+            let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+            let names: io::Result<Vec<String>> = names.collect();
+            let mut names = names.map_err(|error| failed(&directory, &error))?;
+            names.retain(|name| name.starts_with(&prefix) && *name > after);
+            names.sort_unstable();
+            Ok(names)
+        });
+        in_time(0, list).await
+    }
+
     async fn try_out(&self, name: &str) -> Result<(), StoreError> {
         in_time(0, blocking(self.begin(name))).await.map(drop)
     }

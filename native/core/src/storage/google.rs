@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::ObjectStore;
 
@@ -40,6 +41,10 @@ impl Protocol for Google {
     }
 
     fn parts(&self) -> Arc<dyn MultipartStore> {
+        self.bucket.clone()
+    }
+
+    fn lists(&self) -> Arc<dyn PaginatedListStore> {
         self.bucket.clone()
     }
 

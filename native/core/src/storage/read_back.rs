@@ -17,6 +17,16 @@ pub struct Known<'a> {
     pub sha256: Option<&'a str>,
 }
 
+/// That a file which was put cannot be had any more, where that is what the failure says, in words.
+#[must_use]
+pub fn lost(name: &str, failure: &StoreError) -> Option<String> {
+    match failure.cause {
+        StoreCause::FileGone => Some(format!("{name} is not where it was stored any more")),
+        StoreCause::Unverified => Some(format!("{name} is not what was stored under its name")),
+        _ => None,
+    }
+}
+
 /// Writes the file into a new one. One that comes with other content than was put is asked for so many times in a row,
 /// and leaves nothing then: `StoreCause::Unverified`.
 pub async fn read_back(
@@ -88,6 +98,10 @@ mod tests {
         }
 
         async fn get(&self, _: &str, _: u64) -> Result<Vec<u8>, StoreError> {
+            unreachable!()
+        }
+
+        async fn list(&self, _: &str, _: &str) -> Result<Vec<String>, StoreError> {
             unreachable!()
         }
 

@@ -10,6 +10,7 @@ use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderValue, Method};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, Checksum};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
+use object_store::list::PaginatedListStore;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::signer::Signer as _;
@@ -57,6 +58,10 @@ impl Protocol for S3 {
     }
 
     fn parts(&self) -> Arc<dyn MultipartStore> {
+        self.bucket.clone()
+    }
+
+    fn lists(&self) -> Arc<dyn PaginatedListStore> {
         self.bucket.clone()
     }
 

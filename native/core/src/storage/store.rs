@@ -96,6 +96,10 @@ pub trait Store: Send + Sync {
     /// it is not what was put: `StoreCause::Unverified`. Returns its SHA-256, in hexadecimal digits.
     async fn get_file(&self, name: &str, bytes: Option<u64>, path: &Path) -> Result<String, StoreError>;
 
+    /// The names that begin with the prefix and come after this one, in their order. It takes a right that nothing else
+    /// takes, and servers may know no such request: whoever asks must be able to do without.
+    async fn list(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError>;
+
     /// Whether files are taken: tried by what leaves none, neither of this name nor of another.
     async fn try_out(&self, name: &str) -> Result<(), StoreError>;
 
@@ -155,6 +159,10 @@ impl<S: Store> Store for Contained<S> {
 
     async fn get_file(&self, name: &str, bytes: Option<u64>, path: &Path) -> Result<String, StoreError> {
         attempt(self.0.get_file(name, bytes, path)).await
+    }
+
+    async fn list(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        attempt(self.0.list(prefix, after)).await
     }
 
     async fn try_out(&self, name: &str) -> Result<(), StoreError> {
@@ -232,6 +240,10 @@ mod tests {
         }
 
         async fn get_file(&self, _: &str, _: Option<u64>, _: &Path) -> Result<String, StoreError> {
+            panic!()
+        }
+
+        async fn list(&self, _: &str, _: &str) -> Result<Vec<String>, StoreError> {
             panic!()
         }
 

@@ -190,11 +190,10 @@ mod tests {
     use crate::catalog::record::Record;
     use crate::catalog::Catalog;
     use crate::config::Storage;
-    use crate::recorder::volume::{VolumeLimits, WorkDirectory};
     use crate::storage::credentials::Credentials;
     use crate::storage::target::Target;
     use crate::test_support::Scratch;
-    use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver};
+    use tokio::sync::mpsc::UnboundedReceiver;
 
     const CONTENT: &[u8] = b"what was recorded";
 
@@ -216,11 +215,7 @@ mod tests {
             }
             std::fs::write(spare.path().join(file), CONTENT).unwrap();
         }
-        let (upload_events, events) = unbounded_channel();
-        let limits = VolumeLimits::of_document(&crate::config::Document::parse("{}").unwrap());
-        let volume = WorkDirectory { path: work.path().to_owned(), limits };
-        let slice_store =
-            SliceStore { catalog: Arc::new(catalog), directory: work.path().to_owned(), volume, upload_events };
+        let (slice_store, events) = SliceStore::in_directory(catalog, work.path());
         let target = Target::directory(spare.path(), &Storage::default());
         let backup = BackupStore { target, credentials: Credentials::None, after: Duration::ZERO };
         Scene { work, spare, slice_store, events, restore: BackupRestore::new(Some(backup)) }

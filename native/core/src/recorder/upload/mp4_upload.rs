@@ -18,7 +18,7 @@ use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::upload::slice_store::SliceStore;
 use crate::storage::failure::{StoreCause, StoreError};
 use crate::storage::local_file::LocalFile;
-use crate::storage::read_back::{read_back, WRONG_TIMES};
+use crate::storage::read_back;
 use crate::storage::store::{ObjectKind, Put, Store};
 
 /// Returns once the bucket has the MP4, or it was given up and that was told. What was kept for it is gone from the disk
@@ -183,15 +183,15 @@ async fn provide(
 
 async fn fetch(slice: &CompleteSlice, slice_store: &SliceStore, store: &dyn Store) -> Result<(), Mp4UploadError> {
     let file = &slice.file;
-    let got = read_back(store, file, slice.known(), &slice_store.directory.join(file), WRONG_TIMES).await;
+    let got =
+        read_back::read_back(store, file, slice.known(), &slice_store.directory.join(file), read_back::WRONG_TIMES)
+            .await;
     got.map_err(|failure| match failure.cause {
         StoreCause::AccessDenied => Mp4UploadError::Never(format!(
             "slices that are not on the work volume any more would have to be read back, which takes {}",
             right_to_read(slice_store)
         )),
-        StoreCause::FileGone => Mp4UploadError::Never(format!("{file} is not where it was stored any more")),
-        StoreCause::Unverified => Mp4UploadError::Never(format!("{file} is not what was stored under its name")),
-        _ => failure.into(),
+        _ => read_back::lost(file, &failure).map_or_else(|| failure.into(), Mp4UploadError::Never),
     })
 }
 

@@ -22,6 +22,13 @@ use crate::recorder::upload::queue::CompleteSlice;
 use crate::recorder::volume::WorkDirectory;
 use crate::storage::failure::{StoreCause, StoreError};
 
+#[cfg(test)]
+use {
+    crate::config::Document,
+    crate::recorder::volume::VolumeLimits,
+    tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver},
+};
+
 #[derive(Clone)]
 pub struct SliceStore {
     pub catalog: Arc<Catalog>,
@@ -126,6 +133,20 @@ impl SliceStore {
     /// Tells what is not tried any more, with the cause in one word.
     pub fn tell_given_up(&self, cause: &'static str, message: String) {
         self.tell(UploadEvent::GivenUp { cause, error: Error::new(Code::UploaderFailed, message) });
+    }
+}
+
+#[cfg(test)]
+impl SliceStore {
+    /// One in the directory, without limits, and what it tells.
+    pub(in crate::recorder::upload) fn in_directory(
+        catalog: Catalog,
+        directory: &Path,
+    ) -> (Self, UnboundedReceiver<UploadEvent>) {
+        let (upload_events, told) = unbounded_channel();
+        let limits = VolumeLimits::of_document(&Document::parse("{}").unwrap());
+        let volume = WorkDirectory { path: directory.to_owned(), limits };
+        (Self { catalog: Arc::new(catalog), directory: directory.to_owned(), volume, upload_events }, told)
     }
 }
 

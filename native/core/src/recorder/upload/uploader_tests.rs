@@ -4,8 +4,7 @@ use std::path::Path;
 use super::*;
 use crate::catalog::ledger::tests::begun;
 use crate::catalog::Catalog;
-use crate::config::{Document, Storage};
-use crate::recorder::volume::{VolumeLimits, WorkDirectory};
+use crate::config::Storage;
 use crate::test_support::Scratch;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -29,15 +28,9 @@ async fn deliver(bucket: &Path, work: &Path, deaths: bool) -> String {
         catalog.write(Record::Resumed { at: 1001 }).unwrap();
     }
     catalog.write(Record::Stopped { at: 1001 }).unwrap();
-    let (upload_events, mut events) = unbounded_channel();
-    let limits = VolumeLimits::of_document(&Document::parse("{}").unwrap());
+    let (slice_store, mut events) = SliceStore::in_directory(catalog, work);
     let uploader = Uploader {
-        slice_store: SliceStore {
-            catalog: Arc::new(catalog),
-            directory: work.to_owned(),
-            volume: WorkDirectory { path: work.to_owned(), limits },
-            upload_events,
-        },
+        slice_store,
         target,
         credentials: Credentials::None,
         backup: None,
