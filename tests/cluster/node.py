@@ -175,7 +175,9 @@ conf_dir = "{self._layout.configuration / "cni"}"
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
             # Longer than a recorder needs to close a slice, shorter than it waits for a bucket.
-            "shutdownGracePeriod": "6s",
+            "shutdownGracePeriod": "14s",
+            # For as long the operator outlives recorders, which it would not on a node of its own.
+            "shutdownGracePeriodCriticalPods": "4s",
             # Heard of twice as often as usual, so that the node controller may miss it as soon.
             "nodeLeaseDurationSeconds": NODE_LEASE_SECONDS,
             # A pod that takes more of the node's disk than it may is evicted in seconds, not after a minute.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -132,9 +133,17 @@ def test_a_node_that_is_back_ends_what_was_on_it_and_goes_on(scene: Scene) -> No
 def test_a_node_that_shuts_down_in_order_ends_pods_in_its_own_time_and_the_part_says_so(
     scene: Scene, node: Cluster
 ) -> None:
-    """Promise: in the kubelet's words; what it left is rescued from a claim, or stated in seconds."""
+    """Promise: in the kubelet's words; what it left is rescued from a claim, or stated in seconds. The next part begins
+    while it uploads, and waits for a node."""
     pods = [_parts(scene.get(name))[1]["pod"] for name in NAMES]
-    node.shut_down()
+    with ThreadPoolExecutor(max_workers=1) as machine:
+        shutting_down = machine.submit(node.shut_down)
+        for name in NAMES:
+            seen = scene.until(name, lambda seen: len(_parts(seen)) > 2, "the next part begins")
+            second = _parts(seen)[1]
+            assert (second["state"], second["reason"]) == ("Uploading", "PodEnded")
+            assert second["message"] == f"node '{NODE_NAME}' told the recorder to end"
+        shutting_down.result()
     here = f"--namespace={scene.namespace}"
     for pod in pods:
         scene.target.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", f"pod/{pod}", here, "--timeout=60s")
