@@ -59,7 +59,7 @@ test-minio: build tools javascript ## the tests of S3 stores against MinIO, befo
 	tests/setup/go-tools minio
 	$(MAKE) -C native programs
 	$(PYTEST) tests/minio
-	S3_SERVER=minio $(PYTEST) tests/native/test_storage.py
+	S3_SERVER=minio $(PYTEST) tests/native/test_storage.py tests/native/test_write_once.py
 
 .PHONY: bench-native
 bench-native: build ## what recordings cost, beside ffmpeg and the codecs alone; BENCH_SECONDS=60 BENCH_ROUNDS=3 (build/bench)
