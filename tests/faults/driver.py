@@ -20,6 +20,7 @@ from tests.faults.oracle import NOTHING_RECORDED, Observations, PlaylistPut, Rec
 from tests.faults.proxy import Certificates, FaultProxy, fault_proxy
 from tests.faults.schedule import KILLS, Fault, Kind, Schedule
 from tests.faults.source import Source, serving
+from tests.support.certificates import self_signed
 from tests.support.s3 import Bucket, s3_server
 
 _TICK_SECONDS: Final = 0.05
@@ -51,12 +52,9 @@ def set_stage(directory: Path) -> Stage:
 
 
 def _certificate(file: Path) -> Path:
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
-    subprocess.run(
-        [*command, *names, "-out", file, "-keyout", file.with_suffix(".key")], check=True, capture_output=True
-    )
-    file.write_text(file.read_text() + file.with_suffix(".key").read_text())
+    """Certificate and key in one file."""
+    certificate, key = self_signed(file.parent, names="IP:127.0.0.1,DNS:localhost", called=file.stem)
+    file.write_text(certificate.read_text() + key.read_text())
     return file
 
 

@@ -4,7 +4,6 @@
 import contextlib
 import json
 import resource
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import self_signed
 from tests.support.participants import participant
 from tests.support.ports import free_port
 from tests.support.recorder import Recorder
@@ -264,10 +264,7 @@ def test_a_server_of_an_unknown_authority_is_told_and_trusted_when_named(
     alice: str, configuration: Make, record: Make, tmp_path: Path
 ) -> None:
     """Promise: TLS is verified, against the system's authorities and the configured file."""
-    certificate, key = tmp_path / "tls.pem", tmp_path / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-    subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    certificate, key = self_signed(tmp_path)
     with s3_server(tmp_path / "tls-s3", tls=(certificate, key)) as server:
         bucket = server.bucket("films")
         with record(configuration(alice, storage={"endpoint": server.endpoint})) as recorder:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import self_signed
 from tests.support.files import Files
 from tests.support.livekit import livekit_library
 from tests.support.media import streams
@@ -93,9 +94,7 @@ def test_the_guide_can_be_followed_from_the_build_to_the_recording(
 @pytest.fixture
 def camera(built: Path, tmp_path: Path) -> Iterator[str]:
     """The host and port of a server that has signed its certificate itself, and serves /media.ts."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=camera"
-    run(f"{request} -keyout {key} -out {certificate}", tmp_path)
+    certificate, key = self_signed(tmp_path, called="camera")
     media = built.parents[1] / "native" / "abi"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store that is reached through an HTTP proxy alone: its host has a name that nobody but the proxy resolves."""
 
-import subprocess
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.native.test_merge import _keys, _merge, _of_parts
+from tests.native.test_verified import RECORDING_ID, _rescue
+from tests.support.certificates import self_signed
 from tests.support.forward_proxy import ForwardProxy, forward_proxy
 from tests.support.identity_server import ROLE, identity_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
@@ -58,10 +61,7 @@ def test_a_store_with_tls_is_reached_through_a_tunnel_and_its_certificate_verifi
     alice: str, configuration: Make, record: Make, tmp_path: Path
 ) -> None:
     """Promise: a proxy carries what is said to the store, and is trusted with nothing of it."""
-    certificate, key = tmp_path / "tls.pem", tmp_path / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3"]
-    names = ["-addext", "subjectAltName=DNS:store.invalid,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
-    subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    certificate, key = self_signed(tmp_path, names="DNS:store.invalid,IP:127.0.0.1")
     with s3_server(tmp_path / "tls-s3", tls=(certificate, key)) as server, forward_proxy(store=server.port) as proxy:
         films = server.bucket("films")
         storage = _behind(proxy, endpoint="https://store.invalid")
@@ -85,8 +85,67 @@ def test_a_proxy_that_lets_nobody_through_is_told_as_such(
         with record(configuration(alice, storage=_behind(proxy, endpoint=f"{scheme}://store.invalid"))) as recorder:
             failure = recorder.await_line("uploader-failure")
         assert "is not reached through its proxy" in failure
-        assert proxy.url in failure
+        assert f"proxy {proxy.url}: {status} {HTTPStatus(status).phrase}" in failure
     assert bucket.objects() == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_with_tls_proves_itself_and_its_certificate_is_not_taken_for_the_stores(
+    scheme: str, alice: str, configuration: Make, record: Make, tmp_path: Path
+) -> None:
+    """Promise: a proxy's certificate is verified by the store's authorities; what is wrong with either is told of that
+    one, and so is what the proxy refuses."""
+    of_store = self_signed(tmp_path, names="DNS:store.invalid,IP:127.0.0.1", called="store")
+    of_proxy = self_signed(tmp_path, called="proxy")
+    (tmp_path / "both.pem").write_text("".join(file.read_text() for file, _ in (of_store, of_proxy)))
+    with (
+        s3_server(tmp_path / "tls-s3", tls=of_store if scheme == "https" else None) as server,
+        forward_proxy(store=server.port, tls=of_proxy) as proxy,
+    ):
+        films = server.bucket("films")
+        storage = _behind(proxy, endpoint=f"{scheme}://store.invalid")
+
+        def told(**more: str) -> str:
+            with record(configuration(alice, storage={**storage, **more})) as recorder:
+                line: str = recorder.await_line("uploader-failure")
+                return line
+
+        assert f"proxy {proxy.url}: invalid peer certificate" in told(caFile=str(of_store[0]))
+        if scheme == "https":
+            assert "no trusted TLS connection" in told(caFile=str(of_proxy[0]))
+        proxy.refuse = 403
+        assert f"proxy {proxy.url}: 403 Forbidden" in told(caFile=str(tmp_path / "both.pem"))
+        proxy.refuse, proxy.passed = None, []
+        with record(configuration(alice, storage={**storage, "caFile": str(tmp_path / "both.pem")})) as recorder:
+            films.await_key(".ts")
+            recorder.stop()
+            assert recorder.wait() == 0
+        assert _failures(recorder) == []
+        assert {passed.split()[1] for passed in proxy.passed} == {"store.invalid"}
+
+
+def test_what_a_recorder_left_is_rescued_through_the_proxy_of_today_and_merged_through_it(
+    proxy: ForwardProxy, alice: str, bucket: Bucket, configuration: Make, record: Make, built: Path, tmp_path: Path
+) -> None:
+    """Promise: not through the one that was there when it began."""
+    document = configuration(alice, recordingId=RECORDING_ID, sliceSeconds=2, storage=_behind(proxy))
+    with record(document) as killed:
+        bucket.await_playlist()
+        proxy.stop()
+        killed.await_line("uploader-failure")
+        killed.process.kill()
+        killed.wait()
+    with forward_proxy(store=proxy.hosts["store.invalid"]) as another:
+        code, _most, reason = _rescue(built, tmp_path, proxyUrl=another.url)
+        assert code == 0, reason
+        assert any(passed.startswith("PUT ") for passed in another.passed)
+        another.passed.clear()
+        merging = _of_parts(document, bucket.name, "http://store.invalid", keys=_keys(tmp_path))
+        merging |= {"parts": [{"filePrefix": ""}], "place": {**merging["place"], "proxyUrl": another.url}}
+        code, answer = _merge(built, merging)
+        assert code == 0, answer
+        assert {passed.split()[0] for passed in another.passed} >= {"GET", "PUT"}
+    assert bucket.read(answer["playlist"]).endswith(b"#EXT-X-ENDLIST\n")
 
 
 def test_a_proxy_that_goes_away_is_told_once_and_nothing_is_lost(

@@ -13,10 +13,11 @@ import pytest
 
 from tests.native.test_verified import PART, RECORDING_ID, STEM, _left
 from tests.support.buckets import AnyBucket
+from tests.support.certificates import self_signed
 from tests.support.google import google_server
 from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer
-from tests.support.stores import KINDS, AnyStore, any_store, self_signed
+from tests.support.stores import KINDS, AnyStore, any_store
 from tests.support.waiting import await_true
 
 Make = Callable[..., Any]

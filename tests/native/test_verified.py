@@ -145,12 +145,12 @@ print(code, int(most[1]) // 1024, reason.value.decode(), sep="\\n")
 """
 
 
-def _rescue(library: Path, tmp_path: Path) -> tuple[int, int, str]:
-    """Returns the code, the most memory the process had in MiB, and the reason."""
+def _rescue(library: Path, tmp_path: Path, **storage: Any) -> tuple[int, int, str]:
+    """Returns the code, the most memory the process had in MiB, and the reason; fields of the storage as given."""
     keys = {"accessKey": tmp_path / "access", "secretKey": tmp_path / "secret"}
     keys["accessKey"].write_text(ACCESS_KEY)
     keys["secretKey"].write_text(SECRET_KEY)
-    storage = {"credentialFiles": {name: str(path) for name, path in keys.items()}}
+    storage = {"credentialFiles": {name: str(path) for name, path in keys.items()}, **storage}
     document = json.dumps({"workDir": str(tmp_path / "work"), "storage": storage})
     command = [sys.executable, "-c", _RESCUE, str(library), document]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()

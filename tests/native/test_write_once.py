@@ -179,7 +179,7 @@ def test_a_key_that_only_puts_takes_the_stores_word_that_a_file_is_there(
 def test_a_key_that_only_puts_is_told_what_the_store_would_be_asked(
     built: Path, locked: Bucket, proxy: S3Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: a refusal that may be for the very file, as of a lock, is no delivery, and names the right that it takes."""
+    """Promise: a refusal that may be for the very file, as of a lock, is no delivery, and names the right it takes."""
     _putter(locked, monkeypatch)
     locked.client.put_object(Bucket=locked.name, Key=SMALL, Body=CONTENT)
     # Servers that look at the put's condition first say that it is the file.

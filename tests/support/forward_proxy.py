@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.ports import free_port
@@ -17,9 +18,10 @@ _NOT_PASSED_ON = ("transfer-encoding", "connection", "date", "server")
 class ForwardProxy:
     """Passes on what it is asked for (`http://`), and opens tunnels (`CONNECT`), to the hosts that it knows."""
 
-    def __init__(self, hosts: Mapping[str, int]) -> None:
-        """`hosts` are names and the ports of this machine that they lead to."""
+    def __init__(self, hosts: Mapping[str, int], tls: tuple[Path, Path] | None = None) -> None:
+        """`hosts` are names and the ports of this machine that they lead to; `tls` are certificate and key."""
         self.hosts = dict(hosts)
+        self.tls = tls
         self.port = free_port()
         self.refuse: int | None = None
         """The status that everybody gets, with a page of the proxy's own."""
@@ -29,7 +31,7 @@ class ForwardProxy:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def port_of(self, method: str, host: str) -> int | None:
         """Where the host is, of what is let through, which is noted."""
@@ -40,7 +42,7 @@ class ForwardProxy:
 
     def start(self) -> None:
         """Listens from now on."""
-        self._front = ServerFront(self.port, type("Handler", (_Handler,), {"proxy": self}), tls=None)
+        self._front = ServerFront(self.port, type("Handler", (_Handler,), {"proxy": self}), tls=self.tls)
 
     def stop(self) -> None:
         """Returns once nobody listens any more; what was under way breaks off."""
@@ -109,9 +111,9 @@ def _join(one: socket.socket, other: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def forward_proxy(**hosts: int) -> Iterator[ForwardProxy]:
+def forward_proxy(*, tls: tuple[Path, Path] | None = None, **hosts: int) -> Iterator[ForwardProxy]:
     """A proxy for the time of the block; `hosts` are names in `.invalid`, which nobody resolves, and their ports."""
-    proxy = ForwardProxy({f"{name}.invalid": port for name, port in hosts.items()})
+    proxy = ForwardProxy({f"{name}.invalid": port for name, port in hosts.items()}, tls)
     proxy.start()
     try:
         yield proxy

@@ -328,7 +328,10 @@ _RIGHT_TO_PUT: Final = (
     "`s3:PutObject`, with tags `s3:PutObjectTagging`, with SSE-KMS `kms:GenerateDataKey` and `kms:Decrypt`; of Google "
     "Cloud Storage the role Storage Object User; of Azure a SAS token's rights to create and write"
 )
-_LET_THROUGH: Final = "Start the proxy, and have it let pods through to the store without a login"
+_LET_THROUGH: Final = (
+    "Start the proxy, have it let pods through to the store without a login and, where its URL is `https://`, show a "
+    "certificate of an authority that the store's are verified by"
+)
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"
 )
@@ -401,8 +404,8 @@ _STORAGE_FACTS: Final[Mapping[Reason, ReasonFacts]] = {
         "The endpoint cannot be reached.", "Mend the network, or the policy, between the pod and it", _ENDPOINT
     ),
     Reason.STORAGE_PROXY_FAILED: ReasonFacts(
-        "The store is not reached through the proxy that `proxyURL` names: it is not there, or does not let the pod "
-        "through; the message has its address and why.",
+        "The store is not reached through the proxy that `proxyURL` names: it is not there, has no certificate that is "
+        "trusted, or does not let the pod through; the message has its address and why.",
         Remedy(
             f"{_LET_THROUGH}, or correct `spec.storage.proxyURL`, which may change at any time; until then files wait "
             "on the work volume, or go to `spec.backup`.",

@@ -446,6 +446,13 @@ FIXED_ONCE_STORED: Final = tuple(name for name in StoragePlace.model_fields if n
 """Where files are: how they get there may change at any time."""
 
 
+_PROXY_ON_THE_WAY: Final = (
+    "URL of the HTTP proxy that the store is reached through, such as 'http://proxy.example.com:3128', and so is "
+    "whoever gives out keys for an identity, but for what runs on the node. It resolves the store's host name, and has "
+    "to let pods through without a login."
+)
+
+
 class Store(SpecModel):
     """A bucket and the way to it, or a directory."""
 
@@ -499,12 +506,7 @@ class Store(SpecModel):
         description="Secret key that holds, in PEM, the certificate authorities to trust for `endpoint`, besides the "
         "system's own.",
     )
-    proxy_url: ProxyURL | None = Field(
-        default=None,
-        description="URL of the HTTP proxy that the store is reached through, such as 'http://proxy.example.com:3128', "
-        "and so is whoever gives out keys for an identity, but for what runs on the node. It resolves the store's host "
-        "name, and has to let pods through without a login. It may change at any time.",
-    )
+    proxy_url: ProxyURL | None = Field(default=None, description=f"{_PROXY_ON_THE_WAY} It may change at any time.")
     live_playlist: bool | None = Field(
         default=None,
         description="Whether the playlist is put again as it grows, so that it can be played meanwhile; true, if left "
@@ -654,6 +656,7 @@ def _bare(endpoint: str | None) -> str:
 class BackupStorage(Storage):
     """A second store, for what the first does not take."""
 
+    proxy_url: ProxyURL | None = Field(default=None, description=_PROXY_ON_THE_WAY)
     credentials: StorageCredentials | None = Field(
         default=None,
         description="Keys that open the backup's bucket: they put objects and get them (`s3:PutObject`, "

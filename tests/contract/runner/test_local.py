@@ -20,6 +20,7 @@ import yaml
 
 from tests.contract.runner.pod import ROOT
 from tests.support import media
+from tests.support.forward_proxy import forward_proxy
 from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_library, livekit_server, publisher, token
 from tests.support.participants import participant
 from tests.support.room_recordings import LEFT
@@ -164,6 +165,20 @@ async def test_ctrl_c_stops_in_order_and_everything_is_in_the_bucket(
     assert running.lines[-1].startswith("recorded: ")
     objects = await asyncio.to_thread(bucket.objects)
     assert any(key.endswith("_room.m3u8") for key in objects)
+
+
+async def test_a_store_behind_a_proxy_is_reached_through_it(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:
+    """Promise: that which the manifest names, whatever this machine's environment names."""
+    manifest = recording(bucket, rtmp.url("alice"))
+    with forward_proxy(store=bucket.server.port) as proxy, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        manifest["spec"]["storage"] |= {"endpoint": "http://store.invalid", "proxyURL": proxy.url}
+        async with run(manifest, keys()) as running:
+            await running.until("slices 1/1 uploaded")
+            running.process.send_signal(signal.SIGINT)
+            assert await running.ended() == 0
+        assert any(passed.startswith("PUT ") for passed in proxy.passed)
+    assert running.lines[-1].startswith("recorded: ")
 
 
 async def test_ctrl_c_is_nothing_to_a_recording_that_is_over(run: Starter, bucket: Bucket, rtmp: RtmpServer) -> None:

@@ -19,6 +19,7 @@ from cloud_recording.domain import merged_mp4
 from cloud_recording.domain.merge_pod import build_merge_pod
 from cloud_recording.domain.names import STORAGE_PATH
 from tests.cluster.layout import REPOSITORY
+from tests.support.forward_proxy import forward_proxy
 from tests.support.media import duration, packets
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 from tests.unit.domain.builders import NOW, UID, a_part, a_recording
@@ -111,6 +112,16 @@ def test_parts_in_a_bucket_become_one_though_the_channels_secrets_are_gone(bucke
     assert answer.manifest is not None
     manifest = json.loads(bucket.read(answer.manifest))
     assert [part["filePrefix"] for part in manifest["parts"]] == ["", "bak0_"]
+
+
+def test_parts_of_a_store_behind_a_proxy_become_one_through_it(bucket: Bucket, tmp_path: Path) -> None:
+    for name, text in PARTS.items():
+        bucket.client.put_object(Bucket=bucket.name, Key=name, Body=text.encode())
+    with forward_proxy(store=bucket.server.port) as proxy:
+        lay_out(tmp_path / "pod", of_bucket(bucket) | {"endpoint": "http://store.invalid", "proxyURL": proxy.url})
+        answer = merged(tmp_path / "pod")
+        assert (answer.playlist, answer.slices, answer.cause) == (MERGED, 2, "")
+        assert {passed.split()[0] for passed in proxy.passed} >= {"GET", "PUT"}
 
 
 def test_parts_become_one_mp4_too_where_the_recording_is_to_have_one(bucket: Bucket, tmp_path: Path) -> None:

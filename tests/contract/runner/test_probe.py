@@ -18,6 +18,8 @@ from cloud_recording.domain.names import STORAGE_PATH
 from cloud_recording.domain.probe_pod import build_probe_pod, probe_object
 from tests.cluster.layout import REPOSITORY
 from tests.support.azure import azure_server
+from tests.support.certificates import self_signed
+from tests.support.forward_proxy import forward_proxy
 from tests.support.google import DELETE, PUT, google_server
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Bucket, S3Server, s3_server
 
@@ -197,6 +199,26 @@ def test_a_store_behind_an_authority_of_its_own_is_ready_with_that_alone(tmp_pat
         assert rights(answer) == ("Allowed", "Allowed", "Allowed")
 
 
+def test_a_store_behind_a_proxy_is_tried_through_it_its_rights_too(bucket: Bucket, tmp_path: Path) -> None:
+    """Promise: nothing is asked directly, be the proxy's connection one of TLS or not."""
+    certificate, key = self_signed(tmp_path)
+    for tls in (None, (certificate, key)):
+        with forward_proxy(store=bucket.server.port, tls=tls) as proxy:
+            behind: Json = {"proxyURL": proxy.url, "caSecretRef": {"name": "ca", "key": "pem"}}
+            storage = a_storage(endpoint="http://store.invalid", bucket=bucket.name, **behind)
+            pod = Pod(storage=storage, directory=tmp_path / proxy.url.partition(":")[0])
+            pod.lay_out()
+            pod.mount(ACCESS_KEY, SECRET_KEY)
+            pod.mount_authority(certificate)
+            answer = pod.run()
+            assert (answer.ready, *rights(answer)) == (True, "Allowed", "Allowed", "Allowed"), answer
+            assert {passed.split()[0] for passed in proxy.passed} == {"PUT", "GET", "DELETE"}
+            proxy.refuse = 403
+            answer = pod.run()
+            assert (answer.ready, answer.cause) == (False, "StorageProxyFailed"), answer
+            assert f"{proxy.url}: 403 Forbidden" in answer.message
+
+
 @pytest.mark.parametrize(
     ("held", "found"),
     [
@@ -277,12 +299,3 @@ def test_an_account_or_container_that_is_not_there_is_named(tmp_path: Path) -> N
             (pod.directory / "secrets" / "account" / "key").write_text(server.key)
             answer = pod.run()
             assert (answer.ready, answer.cause) == (False, cause), answer
-
-
-def self_signed(directory: Path) -> tuple[Path, Path]:
-    """A certificate for this machine that nobody else has signed, and its key."""
-    certificate, key = directory / "tls.pem", directory / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-    subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    return certificate, key

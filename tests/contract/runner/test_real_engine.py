@@ -19,6 +19,7 @@ import yaml
 from cloud_recording.api.status import Outcome
 from cloud_recording.api.wire import MP4State, Snapshot
 from tests.contract.runner.pod import RECORDING_ID, ROOT, Stage, desired, recording
+from tests.support.forward_proxy import ForwardProxy, forward_proxy
 from tests.support.livekit import API_KEY, API_SECRET, LiveKitServer, livekit_library, livekit_server, publisher
 from tests.support.monitoring import DASHBOARD, OF_RECORDERS, Exposition, alerts_of, panels, rendered
 from tests.support.participants import participant
@@ -276,6 +277,55 @@ async def test_pause_and_layout_are_applied_while_recording(stage: Stage, bucket
         "spec.desiredState",
         "spec.desiredState",
     ]
+
+
+async def test_the_proxy_on_the_way_to_the_store_changes_while_recording_and_no_process_is_begun_for_it(
+    stage: Stage, bucket: Bucket, rtmp: RtmpServer
+) -> None:
+    """Promise: at any time, to another and to none, though files are stored; a process begun again has the newest."""
+    told = document(stage, bucket)
+
+    async def put_through(used: ForwardProxy) -> None:
+        used.passed.clear()
+        await stage.operator.until(lambda: any(passed.startswith("PUT ") for passed in used.passed))
+
+    def want(generation: int, proxy: ForwardProxy | None, **wanted: str) -> None:
+        behind = {} if proxy is None else {"proxyURL": proxy.url}
+        stage.want(generation=generation, storage={**told["storage"], **behind}, **wanted)
+
+    with forward_proxy(store=0) as first, forward_proxy(store=0) as second:
+        for proxy in (first, second):
+            proxy.hosts["127.0.0.1"] = bucket.server.port
+        told["storage"]["proxyURL"] = first.url
+        told["spec"]["storage"] = told["storage"]
+        await start(stage, told, url=rtmp.url("alice"))
+        await until_uploaded(stage, slices=1)
+        assert first.passed
+        engine = await stage.pod.recorder_pid()
+        await asyncio.to_thread(first.stop)
+        want(2, second)
+        await put_through(second)
+        assert stage.operator.of("StorageChanged")[-1]["place"]["proxyURL"] == second.url
+        await asyncio.to_thread(first.start)
+        want(3, first)
+        await put_through(first)
+        assert await stage.pod.recorder_pid() == engine
+        os.kill(engine, signal.SIGKILL)
+        await stage.pod.recorder_pid(other_than=engine)
+        second.passed.clear()
+        await put_through(first)
+        told["storage"].pop("proxyURL")
+        want(4, None)
+        await stage.operator.until(lambda: "proxyURL" not in stage.operator.of("StorageChanged")[-1]["place"])
+        first.passed.clear()
+        snapshot = newest(stage)
+        assert snapshot is not None
+        await until_uploaded(stage, slices=snapshot.slices.uploaded + 2)
+        assert first.passed == second.passed == []
+        want(5, None, state="Stopped")
+        assert await stage.pod.ended(seconds=120) == 0
+    assert stage.operator.of("EditRefused") == []
+    assert stage.pod.summary().outcome is Outcome.UPLOADED
 
 
 def people(stage: Stage) -> dict[int, str]:

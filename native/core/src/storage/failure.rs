@@ -393,7 +393,8 @@ impl StoreError {
             StoreCause::Unreachable => ("cannot be reached", "mend the network, or correct the endpoint"),
             StoreCause::Proxy => (
                 "is not reached through its proxy",
-                "start the proxy, let it pass requests to the store on without a login, or correct proxyUrl",
+                "start the proxy, let it pass requests to the store on without a login, name the authority of its certificate in \
+                 caFile where it has one, or correct proxyUrl",
             ),
             StoreCause::Tls => {
                 ("has no trusted TLS connection", "name its certificate authority in caFile, or correct the endpoint")

@@ -3,13 +3,26 @@
 //! which are nobody else's.
 
 use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use object_store::client::HttpError;
+use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::storage::client::RefusedAnswer;
-use crate::storage::failure::{elements, StoreCause, StoreError};
+use crate::storage::failure::{elements, HostUnknown, StoreCause, StoreError};
+
+/// What a proxy that failed says when it is asked again, it says at once, or not at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So much of a line is looked at.
+const MOST_BYTES: u64 = 1024;
 
 /// A proxy's URL: `http://` or `https://`, a host, and at most a port. Nothing in it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,20 +65,50 @@ impl ProxyUrl {
         reqwest::Proxy::all(&self.0).map_err(|error| StoreError::new(StoreCause::Setup, format!("proxyUrl: {error}")))
     }
 
-    /// The failure, if it is the proxy's: nobody else is connected to. Behind a tunnel the store's certificate is looked at,
-    /// which is the store's matter.
-    #[must_use]
-    pub fn failure(&self, error: &HttpError) -> Option<StoreError> {
-        let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-        while let Some(error) = next {
-            if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
-                let failure = StoreError::from_error(error);
-                let is_ours = failure.cause != StoreCause::Tls;
-                return is_ours.then(|| self.told(&failure.detail));
-            }
-            next = error.source();
+    /// The failure of what was asked, if it is the proxy's: nobody else is connected to. Behind a tunnel the store's
+    /// certificate is looked at, which is the store's matter.
+    pub async fn failure(&self, error: &HttpError, asked: &Uri, tls: &Arc<ClientConfig>) -> Option<StoreError> {
+        let failure = unconnected(error)?;
+        match failure.cause {
+            StoreCause::Tls if !self.is_tls() => None,
+            // The HTTP client keeps to itself whose certificate it was, and what a request for a tunnel was answered.
+            StoreCause::Tls => self.why(asked, tls).await.map(|why| self.told(&why)),
+            StoreCause::Other => Some(self.told(&self.why(asked, tls).await.unwrap_or(failure.detail))),
+            _ => Some(self.told(&failure.detail)),
         }
-        None
+    }
+
+    /// Why the proxy does not let this request through, as it says when it is asked again.
+    async fn why(&self, asked: &Uri, tls: &Arc<ClientConfig>) -> Option<String> {
+        let refusal = async {
+            let connection = self.connected(tls).await?;
+            if asked.scheme_str() != Some("https") {
+                return Ok(None);
+            }
+            answer_to_connect(connection, asked).await.map(|status| status.filter(|status| !status.is_success()))
+        };
+        match tokio::time::timeout(PATIENCE, refusal).await.ok()? {
+            Ok(status) => status.map(|status| status.to_string()),
+            Err(error) => Some(StoreError::from_error(&error).detail),
+        }
+    }
+
+    async fn connected(&self, tls: &Arc<ClientConfig>) -> io::Result<Box<dyn Connection>> {
+        let url: Uri = self.0.parse().map_err(io::Error::other)?;
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = url.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 });
+        let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
+        let addresses: Vec<_> = addresses.map_err(|error| io::Error::other(HostUnknown(error)))?.collect();
+        let stream = TcpStream::connect(addresses.as_slice()).await?;
+        if !self.is_tls() {
+            return Ok(Box::new(stream));
+        }
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.starts_with("https://")
     }
 
     /// The same of an answer that no store gives: a proxy that passes requests on answers by itself for what it does not
@@ -91,6 +134,34 @@ impl ProxyUrl {
     fn told(&self, why: &str) -> StoreError {
         StoreError::new(StoreCause::Proxy, format!("proxy {}: {why}", self.0))
     }
+}
+
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// What kept the request from being sent, if nobody was connected to.
+fn unconnected(error: &HttpError) -> Option<StoreError> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
+            return Some(StoreError::from_error(error));
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The status that a request for a tunnel to there is answered with; none where the answer is not HTTP's.
+async fn answer_to_connect(connection: Box<dyn Connection>, to: &Uri) -> io::Result<Option<StatusCode>> {
+    let place = format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
+    let mut connection = BufReader::new(connection);
+    connection.write_all(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n").as_bytes()).await?;
+    connection.flush().await?;
+    let mut line = Vec::new();
+    connection.take(MOST_BYTES).read_until(b'\n', &mut line).await?;
+    let status = line.split(|byte| *byte == b' ').nth(1);
+    Ok(status.and_then(|status| StatusCode::from_bytes(status).ok()).filter(|_| line.starts_with(b"HTTP/")))
 }
 
 /// Headers that stores have in each answer.
