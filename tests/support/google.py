@@ -185,9 +185,17 @@ def _answer(server: GoogleServer, request: _Request) -> Answer:
         return _refused(401, "AuthenticationRequired")
     if not request.bucket.is_there():
         return _refused(404, "NoSuchBucket")
+    return _of_bucket(server, request, rights)
+
+
+def _of_bucket(server: GoogleServer, request: _Request, rights: frozenset[str]) -> Answer:
+    """The same where the bucket is there, and whoever asks has these rights."""
     there = request.key in request.bucket.objects()
+    if there and request.headers.get("x-goog-if-generation-match") == "0":
+        return _refused(412, "PreconditionFailed")
     needed = {"PUT": {PUT}, "POST": {PUT}, "GET": {GET}, "HEAD": {GET}, "DELETE": {DELETE}}[request.method]
-    if request.method == "PUT" and "uploadId" not in request.query and there:
+    # What takes an object's place removes it; parts do once they are put together.
+    if there and request.method == ("POST" if "uploadId" in request.query else "PUT"):
         needed = {PUT, DELETE}
     if not needed <= rights:
         return _refused(403, "AccessDenied")

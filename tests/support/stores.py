@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -50,6 +49,14 @@ class AnyStore(ABC):
     @abstractmethod
     def endpoint(self) -> str:
         """Where it answers."""
+
+    def requests(self) -> list[tuple[str, str, str, int]]:
+        """Method, path, query and status of each so far, where the store keeps account of them."""
+        raise NotImplementedError
+
+    def change_answers(self, change: Callable[[str, str, dict[str, str]], None]) -> None:
+        """Has the headers of an answer to a request (method, path) changed."""
+        raise NotImplementedError
 
     @abstractmethod
     def bucket(self, name: str) -> AnyBucket:
@@ -127,6 +134,12 @@ class GoogleStore(AnyStore):
         super().__init__(directory)
         self.server = life.enter_context(google_server(directory / "google", tls=tls))
 
+    def requests(self) -> list[tuple[str, str, str, int]]:
+        return list(self.server.asked)
+
+    def change_answers(self, change: Callable[[str, str, dict[str, str]], None]) -> None:
+        self.server.change = change
+
     @property
     def endpoint(self) -> str:
         return self.server.endpoint
@@ -165,6 +178,12 @@ class AzureStore(AnyStore):
     def __init__(self, directory: Path, life: contextlib.ExitStack, tls: tuple[Path, Path] | None) -> None:
         super().__init__(directory)
         self.server = life.enter_context(azure_server(tls=tls))
+
+    def requests(self) -> list[tuple[str, str, str, int]]:
+        return [(method, *path.partition("?")[::2], status) for method, path, status in list(self.server.asked)]
+
+    def change_answers(self, change: Callable[[str, str, dict[str, str]], None]) -> None:
+        self.server.change = change
 
     @property
     def endpoint(self) -> str:
@@ -211,12 +230,3 @@ def any_store(kind: str, directory: Path, *, tls: tuple[Path, Path] | None = Non
         store = made[kind](directory, life, tls)
         store.use_the_key()
         yield store
-
-
-def self_signed(directory: Path) -> tuple[Path, Path]:
-    """A certificate for this machine that nobody else has signed, and its key."""
-    certificate, key = directory / "tls.pem", directory / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=store"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-    subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    return certificate, key
