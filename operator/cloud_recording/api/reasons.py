@@ -329,8 +329,8 @@ _RIGHT_TO_PUT: Final = (
     "Cloud Storage the role Storage Object User; of Azure a SAS token's rights to create and write"
 )
 _LET_THROUGH: Final = (
-    "Start the proxy, have it let pods through to the store without a login and, where its URL is `https://`, show a "
-    "certificate of an authority that the store's are verified by"
+    "Start the proxy, have it let pods through to the store without a login and, where it has TLS, show a certificate "
+    "of an authority that the store's is verified by"
 )
 _LET_WRITE: Final = (
     "Let user or group 65532, which recorders run as, write in the claim's volume, and have that take writes"

@@ -219,6 +219,17 @@ def test_a_bucket_that_an_identity_opens_has_no_keys(tmp_path: Path, by: dict[st
     assert not {need.name for need in mounted(told, tmp_path).needed()} & {"bucket", "spare"}
 
 
+def test_the_google_service_account_that_a_pod_acts_as_is_told_beside_the_identity(tmp_path: Path) -> None:
+    """Promise: without it the engine takes no such account's token; one that is not named is not told."""
+    google = {"vendor": "GoogleCloudStorage", "bucket": "recordings", "serviceAccountName": "films"}
+    acts_as = "films@example.iam.gserviceaccount.com"
+    told = document(bucket={**google, "googleServiceAccount": acts_as}, backup={**google, "bucket": "spare"})
+    job = builder(told, tmp_path).job(Mode.RECORD, DESIRED).configuration
+    opened = {"vendor": "GoogleCloudStorage", "identity": "Environment"}
+    assert job["storage"] == {**opened, "googleServiceAccount": acts_as}
+    assert job["backup"] == {**opened, "bucket": "spare", "afterSeconds": 60}
+
+
 @pytest.mark.parametrize("asked", [{}, {"longestSliceSeconds": 40}])
 def test_the_only_stream_is_passed_through_where_that_is_asked_for(tmp_path: Path, asked: dict[str, Any]) -> None:
     told = document(recording={"video": {"passthrough": asked}})
