@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.native.test_merge import _keys, _merge, _of_parts
+from tests.native.test_merge import _merge, _of_parts
 from tests.native.test_verified import RECORDING_ID, _rescue
 from tests.support.certificates import self_signed
 from tests.support.forward_proxy import ForwardProxy, forward_proxy
@@ -140,7 +140,7 @@ def test_what_a_recorder_left_is_rescued_through_the_proxy_of_today_and_merged_t
         assert code == 0, reason
         assert any(passed.startswith("PUT ") for passed in another.passed)
         another.passed.clear()
-        merging = _of_parts(document, bucket.name, "http://store.invalid", keys=_keys(tmp_path))
+        merging = _of_parts(bucket, "http://store.invalid", tmp_path)
         merging |= {"parts": [{"filePrefix": ""}], "place": {**merging["place"], "proxyUrl": another.url}}
         code, answer = _merge(built, merging)
         assert code == 0, answer
