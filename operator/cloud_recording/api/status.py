@@ -381,8 +381,9 @@ class CloudRecordingStatus(KeptModel):
     )
     merge: Merge | None = Field(
         default=None,
-        description="One playlist over all parts, and one MP4 if asked for: how far that is. Absent while the "
-        "recording goes on, and of one part.",
+        description="One playlist over all parts, and one MP4 if asked for: how far that is. Absent "
+        "while the recording goes on for the first time, and of one part; of one that went on after it, what was made "
+        "of the parts up to `newestPart`.",
     )
     backup_playlists: Annotated[tuple[BackupPlaylist, ...], Field(max_length=MOST_PLAYLISTS)] = Field(
         default=(),

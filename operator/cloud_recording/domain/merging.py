@@ -172,7 +172,9 @@ def _with_answer(state: ObservedState, merge: Merge, pod: PodView) -> Merge:
 
 
 def _why_no_mp4(merge: Merge, answer: MergeAnswer) -> str | None:
-    if merge.mp4_seconds is None or answer.mp4 is not None:
+    if answer.mp4 is not None:
+        return None
+    if merge.mp4_seconds is None:
         return merge.mp4_missing
     return answer.mp4_missing or "the recorder's library makes none over all parts"
 

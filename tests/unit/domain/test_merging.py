@@ -177,6 +177,32 @@ def test_the_end_names_the_mp4_over_all_parts_and_lists_each() -> None:
     assert look(then(recording, look(recording, pods(merge_pod().ended(answered(mp4=FILM)))))).status == status
 
 
+def test_an_mp4_that_a_pod_had_put_before_it_died_is_named_by_the_one_that_is_to_make_none() -> None:
+    recording = with_mp4()
+    merge = recording.status.merge
+    assert merge is not None
+    without = merge.model_copy(update={"mp4_seconds": None, "mp4_missing": "no pod lived to finish it"})
+    recording = recording.model_copy(update={"status": recording.status.model_copy(update={"merge": without})})
+    status = look(recording, pods(merge_pod().ended(answered(mp4=FILM)))).status
+    assert status.merge is not None
+    assert (status.mp4, status.merge.mp4, status.merge.mp4_missing) == (FILM, FILM, None)
+    assert said(status).message == ""
+
+
+def test_no_mp4_of_fewer_parts_is_named_once_the_recording_went_on() -> None:
+    ended = look(with_mp4(), pods(merge_pod().ended(answered(mp4=FILM)))).status
+    third = part(2, mp4="bak1_1_room.mp4")
+    parts = [part(0, mp4="1_room.mp4"), part(1, mp4="bak0_1_room.mp4"), third]
+    recording = a_recording().spec(**WITH_MP4).parts(*parts, merge=ended.merge).stopped().build()
+    recording = then(recording, look(recording))
+    assert (recording.status.playlist, recording.status.mp4) == ("bak1_1_room.m3u8", third.mp4)
+    why = "from x.ts on the recording has another picture size; 1_room_merged.mp4 was made before"
+    status = look(recording, pods(merge_pod(2).ended(answered(mp4Missing=why)))).status
+    assert status.merge is not None
+    assert (status.playlist, status.mp4, status.merge.mp4) == (MERGED, third.mp4, None)
+    assert why in said(status).message
+
+
 def test_the_mp4_of_one_part_is_that_of_the_whole() -> None:
     status = look(a_recording().spec(**WITH_MP4).parts(part(0, mp4="1_room.mp4")).stopped().build()).status
     assert finished(status)
