@@ -224,6 +224,27 @@ def test_a_slice_behind_one_that_the_store_never_took_is_in_with_a_gap_before_it
     assert [gap["reason"] for gap in manifest["gaps"]] == ["NotRecorded", "BetweenParts"]
 
 
+def test_a_slice_that_a_rule_of_the_bucket_removed_is_a_gap_and_in_no_playlist(
+    of_bucket: dict[str, Any], bucket: Bucket, built: Path
+) -> None:
+    """Promise: the merged playlist lists nothing that players would not find, and the manifest says what is gone."""
+    of_bucket |= WITH_MP4
+    own = _segments(bucket.read(f"{STEM}.m3u8").decode())
+    whole = _merge(built, of_bucket)[1]
+    _delete(bucket, own[1])
+    code, answer = _merge(built, of_bucket)
+    assert (code, answer["slices"], answer.get("mp4")) == (0, whole["slices"] - 1, None)
+    assert answer["mp4Missing"].startswith(f"{own[1]} is not where it was stored any more; {FILM} was made before")
+    text = bucket.read(MERGED).decode()
+    assert _segments(text)[:3] == [own[0], *own[2:]]
+    assert _breaks(text)[0] == own[2]
+    manifest = json.loads(bucket.read(MANIFEST))
+    assert [gap["reason"] for gap in manifest["gaps"]] == ["FileLost", "BetweenParts"]
+    assert {"name": own[1], "reason": "it is not where it was stored any more"} in manifest["missing"]
+    assert own[1] not in {file["name"] for file in manifest["files"]}
+    assert manifest["recordedMilliseconds"] == answer["recordedMilliseconds"]
+
+
 def test_parts_in_a_directory_become_one(of_directory: dict[str, Any], films: Path, built: Path) -> None:
     """Promise: of a directory as of a bucket."""
     code, answer = _merge(built, of_directory)

@@ -14,12 +14,16 @@ use crate::catalog::manifest::{
     Manifest, ManifestFile, ManifestGap, ManifestPart, ManifestParticipant, Missing, BACKUP, VERSION,
 };
 use crate::catalog::part_playlist::{ListedSlice, PartPlaylist};
+use crate::causes;
 use crate::names;
 
 /// Why nothing is recorded after one part's end and before the next one's start.
 const BETWEEN_PARTS: &str = "BetweenParts";
 /// The same between two slices of a part that ended without a manifest.
 const NOT_RECORDED: &str = "NotRecorded";
+
+/// Why a slice that a part had put is in nothing over all parts.
+const GONE: &str = "it is not where it was stored any more";
 
 /// Whose parts they are.
 pub struct WholeRecording<'a> {
@@ -35,6 +39,8 @@ pub struct ReadPart {
     /// As a file of the manifest to be.
     playlist_file: ManifestFile<'static>,
     manifest: Option<(String, Manifest<'static>)>,
+    /// Slices that its playlist lists and the store does not have any more.
+    gone: Vec<ListedSlice>,
 }
 
 /// What parts are together: the playlist, and what the manifest says of it.
@@ -73,6 +79,7 @@ impl ReadPart {
             playlist: PartPlaylist::parse(text, stem)?,
             playlist_file: described(playlist_name.to_owned(), text),
             manifest: None,
+            gone: Vec::new(),
         })
     }
 
@@ -122,6 +129,27 @@ impl ReadPart {
         self.playlist.slices.push(ListedSlice { discontinuity: is_behind_hole, dated: is_behind_hole, ..slice });
     }
 
+    /// Without slices that the store does not have any more.
+    pub fn lose(&mut self, files: &HashSet<String>) {
+        let mut follows_hole = false;
+        for slice in std::mem::take(&mut self.playlist.slices) {
+            if files.contains(&slice.file) {
+                follows_hole = true;
+                self.gone.push(slice);
+                continue;
+            }
+            let (discontinuity, dated) = (slice.discontinuity || follows_hole, slice.dated || follows_hole);
+            self.playlist.slices.push(ListedSlice { discontinuity, dated, ..slice });
+            follows_hole = false;
+        }
+    }
+
+    /// The first slice that the store does not have any more.
+    #[must_use]
+    pub fn first_gone(&self) -> Option<&str> {
+        self.gone.first().map(|slice| slice.file.as_str())
+    }
+
     /// Its slices, in order.
     #[must_use]
     pub fn slices(&self) -> Vec<StoredSlice> {
@@ -155,14 +183,19 @@ impl ReadPart {
     }
 
     fn recorded_milliseconds(&self) -> u64 {
-        let stated = self.manifest.as_ref().map(|(_, manifest)| manifest.recorded_milliseconds);
+        let gone = self.gone.iter().map(|slice| slice.microseconds).sum::<u64>() / 1000;
+        let stated = self.manifest.as_ref().map(|(_, manifest)| manifest.recorded_milliseconds.saturating_sub(gone));
         stated.unwrap_or_else(|| self.listed_microseconds() / 1000)
     }
 
     /// Its files: of a part without a manifest those that its playlist lists, which nobody told more of.
     fn files(&self) -> Vec<ManifestFile<'static>> {
         match &self.manifest {
-            Some((_, manifest)) => manifest.files.clone(),
+            Some((_, manifest)) => {
+                let gone: HashSet<&str> = self.gone.iter().map(|slice| slice.file.as_str()).collect();
+                let files = manifest.files.iter().filter(|file| !gone.contains(file.name.as_ref()));
+                files.cloned().collect()
+            }
             None => {
                 std::iter::once(&self.playlist_file).cloned().chain(self.playlist.slices.iter().map(untold)).collect()
             }
@@ -170,15 +203,32 @@ impl ReadPart {
     }
 
     fn gaps(&self) -> Vec<ManifestGap> {
-        if let Some((_, manifest)) = &self.manifest {
-            return manifest.gaps.clone();
+        let lost = |slice: &ListedSlice| gap(slice.start, slice.start, slice.stop(), causes::FILE_LOST);
+        let mut gaps: Vec<_> = self.gone.iter().filter_map(lost).collect();
+        match &self.manifest {
+            Some((_, manifest)) => gaps.extend(manifest.gaps.iter().cloned()),
+            None => gaps.extend(self.not_recorded()),
         }
-        let slices = &self.playlist.slices;
+        gaps.sort_by(|former, later| former.start_time.cmp(&later.start_time));
+        gaps
+    }
+
+    /// What is between two slices that the playlist lists.
+    fn not_recorded(&self) -> Vec<ManifestGap> {
+        let mut slices: Vec<_> = self.playlist.slices.iter().chain(&self.gone).collect();
+        slices.sort_by_key(|slice| slice.start);
         let pairs = slices.iter().zip(slices.iter().skip(1));
-        let between = |(former, later): (&ListedSlice, &ListedSlice)| {
+        let between = |(former, later): (&&ListedSlice, &&ListedSlice)| {
             gap(former.stop() + ROUNDING, former.stop(), later.start, NOT_RECORDED)
         };
         pairs.filter_map(between).collect()
+    }
+
+    /// What was asked for and is not there.
+    fn missing(&self) -> Vec<Missing<'static>> {
+        let stated = self.manifest.iter().flat_map(|(_, manifest)| manifest.missing.iter().cloned());
+        let gone = |slice: &ListedSlice| Missing { name: slice.file.clone().into(), reason: GONE.into() };
+        stated.chain(self.gone.iter().map(gone)).collect()
     }
 
     fn described(&self) -> ManifestPart {
@@ -299,7 +349,7 @@ fn manifest(whole: &WholeRecording, parts: &[ReadPart], playlist: ManifestFile<'
         gaps,
         participants: participants(own()),
         damaged: own().flat_map(|manifest| manifest.damaged.clone()).collect(),
-        missing: own().flat_map(|manifest| manifest.missing.clone()).collect(),
+        missing: parts.iter().flat_map(ReadPart::missing).collect(),
         parts: parts.iter().map(ReadPart::described).collect(),
     }
 }

@@ -167,7 +167,7 @@ impl Merger<'_> {
         for part in &document.parts {
             let stem = self.stem(&part.file_prefix)?;
             let mut part_read = self.read(&store, part, &stem, &mut left).await?;
-            let found = unlisted::add(&mut part_read, &stem, store.as_ref()).await;
+            let found = unlisted::reconcile(&mut part_read, &stem, store.as_ref()).await;
             found.map_err(|failure| Self::failed("", &failure, &failure.sentence(&self.target)))?;
             read.push(part_read);
         }
@@ -180,7 +180,9 @@ impl Merger<'_> {
                 names::merged(&first)
             }
         };
-        let nothing = || MergeFailure::new(NOTHING, Code::NoRecordedData, "no part has a slice in its playlist");
+        let nothing = || {
+            MergeFailure::new(NOTHING, Code::NoRecordedData, "no part has a slice in the store that its playlist lists")
+        };
         let list = merged(&read, stem).ok_or_else(nothing)?;
         let (playlist, manifest) = (names::playlist(&list.stem), names::manifest(&list.stem));
         let kind = if write_once { ObjectKind::Playlist } else { ObjectKind::LivePlaylist };
@@ -197,6 +199,11 @@ impl Merger<'_> {
     async fn mp4(&self, document: &Document, store: &Arc<dyn Store>, stem: &str, parts: &[ReadPart]) -> MergedMp4 {
         if !document.outputs.contains(&OutputFormat::Mp4) {
             return MergedMp4::Unasked;
+        }
+        // Where one is there that was made before, it has more of the recording than a new one.
+        if let Some(gone) = parts.iter().find_map(ReadPart::first_gone) {
+            let reason = format!("{gone} is not where it was stored any more");
+            return MergedMp4::Missing { name: names::mp4(stem), reason };
         }
         let maker = Mp4Maker {
             store: store.as_ref(),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Slices that a part has in the store and not in its playlist: a recorder puts that with later slices where it alone would
 //! be much of what is sent, lists nothing behind a slice that the store has yet to take, and a pod that is lost meanwhile
-//! puts none. The store's list names them. A key that may not list has each looked for by its name, which is when it starts.
+//! puts none. Also slices that the playlist lists and the store has no more. The store's list tells both. A key that may not list has each looked for by its name, which is when it starts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::capture::whole_ticks;
 use crate::catalog::merge::ReadPart;
@@ -19,31 +19,55 @@ const MOST_BYTES: u64 = 64 << 20;
 const MOST_TICKS: u64 = 3600 * 90_000;
 /// More are unlisted nowhere: of a day at 500 kbit/s in slices of 15 s the last 16.
 const MOST_SLICES: usize = 256;
+/// So many that a list lacks are asked for by name before it is believed.
+const MOST_ASKED: usize = 32;
 /// So many that the store did not take may be before one that it took: those that were under way with it.
 const MOST_MISSING: u64 = MOST_AT_ONCE as u64 - 1;
 
-/// Adds to a part without an end what the store has behind its last slice. `stem` is what the names of its files begin with.
-pub async fn add(part: &mut ReadPart, stem: &str, store: &dyn Store) -> Result<(), StoreError> {
-    if !part.has_open_end() {
-        return Ok(());
-    }
+/// Brings a part to what the store has of it: without slices that are gone, as by a rule of the bucket's, and, if it has no
+/// end, with those behind its last one. `stem` is what the names of its files begin with.
+pub async fn reconcile(part: &mut ReadPart, stem: &str, store: &dyn Store) -> Result<(), StoreError> {
     let before = format!("{stem}_");
-    let after = part.listed().last().map_or(&before, |last| &last.file);
-    match store.list(&before, after).await {
-        Ok(names) => add_named(part, names.iter().filter_map(|name| ListedSlice::of_file(stem, name)), store).await,
-        Err(failure) if is_refused(&failure.cause) => {
+    match store.list(&before, &before).await {
+        Ok(names) => {
+            let last = part.listed().last().map(|last| last.file.clone());
+            let behind = names.iter().filter(|name| last.as_ref().is_none_or(|last| *name > last));
+            lose_gone(part, &names, store).await?;
+            let behind = behind.filter(|_| part.has_open_end()).filter_map(|name| ListedSlice::of_file(stem, name));
+            add_named(part, behind.collect(), store).await
+        }
+        Err(failure) if is_refused(&failure.cause) && part.has_open_end() => {
             tracing::info!(%failure, "the store does not list its files: slices that no playlist lists are looked for by name");
             add_guessed(part, stem, store).await
         }
+        Err(failure) if is_refused(&failure.cause) => Ok(()),
         Err(failure) => Err(failure),
     }
 }
 
-async fn add_named(
-    part: &mut ReadPart,
-    mut slices: impl Iterator<Item = ListedSlice>,
-    store: &dyn Store,
-) -> Result<(), StoreError> {
+/// A list may lag behind what the store has: of some that it lacks each is asked for.
+async fn lose_gone(part: &mut ReadPart, names: &[String], store: &dyn Store) -> Result<(), StoreError> {
+    let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let unnamed = part.listed().iter().map(|slice| &slice.file).filter(|file| !names.contains(file.as_str()));
+    let unnamed: HashSet<String> = unnamed.cloned().collect();
+    for file in unnamed.iter().take(MOST_ASKED) {
+        match store.get(file, 0).await {
+            Err(failure) if failure.cause == StoreCause::FileGone => {}
+            Ok(_) => return Ok(()),
+            Err(failure) if is_absent(&failure.cause) => return Ok(()),
+            Err(failure) => return Err(failure),
+        }
+    }
+    if !unnamed.is_empty() {
+        part.lose(&unnamed);
+        let file = part.first_gone();
+        tracing::warn!(file, count = unnamed.len(), "slices that this part's playlist lists are in the store no more");
+    }
+    Ok(())
+}
+
+async fn add_named(part: &mut ReadPart, slices: Vec<ListedSlice>, store: &dyn Store) -> Result<(), StoreError> {
+    let mut slices = slices.into_iter();
     for named in slices.by_ref().take(MOST_SLICES) {
         if let Some(slice) = measured(named, store).await? {
             extend(part, slice);
