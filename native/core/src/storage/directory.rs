@@ -3,14 +3,16 @@
 //! then given its name, so that whoever looks finds it whole or not at all, and a crash of the machine takes nothing back.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::fs::{fadvise, Advice};
+use rustix::fs::{fadvise, flock, Advice, FlockOperation};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::durable;
@@ -158,6 +160,7 @@ struct PartialFile {
     path: PathBuf,
     bytes: u64,
     sha256: Sha256,
+    has_its_name: bool,
     _claim: Claim,
 }
 
@@ -170,8 +173,8 @@ impl PartialFile {
         // The same for each attempt, so that what a killed process left is written over; no longer than its own name may be.
         let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
         let at = directory.join(format!(".{}.partial", names::hex(&digest[..8])));
-        let file = File::create(&at).map_err(|error| failed(&at, &error))?;
-        Ok(Self { file, at, path, bytes: 0, sha256: Sha256::new(), _claim: claim })
+        let file = create_alone(&at).map_err(|error| failed(&at, &error))?;
+        Ok(Self { file, at, path, bytes: 0, sha256: Sha256::new(), has_its_name: false, _claim: claim })
     }
 
     fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
@@ -187,8 +190,9 @@ impl PartialFile {
     }
 
     /// Its size and SHA-256, once it is durable under its name and was read back.
-    fn publish(self) -> Result<(u64, String), StoreError> {
-        let failed = |error: io::Error| failed(&self.path, &error);
+    fn publish(mut self) -> Result<(u64, String), StoreError> {
+        let path = self.path.clone();
+        let failed = |error: io::Error| failed(&path, &error);
         self.file.sync_all().map_err(failed)?;
         let (bytes, sha256) = (self.bytes, self.sha256());
         let found = self.read_back().map_err(failed)?;
@@ -197,6 +201,7 @@ impl PartialFile {
             return Err(StoreError::new(StoreCause::Unverified, message));
         }
         std::fs::rename(&self.at, &self.path).map_err(failed)?;
+        self.has_its_name = true;
         sync_entries(self.path.parent()).map_err(failed)?;
         Ok((bytes, sha256))
     }
@@ -214,8 +219,37 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        // It has another name by now, or nobody misses it.
-        let _ = std::fs::remove_file(&self.at);
+        // Once it has its name, another process may have one of its own here.
+        if !self.has_its_name {
+            let _ = std::fs::remove_file(&self.at);
+        }
+    }
+}
+
+/// The empty file, as soon as no other process writes it, as two that merge the same parts would.
+fn create_alone(at: &Path) -> io::Result<File> {
+    loop {
+        let file = File::options().write(true).create(true).truncate(false).open(at)?;
+        match flock(&file, FlockOperation::LockExclusive) {
+            // A file system without locks, as some of networks, is as well for one process at a time.
+            Ok(()) | Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        // While the lock was waited for, the file may have got its name, or gone.
+        if is_at(&file, at)? {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let place = |about: &Metadata| (about.dev(), about.ino());
+    match std::fs::metadata(path) {
+        Ok(about) => Ok(place(&about) == place(&file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -39,6 +39,46 @@ fn files_are_put_whole_replaced_got_and_deleted() {
 }
 
 #[test]
+fn two_processes_that_write_one_file_do_so_one_after_the_other() {
+    let scratch = Scratch::new();
+    let (at, published) = (scratch.path().join(".x.partial"), scratch.path().join("x.m3u8"));
+    let opened = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        open.filter(|file| std::fs::read_link(file.as_ref().unwrap().path()).is_ok_and(|to| to == at)).count()
+    };
+    let mut first = create_alone(&at).unwrap();
+    std::thread::scope(|threads| {
+        let second = threads.spawn(|| create_alone(&at).unwrap().write_all(b"second").unwrap());
+        while opened() < 2 && !second.is_finished() {
+            std::thread::yield_now();
+        }
+        first.write_all(b"first").unwrap();
+        std::fs::rename(&at, &published).unwrap();
+        drop(first);
+        second.join().unwrap();
+    });
+    assert_eq!(
+        (std::fs::read(published).unwrap(), std::fs::read(at).unwrap()),
+        (b"first".to_vec(), b"second".to_vec())
+    );
+}
+
+#[test]
+fn what_another_process_writes_meanwhile_is_not_removed() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("x.m3u8");
+    let mut partial = PartialFile::begin(scratch.path(), path.clone()).unwrap();
+    let at = partial.at.clone();
+    partial.write(b"mine").unwrap();
+    partial.file.sync_all().unwrap();
+    std::fs::rename(&at, &path).unwrap();
+    partial.has_its_name = true;
+    std::fs::write(&at, b"another's").unwrap();
+    drop(partial);
+    assert_eq!(std::fs::read(at).unwrap(), b"another's");
+}
+
+#[test]
 fn a_large_file_goes_piece_by_piece_and_only_as_what_it_is_to_be() {
     let scratch = Scratch::new();
     let store = store(scratch.path(), None);
