@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.native.test_merge import MERGED, OF_ROOM, _killed, _merge, _segments
 from tests.native.test_verified import PART, RECORDING_ID, STEM, _left
 from tests.support.azure import CLIENT, TENANT, AzureContainer
+from tests.support.parts import STEM as OF_PART
 from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer
 from tests.support.stores import AzureStore, any_store
@@ -184,3 +186,26 @@ def test_what_azure_states_otherwise_is_put_again(
         recorder.stop()
         assert recorder.wait() == 0
     assert films.read(NAME) == content
+
+
+@pytest.mark.parametrize("rights", ["rcwl", "rcw"], ids=["that may list", "that reads and writes"])
+def test_slices_that_a_lost_pod_put_are_found_behind_one_that_is_missing(
+    store: AzureStore, films: AzureContainer, parts_of_room: Path, built: Path, tmp_path: Path, rights: str
+) -> None:
+    """Promise: no slice that the container has is in no playlist, whether the token may list or not."""
+    listed = (parts_of_room / f"{OF_PART}.m3u8").read_text()
+    own = _segments(listed)
+    left_out = {f"{OF_PART}_manifest.json", f"{OF_PART}.m3u8", own[1]}
+    for file in parts_of_room.iterdir():
+        if file.name not in left_out:
+            films.put(file.name, file.read_bytes())
+    films.put(f"{OF_PART}.m3u8", _killed(listed, 1).encode())
+    store.use_token(store.server.sas("films", rights))
+    place = {"bucket": "films", "vendor": store.vendor, "endpoint": store.endpoint, **store.account}
+    document = {**OF_ROOM, "storage": store.document, "place": place, "workDir": str(tmp_path / "work")}
+    code, answer = _merge(built, document)
+    assert code == 0, answer
+    later = _segments(films.read(f"bak0_{OF_PART}.m3u8").decode())
+    assert _segments(films.read(MERGED).decode()) == [own[0], *own[2:], *later]
+    lists = [status for _, _, query, status in store.requests() if "comp=list" in query]
+    assert lists[0] == (200 if "l" in rights else 403), lists
