@@ -7,13 +7,12 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 
 from tests.support.google import GoogleServer
 from tests.support.ports import free_port
-from tests.support.server_front import Answer, ServerFront
+from tests.support.server_front import Answer, answering
 
 POD = "example.svc.id.goog"
 """What GKE's says of a pod that acts as no Google service account: the workload identity pool."""
@@ -44,12 +43,12 @@ class MetadataServer:
         """Ends every token that was given out."""
         self.store.tokens = dict.fromkeys(self.store.tokens, 0.0)
 
-    def answer(self, path: str, flavor: str | None) -> Answer:
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         """What a request gets; without its header that is nothing, as a browser could be led to ask."""
         self.asked += 1
         if self.refusal is not None:
             return self.refusal
-        if flavor != "Google":
+        if headers.get("metadata-flavor") != "Google":
             return 403, {}, b"Missing Metadata-Flavor:Google header."
         if path == f"{_ACCOUNT}email":
             return 200, {"metadata-flavor": "Google"}, self.email.encode()
@@ -68,23 +67,5 @@ class MetadataServer:
 def metadata_server(store: GoogleServer) -> Iterator[MetadataServer]:
     """One for the time of the block."""
     server = MetadataServer(store)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:  # the name that the base class calls
-            status, headers, content = server.answer(self.path, self.headers.get("metadata-flavor"))
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    front = ServerFront(server.port, Handler, tls=None)
-    try:
+    with answering(server.port, server.answer):
         yield server
-    finally:
-        front.end()

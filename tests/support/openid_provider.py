@@ -7,16 +7,15 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.support.ports import free_port
-from tests.support.server_front import ServerFront
+from tests.support.server_front import Answer, answering
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
 _KEY_ID: Final = "films"
@@ -66,27 +65,15 @@ class OpenIdProvider:
             "/keys": {"keys": [{**public, "n": _number(numbers.n), "e": _number(numbers.e)}]},
         }
 
+    def answer(self, path: str, _headers: Mapping[str, str]) -> Answer:
+        """What a request gets."""
+        document = self.documents().get(path)
+        return 200 if document else 404, {"content-type": "application/json"}, json.dumps(document).encode()
+
 
 @contextlib.contextmanager
 def openid_provider() -> Iterator[OpenIdProvider]:
     """One that answers for the time of the block."""
     provider = OpenIdProvider()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the name that the base class calls
-            document = provider.documents().get(self.path)
-            content = json.dumps(document).encode()
-            self.send_response(200 if document else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    front = ServerFront(provider.port, Handler, tls=None)
-    try:
+    with answering(provider.port, provider.answer):
         yield provider
-    finally:
-        front.end()

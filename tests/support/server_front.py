@@ -8,7 +8,7 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -57,3 +57,29 @@ class ServerFront(ThreadingHTTPServer):
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def answering(port: int, answer: Callable[[str, Mapping[str, str]], Answer]) -> Iterator[None]:
+    """Has that answer each GET (path, headers by their names in lower case) for the time of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:  # the name that the base class calls
+            asked = {name.lower(): value for name, value in self.headers.items()}
+            status, headers, content = answer(self.path, asked)
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    front = ServerFront(port, Handler, tls=None)
+    try:
+        yield
+    finally:
+        front.end()
