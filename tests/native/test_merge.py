@@ -242,7 +242,8 @@ def test_a_slice_that_a_rule_of_the_bucket_removed_is_a_gap_and_in_no_playlist(
     assert [gap["reason"] for gap in manifest["gaps"]] == ["FileLost", "BetweenParts"]
     assert {"name": own[1], "reason": "it is not where it was stored any more"} in manifest["missing"]
     assert own[1] not in {file["name"] for file in manifest["files"]}
-    assert manifest["recordedMilliseconds"] == answer["recordedMilliseconds"]
+    # Each part states whole milliseconds of its own.
+    assert manifest["recordedMilliseconds"] == pytest.approx(answer["recordedMilliseconds"], abs=len(PARTS))
 
 
 def test_parts_in_a_directory_become_one(of_directory: dict[str, Any], films: Path, built: Path) -> None:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Slices that a part has in the store and not in its playlist: a recorder puts that with later slices where it alone would
 //! be much of what is sent, lists nothing behind a slice that the store has yet to take, and a pod that is lost meanwhile
-//! puts none. Also slices that the playlist lists and the store has no more. The store's list tells both. A key that may not list has each looked for by its name, which is when it starts.
+//! puts none. Also slices that the playlist lists and the store has no more. The store's list tells both. A key that may not
+//! list has each looked for by its name, which is when it starts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +20,7 @@ const MOST_BYTES: u64 = 64 << 20;
 const MOST_TICKS: u64 = 3600 * 90_000;
 /// More are unlisted nowhere: of a day at 500 kbit/s in slices of 15 s the last 16.
 const MOST_SLICES: usize = 256;
-/// So many that a list lacks are asked for by name before it is believed.
+/// So many that a list lacks are asked for by name, the newest; of older ones it is believed.
 const MOST_ASKED: usize = 32;
 /// So many that the store did not take may be before one that it took: those that were under way with it.
 const MOST_MISSING: u64 = MOST_AT_ONCE as u64 - 1;
@@ -45,23 +46,25 @@ pub async fn reconcile(part: &mut ReadPart, stem: &str, store: &dyn Store) -> Re
     }
 }
 
-/// A list may lag behind what the store has: of some that it lacks each is asked for.
+/// A list may lag behind what the store has: of those that it lacks the newest are asked for, each by itself.
 async fn lose_gone(part: &mut ReadPart, names: &[String], store: &dyn Store) -> Result<(), StoreError> {
     let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let unnamed = part.listed().iter().map(|slice| &slice.file).filter(|file| !names.contains(file.as_str()));
-    let unnamed: HashSet<String> = unnamed.cloned().collect();
-    for file in unnamed.iter().take(MOST_ASKED) {
-        match store.get(file, 0).await {
-            Err(failure) if failure.cause == StoreCause::FileGone => {}
-            Ok(_) => return Ok(()),
-            Err(failure) if is_absent(&failure.cause) => return Ok(()),
+    let unnamed = part.listed().iter().map(|slice| slice.file.clone()).filter(|file| !names.contains(file.as_str()));
+    let mut gone: Vec<String> = unnamed.collect();
+    let asked = gone.split_off(gone.len().saturating_sub(MOST_ASKED));
+    for file in asked {
+        match store.get(&file, 0).await {
+            Err(failure) if failure.cause == StoreCause::FileGone => gone.push(file),
+            // Of nothing that may be there it is said that it is not.
+            Ok(_) => {}
+            Err(failure) if is_absent(&failure.cause) => {}
             Err(failure) => return Err(failure),
         }
     }
-    if !unnamed.is_empty() {
-        part.lose(&unnamed);
+    if !gone.is_empty() {
+        part.lose(&gone.into_iter().collect());
         let file = part.first_gone();
-        tracing::warn!(file, count = unnamed.len(), "slices that this part's playlist lists are in the store no more");
+        tracing::warn!(file, "slices from this one on that this part's playlist lists are in the store no more");
     }
     Ok(())
 }
