@@ -49,8 +49,9 @@ DEFAULT_ACCOUNT: Final = "default"
 identity opens a bucket with is added to the pod by the cluster, on EKS by its admission webhook."""
 
 START_LIMIT_SECONDS: Final = 120
-FIRST_PROBE_SECONDS: Final = 2
-"""A runner answers within about a second: asked sooner, every healthy recording would have a Warning."""
+FIRST_PROBE_SECONDS: Final = 5
+"""A runner answers after about a second of a processor: asked sooner, healthy recordings on a busy node would have a
+Warning."""
 UNREADY_AFTER: Final = 3
 """Failed probes until the recorder counts as standing still: a few seconds, as `Recording` follows from it."""
 
