@@ -6,7 +6,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+
 use crate::capture::av::frame::Frame;
+use crate::storage::failure::StoreError;
+use crate::storage::local_file::LocalFile;
+use crate::storage::store::{ObjectKind, Proof, Put, Store};
 
 /// A directory of a test's own, removed with it.
 pub struct Scratch(PathBuf);
@@ -26,6 +32,49 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+type Does<T> = Option<Box<dyn Fn(&str) -> Result<T, StoreError> + Send + Sync>>;
+type DoesWithFile<T> = Option<Box<dyn Fn(&str, &Path) -> Result<T, StoreError> + Send + Sync>>;
+
+/// A store that does what a test has it do (of a name), and is asked for nothing else.
+#[derive(Default)]
+pub struct StoreDouble {
+    pub put: Does<Proof>,
+    pub get: Does<Vec<u8>>,
+    pub get_file: DoesWithFile<String>,
+    pub list: Does<Vec<String>>,
+}
+
+#[async_trait]
+impl Store for StoreDouble {
+    async fn put(&self, name: &str, _: ObjectKind, _: Bytes) -> Result<Proof, StoreError> {
+        self.put.as_ref().unwrap()(name)
+    }
+
+    async fn put_file(&self, _: &str, _: ObjectKind, _: LocalFile<'_>) -> Result<Put, StoreError> {
+        unreachable!()
+    }
+
+    async fn get(&self, name: &str, _: u64) -> Result<Vec<u8>, StoreError> {
+        self.get.as_ref().unwrap()(name)
+    }
+
+    async fn get_file(&self, name: &str, _: Option<u64>, path: &Path) -> Result<String, StoreError> {
+        self.get_file.as_ref().unwrap()(name, path)
+    }
+
+    async fn list(&self, prefix: &str, _: &str) -> Result<Vec<String>, StoreError> {
+        self.list.as_ref().unwrap()(prefix)
+    }
+
+    async fn try_out(&self, _: &str) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), StoreError> {
+        unreachable!()
     }
 }
 

@@ -141,7 +141,46 @@ fn is_absent(cause: &StoreCause) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
+    use crate::test_support::StoreDouble;
+
+    const STEM: &str = "id_room";
+
+    /// A part of so many slices of 15 s, which has its end.
+    fn part(slices: usize) -> ReadPart {
+        let mut text = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-ALLOW-CACHE:YES\n\
+                        #EXT-X-TARGETDURATION:15\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00.000Z\n"
+            .to_owned();
+        for number in 0..slices {
+            let file = ListedSlice::named(STEM, i64::try_from(number).unwrap() * 15_000).file;
+            writeln!(text, "#EXTINF:15.000000,\n{file}").unwrap();
+        }
+        ReadPart::new("", STEM, "id_room.m3u8", &(text + "#EXT-X-ENDLIST\n")).unwrap()
+    }
+
+    fn files(part: &ReadPart) -> Vec<String> {
+        part.listed().iter().map(|slice| slice.file.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_list_that_lags_takes_no_slice_away_and_one_that_does_not_each_that_is_gone() {
+        let mut part = part(MOST_ASKED + 5);
+        let all = files(&part);
+        // The last three are there, and not in the list yet.
+        let (gone, kept) = all.split_at(all.len() - 4);
+        let (gone, kept) = (gone.to_vec(), kept.to_vec());
+        let listed = kept[..1].to_vec();
+        let get = move |name: &str| {
+            let is_gone = gone.iter().any(|file| file == name);
+            Err(StoreError::new(if is_gone { StoreCause::FileGone } else { StoreCause::Other }, "too large, or gone"))
+        };
+        let list = move |_: &str| Ok(listed.clone());
+        let store = StoreDouble { get: Some(Box::new(get)), list: Some(Box::new(list)), ..StoreDouble::default() };
+        reconcile(&mut part, STEM, &store).await.unwrap();
+        assert_eq!(files(&part), kept);
+    }
 
     #[test]
     fn most_slices_have_the_usual_length() {

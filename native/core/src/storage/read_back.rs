@@ -62,56 +62,20 @@ async fn once(store: &dyn Store, name: &str, known: Known<'_>, path: &Path) -> R
 mod tests {
     use std::sync::Mutex;
 
-    use async_trait::async_trait;
-    use bytes::Bytes;
-
     use super::*;
-    use crate::storage::local_file::LocalFile;
-    use crate::storage::store::{ObjectKind, Proof, Put};
-    use crate::test_support::Scratch;
+    use crate::test_support::{Scratch, StoreDouble};
 
     const PUT: &str = "a";
 
     /// Gives files of these digests, one after the other.
-    struct Spoiling(Mutex<Vec<&'static str>>);
-
-    impl Spoiling {
-        fn giving(digests: &[&'static str]) -> Self {
-            Self(Mutex::new(digests.iter().rev().copied().collect()))
-        }
-    }
-
-    #[async_trait]
-    impl Store for Spoiling {
-        async fn get_file(&self, _: &str, _: Option<u64>, path: &Path) -> Result<String, StoreError> {
+    fn giving(digests: &[&'static str]) -> StoreDouble {
+        let left = Mutex::new(digests.iter().rev().copied().collect::<Vec<_>>());
+        let get_file = move |_: &str, path: &Path| {
             std::fs::write(path, "content").unwrap();
-            let given = self.0.lock().unwrap().pop();
+            let given = left.lock().unwrap().pop();
             given.map(str::to_owned).ok_or_else(|| StoreError::new(StoreCause::FileGone, "gone"))
-        }
-
-        async fn put(&self, _: &str, _: ObjectKind, _: Bytes) -> Result<Proof, StoreError> {
-            unreachable!()
-        }
-
-        async fn put_file(&self, _: &str, _: ObjectKind, _: LocalFile<'_>) -> Result<Put, StoreError> {
-            unreachable!()
-        }
-
-        async fn get(&self, _: &str, _: u64) -> Result<Vec<u8>, StoreError> {
-            unreachable!()
-        }
-
-        async fn list(&self, _: &str, _: &str) -> Result<Vec<String>, StoreError> {
-            unreachable!()
-        }
-
-        async fn try_out(&self, _: &str) -> Result<(), StoreError> {
-            unreachable!()
-        }
-
-        async fn delete(&self, _: &str) -> Result<(), StoreError> {
-            unreachable!()
-        }
+        };
+        StoreDouble { get_file: Some(Box::new(get_file)), ..StoreDouble::default() }
     }
 
     #[tokio::test]
@@ -126,7 +90,7 @@ mod tests {
             let scratch = Scratch::new();
             let path = scratch.path().join("slice");
             let known = Known { bytes: Some(7), sha256: Some(PUT) };
-            let outcome = read_back(&Spoiling::giving(given), "slice", known, &path, times).await;
+            let outcome = read_back(&giving(given), "slice", known, &path, times).await;
             assert_eq!(outcome.err().map(|failure| failure.cause), expected, "{given:?}");
             assert_eq!(path.exists(), expected != Some(StoreCause::Unverified), "{given:?}");
         }

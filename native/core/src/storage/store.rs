@@ -222,43 +222,12 @@ pub(super) async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Panicking;
-
-    #[async_trait]
-    impl Store for Panicking {
-        async fn put(&self, name: &str, _: ObjectKind, _: Bytes) -> Result<Proof, StoreError> {
-            panic!("no {name}")
-        }
-
-        async fn put_file(&self, _: &str, _: ObjectKind, _: LocalFile<'_>) -> Result<Put, StoreError> {
-            panic!()
-        }
-
-        async fn get(&self, _: &str, _: u64) -> Result<Vec<u8>, StoreError> {
-            panic!()
-        }
-
-        async fn get_file(&self, _: &str, _: Option<u64>, _: &Path) -> Result<String, StoreError> {
-            panic!()
-        }
-
-        async fn list(&self, _: &str, _: &str) -> Result<Vec<String>, StoreError> {
-            panic!()
-        }
-
-        async fn try_out(&self, _: &str) -> Result<(), StoreError> {
-            panic!()
-        }
-
-        async fn delete(&self, _: &str) -> Result<(), StoreError> {
-            panic!()
-        }
-    }
+    use crate::test_support::StoreDouble;
 
     #[tokio::test]
     async fn a_panic_of_a_store_ends_one_attempt() {
-        let failure = Contained(Panicking).put("slice", ObjectKind::Slice, Bytes::new()).await.unwrap_err();
+        let panicking = StoreDouble { put: Some(Box::new(|name| panic!("no {name}"))), ..StoreDouble::default() };
+        let failure = Contained(panicking).put("slice", ObjectKind::Slice, Bytes::new()).await.unwrap_err();
         assert_eq!(failure.cause, StoreCause::Other);
         assert_eq!(failure.detail, "an internal error, worth reporting: no slice");
     }
