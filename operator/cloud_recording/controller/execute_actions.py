@@ -37,7 +37,7 @@ from cloud_recording.domain.observed_state import OperatorContext, PodRefusal, r
 from cloud_recording.domain.pod_builder import build_claim, build_pod
 from cloud_recording.domain.pod_documents import desired_state_document, recording_document
 from cloud_recording.domain.pod_view import PodView
-from cloud_recording.kube.errors import InternalError, Refused
+from cloud_recording.kube.errors import InternalError, Refused, level_of
 from cloud_recording.kube.pods import ForeignObjectError, Pods
 
 logger = logging.getLogger(__name__)
@@ -200,8 +200,7 @@ class ActionExecutor:
         seconds = backoff.after(failures, spread=random.random())  # noqa: S311
         reason, message = reason_of_refusal(error), error.message
         fields = {"pod": pod, "reason": reason.value, "error": message, "seconds": round(seconds, 1)}
-        level = logging.INFO if reason is Reason.NAMESPACE_TERMINATING else logging.WARNING
-        logger.log(level, "pod refused by the API server, asking again", extra=fields)
+        logger.log(level_of(error), "pod refused by the API server, asking again", extra=fields)
         return PodRefusal(part=part, reason=reason, message=message, retry_after=timedelta(seconds=seconds))
 
     async def _look_for_another(self, body: Json, pod: PodView, authority: str | None) -> None:

@@ -29,7 +29,7 @@ from cloud_recording.domain.observed_state import OperatorContext, PodRefusal
 from cloud_recording.domain.pod_view import PodView
 from cloud_recording.domain.probe_pod import build_probe_pod
 from cloud_recording.domain.store_refs import names_in
-from cloud_recording.kube.errors import Conflict, InternalError, Refused
+from cloud_recording.kube.errors import Conflict, InternalError, Refused, level_of
 from cloud_recording.kube.events import EventNote, EventRecorder
 from cloud_recording.kube.pods import ForeignObjectError, Pods
 from cloud_recording.kube.recordings import Recordings
@@ -128,10 +128,9 @@ class StorageReconciler:
                 try:
                     made = await self._pods.create(build_probe_pod(storage, self._context().settings))
                 except (Refused, ForeignObjectError, InternalError) as error:
-                    refusal = refusal_of(error)
-                    level = logging.INFO if refusal.reason is Reason.NAMESPACE_TERMINATING else logging.WARNING
-                    logger.log(level, "probe refused by the API server", extra={**about, "error": error.message})
-                    return refusal
+                    fields = {**about, "error": error.message}
+                    logger.log(level_of(error), "probe refused by the API server", extra=fields)
+                    return refusal_of(error)
                 logger.info("probe created", extra={**about, "pod": made["metadata"]["name"]})
             case DeleteProbe(pod=pod, at_once=at_once):
                 grace = 0 if at_once else None

@@ -17,6 +17,7 @@ says is a Status object; only from such a one anything follows for pods and reco
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any, Final
 
 NAMESPACE_TERMINATING: Final = "NamespaceTerminating"
@@ -66,6 +67,11 @@ class InternalError(Unavailable):
 
 class Silent(Unavailable):
     """The connection stands, and nothing came for longer than there is ever nothing to say."""
+
+
+def level_of(error: Exception) -> int:
+    """How loud a log tells of this failure: of a namespace that ends nobody is to be alarmed."""
+    return logging.INFO if isinstance(error, KubeError) and error.namespace_ends else logging.WARNING
 
 
 def error_from(status: int, body: str) -> KubeError:

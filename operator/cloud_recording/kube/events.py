@@ -16,7 +16,7 @@ from typing import Final
 
 from cloud_recording.common.json_types import Json
 from cloud_recording.kube.client import KubeClient, path
-from cloud_recording.kube.errors import KubeError, NotFound
+from cloud_recording.kube.errors import KubeError, NotFound, level_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,7 @@ class EventRecorder:
         try:
             self._remember(key, await self._write(reference, event, known=self._written.get(key), key=key))
         except KubeError as error:
-            level = logging.INFO if error.namespace_ends else logging.WARNING
-            logger.log(level, "event not written", extra={"reason": event.reason, "error": error.message})
+            logger.log(level_of(error), "event not written", extra={"reason": event.reason, "error": error.message})
 
     async def _write(self, reference: Json, event: EventNote, *, known: _Written | None, key: str) -> _Written:
         now = self._clock()
