@@ -16,7 +16,7 @@ from cloud_recording.common.callback_names import CallbackName
 from cloud_recording.runner.outbox import NewCallback, Outbox, Writer
 from cloud_recording.runner.supervisor.callback_delivery import Delivery
 from cloud_recording.runner.supervisor.operator_receiver import OperatorAddress, OperatorReceiver
-from tests.contract.controller.stage import Stage
+from tests.contract.controller.stage import Stage, is_true
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ class DeliveringRunner:
     @classmethod
     @asynccontextmanager
     async def of(cls, stage: Stage, recording: str, *, url: str, directory: Path) -> AsyncIterator[Self]:
-        """Makes the recording, speaks for its pod, and has it record."""
+        """Makes the recording, speaks for its pod, and has it record, as its status says by then."""
         await stage.apply(recording)
         pod = await stage.new_pod(recording)
         await stage.place(pod)
@@ -55,6 +55,7 @@ class DeliveringRunner:
             await stage.report_running(pod)
             runner.tell((CallbackName.STARTED, {}), (CallbackName.DESIRED_STATE_APPLIED, {"generation": 1}))
             await runner.until_taken()
+            await stage.until(lambda seen: is_true(seen, "Recording"), name=recording)
             yield runner
         finally:
             task.cancel()

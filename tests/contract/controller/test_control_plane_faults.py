@@ -128,7 +128,6 @@ async def test_an_etcd_that_is_put_back_is_told_again_what_it_forgot(
             return await runners.enter_async_context(made)
 
         going_on, over = await record("going-on"), await record("over")
-        await stage.until(lambda seen: is_true(seen, "Recording"), name="going-on")
         await asyncio.to_thread(plane.kill, ETCD)
         await asyncio.to_thread(plane.back_up, tmp_path / "etcd")
         await asyncio.to_thread(plane.go_on)

@@ -120,9 +120,7 @@ async def test_a_part_that_a_namespace_that_ends_takes_no_more_is_named_and_alar
     stage: Stage, operator: OperatorProcess, tmp_path: Path
 ) -> None:
     """Pods may be deleted before recordings: until then the next part is asked for in vain, and no Event is taken."""
-    made = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
-    async with made as runner:
-        await stage.until(lambda seen: is_true(seen, "Recording"))
+    async with DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path) as runner:
         began = len(operator.log.read_text())
         await stage.client.delete(path("api", "v1", "namespaces", stage.namespace), {})
         await stage.client.delete(stage.core("pods", runner.pod["metadata"]["name"]), {})

@@ -276,9 +276,7 @@ async def test_a_recorder_that_its_node_ends_is_followed_at_once_though_nobody_d
     stage: Stage, operator: OperatorProcess, tmp_path: Path
 ) -> None:
     """At a node's shutdown; the pod runs on for as long as it uploads, which may be minutes."""
-    made = DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path)
-    async with made as runner:
-        await stage.until(lambda seen: is_true(seen, "Recording"))
+    async with DeliveringRunner.of(stage, "stand-up", url=operator.url, directory=tmp_path) as runner:
         runner.tell((CallbackName.RUNNER_TERMINATING, {}))
         ending = await stage.until(lambda seen: reason(seen) == "Stopping")
         assert len(ending["status"]["parts"]) == 1, "it captures yet"
