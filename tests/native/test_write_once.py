@@ -12,6 +12,7 @@ import pytest
 
 from tests.native.test_merge import PARTS, WITH_MP4, _merge, _of_parts, _put_all
 from tests.native.test_verified import PART, RECORDING_ID, STEM, _left, _rescue
+from tests.support.buckets import AnyBucket
 from tests.support.files import Files
 from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer
@@ -62,6 +63,23 @@ def _check_sums(proxy: S3Proxy) -> None:
     assert all(asked.headers["if-none-match"] == "*" for asked in _whole(proxy))
 
 
+def _end_after_two_more(recorder: Recorder, bucket: AnyBucket, slices: int) -> None:
+    """Stops it once two slices have come to those: until then there is nothing else, and nothing fails."""
+    bucket.await_keys(".ts", slices + 2)
+    assert {key[-3:] for key in bucket.objects()} == {".ts"}
+    recorder.stop()
+    assert recorder.wait() == 0
+    assert recorder.callbacks()[-1].startswith("uploaded")
+    assert not [line for line in recorder.lines if line.startswith("uploader-failure")]
+
+
+def _check_all_are_listed(bucket: AnyBucket) -> None:
+    """The playlist is ended, and has all that is there but itself and the manifest."""
+    segments = bucket.read(PLAYLIST).decode()
+    assert segments.count("#EXTINF") == len(bucket.objects()) - 2
+    assert segments.endswith("#EXT-X-ENDLIST\n")
+
+
 def test_a_locked_bucket_gets_each_file_once_though_the_recorder_dies_between_a_put_and_its_record(
     alice: str, locked: Bucket, proxy: S3Proxy, configuration: Make, record: Make
 ) -> None:
@@ -81,20 +99,13 @@ def test_a_locked_bucket_gets_each_file_once_though_the_recorder_dies_between_a_
     assert {key[-3:] for key in locked.objects()} == {".ts"}
     before = len(locked.objects())
     with record(document) as recorder:
-        locked.await_keys(".ts", before + 2)
-        assert {key[-3:] for key in locked.objects()} == {".ts"}
-        recorder.stop()
-        assert recorder.wait() == 0
-    assert recorder.callbacks()[-1].startswith("uploaded")
-    assert not [line for line in recorder.lines if line.startswith("uploader-failure")]
+        _end_after_two_more(recorder, locked, before)
     refusals = [asked.status for asked in _whole(proxy) if asked.status != 200]
     assert refusals in ([400], [412]), "the bucket refused what the process that died had put"
     _check_each_once(proxy)
     _check_sums(proxy)
     Files(locked, STEM).check_manifest()
-    segments = locked.read(PLAYLIST).decode()
-    assert segments.count("#EXTINF") == len(locked.objects()) - 2
-    assert segments.endswith("#EXT-X-ENDLIST\n")
+    _check_all_are_listed(locked)
 
 
 def test_a_bucket_is_tried_by_what_leaves_nothing(

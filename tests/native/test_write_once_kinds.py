@@ -12,7 +12,16 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.native.test_verified import PART, RECORDING_ID, STEM, _left, _rescue
+from tests.native.test_verified import PART, RECORDING_ID, _left, _rescue
+from tests.native.test_write_once import (
+    LARGE,
+    MANIFEST,
+    PLAYLIST,
+    SLICES,
+    SMALL,
+    _check_all_are_listed,
+    _end_after_two_more,
+)
 from tests.support.buckets import AnyBucket
 from tests.support.recorder import Recorder
 from tests.support.rtmp import RtmpServer
@@ -21,9 +30,6 @@ from tests.support.waiting import await_true
 
 Make = Callable[..., Any]
 NO_KEYS = ("", "")
-PLAYLIST, MANIFEST = f"{STEM}.m3u8", f"{STEM}_manifest.json"
-SMALL, LARGE = (f"{STEM}_2023111422{minute}20000.ts" for minute in (13, 14))
-SLICES: dict[str, bytes | int] = {SMALL: b"a slice" * 1000, LARGE: b"a larger slice!!" * (PART // 16 + 1)}
 
 
 @pytest.fixture(scope="module", params=["GoogleCloudStorage", "AzureBlobStorage"])
@@ -91,18 +97,11 @@ def test_each_file_is_put_once_though_the_recorder_dies_between_a_put_and_its_re
     before = films.objects()
     assert {key[-3:] for key in before} == {".ts"}
     with record(document, keys=NO_KEYS, bucket=films.name) as recorder:
-        films.await_keys(".ts", len(before) + 2)
-        assert {key[-3:] for key in films.objects()} == {".ts"}
-        recorder.stop()
-        assert recorder.wait() == 0
-    assert recorder.callbacks()[-1].startswith("uploaded")
-    assert not [line for line in recorder.lines if line.startswith("uploader-failure")]
+        _end_after_two_more(recorder, films, len(before))
     assert [status for _, status in _whole(store, films) if status >= 300] in ([412], [409]), "the store refused it"
     _check_each_once(store, films)
     _check_manifest(films)
-    segments = films.read(PLAYLIST).decode()
-    assert segments.count("#EXTINF") == len(films.objects()) - 2
-    assert segments.endswith("#EXT-X-ENDLIST\n")
+    _check_all_are_listed(films)
 
 
 def test_it_is_tried_by_what_leaves_nothing(
