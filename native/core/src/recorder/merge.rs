@@ -21,6 +21,7 @@ use crate::recorder::upload::text_put::put_or_keep;
 use crate::recorder::volume::VolumeLimits;
 use crate::storage::credentials::Credentials;
 use crate::storage::failure::{StoreCause, StoreError};
+use crate::storage::read_back;
 use crate::storage::store::{self, ObjectKind, Store};
 use crate::storage::target::Target;
 use crate::storage::vendor::Vendor;
@@ -202,8 +203,7 @@ impl Merger<'_> {
         }
         // Where one is there that was made before, it has more of the recording than a new one.
         if let Some(gone) = parts.iter().find_map(ReadPart::first_gone) {
-            let reason = format!("{gone} is not where it was stored any more");
-            return MergedMp4::Missing { name: names::mp4(stem), reason };
+            return MergedMp4::Missing { name: names::mp4(stem), reason: read_back::gone(gone) };
         }
         let maker = Mp4Maker {
             store: store.as_ref(),

@@ -21,10 +21,16 @@ pub struct Known<'a> {
 #[must_use]
 pub fn lost(name: &str, failure: &StoreError) -> Option<String> {
     match failure.cause {
-        StoreCause::FileGone => Some(format!("{name} is not where it was stored any more")),
+        StoreCause::FileGone => Some(gone(name)),
         StoreCause::Unverified => Some(format!("{name} is not what was stored under its name")),
         _ => None,
     }
+}
+
+/// That a file which was put is not there, in words.
+#[must_use]
+pub fn gone(name: &str) -> String {
+    format!("{name} is not where it was stored any more")
 }
 
 /// Writes the file into a new one. One that comes with other content than was put is asked for so many times in a row,
